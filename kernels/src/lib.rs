@@ -1,0 +1,3 @@
+//! Kernels.
+mod block;
+pub use block::Block;
