@@ -1,0 +1,127 @@
+//! Position-independent machine code with its name, register map and line notes, and the assembler that makes it.
+
+use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
+
+use dynasmrt::x64::X64Relocation;
+use dynasmrt::{DynasmApi, VecAssembler, dynasm};
+
+use crate::registers::{Gpr, RegisterRole};
+use crate::{JitError, RegFile};
+
+/// A remark on the instructions from `offset` to the next note, in matrix terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Offset in bytes from the start of the code.
+    pub offset: usize,
+    /// The remark.
+    pub text: Cow<'static, str>,
+}
+
+/// Finished code: position independent, entered at its first byte as `extern "sysv64" fn(*const Args)`.
+#[derive(Debug, Clone)]
+pub struct Code {
+    /// Machine-made kernel name, the same everywhere: cache, perf map, errors, benchmark ids.
+    pub name: String,
+    /// The instructions.
+    pub bytes: Vec<u8>,
+    /// What each register is for.
+    pub registers: Vec<RegisterRole>,
+    /// Remarks, by ascending offset.
+    pub notes: Vec<Note>,
+}
+
+/// An assembler with notes. Dereferences to the dynasm assembler, so `dynasm!(a ; ..)` and the [`crate::Evex`] methods
+/// both work on it.
+pub struct Asm {
+    ops: VecAssembler<X64Relocation>,
+    notes: Vec<Note>,
+}
+
+impl Default for Asm {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Asm {
+    /// An empty assembler.
+    pub fn new() -> Asm {
+        Asm { ops: VecAssembler::new_with_capacity(0, 8192, 16, 0, 16, 16, 16), notes: Vec::with_capacity(32) }
+    }
+
+    /// Remarks on the instructions that follow.
+    pub fn note(&mut self, text: impl Into<Cow<'static, str>>) {
+        let offset = self.ops.offset().0;
+        self.notes.push(Note { offset, text: text.into() });
+    }
+
+    /// Saves the callee-saved registers that `regs` handed out. Emit it first, after all registers are drawn.
+    pub fn prologue(&mut self, regs: &RegFile) {
+        self.note("prologue: save callee-saved registers");
+        for gpr in regs.used_callee_saved() {
+            dynasm!(self.ops ; .arch x64 ; push Rq(gpr.code()));
+        }
+    }
+
+    /// Clears the upper vector state, restores what [`Asm::prologue`] saved and returns.
+    pub fn epilogue(&mut self, regs: &RegFile) {
+        self.note("epilogue: restore and return");
+        dynasm!(self.ops ; .arch x64 ; vzeroupper);
+        for gpr in regs.used_callee_saved().iter().rev() {
+            dynasm!(self.ops ; .arch x64 ; pop Rq(gpr.code()));
+        }
+        dynasm!(self.ops ; .arch x64 ; ret);
+    }
+
+    /// `mov dst, qword [args + offset]`: loads a field of the argument struct.
+    pub fn load_arg(&mut self, dst: Gpr, regs: &RegFile, offset: usize) {
+        let offset = offset as i32; // argument structs are far smaller than 2 GiB
+        dynasm!(self.ops ; .arch x64 ; mov Rq(dst.code()), QWORD [Rq(regs.args().code()) + offset]);
+    }
+
+    /// Pads with no-ops to a multiple of `alignment` bytes, so that a loop starts on a fetch line.
+    pub fn align_loop(&mut self, alignment: usize) {
+        /// Recommended multi-byte NOP forms by length (AMD64 and Intel manuals agree on them).
+        const NOPS: [&[u8]; 9] = [
+            &[0x90],
+            &[0x66, 0x90],
+            &[0x0f, 0x1f, 0x00],
+            &[0x0f, 0x1f, 0x40, 0x00],
+            &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+            &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+            &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+            &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+            &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+        ];
+        let mut pad = self.ops.offset().0.next_multiple_of(alignment) - self.ops.offset().0;
+        while pad > 0 {
+            let n = pad.min(NOPS.len());
+            self.ops.extend(NOPS[n - 1]);
+            pad -= n;
+        }
+    }
+
+    /// Resolves labels and returns the finished code.
+    ///
+    /// # Errors
+    /// [`JitError::Assemble`] for an undefined label or a jump that is too far.
+    pub fn finish(self, name: String, regs: &RegFile) -> Result<Code, JitError> {
+        let bytes =
+            self.ops.finalize().map_err(|e| JitError::Assemble { name: name.clone(), message: e.to_string() })?;
+        Ok(Code { name, bytes, registers: regs.roles().to_vec(), notes: self.notes })
+    }
+}
+
+impl Deref for Asm {
+    type Target = VecAssembler<X64Relocation>;
+    fn deref(&self) -> &Self::Target {
+        &self.ops
+    }
+}
+
+impl DerefMut for Asm {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.ops
+    }
+}

@@ -1,0 +1,189 @@
+//! CPU features as values: a token proves that the CPU and the operating system provide what its kernels need.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::JitError;
+
+/// The environment variable that forces a tier.
+pub const TIER_VARIABLE: &str = "LACUNA_TIER";
+
+/// A level of CPU support, ordered from the one every machine has to the fastest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// Plain Rust on any CPU.
+    Portable,
+    /// AVX2 and FMA. No kernels are generated for it yet: it runs the portable ones, and says so.
+    Avx2,
+    /// AVX2 with VEX-encoded VNNI. No kernels are generated for it yet: it runs the portable ones, and says so.
+    AvxVnni,
+    /// AVX-512 F, BW, VL, DQ, VNNI and VBMI. Kernels are generated.
+    Avx512Vnni,
+}
+
+impl Tier {
+    /// All tiers, lowest first.
+    pub const ALL: [Tier; 4] = [Tier::Portable, Tier::Avx2, Tier::AvxVnni, Tier::Avx512Vnni];
+
+    /// The name used in options, kernel names and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Portable => "portable",
+            Tier::Avx2 => "avx2",
+            Tier::AvxVnni => "avxvnni",
+            Tier::Avx512Vnni => "avx512vnni",
+        }
+    }
+
+    /// The best tier of this machine.
+    pub fn detect() -> Tier {
+        Tier::ALL.into_iter().rev().find(|t| t.missing().is_empty()).unwrap_or(Tier::Portable)
+    }
+
+    /// The features of this tier that this machine lacks. A feature counts as present only if the operating system saves
+    /// its registers (XGETBV), which the standard library's detection includes.
+    pub fn missing(self) -> Vec<&'static str> {
+        self.features().into_iter().filter(|(_, present)| !present).map(|(name, _)| name).collect()
+    }
+
+    /// The tier to use: `option` if given, else the environment variable `LACUNA_TIER`, else the best of this machine.
+    ///
+    /// # Errors
+    /// [`JitError::UnknownTier`] for a name that does not exist, [`JitError::TierUnavailable`] for a tier above this
+    /// machine's: a tier that was asked for by name is never replaced by another.
+    pub fn select(option: Option<Tier>) -> Result<Tier, JitError> {
+        let requested = match (option, std::env::var(TIER_VARIABLE)) {
+            (Some(tier), _) => Some(tier),
+            (None, Ok(name)) if !name.is_empty() => Some(name.parse().map_err(|found| JitError::UnknownTier {
+                found,
+                origin: format!("the environment variable {TIER_VARIABLE}"),
+            })?),
+            (None, Err(std::env::VarError::NotUnicode(raw))) => {
+                return Err(JitError::UnknownTier {
+                    found: raw.to_string_lossy().into_owned(),
+                    origin: format!("the environment variable {TIER_VARIABLE}"),
+                });
+            }
+            _ => None,
+        };
+        let Some(requested) = requested else { return Ok(Tier::detect()) };
+        let missing = requested.missing();
+        if missing.is_empty() {
+            Ok(requested)
+        } else {
+            Err(JitError::TierUnavailable { requested, available: Tier::detect(), missing: missing.join(", ") })
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn features(self) -> Vec<(&'static str, bool)> {
+        use std::arch::is_x86_feature_detected as has;
+        let avx2 = [("avx2", has!("avx2")), ("fma", has!("fma"))];
+        match self {
+            Tier::Portable => Vec::new(),
+            Tier::Avx2 => avx2.to_vec(),
+            Tier::AvxVnni => [&avx2[..], &[("avxvnni", has!("avxvnni"))]].concat(),
+            Tier::Avx512Vnni => vec![
+                ("avx512f", has!("avx512f")),
+                ("avx512bw", has!("avx512bw")),
+                ("avx512vl", has!("avx512vl")),
+                ("avx512dq", has!("avx512dq")),
+                ("avx512vnni", has!("avx512vnni")),
+                ("avx512vbmi", has!("avx512vbmi")),
+            ],
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn features(self) -> Vec<(&'static str, bool)> {
+        if self == Tier::Portable { Vec::new() } else { vec![("x86-64", false)] }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Tier {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        Tier::ALL.into_iter().find(|t| t.name() == s).ok_or_else(|| s.to_owned())
+    }
+}
+
+/// Proof that AVX-512 F, BW, VL, DQ, VNNI and VBMI can be executed here.
+///
+/// Only [`Avx512Vnni::detect`] makes one, so a kernel that holds one may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Avx512Vnni(());
+
+impl Avx512Vnni {
+    /// The token, if this machine provides the features.
+    pub fn detect() -> Option<Avx512Vnni> {
+        Tier::Avx512Vnni.missing().is_empty().then_some(Avx512Vnni(()))
+    }
+}
+
+/// The instruction set that kernels of a tier are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Isa {
+    /// Generated AVX-512 VNNI code.
+    Avx512Vnni(Avx512Vnni),
+    /// Plain Rust.
+    Portable,
+}
+
+impl Isa {
+    /// What runs on `tier`: generated code for [`Tier::Avx512Vnni`] where this machine has it, the portable kernels for
+    /// every other tier.
+    pub fn for_tier(tier: Tier) -> Isa {
+        match (tier, Avx512Vnni::detect()) {
+            (Tier::Avx512Vnni, Some(token)) => Isa::Avx512Vnni(token),
+            _ => Isa::Portable,
+        }
+    }
+
+    /// The best of this machine, whatever the environment says.
+    pub fn detect() -> Isa {
+        Isa::for_tier(Tier::detect())
+    }
+
+    /// The name used in kernel names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Avx512Vnni(_) => "avx512vnni",
+            Isa::Portable => "portable",
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The CPU's own name for itself, for reports.
+#[cfg(target_arch = "x86_64")]
+pub fn brand() -> String {
+    use std::arch::x86_64::__cpuid;
+    if __cpuid(0x8000_0000).eax < 0x8000_0004 {
+        return "x86-64".to_owned();
+    }
+    let bytes: Vec<u8> = (0x8000_0002..=0x8000_0004u32)
+        .map(__cpuid)
+        .flat_map(|r| [r.eax, r.ebx, r.ecx, r.edx])
+        .flat_map(u32::to_le_bytes)
+        .take_while(|&b| b != 0)
+        .collect();
+    String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The CPU's own name for itself, for reports.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn brand() -> String {
+    std::env::consts::ARCH.to_owned()
+}

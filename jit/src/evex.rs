@@ -1,0 +1,264 @@
+//! AVX-512 instructions as an extension of [`DynasmApi`]: one table row per instruction, in the manual's notation.
+//!
+//! dynasm-rs has no EVEX encodings. [`Evex`] adds them to any dynasm assembler as methods named like the mnemonics, operands
+//! in Intel order. Suffixes tell apart what the mnemonic does not: `_st` stores, `_x` and `_y` are the 128- and 256-bit
+//! forms, `_gpr` takes a general purpose register, `_i` shifts by an immediate.
+//!
+//! Source: Intel SDM volume 2, sections 2.7 (EVEX prefix) and the instruction pages; AMD APM volume 4.
+
+use dynasmrt::DynasmApi;
+
+use crate::encoding::{Encoded, Encoding, Source, Tuple};
+use crate::registers::{Dst, Gpr, Mask, Mem, MemDst, Rm, RmBcast, Zmm};
+
+/// Which operands an instruction takes, in Intel order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `zmm{k}, zmm, zmm/m`
+    Rvm,
+    /// `zmm{k}, zmm, zmm/m/bcst`
+    RvmB,
+    /// `zmm{k}, zmm, zmm/m/bcst, imm8`
+    RvmBI,
+    /// `zmm{k}, zmm/m`
+    Rm,
+    /// `zmm{k}, zmm/m/bcst`
+    RmB,
+    /// `zmm{k}, zmm/m/bcst, imm8`
+    RmBI,
+    /// `m{k}, zmm`
+    Mr,
+    /// `m{k}, zmm, imm8`
+    MrI,
+    /// `zmm{k}, zmm/m/bcst, imm8`, the destination in the vvvv field, a digit in ModRM.reg
+    VmBI,
+    /// `k{k}, zmm, zmm/m/bcst, imm8`
+    KvmBI,
+    /// `zmm{k}, r32`
+    RGpr,
+    /// `k, r32/r64`
+    KGpr,
+}
+
+/// One instruction: its method, its operands and its encoding.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Method name: the mnemonic and a suffix where the mnemonic alone is ambiguous.
+    pub name: &'static str,
+    /// Operands.
+    pub form: Form,
+    /// The manual's notation and how displacements are compressed.
+    pub encoding: Encoding,
+}
+
+/// The method for one row. Every method ends in one call of the encoder with the row's constants.
+macro_rules! method {
+    (Rvm $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<Rm>) {
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None));
+        }
+    };
+    (RvmB $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<RmBcast>) {
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None));
+        }
+    };
+    (RvmBI $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<RmBcast>, imm: u8) {
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), Some(imm)));
+        }
+    };
+    (Rm $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<Rm>) {
+            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None));
+        }
+    };
+    (RmB $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<RmBcast>) {
+            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None));
+        }
+    };
+    (RmBI $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<RmBcast>, imm: u8) {
+            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), Some(imm)));
+        }
+    };
+    (Mr $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<MemDst>, src: Zmm) {
+            let dst = dst.into();
+            emit(self, &const { $e }.register(src.code()).writemask(dst.mask).source(Source::Mem(dst.mem), None));
+        }
+    };
+    (MrI $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<MemDst>, src: Zmm, imm: u8) {
+            let dst = dst.into();
+            emit(self, &const { $e }.register(src.code()).writemask(dst.mask).source(Source::Mem(dst.mem), Some(imm)));
+        }
+    };
+    (VmBI $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<RmBcast>, imm: u8) {
+            emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)));
+        }
+    };
+    (KvmBI $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: Mask, a: Zmm, b: impl Into<RmBcast>, imm: u8) {
+            emit(self, &const { $e }.register(dst.code()).vector(a).source(b.into().into(), Some(imm)));
+        }
+    };
+    (RGpr $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, src: Gpr) {
+            emit(self, &const { $e }.masked(dst.into()).source(Source::Gpr(src), None));
+        }
+    };
+    (KGpr $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: Mask, src: Gpr) {
+            emit(self, &const { $e }.register(dst.code()).source(Source::Gpr(src), None));
+        }
+    };
+}
+
+#[inline]
+fn emit(sink: &mut (impl DynasmApi + ?Sized), code: &Encoded) {
+    sink.extend(code.bytes());
+}
+
+macro_rules! instructions {
+    ($($name:ident $form:ident $tuple:ident $spec:literal;)*) => {
+        /// The AVX-512 instructions of [`ROWS`] as methods of every dynasm assembler.
+        pub trait Evex: DynasmApi {
+            $(
+                method! { $form $name concat!("`", $spec, "`"), Encoding::parse($spec, Tuple::$tuple) }
+            )*
+        }
+
+        impl<T: DynasmApi + ?Sized> Evex for T {}
+
+        /// Every instruction the encoder knows.
+        pub static ROWS: &[Row] = &[
+            $(Row { name: stringify!($name), form: Form::$form, encoding: Encoding::parse($spec, Tuple::$tuple) },)*
+        ];
+    };
+}
+
+instructions! {
+    // Loads, stores, broadcasts.
+    vmovdqu32       Rm    FullMem  "EVEX.512.F3.0F.W0 6F /r";
+    vmovdqu32_st    Mr    FullMem  "EVEX.512.F3.0F.W0 7F /r";
+    vmovdqu64       Rm    FullMem  "EVEX.512.F3.0F.W1 6F /r";
+    vmovdqu64_st    Mr    FullMem  "EVEX.512.F3.0F.W1 7F /r";
+    vmovdqu8        Rm    FullMem  "EVEX.512.F2.0F.W0 6F /r";
+    vmovdqu8_st     Mr    FullMem  "EVEX.512.F2.0F.W0 7F /r";
+    vmovdqa32       Rm    FullMem  "EVEX.512.66.0F.W0 6F /r";
+    vmovdqa64       Rm    FullMem  "EVEX.512.66.0F.W1 6F /r";
+    vmovups         Rm    FullMem  "EVEX.512.0F.W0 10 /r";
+    vmovups_st      Mr    FullMem  "EVEX.512.0F.W0 11 /r";
+    vmovdqu32_x     Rm    FullMem  "EVEX.128.F3.0F.W0 6F /r";
+    vmovdqu32_x_st  Mr    FullMem  "EVEX.128.F3.0F.W0 7F /r";
+    vmovdqu32_y     Rm    FullMem  "EVEX.256.F3.0F.W0 6F /r";
+    vmovdqu32_y_st  Mr    FullMem  "EVEX.256.F3.0F.W0 7F /r";
+    vpbroadcastd    Rm    Scalar4  "EVEX.512.66.0F38.W0 58 /r";
+    vpbroadcastd_x  Rm    Scalar4  "EVEX.128.66.0F38.W0 58 /r";
+    vpbroadcastd_gpr RGpr FullMem  "EVEX.512.66.0F38.W0 7C /r";
+    vpbroadcastd_x_gpr RGpr FullMem "EVEX.128.66.0F38.W0 7C /r";
+    vbroadcastss    Rm    Scalar4  "EVEX.512.66.0F38.W0 18 /r";
+    vbroadcasti32x4 Rm    Mem16    "EVEX.512.66.0F38.W0 5A /r";
+    vpmovzxbd       Rm    Quarter  "EVEX.512.66.0F38.W0 31 /r";
+    vpmovsxbd       Rm    Quarter  "EVEX.512.66.0F38.W0 21 /r";
+    vpmovdb_st      Mr    Quarter  "EVEX.512.F3.0F38.W0 31 /r";
+    vextracti32x4_st MrI  Mem16    "EVEX.512.66.0F3A.W0 39 /r ib";
+
+    // Integer arithmetic.
+    vpdpbusd        RvmB  Full     "EVEX.512.66.0F38.W0 50 /r";
+    vpdpbusd_x      RvmB  Full     "EVEX.128.66.0F38.W0 50 /r";
+    vpaddd          RvmB  Full     "EVEX.512.66.0F.W0 FE /r";
+    vpaddd_x        RvmB  Full     "EVEX.128.66.0F.W0 FE /r";
+    vpsubd          RvmB  Full     "EVEX.512.66.0F.W0 FA /r";
+    vpmulld         RvmB  Full     "EVEX.512.66.0F38.W0 40 /r";
+    vpmulld_x       RvmB  Full     "EVEX.128.66.0F38.W0 40 /r";
+    vpmaxsd         RvmB  Full     "EVEX.512.66.0F38.W0 3D /r";
+    vpminsd         RvmB  Full     "EVEX.512.66.0F38.W0 39 /r";
+    vpxord          RvmB  Full     "EVEX.512.66.0F.W0 EF /r";
+    vpxord_x        RvmB  Full     "EVEX.128.66.0F.W0 EF /r";
+    vpandd          RvmB  Full     "EVEX.512.66.0F.W0 DB /r";
+    vpandnd         RvmB  Full     "EVEX.512.66.0F.W0 DF /r";
+    vpord           RvmB  Full     "EVEX.512.66.0F.W0 EB /r";
+    vpternlogd      RvmBI Full     "EVEX.512.66.0F3A.W0 25 /r ib";
+    vpslld_i        VmBI  Full     "EVEX.512.66.0F.W0 72 /6 ib";
+    vpsrld_i        VmBI  Full     "EVEX.512.66.0F.W0 72 /2 ib";
+    vpsrad_i        VmBI  Full     "EVEX.512.66.0F.W0 72 /4 ib";
+
+    // Shuffles, packs, blends.
+    vpunpcklbw      Rvm   FullMem  "EVEX.512.66.0F.W0 60 /r";
+    vpunpckhbw      Rvm   FullMem  "EVEX.512.66.0F.W0 68 /r";
+    vpunpcklwd      Rvm   FullMem  "EVEX.512.66.0F.W0 61 /r";
+    vpunpckhwd      Rvm   FullMem  "EVEX.512.66.0F.W0 69 /r";
+    vpunpckldq      RvmB  Full     "EVEX.512.66.0F.W0 62 /r";
+    vpunpckhdq      RvmB  Full     "EVEX.512.66.0F.W0 6A /r";
+    vpunpcklqdq     RvmB  Full     "EVEX.512.66.0F.W1 6C /r";
+    vpunpckhqdq     RvmB  Full     "EVEX.512.66.0F.W1 6D /r";
+    vpackssdw       RvmB  Full     "EVEX.512.66.0F.W0 6B /r";
+    vpacksswb       Rvm   FullMem  "EVEX.512.66.0F.W0 63 /r";
+    vpackuswb       Rvm   FullMem  "EVEX.512.66.0F.W0 67 /r";
+    vpshufb         Rvm   FullMem  "EVEX.512.66.0F38.W0 00 /r";
+    vpermb          Rvm   FullMem  "EVEX.512.66.0F38.W0 8D /r";
+    vpermi2b        Rvm   FullMem  "EVEX.512.66.0F38.W0 75 /r";
+    vpermd          RvmB  Full     "EVEX.512.66.0F38.W0 36 /r";
+    vpermt2d        RvmB  Full     "EVEX.512.66.0F38.W0 7E /r";
+    vshufi32x4      RvmBI Full     "EVEX.512.66.0F3A.W0 43 /r ib";
+    vpblendmd       RvmB  Full     "EVEX.512.66.0F38.W0 64 /r";
+
+    // Single precision arithmetic.
+    vaddps          RvmB  Full     "EVEX.512.0F.W0 58 /r";
+    vsubps          RvmB  Full     "EVEX.512.0F.W0 5C /r";
+    vmulps          RvmB  Full     "EVEX.512.0F.W0 59 /r";
+    vdivps          RvmB  Full     "EVEX.512.0F.W0 5E /r";
+    vmaxps          RvmB  Full     "EVEX.512.0F.W0 5F /r";
+    vminps          RvmB  Full     "EVEX.512.0F.W0 5D /r";
+    vsqrtps         RmB   Full     "EVEX.512.0F.W0 51 /r";
+    vfmadd132ps     RvmB  Full     "EVEX.512.66.0F38.W0 98 /r";
+    vfmadd213ps     RvmB  Full     "EVEX.512.66.0F38.W0 A8 /r";
+    vfmadd231ps     RvmB  Full     "EVEX.512.66.0F38.W0 B8 /r";
+    vfnmadd213ps    RvmB  Full     "EVEX.512.66.0F38.W0 AC /r";
+    vfnmadd231ps    RvmB  Full     "EVEX.512.66.0F38.W0 BC /r";
+    vscalefps       RvmB  Full     "EVEX.512.66.0F38.W0 2C /r";
+    vreduceps       RmBI  Full     "EVEX.512.66.0F3A.W0 56 /r ib";
+    vrndscaleps     RmBI  Full     "EVEX.512.66.0F3A.W0 08 /r ib";
+    vcvtdq2ps       RmB   Full     "EVEX.512.0F.W0 5B /r";
+    vcvtps2dq       RmB   Full     "EVEX.512.66.0F.W0 5B /r";
+    vcmpps          KvmBI Full     "EVEX.512.0F.W0 C2 /r ib";
+    vpcmpd          KvmBI Full     "EVEX.512.66.0F3A.W0 1F /r ib";
+
+    // Writemasks from general purpose registers (VEX).
+    kmovw           KGpr  FullMem  "VEX.128.0F.W0 92 /r";
+    kmovd           KGpr  FullMem  "VEX.128.F2.0F.W0 92 /r";
+    kmovq           KGpr  FullMem  "VEX.128.F2.0F.W1 92 /r";
+}
+
+/// `[base + bytes]`: shorthand for [`crate::ptr`] with a displacement.
+pub fn at(base: Gpr, bytes: i32) -> Mem {
+    crate::ptr(base) + bytes
+}
