@@ -1,1 +1,42 @@
-//! Placeholder.
+//! Pruned, quantised Transformer encoders on CPUs through generated machine code.
+//!
+//! A model goes through stages, each its own type, so that a step cannot be forgotten:
+//!
+//! ```text
+//! Model::from_dir(dir)?          read and checked, f32
+//!     .prune(Block::B4x1, 0.8)?  optional: or take the zeros that are there
+//!     .calibrate(&sentences)?    CalibratedModel: scales for every activation
+//! ```
+//!
+//! M is the number of output features of a linear layer, K of its input features, N the number of
+//! tokens; weights are `[M][K]`.
+
+#![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+
+mod calibrate;
+mod checkpoint;
+mod config;
+mod error;
+mod matrix;
+mod model;
+pub mod oracle;
+mod pooling;
+mod prune;
+mod quantize;
+mod seeded;
+mod tokenize;
+mod weights;
+
+pub use calibrate::{CalibrationOptions, RangeMethod, Smoothing};
+pub use checkpoint::Checkpoint;
+pub use config::{Activation, EncoderConfig};
+pub use error::{Error, Result};
+pub use lacuna_kernels::Block;
+pub use matrix::Matrix;
+pub use model::{CalibratedModel, LinearZeros, Model, Timings};
+pub use pooling::{Pooling, PoolingMode, PoolingSource};
+pub use prune::{BlockZeros, Pruning, ZeroCount, prune, prune_encoder};
+pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
+pub use seeded::{Preset, seeded_ids, seeded_weights};
+pub use tokenize::{Encoded, SentenceTokenizer};
+pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNormWeights, LayerWeights, Linear};

@@ -1,0 +1,117 @@
+//! What calibration remembers of the tensors it has seen.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::oracle::{Observer, Site, Tap};
+
+/// Statistics of one tensor over all calibration sentences.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TapStats {
+    /// Smallest value per feature.
+    pub(super) min: Vec<f32>,
+    /// Largest value per feature.
+    pub(super) max: Vec<f32>,
+    /// Sum per feature.
+    sum: Vec<f64>,
+    /// Number of rows seen.
+    count: usize,
+    /// Every `stride`-th row with its index, for searches that need values.
+    sample: Vec<(usize, Vec<f32>)>,
+}
+
+impl TapStats {
+    fn add(&mut self, values: &[f32], features: usize, first_row: usize, stride: usize) {
+        if self.count == 0 {
+            self.min = vec![f32::INFINITY; features];
+            self.max = vec![f32::NEG_INFINITY; features];
+            self.sum = vec![0.0; features];
+        }
+        for (i, row) in values.chunks_exact(features).enumerate() {
+            for (k, &x) in row.iter().enumerate() {
+                self.min[k] = self.min[k].min(x);
+                self.max[k] = self.max[k].max(x);
+                self.sum[k] += f64::from(x);
+            }
+            if (first_row + i).is_multiple_of(stride) {
+                self.sample.push((first_row + i, row.to_vec()));
+            }
+        }
+        self.count += values.len() / features;
+    }
+
+    /// Number of features.
+    pub(super) fn features(&self) -> usize {
+        self.min.len()
+    }
+
+    /// Mean per feature.
+    pub(super) fn mean(&self) -> Vec<f32> {
+        self.sum.iter().map(|s| (s / self.count.max(1) as f64) as f32).collect()
+    }
+
+    /// Middle of the range per feature.
+    pub(super) fn center(&self) -> Vec<f32> {
+        self.min.iter().zip(&self.max).map(|(lo, hi)| 0.5 * (lo + hi)).collect()
+    }
+
+    /// The sampled rows.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &[f32]> + Clone {
+        self.sample.iter().map(|(_, row)| row.as_slice())
+    }
+
+    /// The statistics of the same tensor less a constant per feature.
+    pub(super) fn centered(&self, center: &[f32]) -> Self {
+        let less = |xs: &[f32]| xs.iter().zip(center).map(|(x, c)| x - c).collect();
+        Self {
+            min: less(&self.min),
+            max: less(&self.max),
+            sum: self.sum.iter().zip(center).map(|(s, c)| s - f64::from(*c) * self.count as f64).collect(),
+            count: self.count,
+            sample: self.sample.iter().map(|(i, row)| (*i, less(row))).collect(),
+        }
+    }
+}
+
+/// The observer of calibration: one [`TapStats`] per layer and tap.
+pub(super) struct Collector {
+    stats: Vec<Mutex<TapStats>>,
+    stride: usize,
+}
+
+impl Collector {
+    /// A collector that keeps about `max_rows` of `tokens` rows of every tensor.
+    pub(super) fn new(layers: usize, tokens: usize, max_rows: usize) -> Self {
+        let stats = (0..layers * Tap::ALL.len()).map(|_| Mutex::default()).collect();
+        Self { stats, stride: tokens.div_ceil(max_rows.max(1)).max(1) }
+    }
+
+    /// The statistics in the order layer, tap. Sampled rows are in token order, whatever the order
+    /// in which threads delivered them.
+    pub(super) fn finish(self) -> Vec<Vec<TapStats>> {
+        let mut stats = self.stats.into_iter().map(|stats| {
+            let mut stats = stats.into_inner().unwrap_or_else(PoisonError::into_inner);
+            stats.sample.sort_unstable_by_key(|(index, _)| *index);
+            stats
+        });
+        let mut layers = Vec::new();
+        loop {
+            let layer: Vec<TapStats> = stats.by_ref().take(Tap::ALL.len()).collect();
+            if layer.is_empty() {
+                return layers;
+            }
+            layers.push(layer);
+        }
+    }
+}
+
+impl Observer for Collector {
+    fn tensor(&self, site: Site, values: &mut [f32], features: usize) {
+        let stats = &self.stats[site.layer * Tap::ALL.len() + site.tap as usize];
+        let mut stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
+        stats.add(values, features, site.first_token, self.stride);
+    }
+
+    fn wants(&self, tap: Tap) -> bool {
+        tap != Tap::Probabilities
+    }
+}

@@ -1,0 +1,148 @@
+//! Calibration: which scales and zero points the activations get.
+//!
+//! The f32 model runs over some sentences; of every tensor that will be rounded, the range per
+//! feature and a sample of rows are kept. From those, per tensor: a relative scale per feature
+//! (smoothing), then the range of codes.
+
+mod collect;
+mod range;
+mod smooth;
+
+pub use range::RangeMethod;
+pub use smooth::Smoothing;
+
+use rayon::prelude::*;
+
+use self::collect::{Collector, TapStats};
+use crate::config::EncoderConfig;
+use crate::error::{Error, Result};
+use crate::oracle::{Oracle, Tap};
+use crate::quantize::{ActivationQuant, LayerQuant, WEIGHT_MAX};
+use crate::weights::{EncoderWeights, LayerWeights, Linear};
+
+/// The code of zero of the queries, which are rounded symmetrically about it.
+const QUERY_ZERO_POINT: u8 = 128;
+
+/// How ranges are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct CalibrationOptions {
+    /// Where the range of the inputs of linear layers ends.
+    pub range: RangeMethod,
+    /// How scales are distributed over the features of an input.
+    pub smoothing: Smoothing,
+    /// Where the range of queries, keys and values ends.
+    pub attention_range: RangeMethod,
+    /// Whether keys and values are centred, per feature, before they are rounded symmetrically.
+    pub center: bool,
+    /// Whether the mean error of rounded weights is put into the bias.
+    pub bias_correction: bool,
+    /// Rows of every tensor kept for searches.
+    pub sample_rows: usize,
+}
+
+impl Default for CalibrationOptions {
+    fn default() -> Self {
+        Self {
+            range: RangeMethod::MinMax,
+            smoothing: Smoothing::Alpha(0.5),
+            attention_range: RangeMethod::MinMax,
+            center: true,
+            bias_correction: true,
+            sample_rows: 256,
+        }
+    }
+}
+
+impl CalibrationOptions {
+    fn validate(&self) -> Result<()> {
+        for range in [self.range, self.attention_range] {
+            if let RangeMethod::Percentile(found) = range
+                && !(found > 50.0 && found <= 100.0)
+            {
+                return Err(Error::CalibrationOption {
+                    option: "percentile",
+                    found,
+                    expected: "50 < percentile <= 100",
+                });
+            }
+        }
+        if let Smoothing::Alpha(found) = self.smoothing
+            && !(0.0..=1.0).contains(&found)
+        {
+            return Err(Error::CalibrationOption {
+                option: "smoothing alpha",
+                found: f64::from(found),
+                expected: "0 <= alpha <= 1",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Runs the oracle over token ids and derives the quantisation of every layer.
+pub(crate) fn calibrate<S: AsRef<[u32]> + Sync>(
+    config: &EncoderConfig,
+    weights: &EncoderWeights,
+    ids: &[S],
+    options: &CalibrationOptions,
+) -> Result<Vec<LayerQuant>> {
+    options.validate()?;
+    let tokens = ids.iter().map(|ids| ids.as_ref().len()).sum();
+    let collector = Collector::new(config.layers, tokens, options.sample_rows);
+    Oracle::new(config, weights).forward_observed(ids, &collector)?;
+    let stats = collector.finish();
+    Ok(weights
+        .layers
+        .par_iter()
+        .zip(stats)
+        .map(|(layer, stats)| layer_quant(config.head_size(), layer, &stats, options))
+        .collect())
+}
+
+fn layer_quant(
+    head_size: usize,
+    weights: &LayerWeights,
+    stats: &[TapStats],
+    options: &CalibrationOptions,
+) -> LayerQuant {
+    let of = |tap: Tap| &stats[tap as usize];
+    let activation = |stats: &TapStats, readers: &[&Linear]| activation(stats, readers, options);
+    let center = |tap: Tap| match options.center {
+        true => of(tap).center(),
+        false => vec![0.0; of(tap).features()],
+    };
+    let (k_center, v_center) = (center(Tap::Key), center(Tap::Value));
+    let keys = of(Tap::Key).centered(&k_center);
+    let values = of(Tap::Value).centered(&v_center);
+    let symmetric =
+        |stats: &TapStats, features| range::symmetric_scales(stats, features, WEIGHT_MAX, options.attention_range);
+    LayerQuant {
+        attn_in: activation(of(Tap::AttentionInput), &[&weights.q, &weights.k, &weights.v]),
+        q_scale: symmetric(of(Tap::Query), head_size),
+        q_zero_point: QUERY_ZERO_POINT,
+        k_scale: symmetric(&keys, head_size),
+        v_scale: symmetric(&values, 1),
+        attn_out: activation(&of(Tap::AttentionOutput).centered(&v_center), &[&weights.o]),
+        ffn_in: activation(of(Tap::FeedForwardInput), &[&weights.up]),
+        gelu_out: activation(of(Tap::GeluOutput), &[&weights.down]),
+        k_center,
+        v_center,
+    }
+}
+
+/// The quantisation of the common input of some linear layers.
+fn activation(stats: &TapStats, readers: &[&Linear], options: &CalibrationOptions) -> ActivationQuant {
+    let mut quant = match options.smoothing {
+        Smoothing::None => smooth::with_relative(stats, readers, vec![1.0; stats.features()], options.range),
+        Smoothing::Alpha(alpha) => {
+            let relative = smooth::relative_scales(stats, readers, alpha);
+            smooth::with_relative(stats, readers, relative, options.range)
+        }
+        Smoothing::Search => smooth::search(stats, readers, options.range),
+    };
+    if !options.bias_correction {
+        quant.mean.fill(0.0);
+    }
+    quant
+}

@@ -1,0 +1,132 @@
+//! Where the range of codes ends: everything seen, nearly everything, or what costs least.
+
+use super::collect::TapStats;
+
+/// How much of a distribution gets codes of its own; the rest is clipped to the ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum RangeMethod {
+    /// Everything that was seen: nothing is clipped.
+    MinMax,
+    /// This percentage of the sampled values, as much on either side; 50 < percentile <= 100.
+    Percentile(f64),
+    /// The range with the least weighted squared error on the sample, searched in 2 % steps from
+    /// min-max down to 40 % of it.
+    Mse,
+}
+
+/// Candidate ranges of [`RangeMethod::Mse`] relative to min-max.
+fn shrink_factors() -> impl Iterator<Item = f32> {
+    (0..=30).map(|i| 1.0 - 0.02 * i as f32)
+}
+
+/// An affine range of codes 0..=255 of values that are comparable across features.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct AffineRange {
+    /// Value of one step.
+    pub(super) step: f32,
+    /// The code of zero.
+    pub(super) zero_point: u8,
+}
+
+impl AffineRange {
+    /// The range that covers `[low, high]` and zero.
+    fn new(low: f32, high: f32) -> Self {
+        let (low, high) = (low.min(0.0), high.max(0.0));
+        let step = ((high - low) / 255.0).max(f32::MIN_POSITIVE);
+        Self { step, zero_point: (-low / step).round_ties_even().clamp(0.0, 255.0) as u8 }
+    }
+
+    /// The value after rounding to a code and back.
+    fn round(self, x: f32) -> f32 {
+        let zero = f32::from(self.zero_point);
+        ((x / self.step).round_ties_even().clamp(-zero, 255.0 - zero)) * self.step
+    }
+}
+
+/// The range of `x[k] / relative[k]` over all features; squared errors count `importance[k]`.
+pub(super) fn affine_range(stats: &TapStats, relative: &[f32], importance: &[f32], method: RangeMethod) -> AffineRange {
+    let scaled = |xs: &[f32]| -> Vec<f32> { xs.iter().zip(relative).map(|(x, s)| x / s).collect() };
+    let low = scaled(&stats.min).into_iter().fold(0.0, f32::min);
+    let high = scaled(&stats.max).into_iter().fold(0.0, f32::max);
+    match method {
+        RangeMethod::MinMax => AffineRange::new(low, high),
+        RangeMethod::Percentile(percent) => {
+            let mut values: Vec<f32> = stats.rows().flat_map(scaled).collect();
+            let tail = (100.0 - percent) / 200.0;
+            AffineRange::new(quantile(&mut values, tail), quantile(&mut values, 1.0 - tail))
+        }
+        RangeMethod::Mse => {
+            let error = |range: AffineRange| -> f64 {
+                let row_error = |row: &[f32]| {
+                    let mut sum = 0.0f32;
+                    for ((x, s), weight) in row.iter().zip(relative).zip(importance) {
+                        let e = x / s - range.round(x / s);
+                        sum += weight * e * e;
+                    }
+                    f64::from(sum)
+                };
+                stats.rows().map(row_error).sum()
+            };
+            let shrink_high = least(shrink_factors(), |f| error(AffineRange::new(low, high * f)));
+            let high = high * shrink_high;
+            let shrink_low = least(shrink_factors(), |f| error(AffineRange::new(low * f, high)));
+            AffineRange::new(low * shrink_low, high)
+        }
+    }
+}
+
+/// Scales `max |x| / codes`, one per run of `features` neighbouring features.
+pub(super) fn symmetric_scales(stats: &TapStats, features: usize, codes: f32, method: RangeMethod) -> Vec<f32> {
+    let groups = stats.min.chunks(features).zip(stats.max.chunks(features));
+    groups
+        .enumerate()
+        .map(|(g, (min, max))| {
+            let largest = min.iter().chain(max).fold(0.0f32, |m, x| m.max(x.abs()));
+            let values = || {
+                let range = g * features..g * features + min.len();
+                stats.rows().flat_map(move |row| row[range.clone()].iter().copied())
+            };
+            let limit = match method {
+                RangeMethod::MinMax => largest,
+                RangeMethod::Percentile(percent) => {
+                    let mut values: Vec<f32> = values().map(f32::abs).collect();
+                    quantile(&mut values, percent / 100.0)
+                }
+                RangeMethod::Mse => {
+                    let error = |limit: f32| -> f64 {
+                        let step = limit / codes;
+                        let square = |x: f32| {
+                            let code = (x / step).round_ties_even().clamp(-codes, codes);
+                            f64::from(x - code * step).powi(2)
+                        };
+                        values().map(square).sum()
+                    };
+                    largest * least(shrink_factors(), |f| error(largest * f))
+                }
+            };
+            (limit / codes).max(f32::MIN_POSITIVE)
+        })
+        .collect()
+}
+
+/// The candidate of least cost, the first among equals; 1 when the cost is never a number.
+pub(super) fn least(candidates: impl Iterator<Item = f32>, cost: impl Fn(f32) -> f64) -> f32 {
+    let mut best = (f64::INFINITY, 1.0);
+    for candidate in candidates {
+        let cost = cost(candidate);
+        if cost < best.0 {
+            best = (cost, candidate);
+        }
+    }
+    best.1
+}
+
+/// The value below which a fraction of the values lies; zero of none.
+fn quantile(values: &mut [f32], fraction: f64) -> f32 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    let index = ((values.len() - 1) as f64 * fraction).round() as usize;
+    *values.select_nth_unstable_by(index, f32::total_cmp).1
+}

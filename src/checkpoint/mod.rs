@@ -1,0 +1,176 @@
+//! `model.safetensors`: from a file of named tensors to [`EncoderWeights`].
+//!
+//! The file is mapped, checked completely against its own header, and copied into f32 in parallel;
+//! each weight is looked at once on the way, so NaN and infinite values are found for free.
+
+mod convert;
+mod header;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use rayon::prelude::*;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::config::EncoderConfig;
+use crate::error::{Error, Result};
+use crate::matrix::Matrix;
+use crate::weights::{EmbeddingWeights, EncoderWeights, LayerNormWeights, LayerWeights, Linear};
+
+/// A mapped safetensors file whose header agrees with its length.
+pub struct Checkpoint {
+    path: PathBuf,
+    map: Mmap,
+}
+
+impl Checkpoint {
+    /// Opens and maps a safetensors file and validates its header: length, JSON, and that the
+    /// tensors' byte ranges are in the file, contiguous, and as long as shape and dtype need.
+    ///
+    /// The file must not be changed while the value lives.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::CheckpointLength`], [`Error::CheckpointHeader`],
+    /// [`Error::TensorOffsets`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let io = |action| move |source| Error::Io { path: path.to_owned(), action, source };
+        let file = File::open(path).map_err(io("open"))?;
+        let length = file.metadata().map_err(io("read the size of"))?.len();
+        if length < header::LENGTH_BYTES as u64 {
+            return Err(Error::CheckpointLength {
+                path: path.to_owned(),
+                found: length,
+                expected: format!("at least {} for the header length", header::LENGTH_BYTES),
+            });
+        }
+        // SAFETY: the mapping is read-only and private to this value. Its obligation is that nobody
+        // truncates or rewrites the file meanwhile; that is documented above, and the time it
+        // matters is the copy of the weights, which happens once, right after opening.
+        let map = unsafe { Mmap::map(&file) }.map_err(io("map into memory"))?;
+        header::validate(path, &map)?;
+        Ok(Self { path: path.to_owned(), map })
+    }
+
+    /// Reads all weights of a BERT encoder, with or without the `bert.` prefix.
+    ///
+    /// F32, F16 and BF16 tensors become f32. Tensors that the encoder does not need (pooler,
+    /// position ids, heads) are ignored.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::TensorDtype`], [`Error::TensorShape`],
+    /// [`Error::NonFiniteWeights`].
+    pub fn encoder_weights(&self, config: &EncoderConfig) -> Result<EncoderWeights> {
+        let tensors = header::parse(&self.path, &self.map)?;
+        let reader = Reader { path: &self.path, tensors, hidden: config.hidden_size };
+        let hidden = config.hidden_size;
+        let embeddings = EmbeddingWeights {
+            word: reader.matrix("embeddings.word_embeddings.weight", config.vocab_size, hidden)?,
+            position: reader.matrix("embeddings.position_embeddings.weight", config.max_position, hidden)?,
+            token_type: reader.matrix("embeddings.token_type_embeddings.weight", config.type_vocab_size, hidden)?,
+            norm: reader.norm("embeddings.LayerNorm")?,
+        };
+        let layers = (0..config.layers)
+            .into_par_iter()
+            .map(|i| reader.layer(i, config.intermediate_size))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(EncoderWeights { embeddings, layers })
+    }
+}
+
+/// Looks tensors up by name and converts them.
+struct Reader<'a> {
+    path: &'a Path,
+    tensors: SafeTensors<'a>,
+    hidden: usize,
+}
+
+impl Reader<'_> {
+    fn layer(&self, index: usize, intermediate: usize) -> Result<LayerWeights> {
+        let hidden = self.hidden;
+        let name = |part: &str| format!("encoder.layer.{index}.{part}");
+        Ok(LayerWeights {
+            q: self.linear(&name("attention.self.query"), hidden, hidden)?,
+            k: self.linear(&name("attention.self.key"), hidden, hidden)?,
+            v: self.linear(&name("attention.self.value"), hidden, hidden)?,
+            o: self.linear(&name("attention.output.dense"), hidden, hidden)?,
+            attention_norm: self.norm(&name("attention.output.LayerNorm"))?,
+            up: self.linear(&name("intermediate.dense"), intermediate, hidden)?,
+            down: self.linear(&name("output.dense"), hidden, intermediate)?,
+            output_norm: self.norm(&name("output.LayerNorm"))?,
+        })
+    }
+
+    fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
+        Ok(Linear {
+            weight: self.matrix(&format!("{name}.weight"), outputs, inputs)?,
+            bias: self.vector(&[&format!("{name}.bias")], outputs)?,
+        })
+    }
+
+    /// Old checkpoints call the two parameters `gamma` and `beta`.
+    fn norm(&self, name: &str) -> Result<LayerNormWeights> {
+        let (weight, gamma) = (format!("{name}.weight"), format!("{name}.gamma"));
+        let (bias, beta) = (format!("{name}.bias"), format!("{name}.beta"));
+        Ok(LayerNormWeights {
+            gamma: self.vector(&[&weight, &gamma], self.hidden)?,
+            beta: self.vector(&[&bias, &beta], self.hidden)?,
+        })
+    }
+
+    fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
+        let data = self.values(&[name], &[rows, cols])?;
+        Ok(Matrix { rows, cols, data })
+    }
+
+    fn vector(&self, names: &[&str], length: usize) -> Result<Vec<f32>> {
+        self.values(names, &[length])
+    }
+
+    fn values(&self, names: &[&str], shape: &[usize]) -> Result<Vec<f32>> {
+        let (name, view) = self.find(names)?;
+        let expected_dtype = matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16);
+        if !expected_dtype {
+            return Err(Error::TensorDtype {
+                path: self.path.to_owned(),
+                tensor: name,
+                found: format!("{:?}", view.dtype()),
+            });
+        }
+        if view.shape() != shape {
+            return Err(Error::TensorShape {
+                path: self.path.to_owned(),
+                tensor: name,
+                found: view.shape().to_vec(),
+                expected: shape.to_vec(),
+            });
+        }
+        let (values, non_finite) = convert::to_f32(view.dtype(), view.data());
+        if non_finite > 0 {
+            return Err(Error::NonFiniteWeights {
+                path: self.path.to_owned(),
+                tensor: name,
+                count: non_finite,
+                first_index: values.iter().position(|v| !v.is_finite()).unwrap_or(0),
+            });
+        }
+        Ok(values)
+    }
+
+    /// The first of `names` that the file has, as it stands or with the `bert.` prefix.
+    fn find(&self, names: &[&str]) -> Result<(String, TensorView<'_>)> {
+        let candidates: Vec<String> = names.iter().flat_map(|n| [(*n).to_owned(), format!("bert.{n}")]).collect();
+        for name in &candidates {
+            if let Ok(view) = self.tensors.tensor(name) {
+                return Ok((name.clone(), view));
+            }
+        }
+        Err(Error::MissingTensor {
+            path: self.path.to_owned(),
+            tensor: candidates[0].clone(),
+            alternatives: candidates[1..].join(", "),
+            tensors: self.tensors.len(),
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! The one error type of the crate.
+
+use std::path::PathBuf;
+
+use lacuna_kernels::Block;
+
+/// Result of this crate's fallible functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong between a model directory and an embedding.
+///
+/// Each variant names the thing (file, tensor, setting, sentence), what was found and what was
+/// expected, so that the message alone says what to fix.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be opened, read or mapped.
+    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried: "read", "open", "map into memory".
+        action: &'static str,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+
+    /// A JSON file does not parse, or a field has the wrong type.
+    #[error("{path}: invalid JSON: {source}", path = path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and cause.
+        source: serde_json::Error,
+    },
+
+    /// The model is of an architecture this crate does not run.
+    #[error(
+        "{path}: unsupported architecture: found {found}; supported: {supported}",
+        path = path.display()
+    )]
+    UnsupportedArchitecture {
+        /// The configuration file.
+        path: PathBuf,
+        /// `model_type` and `architectures` as found.
+        found: String,
+        /// What is supported.
+        supported: &'static str,
+    },
+
+    /// A setting has a value that is legal elsewhere but not supported here.
+    #[error(
+        "{path}: unsupported {setting}: found {found}; supported: {supported}",
+        path = path.display()
+    )]
+    UnsupportedSetting {
+        /// The configuration file.
+        path: PathBuf,
+        /// Name of the field.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// The values that are supported.
+        supported: &'static str,
+    },
+
+    /// A setting contradicts another one or is out of bounds.
+    #[error("{path}: invalid {setting}: found {found}; expected {expected}", path = path.display())]
+    InvalidSetting {
+        /// The configuration file.
+        path: PathBuf,
+        /// Name of the field.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// The bound or the value it must agree with.
+        expected: String,
+    },
+
+    /// A checkpoint ends before its own header says, or carries bytes that no tensor owns.
+    #[error(
+        "{path}: file length does not fit its header: found {found} bytes; expected {expected}; \
+         download the file again",
+        path = path.display()
+    )]
+    CheckpointLength {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Length of the file in bytes.
+        found: u64,
+        /// What the header asks for.
+        expected: String,
+    },
+
+    /// The header of a checkpoint is not a safetensors header.
+    #[error("{path}: invalid safetensors header: {reason}", path = path.display())]
+    CheckpointHeader {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A tensor's byte range overlaps another, leaves a gap, leaves the file, or has not the length
+    /// that its shape and dtype need.
+    #[error(
+        "{path}: tensor {tensor}: invalid byte range: found {found}; expected {expected}",
+        path = path.display()
+    )]
+    TensorOffsets {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its byte range, relative to the end of the header.
+        found: String,
+        /// The range it should have.
+        expected: String,
+    },
+
+    /// A tensor that the architecture needs is absent.
+    #[error(
+        "{path}: missing tensor {tensor} (also looked for {alternatives}); \
+         the file holds {tensors} tensors",
+        path = path.display()
+    )]
+    MissingTensor {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The name that was looked for first.
+        tensor: String,
+        /// The other names that would have been accepted.
+        alternatives: String,
+        /// How many tensors the file holds.
+        tensors: usize,
+    },
+
+    /// A tensor has an element type that cannot be read as f32.
+    #[error(
+        "{path}: tensor {tensor}: unsupported dtype: found {found}; expected F32, F16 or BF16",
+        path = path.display()
+    )]
+    TensorDtype {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its dtype in safetensors' notation.
+        found: String,
+    },
+
+    /// A tensor's shape disagrees with `config.json`.
+    #[error(
+        "{path}: tensor {tensor}: wrong shape: found {found:?}; expected {expected:?} from config.json",
+        path = path.display()
+    )]
+    TensorShape {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that `config.json` implies.
+        expected: Vec<usize>,
+    },
+
+    /// A tensor holds NaN or infinite values.
+    #[error(
+        "{path}: tensor {tensor}: {count} NaN or infinite values, the first at flat index \
+         {first_index}; expected finite weights",
+        path = path.display()
+    )]
+    NonFiniteWeights {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// How many values are not finite.
+        count: usize,
+        /// Row-major index of the first of them.
+        first_index: usize,
+    },
+
+    /// The tokenizer file does not load, or fails on a text.
+    #[error("{path}: tokenizer: {reason}", path = path.display())]
+    Tokenizer {
+        /// The tokenizer file.
+        path: PathBuf,
+        /// The tokenizer library's message.
+        reason: String,
+    },
+
+    /// A sentence was given to a model that has no tokenizer.
+    #[error("this model has no tokenizer: pass token ids, or load a directory with a tokenizer.json")]
+    NoTokenizer,
+
+    /// A batch without sequences.
+    #[error("empty batch: found 0 sequences; expected at least 1")]
+    EmptyBatch,
+
+    /// A sequence without tokens.
+    #[error(
+        "sequence {sequence}: found 0 tokens; expected at least 1 \
+         (an empty string still has the tokenizer's special tokens)"
+    )]
+    EmptySequence {
+        /// Index in the batch.
+        sequence: usize,
+    },
+
+    /// A sequence with more tokens than the model has positions.
+    #[error("sequence {sequence}: found {found} tokens; the model has positions for {limit}")]
+    SequenceTooLong {
+        /// Index in the batch.
+        sequence: usize,
+        /// Its number of tokens.
+        found: usize,
+        /// The model's limit.
+        limit: usize,
+    },
+
+    /// A token id that the embedding table has no row for.
+    #[error(
+        "sequence {sequence}, position {position}: token id {found} out of range; \
+         the vocabulary has {vocab_size} entries"
+    )]
+    TokenOutOfRange {
+        /// Index in the batch.
+        sequence: usize,
+        /// Index in the sequence.
+        position: usize,
+        /// The id.
+        found: u32,
+        /// Rows of the word embedding table.
+        vocab_size: usize,
+    },
+
+    /// A sparsity that is not a fraction of the weights.
+    #[error("sparsity {found} out of range; expected 0 <= sparsity < 1 (0.9 keeps one weight in ten)")]
+    Sparsity {
+        /// The value.
+        found: f64,
+    },
+
+    /// Pruning was asked for with a block shape that skips no zeros.
+    #[error(
+        "cannot prune to sparsity {sparsity} in {block} blocks; \
+         expected a sparse block shape such as 4x1"
+    )]
+    DensePruning {
+        /// The block shape.
+        block: Block,
+        /// The sparsity.
+        sparsity: f64,
+    },
+
+    /// A calibration option out of its bounds.
+    #[error("calibration option {option}: found {found}; expected {expected}")]
+    CalibrationOption {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        found: f64,
+        /// Its bounds.
+        expected: &'static str,
+    },
+
+    /// A name that is no preset model shape.
+    #[error("unknown preset {found:?}; expected one of {expected}")]
+    UnknownPreset {
+        /// The name.
+        found: String,
+        /// The presets there are.
+        expected: String,
+    },
+}

@@ -1,0 +1,277 @@
+//! From a model directory to calibrated weights: the stages before compilation.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use lacuna_kernels::Block;
+use rayon::prelude::*;
+
+use crate::calibrate::{CalibrationOptions, calibrate};
+use crate::checkpoint::Checkpoint;
+use crate::config::EncoderConfig;
+use crate::error::{Error, Result};
+use crate::oracle::{FakeQuant, Oracle, TapSet};
+use crate::pooling::{Modules, Pooling};
+use crate::prune::{BlockZeros, Pruning, prune_encoder};
+use crate::quantize::{LayerQuant, QuantizedLayer};
+use crate::seeded::{Preset, seeded_weights};
+use crate::tokenize::SentenceTokenizer;
+use crate::weights::{EncoderWeights, LINEAR_NAMES};
+
+/// Wall time of the phases before compilation; a phase that did not happen is zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Reading and checking all files, or making seeded weights.
+    pub read: Duration,
+    /// Pruning.
+    pub prune: Duration,
+    /// Tokenizing the calibration sentences, running the oracle over them, choosing scales.
+    pub calibrate: Duration,
+}
+
+/// An encoder in f32, as read or pruned.
+///
+/// Each phase runs in a `tracing` span of its name: `read`, `prune`, `calibrate`.
+#[derive(Debug, Clone)]
+pub struct Model {
+    config: EncoderConfig,
+    weights: EncoderWeights,
+    pooling: Pooling,
+    tokenizer: Option<SentenceTokenizer>,
+    pruning: Option<Pruning>,
+    timings: Timings,
+}
+
+/// An encoder with a quantisation for every tensor between its kernels.
+#[derive(Debug, Clone)]
+pub struct CalibratedModel {
+    pub(crate) model: Model,
+    pub(crate) quant: Vec<LayerQuant>,
+    pub(crate) truncated: usize,
+}
+
+/// The zeros of one linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinearZeros {
+    /// Encoder layer.
+    pub layer: usize,
+    /// Which linear layer: q, k, v, o, up or down.
+    pub name: &'static str,
+    /// M, output features.
+    pub m: usize,
+    /// K, input features.
+    pub k: usize,
+    /// Zero blocks of every shape.
+    pub zeros: BlockZeros,
+}
+
+impl Model {
+    /// Reads a model directory in the hub's layout: `config.json`, `model.safetensors`, and where
+    /// present `tokenizer.json`, `sentence_bert_config.json`, `modules.json` and the pooling
+    /// settings.
+    ///
+    /// # Errors
+    /// Every way in which a file can be missing, damaged or of an unsupported model is its own
+    /// [`Error`] variant.
+    pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self> {
+        let _span = tracing::info_span!("read").entered();
+        let start = Instant::now();
+        let modules = Modules::read(dir.as_ref())?;
+        let config = EncoderConfig::from_file(&modules.encoder.join("config.json"))?;
+        modules.check(config.hidden_size)?;
+        let (weights, tokenizer) = rayon::join(
+            || Checkpoint::open(&modules.encoder.join("model.safetensors"))?.encoder_weights(&config),
+            || SentenceTokenizer::from_dir(&modules.encoder, config.max_position),
+        );
+        let (weights, tokenizer, pooling) = (weights?, tokenizer?, modules.pooling);
+        let timings = Timings { read: start.elapsed(), ..Timings::default() };
+        Ok(Self { config, weights, pooling, tokenizer, pruning: None, timings })
+    }
+
+    /// A model of a preset shape with random weights, without a tokenizer.
+    pub fn seeded(preset: Preset, seed: u64) -> Self {
+        Self::seeded_config(preset.config(), seed)
+    }
+
+    /// Like [`Model::seeded`] with a vocabulary of `vocab_size` entries, which makes the large
+    /// embedding table of a demonstration small.
+    pub fn seeded_with_vocab(preset: Preset, seed: u64, vocab_size: usize) -> Self {
+        Self::seeded_config(EncoderConfig { vocab_size, ..preset.config() }, seed)
+    }
+
+    fn seeded_config(config: EncoderConfig, seed: u64) -> Self {
+        let _span = tracing::info_span!("read").entered();
+        let start = Instant::now();
+        let weights = seeded_weights(&config, seed);
+        let timings = Timings { read: start.elapsed(), ..Timings::default() };
+        let pooling = Pooling::default();
+        Self { config, weights, pooling, tokenizer: None, pruning: None, timings }
+    }
+
+    /// Sets the weakest blocks of every linear layer to zero; see [`prune_encoder`].
+    ///
+    /// # Errors
+    /// [`Error::Sparsity`], [`Error::DensePruning`].
+    pub fn prune(mut self, block: Block, sparsity: f64) -> Result<Self> {
+        let _span = tracing::info_span!("prune").entered();
+        let start = Instant::now();
+        prune_encoder(&mut self.weights, block, sparsity)?;
+        self.pruning = Some(Pruning { block, sparsity });
+        self.timings.prune += start.elapsed();
+        Ok(self)
+    }
+
+    /// Calibrates on sentences with the default options. About 200 sentences of the kind that will
+    /// be embedded are enough.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`], [`Error::Tokenizer`], [`Error::EmptyBatch`].
+    pub fn calibrate<S: AsRef<str> + Sync>(self, sentences: &[S]) -> Result<CalibratedModel> {
+        self.calibrate_with(sentences, &CalibrationOptions::default())
+    }
+
+    /// Calibrates on sentences.
+    ///
+    /// # Errors
+    /// Those of [`Model::calibrate`], and [`Error::CalibrationOption`].
+    pub fn calibrate_with<S: AsRef<str> + Sync>(
+        self,
+        sentences: &[S],
+        options: &CalibrationOptions,
+    ) -> Result<CalibratedModel> {
+        let start = Instant::now();
+        let tokenizer = self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?;
+        let encoded = tokenizer.encode_batch(sentences)?;
+        let truncated = encoded.iter().filter(|e| e.truncated_from.is_some()).count();
+        let ids: Vec<Vec<u32>> = encoded.into_iter().map(|e| e.ids).collect();
+        let mut calibrated = self.calibrate_ids_with(&ids, options)?;
+        calibrated.truncated = truncated;
+        calibrated.model.timings.calibrate = start.elapsed();
+        Ok(calibrated)
+    }
+
+    /// Calibrates on token ids with the default options, for models without a tokenizer.
+    ///
+    /// # Errors
+    /// Those of [`Oracle::forward`].
+    pub fn calibrate_ids<S: AsRef<[u32]> + Sync>(self, ids: &[S]) -> Result<CalibratedModel> {
+        self.calibrate_ids_with(ids, &CalibrationOptions::default())
+    }
+
+    /// Calibrates on token ids.
+    ///
+    /// # Errors
+    /// Those of [`Model::calibrate_ids`], and [`Error::CalibrationOption`].
+    pub fn calibrate_ids_with<S: AsRef<[u32]> + Sync>(
+        mut self,
+        ids: &[S],
+        options: &CalibrationOptions,
+    ) -> Result<CalibratedModel> {
+        let _span = tracing::info_span!("calibrate").entered();
+        let start = Instant::now();
+        let quant = calibrate(&self.config, &self.weights, ids, options)?;
+        self.timings.calibrate = start.elapsed();
+        Ok(CalibratedModel { model: self, quant, truncated: 0 })
+    }
+
+    /// The shape.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// The f32 weights, pruned if [`Model::prune`] was called.
+    pub fn weights(&self) -> &EncoderWeights {
+        &self.weights
+    }
+
+    /// Pooling settings and where they came from.
+    pub fn pooling(&self) -> &Pooling {
+        &self.pooling
+    }
+
+    /// The tokenizer, if the directory had one.
+    pub fn tokenizer(&self) -> Option<&SentenceTokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// What [`Model::prune`] did last.
+    pub fn pruning(&self) -> Option<Pruning> {
+        self.pruning
+    }
+
+    /// Time spent so far.
+    pub fn timings(&self) -> Timings {
+        self.timings
+    }
+
+    /// The f32 reference forward pass over these weights.
+    pub fn oracle(&self) -> Oracle<'_> {
+        Oracle::new(&self.config, &self.weights)
+    }
+
+    /// The zeros of every linear layer, in the order they run.
+    pub fn zeros(&self) -> Vec<LinearZeros> {
+        let layers = self.weights.layers.iter().enumerate();
+        let linears: Vec<_> = layers
+            .flat_map(|(layer, weights)| {
+                LINEAR_NAMES.into_iter().zip(weights.linears()).map(move |(n, l)| (layer, n, l))
+            })
+            .collect();
+        linears
+            .into_par_iter()
+            .map(|(layer, name, linear)| LinearZeros {
+                layer,
+                name,
+                m: linear.outputs(),
+                k: linear.inputs(),
+                zeros: BlockZeros::of(&linear.weight),
+            })
+            .collect()
+    }
+}
+
+impl CalibratedModel {
+    /// The f32 model: configuration, weights, tokenizer, pooling, oracle, timings.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The quantisation of every layer's activations.
+    pub fn quant(&self) -> &[LayerQuant] {
+        &self.quant
+    }
+
+    /// How many calibration sentences were longer than the model's limit, and were cut.
+    pub fn truncated_sentences(&self) -> usize {
+        self.truncated
+    }
+
+    /// The quantised linear layers of encoder layer `i`, the input to kernel generation.
+    ///
+    /// Weights that are zero in f32 are zero in s8.
+    ///
+    /// # Panics
+    /// When `i` is not below the number of layers.
+    pub fn quantize_layer(&self, i: usize) -> QuantizedLayer {
+        QuantizedLayer::new(&self.model.weights.layers[i], &self.quant[i])
+    }
+
+    /// Predicts the embeddings of the int8 model in f32, rounding the given tensors; weights are
+    /// quantised if `weights` is set.
+    ///
+    /// # Errors
+    /// Those of [`Oracle::forward`].
+    pub fn simulate<S: AsRef<[u32]> + Sync>(&self, ids: &[S], taps: TapSet, weights: bool) -> Result<Vec<Vec<f32>>> {
+        let model = &self.model;
+        let fake = if weights {
+            let layers: Vec<QuantizedLayer> =
+                (0..model.config.layers).into_par_iter().map(|i| self.quantize_layer(i)).collect();
+            FakeQuant::weights(&model.weights, &self.quant, &layers)
+        } else {
+            FakeQuant::centered_weights(&model.weights, &self.quant)
+        };
+        let oracle = Oracle::new(&model.config, &fake);
+        let observer = FakeQuant::new(&self.quant, model.config.head_size(), taps);
+        oracle.embed_observed(ids, &model.pooling, &observer)
+    }
+}

@@ -1,0 +1,192 @@
+//! The arithmetic of the forward pass.
+
+use gemm::{Parallelism, gemm};
+
+use crate::matrix::Matrix;
+use crate::weights::{LayerNormWeights, Linear};
+
+/// A strided view of an f32 matrix: element `(r, c)` is `data[r * row_stride + c * col_stride]`.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
+}
+
+impl View<'_> {
+    /// The same elements with rows and columns exchanged.
+    pub(super) fn transposed(self) -> Self {
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+
+    fn span(&self) -> usize {
+        span(self.rows, self.cols, self.row_stride, self.col_stride)
+    }
+}
+
+/// Elements from the first to one past the last of a strided matrix.
+fn span(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> usize {
+    if rows == 0 || cols == 0 {
+        return 0;
+    }
+    (rows - 1) * row_stride + (cols - 1) * col_stride + 1
+}
+
+/// `out = a * b` on the calling thread, `out` row-major with `row_stride` elements between rows.
+///
+/// # Panics
+/// When the shapes disagree or a slice is too short; all callers are in this module's parent.
+pub(super) fn matmul(out: &mut [f32], row_stride: usize, a: View<'_>, b: View<'_>) {
+    assert_eq!(a.cols, b.rows, "inner dimensions");
+    assert!(a.data.len() >= a.span() && b.data.len() >= b.span(), "operand too short");
+    assert!(out.len() >= span(a.rows, b.cols, row_stride, 1), "result too short");
+    // SAFETY: gemm reads and writes exactly the elements of the three strided matrices. Each slice
+    // is at least as long as its matrix spans (asserted above), strides are non-negative and small
+    // enough for isize because the slices exist, and `out` is borrowed mutably, so it overlaps
+    // neither operand.
+    unsafe {
+        gemm(
+            a.rows,
+            b.cols,
+            a.cols,
+            out.as_mut_ptr(),
+            1,
+            row_stride as isize,
+            false,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            0.0f32,
+            1.0f32,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
+/// `y = x * w^T` with `x` of shape `[N][K]` and `w` of shape `[M][K]`; the result is `[N][M]`.
+///
+/// # Panics
+/// When `x.cols != w.cols`.
+pub fn matmul_transposed(x: &Matrix, w: &Matrix) -> Matrix {
+    let mut y = Matrix::zeros(x.rows, w.rows);
+    matmul(&mut y.data, w.rows, whole(x), whole(w).transposed());
+    y
+}
+
+fn whole(m: &Matrix) -> View<'_> {
+    View { data: &m.data, rows: m.rows, cols: m.cols, row_stride: m.cols, col_stride: 1 }
+}
+
+/// `y[n] = linear(x[n])` for every row.
+pub(super) fn linear(x: &Matrix, layer: &Linear) -> Matrix {
+    let mut y = matmul_transposed(x, &layer.weight);
+    for row in y.data.chunks_exact_mut(layer.bias.len()) {
+        row.iter_mut().zip(&layer.bias).for_each(|(y, b)| *y += b);
+    }
+    y
+}
+
+/// `x += y`, element by element.
+pub(super) fn add(x: &mut Matrix, y: &Matrix) {
+    x.data.iter_mut().zip(&y.data).for_each(|(x, y)| *x += y);
+}
+
+/// Layer normalisation of every row, in place:
+/// `y[k] = gamma[k] * (x[k] - mean) / sqrt(var + eps) + beta[k]`.
+///
+/// # Numerics
+/// Two passes in f32 (mean, then variance about it), sixteen partial sums.
+pub fn layer_norm(x: &mut Matrix, weights: &LayerNormWeights, eps: f32) {
+    let features = x.cols;
+    if features == 0 {
+        return;
+    }
+    for row in x.data.chunks_exact_mut(features) {
+        let mean = sum_by(row, |v| v) / features as f32;
+        let variance = sum_by(row, |v| (v - mean) * (v - mean)) / features as f32;
+        let scale = 1.0 / (variance + eps).sqrt();
+        for ((v, gamma), beta) in row.iter_mut().zip(&weights.gamma).zip(&weights.beta) {
+            *v = (*v - mean) * scale * gamma + beta;
+        }
+    }
+}
+
+/// Sum of `f(x)` with sixteen partial sums, which the compiler turns into vector additions.
+pub(super) fn sum_by(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, rest) = xs.as_chunks::<16>();
+    let mut partial = [0.0f32; 16];
+    for chunk in chunks {
+        for (p, &x) in partial.iter_mut().zip(chunk) {
+            *p += f(x);
+        }
+    }
+    partial.iter().sum::<f32>() + rest.iter().map(|&x| f(x)).sum::<f32>()
+}
+
+/// GELU with the error function, in place: `x * (1 + erf(x / sqrt(2))) / 2`.
+///
+/// # Numerics
+/// `erf` is a rational approximation in f32, within 1e-6 of the exact value everywhere.
+pub fn gelu(xs: &mut [f32]) {
+    for x in xs {
+        *x = 0.5 * *x * (1.0 + erf(*x * std::f32::consts::FRAC_1_SQRT_2));
+    }
+}
+
+/// The error function: an odd rational function on the interval where erf rounds to less than one.
+#[inline]
+fn erf(x: f32) -> f32 {
+    /// erf of this rounds to 1 in f32.
+    const LIMIT: f32 = 3.832_507;
+    const NUMERATOR: [f32; 5] =
+        [2.290_506_6e-4, 3.408_291e-3, 5.095_569_5e-2, 1.852_083_2e-1, std::f32::consts::FRAC_2_SQRT_PI];
+    const DENOMINATOR: [f32; 7] =
+        [-1.179_160_3e-7, 2.354_796_6e-5, 1.017_962_5e-3, 1.407_047e-2, 1.109_850_5e-1, 4.974_692_5e-1, 1.0];
+    let x = x.clamp(-LIMIT, LIMIT);
+    let square = x * x;
+    let horner = |c: &[f32]| c.iter().fold(0.0, |sum, &c| sum * square + c);
+    x * horner(&NUMERATOR) / horner(&DENOMINATOR)
+}
+
+/// In place `exp(x - max(x))`, the unnormalised softmax of one row.
+pub(super) fn exp_minus_max(row: &mut [f32]) {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|x| *x = (*x - max).exp());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn erf_is_within_its_bound() {
+        for i in -80_000..=80_000 {
+            let x = i as f32 * 1e-4;
+            let error = (f64::from(erf(x)) - libm::erf(f64::from(x))).abs();
+            assert!(error < 1e-6, "erf({x}) is off by {error}");
+        }
+    }
+
+    #[test]
+    fn erf_passes_nan_on_and_saturates() {
+        assert!(erf(f32::NAN).is_nan());
+        assert_eq!(erf(f32::INFINITY), erf(4.0));
+        assert!((erf(f32::NEG_INFINITY) + 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn sum_by_covers_the_tail() {
+        for n in [0, 1, 15, 16, 17, 100] {
+            let xs: Vec<f32> = (0..n).map(|i| i as f32).collect();
+            assert_eq!(sum_by(&xs, |x| x), (n * n.max(1) - n) as f32 / 2.0);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Quantised layers: s8 weights, u8 activations, and the f32 factors between them.
+//!
+//! All granularities here are free when the model runs. A linear layer computes exact integer sums
+//! `acc[m] = sum_k wq[m][k] * xq[k]` and one multiply-add per output,
+//!
+//! ```text
+//! y[m] = weight_scale[m] * (acc[m] - zero_point * sum_k wq[m][k]) + bias[m]
+//! ```
+//!
+//! so whatever depends on the input feature (activation scales) is folded into the weights before
+//! they are rounded, and whatever depends on the output feature alone goes into the two factors.
+
+use crate::matrix::Matrix;
+use crate::weights::{LayerWeights, Linear};
+
+/// Largest magnitude of a quantised weight; -128 is not used.
+pub(crate) const WEIGHT_MAX: f32 = 127.0;
+
+/// How a tensor of activations becomes u8: `x[k] ~ scale[k] * (xq[k] - zero_point)`.
+///
+/// `xq[k] = clamp(round(x[k] / scale[k]) + zero_point, 0, 255)`, rounded to nearest even.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActivationQuant {
+    /// Scale per feature, positive.
+    pub scale: Vec<f32>,
+    /// The code of zero.
+    pub zero_point: u8,
+    /// Mean of every feature over the calibration sentences. The kernels do not use it: it lets
+    /// [`CalibratedModel::quantize_layer`](crate::CalibratedModel::quantize_layer) put the mean
+    /// error of rounded weights into the bias.
+    pub mean: Vec<f32>,
+}
+
+impl ActivationQuant {
+    /// Quantises the value of one feature.
+    pub fn quantize(&self, feature: usize, x: f32) -> u8 {
+        let code = (x / self.scale[feature]).round_ties_even() + f32::from(self.zero_point);
+        code.clamp(0.0, 255.0) as u8
+    }
+
+    /// The value that a code stands for.
+    pub fn dequantize(&self, feature: usize, code: u8) -> f32 {
+        self.scale[feature] * (f32::from(code) - f32::from(self.zero_point))
+    }
+}
+
+/// The quantisation of all tensors between the kernels of one encoder layer.
+///
+/// ```text
+/// S[i][j] = q_scale[h] * k_scale[h] / sqrt(head_size) * sum_d (Qq[i][d] - q_zero_point) * Kq[j][d]
+/// P[i][j] = round(255 * exp(S[i][j] - max_j S[i][j]))                                        u8
+/// O[i][d] = v_scale[d] * sum_j P[i][j] * Vq[j][d] / sum_j P[i][j]
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerQuant {
+    /// Input of q, k, v.
+    pub attn_in: ActivationQuant,
+    /// Queries: u8, one scale per head.
+    pub q_scale: Vec<f32>,
+    /// Queries: the code of zero.
+    pub q_zero_point: u8,
+    /// Keys, less `k_center`: s8 symmetric, one scale per head.
+    pub k_scale: Vec<f32>,
+    /// Values, less `v_center`: s8 symmetric, one scale per feature.
+    pub v_scale: Vec<f32>,
+    /// Attention output, less `v_center`: input of o.
+    pub attn_out: ActivationQuant,
+    /// Input of up.
+    pub ffn_in: ActivationQuant,
+    /// Input of down.
+    pub gelu_out: ActivationQuant,
+    /// Subtracted from the keys through the bias of k, per feature. A constant added to all keys
+    /// adds the same to all scores of a query, which softmax ignores.
+    pub k_center: Vec<f32>,
+    /// Subtracted from the values through the bias of v, per feature, and given back through the
+    /// bias of o: attention weights sum to one, so the attention output shifts by the same.
+    pub v_center: Vec<f32>,
+}
+
+impl LayerQuant {
+    /// Moves keys and values by their centres, and the attention output back, through the biases.
+    pub(crate) fn center_biases(&self, layer: &mut LayerWeights) {
+        shift(&mut layer.k.bias, |m| -self.k_center[m]);
+        shift(&mut layer.v.bias, |m| -self.v_center[m]);
+        shift(&mut layer.o.bias, |m| dot(layer.o.weight.row(m), &self.v_center));
+    }
+}
+
+/// A linear layer with s8 weights.
+///
+/// `y[m] = weight_scale[m] * (acc[m] - input_zero_point * sum_k weight[m][k]) + bias[m]` with
+/// `acc[m] = sum_k weight[m][k] * xq[k]`.
+///
+/// # Numerics
+/// Weights are rounded to nearest even, symmetric in [-127, 127]; a zero stays zero.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantizedLinear {
+    /// M, output features.
+    pub m: usize,
+    /// K, input features.
+    pub k: usize,
+    /// `[M][K]` row-major; activation scales are folded in.
+    pub weight: Vec<i8>,
+    /// Scale per output feature, `[M]`, positive.
+    pub weight_scale: Vec<f32>,
+    /// `[M]`.
+    pub bias: Vec<f32>,
+    /// The code of zero of the input.
+    pub input_zero_point: u8,
+}
+
+/// The six linear layers of an encoder layer, quantised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantizedLayer {
+    /// Query projection; its input is quantised by [`LayerQuant::attn_in`].
+    pub q: QuantizedLinear,
+    /// Key projection; its bias has `k_center` subtracted.
+    pub k: QuantizedLinear,
+    /// Value projection; its bias has `v_center` subtracted.
+    pub v: QuantizedLinear,
+    /// Attention output projection; its bias has `W_o v_center` added.
+    pub o: QuantizedLinear,
+    /// First feed-forward projection.
+    pub up: QuantizedLinear,
+    /// Second feed-forward projection.
+    pub down: QuantizedLinear,
+}
+
+impl QuantizedLayer {
+    /// The six linear layers in the order they run: q, k, v, o, up, down.
+    pub fn linears(&self) -> [&QuantizedLinear; 6] {
+        [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down]
+    }
+
+    /// Quantises a layer's weights for given activations.
+    pub(crate) fn new(weights: &LayerWeights, quant: &LayerQuant) -> Self {
+        let center = |m: usize| dot(weights.o.weight.row(m), &quant.v_center);
+        Self {
+            q: QuantizedLinear::new(&weights.q, &quant.attn_in),
+            k: QuantizedLinear::new(&weights.k, &quant.attn_in).shifted(|m| -quant.k_center[m]),
+            v: QuantizedLinear::new(&weights.v, &quant.attn_in).shifted(|m| -quant.v_center[m]),
+            o: QuantizedLinear::new(&weights.o, &quant.attn_out).shifted(center),
+            up: QuantizedLinear::new(&weights.up, &quant.ffn_in),
+            down: QuantizedLinear::new(&weights.down, &quant.gelu_out),
+        }
+    }
+}
+
+impl QuantizedLinear {
+    /// Quantises one linear layer for a given input.
+    ///
+    /// Row m of the weights becomes `round(W[m][k] * scale[k] / weight_scale[m])` with
+    /// `weight_scale[m] = max_k |W[m][k] * scale[k]| / 127`; the mean of what rounding changes,
+    /// `sum_k (W[m][k] - weight_scale[m] * wq[m][k] / scale[k]) * mean[k]`, goes into the bias.
+    ///
+    /// # Panics
+    /// When the input's scales are not one per input feature.
+    pub fn new(linear: &Linear, input: &ActivationQuant) -> Self {
+        let (m, k) = (linear.outputs(), linear.inputs());
+        assert!(input.scale.len() == k && input.mean.len() == k, "one scale and mean per feature");
+        let mut weight = Vec::with_capacity(m * k);
+        let mut weight_scale = Vec::with_capacity(m);
+        let mut bias = Vec::with_capacity(m);
+        for (row, &b) in rows(&linear.weight).zip(&linear.bias) {
+            let folded = || row.iter().zip(&input.scale).map(|(w, s)| w * s);
+            let max = folded().fold(0.0f32, |max, w| max.max(w.abs()));
+            let scale = if max > 0.0 { max / WEIGHT_MAX } else { 1.0 };
+            weight.extend(folded().map(|w| (w / scale).round_ties_even().clamp(-127.0, 127.0) as i8));
+            let rounded = &weight[weight.len() - k..];
+            let lost: f64 = (0..k)
+                .map(|i| {
+                    let kept = scale * f32::from(rounded[i]) / input.scale[i];
+                    f64::from(row[i] - kept) * f64::from(input.mean[i])
+                })
+                .sum();
+            weight_scale.push(scale);
+            bias.push(b + lost as f32);
+        }
+        Self { m, k, weight, weight_scale, bias, input_zero_point: input.zero_point }
+    }
+
+    /// The same layer with something added to its outputs.
+    fn shifted(mut self, by: impl Fn(usize) -> f32) -> Self {
+        shift(&mut self.bias, by);
+        self
+    }
+
+    /// The f32 layer that this one computes for inputs that are exactly representable:
+    /// `W[m][k] = weight_scale[m] * weight[m][k] / scale[k]`.
+    ///
+    /// # Panics
+    /// When the input's scales are not one per input feature.
+    pub fn dequantize(&self, input: &ActivationQuant) -> Linear {
+        assert_eq!(input.scale.len(), self.k, "one scale per feature");
+        let mut data = Vec::with_capacity(self.m * self.k);
+        for (row, &scale) in self.weight.chunks_exact(self.k).zip(&self.weight_scale) {
+            data.extend(row.iter().zip(&input.scale).map(|(&w, s)| scale * f32::from(w) / s));
+        }
+        Linear { weight: Matrix { rows: self.m, cols: self.k, data }, bias: self.bias.clone() }
+    }
+}
+
+fn rows(matrix: &Matrix) -> std::slice::ChunksExact<'_, f32> {
+    matrix.data.chunks_exact(matrix.cols)
+}
+
+fn shift(bias: &mut [f32], by: impl Fn(usize) -> f32) {
+    bias.iter_mut().enumerate().for_each(|(m, b)| *b += by(m));
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
+}

@@ -1,0 +1,95 @@
+//! The f32 weights of an encoder.
+
+use crate::matrix::Matrix;
+
+/// A linear layer, `y[m] = sum_k weight[m][k] * x[k] + bias[m]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Linear {
+    /// `[M][K]`: output features by input features.
+    pub weight: Matrix,
+    /// `[M]`.
+    pub bias: Vec<f32>,
+}
+
+impl Linear {
+    /// M, the number of output features.
+    pub fn outputs(&self) -> usize {
+        self.weight.rows
+    }
+
+    /// K, the number of input features.
+    pub fn inputs(&self) -> usize {
+        self.weight.cols
+    }
+}
+
+/// Parameters of a layer normalisation,
+/// `y[k] = gamma[k] * (x[k] - mean(x)) / sqrt(var(x) + eps) + beta[k]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerNormWeights {
+    /// Scale, `[hidden]`.
+    pub gamma: Vec<f32>,
+    /// Shift, `[hidden]`.
+    pub beta: Vec<f32>,
+}
+
+/// The embedding tables and the layer normalisation after their sum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddingWeights {
+    /// `[vocab_size][hidden]`.
+    pub word: Matrix,
+    /// `[max_position][hidden]`.
+    pub position: Matrix,
+    /// `[type_vocab_size][hidden]`; single sentences use row 0.
+    pub token_type: Matrix,
+    /// Layer normalisation of the sum.
+    pub norm: LayerNormWeights,
+}
+
+/// One encoder layer.
+///
+/// `q`, `k`, `v`, `o` are `hidden x hidden`, `up` is `intermediate x hidden`, `down` is
+/// `hidden x intermediate`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerWeights {
+    /// Query projection.
+    pub q: Linear,
+    /// Key projection.
+    pub k: Linear,
+    /// Value projection.
+    pub v: Linear,
+    /// Attention output projection.
+    pub o: Linear,
+    /// Layer normalisation after attention and residual.
+    pub attention_norm: LayerNormWeights,
+    /// First feed-forward projection, before GELU.
+    pub up: Linear,
+    /// Second feed-forward projection, after GELU.
+    pub down: Linear,
+    /// Layer normalisation after the feed-forward block and residual.
+    pub output_norm: LayerNormWeights,
+}
+
+/// Names of the six linear layers, in the order of [`LayerWeights::linears`].
+pub const LINEAR_NAMES: [&str; 6] = ["q", "k", "v", "o", "up", "down"];
+
+impl LayerWeights {
+    /// The six linear layers in the order they run: q, k, v, o, up, down.
+    pub fn linears(&self) -> [&Linear; 6] {
+        [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down]
+    }
+
+    /// The same, mutable.
+    pub fn linears_mut(&mut self) -> [&mut Linear; 6] {
+        [&mut self.q, &mut self.k, &mut self.v, &mut self.o, &mut self.up, &mut self.down]
+    }
+}
+
+/// All weights of an encoder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncoderWeights {
+    /// Embedding tables.
+    pub embeddings: EmbeddingWeights,
+    /// Layers, in the order they run.
+    pub layers: Vec<LayerWeights>,
+}
