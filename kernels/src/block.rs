@@ -27,15 +27,8 @@ pub enum Block {
 
 impl Block {
     /// Every shape the format can say.
-    pub const ALL: [Block; 7] = [
-        Block::B4x1,
-        Block::B1x4,
-        Block::B4x4,
-        Block::B8x1,
-        Block::B16x1,
-        Block::Unstructured,
-        Block::Dense,
-    ];
+    pub const ALL: [Block; 7] =
+        [Block::B4x1, Block::B1x4, Block::B4x4, Block::B8x1, Block::B16x1, Block::Unstructured, Block::Dense];
 
     /// Output features in one block.
     pub fn outputs(self) -> usize {

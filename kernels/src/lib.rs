@@ -1,3 +1,26 @@
-//! Kernels.
+//! The kernels of Lacuna, each as descriptor -> plan -> code -> kernel, each with a scalar reference.
+//!
+//! (Overview table follows when all kernels are in.)
+
+#![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+
 mod block;
+mod buffer;
+pub mod cache;
+pub mod elementwise;
+pub mod epilogue;
+mod error;
+pub mod layout;
+pub mod math;
+mod parallel;
+pub mod pattern;
+pub mod peak;
+mod plan;
+pub mod spmm;
+
 pub use block::Block;
+pub use buffer::Buffer;
+pub use error::KernelError;
+pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
+pub use parallel::Parallel;
+pub use plan::{GENERATOR_VERSION, Plan};

@@ -1,0 +1,44 @@
+//! Memory for activations: cache-line aligned, never reallocated while in use.
+
+use bytemuck::{Pod, Zeroable};
+
+/// One cache line.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// A zeroed, 64-byte aligned buffer of plain elements.
+#[derive(Debug, Clone)]
+pub struct Buffer<T> {
+    lines: Vec<Line>,
+    len: usize,
+    element: std::marker::PhantomData<T>,
+}
+
+impl<T: Pod> Buffer<T> {
+    /// `len` zeroed elements.
+    pub fn new(len: usize) -> Buffer<T> {
+        let lines = vec![Line::zeroed(); (len * size_of::<T>()).div_ceil(size_of::<Line>())];
+        Buffer { lines, len, element: std::marker::PhantomData }
+    }
+
+    /// Grows to at least `len` elements; contents are unspecified afterwards.
+    pub fn reserve(&mut self, len: usize) {
+        if len > self.len {
+            *self = Buffer::new(len);
+        }
+    }
+}
+
+impl<T: Pod> std::ops::Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl<T: Pod> std::ops::DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}

@@ -1,0 +1,173 @@
+//! The epilogue as instructions, for four output features by one to four vectors of 16 tokens.
+
+use lacuna_jit::{Asm, Evex, Gpr, Mask, Zmm, ptr};
+
+use super::{Activation, Epilogue, RowParams, Store};
+use crate::elementwise::gelu::{GELU_TABLE, emit_gelu};
+use crate::{LANES, PanelLayout, Sign, TILE};
+
+/// Bytes of one vector.
+const VECTOR_BYTES: i32 = 64;
+/// Bytes of a row of a plain panel.
+const PLAIN_ROW_BYTES: i32 = TILE as i32;
+/// Bytes of a row of an f32 tile.
+const F32_ROW_BYTES: i32 = 4 * TILE as i32;
+/// Bytes of one row's parameters.
+const PARAM_BYTES: i32 = size_of::<RowParams>() as i32;
+
+/// Read-only memory the generated epilogues point to.
+#[repr(C, align(64))]
+pub(crate) struct Constants {
+    /// First, because [`emit_gelu`] takes its address.
+    gelu: [f32; GELU_TABLE.len()],
+    /// 4x4 byte transpose within every 128-bit lane: byte `4 t + r` of the result is byte `4 r + t`.
+    transpose: [u8; 64],
+}
+
+impl Constants {
+    pub(crate) const TABLE: &'static Constants = &Constants { gelu: GELU_TABLE, transpose: transpose_4x4() };
+    const TRANSPOSE: i32 = std::mem::offset_of!(Constants, transpose) as i32;
+
+    /// The address generated code is given.
+    pub(crate) fn address() -> *const u8 {
+        std::ptr::from_ref(Self::TABLE).cast()
+    }
+}
+
+const fn transpose_4x4() -> [u8; 64] {
+    let mut indices = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        indices[i] = (i % 4 * 4 + i % 16 / 4) as u8;
+        i += 1;
+    }
+    indices
+}
+
+/// Which of a plain row's dwords a store may write.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OutputLanes {
+    /// The whole row: vectors beyond the computed ones are padding.
+    WholeRow,
+    /// The dwords of the computed vectors only; the mask holds one bit per dword of the row.
+    Masked(Mask),
+}
+
+/// Registers the epilogue reads and may change.
+pub(crate) struct EpilogueRegs<'a> {
+    /// `&[RowParams; 4]` of this row block.
+    pub(crate) params: Gpr,
+    /// Output of this row block's first row, first computed vector (plain panels: start of the row).
+    pub(crate) out: Gpr,
+    /// [`Constants::address`].
+    pub(crate) constants: Gpr,
+    /// At least 10 vector registers.
+    pub(crate) temps: &'a [Zmm],
+}
+
+/// Finishes `acc[row][vector]`: four rows of equally many vectors. Destroys `acc` and `temps`.
+pub(crate) fn emit_epilogue(
+    a: &mut Asm,
+    epilogue: &Epilogue,
+    acc: &[Vec<Zmm>],
+    regs: &EpilogueRegs<'_>,
+    lanes: OutputLanes,
+) {
+    a.note(format!("epilogue {}: y = fma(acc, multiplier, addend)", epilogue.name()));
+    for (row, acc) in acc.iter().enumerate() {
+        emit_row(a, epilogue, row as i32, acc, regs);
+    }
+    match epilogue.store {
+        Store::Bytes { layout: PanelLayout::Plain, sign } => emit_store_plain(a, sign, acc, regs, lanes),
+        Store::Bytes { layout: PanelLayout::Vnni, sign } => emit_store_vnni(a, sign, acc, regs),
+        Store::F32 { residual } => emit_store_f32(a, residual, acc, regs),
+    }
+}
+
+/// One row, up to what is stored: f32, or s32 for 8-bit output.
+fn emit_row(a: &mut Asm, epilogue: &Epilogue, row: i32, acc: &[Zmm], regs: &EpilogueRegs<'_>) {
+    let param = |field: usize| ptr(regs.params) + row * PARAM_BYTES + field as i32;
+    let (scale, offset) = (regs.temps[0], regs.temps[1]);
+    let temps = &regs.temps[2..];
+    a.vbroadcastss(scale, param(std::mem::offset_of!(RowParams, multiplier)));
+    a.vbroadcastss(offset, param(std::mem::offset_of!(RowParams, addend)));
+    for &y in acc {
+        a.vcvtdq2ps(y, y);
+    }
+    for &y in acc {
+        a.vfmadd213ps(y, scale, offset); // y = acc * multiplier[m] + addend[m]
+    }
+    if epilogue.activation == Activation::Gelu {
+        emit_gelu(a, acc, temps, ptr(regs.constants));
+    }
+    if let Store::Bytes { .. } = epilogue.store {
+        if epilogue.activation != Activation::Identity {
+            a.vbroadcastss(scale, param(std::mem::offset_of!(RowParams, out_scale)));
+            a.vbroadcastss(offset, param(std::mem::offset_of!(RowParams, out_zero)));
+            for &y in acc {
+                a.vfmadd213ps(y, scale, offset); // y = y * out_scale[m] + out_zero[m]
+            }
+        }
+        for &y in acc {
+            a.vcvtps2dq(y, y);
+        }
+    }
+}
+
+/// Four vectors of s32 pack into one plain row. With fewer, the packs repeat them so that every dword group holds its own.
+fn emit_store_plain(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], regs: &EpilogueRegs<'_>, lanes: OutputLanes) {
+    a.note("store plain rows");
+    for (row, v) in acc.iter().enumerate() {
+        let lo = v[0];
+        a.vpackssdw(lo, v[0], v.get(1).copied().unwrap_or(v[0]));
+        let upper = match v.get(2) {
+            Some(&hi) => {
+                a.vpackssdw(hi, hi, v.get(3).copied().unwrap_or(hi));
+                hi
+            }
+            None => lo,
+        };
+        match sign {
+            Sign::Unsigned => a.vpackuswb(lo, lo, upper),
+            Sign::Signed => a.vpacksswb(lo, lo, upper),
+        }
+        let out = ptr(regs.out) + row as i32 * PLAIN_ROW_BYTES;
+        match lanes {
+            OutputLanes::WholeRow => a.vmovdqu32_st(out, lo),
+            OutputLanes::Masked(mask) => a.vmovdqu32_st(out.k(mask), lo),
+        }
+    }
+}
+
+/// 16 tokens of four rows pack into 64 bytes row by row within each lane; a byte transpose makes them token by token.
+fn emit_store_vnni(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
+    a.note("store VNNI row");
+    let transpose = regs.temps[0];
+    a.vmovdqu32(transpose, ptr(regs.constants) + Constants::TRANSPOSE);
+    for v in 0..acc[0].len() {
+        let [r0, r1, r2, r3] = [acc[0][v], acc[1][v], acc[2][v], acc[3][v]];
+        a.vpackssdw(r0, r0, r1);
+        a.vpackssdw(r2, r2, r3);
+        match sign {
+            Sign::Unsigned => a.vpackuswb(r0, r0, r2),
+            Sign::Signed => a.vpacksswb(r0, r0, r2),
+        }
+        a.vpshufb(r0, r0, transpose);
+        a.vmovdqu32_st(ptr(regs.out) + v as i32 * VECTOR_BYTES, r0);
+    }
+}
+
+fn emit_store_f32(a: &mut Asm, residual: bool, acc: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
+    a.note(if residual { "add to the f32 rows" } else { "store f32 rows" });
+    for (row, v) in acc.iter().enumerate() {
+        for (i, &y) in v.iter().enumerate() {
+            let out = ptr(regs.out) + row as i32 * F32_ROW_BYTES + i as i32 * VECTOR_BYTES;
+            if residual {
+                a.vaddps(y, y, out);
+            }
+            a.vmovups_st(out, y);
+        }
+    }
+}
+
+const _: () = assert!(VECTOR_BYTES as usize == 4 * LANES);

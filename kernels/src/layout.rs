@@ -1,0 +1,134 @@
+//! Where each element of an activation lives. All kernels, tests and references use these functions, so a layout is
+//! written down once.
+//!
+//! Activations are feature-major in tiles of [`TILE`] = 64 tokens. For F features (stored as [`padded`]`(F)`, a multiple of 4)
+//! and N tokens (stored as [`tiles`]`(N)` whole tiles) there are three layouts of the same number of elements:
+//!
+//! | layout | shape | element | order of tokens in a row |
+//! | --- | --- | --- | --- |
+//! | plain panel | `[tile][feature][64]` | u8 or s8 | [`lane_position`] |
+//! | VNNI panel | `[tile][feature/4][64][4]` | u8 or s8 | natural; 4 consecutive features of a token in one dword |
+//! | f32 tile | `[tile][feature][64]` | f32 | natural |
+//!
+//! Elements of padding features and padding tokens hold unspecified values: no kernel lets them reach another element.
+
+/// Tokens in one tile.
+pub const TILE: usize = 64;
+/// 32-bit lanes of one vector; tokens of a tail are computed in steps of this many.
+pub const LANES: usize = 16;
+/// Vectors of 32-bit elements in one row of a tile.
+pub const VECTORS: usize = TILE / LANES;
+
+/// Tiles that hold `tokens` tokens.
+pub const fn tiles(tokens: usize) -> usize {
+    tokens.div_ceil(TILE)
+}
+
+/// Features as stored: rounded up to a multiple of 4.
+pub const fn padded(features: usize) -> usize {
+    features.next_multiple_of(4)
+}
+
+/// Elements of an activation of `features` x `tokens` in any of the three layouts.
+pub const fn elements(features: usize, tokens: usize) -> usize {
+    tiles(tokens) * padded(features) * TILE
+}
+
+/// Byte position, within a row of a plain panel, of the token `token` of its tile.
+///
+/// Token `16 v + 4 l + c` sits at `16 l + 4 v + c` (l, v, c in 0..4). Interleaving four rows bytewise and then wordwise within
+/// 128-bit lanes (`vpunpck[lh]bw`, `vpunpck[lh]wd`) then yields four vectors of 16 consecutive tokens each, and packing four
+/// such vectors (`vpackssdw`, `vpackuswb`) leads back to this order.
+pub const fn lane_position(token: usize) -> usize {
+    let (v, l, c) = (token / 16, token / 4 % 4, token % 4);
+    16 * l + 4 * v + c
+}
+
+/// Index of an element in a plain panel.
+pub const fn plain_index(features: usize, feature: usize, token: usize) -> usize {
+    (token / TILE * padded(features) + feature) * TILE + lane_position(token % TILE)
+}
+
+/// Index of an element in a VNNI panel.
+pub const fn vnni_index(features: usize, feature: usize, token: usize) -> usize {
+    token / TILE * padded(features) * TILE + feature / 4 * (4 * TILE) + token % TILE * 4 + feature % 4
+}
+
+/// Index of an element in an f32 tile.
+pub const fn f32_index(features: usize, feature: usize, token: usize) -> usize {
+    (token / TILE * padded(features) + feature) * TILE + token % TILE
+}
+
+/// One of the two layouts of 8-bit activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PanelLayout {
+    /// `[tile][feature][64]`, lane order of [`lane_position`]: what the sparse kernels read.
+    Plain,
+    /// `[tile][feature/4][64][4]`: what dense GEMM and attention read.
+    Vnni,
+}
+
+impl PanelLayout {
+    /// Index of an element in this layout.
+    pub const fn index(self, features: usize, feature: usize, token: usize) -> usize {
+        match self {
+            PanelLayout::Plain => plain_index(features, feature, token),
+            PanelLayout::Vnni => vnni_index(features, feature, token),
+        }
+    }
+
+    /// The name used in kernel names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PanelLayout::Plain => "plain",
+            PanelLayout::Vnni => "vnni",
+        }
+    }
+}
+
+/// Whether the bytes of a panel are u8 or s8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sign {
+    /// 0..=255.
+    Unsigned,
+    /// -128..=127.
+    Signed,
+}
+
+impl Sign {
+    /// `u8` or `s8`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Sign::Unsigned => "u8",
+            Sign::Signed => "s8",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_layout_is_a_bijection() {
+        let (features, tokens) = (7, 130);
+        let indices: [fn(usize, usize, usize) -> usize; 3] = [plain_index, vnni_index, f32_index];
+        for index in indices {
+            let mut seen = vec![false; elements(features, tokens)];
+            for feature in 0..features {
+                for token in 0..tokens {
+                    assert!(!std::mem::replace(&mut seen[index(features, feature, token)], true));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn four_tokens_from_a_multiple_of_four_are_one_dword() {
+        for first in (0..TILE).step_by(4) {
+            let position = lane_position(first);
+            assert_eq!(position % 4, 0);
+            assert!((0..4).all(|c| lane_position(first + c) == position + c));
+        }
+    }
+}

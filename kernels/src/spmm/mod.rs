@@ -1,0 +1,28 @@
+//! Sparse weights times dense activations: `Y[m][n] = epilogue(sum_k W[m][k] X[k][n])`, s8 weights in 4x1 blocks, u8
+//! activations, exact s32 accumulation.
+//!
+//! **Shapes**: W is M x K, X is K x N, Y is M x N; any M, K, N >= 1.
+//!
+//! **Layout**: X is a plain panel, Y what the [`Epilogue`](crate::epilogue::Epilogue) says; W is a [`SpmmWeights`] stream.
+//!
+//! **Stream form**: the pattern is data, not code. Four blocks of a block row form a *group*: four input feature indices and
+//! 16 weights. The generated loop loads the four activation rows, interleaves them to dwords of four input features per
+//! token with unpacks (they run beside the dot products for free), and issues 16 `vpdpbusd` on 4 rows x 64 tokens. Code
+//! depends on the shape and the epilogue only, so layers of equal shape share it.
+//!
+//! **Order**: block rows are sorted by their number of groups, so that the loop exit predicts; tiles are the outer loop, so
+//! that a tile of X stays in L1 while all block rows pass over it.
+//!
+//! When *not* to use it: above about 60 % density [dense GEMM](crate::gemm) is faster.
+
+mod desc;
+mod emit;
+mod kernel;
+mod plan;
+mod portable;
+mod weights;
+
+pub use desc::SpmmDesc;
+pub use kernel::{Output, SpmmKernel};
+pub use plan::{IndexWidth, SpmmPlan};
+pub use weights::SpmmWeights;
