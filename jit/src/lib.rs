@@ -22,6 +22,6 @@ pub use cpu::{Avx512Vnni, Isa, TIER_VARIABLE, Tier};
 pub use encoding::{Encoding, Tuple};
 pub use error::JitError;
 pub use evex::{Evex, Form, ROWS, Row, at};
-pub use memory::{CodeArena, CodeId, Entry, Function, Sealed};
+pub use memory::{CodeArena, CodeId, Entry, Function, Sealed, WeakFunction};
 pub use perf::PERF_VARIABLE;
 pub use registers::{Bcast, Dst, Gpr, Mask, Mem, MemDst, RegFile, RegisterRole, Rm, RmBcast, Scale, Zmm, ptr};

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use memmap2::{Mmap, MmapMut};
 
@@ -108,6 +108,21 @@ impl Function {
         &self.mapping.codes[self.index]
     }
 
+    /// Bytes of the whole mapping this function lives in.
+    pub fn mapping_bytes(&self) -> usize {
+        self.mapping.map.len()
+    }
+
+    /// Whether both functions live in the same mapping.
+    pub fn same_mapping(&self, other: &Function) -> bool {
+        Arc::ptr_eq(&self.mapping, &other.mapping)
+    }
+
+    /// A reference that does not keep the memory alive.
+    pub fn downgrade(&self) -> WeakFunction {
+        WeakFunction { mapping: Arc::downgrade(&self.mapping), index: self.index }
+    }
+
     /// The address of the first instruction.
     pub fn address(&self) -> *const u8 {
         // In bounds: `seal` sized the mapping to hold every code at its offset.
@@ -120,6 +135,20 @@ impl Function {
     /// - The code must follow the System V calling convention and read its first argument as `*const A`.
     pub unsafe fn typed<A>(self) -> Entry<A> {
         Entry { address: self.address(), function: self, arguments: PhantomData }
+    }
+}
+
+/// A [`Function`] that may be gone; see [`Function::downgrade`].
+#[derive(Debug, Clone)]
+pub struct WeakFunction {
+    mapping: Weak<Mapping>,
+    index: usize,
+}
+
+impl WeakFunction {
+    /// The function, if something still keeps its memory alive.
+    pub fn upgrade(&self) -> Option<Function> {
+        Some(Function { mapping: self.mapping.upgrade()?, index: self.index })
     }
 }
 

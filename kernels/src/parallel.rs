@@ -50,3 +50,59 @@ impl<T> SharedMut<T> {
         self.0.wrapping_add(index)
     }
 }
+
+/// Some tiles of some block rows: what one task of a GEMM or SpMM computes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) first_tile: usize,
+    pub(crate) tiles: usize,
+    pub(crate) first_row: usize,
+    pub(crate) rows: usize,
+}
+
+/// A call cut into parts: by tiles first; by block rows too if there are fewer tiles than threads.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    tiles: usize,
+    tiles_per_part: usize,
+    /// First block row of each part of a tile, and the total at the end.
+    rows: Vec<usize>,
+}
+
+impl Parts {
+    /// `rows` block rows per tile; `cost(r)` is the work of the block rows before r.
+    pub(crate) fn new(tiles: usize, rows: usize, cost: impl Fn(usize) -> usize, parallel: Parallel) -> Parts {
+        let threads = match parallel {
+            Parallel::Serial => 1,
+            Parallel::Rayon => rayon::current_num_threads(),
+        };
+        if threads == 1 {
+            return Parts { tiles, tiles_per_part: tiles, rows: vec![0, rows] };
+        }
+        let pieces = threads.div_ceil(tiles).min(rows);
+        let mut row = 0;
+        let rows = (0..=pieces).map(|i| {
+            while row < rows && cost(row) < cost(rows) * i / pieces {
+                row += 1;
+            }
+            row
+        });
+        Parts { tiles, tiles_per_part: 1, rows: rows.collect() }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.tiles.div_ceil(self.tiles_per_part) * (self.rows.len() - 1)
+    }
+
+    /// Part `i`; parts are disjoint and cover everything.
+    pub(crate) fn part(&self, i: usize) -> Part {
+        let pieces = self.rows.len() - 1;
+        let (tile, piece) = (i / pieces * self.tiles_per_part, i % pieces);
+        Part {
+            first_tile: tile,
+            tiles: self.tiles_per_part.min(self.tiles - tile),
+            first_row: self.rows[piece],
+            rows: self.rows[piece + 1] - self.rows[piece],
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The epilogue as instructions, for four output features by one to four vectors of 16 tokens.
 
-use lacuna_jit::{Asm, Evex, Gpr, Mask, Zmm, ptr};
+use lacuna_jit::{Asm, Evex, Gpr, Mask, Mem, Zmm, ptr};
 
 use super::{Activation, Epilogue, RowParams, Store};
 use crate::elementwise::gelu::{GELU_TABLE, emit_gelu};
@@ -56,12 +56,12 @@ pub(crate) enum OutputLanes {
 /// Registers the epilogue reads and may change.
 pub(crate) struct EpilogueRegs<'a> {
     /// `&[RowParams; 4]` of this row block.
-    pub(crate) params: Gpr,
+    pub(crate) params: Mem,
     /// Output of this row block's first row, first computed vector (plain panels: start of the row).
-    pub(crate) out: Gpr,
+    pub(crate) out: Mem,
     /// [`Constants::address`].
     pub(crate) constants: Gpr,
-    /// At least 10 vector registers.
+    /// At least 2 vector registers, with an activation `2 + 2 x vectors`.
     pub(crate) temps: &'a [Zmm],
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn emit_epilogue(
 
 /// One row, up to what is stored: f32, or s32 for 8-bit output.
 fn emit_row(a: &mut Asm, epilogue: &Epilogue, row: i32, acc: &[Zmm], regs: &EpilogueRegs<'_>) {
-    let param = |field: usize| ptr(regs.params) + row * PARAM_BYTES + field as i32;
+    let param = |field: usize| regs.params + row * PARAM_BYTES + field as i32;
     let (scale, offset) = (regs.temps[0], regs.temps[1]);
     let temps = &regs.temps[2..];
     a.vbroadcastss(scale, param(std::mem::offset_of!(RowParams, multiplier)));
@@ -131,7 +131,7 @@ fn emit_store_plain(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], regs: &EpilogueRe
             Sign::Unsigned => a.vpackuswb(lo, lo, upper),
             Sign::Signed => a.vpacksswb(lo, lo, upper),
         }
-        let out = ptr(regs.out) + row as i32 * PLAIN_ROW_BYTES;
+        let out = regs.out + row as i32 * PLAIN_ROW_BYTES;
         match lanes {
             OutputLanes::WholeRow => a.vmovdqu32_st(out, lo),
             OutputLanes::Masked(mask) => a.vmovdqu32_st(out.k(mask), lo),
@@ -153,7 +153,7 @@ fn emit_store_vnni(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], regs: &EpilogueReg
             Sign::Signed => a.vpacksswb(r0, r0, r2),
         }
         a.vpshufb(r0, r0, transpose);
-        a.vmovdqu32_st(ptr(regs.out) + v as i32 * VECTOR_BYTES, r0);
+        a.vmovdqu32_st(regs.out + v as i32 * VECTOR_BYTES, r0);
     }
 }
 
@@ -161,7 +161,7 @@ fn emit_store_f32(a: &mut Asm, residual: bool, acc: &[Vec<Zmm>], regs: &Epilogue
     a.note(if residual { "add to the f32 rows" } else { "store f32 rows" });
     for (row, v) in acc.iter().enumerate() {
         for (i, &y) in v.iter().enumerate() {
-            let out = ptr(regs.out) + row as i32 * F32_ROW_BYTES + i as i32 * VECTOR_BYTES;
+            let out = regs.out + row as i32 * F32_ROW_BYTES + i as i32 * VECTOR_BYTES;
             if residual {
                 a.vaddps(y, y, out);
             }

@@ -167,7 +167,7 @@ fn emit_block_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
     );
 
     emit_output_address(a, plan, r);
-    let regs = EpilogueRegs { params: r.params, out: r.out, constants: r.constants, temps: &r.temp };
+    let regs = EpilogueRegs { params: ptr(r.params), out: ptr(r.out), constants: r.constants, temps: &r.temp };
     emit_epilogue(a, &plan.epilogue, &acc, &regs, OutputLanes::WholeRow);
     a.note("next block row");
     dynasm!(a

@@ -7,19 +7,11 @@ use super::plan::SpmmPlan;
 use super::portable;
 use super::weights::SpmmWeights;
 use crate::cache::{Compiled, KernelCache};
-use crate::epilogue::{BlockOutput, Constants, Store};
+use crate::epilogue::Constants;
 use crate::layout::{elements, tiles};
-use crate::parallel::SharedMut;
+use crate::output::{Output, Target, check_length, check_output};
+use crate::parallel::{Part, Parts};
 use crate::{KernelError, Parallel, Plan, TILE};
-
-/// Where a GEMM or SpMM writes: the buffer must be of the kind its epilogue stores.
-#[derive(Debug)]
-pub enum Output<'a> {
-    /// A plain or VNNI panel of u8 or s8 (as two's complement bytes).
-    Bytes(&'a mut [u8]),
-    /// An f32 tile; with a residual epilogue the results are added to it.
-    F32(&'a mut [f32]),
-}
 
 /// A callable SpMM. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
@@ -74,19 +66,11 @@ impl SpmmKernel {
         parallel: Parallel,
     ) -> Result<(), KernelError> {
         self.check(weights, x, tokens, &out)?;
-        let parts = Parts::of(weights, tiles(tokens), parallel);
-        match out {
-            Output::Bytes(out) => {
-                let out = SharedMut::new(out);
-                parallel
-                    .for_each(parts.count(), |i| self.run_part(weights, x, tokens, Target::Bytes(out), parts.part(i)));
-            }
-            Output::F32(out) => {
-                let out = SharedMut::new(out);
-                parallel
-                    .for_each(parts.count(), |i| self.run_part(weights, x, tokens, Target::F32(out), parts.part(i)));
-            }
-        }
+        let out = Target::from(out);
+        // An empty block row still costs an epilogue: count each block row as one group more.
+        let cost = |row: usize| weights.group_offsets[row] + row;
+        let parts = Parts::new(tiles(tokens), weights.block_rows.len(), cost, parallel);
+        parallel.for_each(parts.count(), |i| self.run_part(weights, x, tokens, out, parts.part(i)));
         Ok(())
     }
 
@@ -144,126 +128,4 @@ impl SpmmKernel {
             }
         }
     }
-}
-
-/// The output shared by the parts of one call.
-#[derive(Clone, Copy)]
-enum Target {
-    Bytes(SharedMut<u8>),
-    F32(SharedMut<f32>),
-}
-
-impl Target {
-    fn at(self, element: usize) -> *mut u8 {
-        match self {
-            Target::Bytes(out) => out.at(element),
-            Target::F32(out) => out.at(element).cast(),
-        }
-    }
-
-    /// # Safety
-    /// - 4 x 64 elements from `element` on are inside the output and nobody else uses them now.
-    unsafe fn block<'a>(self, element: usize) -> BlockOutput<'a> {
-        const ELEMENTS: usize = 4 * TILE;
-        match self {
-            // SAFETY: the caller's promise.
-            Target::Bytes(out) => {
-                BlockOutput::Bytes(unsafe { std::slice::from_raw_parts_mut(out.at(element), ELEMENTS) })
-            }
-            // SAFETY: the caller's promise.
-            Target::F32(out) => BlockOutput::F32(unsafe { std::slice::from_raw_parts_mut(out.at(element), ELEMENTS) }),
-        }
-    }
-}
-
-/// Some tiles of some block rows.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    first_tile: usize,
-    tiles: usize,
-    first_row: usize,
-    rows: usize,
-}
-
-/// A call cut into parts: tiles first; block rows too, by equal numbers of groups, if there are fewer tiles than threads.
-struct Parts {
-    tiles: usize,
-    /// Tiles per part.
-    run: usize,
-    /// First block row of each part, and the total at the end.
-    rows: Vec<usize>,
-}
-
-impl Parts {
-    fn of(weights: &SpmmWeights, tiles: usize, parallel: Parallel) -> Parts {
-        let threads = match parallel {
-            Parallel::Serial => 1,
-            Parallel::Rayon => rayon::current_num_threads(),
-        };
-        let all = weights.block_rows.len();
-        if threads == 1 {
-            return Parts { tiles, run: tiles, rows: vec![0, all] };
-        }
-        let pieces = threads.div_ceil(tiles).min(all);
-        let groups = weights.group_offsets[all];
-        // Empty block rows still cost an epilogue: count each block row as one group more.
-        let cost = |row: usize| weights.group_offsets[row] + row;
-        let mut row = 0;
-        let rows = (0..=pieces).map(|i| {
-            while row < all && cost(row) < (groups + all) * i / pieces {
-                row += 1;
-            }
-            row
-        });
-        let rows = rows.collect();
-        Parts { tiles, run: 1, rows }
-    }
-
-    fn count(&self) -> usize {
-        self.tiles.div_ceil(self.run) * (self.rows.len() - 1)
-    }
-
-    fn part(&self, i: usize) -> Part {
-        let pieces = self.rows.len() - 1;
-        let (tile, piece) = (i / pieces * self.run, i % pieces);
-        Part {
-            first_tile: tile,
-            tiles: self.run.min(self.tiles - tile),
-            first_row: self.rows[piece],
-            rows: self.rows[piece + 1] - self.rows[piece],
-        }
-    }
-}
-
-pub(crate) fn check_length(
-    plan: &impl Plan,
-    buffer: &'static str,
-    found: usize,
-    expected: usize,
-) -> Result<(), KernelError> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(KernelError::Length { kernel: plan.name(), buffer, found, expected })
-}
-
-pub(crate) fn check_output(
-    plan: &impl Plan,
-    store: &Store,
-    out: &Output<'_>,
-    expected: usize,
-) -> Result<(), KernelError> {
-    let found = match (store, out) {
-        (Store::Bytes { .. }, Output::Bytes(out)) => out.len(),
-        (Store::F32 { .. }, Output::F32(out)) => out.len(),
-        (_, out) => {
-            let kind = |bytes| if bytes { "an output of bytes" } else { "an output of f32" };
-            return Err(KernelError::Mismatch {
-                kernel: plan.name(),
-                found: kind(matches!(out, Output::Bytes(_))).into(),
-                expected: kind(matches!(store, Store::Bytes { .. })).into(),
-            });
-        }
-    };
-    check_length(plan, "output", found, expected)
 }

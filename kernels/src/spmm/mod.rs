@@ -23,6 +23,6 @@ mod portable;
 mod weights;
 
 pub use desc::SpmmDesc;
-pub use kernel::{Output, SpmmKernel};
+pub use kernel::SpmmKernel;
 pub use plan::{IndexWidth, SpmmPlan};
 pub use weights::SpmmWeights;
