@@ -48,6 +48,8 @@ macro_rules! any_plan {
 any_plan! {
     /// Sparse weights times a plain panel.
     Spmm(crate::spmm::SpmmPlan),
+    /// Dense weights times a VNNI panel.
+    Gemm(crate::gemm::GemmPlan),
 }
 
 /// A compiled plan: code for generated tiers, nothing for the portable one.

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod elementwise;
 pub mod epilogue;
 mod error;
+pub mod gemm;
 pub mod layout;
 pub mod math;
 mod output;

@@ -1,0 +1,125 @@
+//! The safe wrapper: checks shapes, then one unsafe call.
+
+use lacuna_jit::Entry;
+
+use super::emit::GemmArgs;
+use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
+use super::portable;
+use super::weights::GemmWeights;
+use crate::cache::{Compiled, KernelCache};
+use crate::epilogue::Constants;
+use crate::layout::{elements, tiles};
+use crate::output::{Output, Target, check_length, check_output};
+use crate::parallel::{Part, Parts};
+use crate::{KernelError, Parallel, Plan, TILE};
+
+/// A callable dense GEMM. Cheap to clone; keeps its code alive.
+#[derive(Debug, Clone)]
+pub struct GemmKernel {
+    plan: GemmPlan,
+    entry: Option<Entry<GemmArgs>>,
+}
+
+impl GemmKernel {
+    /// Pairs a plan with its compiled code.
+    ///
+    /// # Errors
+    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
+    pub fn new(plan: GemmPlan, compiled: Compiled) -> Result<GemmKernel, KernelError> {
+        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as `GemmArgs`.
+        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
+        Ok(GemmKernel { plan, entry })
+    }
+
+    /// Compiles `plan` through the process-wide cache.
+    ///
+    /// # Errors
+    /// Those of code generation and executable memory.
+    pub fn compile(plan: GemmPlan) -> Result<GemmKernel, KernelError> {
+        GemmKernel::new(plan, KernelCache::global().compile_one(&plan)?)
+    }
+
+    /// The plan this kernel follows.
+    pub fn plan(&self) -> &GemmPlan {
+        &self.plan
+    }
+
+    /// The generated code, if the plan's tier has any.
+    pub fn code(&self) -> Option<&lacuna_jit::Code> {
+        self.entry.as_ref().map(Entry::code)
+    }
+
+    /// `out = epilogue(W x)` for `tokens` tokens.
+    ///
+    /// **Shapes**: `x` is a VNNI panel of K x tokens, `out` holds M x tokens in the layout of the epilogue; both have
+    /// [`elements`] elements. Padding tokens and features of `out` are left unspecified.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
+    /// [`KernelError::Mismatch`] for weights packed for another shape or an output of another kind.
+    pub fn run(
+        &self,
+        weights: &GemmWeights,
+        x: &[u8],
+        tokens: usize,
+        out: Output<'_>,
+        parallel: Parallel,
+    ) -> Result<(), KernelError> {
+        let plan = &self.plan;
+        if tokens == 0 {
+            return Err(KernelError::Dimension { kernel: "gemm", dimension: "N", found: 0, expected: "at least 1" });
+        }
+        if (weights.m, weights.k) != (plan.m, plan.k) {
+            return Err(KernelError::Mismatch {
+                kernel: plan.name(),
+                found: format!("weights of M={} K={}", weights.m, weights.k),
+                expected: format!("M={} K={}", plan.m, plan.k),
+            });
+        }
+        check_length(plan, "x", x.len(), elements(plan.k, tokens))?;
+        check_output(plan, &plan.epilogue.store, &out, elements(plan.m, tokens))?;
+        let out = Target::from(out);
+        // Rows of a part are register blocks.
+        let parts = Parts::new(tiles(tokens), plan.blocks(), |block| block, parallel);
+        parallel.for_each(parts.count(), |i| self.run_part(weights, x, tokens, out, parts.part(i)));
+        Ok(())
+    }
+
+    /// Computes one part of the output: some tiles of some register blocks.
+    fn run_part(&self, weights: &GemmWeights, x: &[u8], tokens: usize, out: Target, part: Part) {
+        let plan = &self.plan;
+        let (x_tile, y_tile) = (plan.x_tile_bytes(), plan.y_tile_elements());
+        let part_tokens = (tokens - part.first_tile * TILE).min(part.tiles * TILE);
+        let first_strip = part.first_row * BLOCK_STRIPS;
+        let strips = (part.rows * BLOCK_STRIPS).min(plan.strips() - first_strip);
+        match &self.entry {
+            Some(entry) => {
+                let args = GemmArgs {
+                    x: x[part.first_tile * x_tile..].as_ptr(),
+                    weights: weights.packed[part.first_row * plan.block_bytes()..].as_ptr(),
+                    params: weights.params[first_strip..].as_ptr(),
+                    y: out.at(part.first_tile * y_tile + first_strip * STRIP * TILE),
+                    constants: Constants::address(),
+                    tokens: part_tokens,
+                    blocks: strips / BLOCK_STRIPS,
+                    last_strips: strips % BLOCK_STRIPS,
+                };
+                // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that x and out hold `elements` of
+                // the plan's shape, so every tile of the part is inside them; weights and parameters were packed for this
+                // shape by `GemmWeights::pack`. Parts are disjoint in (tile, block), and a strip's outputs belong to it alone.
+                unsafe { entry.call(&args) };
+            }
+            None => {
+                for tile in part.first_tile..part.first_tile + part.tiles {
+                    let tile_tokens = (tokens - tile * TILE).min(TILE);
+                    let x = &x[tile * x_tile..][..x_tile];
+                    for strip in first_strip..first_strip + strips {
+                        // SAFETY: as above: the strip's 4 x 64 elements are inside `out` and written by this part alone.
+                        let out = unsafe { out.block(tile * y_tile + strip * STRIP * TILE) };
+                        portable::strip(plan, weights, strip, x, tile_tokens, out);
+                    }
+                }
+            }
+        }
+    }
+}

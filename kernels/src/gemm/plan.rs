@@ -1,0 +1,91 @@
+//! What was decided.
+
+use lacuna_jit::{Code, Isa};
+
+use super::emit;
+use crate::cache::AnyPlan;
+use crate::epilogue::Epilogue;
+use crate::layout::padded;
+use crate::{KernelError, Plan, TILE};
+
+/// Output features per strip: what one epilogue call finishes.
+pub(super) const STRIP: usize = 4;
+/// Strips per register block.
+pub(super) const BLOCK_STRIPS: usize = 3;
+
+/// A decided dense GEMM kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GemmPlan {
+    pub(super) isa: Isa,
+    pub(super) m: usize,
+    pub(super) k: usize,
+    /// Steps of four input features per iteration of the inner loop; divides K / 4.
+    pub(super) unroll: usize,
+    pub(super) epilogue: Epilogue,
+}
+
+impl GemmPlan {
+    /// Output features M.
+    pub fn m(&self) -> usize {
+        self.m
+    }
+
+    /// Input features K.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// What happens to the accumulators.
+    pub fn epilogue(&self) -> &Epilogue {
+        &self.epilogue
+    }
+
+    /// Steps of four input features.
+    pub(super) fn steps(&self) -> usize {
+        self.k.div_ceil(4)
+    }
+
+    /// Strips of four output features.
+    pub(super) fn strips(&self) -> usize {
+        self.m.div_ceil(STRIP)
+    }
+
+    /// Register blocks; the last may have fewer strips.
+    pub(super) fn blocks(&self) -> usize {
+        self.strips().div_ceil(BLOCK_STRIPS)
+    }
+
+    /// Bytes of W of a whole register block.
+    pub(super) fn block_bytes(&self) -> usize {
+        self.steps() * BLOCK_STRIPS * STRIP * 4
+    }
+
+    /// Bytes from one tile of X to the next.
+    pub(super) fn x_tile_bytes(&self) -> usize {
+        padded(self.k) * TILE
+    }
+
+    /// Elements from one tile of Y to the next.
+    pub(super) fn y_tile_elements(&self) -> usize {
+        padded(self.m) * TILE
+    }
+}
+
+impl Plan for GemmPlan {
+    fn name(&self) -> String {
+        let GemmPlan { isa, m, k, unroll, epilogue, .. } = self;
+        format!("gemm-u8s8-{isa}-m{m}k{k}n{TILE}-dense-u{unroll}-{}", epilogue.name())
+    }
+
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    fn emit(&self) -> Result<Code, KernelError> {
+        Ok(emit::emit(self)?)
+    }
+
+    fn key(&self) -> AnyPlan {
+        AnyPlan::Gemm(*self)
+    }
+}

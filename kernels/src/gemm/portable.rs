@@ -1,0 +1,34 @@
+//! The plan interpreted in plain Rust: walks the same packed weights, blocks and tiles as the generated code, and gives the
+//! same bits.
+
+use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
+use super::weights::GemmWeights;
+use crate::TILE;
+use crate::epilogue::{BlockOutput, finish_block};
+
+/// One strip of four output features of one tile. `x` is the tile, `out` the strip's output in it.
+#[inline(always)]
+pub(super) fn strip(
+    plan: &GemmPlan,
+    weights: &GemmWeights,
+    strip: usize,
+    x: &[u8],
+    tokens: usize,
+    out: BlockOutput<'_>,
+) {
+    let (block, within) = (strip / BLOCK_STRIPS, strip % BLOCK_STRIPS);
+    let strips = BLOCK_STRIPS.min(plan.strips() - block * BLOCK_STRIPS);
+    let step_bytes = strips * STRIP * 4;
+    let packed = &weights.packed[block * plan.block_bytes()..][..plan.steps() * step_bytes];
+    let mut acc = [[0i32; TILE]; STRIP];
+    for (w, x) in packed.chunks_exact(step_bytes).zip(x.chunks_exact(4 * TILE)) {
+        let w = &w[within * STRIP * 4..][..STRIP * 4];
+        for (acc, w) in acc.iter_mut().zip(w.chunks_exact(4)) {
+            let w: [i32; 4] = std::array::from_fn(|i| i32::from(w[i] as i8));
+            for (acc, x) in acc.iter_mut().zip(x.chunks_exact(4)) {
+                *acc += (0..4).map(|i| w[i] * i32::from(x[i])).sum::<i32>();
+            }
+        }
+    }
+    finish_block(&plan.epilogue, &acc, &weights.params[strip], tokens, out);
+}
