@@ -22,6 +22,8 @@ pub enum Form {
     RvmBI,
     /// `zmm{k}, zmm/m`
     Rm,
+    /// `zmm{k}, m`: no register form exists
+    RMem,
     /// `zmm{k}, zmm/m/bcst`
     RmB,
     /// `zmm{k}, zmm/m/bcst, imm8`
@@ -32,7 +34,7 @@ pub enum Form {
     MrI,
     /// `zmm{k}, zmm/m/bcst, imm8`, the destination in the vvvv field, a digit in ModRM.reg
     VmBI,
-    /// `k{k}, zmm, zmm/m/bcst, imm8`
+    /// `k, zmm, zmm/m/bcst, imm8`
     KvmBI,
     /// `zmm{k}, r32`
     RGpr,
@@ -79,6 +81,13 @@ macro_rules! method {
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<Rm>) {
             emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None));
+        }
+    };
+    (RMem $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, src: Mem) {
+            emit(self, &const { $e }.masked(dst.into()).source(Source::Mem(src), None));
         }
     };
     (RmB $name:ident $doc:expr, $e:expr) => {
@@ -185,7 +194,7 @@ instructions! {
     vpbroadcastd_gpr RGpr FullMem  "EVEX.512.66.0F38.W0 7C /r";
     vpbroadcastd_x_gpr RGpr FullMem "EVEX.128.66.0F38.W0 7C /r";
     vbroadcastss    Rm    Scalar4  "EVEX.512.66.0F38.W0 18 /r";
-    vbroadcasti32x4 Rm    Mem16    "EVEX.512.66.0F38.W0 5A /r";
+    vbroadcasti32x4 RMem  Mem16    "EVEX.512.66.0F38.W0 5A /r";
     vpmovzxbd       Rm    Quarter  "EVEX.512.66.0F38.W0 31 /r";
     vpmovsxbd       Rm    Quarter  "EVEX.512.66.0F38.W0 21 /r";
     vpmovdb_st      Mr    Quarter  "EVEX.512.F3.0F38.W0 31 /r";

@@ -1,0 +1,170 @@
+//! Every instruction of the encoder, with random operands and at every edge of its addressing modes, is encoded by its public
+//! method, decoded by an independent disassembler and compared with text made from the operands alone.
+
+mod manual;
+mod operands;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dynasmrt::SimpleAssembler;
+use iced_x86::MemorySizeOptions;
+use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Formatter, Instruction as Decoded, IntelFormatter};
+use lacuna_jit::{Evex, Gpr, Mask, Zmm};
+use lacuna_jit::{Form, ROWS, Scale, at};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use manual::{Instruction, MANUAL};
+use operands::{Address, Operands, Source, edge_displacements, every_base_and_index, unit};
+
+/// Replays a failed random run.
+const SEED_VARIABLE: &str = "LACUNA_TEST_SEED";
+
+/// What the tier `avx512vnni` promises.
+const PROMISED: [CpuidFeature; 6] = [
+    CpuidFeature::AVX512F,
+    CpuidFeature::AVX512BW,
+    CpuidFeature::AVX512VL,
+    CpuidFeature::AVX512DQ,
+    CpuidFeature::AVX512_VNNI,
+    CpuidFeature::AVX512_VBMI,
+];
+
+/// A disassembler that spells everything out.
+struct Disassembler(IntelFormatter);
+
+impl Disassembler {
+    fn new() -> Disassembler {
+        let mut formatter = IntelFormatter::new();
+        let options = formatter.options_mut();
+        options.set_hex_prefix("0x");
+        options.set_hex_suffix("");
+        options.set_uppercase_hex(false);
+        options.set_small_hex_numbers_in_decimal(false);
+        options.set_space_after_operand_separator(true);
+        options.set_always_show_scale(true);
+        options.set_memory_size_options(MemorySizeOptions::Always);
+        options.set_use_pseudo_ops(false);
+        Disassembler(formatter)
+    }
+
+    /// The one instruction that `bytes` hold, and its text.
+    fn decode(&mut self, bytes: &[u8]) -> (Decoded, String) {
+        let instruction = Decoder::new(64, bytes, DecoderOptions::NONE).decode();
+        let mut text = String::new();
+        self.0.format(&instruction, &mut text);
+        (instruction, text)
+    }
+}
+
+/// Encodes, decodes and compares; panics with what differs.
+fn check(disassembler: &mut Disassembler, instruction: &Instruction, operands: &Operands) {
+    let mut assembler = SimpleAssembler::new();
+    (instruction.emit)(&mut assembler, operands);
+    let bytes = assembler.finalize();
+    let (decoded, text) = disassembler.decode(&bytes);
+    let name = instruction.name;
+    assert_eq!(text, operands.text(instruction), "{name}: {bytes:02x?}");
+    assert_eq!(decoded.len(), bytes.len(), "{name}: the instruction is shorter than what was emitted: {bytes:02x?}");
+    assert_eq!(bytes.len(), operands.length(instruction), "{name}: displacement not compressed: {text}: {bytes:02x?}");
+    let features = decoded.cpuid_features();
+    assert!(features.iter().all(|f| PROMISED.contains(f)), "{name} needs {features:?}");
+}
+
+#[test]
+fn every_row_has_its_line_of_the_manual() {
+    let rows: Vec<(&str, Form)> = ROWS.iter().map(|row| (row.name, row.form)).collect();
+    let manual: Vec<(&str, Form)> = MANUAL.iter().map(|i| (i.name, i.form)).collect();
+    assert_eq!(rows, manual, "a new row of the encoder needs a line in jit/tests/round_trip/manual.rs");
+}
+
+#[test]
+fn displacement_unit_is_the_size_of_the_memory_operand() {
+    for (row, instruction) in ROWS.iter().zip(MANUAL) {
+        for source in instruction.sources().filter(|s| s.starts_with('m')) {
+            let broadcast = source.ends_with("bcst");
+            assert_eq!(row.encoding.disp8_unit(broadcast), unit(instruction, broadcast), "{} {source}", row.name);
+        }
+    }
+}
+
+#[test]
+fn every_address() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut disassembler = Disassembler::new();
+    for instruction in MANUAL {
+        for source in instruction.sources().filter(|s| s.starts_with('m')) {
+            let broadcast = source.ends_with("bcst");
+            let displacements = edge_displacements(unit(instruction, broadcast));
+            for address in every_base_and_index() {
+                for disp in displacements {
+                    let address = Address { disp, ..address };
+                    let source = if broadcast { Source::Bcast(address) } else { Source::Mem(address) };
+                    check(
+                        &mut disassembler,
+                        instruction,
+                        &Operands { source, ..Operands::random(&mut rng, instruction) },
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn random_operands() {
+    let mut rng = StdRng::seed_from_u64(2);
+    let mut disassembler = Disassembler::new();
+    for instruction in MANUAL {
+        for _ in 0..2000 {
+            check(&mut disassembler, instruction, &Operands::random(&mut rng, instruction));
+        }
+    }
+}
+
+/// A new seed in every run, for a second. The seed is printed when the test fails; set `LACUNA_TEST_SEED` to it to replay.
+#[test]
+fn random_operands_for_a_second() {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed = std::env::var(SEED_VARIABLE).map_or(clock, |s| s.parse().expect("LACUNA_TEST_SEED is a number"));
+    println!("{SEED_VARIABLE}={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut disassembler = Disassembler::new();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        for _ in 0..1000 {
+            let instruction = &MANUAL[rng.random_range(0..MANUAL.len())];
+            check(&mut disassembler, instruction, &Operands::random(&mut rng, instruction));
+        }
+    }
+}
+
+/// The conversions that let a generator write `zmm`, `zmm.k(..)`, `[mem]` or a broadcast where an operand is expected.
+#[test]
+fn operands_as_a_generator_writes_them() {
+    let zmm = |code| Zmm::new(code).unwrap();
+    let gpr = |code| Gpr::new(code).unwrap();
+    let k = Mask::new(3).unwrap();
+    let mut disassembler = Disassembler::new();
+    let mut shown = |emit: &dyn Fn(&mut SimpleAssembler)| {
+        let mut assembler = SimpleAssembler::new();
+        emit(&mut assembler);
+        disassembler.decode(&assembler.finalize()).1
+    };
+    let address = at(gpr(12), 64).index(gpr(1), Scale::X8) - 128;
+    assert_eq!(shown(&|a| a.vpaddd(zmm(31), zmm(16), zmm(8))), "vpaddd zmm31, zmm16, zmm8");
+    assert_eq!(
+        shown(&|a| a.vpaddd(zmm(0).k(k), zmm(1), address)),
+        "vpaddd zmm0{k3}, zmm1, zmmword ptr [r12+rcx*8-0x40]"
+    );
+    assert_eq!(
+        shown(&|a| a.vpaddd(zmm(0).kz(k), zmm(1), address.bcast())),
+        "vpaddd zmm0{k3}{z}, zmm1, dword ptr [r12+rcx*8-0x40]{1to16}"
+    );
+    assert_eq!(shown(&|a| a.vmovdqu8_st(address.k(k), zmm(20))), "vmovdqu8 zmmword ptr [r12+rcx*8-0x40]{k3}, zmm20");
+    // The hardware has no rsp as an index.
+    assert_eq!(
+        shown(&|a| a.vmovups(zmm(2), at(gpr(3), 1).index(gpr(4), Scale::X1))),
+        "vmovups zmm2, zmmword ptr [rbx+0x1]"
+    );
+}
