@@ -78,9 +78,23 @@ pub(crate) fn emit_epilogue(
         emit_row(a, epilogue, row as i32, acc, regs);
     }
     match epilogue.store {
-        Store::Bytes { layout: PanelLayout::Plain, sign } => emit_store_plain(a, sign, acc, regs, lanes),
-        Store::Bytes { layout: PanelLayout::Vnni, sign } => emit_store_vnni(a, sign, acc, regs),
+        Store::Bytes { layout, sign } => emit_store_bytes(a, layout, sign, acc, regs, lanes),
         Store::F32 { residual } => emit_store_f32(a, residual, acc, regs),
+    }
+}
+
+/// Packs and stores `acc[row][vector]`, four rows of s32. Destroys `acc`; of `regs` it uses `out`, `constants` and one of `temps`.
+pub(crate) fn emit_store_bytes(
+    a: &mut Asm,
+    layout: PanelLayout,
+    sign: Sign,
+    acc: &[Vec<Zmm>],
+    regs: &EpilogueRegs<'_>,
+    lanes: OutputLanes,
+) {
+    match layout {
+        PanelLayout::Plain => emit_store_plain(a, sign, acc, regs, lanes),
+        PanelLayout::Vnni => emit_store_vnni(a, sign, acc, regs),
     }
 }
 

@@ -18,7 +18,7 @@ mod portable;
 
 use crate::{KernelError, PanelLayout, Sign};
 
-pub(crate) use emit::{Constants, EpilogueRegs, OutputLanes, emit_epilogue};
+pub(crate) use emit::{Constants, EpilogueRegs, OutputLanes, emit_epilogue, emit_store_bytes};
 pub(crate) use portable::{BlockOutput, finish_block};
 
 /// The function between the linear part and the output.
