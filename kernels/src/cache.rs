@@ -50,6 +50,14 @@ any_plan! {
     Spmm(crate::spmm::SpmmPlan),
     /// Dense weights times a VNNI panel.
     Gemm(crate::gemm::GemmPlan),
+    /// Layernorm of an f32 tile, with quantisation.
+    LayerNorm(crate::layernorm::LayerNormPlan),
+    /// Softmax down the columns of an f32 tile.
+    Softmax(crate::softmax::SoftmaxPlan),
+    /// GELU and quantisation of an f32 tile.
+    Elementwise(crate::elementwise::ElementwisePlan),
+    /// Gather of embedding rows.
+    Embedding(crate::embedding::EmbeddingPlan),
 }
 
 /// A compiled plan: code for generated tiers, nothing for the portable one.

@@ -1,3 +1,31 @@
-//! Row by row functions of f32 tiles: GELU and quantisation.
+//! Functions of single elements of an f32 tile: GELU, and quantisation to a panel.
+//!
+//! ```text
+//! y[f][n] = x[f][n]  or  gelu(x[f][n])
+//! q[f][n] = saturate(round(fma(y[f][n], scale[f], zero[f])))
+//! ```
+//!
+//! Stored is either y, in place, or q as a panel of u8 or s8.
+//!
+//! **Shapes**: F x N, any F >= 1 and N >= 1.
+//!
+//! **Layout**: x and y are an f32 tile, q a plain or VNNI panel ([`crate::layout`]).
+//!
+//! **Numerics**: GELU as [`crate::math::gelu`], absolute error below 4e-6. Rounding is to nearest even, once for the
+//! multiply-add and once to an integer. A value outside s32, or NaN, becomes `i32::MIN` and so the least byte. Padding
+//! features of a panel are zero; those of the f32 tile are neither read nor written.
+//!
+//! **Errors**: [`KernelError`](crate::KernelError) for F = 0, N = 0, buffers of another size, parameters that are not finite.
+//!
+//! When *not* to use it: the epilogues of [`crate::spmm`] and dense GEMM do both without a pass over memory.
 
+mod desc;
+mod emit;
 pub(crate) mod gelu;
+mod kernel;
+mod plan;
+mod portable;
+
+pub use desc::{ElementwiseDesc, RowFunction};
+pub use kernel::{ElementwiseKernel, QuantParams};
+pub use plan::ElementwisePlan;

@@ -1,0 +1,169 @@
+//! The safe wrapper: checks shapes, then one unsafe call per tile.
+
+use bytemuck::{Pod, Zeroable};
+use lacuna_jit::Entry;
+
+use super::emit::ElementwiseArgs;
+use super::plan::ElementwisePlan;
+use super::portable;
+use crate::cache::{Compiled, KernelCache};
+use crate::epilogue::Constants;
+use crate::layout::{elements, tiles};
+use crate::parallel::SharedMut;
+use crate::rows::{check_tokens, tile_tokens, with_fma};
+use crate::output::check_length;
+use crate::{KernelError, Parallel, Plan};
+
+/// Quantisation of one feature, as the kernels read it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct QuantParams {
+    /// 1 / scale of the panel.
+    pub scale: f32,
+    /// Zero point.
+    pub zero: f32,
+}
+
+/// A callable element-wise function. Cheap to clone; keeps its code alive.
+#[derive(Debug, Clone)]
+pub struct ElementwiseKernel {
+    plan: ElementwisePlan,
+    entry: Option<Entry<ElementwiseArgs>>,
+}
+
+impl ElementwiseKernel {
+    /// Pairs a plan with its compiled code.
+    ///
+    /// # Errors
+    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
+    pub fn new(plan: ElementwisePlan, compiled: Compiled) -> Result<ElementwiseKernel, KernelError> {
+        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as
+        // `ElementwiseArgs`.
+        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
+        Ok(ElementwiseKernel { plan, entry })
+    }
+
+    /// Compiles `plan` through the process-wide cache.
+    ///
+    /// # Errors
+    /// Those of code generation and executable memory.
+    pub fn compile(plan: ElementwisePlan) -> Result<ElementwiseKernel, KernelError> {
+        ElementwiseKernel::new(plan, KernelCache::global().compile_one(&plan)?)
+    }
+
+    /// The plan this kernel follows.
+    pub fn plan(&self) -> &ElementwisePlan {
+        &self.plan
+    }
+
+    /// The generated code, if the plan's tier has any.
+    pub fn code(&self) -> Option<&lacuna_jit::Code> {
+        self.entry.as_ref().map(Entry::code)
+    }
+
+    /// Applies the function to `tokens` columns of `x`, in place.
+    ///
+    /// **Shapes**: `x` is an f32 tile of F x tokens with [`elements`] elements. Padding tokens are left unspecified.
+    ///
+    /// # Errors
+    /// [`KernelError::Mismatch`] if the plan writes a panel, [`KernelError::Dimension`] for no tokens,
+    /// [`KernelError::Length`] for a buffer of another size.
+    pub fn run_in_place(&self, x: &mut [f32], tokens: usize, parallel: Parallel) -> Result<(), KernelError> {
+        let plan = &self.plan;
+        if plan.function.panel().is_some() {
+            return Err(self.mismatch("an f32 tile to be changed in place", "a panel as output"));
+        }
+        check_tokens("elementwise", tokens)?;
+        check_length(plan, "x", x.len(), elements(plan.features, tokens))?;
+        let x = SharedMut::new(x);
+        parallel.for_each(tiles(tokens), |tile| {
+            let x = x.at(tile * plan.tile_elements());
+            let tokens = tile_tokens(tokens, tile);
+            match &self.entry {
+                Some(entry) => {
+                    let (panel, params) = (std::ptr::null_mut(), std::ptr::null());
+                    let args = ElementwiseArgs { x, panel, params, constants: Constants::address(), tokens };
+                    // SAFETY: the plan's `Isa` token proves the CPU features; the length check made sure that `x` holds
+                    // every tile, of which each task has its own; panel and parameters are not touched by an in-place plan.
+                    unsafe { entry.call(&args) };
+                }
+                None => {
+                    // SAFETY: as above.
+                    let x = unsafe { std::slice::from_raw_parts_mut(x, plan.tile_elements()) };
+                    with_fma(|| portable::gelu_tile(plan, x, tokens));
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Quantises `tokens` columns of `x` into `panel`.
+    ///
+    /// **Shapes**: `x` is an f32 tile and `panel` a panel of F x tokens, both with [`elements`] elements; `params` has one
+    /// entry per feature. Padding tokens are left unspecified. s8 is stored as two's complement bytes.
+    ///
+    /// # Errors
+    /// [`KernelError::Mismatch`] if the plan works in place, [`KernelError::Dimension`] for no tokens,
+    /// [`KernelError::Length`] for buffers of another size, [`KernelError::Parameter`] for parameters that are not finite.
+    pub fn run_quantize(
+        &self,
+        params: &[QuantParams],
+        x: &[f32],
+        panel: &mut [u8],
+        tokens: usize,
+        parallel: Parallel,
+    ) -> Result<(), KernelError> {
+        let plan = &self.plan;
+        if plan.function.panel().is_none() {
+            return Err(self.mismatch("a panel as output", "an f32 tile to be changed in place"));
+        }
+        check_tokens("elementwise", tokens)?;
+        check_length(plan, "quantisation parameters", params.len(), plan.features)?;
+        check_length(plan, "x", x.len(), elements(plan.features, tokens))?;
+        check_length(plan, "panel", panel.len(), elements(plan.features, tokens))?;
+        self.check_params(params)?;
+        let panel = SharedMut::new(panel);
+        parallel.for_each(tiles(tokens), |tile| {
+            let at = tile * plan.tile_elements();
+            let x = &x[at..][..plan.tile_elements()];
+            let panel = panel.at(at);
+            let tokens = tile_tokens(tokens, tile);
+            match &self.entry {
+                Some(entry) => {
+                    let args = ElementwiseArgs {
+                        x: x.as_ptr().cast_mut(), // only read by a plan that writes a panel
+                        panel,
+                        params: params.as_ptr(),
+                        constants: Constants::address(),
+                        tokens,
+                    };
+                    // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that `x` and
+                    // `panel` hold every tile and `params` every feature; each task has its own tile of the panel.
+                    unsafe { entry.call(&args) };
+                }
+                None => {
+                    // SAFETY: as above.
+                    let panel = unsafe { std::slice::from_raw_parts_mut(panel, plan.tile_elements()) };
+                    with_fma(|| portable::quantize_tile(plan, x, params, panel, tokens));
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn mismatch(&self, found: &str, expected: &str) -> KernelError {
+        KernelError::Mismatch { kernel: self.plan.name(), found: found.into(), expected: expected.into() }
+    }
+
+    fn check_params(&self, params: &[QuantParams]) -> Result<(), KernelError> {
+        for (row, p) in params.iter().enumerate() {
+            for (parameter, found) in [("scale", p.scale), ("zero point", p.zero)] {
+                if !found.is_finite() {
+                    let (kernel, expected) = (self.plan.name(), "a finite number");
+                    return Err(KernelError::Parameter { kernel, parameter, row, found, expected });
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
+
+use super::kernel::QuantParams;
+use super::plan::ElementwisePlan;
+use crate::epilogue::Activation;
+use crate::math::{gelu, quantize_s8, quantize_u8};
+use crate::rows::{lanes, store_panel_row, zero_padding_features};
+use crate::{Sign, TILE};
+
+/// One tile, in place.
+#[inline(always)]
+pub(super) fn gelu_tile(plan: &ElementwisePlan, x: &mut [f32], tokens: usize) {
+    let (rows, _) = x.as_chunks_mut::<TILE>();
+    for row in &mut rows[..plan.features] {
+        for x in &mut row[..lanes(tokens)] {
+            *x = gelu(*x);
+        }
+    }
+}
+
+/// One tile to a panel.
+#[inline(always)]
+pub(super) fn quantize_tile(
+    plan: &ElementwisePlan,
+    x: &[f32],
+    params: &[QuantParams],
+    panel: &mut [u8],
+    tokens: usize,
+) {
+    let Some((layout, sign)) = plan.function.panel() else { return };
+    let lanes = lanes(tokens);
+    let (rows, _) = x.as_chunks::<TILE>();
+    for (f, (row, p)) in rows.iter().zip(params).enumerate() {
+        let y = match plan.function.activation() {
+            Activation::Gelu => row.map(gelu),
+            Activation::Identity => *row,
+        };
+        let y = y.map(|y| y.mul_add(p.scale, p.zero));
+        let q = match sign {
+            Sign::Unsigned => y.map(quantize_u8),
+            Sign::Signed => y.map(|y| quantize_s8(y) as u8),
+        };
+        store_panel_row(layout, panel, f, &q, lanes);
+    }
+    zero_padding_features(layout, panel, plan.features, lanes);
+}

@@ -1,0 +1,181 @@
+//! The safe wrapper: checks shapes and indices, then one unsafe call per tile.
+
+use lacuna_jit::Entry;
+
+use super::desc::EmbeddingPlan;
+use super::emit::EmbeddingArgs;
+use super::portable;
+use crate::cache::{Compiled, KernelCache};
+use crate::layout::{elements, tiles};
+use crate::output::check_length;
+use crate::parallel::SharedMut;
+use crate::rows::{check_tokens, tile_tokens};
+use crate::{KernelError, Parallel, Plan, TILE};
+
+/// The tables of an embedding, each `[rows][F]`. A model without one of them passes a single row of zeros.
+#[derive(Debug, Clone, Copy)]
+pub struct EmbeddingTables<'a> {
+    /// One row per token id.
+    pub word: &'a [f32],
+    /// One row per token type (segment).
+    pub kind: &'a [f32],
+    /// One row per position.
+    pub position: &'a [f32],
+}
+
+/// Rows of each packed token, in whole tiles.
+#[derive(Debug, Clone, Copy)]
+pub struct EmbeddingIds<'a> {
+    /// Row of the word table.
+    pub word: &'a [u32],
+    /// Row of the type table.
+    pub kind: &'a [u32],
+    /// Row of the position table.
+    pub position: &'a [u32],
+}
+
+/// A callable embedding. Cheap to clone; keeps its code alive.
+#[derive(Debug, Clone)]
+pub struct EmbeddingKernel {
+    plan: EmbeddingPlan,
+    entry: Option<Entry<EmbeddingArgs>>,
+}
+
+impl EmbeddingKernel {
+    /// Pairs a plan with its compiled code.
+    ///
+    /// # Errors
+    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
+    pub fn new(plan: EmbeddingPlan, compiled: Compiled) -> Result<EmbeddingKernel, KernelError> {
+        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as `EmbeddingArgs`.
+        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
+        Ok(EmbeddingKernel { plan, entry })
+    }
+
+    /// Compiles `plan` through the process-wide cache.
+    ///
+    /// # Errors
+    /// Those of code generation and executable memory.
+    pub fn compile(plan: EmbeddingPlan) -> Result<EmbeddingKernel, KernelError> {
+        EmbeddingKernel::new(plan, KernelCache::global().compile_one(&plan)?)
+    }
+
+    /// The plan this kernel follows.
+    pub fn plan(&self) -> &EmbeddingPlan {
+        &self.plan
+    }
+
+    /// The generated code, if the plan's tier has any.
+    pub fn code(&self) -> Option<&lacuna_jit::Code> {
+        self.entry.as_ref().map(Entry::code)
+    }
+
+    /// Embeds `tokens` tokens into `x`.
+    ///
+    /// **Shapes**: `ids` have [`tiles`]`(tokens) * 64` entries each, `x` is an f32 tile of F x tokens with [`elements`] elements.
+    /// Padding tokens are left unspecified, padding features untouched.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size, [`KernelError::TokenId`]
+    /// for a word outside its table, [`KernelError::Mismatch`] for a type or a position outside theirs.
+    pub fn run(
+        &self,
+        tables: &EmbeddingTables<'_>,
+        ids: &EmbeddingIds<'_>,
+        x: &mut [f32],
+        tokens: usize,
+        parallel: Parallel,
+    ) -> Result<(), KernelError> {
+        self.check(tables, ids, x, tokens)?;
+        let x = SharedMut::new(x);
+        parallel.for_each(tiles(tokens), |tile| {
+            // SAFETY: checked above; each task has its own tile.
+            unsafe { self.run_tile(tables, ids, tile, x.at(tile * self.plan.tile_elements()), tokens) }
+        });
+        Ok(())
+    }
+
+    pub(super) fn check(
+        &self,
+        tables: &EmbeddingTables<'_>,
+        ids: &EmbeddingIds<'_>,
+        x: &[f32],
+        tokens: usize,
+    ) -> Result<(), KernelError> {
+        let plan = &self.plan;
+        check_tokens("embedding", tokens)?;
+        check_length(plan, "x", x.len(), elements(plan.features, tokens))?;
+        let rows = tiles(tokens) * TILE;
+        check_length(plan, "word ids", ids.word.len(), rows)?;
+        check_length(plan, "type ids", ids.kind.len(), rows)?;
+        check_length(plan, "position ids", ids.position.len(), rows)?;
+
+        let words = self.table_rows("word table", tables.word)?;
+        if let Some((position, found)) = first_outside(ids.word, words) {
+            return Err(KernelError::TokenId { position, found, expected: words });
+        }
+        self.check_rows("type", ids.kind, self.table_rows("type table", tables.kind)?)?;
+        self.check_rows("position", ids.position, self.table_rows("position table", tables.position)?)
+    }
+
+    fn table_rows(&self, name: &'static str, table: &[f32]) -> Result<usize, KernelError> {
+        let features = self.plan.features;
+        let whole = (table.len() / features).max(1) * features;
+        check_length(&self.plan, name, table.len(), whole)?;
+        Ok(table.len() / features)
+    }
+
+    fn check_rows(&self, what: &str, ids: &[u32], rows: usize) -> Result<(), KernelError> {
+        match first_outside(ids, rows) {
+            None => Ok(()),
+            Some((token, found)) => Err(KernelError::Mismatch {
+                kernel: self.plan.name(),
+                found: format!("{what} {found} of token {token}"),
+                expected: format!("less than {rows}, the rows of the {what} table"),
+            }),
+        }
+    }
+
+    /// Computes tile `tile` of a batch of `tokens` tokens into `x`, the start of that tile.
+    ///
+    /// # Safety
+    /// - [`EmbeddingKernel::check`] accepted `tables`, `ids` and `tokens`, and `tile` is below [`tiles`]`(tokens)`.
+    /// - `x` is valid for writes of [`EmbeddingPlan::tile_elements`] elements that nobody else uses now.
+    pub(super) unsafe fn run_tile(
+        &self,
+        tables: &EmbeddingTables<'_>,
+        ids: &EmbeddingIds<'_>,
+        tile: usize,
+        x: *mut f32,
+        tokens: usize,
+    ) {
+        let (first, tokens) = (tile * TILE, tile_tokens(tokens, tile));
+        match &self.entry {
+            Some(entry) => {
+                let args = EmbeddingArgs {
+                    word: tables.word.as_ptr(),
+                    kind: tables.kind.as_ptr(),
+                    position: tables.position.as_ptr(),
+                    word_ids: ids.word[first..].as_ptr(),
+                    kind_ids: ids.kind[first..].as_ptr(),
+                    position_ids: ids.position[first..].as_ptr(),
+                    x,
+                    tokens,
+                };
+                // SAFETY: the plan's `Isa` token proves the CPU features; every index of the tile's 64 was checked, so all
+                // rows are inside their tables, and masked loads do not touch what is behind a row; `x` is the caller's promise.
+                unsafe { entry.call(&args) };
+            }
+            None => {
+                // SAFETY: the caller's promise.
+                let x = unsafe { std::slice::from_raw_parts_mut(x, self.plan.tile_elements()) };
+                portable::tile(&self.plan, tables, ids, first, x, tokens);
+            }
+        }
+    }
+}
+
+/// The first index that is not below `rows`, with its place.
+fn first_outside(ids: &[u32], rows: usize) -> Option<(usize, u32)> {
+    ids.iter().copied().enumerate().find(|&(_, id)| id as usize >= rows)
+}

@@ -1,0 +1,219 @@
+//! The layernorm kernel as instructions. One call computes one tile.
+
+use std::mem::offset_of;
+
+use dynasmrt::{DynasmApi, dynasm};
+use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Zmm, ptr};
+
+use super::params::NormParams;
+use super::plan::LayerNormPlan;
+use crate::epilogue::{EpilogueRegs, OutputLanes, emit_store_bytes};
+use crate::rows::{F32_ROW_BYTES, GROUP, PANEL_ROW_BYTES, VECTOR_BYTES, emit_by_vectors, emit_row_groups};
+use crate::{Plan, Sign, VECTORS};
+
+/// What the kernel is called with.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct LayerNormArgs {
+    /// The f32 tile.
+    pub(super) x: *mut f32,
+    /// The panel's tile, if one is written.
+    pub(super) panel: *mut u8,
+    /// Parameters of the first feature.
+    pub(super) params: *const NormParams,
+    /// [`crate::epilogue::Constants::address`].
+    pub(super) constants: *const u8,
+    /// Tokens of this tile, 1..=64.
+    pub(super) tokens: usize,
+    /// F.
+    pub(super) features: f32,
+    /// Added to the variance.
+    pub(super) epsilon: f32,
+    /// 1.
+    pub(super) one: f32,
+}
+
+/// REGISTER LAYOUT, W = vectors of 16 tokens
+///
+/// | registers | statistics | normalising |
+/// | --- | --- | --- |
+/// | acc, 4 W of 16 | `acc[f mod 4][v]`: sums of tokens 16v..16v+16 | `y[f mod 4][v]`, then packed |
+/// | mean, W of 4 | mean | mean |
+/// | rstd, W of 4 | | 1 / sqrt(variance + epsilon) |
+/// | temp, 4 | deviations | gamma, beta, out_scale, out_zero; byte transpose |
+struct Regs {
+    file: RegFile,
+    x: Gpr,
+    panel: Gpr,
+    params: Gpr,
+    constants: Gpr,
+    tokens: Gpr,
+    count: Gpr,
+    acc: Vec<Zmm>,
+    mean: Vec<Zmm>,
+    rstd: Vec<Zmm>,
+    temp: Vec<Zmm>,
+}
+
+impl Regs {
+    fn new() -> Result<Regs, JitError> {
+        let mut file = RegFile::new();
+        Ok(Regs {
+            x: file.gpr("row of the f32 tile")?,
+            panel: file.gpr("row of the panel")?,
+            params: file.gpr("parameters of the feature")?,
+            constants: file.gpr("constants")?,
+            tokens: file.gpr("tokens")?,
+            count: file.gpr("groups of four rows left")?,
+            acc: file.zmms(GROUP * VECTORS, "sums[f mod 4][v]; y[f mod 4][v]")?,
+            mean: file.zmms(VECTORS, "mean[v]")?,
+            rstd: file.zmms(VECTORS, "rstd[v]")?,
+            temp: file.zmms(4, "deviations; gamma, beta, out_scale, out_zero; byte transpose")?,
+            file,
+        })
+    }
+
+    fn arg(&self, offset: usize) -> Mem {
+        ptr(self.file.args()) + offset as i32
+    }
+}
+
+macro_rules! load_arg {
+    ($a:expr, $regs:expr, $field:ident) => {
+        $a.load_arg($regs.$field, &$regs.file, offset_of!(LayerNormArgs, $field))
+    };
+}
+
+/// Generates the kernel.
+pub(super) fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
+    let r = Regs::new()?;
+    let mut a = Asm::new();
+    a.prologue(&r.file);
+    load_arg!(a, r, tokens);
+    load_arg!(a, r, constants);
+    emit_by_vectors(&mut a, r.tokens, |a, vectors| {
+        let acc: Vec<Vec<Zmm>> = r.acc.chunks(VECTORS).map(|row| row[..vectors].to_vec()).collect();
+        emit_mean(a, plan, &r, &acc);
+        emit_rstd(a, plan, &r, &acc);
+        emit_normalize(a, plan, &r, &acc);
+    });
+    a.epilogue(&r.file);
+    a.finish(plan.name(), &r.file)
+}
+
+/// `mean = sum_f x[f] / F`.
+fn emit_mean(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, acc: &[Vec<Zmm>]) {
+    a.note(format!("mean of {} vectors of tokens", acc[0].len()));
+    emit_zero(a, acc);
+    load_arg!(a, r, x);
+    emit_row_groups(a, plan.features, r.count, |a, rows| {
+        for (row, acc) in acc[..rows].iter().enumerate() {
+            for (v, &sum) in acc.iter().enumerate() {
+                a.vaddps(sum, sum, element(r.x, row, v)); //            acc[f mod 4] += x[f]
+            }
+        }
+        emit_next_x(a, r);
+    });
+    emit_sum(a, acc);
+    for (&mean, &sum) in r.mean.iter().zip(&acc[0]) {
+        a.vdivps(mean, sum, r.arg(offset_of!(LayerNormArgs, features)).bcast());
+    }
+}
+
+/// `rstd = 1 / sqrt(sum_f (x[f] - mean)^2 / F + epsilon)`.
+fn emit_rstd(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, acc: &[Vec<Zmm>]) {
+    a.note("variance");
+    emit_zero(a, acc);
+    load_arg!(a, r, x);
+    emit_row_groups(a, plan.features, r.count, |a, rows| {
+        for (row, acc) in acc[..rows].iter().enumerate() {
+            for (v, &sum) in acc.iter().enumerate() {
+                let d = r.temp[v];
+                a.vsubps(d, r.mean[v], element(r.x, row, v)); //        d = mean - x[f]
+                a.vfmadd231ps(sum, d, d); //                            acc[f mod 4] += d^2
+            }
+        }
+        emit_next_x(a, r);
+    });
+    emit_sum(a, acc);
+    for (&rstd, &sum) in r.rstd.iter().zip(&acc[0]) {
+        a.vdivps(sum, sum, r.arg(offset_of!(LayerNormArgs, features)).bcast());
+        a.vaddps(sum, sum, r.arg(offset_of!(LayerNormArgs, epsilon)).bcast());
+        a.vsqrtps(sum, sum);
+        a.vbroadcastss(rstd, r.arg(offset_of!(LayerNormArgs, one)));
+        a.vdivps(rstd, rstd, sum);
+    }
+}
+
+/// `y = (x - mean) rstd gamma + beta`, four rows at a time, to the f32 tile and the panel.
+fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, acc: &[Vec<Zmm>]) {
+    a.note("normalise, quantise, store");
+    load_arg!(a, r, x);
+    load_arg!(a, r, params);
+    if plan.output.panel().is_some() {
+        load_arg!(a, r, panel);
+    }
+    emit_row_groups(a, plan.features, r.count, |a, rows| {
+        for (row, y) in acc[..rows].iter().enumerate() {
+            emit_normalize_row(a, plan, r, row, y);
+        }
+        if let Some(layout) = plan.output.panel() {
+            for &padding in acc[rows..].iter().flatten() {
+                a.vpxord(padding, padding, padding); //                 padding features are 0
+            }
+            let regs = EpilogueRegs { params: ptr(r.params), out: ptr(r.panel), constants: r.constants, temps: &r.temp };
+            emit_store_bytes(a, layout, Sign::Unsigned, acc, &regs, OutputLanes::WholeRow);
+            dynasm!(a ; .arch x64 ; add Rq(r.panel.code()), GROUP as i32 * PANEL_ROW_BYTES);
+        }
+        dynasm!(a ; .arch x64 ; add Rq(r.params.code()), (GROUP * size_of::<NormParams>()) as i32);
+        emit_next_x(a, r);
+    });
+}
+
+/// One row: f32 to the tile; s32 stays in `y`.
+fn emit_normalize_row(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, row: usize, y: &[Zmm]) {
+    let param = |field: usize| ptr(r.params) + (row * size_of::<NormParams>() + field) as i32;
+    let (gamma, beta, scale, zero) = (r.temp[0], r.temp[1], r.temp[2], r.temp[3]);
+    a.vbroadcastss(gamma, param(offset_of!(NormParams, gamma)));
+    a.vbroadcastss(beta, param(offset_of!(NormParams, beta)));
+    for (v, &y) in y.iter().enumerate() {
+        a.vsubps(y, r.mean[v], element(r.x, row, v)); //                y = mean - x[f]
+        a.vmulps(y, y, r.rstd[v]); //                                   y = (mean - x[f]) rstd
+        a.vfnmadd213ps(y, gamma, beta); //                              y = (x[f] - mean) rstd gamma[f] + beta[f]
+        if plan.output.writes_f32() {
+            a.vmovups_st(element(r.x, row, v), y);
+        }
+    }
+    if plan.output.panel().is_some() {
+        a.vbroadcastss(scale, param(offset_of!(NormParams, out_scale)));
+        a.vbroadcastss(zero, param(offset_of!(NormParams, out_zero)));
+        for &y in y {
+            a.vfmadd213ps(y, scale, zero); //                           q = y out_scale[f] + out_zero[f]
+            a.vcvtps2dq(y, y);
+        }
+    }
+}
+
+/// Row `row` of the group, tokens 16v..16v+16.
+fn element(x: Gpr, row: usize, v: usize) -> Mem {
+    ptr(x) + (row as i32 * F32_ROW_BYTES + v as i32 * VECTOR_BYTES)
+}
+
+fn emit_next_x(a: &mut Asm, r: &Regs) {
+    dynasm!(a ; .arch x64 ; add Rq(r.x.code()), GROUP as i32 * F32_ROW_BYTES);
+}
+
+fn emit_zero(a: &mut Asm, acc: &[Vec<Zmm>]) {
+    for &zmm in acc.iter().flatten() {
+        a.vpxord(zmm, zmm, zmm);
+    }
+}
+
+/// `acc[0] = (acc[0] + acc[1]) + (acc[2] + acc[3])`.
+fn emit_sum(a: &mut Asm, acc: &[Vec<Zmm>]) {
+    for v in 0..acc[0].len() {
+        a.vaddps(acc[0][v], acc[0][v], acc[1][v]);
+        a.vaddps(acc[2][v], acc[2][v], acc[3][v]);
+        a.vaddps(acc[0][v], acc[0][v], acc[2][v]);
+    }
+}

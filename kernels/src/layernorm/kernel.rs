@@ -1,0 +1,138 @@
+//! The safe wrapper: checks shapes, then one unsafe call per tile.
+
+use lacuna_jit::Entry;
+
+use super::emit::LayerNormArgs;
+use super::params::LayerNormWeights;
+use super::plan::LayerNormPlan;
+use super::portable;
+use crate::cache::{Compiled, KernelCache};
+use crate::epilogue::Constants;
+use crate::layout::{elements, tiles};
+use crate::parallel::SharedMut;
+use crate::rows::{check_tokens, tile_tokens, with_fma};
+use crate::output::check_length;
+use crate::{KernelError, Parallel, Plan};
+
+/// A callable layernorm. Cheap to clone; keeps its code alive.
+#[derive(Debug, Clone)]
+pub struct LayerNormKernel {
+    plan: LayerNormPlan,
+    entry: Option<Entry<LayerNormArgs>>,
+}
+
+impl LayerNormKernel {
+    /// Pairs a plan with its compiled code.
+    ///
+    /// # Errors
+    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
+    pub fn new(plan: LayerNormPlan, compiled: Compiled) -> Result<LayerNormKernel, KernelError> {
+        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as `LayerNormArgs`.
+        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
+        Ok(LayerNormKernel { plan, entry })
+    }
+
+    /// Compiles `plan` through the process-wide cache.
+    ///
+    /// # Errors
+    /// Those of code generation and executable memory.
+    pub fn compile(plan: LayerNormPlan) -> Result<LayerNormKernel, KernelError> {
+        LayerNormKernel::new(plan, KernelCache::global().compile_one(&plan)?)
+    }
+
+    /// The plan this kernel follows.
+    pub fn plan(&self) -> &LayerNormPlan {
+        &self.plan
+    }
+
+    /// The generated code, if the plan's tier has any.
+    pub fn code(&self) -> Option<&lacuna_jit::Code> {
+        self.entry.as_ref().map(Entry::code)
+    }
+
+    /// Normalises `tokens` columns of `x`, in place, and quantises them into `panel`, as the plan's output says.
+    ///
+    /// **Shapes**: `x` is an f32 tile and `panel`, given exactly if the plan writes one, a panel of F x tokens; both have
+    /// [`elements`] elements. Padding tokens are left unspecified.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
+    /// [`KernelError::Mismatch`] for parameters of another width, or a panel missing or unasked for.
+    pub fn run(
+        &self,
+        weights: &LayerNormWeights,
+        x: &mut [f32],
+        panel: Option<&mut [u8]>,
+        tokens: usize,
+        parallel: Parallel,
+    ) -> Result<(), KernelError> {
+        self.check(weights, x, panel.as_deref(), tokens)?;
+        let (x, panel) = (SharedMut::new(x), SharedMut::new(panel.unwrap_or_default()));
+        parallel.for_each(tiles(tokens), |tile| {
+            let at = tile * self.plan.tile_elements();
+            // SAFETY: `check` made sure that both buffers hold every tile; each task has a tile of its own.
+            unsafe { self.run_tile(weights, x.at(at), panel.at(at), tile_tokens(tokens, tile)) }
+        });
+        Ok(())
+    }
+
+    pub(crate) fn check(
+        &self,
+        weights: &LayerNormWeights,
+        x: &[f32],
+        panel: Option<&[u8]>,
+        tokens: usize,
+    ) -> Result<(), KernelError> {
+        let plan = &self.plan;
+        let mismatch = |found: String, expected: String| KernelError::Mismatch { kernel: plan.name(), found, expected };
+        check_tokens("layernorm", tokens)?;
+        if weights.features() != plan.features {
+            let parameters = |features| format!("parameters of {features} features");
+            return Err(mismatch(parameters(weights.features()), parameters(plan.features)));
+        }
+        check_length(plan, "x", x.len(), elements(plan.features, tokens))?;
+        match (plan.output.panel(), panel) {
+            (Some(_), Some(panel)) => check_length(plan, "panel", panel.len(), elements(plan.features, tokens)),
+            (None, None) => Ok(()),
+            (Some(layout), None) => Err(mismatch("no panel".into(), format!("a {} panel", layout.name()))),
+            (None, Some(_)) => Err(mismatch("a panel".into(), "none: this plan writes f32 only".into())),
+        }
+    }
+
+    /// Computes one tile of `tokens` (1..=64) tokens.
+    ///
+    /// # Safety
+    /// - `x` and, if the plan writes one, `panel` are valid for reads and writes of [`LayerNormPlan::tile_elements`] elements
+    ///   that nobody else uses now.
+    /// - `weights` are of the plan's width.
+    pub(crate) unsafe fn run_tile(&self, weights: &LayerNormWeights, x: *mut f32, panel: *mut u8, tokens: usize) {
+        match &self.entry {
+            Some(entry) => {
+                let args = LayerNormArgs {
+                    x,
+                    panel,
+                    params: weights.rows.as_ptr(),
+                    constants: Constants::address(),
+                    tokens,
+                    features: self.plan.features as f32,
+                    epsilon: weights.epsilon,
+                    one: 1.0,
+                };
+                // SAFETY: the plan's `Isa` token proves the CPU features; the code reads and writes only the tile, the tile
+                // of the panel and F parameters, all valid by the caller's promise.
+                unsafe { entry.call(&args) };
+            }
+            None => {
+                let elements = self.plan.tile_elements();
+                // SAFETY: the caller's promise.
+                let x = unsafe { std::slice::from_raw_parts_mut(x, elements) };
+                let panel = match self.plan.output.panel() {
+                    // SAFETY: the caller's promise.
+                    Some(_) => unsafe { std::slice::from_raw_parts_mut(panel, elements) },
+                    None => &mut [],
+                };
+                with_fma(|| portable::tile(&self.plan, weights, x, panel, tokens));
+            }
+        }
+    }
+}

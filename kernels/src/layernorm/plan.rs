@@ -1,0 +1,58 @@
+//! What was decided.
+
+use lacuna_jit::{Code, Isa};
+
+use super::desc::LayerNormOutput;
+use super::emit;
+use crate::cache::AnyPlan;
+use crate::layout::padded;
+use crate::{KernelError, Plan, TILE};
+
+/// A decided layernorm: statistics by whole rows in two passes, then one pass that normalises and quantises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LayerNormPlan {
+    pub(super) isa: Isa,
+    pub(super) features: usize,
+    pub(super) output: LayerNormOutput,
+}
+
+impl LayerNormPlan {
+    /// Features F.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// What is written.
+    pub fn output(&self) -> LayerNormOutput {
+        self.output
+    }
+
+    /// Elements of one tile, f32 or panel.
+    pub(crate) fn tile_elements(&self) -> usize {
+        padded(self.features) * TILE
+    }
+}
+
+impl Plan for LayerNormPlan {
+    fn name(&self) -> String {
+        let LayerNormPlan { isa, features, output } = self;
+        let output = match output {
+            LayerNormOutput::F32 => "f32".to_owned(),
+            LayerNormOutput::Panel(layout) => format!("{}-only", layout.name()),
+            LayerNormOutput::Both(layout) => layout.name().to_owned(),
+        };
+        format!("layernorm-f32-{isa}-f{features}-{output}")
+    }
+
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    fn emit(&self) -> Result<Code, KernelError> {
+        Ok(emit::emit(self)?)
+    }
+
+    fn key(&self) -> AnyPlan {
+        AnyPlan::LayerNorm(*self)
+    }
+}

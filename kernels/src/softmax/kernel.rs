@@ -1,0 +1,80 @@
+//! The safe wrapper: checks shapes, then one unsafe call per tile.
+
+use lacuna_jit::Entry;
+
+use super::desc::SoftmaxPlan;
+use super::emit::{Constants, SoftmaxArgs};
+use super::portable;
+use crate::cache::{Compiled, KernelCache};
+use crate::layout::{elements, tiles};
+use crate::parallel::SharedMut;
+use crate::rows::{check_tokens, tile_tokens, with_fma};
+use crate::output::check_length;
+use crate::{KernelError, Parallel};
+
+/// A callable softmax. Cheap to clone; keeps its code alive.
+#[derive(Debug, Clone)]
+pub struct SoftmaxKernel {
+    plan: SoftmaxPlan,
+    entry: Option<Entry<SoftmaxArgs>>,
+}
+
+impl SoftmaxKernel {
+    /// Pairs a plan with its compiled code.
+    ///
+    /// # Errors
+    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
+    pub fn new(plan: SoftmaxPlan, compiled: Compiled) -> Result<SoftmaxKernel, KernelError> {
+        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as `SoftmaxArgs`.
+        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
+        Ok(SoftmaxKernel { plan, entry })
+    }
+
+    /// Compiles `plan` through the process-wide cache.
+    ///
+    /// # Errors
+    /// Those of code generation and executable memory.
+    pub fn compile(plan: SoftmaxPlan) -> Result<SoftmaxKernel, KernelError> {
+        SoftmaxKernel::new(plan, KernelCache::global().compile_one(&plan)?)
+    }
+
+    /// The plan this kernel follows.
+    pub fn plan(&self) -> &SoftmaxPlan {
+        &self.plan
+    }
+
+    /// The generated code, if the plan's tier has any.
+    pub fn code(&self) -> Option<&lacuna_jit::Code> {
+        self.entry.as_ref().map(Entry::code)
+    }
+
+    /// Softmax of `tokens` columns of `x`, in place.
+    ///
+    /// **Shapes**: `x` is an f32 tile of F x tokens with [`elements`] elements. Padding tokens are left unspecified.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for a buffer of another size.
+    pub fn run(&self, x: &mut [f32], tokens: usize, parallel: Parallel) -> Result<(), KernelError> {
+        check_tokens("softmax", tokens)?;
+        check_length(&self.plan, "x", x.len(), elements(self.plan.features, tokens))?;
+        let x = SharedMut::new(x);
+        parallel.for_each(tiles(tokens), |tile| {
+            let x = x.at(tile * self.plan.tile_elements());
+            let tokens = tile_tokens(tokens, tile);
+            match &self.entry {
+                Some(entry) => {
+                    let args = SoftmaxArgs { x, constants: Constants::TABLE, tokens };
+                    // SAFETY: the plan's `Isa` token proves the CPU features; the length check made sure that `x` holds
+                    // every tile, of which each task has its own.
+                    unsafe { entry.call(&args) };
+                }
+                None => {
+                    // SAFETY: as above.
+                    let x = unsafe { std::slice::from_raw_parts_mut(x, self.plan.tile_elements()) };
+                    with_fma(|| portable::tile(&self.plan, x, tokens));
+                }
+            }
+        });
+        Ok(())
+    }
+}
