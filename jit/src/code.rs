@@ -1,4 +1,5 @@
 //! Position-independent machine code with its name, register map and line notes, and the assembler that makes it.
+#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};

@@ -67,11 +67,16 @@ impl Tier {
             _ => None,
         };
         let Some(requested) = requested else { return Ok(Tier::detect()) };
-        let missing = requested.missing();
+        requested.without(requested.missing())
+    }
+
+    /// This tier on a machine where `missing` of its features are absent.
+    fn without(self, missing: Vec<&'static str>) -> Result<Tier, JitError> {
         if missing.is_empty() {
-            Ok(requested)
+            Ok(self)
         } else {
-            Err(JitError::TierUnavailable { requested, available: Tier::detect(), missing: missing.join(", ") })
+            let missing = missing.join(", ");
+            Err(JitError::TierUnavailable { requested: self, available: Tier::detect(), missing })
         }
     }
 
@@ -186,4 +191,17 @@ pub fn brand() -> String {
 #[cfg(not(target_arch = "x86_64"))]
 pub fn brand() -> String {
     std::env::consts::ARCH.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tier_above_the_machine_is_an_error_that_names_what_is_missing() {
+        let error = Tier::Avx512Vnni.without(vec!["avx512vl", "avx512vbmi"]).unwrap_err().to_string();
+        let best = Tier::detect();
+        assert!(error.contains(&format!("tier avx512vnni was asked for, this CPU provides {best}")), "{error}");
+        assert!(error.contains("(missing: avx512vl, avx512vbmi)"), "{error}");
+    }
 }
