@@ -48,6 +48,8 @@ macro_rules! any_plan {
 any_plan! {
     /// Sparse weights times a plain panel.
     Spmm(crate::spmm::SpmmPlan),
+    /// Fused attention.
+    Attention(crate::attention::AttentionPlan),
     /// Dense weights times a VNNI panel.
     Gemm(crate::gemm::GemmPlan),
     /// Layernorm of an f32 tile, with quantisation.

@@ -4,6 +4,7 @@
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+pub mod attention;
 mod block;
 mod buffer;
 pub mod cache;
@@ -20,6 +21,7 @@ mod parallel;
 pub mod pattern;
 pub mod peak;
 mod plan;
+pub mod reference;
 mod rows;
 pub mod softmax;
 pub mod spmm;

@@ -26,7 +26,8 @@ pub(crate) struct Constants {
 
 impl Constants {
     pub(crate) const TABLE: &'static Constants = &Constants { gelu: GELU_TABLE, transpose: transpose_4x4() };
-    const TRANSPOSE: i32 = std::mem::offset_of!(Constants, transpose) as i32;
+    /// Offset of the byte transpose.
+    pub(crate) const TRANSPOSE: i32 = std::mem::offset_of!(Constants, transpose) as i32;
 
     /// The address generated code is given.
     pub(crate) fn address() -> *const u8 {
@@ -44,13 +45,15 @@ const fn transpose_4x4() -> [u8; 64] {
     indices
 }
 
-/// Which of a plain row's dwords a store may write.
+/// Which part of a row of 8-bit output a store may write.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum OutputLanes {
-    /// The whole row: vectors beyond the computed ones are padding.
+pub(crate) enum OutputLanes<'a> {
+    /// All of the computed vectors, and the rest of a plain row: what is not computed is padding.
     WholeRow,
-    /// The dwords of the computed vectors only; the mask holds one bit per dword of the row.
-    Masked(Mask),
+    /// Of a plain row these dwords only, one bit each.
+    Dwords(Mask),
+    /// Of a VNNI row these tokens only: a mask per computed vector, one bit per token.
+    Tokens(&'a [Mask]),
 }
 
 /// Registers the epilogue reads and may change.
@@ -71,7 +74,7 @@ pub(crate) fn emit_epilogue(
     epilogue: &Epilogue,
     acc: &[Vec<Zmm>],
     regs: &EpilogueRegs<'_>,
-    lanes: OutputLanes,
+    lanes: OutputLanes<'_>,
 ) {
     a.note(format!("epilogue {}: y = fma(acc, multiplier, addend)", epilogue.name()));
     for (row, acc) in acc.iter().enumerate() {
@@ -90,11 +93,11 @@ pub(crate) fn emit_store_bytes(
     sign: Sign,
     acc: &[Vec<Zmm>],
     regs: &EpilogueRegs<'_>,
-    lanes: OutputLanes,
+    lanes: OutputLanes<'_>,
 ) {
     match layout {
-        PanelLayout::Plain => emit_store_plain(a, sign, acc, regs, lanes),
-        PanelLayout::Vnni => emit_store_vnni(a, sign, acc, regs),
+        PanelLayout::Plain => emit_store_plain(a, sign, acc, regs.out, lanes),
+        PanelLayout::Vnni => emit_store_vnni(a, sign, acc, regs, lanes),
     }
 }
 
@@ -129,7 +132,7 @@ fn emit_row(a: &mut Asm, epilogue: &Epilogue, row: i32, acc: &[Zmm], regs: &Epil
 }
 
 /// Four vectors of s32 pack into one plain row. With fewer, the packs repeat them so that every dword group holds its own.
-fn emit_store_plain(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], regs: &EpilogueRegs<'_>, lanes: OutputLanes) {
+fn emit_store_plain(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], out: Mem, lanes: OutputLanes<'_>) {
     a.note("store plain rows");
     for (row, v) in acc.iter().enumerate() {
         let lo = v[0];
@@ -145,16 +148,16 @@ fn emit_store_plain(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], regs: &EpilogueRe
             Sign::Unsigned => a.vpackuswb(lo, lo, upper),
             Sign::Signed => a.vpacksswb(lo, lo, upper),
         }
-        let out = regs.out + row as i32 * PLAIN_ROW_BYTES;
+        let out = out + row as i32 * PLAIN_ROW_BYTES;
         match lanes {
-            OutputLanes::WholeRow => a.vmovdqu32_st(out, lo),
-            OutputLanes::Masked(mask) => a.vmovdqu32_st(out.k(mask), lo),
+            OutputLanes::Dwords(mask) => a.vmovdqu32_st(out.k(mask), lo),
+            OutputLanes::WholeRow | OutputLanes::Tokens(_) => a.vmovdqu32_st(out, lo),
         }
     }
 }
 
 /// 16 tokens of four rows pack into 64 bytes row by row within each lane; a byte transpose makes them token by token.
-fn emit_store_vnni(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
+fn emit_store_vnni(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], regs: &EpilogueRegs<'_>, lanes: OutputLanes<'_>) {
     a.note("store VNNI row");
     let transpose = regs.temps[0];
     a.vmovdqu32(transpose, ptr(regs.constants) + Constants::TRANSPOSE);
@@ -167,7 +170,11 @@ fn emit_store_vnni(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], regs: &EpilogueReg
             Sign::Signed => a.vpacksswb(r0, r0, r2),
         }
         a.vpshufb(r0, r0, transpose);
-        a.vmovdqu32_st(regs.out + v as i32 * VECTOR_BYTES, r0);
+        let out = regs.out + v as i32 * VECTOR_BYTES;
+        match lanes {
+            OutputLanes::Tokens(masks) => a.vmovdqu32_st(out.k(masks[v]), r0),
+            OutputLanes::WholeRow | OutputLanes::Dwords(_) => a.vmovdqu32_st(out, r0),
+        }
     }
 }
 

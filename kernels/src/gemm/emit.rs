@@ -220,7 +220,7 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
 
     let params_bytes = size_of::<[RowParams; STRIP]>() as i32;
     let out_bytes = (STRIP * TILE * output_element_bytes(plan)) as i32;
-    let lanes = if is_plain(plan) { OutputLanes::Masked(r.lanes) } else { OutputLanes::WholeRow };
+    let lanes = if is_plain(plan) { OutputLanes::Dwords(r.lanes) } else { OutputLanes::WholeRow };
     for (strip, acc) in acc.chunks(STRIP).enumerate() {
         let strip = strip as i32;
         let regs = EpilogueRegs {

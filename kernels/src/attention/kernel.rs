@@ -1,0 +1,207 @@
+//! The safe wrapper: checks shapes, then one unsafe call per sequence and head.
+
+use std::cell::RefCell;
+
+use lacuna_jit::Entry;
+
+use super::batch::{AttentionBatch, KeyGroup, SequenceTables};
+use super::emit::{AttentionArgs, EXP2_255};
+use super::plan::AttentionPlan;
+use super::portable::{self, Head};
+use crate::cache::{Compiled, KernelCache};
+use crate::epilogue::Constants;
+use crate::layout::elements;
+use crate::math::LOG2_E;
+use crate::output::check_length;
+use crate::parallel::SharedMut;
+use crate::{Buffer, KernelError, LANES, Parallel, Plan, TILE, VECTORS};
+
+/// Scales of one layer's attention.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionParams {
+    /// Per head: scale of Q times scale of K / sqrt(head size before padding).
+    pub score_scale: Vec<f32>,
+    /// Per head: zero point of Q.
+    pub q_zero: Vec<u8>,
+    /// Per feature: scale of V / scale of the output.
+    pub out_scale: Vec<f32>,
+    /// Zero point of the output.
+    pub out_zero: u8,
+}
+
+/// A callable attention kernel. Cheap to clone; keeps its code alive.
+#[derive(Debug, Clone)]
+pub struct AttentionKernel {
+    plan: AttentionPlan,
+    entry: Option<Entry<AttentionArgs>>,
+}
+
+thread_local! {
+    /// Scores and probabilities of the sequence in work. Grows to the longest sequence a thread has seen.
+    static SCRATCH: RefCell<Buffer<u8>> = RefCell::new(Buffer::new(0));
+}
+
+/// The activations of one call.
+#[derive(Clone, Copy)]
+struct Panels<'a> {
+    q: &'a [u8],
+    k: &'a [u8],
+    v: &'a [u8],
+    out: SharedMut<u8>,
+}
+
+impl AttentionKernel {
+    /// Pairs a plan with its compiled code.
+    ///
+    /// # Errors
+    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
+    pub fn new(plan: AttentionPlan, compiled: Compiled) -> Result<AttentionKernel, KernelError> {
+        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as `AttentionArgs`.
+        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
+        Ok(AttentionKernel { plan, entry })
+    }
+
+    /// Compiles `plan` through the process-wide cache.
+    ///
+    /// # Errors
+    /// Those of code generation and executable memory.
+    pub fn compile(plan: AttentionPlan) -> Result<AttentionKernel, KernelError> {
+        AttentionKernel::new(plan, KernelCache::global().compile_one(&plan)?)
+    }
+
+    /// The plan this kernel follows.
+    pub fn plan(&self) -> &AttentionPlan {
+        &self.plan
+    }
+
+    /// The generated code, if the plan's tier has any.
+    pub fn code(&self) -> Option<&lacuna_jit::Code> {
+        self.entry.as_ref().map(Entry::code)
+    }
+
+    /// Attention of every sequence of `batch` in every head.
+    ///
+    /// **Shapes**: `q`, `k`, `v` and `out` are panels of `heads * head size` features x the batch's tokens; see the module for
+    /// their layouts. Tokens of `out` that belong to no sequence are left as they are.
+    ///
+    /// # Errors
+    /// [`KernelError::Length`] for buffers or parameters of another size, [`KernelError::Mismatch`] for a batch made for
+    /// another width or output layout.
+    #[allow(clippy::too_many_arguments)] // four panels, their tables and their scales
+    pub fn run(
+        &self,
+        batch: &AttentionBatch,
+        params: &AttentionParams,
+        q: &[u8],
+        k: &[u8],
+        v: &[u8],
+        out: &mut [u8],
+        parallel: Parallel,
+    ) -> Result<(), KernelError> {
+        let plan = &self.plan;
+        let heads = params.score_scale.len();
+        let features = heads * plan.head_size;
+        if (batch.features, batch.output) != (features, plan.output) {
+            return Err(KernelError::Mismatch {
+                kernel: plan.name(),
+                found: format!("a batch of {} features, output {}", batch.features, batch.output.name()),
+                expected: format!("{features} features, output {}", plan.output.name()),
+            });
+        }
+        check_length(plan, "q zero points", params.q_zero.len(), heads)?;
+        check_length(plan, "output scales", params.out_scale.len(), features)?;
+        let expected = elements(features, batch.tokens);
+        for (buffer, found) in [("q", q.len()), ("k", k.len()), ("v", v.len()), ("output", out.len())] {
+            check_length(plan, buffer, found, expected)?;
+        }
+        let panels = Panels { q, k, v, out: SharedMut::new(out) };
+        parallel.for_each(batch.sequences.len() * heads, |i| {
+            let (sequence, head) = (i / heads, i % heads);
+            self.run_head(batch, &batch.sequences[sequence], params, head, panels);
+        });
+        Ok(())
+    }
+
+    /// One sequence of one head.
+    fn run_head(
+        &self,
+        batch: &AttentionBatch,
+        tables: &SequenceTables,
+        params: &AttentionParams,
+        head: usize,
+        panels: Panels<'_>,
+    ) {
+        let d = self.plan.head_size;
+        let first = head * d * TILE; // a head's features are whole rows: the offset is the same in both panel layouts
+        let q_zero = i32::from(params.q_zero[head]);
+        let exponent_scale = params.score_scale[head] * LOG2_E;
+        let out_scale = &params.out_scale[head * d..][..d];
+        let out_zero = f32::from(params.out_zero);
+        match &self.entry {
+            Some(entry) => SCRATCH.with_borrow_mut(|scratch| {
+                let groups = tables.keys.len();
+                let (bias, scores, probabilities) = Scratch::carve(scratch, groups);
+                let args = AttentionArgs {
+                    q: panels.q[first..].as_ptr(),
+                    k: panels.k[first..].as_ptr(),
+                    v: panels.v[first..].as_ptr(),
+                    out: panels.out.at(first),
+                    keys: std::ptr::from_ref::<[KeyGroup]>(&tables.keys).cast(),
+                    groups,
+                    chunks: tables.queries.as_ptr(),
+                    chunk_count: tables.queries.len(),
+                    key_bias: bias,
+                    scores,
+                    probabilities,
+                    out_scale: out_scale.as_ptr(),
+                    constants: Constants::address(),
+                    last_group_bias: tables.last_group_bias,
+                    minus_q_zero: -q_zero,
+                    exponent_scale,
+                    out_zero,
+                    one: 1.0,
+                    ones: 0x0101_0101,
+                    lowest: i32::MIN,
+                    exp2: EXP2_255,
+                };
+                // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that the panels hold `elements` of
+                // heads * D features, and `AttentionBatch::new` that its offsets stay inside whole tiles of that width. The
+                // scratch was carved for this many groups. Stores are masked to the dwords or tokens of this sequence and to
+                // the rows of this head, so no two calls of one `run` write the same byte.
+                unsafe { entry.call(&args) };
+            }),
+            None => {
+                let head = Head {
+                    q: &panels.q[first..],
+                    k: &panels.k[first..],
+                    v: &panels.v[first..],
+                    q_zero,
+                    exponent_scale,
+                    out_scale,
+                    out_zero,
+                };
+                let tile_bytes = crate::layout::padded(batch.features) * TILE;
+                portable::sequence(&self.plan, tables, tile_bytes, &head, |offset, byte| {
+                    // SAFETY: offsets are those of this sequence's tokens in this head's rows: inside `out` by the checks of
+                    // `run`, and written by no other task.
+                    unsafe { panels.out.at(first + offset).write(byte) };
+                });
+            }
+        }
+    }
+}
+
+/// The scratch of one sequence: key biases, scores, probabilities, each a whole number of cache lines.
+struct Scratch;
+
+impl Scratch {
+    fn carve(buffer: &mut Buffer<u8>, groups: usize) -> (*mut i32, *mut i32, *mut u8) {
+        let bias_bytes = (groups * 4 * size_of::<i32>()).next_multiple_of(64);
+        let score_bytes = groups * 4 * VECTORS * LANES * size_of::<i32>();
+        let probability_bytes = groups * VECTORS * LANES * 4;
+        buffer.reserve(bias_bytes + score_bytes + probability_bytes);
+        let (bias, rest) = buffer.split_at_mut(bias_bytes);
+        let (scores, probabilities) = rest.split_at_mut(score_bytes);
+        (bias.as_mut_ptr().cast(), scores.as_mut_ptr().cast(), probabilities.as_mut_ptr())
+    }
+}

@@ -1,0 +1,81 @@
+//! What is wanted and what was decided.
+
+use lacuna_jit::{Code, Isa};
+
+use super::emit;
+use crate::cache::AnyPlan;
+use crate::{KernelError, PanelLayout, Plan};
+
+/// Attention wanted. The number of heads and the sequences are run-time facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttentionDesc {
+    /// Features per head D, a multiple of 4.
+    pub head_size: usize,
+    /// Layout of the output.
+    pub output: PanelLayout,
+}
+
+impl AttentionDesc {
+    /// Largest head size: keeps the unrolled code within a few tens of kilobytes.
+    pub const MAX_HEAD_SIZE: usize = 512;
+
+    /// Decides how to compute it on `isa`.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] if the head size is 0, not a multiple of 4, or above [`Self::MAX_HEAD_SIZE`].
+    pub fn plan(&self, isa: Isa) -> Result<AttentionPlan, KernelError> {
+        let d = self.head_size;
+        if d == 0 || !d.is_multiple_of(4) || d > Self::MAX_HEAD_SIZE {
+            return Err(KernelError::Dimension {
+                kernel: "attention",
+                dimension: "head size",
+                found: d,
+                expected: "a multiple of 4 from 4 to 512",
+            });
+        }
+        Ok(AttentionPlan { isa, head_size: d, output: self.output })
+    }
+}
+
+/// A decided attention kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttentionPlan {
+    pub(super) isa: Isa,
+    pub(super) head_size: usize,
+    pub(super) output: PanelLayout,
+}
+
+impl AttentionPlan {
+    /// Features per head.
+    pub fn head_size(&self) -> usize {
+        self.head_size
+    }
+
+    /// Layout of the output.
+    pub fn output(&self) -> PanelLayout {
+        self.output
+    }
+
+    /// Steps of four features in Q K.
+    pub(super) fn steps(&self) -> usize {
+        self.head_size / 4
+    }
+}
+
+impl Plan for AttentionPlan {
+    fn name(&self) -> String {
+        format!("attention-u8s8-{}-d{}-u8-{}", self.isa, self.head_size, self.output.name())
+    }
+
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    fn emit(&self) -> Result<Code, KernelError> {
+        Ok(emit::emit(self)?)
+    }
+
+    fn key(&self) -> AnyPlan {
+        AnyPlan::Attention(*self)
+    }
+}

@@ -1,0 +1,65 @@
+//! Attention in plain Rust over the same layouts, tables and operations as the generated code.
+
+use super::batch::SequenceTables;
+use super::emit::EXP2_255;
+use super::plan::AttentionPlan;
+use crate::layout::lane_position;
+use crate::{PanelLayout, TILE, math};
+
+/// What the kernel needs of one head; slices start at the head's first row in the first tile.
+pub(super) struct Head<'a> {
+    pub(super) q: &'a [u8],
+    pub(super) k: &'a [u8],
+    pub(super) v: &'a [u8],
+    pub(super) q_zero: i32,
+    pub(super) exponent_scale: f32,
+    pub(super) out_scale: &'a [f32],
+    pub(super) out_zero: f32,
+}
+
+/// One sequence of one head; `store(offset, byte)` writes the output relative to the head's first row in the first tile.
+pub(super) fn sequence(
+    plan: &AttentionPlan,
+    tables: &SequenceTables,
+    tile_bytes: usize,
+    head: &Head<'_>,
+    mut store: impl FnMut(usize, u8),
+) {
+    let (d, len, start) = (plan.head_size, tables.sequence.len, tables.sequence.start);
+    let vnni = |token: usize, feature: usize| {
+        token / TILE * tile_bytes + feature / 4 * (4 * TILE) + token % TILE * 4 + feature % 4
+    };
+    let plain = |token: usize, feature: usize| token / TILE * tile_bytes + feature * TILE + lane_position(token % TILE);
+    let keys: Vec<i8> =
+        (0..len).flat_map(|j| (0..d).map(move |f| (j, f))).map(|(j, f)| head.k[vnni(start + j, f)] as i8).collect();
+    let values: Vec<i8> =
+        (0..len).flat_map(|j| (0..d).map(move |f| (j, f))).map(|(j, f)| head.v[plain(start + j, f)] as i8).collect();
+    let mut query = vec![0i32; d];
+    let mut scores = vec![0i32; len];
+    let mut probabilities = vec![0u8; len];
+    let mut sums = vec![0i32; d];
+    for i in 0..len {
+        query.iter_mut().enumerate().for_each(|(f, q)| *q = i32::from(head.q[vnni(start + i, f)]) - head.q_zero);
+        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(d)) {
+            *score = query.iter().zip(key).map(|(&q, &k)| q * i32::from(k)).sum();
+        }
+        let max = scores.iter().copied().max().unwrap_or(0);
+        for (p, &score) in probabilities.iter_mut().zip(&scores) {
+            *p = math::quantize_u8(math::exp2(&EXP2_255, (score - max) as f32 * head.exponent_scale));
+        }
+        let total: i32 = probabilities.iter().map(|&p| i32::from(p)).sum();
+        let reciprocal = 1.0 / total as f32;
+        sums.fill(0);
+        for (&p, value) in probabilities.iter().zip(values.chunks_exact(d)) {
+            sums.iter_mut().zip(value).for_each(|(sum, &v)| *sum += i32::from(p) * i32::from(v));
+        }
+        for (f, &sum) in sums.iter().enumerate() {
+            let y = (sum as f32 * reciprocal).mul_add(head.out_scale[f], head.out_zero);
+            let offset = match plan.output {
+                PanelLayout::Plain => plain(start + i, f),
+                PanelLayout::Vnni => vnni(start + i, f),
+            };
+            store(offset, math::quantize_u8(y));
+        }
+    }
+}
