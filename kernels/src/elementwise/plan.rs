@@ -41,9 +41,8 @@ impl Plan for ElementwisePlan {
             Activation::Gelu => "gelu",
             Activation::Identity => "quantize",
         };
-        let output = function
-            .panel()
-            .map_or("f32".to_owned(), |(layout, sign)| format!("{}-{}", sign.name(), layout.name()));
+        let output =
+            function.panel().map_or("f32".to_owned(), |(layout, sign)| format!("{}-{}", sign.name(), layout.name()));
         format!("{verb}-f32-{isa}-f{features}-{output}")
     }
 

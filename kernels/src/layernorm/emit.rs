@@ -161,7 +161,8 @@ fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, acc: &[Vec<Zmm>])
             for &padding in acc[rows..].iter().flatten() {
                 a.vpxord(padding, padding, padding); //                 padding features are 0
             }
-            let regs = EpilogueRegs { params: ptr(r.params), out: ptr(r.panel), constants: r.constants, temps: &r.temp };
+            let regs =
+                EpilogueRegs { params: ptr(r.params), out: ptr(r.panel), constants: r.constants, temps: &r.temp };
             emit_store_bytes(a, layout, Sign::Unsigned, acc, &regs, OutputLanes::WholeRow);
             dynasm!(a ; .arch x64 ; add Rq(r.panel.code()), GROUP as i32 * PANEL_ROW_BYTES);
         }

@@ -9,9 +9,9 @@ use super::portable;
 use crate::cache::{Compiled, KernelCache};
 use crate::epilogue::Constants;
 use crate::layout::{elements, tiles};
+use crate::output::check_length;
 use crate::parallel::SharedMut;
 use crate::rows::{check_tokens, tile_tokens, with_fma};
-use crate::output::check_length;
 use crate::{KernelError, Parallel, Plan};
 
 /// A callable layernorm. Cheap to clone; keeps its code alive.

@@ -50,12 +50,9 @@ impl LayerNormWeights {
         }
         let largest_normalised = (plan.features as f64).sqrt();
         for (row, p) in rows.iter().enumerate() {
-            for (parameter, value) in [
-                ("gamma", p.gamma),
-                ("beta", p.beta),
-                ("output scale", p.out_scale),
-                ("output zero point", p.out_zero),
-            ] {
+            for (parameter, value) in
+                [("gamma", p.gamma), ("beta", p.beta), ("output scale", p.out_scale), ("output zero point", p.out_zero)]
+            {
                 if !value.is_finite() {
                     return error(parameter, row, value, "a finite number");
                 }

@@ -7,13 +7,7 @@ use crate::{TILE, math};
 
 /// One tile. `panel` is empty if none is written.
 #[inline(always)]
-pub(super) fn tile(
-    plan: &LayerNormPlan,
-    weights: &LayerNormWeights,
-    x: &mut [f32],
-    panel: &mut [u8],
-    tokens: usize,
-) {
+pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f32], panel: &mut [u8], tokens: usize) {
     let lanes = lanes(tokens);
     let features = plan.features as f32;
     let (rows, _) = x.as_chunks_mut::<TILE>();

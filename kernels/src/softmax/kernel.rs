@@ -7,9 +7,9 @@ use super::emit::{Constants, SoftmaxArgs};
 use super::portable;
 use crate::cache::{Compiled, KernelCache};
 use crate::layout::{elements, tiles};
+use crate::output::check_length;
 use crate::parallel::SharedMut;
 use crate::rows::{check_tokens, tile_tokens, with_fma};
-use crate::output::check_length;
 use crate::{KernelError, Parallel};
 
 /// A callable softmax. Cheap to clone; keeps its code alive.
