@@ -15,7 +15,7 @@ fn buffers_are_flush_with_their_guards_and_aligned() {
             assert_eq!(end.as_ptr_range().end as usize % 4096, 0);
         }
         assert_eq!(start.as_ptr() as usize % 64, 0);
-        if len * size_of::<f32>() % 64 == 0 {
+        if (len * size_of::<f32>()).is_multiple_of(64) {
             assert_eq!(end.as_ptr() as usize % 64, 0);
         }
         let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
