@@ -81,20 +81,23 @@ impl Parts {
         }
         let pieces = threads.div_ceil(tiles).min(rows);
         let mut row = 0;
-        let rows = (0..=pieces).map(|i| {
-            while row < rows && cost(row) < cost(rows) * i / pieces {
-                row += 1;
-            }
-            row
-        });
-        Parts { tiles, tiles_per_part: 1, rows: rows.collect() }
+        let mut first_rows: Vec<usize> = (0..=pieces)
+            .map(|i| {
+                while row < rows && cost(row) < cost(rows) * i / pieces {
+                    row += 1;
+                }
+                row
+            })
+            .collect();
+        first_rows.dedup(); // a block row longer than a part's share leaves nothing for the next part
+        Parts { tiles, tiles_per_part: 1, rows: first_rows }
     }
 
     pub(crate) fn count(&self) -> usize {
         self.tiles.div_ceil(self.tiles_per_part) * (self.rows.len() - 1)
     }
 
-    /// Part `i`; parts are disjoint and cover everything.
+    /// Part `i`; parts are disjoint, not empty, and cover everything.
     pub(crate) fn part(&self, i: usize) -> Part {
         let pieces = self.rows.len() - 1;
         let (tile, piece) = (i / pieces * self.tiles_per_part, i % pieces);
