@@ -29,9 +29,10 @@ pub const fn padded(features: usize) -> usize {
     features.next_multiple_of(4)
 }
 
-/// Elements of an activation of `features` x `tokens` in any of the three layouts.
+/// Elements of an activation of `features` x `tokens` in any of the three layouts; `usize::MAX`, which no buffer has, if there
+/// are more than that.
 pub const fn elements(features: usize, tokens: usize) -> usize {
-    tiles(tokens) * padded(features) * TILE
+    tiles(tokens).saturating_mul(padded(features)).saturating_mul(TILE)
 }
 
 /// Byte position, within a row of a plain panel, of the token `token` of its tile.
