@@ -23,7 +23,7 @@ impl Pattern4x1 {
     /// The pattern of `weights`, row-major `[m][k]`.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] if M or K is 0 or K exceeds u32, [`KernelError::Length`] if `weights` is not M x K.
+    /// [`KernelError::Dimension`] if M or K is 0 or above [`MAX_M`] or [`MAX_K`], [`KernelError::Length`] if `weights` is not M x K.
     pub fn of(weights: &[i8], m: usize, k: usize) -> Result<Pattern4x1, KernelError> {
         check_shape("spmm", m, k)?;
         if weights.len() != m * k {
@@ -85,18 +85,21 @@ impl Pattern4x1 {
     }
 }
 
-/// Refuses matrices without elements and those whose indices would not fit.
+/// Refuses matrices without elements, those whose offsets would not fit, and those whose sums would not.
 pub(crate) fn check_shape(kernel: &'static str, m: usize, k: usize) -> Result<(), KernelError> {
-    for (dimension, found) in [("M", m), ("K", k)] {
-        if found == 0 || found > MAX_FEATURES {
-            return Err(KernelError::Dimension { kernel, dimension, found, expected: "1 to 4194304" });
+    for (dimension, found, max, expected) in [("M", m, MAX_M, "1 to 4194304"), ("K", k, MAX_K, "1 to 65793")] {
+        if found == 0 || found > max {
+            return Err(KernelError::Dimension { kernel, dimension, found, expected });
         }
     }
     Ok(())
 }
 
-/// Largest M or K: byte offsets of a tile (features * 4 * 64) stay below 2^31, a displacement and a 32-bit index.
-pub const MAX_FEATURES: usize = 1 << 22;
+/// Largest M: byte offsets of an f32 tile (features * 4 * 64) stay below 2^31, a displacement and a 32-bit index.
+pub const MAX_M: usize = 1 << 22;
+
+/// Largest K: 65793 products of u8 and s8 fit s32 whatever they are, 65794 do not.
+pub const MAX_K: usize = i32::MAX as usize / (255 * 128);
 
 #[cfg(test)]
 mod tests {
