@@ -1,0 +1,172 @@
+//! The obvious scalar reference of GEMM and SpMM, on plain row-major matrices: weights `[M][K]`, x `[K][N]`, output
+//! `[M][N]`. It knows neither tiles nor packed weights nor zeros; the conversions of [`Matrix`] lead to and from what the
+//! kernels read and write.
+
+use crate::epilogue::{Activation, Epilogue, RowParams, Store};
+use crate::layout::{elements, f32_index};
+use crate::{Buffer, PanelLayout, Sign, math};
+
+/// A row-major `[F][N]` matrix: element (feature, token) is `values[feature * tokens + token]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matrix<T> {
+    /// F, rows.
+    pub features: usize,
+    /// N, columns.
+    pub tokens: usize,
+    /// F x N elements.
+    pub values: Vec<T>,
+}
+
+impl<T: bytemuck::Pod> Matrix<T> {
+    /// The matrix whose elements are `value(feature, token)`.
+    pub fn from_fn(features: usize, tokens: usize, mut value: impl FnMut(usize, usize) -> T) -> Matrix<T> {
+        let mut values = Vec::with_capacity(features * tokens);
+        for feature in 0..features {
+            for token in 0..tokens {
+                values.push(value(feature, token));
+            }
+        }
+        Matrix { features, tokens, values }
+    }
+
+    /// The element of `feature` and `token`.
+    pub fn at(&self, feature: usize, token: usize) -> T {
+        self.values[feature * self.tokens + token]
+    }
+
+    /// Writes the elements to where `index(F, feature, token)` says; leaves padding as it is.
+    pub fn write(&self, index: impl Fn(usize, usize, usize) -> usize, out: &mut [T]) {
+        for feature in 0..self.features {
+            for token in 0..self.tokens {
+                out[index(self.features, feature, token)] = self.at(feature, token);
+            }
+        }
+    }
+
+    /// Reads the elements from where `index(F, feature, token)` says.
+    pub fn read(features: usize, tokens: usize, index: impl Fn(usize, usize, usize) -> usize, data: &[T]) -> Matrix<T> {
+        Matrix::from_fn(features, tokens, |feature, token| data[index(features, feature, token)])
+    }
+}
+
+impl Matrix<u8> {
+    /// The matrix as a panel, padding elements zero.
+    pub fn to_panel(&self, layout: PanelLayout) -> Buffer<u8> {
+        let mut panel = Buffer::new(elements(self.features, self.tokens));
+        self.write(|f, feature, token| layout.index(f, feature, token), &mut panel);
+        panel
+    }
+
+    /// The matrix that `panel` holds.
+    pub fn from_panel(layout: PanelLayout, features: usize, tokens: usize, panel: &[u8]) -> Matrix<u8> {
+        Matrix::read(features, tokens, |f, feature, token| layout.index(f, feature, token), panel)
+    }
+}
+
+impl Matrix<f32> {
+    /// The matrix as an f32 tile, padding elements zero.
+    pub fn to_tile(&self) -> Buffer<f32> {
+        let mut tile = Buffer::new(elements(self.features, self.tokens));
+        self.write(f32_index, &mut tile);
+        tile
+    }
+
+    /// The matrix that `tile` holds.
+    pub fn from_tile(features: usize, tokens: usize, tile: &[f32]) -> Matrix<f32> {
+        Matrix::read(features, tokens, f32_index, tile)
+    }
+}
+
+/// `acc[m][n] = sum_k weights[m][k] x[k][n]`, exact.
+///
+/// **Shapes**: `weights` is row-major `[m][K]` with K = `x.features`.
+///
+/// **Numerics**: every partial sum must fit s32, which K <= [`crate::pattern::MAX_K`] ensures.
+pub fn gemm(weights: &[i8], m: usize, x: &Matrix<u8>) -> Matrix<i32> {
+    let (k, n) = (x.features, x.tokens);
+    let mut acc = Matrix::from_fn(m, n, |_, _| 0);
+    for row in 0..m {
+        for column in 0..k {
+            for token in 0..n {
+                let product = i32::from(weights[row * k + column]) * i32::from(x.values[column * n + token]);
+                acc.values[row * n + token] += product;
+            }
+        }
+    }
+    acc
+}
+
+/// The f32 results of `epilogue`: `y[m][n]` after the activation, with `residual[m][n]` added if the epilogue has one.
+///
+/// **Shapes**: one [`RowParams`] per output feature; `residual` is M x N.
+pub fn finish_f32(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue, residual: &Matrix<f32>) -> Matrix<f32> {
+    Matrix::from_fn(acc.features, acc.tokens, |row, token| {
+        let y = activated(acc.at(row, token), &params[row], epilogue.activation);
+        match epilogue.store {
+            Store::F32 { residual: true } => y + residual.at(row, token),
+            _ => y,
+        }
+    })
+}
+
+/// The 8-bit results of `epilogue` as `sign`, s8 in two's complement.
+///
+/// **Shapes**: one [`RowParams`] per output feature.
+pub fn finish_bytes(acc: &Matrix<i32>, params: &[RowParams], activation: Activation, sign: Sign) -> Matrix<u8> {
+    Matrix::from_fn(acc.features, acc.tokens, |row, token| {
+        let p = &params[row];
+        let y = activated(acc.at(row, token), p, activation);
+        let y = match activation {
+            Activation::Identity => y,
+            Activation::Gelu => y.mul_add(p.out_scale, p.out_zero),
+        };
+        let rounded = y.round_ties_even();
+        match sign {
+            Sign::Unsigned => rounded.clamp(0.0, 255.0) as u8,
+            Sign::Signed => rounded.clamp(-128.0, 127.0) as i8 as u8,
+        }
+    })
+}
+
+fn activated(acc: i32, params: &RowParams, activation: Activation) -> f32 {
+    let y = (acc as f32).mul_add(params.multiplier, params.addend);
+    match activation {
+        Activation::Identity => y,
+        Activation::Gelu => math::gelu(y),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_by_hand() {
+        let x = Matrix { features: 2, tokens: 3, values: vec![1, 2, 3, 10, 20, 255] };
+        let acc = gemm(&[1, -1, 127, -128], 2, &x);
+        assert_eq!(acc.values, [-9, -18, -252, 127 - 1280, 254 - 2560, 381 - 32640]);
+        let params = [(0.5, 1.0), (-1.0, 0.0)].map(|(multiplier, addend)| RowParams {
+            multiplier,
+            addend,
+            ..RowParams::default()
+        });
+        let residual = Matrix::from_fn(2, 3, |row, token| (row * 3 + token) as f32);
+        let y = finish_f32(&acc, &params, &Epilogue::f32(true), &residual);
+        assert_eq!(y.values, [-3.5, -7.0, -123.0, 1156.0, 2310.0, 32264.0]);
+        // -3.5 and 0.5 would tell ties to even from ties away: -3.5 -> -4.
+        let bytes = finish_bytes(&acc, &params, Activation::Identity, Sign::Signed);
+        assert_eq!(bytes.values.iter().map(|&b| b as i8).collect::<Vec<_>>(), [-4, -8, -125, 127, 127, 127]);
+        let bytes = finish_bytes(&acc, &params, Activation::Identity, Sign::Unsigned);
+        assert_eq!(bytes.values, [0, 0, 0, 255, 255, 255]);
+    }
+
+    #[test]
+    fn layouts_and_back() {
+        let x = Matrix::from_fn(7, 70, |feature, token| (feature * 70 + token) as u8);
+        for layout in [PanelLayout::Plain, PanelLayout::Vnni] {
+            assert_eq!(Matrix::from_panel(layout, 7, 70, &x.to_panel(layout)), x);
+        }
+        let y = Matrix::from_fn(7, 70, |feature, token| (feature * 70 + token) as f32);
+        assert_eq!(Matrix::from_tile(7, 70, &y.to_tile()), y);
+    }
+}
