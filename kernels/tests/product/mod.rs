@@ -1,0 +1,190 @@
+//! What the tests of SpMM and GEMM share: operands, every epilogue, and the comparison with the scalar reference.
+#![allow(dead_code)] // every test uses a part
+
+use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
+use lacuna_kernels::layout::{elements, f32_index};
+use lacuna_kernels::reference::gemm::{Matrix, finish_bytes, finish_f32, gemm};
+use lacuna_kernels::{KernelError, Output, PanelLayout, Sign};
+use rand::prelude::*;
+
+use crate::support::Guarded;
+
+/// Feature counts around the block, the group, the register block and the tile.
+pub(crate) const FEATURES: [usize; 12] = [1, 2, 3, 4, 5, 7, 8, 12, 13, 26, 64, 65];
+/// Token counts around one vector, two, three, and one tile, two.
+pub(crate) const TOKENS: [usize; 15] = [1, 15, 16, 17, 31, 32, 33, 48, 49, 63, 64, 65, 127, 128, 130];
+
+/// Every epilogue there is.
+pub(crate) fn epilogues() -> Vec<Epilogue> {
+    let bytes = [PanelLayout::Plain, PanelLayout::Vnni]
+        .into_iter()
+        .flat_map(|layout| [Sign::Unsigned, Sign::Signed].map(|sign| Store::Bytes { layout, sign }));
+    let stores: Vec<Store> = bytes.chain([false, true].map(|residual| Store::F32 { residual })).collect();
+    let with = |activation| stores.iter().map(move |&store| Epilogue { activation, store });
+    with(Activation::Identity).chain(with(Activation::Gelu)).collect()
+}
+
+/// What the numbers of a case are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// Any bytes; outputs over all of their range and a little beyond.
+    Typical,
+    /// Weights at the ends of s8, activations at the ends of u8, multipliers up to what is allowed, of both signs and zero.
+    Extreme,
+}
+
+/// A product to compute, with its exact accumulators.
+pub(crate) struct Case {
+    pub(crate) m: usize,
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    /// Row-major `[m][k]`.
+    pub(crate) weights: Vec<i8>,
+    pub(crate) params: Vec<RowParams>,
+    pub(crate) x: Matrix<u8>,
+    /// What a residual epilogue adds to.
+    pub(crate) residual: Matrix<f32>,
+    acc: Matrix<i32>,
+}
+
+impl Case {
+    /// Random operands; `weights` are masked by [`mask_blocks`] or whatever the test is about before they come here.
+    pub(crate) fn new(m: usize, n: usize, weights: Vec<i8>, numbers: Numbers, rng: &mut StdRng) -> Case {
+        let k = weights.len() / m;
+        let x = Matrix::from_fn(k, n, |_, _| match numbers {
+            Numbers::Typical => rng.random(),
+            Numbers::Extreme => *[0, 1, 127, 128, 254, 255].choose(rng).unwrap(),
+        });
+        let residual = Matrix::from_fn(m, n, |_, _| rng.random_range(-1000.0..1000.0));
+        let acc = gemm(&weights, m, &x);
+        let largest = acc.values.iter().map(|a| a.unsigned_abs()).max().unwrap_or(0).max(1) as f32;
+        let params = (0..m).map(|_| row_params(k, largest, numbers, rng)).collect();
+        Case { m, k, n, weights, params, x, residual, acc }
+    }
+
+    /// The same after its weights or x were changed.
+    pub(crate) fn recomputed(self) -> Case {
+        Case { acc: gemm(&self.weights, self.m, &self.x), ..self }
+    }
+
+    /// The panel of x between guard pages, with garbage in its padding.
+    pub(crate) fn x_panel(&self, layout: PanelLayout, place: Place) -> Guarded<u8> {
+        let mut panel = place.buffer(elements(self.k, self.n), 1);
+        self.x.write(|k, feature, token| layout.index(k, feature, token), &mut panel);
+        panel
+    }
+
+    /// Lets `run` fill a garbage-filled output between guard pages and compares every element with the reference, bit by bit.
+    #[track_caller]
+    pub(crate) fn check(
+        &self,
+        epilogue: &Epilogue,
+        place: Place,
+        what: &str,
+        run: impl FnOnce(Output<'_>) -> Result<(), KernelError>,
+    ) {
+        let (m, n, len) = (self.m, self.n, elements(self.m, self.n));
+        match epilogue.store {
+            Store::Bytes { layout, sign } => {
+                let mut out = place.buffer::<u8>(len, 2);
+                run(Output::Bytes(&mut out)).unwrap();
+                let found = Matrix::from_panel(layout, m, n, &out);
+                assert_same(&found, &finish_bytes(&self.acc, &self.params, epilogue.activation, sign), what);
+            }
+            Store::F32 { .. } => {
+                let mut out = place.buffer::<f32>(len, 2);
+                self.residual.write(f32_index, &mut out);
+                run(Output::F32(&mut out)).unwrap();
+                let bits = |x: Matrix<f32>| Matrix::from_fn(m, n, |row, token| x.at(row, token).to_bits());
+                let expected = finish_f32(&self.acc, &self.params, epilogue, &self.residual);
+                assert_same(&bits(Matrix::from_tile(m, n, &out)), &bits(expected), what);
+            }
+        }
+    }
+}
+
+/// On which side a buffer is flush with its guard page.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// Accesses past the end fault.
+    AtEnd,
+    /// Accesses before the start fault.
+    AtStart,
+}
+
+impl Place {
+    pub(crate) const BOTH: [Place; 2] = [Place::AtEnd, Place::AtStart];
+
+    pub(crate) fn buffer<T: bytemuck::Pod>(self, len: usize, seed: u64) -> Guarded<T> {
+        match self {
+            Place::AtEnd => Guarded::new(len, seed),
+            Place::AtStart => Guarded::at_start(len, seed),
+        }
+    }
+}
+
+/// `count` weights.
+pub(crate) fn weights(count: usize, numbers: Numbers, rng: &mut StdRng) -> Vec<i8> {
+    (0..count)
+        .map(|_| match numbers {
+            Numbers::Typical => rng.random(),
+            Numbers::Extreme => *[-128, -127, -1, 0, 1, 127].choose(rng).unwrap(),
+        })
+        .collect()
+}
+
+/// Zeroes 4x1 blocks at random: a block row keeps none, all, or about `density` of its blocks, so that lengths differ.
+pub(crate) fn mask_blocks(weights: &mut [i8], k: usize, density: f64, rng: &mut StdRng) {
+    for rows in weights.chunks_mut(4 * k) {
+        let keep = match rng.random_range(0..8) {
+            0 => 0.0,
+            1 => 1.0,
+            _ => density,
+        };
+        for column in 0..k {
+            if !rng.random_bool(keep) {
+                rows.iter_mut().skip(column).step_by(k).for_each(|w| *w = 0);
+            }
+        }
+    }
+}
+
+fn row_params(k: usize, largest: f32, numbers: Numbers, rng: &mut StdRng) -> RowParams {
+    match numbers {
+        // y within +-8, where GELU bends; requantised to about 0..255 (or with no activation: y within +-300).
+        Numbers::Typical => {
+            let y = if rng.random_bool(0.5) { 8.0 } else { 300.0 };
+            RowParams {
+                multiplier: y / largest * rng.random_range(-1.0..1.0f32),
+                addend: y * rng.random_range(-0.5..0.5f32),
+                out_scale: 256.0 / y * rng.random_range(-1.0..1.0f32),
+                out_zero: rng.random_range(-128..=255i32) as f32,
+            }
+        }
+        Numbers::Extreme => {
+            // |multiplier| 255 128 K stays a little below 2^31.
+            let limit = 0.99 * 2f32.powi(31) / (255.0 * 128.0 * k as f32);
+            RowParams {
+                multiplier: limit * rng.random_range(-1..=1i32) as f32,
+                addend: rng.random_range(-255..=255i32) as f32,
+                out_scale: *[-1.0, -0.5, 0.0, 0.5, 1.0].choose(rng).unwrap(),
+                out_zero: rng.random_range(-128..=255i32) as f32,
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_same<T: bytemuck::Pod + PartialEq + std::fmt::Debug>(found: &Matrix<T>, expected: &Matrix<T>, what: &str) {
+    if let Some(i) = (0..expected.values.len()).find(|&i| found.values[i] != expected.values[i]) {
+        let wrong = (0..expected.values.len()).filter(|&i| found.values[i] != expected.values[i]).count();
+        let (row, token) = (i / expected.tokens, i % expected.tokens);
+        panic!(
+            "{what}: output feature {row}, token {token} is {:?}, expected {:?} (and {} more of {} differ)",
+            found.values[i],
+            expected.values[i],
+            wrong - 1,
+            expected.values.len(),
+        );
+    }
+}
