@@ -13,8 +13,8 @@ use crate::{LANES, Plan};
 /// 2^t is 0 in f32 for any t below this.
 pub(super) const MIN_EXPONENT: f32 = -200.0;
 
-/// `vreduceps`: x - floor(x), the fraction that is left when no bits after the point are kept, rounding down.
-const FRACTION: u8 = 0b0001;
+/// `vrndscaleps`: to an integer, rounding down, without a precision exception.
+const FLOOR: u8 = 0b1001;
 
 /// What the kernel is called with.
 #[derive(Debug)]
@@ -178,7 +178,9 @@ fn emit_exp_rows(a: &mut Asm, r: &Regs, rows: usize) {
         a.vmaxps(t, r.min_exponent, t); //                      NaN stays: it is the second operand
     }
     for (&fraction, &t) in fraction.iter().zip(t) {
-        a.vreduceps(fraction, t, FRACTION); //                  t - floor(t), in [0, 1)
+        // Not vreduceps: it may round its difference down as well, here it is to be rounded to nearest.
+        a.vrndscaleps(fraction, t, FLOOR);
+        a.vsubps(fraction, t, fraction); //                     t - floor(t), in [0, 1]
     }
     for &p in p {
         a.vmovups(p, highest);

@@ -11,7 +11,8 @@
 //! **Layout**: an f32 tile ([`crate::layout`]). Padding features are neither read nor written.
 //!
 //! **Numerics**: 2^t by [`crate::math::EXP2_FINE`], one rounding per operation, to nearest even. The rounding of
-//! t = (x - max) log2(e) is magnified by |t|: the relative error of e is below 2e-7 + 6e-8 |x - max|, its absolute error below 3e-7.
+//! t = (x - max) log2(e) is magnified by |t|: the relative error of e is below 2e-7 + 1.4e-7 |x - max| (where e is not
+//! subnormal), its absolute error below 3e-7.
 //! Sums run in four accumulators over f mod 4, in ascending f, added as (a0 + a1) + (a2 + a3). -inf gives exactly 0.
 //! A token with a NaN or +inf, or with nothing but -inf, is NaN in all features; other tokens are not affected.
 //!

@@ -1,0 +1,4 @@
+//! Scalar references: the obvious formula in the widest type, for tests and for reading.
+
+pub mod gemm;
+pub mod rows;

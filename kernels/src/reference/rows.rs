@@ -1,0 +1,82 @@
+//! Obvious f64 references of the row kernels, on plain row-major `[F][N]` matrices.
+
+/// Layernorm down each column of `x` (`[F][N]`): `(x - mean) / sqrt(variance + epsilon) * gamma[f] + beta[f]`.
+pub fn layernorm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, tokens: usize) -> Vec<f64> {
+    let features = gamma.len();
+    let mut y = vec![0.0; features * tokens];
+    for n in 0..tokens {
+        let column = || (0..features).map(|f| f64::from(x[f * tokens + n]));
+        let mean = column().sum::<f64>() / features as f64;
+        let variance = column().map(|x| (x - mean) * (x - mean)).sum::<f64>() / features as f64;
+        let deviation = (variance + f64::from(epsilon)).sqrt();
+        for (f, x) in column().enumerate() {
+            y[f * tokens + n] = (x - mean) / deviation * f64::from(gamma[f]) + f64::from(beta[f]);
+        }
+    }
+    y
+}
+
+/// Softmax down each column of `x` (`[F][N]`).
+pub fn softmax(x: &[f32], tokens: usize) -> Vec<f64> {
+    let features = x.len() / tokens;
+    let mut y = vec![0.0; x.len()];
+    for n in 0..tokens {
+        let column = || (0..features).map(|f| f64::from(x[f * tokens + n]));
+        let max = column().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = column().map(|x| (x - max).exp()).sum();
+        for (f, x) in column().enumerate() {
+            y[f * tokens + n] = (x - max).exp() / sum;
+        }
+    }
+    y
+}
+
+/// GELU: `x / 2 (1 + erf(x / sqrt(2)))`.
+pub fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))
+}
+
+/// The error function by its series of positive terms, `2 / sqrt(pi) exp(-x^2) sum_k 2^k x^(2k+1) / (1 3 5 .. (2k+1))`.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum(); // 1 - erf(6) is 2e-17
+    }
+    let (mut term, mut sum) = (x, x);
+    for k in 1..200 {
+        term *= 2.0 * x * x / f64::from(2 * k + 1);
+        sum += term;
+    }
+    2.0 / std::f64::consts::PI.sqrt() * (-x * x).exp() * sum
+}
+
+/// `round(y scale + zero)`, to nearest even, saturated to `low..=high`.
+pub fn quantize(y: f64, scale: f32, zero: f32, low: i32, high: i32) -> i32 {
+    (y * f64::from(scale) + f64::from(zero)).round_ties_even().clamp(f64::from(low), f64::from(high)) as i32
+}
+
+/// `(word + kind) + position`, rows of `features` elements; the result is `[F][N]`.
+pub fn embedding(tables: [&[f32]; 3], ids: [&[u32]; 3], features: usize, tokens: usize) -> Vec<f64> {
+    let mut x = vec![0.0; features * tokens];
+    for n in 0..tokens {
+        for f in 0..features {
+            let row = |t: usize| f64::from(tables[t][ids[t][n] as usize * features + f]);
+            x[f * tokens + n] = row(0) + row(1) + row(2);
+        }
+    }
+    x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn erf_has_its_known_values() {
+        // Abramowitz and Stegun, table 7.1.
+        for (x, expected) in [(0.0, 0.0), (0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (2.0, 0.995_322_265_0)] {
+            assert!((erf(x) - expected).abs() < 1e-10, "{x}");
+            assert!((erf(-x) + expected).abs() < 1e-10, "{x}");
+        }
+        assert_eq!(erf(7.0), 1.0);
+    }
+}
