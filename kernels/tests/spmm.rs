@@ -48,17 +48,15 @@ fn sparse(m: usize, k: usize, n: usize, density: f64, numbers: Numbers, rng: &mu
 fn every_epilogue_on_every_edge_size() {
     let tiers = tiers();
     let mut rng = StdRng::seed_from_u64(1);
-    for (i, m) in FEATURES.into_iter().enumerate() {
+    for m in FEATURES {
         for k in FEATURES {
-            for epilogue in epilogues() {
-                let kernels: Vec<SpmmKernel> =
-                    tiers.iter().map(|&isa| SpmmKernel::compile(plan(isa, m, k, epilogue)).unwrap()).collect();
-                // Each pair of M and K meets a third of the token counts; each N still meets every M and every K.
-                for n in TOKENS.into_iter().skip((i + k) % 3).step_by(3) {
-                    let case = sparse(m, k, n, 0.4, Numbers::Typical, &mut rng);
-                    for kernel in &kernels {
-                        check_kernel(&case, kernel, Place::BOTH[n % 2], Parallel::Serial);
-                    }
+            let plans =
+                epilogues().into_iter().flat_map(|epilogue| tiers.iter().map(move |&isa| plan(isa, m, k, epilogue)));
+            let kernels: Vec<SpmmKernel> = plans.map(|plan| SpmmKernel::compile(plan).unwrap()).collect();
+            for n in TOKENS {
+                let case = sparse(m, k, n, 0.4, Numbers::Typical, &mut rng);
+                for kernel in &kernels {
+                    check_kernel(&case, kernel, Place::BOTH[(m + n) % 2], Parallel::Serial);
                 }
             }
         }

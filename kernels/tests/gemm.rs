@@ -1,0 +1,314 @@
+//! Every dense GEMM kernel equals the scalar reference, bit by bit, on every tier of this machine.
+
+mod product;
+mod support;
+
+use lacuna_jit::Isa;
+use lacuna_kernels::cache::KernelCache;
+use lacuna_kernels::epilogue::{Epilogue, RowParams};
+use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
+use lacuna_kernels::layout::elements;
+use lacuna_kernels::pattern::MAX_K;
+use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan, Sign};
+use product::{Case, FEATURES, Numbers, Place, TOKENS, epilogues, weights};
+use proptest::prelude::*;
+use rand::prelude::*;
+use support::tiers;
+
+const X: PanelLayout = PanelLayout::Vnni;
+
+fn plan(isa: Isa, m: usize, k: usize, epilogue: Epilogue) -> GemmPlan {
+    GemmDesc { m, k, epilogue }.plan(isa).unwrap()
+}
+
+/// Runs `case` with `epilogue` on `isa` and compares it with the reference.
+#[track_caller]
+fn check(case: &Case, isa: Isa, epilogue: Epilogue, place: Place, parallel: Parallel) {
+    let plan = plan(isa, case.m, case.k, epilogue);
+    let kernel = GemmKernel::compile(plan).unwrap();
+    check_kernel(case, &kernel, place, parallel);
+}
+
+#[track_caller]
+fn check_kernel(case: &Case, kernel: &GemmKernel, place: Place, parallel: Parallel) {
+    let plan = kernel.plan();
+    let packed = GemmWeights::pack(plan, &case.weights, &case.params).unwrap();
+    let x = case.x_panel(X, place);
+    let what = format!("{} on {} tokens, {parallel:?}", plan.name(), case.n);
+    case.check(plan.epilogue(), place, &what, |out| kernel.run(&packed, &x, case.n, out, parallel));
+}
+
+fn dense(m: usize, k: usize, n: usize, numbers: Numbers, rng: &mut StdRng) -> Case {
+    Case::new(m, n, weights(m * k, numbers, rng), numbers, rng)
+}
+
+#[test]
+fn every_epilogue_on_every_edge_size() {
+    let tiers = tiers();
+    let mut rng = StdRng::seed_from_u64(1);
+    for m in FEATURES {
+        for k in FEATURES {
+            let plans =
+                epilogues().into_iter().flat_map(|epilogue| tiers.iter().map(move |&isa| plan(isa, m, k, epilogue)));
+            let kernels: Vec<GemmKernel> = plans.map(|plan| GemmKernel::compile(plan).unwrap()).collect();
+            for n in TOKENS {
+                let case = dense(m, k, n, Numbers::Typical, &mut rng);
+                for kernel in &kernels {
+                    check_kernel(&case, kernel, Place::BOTH[(m + n) % 2], Parallel::Serial);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_token_count_up_to_two_tiles_and_both_guards() {
+    let mut rng = StdRng::seed_from_u64(2);
+    for n in 1..=129 {
+        let case = dense(9, 14, n, Numbers::Typical, &mut rng);
+        for isa in tiers() {
+            for (i, epilogue) in epilogues().into_iter().enumerate() {
+                check(&case, isa, epilogue, Place::BOTH[i % 2], Parallel::Serial);
+                check(&case, isa, epilogue, Place::BOTH[(i + 1) % 2], Parallel::Serial);
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_numbers() {
+    let mut rng = StdRng::seed_from_u64(3);
+    for (m, k, n) in [(5, 1, 17), (8, 7, 64), (12, 65, 33), (4, 768, 66)] {
+        let case = dense(m, k, n, Numbers::Extreme, &mut rng);
+        for isa in tiers() {
+            for epilogue in epilogues() {
+                check(&case, isa, epilogue, Place::AtEnd, Parallel::Serial);
+            }
+        }
+    }
+}
+
+/// The largest accumulators there are: nothing may saturate or wrap on the way.
+#[test]
+fn the_largest_accumulators_are_exact() {
+    let (m, n, k) = (4, 17, MAX_K);
+    for weight in [-128, 127] {
+        let mut case = Case::new(m, n, vec![weight; m * k], Numbers::Typical, &mut StdRng::seed_from_u64(4));
+        case.x.values.fill(255);
+        let case = case.recomputed();
+        for isa in tiers() {
+            check(&case, isa, Epilogue::f32(false), Place::AtEnd, Parallel::Serial);
+        }
+    }
+}
+
+#[test]
+fn deep_products() {
+    let mut rng = StdRng::seed_from_u64(5);
+    for (m, k, n) in [(13, 768, 40), (5, 3071, 17), (24, 8193, 33)] {
+        let case = dense(m, k, n, Numbers::Typical, &mut rng);
+        for isa in tiers() {
+            for epilogue in [Epilogue::f32(true), Epilogue::gelu(PanelLayout::Plain, Sign::Unsigned)] {
+                check(&case, isa, epilogue, Place::AtEnd, Parallel::Serial);
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let mut rng = StdRng::seed_from_u64(7);
+    for threads in [1, 2, 3, 7] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        for (m, k, n) in [(1, 3, 1), (5, 9, 64), (13, 26, 64), (64, 40, 65), (100, 40, 20), (30, 12, 300)] {
+            let case = dense(m, k, n, Numbers::Typical, &mut rng);
+            for isa in tiers() {
+                for epilogue in epilogues() {
+                    pool.install(|| check(&case, isa, epilogue, Place::AtEnd, Parallel::Rayon));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn many_threads_share_one_kernel() {
+    let mut rng = StdRng::seed_from_u64(9);
+    let case = dense(33, 50, 100, Numbers::Typical, &mut rng);
+    for isa in tiers() {
+        let plan = plan(isa, case.m, case.k, Epilogue::gelu(PanelLayout::Vnni, Sign::Unsigned));
+        let kernel = GemmKernel::compile(plan).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50).for_each(|_| check_kernel(&case, &kernel, Place::AtEnd, Parallel::Serial)));
+            }
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_shapes_and_parameters(
+        (m, k, n) in (1usize..80, 1usize..150, 1usize..200),
+        extreme in any::<bool>(),
+        epilogue in prop::sample::select(epilogues()),
+        at_start in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let numbers = if extreme { Numbers::Extreme } else { Numbers::Typical };
+        let case = dense(m, k, n, numbers, &mut StdRng::seed_from_u64(seed));
+        let place = Place::BOTH[usize::from(at_start)];
+        for isa in tiers() {
+            check(&case, isa, epilogue, place, Parallel::Serial);
+        }
+    }
+}
+
+mod errors {
+    use super::*;
+
+    struct Fixture {
+        kernel: GemmKernel,
+        weights: GemmWeights,
+        x: Vec<u8>,
+    }
+
+    const M: usize = 5;
+    const K: usize = 6;
+    const N: usize = 7;
+
+    fn fixture(isa: Isa) -> Fixture {
+        let plan = plan(isa, M, K, Epilogue::f32(false));
+        Fixture {
+            kernel: GemmKernel::compile(plan).unwrap(),
+            weights: GemmWeights::pack(&plan, &[1; M * K], &[RowParams::default(); M]).unwrap(),
+            x: vec![0; elements(K, N)],
+        }
+    }
+
+    impl Fixture {
+        fn run(&self, x: &[u8], tokens: usize, out: Output<'_>) -> Result<(), KernelError> {
+            self.kernel.run(&self.weights, x, tokens, out, Parallel::Serial)
+        }
+    }
+
+    #[test]
+    fn dimensions_out_of_range() {
+        for isa in tiers() {
+            for (m, k, dimension, value) in
+                [(0, 4, "M", 0), (4, 0, "K", 0), (4, MAX_K + 1, "K", MAX_K + 1), (usize::MAX, 4, "M", usize::MAX)]
+            {
+                let error = GemmDesc { m, k, epilogue: Epilogue::f32(false) }.plan(isa).unwrap_err();
+                assert!(
+                    matches!(error, KernelError::Dimension { kernel: "gemm", dimension: d, found, .. }
+                        if d == dimension && found == value),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_tokens() {
+        for isa in tiers() {
+            let f = fixture(isa);
+            let error = f.run(&[], 0, Output::F32(&mut [])).unwrap_err();
+            assert_eq!(error.to_string(), "gemm: N is 0, expected at least 1");
+        }
+    }
+
+    #[test]
+    fn token_counts_whose_buffers_cannot_exist() {
+        for isa in tiers() {
+            let f = fixture(isa);
+            for tokens in [usize::MAX, usize::MAX / 8, 1 << (usize::BITS - 2)] {
+                let error = f.run(&[], tokens, Output::F32(&mut [])).unwrap_err();
+                assert!(matches!(error, KernelError::Length { buffer: "x", found: 0, .. }), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_lengths() {
+        for isa in tiers() {
+            let f = fixture(isa);
+            let name = f.kernel.plan().name();
+            let (x_len, out_len) = (elements(K, N), elements(M, N));
+            for wrong in [0, x_len - 1, x_len + 1] {
+                let error = f.run(&vec![0; wrong], N, Output::F32(&mut vec![0.0; out_len])).unwrap_err();
+                assert_eq!(error.to_string(), format!("{name}: x has {wrong} elements, expected {x_len}"));
+            }
+            for wrong in [0, out_len - 1, out_len + 1] {
+                let error = f.run(&f.x, N, Output::F32(&mut vec![0.0; wrong])).unwrap_err();
+                assert_eq!(error.to_string(), format!("{name}: output has {wrong} elements, expected {out_len}"));
+            }
+            // More tokens than one tile: both buffers are too short, x is named first.
+            let error = f.run(&f.x, 65, Output::F32(&mut vec![0.0; out_len])).unwrap_err();
+            assert!(matches!(error, KernelError::Length { buffer: "x", .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn wrong_kind_of_output() {
+        for isa in tiers() {
+            let f = fixture(isa);
+            let error = f.run(&f.x, N, Output::Bytes(&mut vec![0; elements(M, N)])).unwrap_err();
+            let expected = "given an output of bytes, expected an output of f32";
+            assert_eq!(error.to_string(), format!("{}: {expected}", f.kernel.plan().name()));
+        }
+    }
+
+    #[test]
+    fn weights_of_another_shape() {
+        for isa in tiers() {
+            let f = fixture(isa);
+            let other = plan(isa, M, K + 1, Epilogue::f32(false));
+            let other = GemmWeights::pack(&other, &[1; M * (K + 1)], &[RowParams::default(); M]).unwrap();
+            let mut out = vec![0.0; elements(M, N)];
+            let error = f.kernel.run(&other, &f.x, N, Output::F32(&mut out), Parallel::Serial).unwrap_err();
+            let expected = "given weights of M=5 K=7, expected M=5 K=6";
+            assert_eq!(error.to_string(), format!("{}: {expected}", f.kernel.plan().name()));
+        }
+    }
+
+    #[test]
+    fn weights_and_parameters_that_do_not_fit() {
+        for isa in tiers() {
+            let plan = plan(isa, M, K, Epilogue::f32(false));
+            let rows = [RowParams::default(); M];
+            for wrong in [0, M * K - 1, M * K + 1] {
+                let error = GemmWeights::pack(&plan, &vec![1; wrong], &rows).unwrap_err();
+                assert!(
+                    matches!(&error, KernelError::Length { buffer: "weights", found, expected: 30, .. } if *found == wrong),
+                    "{error}"
+                );
+            }
+            let error = GemmWeights::pack(&plan, &[1; M * K], &rows[1..]).unwrap_err();
+            assert!(
+                matches!(error, KernelError::Length { buffer: "row parameters", found: 4, expected: 5, .. }),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn code_of_another_plan() {
+        let cache = KernelCache::default();
+        for isa in tiers() {
+            let plans = [Epilogue::f32(false), Epilogue::f32(true)].map(|e| plan(isa, M, K, e));
+            let compiled = cache.compile_one(&plans[0]).unwrap();
+            let result = GemmKernel::new(plans[1], compiled);
+            match isa {
+                Isa::Portable => assert!(result.unwrap().code().is_none()),
+                _ => assert!(matches!(result, Err(KernelError::Mismatch { .. })), "{result:?}"),
+            }
+            let without_code = cache.compile_one(&plan(Isa::Portable, M, K, Epilogue::f32(false))).unwrap();
+            if isa != Isa::Portable {
+                let error = GemmKernel::new(plans[0], without_code).unwrap_err();
+                assert!(error.to_string().ends_with("given no code, expected its own code"), "{error}");
+            }
+        }
+    }
+}
