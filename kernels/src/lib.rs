@@ -25,6 +25,9 @@ pub mod reference;
 mod rows;
 pub mod softmax;
 pub mod spmm;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 pub use block::Block;
 pub use buffer::Buffer;

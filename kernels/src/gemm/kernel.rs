@@ -89,27 +89,16 @@ impl GemmKernel {
     fn run_part(&self, weights: &GemmWeights, x: &[u8], tokens: usize, out: Target, part: Part) {
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_bytes(), plan.y_tile_elements());
-        let part_tokens = (tokens - part.first_tile * TILE).min(part.tiles * TILE);
-        let first_strip = part.first_row * BLOCK_STRIPS;
-        let strips = (part.rows * BLOCK_STRIPS).min(plan.strips() - first_strip);
         match &self.entry {
             Some(entry) => {
-                let args = GemmArgs {
-                    x: x[part.first_tile * x_tile..].as_ptr(),
-                    weights: weights.packed[part.first_row * plan.block_bytes()..].as_ptr(),
-                    params: weights.params[first_strip..].as_ptr(),
-                    y: out.at(part.first_tile * y_tile + first_strip * STRIP * TILE),
-                    constants: Constants::address(),
-                    tokens: part_tokens,
-                    blocks: strips / BLOCK_STRIPS,
-                    last_strips: strips % BLOCK_STRIPS,
-                };
+                let args = self.args(weights, x, tokens, out, part);
                 // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that x and out hold `elements` of
                 // the plan's shape, so every tile of the part is inside them; weights and parameters were packed for this
                 // shape by `GemmWeights::pack`. Parts are disjoint in (tile, block), and a strip's outputs belong to it alone.
                 unsafe { entry.call(&args) };
             }
             None => {
+                let (first_strip, strips) = self.strips(part);
                 for tile in part.first_tile..part.first_tile + part.tiles {
                     let tile_tokens = (tokens - tile * TILE).min(TILE);
                     let x = &x[tile * x_tile..][..x_tile];
@@ -118,6 +107,67 @@ impl GemmKernel {
                         let out = unsafe { out.block(tile * y_tile + strip * STRIP * TILE) };
                         portable::strip(plan, weights, strip, x, tile_tokens, out);
                     }
+                }
+            }
+        }
+    }
+    /// What the generated code is called with to compute `part`.
+    fn args(&self, weights: &GemmWeights, x: &[u8], tokens: usize, out: Target, part: Part) -> GemmArgs {
+        let plan = &self.plan;
+        let (first_strip, strips) = self.strips(part);
+        GemmArgs {
+            x: x[part.first_tile * plan.x_tile_bytes()..].as_ptr(),
+            weights: weights.packed[part.first_row * plan.block_bytes()..].as_ptr(),
+            params: weights.params[first_strip..].as_ptr(),
+            y: out.at(part.first_tile * plan.y_tile_elements() + first_strip * STRIP * TILE),
+            constants: Constants::address(),
+            tokens: (tokens - part.first_tile * TILE).min(part.tiles * TILE),
+            blocks: strips / BLOCK_STRIPS,
+            last_strips: strips % BLOCK_STRIPS,
+        }
+    }
+
+    /// First strip and number of strips of `part`.
+    fn strips(&self, part: Part) -> (usize, usize) {
+        let first = part.first_row * BLOCK_STRIPS;
+        (first, (part.rows * BLOCK_STRIPS).min(self.plan.strips() - first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::GemmDesc;
+    use super::*;
+    use crate::epilogue::{Activation, Epilogue, RowParams, Store};
+    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::{Buffer, PanelLayout, Sign};
+
+    #[test]
+    fn generated_code_preserves_what_a_callee_must() {
+        let (m, k) = (17, 12);
+        let bytes = |layout| Store::Bytes { layout, sign: Sign::Unsigned };
+        let stores = [bytes(PanelLayout::Plain), bytes(PanelLayout::Vnni), Store::F32 { residual: true }];
+        for isa in tiers() {
+            for (store, activation) in
+                stores.into_iter().flat_map(|s| [(s, Activation::Identity), (s, Activation::Gelu)])
+            {
+                let plan = GemmDesc { m, k, epilogue: Epilogue { activation, store } }.plan(isa).unwrap();
+                let compiled = KernelCache::global().compile_one(&plan).unwrap();
+                let Some(function) = compiled.function().cloned() else { continue };
+                let kernel = GemmKernel::new(plan, compiled).unwrap();
+                let weights = GemmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
+                for tokens in [1, 17, 33, 49, 64, 140] {
+                    let x = Buffer::new(elements(k, tokens));
+                    let (mut bytes, mut f32s) = (Buffer::new(elements(m, tokens)), Buffer::new(elements(m, tokens)));
+                    let out = match store {
+                        Store::Bytes { .. } => Output::Bytes(&mut bytes),
+                        Store::F32 { .. } => Output::F32(&mut f32s),
+                    };
+                    let all = Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows: plan.blocks() };
+                    let args = kernel.args(&weights, &x, tokens, Target::from(out), all);
+                    // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
+                    let clobbers = unsafe { with_canaries(&function, &args) };
+                    assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
                 }
             }
         }

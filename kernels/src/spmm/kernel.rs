@@ -94,20 +94,9 @@ impl SpmmKernel {
     fn run_part(&self, weights: &SpmmWeights, x: &[u8], tokens: usize, out: Target, part: Part) {
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_bytes(), plan.y_tile_elements());
-        let part_tokens = (tokens - part.first_tile * TILE).min(part.tiles * TILE);
         match &self.entry {
             Some(entry) => {
-                let args = SpmmArgs {
-                    x: x[part.first_tile * x_tile..].as_ptr(),
-                    stream: weights.stream[weights.group_offsets[part.first_row] * plan.index.record_bytes()..]
-                        .as_ptr(),
-                    block_rows: weights.block_rows[part.first_row..].as_ptr(),
-                    params: weights.params[part.first_row..].as_ptr(),
-                    y: out.at(part.first_tile * y_tile),
-                    constants: Constants::address(),
-                    tokens: part_tokens,
-                    count: part.rows,
-                };
+                let args = self.args(weights, x, tokens, out, part);
                 // SAFETY: the plan's `Isa` token proves the CPU features. `check` made sure that x and out hold
                 // `elements` of the plan's shape, so every tile of the part is inside them; stream, block rows and
                 // parameters were packed together by `SpmmWeights::pack`, whose indices are below K and whose output
@@ -124,6 +113,62 @@ impl SpmmKernel {
                         let out = unsafe { out.block(at) };
                         portable::block_row(plan, weights, row, x, tile_tokens, out);
                     }
+                }
+            }
+        }
+    }
+    /// What the generated code is called with to compute `part`.
+    fn args(&self, weights: &SpmmWeights, x: &[u8], tokens: usize, out: Target, part: Part) -> SpmmArgs {
+        let plan = &self.plan;
+        let first_record = weights.group_offsets[part.first_row] * plan.index.record_bytes();
+        SpmmArgs {
+            x: x[part.first_tile * plan.x_tile_bytes()..].as_ptr(),
+            stream: weights.stream[first_record..].as_ptr(),
+            block_rows: weights.block_rows[part.first_row..].as_ptr(),
+            params: weights.params[part.first_row..].as_ptr(),
+            y: out.at(part.first_tile * plan.y_tile_elements()),
+            constants: Constants::address(),
+            tokens: (tokens - part.first_tile * TILE).min(part.tiles * TILE),
+            count: part.rows,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SpmmDesc;
+    use super::*;
+    use crate::epilogue::{Activation, Epilogue, RowParams, Store};
+    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::{Buffer, PanelLayout, Sign};
+
+    #[test]
+    fn generated_code_preserves_what_a_callee_must() {
+        let (m, k) = (17, 12);
+        let bytes = |layout| Store::Bytes { layout, sign: Sign::Unsigned };
+        let stores = [bytes(PanelLayout::Plain), bytes(PanelLayout::Vnni), Store::F32 { residual: true }];
+        for isa in tiers() {
+            for (store, activation) in
+                stores.into_iter().flat_map(|s| [(s, Activation::Identity), (s, Activation::Gelu)])
+            {
+                let plan = SpmmDesc { m, k, epilogue: Epilogue { activation, store } }.plan(isa).unwrap();
+                let compiled = KernelCache::global().compile_one(&plan).unwrap();
+                let Some(function) = compiled.function().cloned() else { continue };
+                let kernel = SpmmKernel::new(plan, compiled).unwrap();
+                let weights = SpmmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
+                for tokens in [1, 17, 33, 49, 64, 140] {
+                    let x = Buffer::new(elements(k, tokens));
+                    let (mut bytes, mut f32s) = (Buffer::new(elements(m, tokens)), Buffer::new(elements(m, tokens)));
+                    let out = match store {
+                        Store::Bytes { .. } => Output::Bytes(&mut bytes),
+                        Store::F32 { .. } => Output::F32(&mut f32s),
+                    };
+                    let all =
+                        Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows: weights.block_rows.len() };
+                    let args = kernel.args(&weights, &x, tokens, Target::from(out), all);
+                    // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
+                    let clobbers = unsafe { with_canaries(&function, &args) };
+                    assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
                 }
             }
         }
