@@ -274,4 +274,8 @@ pub enum Error {
         /// The presets there are.
         expected: String,
     },
+
+    /// A kernel could not be planned, generated, made executable or called.
+    #[error(transparent)]
+    Kernel(#[from] lacuna_kernels::KernelError),
 }

@@ -6,6 +6,8 @@
 //! Model::from_dir(dir)?          read and checked, f32
 //!     .prune(Block::B4x1, 0.8)?  optional: or take the zeros that are there
 //!     .calibrate(&sentences)?    CalibratedModel: scales for every activation
+//!     .compile()?                Encoder: kernels generated for exactly these weights
+//!     .embed(&[".."])?            one vector per sentence
 //! ```
 //!
 //! M is the number of output features of a linear layer, K of its input features, N the number of
@@ -15,7 +17,9 @@
 
 mod calibrate;
 mod checkpoint;
+mod compile;
 mod config;
+mod encoder;
 mod error;
 mod matrix;
 mod model;
@@ -23,13 +27,16 @@ pub mod oracle;
 mod pooling;
 mod prune;
 mod quantize;
+mod report;
 mod seeded;
 mod tokenize;
 mod weights;
 
 pub use calibrate::{CalibrationOptions, RangeMethod, Smoothing};
 pub use checkpoint::Checkpoint;
+pub use compile::{CompileOptions, Form};
 pub use config::{Activation, EncoderConfig};
+pub use encoder::{Embeddings, Encoder, Truncation};
 pub use error::{Error, Result};
 pub use lacuna_kernels::Block;
 pub use matrix::Matrix;
@@ -37,6 +44,7 @@ pub use model::{CalibratedModel, LinearZeros, Model, Timings};
 pub use pooling::{Pooling, PoolingMode, PoolingSource};
 pub use prune::{BlockZeros, Pruning, ZeroCount, prune, prune_encoder};
 pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
+pub use report::{LinearReport, LoadReport, Phase};
 pub use seeded::{Preset, seeded_ids, seeded_weights};
 pub use tokenize::{Encoded, SentenceTokenizer};
 pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNormWeights, LayerWeights, Linear};

@@ -12,6 +12,7 @@ mod ops;
 
 pub use fake_quant::{FakeQuant, TapSet};
 pub use forward::Oracle;
+pub(crate) use forward::check_ids;
 pub use ops::{gelu, layer_norm, matmul_transposed};
 
 /// The tensors of a layer that quantisation rounds, in the order they are computed.

@@ -121,6 +121,11 @@ impl AttentionBatch {
         self.sequences.iter().map(|tables| tables.sequence)
     }
 
+    /// Whether the tables serve activations of `features` features and this output layout.
+    pub fn fits(&self, features: usize, output: crate::PanelLayout) -> bool {
+        (self.features, self.output) == (features, output)
+    }
+
     /// Tokens spanned, gaps between sequences included.
     pub fn tokens(&self) -> usize {
         self.tokens

@@ -1,0 +1,285 @@
+//! One encoder layer: which layout every activation has, which kernels there are, and their parameters.
+
+use lacuna_jit::Isa;
+use lacuna_kernels::attention::{AttentionDesc, AttentionKernel, AttentionParams, AttentionPlan};
+use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingKernel, EmbeddingPlan};
+use lacuna_kernels::epilogue::{Epilogue, RowParams};
+use lacuna_kernels::layernorm::{
+    LayerNormDesc, LayerNormKernel, LayerNormOutput, LayerNormPlan, LayerNormWeights as PackedNorm, NormParams,
+};
+use lacuna_kernels::{PanelLayout, Sign, layout};
+
+use super::linear::{self, CompiledLinear, LinearPlan};
+use super::{CompiledSet, Form, KernelSet};
+use crate::error::Result;
+use crate::model::Model;
+use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer};
+use crate::report::LinearReport;
+use crate::weights::{LayerNormWeights, LayerWeights};
+
+/// The decisions for one layer.
+pub(super) struct LayerPlan {
+    heads: Heads,
+    /// Layout of the input of q, k, v.
+    pub(super) input: PanelLayout,
+    q: LinearPlan,
+    k: LinearPlan,
+    v: LinearPlan,
+    attention: AttentionPlan,
+    o: LinearPlan,
+    attention_norm: LayerNormPlan,
+    up: LinearPlan,
+    down: LinearPlan,
+    /// Filled in by the layer that follows: its input layout.
+    output_norm: LayerNormDesc,
+    isa: Isa,
+}
+
+/// Heads as stored: each padded with zero features to a multiple of 4, so that K's dwords never straddle heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heads {
+    count: usize,
+    size: usize,
+}
+
+impl Heads {
+    fn padded(self) -> usize {
+        layout::padded(self.size)
+    }
+
+    /// Features of Q, K, V and the attention output.
+    pub(crate) fn features(self) -> usize {
+        self.count * self.padded()
+    }
+
+    /// Where feature `f` (of `count * size`) is stored.
+    fn place(self, f: usize) -> usize {
+        f / self.size * self.padded() + f % self.size
+    }
+
+    /// One value per stored feature: `values` where there is a feature, `padding` elsewhere.
+    fn spread<T: Copy>(self, values: &[T], padding: T) -> Vec<T> {
+        let mut stored = vec![padding; self.features()];
+        values.iter().enumerate().for_each(|(f, &value)| stored[self.place(f)] = value);
+        stored
+    }
+
+    /// Rows of a `[M][K]` matrix, spread over stored output features.
+    fn spread_rows(self, weights: &[i8], k: usize) -> Vec<i8> {
+        let mut stored = vec![0; self.features() * k];
+        for (f, row) in weights.chunks_exact(k).enumerate() {
+            stored[self.place(f) * k..][..k].copy_from_slice(row);
+        }
+        stored
+    }
+
+    /// Columns of a `[M][K]` matrix, spread over stored input features.
+    fn spread_columns(self, weights: &[i8], k: usize) -> Vec<i8> {
+        weights.chunks_exact(k).flat_map(|row| self.spread(row, 0)).collect()
+    }
+}
+
+impl LayerPlan {
+    pub(super) fn new(
+        layer: &QuantizedLayer,
+        quant: &[LayerQuant],
+        index: usize,
+        head_size: usize,
+        form: Form,
+        isa: Isa,
+    ) -> Result<LayerPlan> {
+        let hidden = layer.o.m;
+        let heads = Heads { count: quant[index].q_scale.len(), size: head_size };
+        let features = heads.features();
+        let input = linear::choose_layout(&[&layer.q, &layer.k, &layer.v], form)?;
+        let attention_output = linear::choose_layout(&[&layer.o], form)?;
+        let ffn_input = linear::choose_layout(&[&layer.up], form)?;
+        let gelu_output = linear::choose_layout(&[&layer.down], form)?;
+
+        let project = |layout, sign| LinearPlan::new(features, hidden, input, Epilogue::requantize(layout, sign), isa);
+        let norm = |layout| LayerNormDesc { features: hidden, output: LayerNormOutput::Both(layout) };
+        let gelu = Epilogue::gelu(gelu_output, Sign::Unsigned);
+        Ok(LayerPlan {
+            heads,
+            input,
+            q: project(PanelLayout::Vnni, Sign::Unsigned)?,
+            k: project(PanelLayout::Vnni, Sign::Signed)?,
+            v: project(PanelLayout::Plain, Sign::Signed)?,
+            attention: AttentionDesc { head_size: heads.padded(), output: attention_output }.plan(isa)?,
+            o: LinearPlan::new(hidden, features, attention_output, Epilogue::f32(true), isa)?,
+            attention_norm: norm(ffn_input).plan(isa)?,
+            up: LinearPlan::new(layer.up.m, hidden, ffn_input, gelu, isa)?,
+            down: LinearPlan::new(hidden, layer.up.m, gelu_output, Epilogue::f32(true), isa)?,
+            output_norm: LayerNormDesc { features: hidden, output: LayerNormOutput::F32 },
+            isa,
+        })
+    }
+
+    /// Makes the last layernorm of this layer write what the next layer reads.
+    pub(super) fn feed(&mut self, next: &LayerPlan) {
+        self.output_norm.output = LayerNormOutput::Both(next.input);
+    }
+
+    pub(super) fn request(&self, kernels: &mut KernelSet) -> Result<()> {
+        [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down].into_iter().for_each(|plan| plan.request(kernels));
+        kernels.request(&self.attention);
+        kernels.request(&self.attention_norm);
+        kernels.request(&self.output_norm.plan(self.isa)?);
+        Ok(())
+    }
+
+    pub(super) fn build(
+        self,
+        layer: &QuantizedLayer,
+        weights: &LayerWeights,
+        quant: &[LayerQuant],
+        index: usize,
+        epsilon: f32,
+        kernels: &CompiledSet,
+    ) -> Result<CompiledLayer> {
+        let (heads, own) = (self.heads, &quant[index]);
+        let head = |m: usize| m / heads.size;
+        let projection = |plan: LinearPlan, linear: &crate::QuantizedLinear, params: Vec<RowParams>| {
+            let weights = heads.spread_rows(&linear.weight, linear.k);
+            plan.build(&weights, &heads.spread(&params, RowParams::default()), kernels)
+        };
+        let q = linear::requantize_params(&layer.q, |m| own.q_scale[head(m)], own.q_zero_point);
+        let k = linear::requantize_params(&layer.k, |m| own.k_scale[head(m)], 0);
+        let v = linear::requantize_params(&layer.v, |m| own.v_scale[m], 0);
+        let gelu = linear::activation_params(&layer.up, &own.gelu_out.scale, own.gelu_out.zero_point);
+        let output_norm = self.output_norm.plan(self.isa)?;
+        let next = quant.get(index + 1).map(|next| &next.attn_in);
+        Ok(CompiledLayer {
+            heads,
+            attention_params: attention_params(own, heads),
+            q: projection(self.q, &layer.q, q)?,
+            k: projection(self.k, &layer.k, k)?,
+            v: projection(self.v, &layer.v, v)?,
+            attention: AttentionKernel::new(self.attention, kernels.get(&self.attention))?,
+            o: self.o.build(
+                &heads.spread_columns(&layer.o.weight, layer.o.k),
+                &linear::f32_params(&layer.o),
+                kernels,
+            )?,
+            attention_norm: Norm::build(
+                self.attention_norm,
+                &weights.attention_norm,
+                Some(&own.ffn_in),
+                epsilon,
+                kernels,
+            )?,
+            up: self.up.build(&layer.up.weight, &gelu, kernels)?,
+            down: self.down.build(&layer.down.weight, &linear::f32_params(&layer.down), kernels)?,
+            output_norm: Norm::build(output_norm, &weights.output_norm, next, epsilon, kernels)?,
+        })
+    }
+}
+
+fn attention_params(quant: &LayerQuant, heads: Heads) -> AttentionParams {
+    let root = (heads.size as f32).sqrt();
+    let out_scale: Vec<f32> = quant.v_scale.iter().zip(&quant.attn_out.scale).map(|(v, out)| v / out).collect();
+    AttentionParams {
+        score_scale: quant.q_scale.iter().zip(&quant.k_scale).map(|(q, k)| q * k / root).collect(),
+        q_zero: vec![quant.q_zero_point; heads.count],
+        out_scale: heads.spread(&out_scale, 0.0),
+        out_zero: quant.attn_out.zero_point,
+    }
+}
+
+/// A layernorm with its parameters.
+#[derive(Debug)]
+pub(crate) struct Norm {
+    pub(crate) kernel: LayerNormKernel,
+    pub(crate) weights: PackedNorm,
+}
+
+impl Norm {
+    fn build(
+        plan: LayerNormPlan,
+        weights: &LayerNormWeights,
+        panel: Option<&ActivationQuant>,
+        epsilon: f32,
+        kernels: &CompiledSet,
+    ) -> Result<Norm> {
+        let packed = pack_norm(&plan, weights, panel, epsilon)?;
+        Ok(Norm { kernel: LayerNormKernel::new(plan, kernels.get(&plan))?, weights: packed })
+    }
+}
+
+fn pack_norm(
+    plan: &LayerNormPlan,
+    weights: &LayerNormWeights,
+    panel: Option<&ActivationQuant>,
+    epsilon: f32,
+) -> Result<PackedNorm> {
+    let rows: Vec<NormParams> = (0..weights.gamma.len())
+        .map(|f| NormParams {
+            gamma: weights.gamma[f],
+            beta: weights.beta[f],
+            out_scale: panel.map_or(0.0, |quant| 1.0 / quant.scale[f]),
+            out_zero: panel.map_or(0.0, |quant| f32::from(quant.zero_point)),
+        })
+        .collect();
+    Ok(PackedNorm::pack(plan, &rows, epsilon)?)
+}
+
+/// One layer, ready to run.
+#[derive(Debug)]
+pub(crate) struct CompiledLayer {
+    pub(crate) heads: Heads,
+    pub(crate) q: CompiledLinear,
+    pub(crate) k: CompiledLinear,
+    pub(crate) v: CompiledLinear,
+    pub(crate) attention: AttentionKernel,
+    pub(crate) attention_params: AttentionParams,
+    pub(crate) o: CompiledLinear,
+    pub(crate) attention_norm: Norm,
+    pub(crate) up: CompiledLinear,
+    pub(crate) down: CompiledLinear,
+    pub(crate) output_norm: Norm,
+}
+
+impl CompiledLayer {
+    pub(super) fn reports(&self, layer: usize) -> Vec<LinearReport> {
+        let linears = [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down];
+        crate::LINEAR_NAMES.into_iter().zip(linears).map(|(name, linear)| linear.report(layer, name)).collect()
+    }
+}
+
+/// The plans of the embedding and the layernorm behind it.
+pub(super) struct EmbeddingNormPlan {
+    embedding: EmbeddingPlan,
+    norm: LayerNormPlan,
+}
+
+/// The embedding and the layernorm behind it, ready to run.
+#[derive(Debug)]
+pub(crate) struct EmbeddingNorm {
+    pub(crate) kernel: EmbedLayerNorm,
+    pub(crate) weights: PackedNorm,
+}
+
+impl EmbeddingNorm {
+    pub(super) fn plan(model: &Model, first: &LayerPlan, isa: Isa) -> Result<EmbeddingNormPlan> {
+        let features = model.config().hidden_size;
+        Ok(EmbeddingNormPlan {
+            embedding: EmbeddingDesc { features }.plan(isa)?,
+            norm: LayerNormDesc { features, output: LayerNormOutput::Both(first.input) }.plan(isa)?,
+        })
+    }
+}
+
+impl EmbeddingNormPlan {
+    pub(super) fn request(&self, kernels: &mut KernelSet) {
+        kernels.request(&self.embedding);
+        kernels.request(&self.norm);
+    }
+
+    pub(super) fn build(self, model: &Model, panel: &ActivationQuant, kernels: &CompiledSet) -> Result<EmbeddingNorm> {
+        let epsilon = model.config().layer_norm_eps;
+        let weights = pack_norm(&self.norm, &model.weights().embeddings.norm, Some(panel), epsilon)?;
+        let embedding = EmbeddingKernel::new(self.embedding, kernels.get(&self.embedding))?;
+        let norm = LayerNormKernel::new(self.norm, kernels.get(&self.norm))?;
+        Ok(EmbeddingNorm { kernel: EmbedLayerNorm::new(embedding, norm)?, weights })
+    }
+}

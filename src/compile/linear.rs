@@ -1,0 +1,160 @@
+//! One linear layer: its form, its parameters, its kernel.
+
+use lacuna_jit::Isa;
+use lacuna_kernels::epilogue::{Epilogue, RowParams};
+use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
+use lacuna_kernels::pattern::Pattern4x1;
+use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
+use lacuna_kernels::{Output, PanelLayout, Parallel, Plan};
+
+use super::{CompiledSet, Form, KernelSet};
+use crate::error::Result;
+use crate::quantize::QuantizedLinear;
+use crate::report::LinearReport;
+
+/// Above this share of stored blocks dense GEMM wins: it runs at 95-98 % of the VNNI peak, SpMM at 90-93 % there.
+const DENSE_FROM: f64 = 0.9;
+
+/// The layout of an activation, chosen for the layers that read it: plain panels for sparse kernels, VNNI panels for dense.
+pub(super) fn choose_layout(readers: &[&QuantizedLinear], form: Form) -> Result<PanelLayout> {
+    let density = match form {
+        Form::Dense => 1.0,
+        Form::Sparse => 0.0,
+        Form::Auto => {
+            let patterns =
+                readers.iter().map(|r| Pattern4x1::of(&r.weight, r.m, r.k)).collect::<Result<Vec<_>, _>>()?;
+            let stored: usize = patterns.iter().map(Pattern4x1::blocks).sum();
+            let all: usize = patterns.iter().map(|p| p.block_rows() * p.k()).sum();
+            stored as f64 / all as f64
+        }
+    };
+    Ok(if density >= DENSE_FROM { PanelLayout::Vnni } else { PanelLayout::Plain })
+}
+
+/// The plan of a linear layer: the layout of its input decides its form.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LinearPlan {
+    Sparse(SpmmPlan),
+    Dense(GemmPlan),
+}
+
+impl LinearPlan {
+    pub(super) fn new(m: usize, k: usize, input: PanelLayout, epilogue: Epilogue, isa: Isa) -> Result<LinearPlan> {
+        Ok(match input {
+            PanelLayout::Plain => LinearPlan::Sparse(SpmmDesc { m, k, epilogue }.plan(isa)?),
+            PanelLayout::Vnni => LinearPlan::Dense(GemmDesc { m, k, epilogue }.plan(isa)?),
+        })
+    }
+
+    pub(super) fn request(&self, kernels: &mut KernelSet) {
+        match self {
+            LinearPlan::Sparse(plan) => kernels.request(plan),
+            LinearPlan::Dense(plan) => kernels.request(plan),
+        }
+    }
+
+    pub(super) fn build(self, weights: &[i8], params: &[RowParams], kernels: &CompiledSet) -> Result<CompiledLinear> {
+        Ok(match self {
+            LinearPlan::Sparse(plan) => {
+                let packed = SpmmWeights::pack(&plan, weights, params)?;
+                CompiledLinear::Sparse(SpmmKernel::new(plan, kernels.get(&plan))?, packed)
+            }
+            LinearPlan::Dense(plan) => {
+                let packed = GemmWeights::pack(&plan, weights, params)?;
+                CompiledLinear::Dense(GemmKernel::new(plan, kernels.get(&plan))?, packed)
+            }
+        })
+    }
+}
+
+/// A linear layer ready to run.
+#[derive(Debug)]
+pub(crate) enum CompiledLinear {
+    Sparse(SpmmKernel, SpmmWeights),
+    Dense(GemmKernel, GemmWeights),
+}
+
+impl CompiledLinear {
+    pub(crate) fn run(&self, x: &[u8], tokens: usize, out: Output<'_>, parallel: Parallel) -> Result<()> {
+        match self {
+            CompiledLinear::Sparse(kernel, weights) => kernel.run(weights, x, tokens, out, parallel)?,
+            CompiledLinear::Dense(kernel, weights) => kernel.run(weights, x, tokens, out, parallel)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn report(&self, layer: usize, name: &'static str) -> LinearReport {
+        match self {
+            CompiledLinear::Sparse(kernel, weights) => LinearReport {
+                layer,
+                name,
+                m: kernel.plan().m(),
+                k: kernel.plan().k(),
+                density: weights.density(),
+                fill_ratio: weights.fill_ratio(),
+                form: "sparse 4x1",
+                kernel: kernel.plan().name(),
+                weight_bytes: weights.bytes(),
+            },
+            CompiledLinear::Dense(kernel, weights) => LinearReport {
+                layer,
+                name,
+                m: kernel.plan().m(),
+                k: kernel.plan().k(),
+                density: 1.0,
+                fill_ratio: 1.0,
+                form: "dense",
+                kernel: kernel.plan().name(),
+                weight_bytes: weights.bytes(),
+            },
+        }
+    }
+}
+
+/// `y[m] = multiplier[m] acc[m] + addend[m]` of a quantised layer, in units of y. A row of zeros has no accumulator to scale:
+/// its multiplier is 0, whatever scale its weights were given.
+fn scale_and_addend(linear: &QuantizedLinear, row: usize) -> (f32, f32) {
+    let weights = &linear.weight[row * linear.k..][..linear.k];
+    if weights.iter().all(|&w| w == 0) {
+        return (0.0, linear.bias[row]);
+    }
+    let sum: i64 = weights.iter().map(|&w| i64::from(w)).sum();
+    let scale = linear.weight_scale[row];
+    let zero = f64::from(scale) * f64::from(linear.input_zero_point) * sum as f64;
+    (scale, (f64::from(linear.bias[row]) - zero) as f32)
+}
+
+/// Parameters of f32 output.
+pub(super) fn f32_params(linear: &QuantizedLinear) -> Vec<RowParams> {
+    (0..linear.m)
+        .map(|row| {
+            let (multiplier, addend) = scale_and_addend(linear, row);
+            RowParams { multiplier, addend, ..RowParams::default() }
+        })
+        .collect()
+}
+
+/// Parameters of 8-bit output without activation: `q = y / scale(m) + zero`.
+pub(super) fn requantize_params(linear: &QuantizedLinear, scale: impl Fn(usize) -> f32, zero: u8) -> Vec<RowParams> {
+    (0..linear.m)
+        .map(|row| {
+            let (multiplier, addend) = scale_and_addend(linear, row);
+            let scale = scale(row);
+            RowParams {
+                multiplier: multiplier / scale,
+                addend: addend / scale + f32::from(zero),
+                ..RowParams::default()
+            }
+        })
+        .collect()
+}
+
+/// Parameters of 8-bit output behind an activation.
+pub(super) fn activation_params(linear: &QuantizedLinear, scale: &[f32], zero: u8) -> Vec<RowParams> {
+    let mut params = f32_params(linear);
+    for (p, &scale) in params.iter_mut().zip(scale) {
+        p.out_scale = 1.0 / scale;
+        p.out_zero = f32::from(zero);
+    }
+    params
+}

@@ -1,0 +1,191 @@
+//! From a calibrated model to a compiled encoder: quantise, choose forms, pack, generate, seal.
+
+mod layer;
+mod linear;
+
+use std::time::{Duration, Instant};
+
+use lacuna_jit::{Isa, Tier};
+use lacuna_kernels::Plan;
+use lacuna_kernels::cache::{AnyPlan, CompileStats, Compiled, KernelCache};
+use rayon::prelude::*;
+
+use self::layer::LayerPlan;
+use crate::encoder::{Encoder, EncoderParts};
+use crate::error::{Error, Result};
+use crate::model::CalibratedModel;
+use crate::report::{LinearReport, LoadReport, Phase};
+
+pub(crate) use layer::{CompiledLayer, EmbeddingNorm};
+
+/// Which kernels run the linear layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Form {
+    /// Per activation tensor, what is predicted to be faster for the layers that read it.
+    #[default]
+    Auto,
+    /// Dense int8 everywhere: the baseline that sparsity must beat.
+    Dense,
+    /// Sparse 4x1 everywhere, whatever the density.
+    Sparse,
+}
+
+/// How [`CalibratedModel::compile_with`] compiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CompileOptions {
+    /// The tier to compile for; `None` takes `LACUNA_TIER` or the best of this machine.
+    pub tier: Option<Tier>,
+    /// Which kernels run the linear layers.
+    pub form: Form,
+}
+
+impl CompileOptions {
+    /// For a tier by name.
+    pub fn with_tier(self, tier: Option<Tier>) -> CompileOptions {
+        CompileOptions { tier, ..self }
+    }
+
+    /// With a form for all linear layers.
+    pub fn with_form(self, form: Form) -> CompileOptions {
+        CompileOptions { form, ..self }
+    }
+}
+
+impl CalibratedModel {
+    /// Compiles the encoder for this machine with default options.
+    ///
+    /// # Errors
+    /// Those of [`CalibratedModel::compile_with`].
+    pub fn compile(&self) -> Result<Encoder> {
+        self.compile_with(CompileOptions::default())
+    }
+
+    /// Quantises and packs all weights, plans and generates a kernel for every distinct shape and epilogue (in parallel on the
+    /// current rayon pool), and seals the code once.
+    ///
+    /// # Errors
+    /// [`Error::Jit`] if a tier was asked for that this machine does not provide; [`Error::Kernel`] if a kernel cannot be planned,
+    /// generated or made executable. Nothing falls back by itself: choose another tier by name.
+    pub fn compile_with(&self, options: CompileOptions) -> Result<Encoder> {
+        let _span = tracing::info_span!("compile").entered();
+        let tier = Tier::select(options.tier)?;
+        let isa = Isa::for_tier(tier);
+        let mut phases = Phases::new();
+
+        let model = &self.model;
+        let quantized: Vec<_> = (0..model.config().layers).into_par_iter().map(|i| self.quantize_layer(i)).collect();
+        phases.end("quantise");
+
+        let head_size = model.config().head_size();
+        let mut plans = quantized
+            .par_iter()
+            .enumerate()
+            .map(|(i, layer)| LayerPlan::new(layer, self.quant(), i, head_size, options.form, isa))
+            .collect::<Result<Vec<_>>>()?;
+        for i in 1..plans.len() {
+            let (before, next) = plans.split_at_mut(i);
+            before[i - 1].feed(&next[0]);
+        }
+        let embedding = EmbeddingNorm::plan(model, &plans[0], isa)?;
+        phases.end("plan");
+
+        let mut kernels = KernelSet::default();
+        plans.iter().try_for_each(|plan| plan.request(&mut kernels))?;
+        embedding.request(&mut kernels);
+        let kernels = kernels.compile()?;
+        phases.split("emit", kernels.stats.emit, "seal");
+
+        let epsilon = model.config().layer_norm_eps;
+        let layers = plans
+            .into_par_iter()
+            .zip(&quantized)
+            .enumerate()
+            .map(|(i, (plan, layer))| plan.build(layer, &model.weights().layers[i], self.quant(), i, epsilon, &kernels))
+            .collect::<Result<Vec<_>>>()?;
+        let embedding = embedding.build(model, &self.quant()[0].attn_in, &kernels)?;
+        phases.end("pack");
+
+        let report = LoadReport::new(self, tier, isa, phases.list, &kernels.stats, linear_reports(&layers));
+        Ok(Encoder::new(EncoderParts {
+            config: model.config().clone(),
+            tables: model.weights().embeddings.clone(),
+            embedding,
+            layers,
+            tokenizer: model.tokenizer().cloned(),
+            pooling: model.pooling().clone(),
+            report,
+        }))
+    }
+}
+
+fn linear_reports(layers: &[CompiledLayer]) -> Vec<LinearReport> {
+    layers.iter().enumerate().flat_map(|(i, layer)| layer.reports(i)).collect()
+}
+
+/// Wall times of the phases, in order.
+struct Phases {
+    start: Instant,
+    list: Vec<Phase>,
+}
+
+impl Phases {
+    fn new() -> Phases {
+        Phases { start: Instant::now(), list: Vec::new() }
+    }
+
+    /// Ends the phase that began when the last one ended.
+    fn end(&mut self, name: &'static str) {
+        let duration = self.start.elapsed();
+        tracing::info!(phase = name, ?duration);
+        self.list.push(Phase { name, duration });
+        self.start = Instant::now();
+    }
+
+    /// Ends two phases at once: `first` of known duration, `second` the rest.
+    fn split(&mut self, first: &'static str, duration: Duration, second: &'static str) {
+        self.end(second);
+        if let Some(rest) = self.list.pop() {
+            self.list.push(Phase { name: first, duration });
+            self.list.push(Phase { name: second, duration: rest.duration.saturating_sub(duration) });
+        }
+    }
+}
+
+/// The plans of a model, compiled together.
+#[derive(Default)]
+pub(crate) struct KernelSet {
+    plans: Vec<AnyPlan>,
+}
+
+impl KernelSet {
+    pub(crate) fn request(&mut self, plan: &impl Plan) {
+        self.plans.push(plan.key());
+    }
+
+    fn compile(self) -> Result<CompiledSet> {
+        let (compiled, stats) = KernelCache::global().compile(&self.plans)?;
+        Ok(CompiledSet { compiled: self.plans.into_iter().zip(compiled).collect(), stats })
+    }
+}
+
+/// The compiled plans of a model.
+pub(crate) struct CompiledSet {
+    compiled: std::collections::HashMap<AnyPlan, Compiled>,
+    stats: CompileStats,
+}
+
+impl CompiledSet {
+    /// The code of a plan that was requested.
+    pub(crate) fn get(&self, plan: &impl Plan) -> Compiled {
+        // A plan that was not requested has no code, which its kernel's constructor reports by name.
+        self.compiled.get(&plan.key()).cloned().unwrap_or(Compiled::NONE)
+    }
+}
+
+impl From<lacuna_jit::JitError> for Error {
+    fn from(error: lacuna_jit::JitError) -> Error {
+        Error::Kernel(error.into())
+    }
+}
