@@ -62,3 +62,46 @@ impl GemmWeights {
         self.packed.len() + size_of_val(&self.params[..])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lacuna_jit::Isa;
+    use proptest::prelude::*;
+
+    use super::super::GemmDesc;
+    use super::*;
+    use crate::epilogue::Epilogue;
+
+    /// Where the documented layout puts the weight of an output and an input feature.
+    fn packed_index(plan: &GemmPlan, output: usize, input: usize) -> usize {
+        let (strip, row) = (output / STRIP, output % STRIP);
+        let (block, within) = (strip / BLOCK_STRIPS, strip % BLOCK_STRIPS);
+        let strips = BLOCK_STRIPS.min(plan.strips() - block * BLOCK_STRIPS);
+        let steps = plan.k.div_ceil(4);
+        let step = block * BLOCK_STRIPS * steps + input / 4 * strips + within; // in strips of 16 bytes
+        step * STRIP * 4 + row * 4 + input % 4
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+        #[test]
+        fn packing_moves_every_weight_and_pads_with_zeros(
+            (m, k, weights) in (1usize..40, 1usize..40)
+                .prop_flat_map(|(m, k)| (Just(m), Just(k), prop::collection::vec(any::<i8>(), m * k))),
+        ) {
+            let plan = GemmDesc { m, k, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+            let params: Vec<RowParams> =
+                (0..m).map(|row| RowParams { addend: row as f32, ..RowParams::default() }).collect();
+            let mut packed = GemmWeights::pack(&plan, &weights, &params).unwrap();
+            prop_assert_eq!(packed.packed.len(), m.next_multiple_of(4) * k.next_multiple_of(4));
+            for (i, &weight) in weights.iter().enumerate() {
+                let found = std::mem::take(&mut packed.packed[packed_index(&plan, i / k, i % k)]);
+                prop_assert_eq!(found as i8, weight, "output {}, input {}", i / k, i % k);
+            }
+            prop_assert!(packed.packed.iter().all(|&byte| byte == 0));
+            let found = packed.params.iter().flatten().take(m);
+            prop_assert!(found.eq(&params));
+        }
+    }
+}

@@ -140,3 +140,87 @@ fn write_record(record: &mut [u8], index: IndexWidth, columns: &[u32], weight: i
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lacuna_jit::Isa;
+    use proptest::prelude::*;
+    use rand::prelude::*;
+
+    use super::super::SpmmDesc;
+    use super::*;
+    use crate::epilogue::Epilogue;
+
+    /// The row-major matrix that the stream says, from its bytes alone. Every stored weight must be at a place of its own.
+    fn unpack(packed: &SpmmWeights) -> Vec<i8> {
+        let (m, k, width) = (packed.m, packed.k, packed.index.bytes());
+        let mut weights = vec![0; m * k];
+        for (i, row) in packed.block_rows.iter().enumerate() {
+            let first_output = row.out_offset as usize / TILE;
+            assert_eq!(packed.group_offsets[i + 1] - packed.group_offsets[i], row.groups as usize);
+            let records = packed.stream.chunks_exact(packed.index.record_bytes());
+            for record in records.skip(packed.group_offsets[i]).take(row.groups as usize) {
+                let (indices, values) = record.split_at(4 * width);
+                for place in 0..GROUP {
+                    let index = &indices[place * width..][..width];
+                    let column = index.iter().rev().fold(0, |index, &byte| index << 8 | usize::from(byte))
+                        / match packed.index {
+                            IndexWidth::U16 => 8,
+                            IndexWidth::U32 => TILE,
+                        };
+                    assert!(column < k);
+                    for r in 0..Pattern4x1::ROWS {
+                        let weight = values[4 * r + place] as i8;
+                        if weight != 0 {
+                            let at = (first_output + r) * k + column;
+                            assert_eq!(std::mem::replace(&mut weights[at], weight), 0, "stored twice");
+                        }
+                    }
+                }
+            }
+        }
+        weights
+    }
+
+    fn matrix() -> impl Strategy<Value = (usize, usize, Vec<i8>)> {
+        let k = prop_oneof![1usize..40, Just(8192), 8190usize..8200];
+        (1usize..14, k, 0.0..=1.0f64, any::<u64>()).prop_map(|(m, k, density, seed)| {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let weights = (0..m * k).map(|_| if rng.random_bool(density) { rng.random() } else { 0 });
+            (m, k, weights.collect())
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_stream_is_the_matrix((m, k, weights) in matrix()) {
+            let plan = SpmmDesc { m, k, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+            let params: Vec<RowParams> =
+                (0..m).map(|row| RowParams { addend: row as f32, ..RowParams::default() }).collect();
+            let packed = SpmmWeights::pack(&plan, &weights, &params).unwrap();
+            prop_assert_eq!(unpack(&packed), &weights[..]);
+
+            prop_assert!(packed.block_rows.is_sorted_by_key(|row| row.groups));
+            let mut outputs: Vec<u32> = packed.block_rows.iter().map(|row| row.out_offset).collect();
+            outputs.sort_unstable();
+            prop_assert!(outputs.iter().enumerate().all(|(i, &offset)| offset as usize == i * 4 * TILE));
+            prop_assert_eq!(outputs.len(), m.div_ceil(4));
+            for (row, four) in packed.block_rows.iter().zip(&packed.params) {
+                for (output, found) in (row.out_offset as usize / TILE..).zip(four) {
+                    prop_assert_eq!(*found, params.get(output).copied().unwrap_or_default());
+                }
+            }
+
+            let nnz = weights.iter().filter(|&&w| w != 0).count();
+            prop_assert_eq!(packed.nnz(), nnz);
+            prop_assert_eq!(packed.stored() * packed.index.record_bytes() / 16, packed.stream.len());
+            let blocks = packed.density() * (m.div_ceil(4) * k) as f64;
+            prop_assert!(nnz as f64 <= blocks * 4.0 + 1e-6 && blocks * 4.0 <= packed.stored() as f64 + 1e-6);
+            if nnz > 0 {
+                prop_assert!((packed.fill_ratio() - nnz as f64 / (blocks * 4.0)).abs() < 1e-9);
+            }
+        }
+    }
+}
