@@ -1,0 +1,125 @@
+//! Plans are pure and complete: equal wishes give equal plans, and a plan alone decides every byte of its code.
+
+mod product;
+mod support;
+
+use std::collections::{HashMap, HashSet};
+
+use lacuna_jit::Isa;
+use lacuna_kernels::Plan;
+use lacuna_kernels::cache::AnyPlan;
+use lacuna_kernels::epilogue::Epilogue;
+use lacuna_kernels::gemm::GemmDesc;
+use lacuna_kernels::pattern::{MAX_K, MAX_M, Pattern4x1};
+use lacuna_kernels::spmm::{IndexWidth, SpmmDesc};
+use product::{FEATURES, epilogues};
+use proptest::prelude::*;
+use support::tiers;
+
+/// GEMM and SpMM of every epilogue on some shapes.
+fn plans(isa: Isa) -> Vec<AnyPlan> {
+    let shapes = FEATURES.into_iter().flat_map(|m| [(m, 1), (m, 8), (m, 8193), (1, m), (8, m)]);
+    shapes
+        .collect::<HashSet<_>>()
+        .into_iter()
+        .flat_map(|(m, k)| epilogues().into_iter().map(move |epilogue| (m, k, epilogue)))
+        .flat_map(|(m, k, epilogue)| {
+            let spmm = SpmmDesc { m, k, epilogue }.plan(isa).unwrap();
+            let gemm = GemmDesc { m, k, epilogue }.plan(isa).unwrap();
+            assert_eq!((spmm.m(), spmm.k(), *spmm.epilogue()), (m, k, epilogue));
+            assert_eq!((gemm.m(), gemm.k(), *gemm.epilogue()), (m, k, epilogue));
+            [spmm.key(), gemm.key()]
+        })
+        .collect()
+}
+
+#[test]
+fn names_are_unique_and_say_what_the_kernel_is() {
+    let all: Vec<AnyPlan> = tiers().into_iter().flat_map(plans).collect();
+    let mut by_name = HashMap::new();
+    for plan in &all {
+        assert!(by_name.insert(plan.name(), plan).is_none(), "{} names two plans", plan.name());
+        assert!(plan.name().contains(plan.isa().name()));
+    }
+    let name = |epilogue| SpmmDesc { m: 768, k: 3072, epilogue }.plan(Isa::Portable).unwrap().name();
+    assert_eq!(name(Epilogue::f32(true)), "spmm-u8s8-portable-m768k3072n64-stream-u1-f32-residual");
+}
+
+#[test]
+fn planning_is_pure() {
+    for isa in tiers() {
+        let sorted = || {
+            let mut plans = plans(isa);
+            plans.sort_by_key(AnyPlan::name);
+            plans
+        };
+        assert_eq!(sorted(), sorted());
+    }
+}
+
+#[test]
+fn the_narrowest_index_that_reaches_every_feature() {
+    for (k, index) in [(1, IndexWidth::U16), (8192, IndexWidth::U16), (8193, IndexWidth::U32), (MAX_K, IndexWidth::U32)]
+    {
+        let plan = SpmmDesc { m: MAX_M, k, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+        assert_eq!(plan.index(), index);
+    }
+}
+
+#[test]
+fn emission_depends_on_the_plan_alone() {
+    for isa in tiers().into_iter().filter(|&isa| isa != Isa::Portable) {
+        for plan in plans(isa) {
+            let (code, again) = (plan.emit().unwrap(), plan.emit().unwrap());
+            let name = plan.name();
+            assert_eq!(code.bytes, again.bytes, "{name}");
+            assert_eq!(code.name, name);
+            assert!(code.notes.is_sorted_by_key(|note| note.offset), "{name}: notes in order");
+            assert!(code.notes.iter().all(|note| note.offset < code.bytes.len()), "{name}: notes inside the code");
+            let registers: HashSet<_> = code.registers.iter().map(|role| role.register.clone()).collect();
+            assert_eq!(registers.len(), code.registers.len(), "{name}: a register with two roles");
+        }
+    }
+}
+
+/// The largest shapes there are: every displacement and count still fits its field, and the code is no longer than for small
+/// ones.
+#[test]
+fn code_size_does_not_grow_with_the_shape() {
+    for isa in tiers().into_iter().filter(|&isa| isa != Isa::Portable) {
+        for epilogue in epilogues() {
+            let bytes = |plan: AnyPlan| plan.emit().unwrap().bytes.len();
+            let spmm = |m, k| bytes(SpmmDesc { m, k, epilogue }.plan(isa).unwrap().key());
+            let gemm = |m, k| bytes(GemmDesc { m, k, epilogue }.plan(isa).unwrap().key());
+            assert!(spmm(MAX_M, MAX_K) <= spmm(64, 64) + 256, "{}", epilogue.name());
+            assert!(gemm(MAX_M, MAX_K) <= gemm(64, 64) + 256, "{}", epilogue.name());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_pattern_is_where_the_weights_are_not_zero(
+        (m, k, weights) in (1usize..20, 1usize..20).prop_flat_map(|(m, k)| {
+            let weight = prop_oneof![3 => Just(0i8), 1 => any::<i8>()];
+            (Just(m), Just(k), prop::collection::vec(weight, m * k))
+        }),
+    ) {
+        let pattern = Pattern4x1::of(&weights, m, k).unwrap();
+        prop_assert_eq!((pattern.m(), pattern.k(), pattern.block_rows()), (m, k, m.div_ceil(4)));
+        let mut blocks = 0;
+        for row in 0..m.div_ceil(4) {
+            let stored = |column: &u32| {
+                let column = *column as usize;
+                (4 * row..m.min(4 * row + 4)).any(|output| weights[output * k + column] != 0)
+            };
+            let columns: Vec<u32> = (0..k as u32).filter(stored).collect();
+            prop_assert_eq!(pattern.block_row(row), &columns[..]);
+            blocks += columns.len();
+        }
+        let nnz = weights.iter().filter(|&&w| w != 0).count();
+        prop_assert_eq!((pattern.blocks(), pattern.nnz()), (blocks, nnz));
+        prop_assert_eq!(pattern.density(), blocks as f64 / (m.div_ceil(4) * k) as f64);
+        prop_assert_eq!(pattern.fill_ratio(), if blocks == 0 { 1.0 } else { nnz as f64 / (4 * blocks) as f64 });
+    }
+}
