@@ -42,8 +42,8 @@ impl Target {
     pub(crate) unsafe fn block<'a>(self, element: usize) -> BlockOutput<'a> {
         const ELEMENTS: usize = 4 * TILE;
         match self {
-            // SAFETY: the caller's promise.
             Target::Bytes(out) => {
+                // SAFETY: the caller's promise.
                 BlockOutput::Bytes(unsafe { std::slice::from_raw_parts_mut(out.at(element), ELEMENTS) })
             }
             // SAFETY: the caller's promise.

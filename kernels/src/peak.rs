@@ -1,4 +1,5 @@
 //! The machine's own limit, measured by a generated loop in the same process: what kernel speeds are compared with.
+#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use std::time::Instant;
 

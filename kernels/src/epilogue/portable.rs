@@ -40,11 +40,11 @@ pub(crate) fn finish_block(
             }
         }
         (Store::Bytes { layout, sign }, BlockOutput::Bytes(out)) => {
-            for row in 0..4 {
+            for (row, p) in params.iter().enumerate() {
                 for token in 0..tokens {
                     let y = match epilogue.activation {
                         Activation::Identity => value(row, token),
-                        Activation::Gelu => value(row, token).mul_add(params[row].out_scale, params[row].out_zero),
+                        Activation::Gelu => value(row, token).mul_add(p.out_scale, p.out_zero),
                     };
                     let byte = match sign {
                         Sign::Unsigned => math::quantize_u8(y),

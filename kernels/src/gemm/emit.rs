@@ -1,4 +1,5 @@
 //! The dense kernel as instructions.
+#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mask, RegFile, Zmm, ptr};

@@ -1,4 +1,5 @@
 //! The stream-form kernel as instructions.
+#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, RegFile, Scale, Zmm, ptr};
@@ -186,8 +187,8 @@ fn emit_group(a: &mut Asm, index: IndexWidth, r: &Regs, acc: &[Vec<Zmm>]) {
     let (bytes, dword) = rest.split_at(GROUP);
 
     a.note("one group: 4 rows of X, interleaved to dwords, times 4x4 weights");
-    for i in 0..GROUP {
-        emit_load_x_row(a, index, r, i, row[i]); //           row[i] = X[k_i][0..64]
+    for (i, &row) in row.iter().enumerate() {
+        emit_load_x_row(a, index, r, i, row); //              row[i] = X[k_i][0..64]
     }
     a.vpunpcklbw(bytes[0], row[0], row[1]); //                k_0 k_1 interleaved, tokens of v = 0, 1
     a.vpunpcklbw(bytes[1], row[2], row[3]); //                k_2 k_3
