@@ -54,6 +54,20 @@ impl TapStats {
         self.min.iter().zip(&self.max).map(|(lo, hi)| 0.5 * (lo + hi)).collect()
     }
 
+    /// The same statistics with the range of every feature widened by a factor about its middle,
+    /// and at least `floor` times the root mean square of all ranges.
+    pub(super) fn widened(&self, headroom: f32, floor: f32) -> Self {
+        let half: Vec<f32> = self.min.iter().zip(&self.max).map(|(lo, hi)| 0.5 * (hi - lo)).collect();
+        let mean_square = half.iter().map(|h| h * h).sum::<f32>() / half.len().max(1) as f32;
+        let least = floor * mean_square.sqrt();
+        let center = self.center();
+        let end = |sign: f32| {
+            let ends = center.iter().zip(&half);
+            ends.map(|(c, h)| c + sign * (h * headroom).max(least)).collect()
+        };
+        Self { min: end(-1.0), max: end(1.0), ..self.clone() }
+    }
+
     /// The sampled rows.
     pub(super) fn rows(&self) -> impl Iterator<Item = &[f32]> + Clone {
         self.sample.iter().map(|(_, row)| row.as_slice())

@@ -25,7 +25,6 @@ const QUERY_ZERO_POINT: u8 = 128;
 
 /// How ranges are chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
 pub struct CalibrationOptions {
     /// Where the range of the inputs of linear layers ends.
     pub range: RangeMethod,
@@ -33,6 +32,11 @@ pub struct CalibrationOptions {
     pub smoothing: Smoothing,
     /// Where the range of queries, keys and values ends.
     pub attention_range: RangeMethod,
+    /// Factor on every range that belongs to one feature alone. A few thousand calibration tokens
+    /// show the extremes of a whole tensor well, those of a single feature less so.
+    pub headroom: f32,
+    /// Least range of a feature, as a fraction of the root mean square of the tensor's ranges.
+    pub floor: f32,
     /// Whether keys and values are centred, per feature, before they are rounded symmetrically.
     pub center: bool,
     /// Whether the mean error of rounded weights is put into the bias.
@@ -45,8 +49,10 @@ impl Default for CalibrationOptions {
     fn default() -> Self {
         Self {
             range: RangeMethod::MinMax,
-            smoothing: Smoothing::Alpha(0.5),
+            smoothing: Smoothing::Alpha(0.7),
             attention_range: RangeMethod::MinMax,
+            headroom: 1.25,
+            floor: 0.5,
             center: true,
             bias_correction: true,
             sample_rows: 256,
@@ -107,14 +113,15 @@ fn layer_quant(
     options: &CalibrationOptions,
 ) -> LayerQuant {
     let of = |tap: Tap| &stats[tap as usize];
-    let activation = |stats: &TapStats, readers: &[&Linear]| activation(stats, readers, options);
+    let widened = |stats: &TapStats| stats.widened(options.headroom, options.floor);
+    let activation = |stats: &TapStats, readers: &[&Linear]| activation(&widened(stats), readers, options);
     let center = |tap: Tap| match options.center {
         true => of(tap).center(),
         false => vec![0.0; of(tap).features()],
     };
     let (k_center, v_center) = (center(Tap::Key), center(Tap::Value));
     let keys = of(Tap::Key).centered(&k_center);
-    let values = of(Tap::Value).centered(&v_center);
+    let values = widened(&of(Tap::Value).centered(&v_center));
     let symmetric =
         |stats: &TapStats, features| range::symmetric_scales(stats, features, WEIGHT_MAX, options.attention_range);
     LayerQuant {
