@@ -91,22 +91,28 @@ pub(crate) fn lanes(tokens: usize) -> usize {
     tokens.next_multiple_of(LANES)
 }
 
-/// Runs `body` compiled for AVX2 and FMA where the CPU has them. Results are the same: only the time of `mul_add` differs.
-#[inline(always)]
-pub(crate) fn with_fma<R>(body: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn fused<R>(body: impl FnOnce() -> R) -> R {
-            body()
+/// Calls `$function`, an `#[inline(always)]` one, in a copy that is compiled for AVX2 and FMA where the CPU has them. Results
+/// are the same: only the time of `mul_add` differs.
+macro_rules! with_fma {
+    ($function:path, $($arg:ident: $type:ty),*) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,fma")]
+            fn fused($($arg: $type),*) {
+                $function($($arg),*)
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                // SAFETY: both features were detected.
+                unsafe { fused($($arg),*) }
+            } else {
+                $function($($arg),*)
+            }
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: both features were detected.
-            return unsafe { fused(body) };
-        }
-    }
-    body()
+        #[cfg(not(target_arch = "x86_64"))]
+        $function($($arg),*)
+    }};
 }
+pub(crate) use with_fma;
 
 /// Refuses a number of features that a row kernel cannot have.
 pub(crate) fn check_features(kernel: &'static str, features: usize) -> Result<(), KernelError> {

@@ -90,7 +90,7 @@ impl ElementwiseKernel {
                 None => {
                     // SAFETY: as above.
                     let x = unsafe { std::slice::from_raw_parts_mut(x, plan.tile_elements()) };
-                    with_fma(|| portable::gelu_tile(plan, x, tokens));
+                    with_fma!(portable::gelu_tile, plan: &ElementwisePlan, x: &mut [f32], tokens: usize);
                 }
             }
         });
@@ -144,7 +144,14 @@ impl ElementwiseKernel {
                 None => {
                     // SAFETY: as above.
                     let panel = unsafe { std::slice::from_raw_parts_mut(panel, plan.tile_elements()) };
-                    with_fma(|| portable::quantize_tile(plan, x, params, panel, tokens));
+                    with_fma!(
+                        portable::quantize_tile,
+                        plan: &ElementwisePlan,
+                        x: &[f32],
+                        params: &[QuantParams],
+                        panel: &mut [u8],
+                        tokens: usize
+                    );
                 }
             }
         });

@@ -31,15 +31,20 @@ pub(super) fn quantize_tile(
     let lanes = lanes(tokens);
     let (rows, _) = x.as_chunks::<TILE>();
     for (f, (row, p)) in rows.iter().zip(params).enumerate() {
-        let y = match plan.function.activation() {
-            Activation::Gelu => row.map(gelu),
-            Activation::Identity => *row,
-        };
-        let y = y.map(|y| y.mul_add(p.scale, p.zero));
-        let q = match sign {
-            Sign::Unsigned => y.map(quantize_u8),
-            Sign::Signed => y.map(|y| quantize_s8(y) as u8),
-        };
+        let mut y = *row;
+        if plan.function.activation() == Activation::Gelu {
+            for y in &mut y[..lanes] {
+                *y = gelu(*y);
+            }
+        }
+        let mut q = [0; TILE];
+        for (q, y) in q[..lanes].iter_mut().zip(y) {
+            let y = y.mul_add(p.scale, p.zero);
+            *q = match sign {
+                Sign::Unsigned => quantize_u8(y),
+                Sign::Signed => quantize_s8(y) as u8,
+            };
+        }
         store_panel_row(layout, panel, f, &q, lanes);
     }
     zero_padding_features(layout, panel, plan.features, lanes);

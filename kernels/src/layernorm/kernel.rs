@@ -131,7 +131,15 @@ impl LayerNormKernel {
                     Some(_) => unsafe { std::slice::from_raw_parts_mut(panel, elements) },
                     None => &mut [],
                 };
-                with_fma(|| portable::tile(&self.plan, weights, x, panel, tokens));
+                let plan = &self.plan;
+                with_fma!(
+                    portable::tile,
+                    plan: &LayerNormPlan,
+                    weights: &LayerNormWeights,
+                    x: &mut [f32],
+                    panel: &mut [u8],
+                    tokens: usize
+                );
             }
         }
     }

@@ -20,7 +20,10 @@ pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f3
             acc[t] += row[t];
         }
     }
-    let mean = sum(&acc).map(|sum| sum / features);
+    let mut mean = sum(&acc);
+    for mean in &mut mean {
+        *mean /= features;
+    }
 
     let mut acc = [[0f32; TILE]; GROUP];
     for (f, row) in rows.iter().enumerate() {
@@ -30,7 +33,10 @@ pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f3
             acc[t] = d.mul_add(d, acc[t]);
         }
     }
-    let rstd = sum(&acc).map(|sum| 1.0 / (sum / features + weights.epsilon).sqrt());
+    let mut rstd = sum(&acc);
+    for rstd in &mut rstd {
+        *rstd = 1.0 / (*rstd / features + weights.epsilon).sqrt();
+    }
 
     for (f, (row, p)) in rows.iter_mut().zip(weights.rows.iter()).enumerate() {
         let mut y = [0f32; TILE];
@@ -41,7 +47,10 @@ pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f3
             row[..lanes].copy_from_slice(&y[..lanes]);
         }
         if let Some(layout) = plan.output.panel() {
-            let q = y.map(|y| math::quantize_u8(y.mul_add(p.out_scale, p.out_zero)));
+            let mut q = [0; TILE];
+            for t in 0..lanes {
+                q[t] = math::quantize_u8(y[t].mul_add(p.out_scale, p.out_zero));
+            }
             store_panel_row(layout, panel, f, &q, lanes);
         }
     }
@@ -52,5 +61,9 @@ pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f3
 
 #[inline(always)]
 fn sum(acc: &[[f32; TILE]; GROUP]) -> [f32; TILE] {
-    std::array::from_fn(|t| (acc[0][t] + acc[1][t]) + (acc[2][t] + acc[3][t]))
+    let mut sum = [0f32; TILE];
+    for t in 0..TILE {
+        sum[t] = (acc[0][t] + acc[1][t]) + (acc[2][t] + acc[3][t]);
+    }
+    sum
 }

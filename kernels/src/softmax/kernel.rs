@@ -71,7 +71,8 @@ impl SoftmaxKernel {
                 None => {
                     // SAFETY: as above.
                     let x = unsafe { std::slice::from_raw_parts_mut(x, self.plan.tile_elements()) };
-                    with_fma(|| portable::tile(&self.plan, x, tokens));
+                    let plan = &self.plan;
+                    with_fma!(portable::tile, plan: &SoftmaxPlan, x: &mut [f32], tokens: usize);
                 }
             }
         });

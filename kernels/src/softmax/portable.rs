@@ -24,7 +24,10 @@ fn column(rows: &mut [[f32; TILE]], first: usize) {
             *max = vmax(*max, x);
         }
     }
-    let max: [f32; LANES] = std::array::from_fn(|t| vmax(vmax(acc[0][t], acc[1][t]), vmax(acc[2][t], acc[3][t])));
+    let mut max = [0f32; LANES];
+    for t in 0..LANES {
+        max[t] = vmax(vmax(acc[0][t], acc[1][t]), vmax(acc[2][t], acc[3][t]));
+    }
 
     let mut acc = [[0f32; LANES]; GROUP];
     for (f, row) in rows.iter_mut().enumerate() {
@@ -33,7 +36,10 @@ fn column(rows: &mut [[f32; TILE]], first: usize) {
             *sum += *x;
         }
     }
-    let scale: [f32; LANES] = std::array::from_fn(|t| 1.0 / ((acc[0][t] + acc[1][t]) + (acc[2][t] + acc[3][t])));
+    let mut scale = [0f32; LANES];
+    for t in 0..LANES {
+        scale[t] = 1.0 / ((acc[0][t] + acc[1][t]) + (acc[2][t] + acc[3][t]));
+    }
 
     for row in rows {
         for (x, scale) in row[first..].iter_mut().zip(scale) {
