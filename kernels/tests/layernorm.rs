@@ -121,6 +121,18 @@ fn a_large_mean_does_not_cancel() {
 }
 
 #[test]
+fn first_features_far_from_the_mean_are_no_harm() {
+    // The kernel takes its sums about the mean of the first 64 features: here as far from the mean as can be.
+    let mut case = Case::new(1024, 20, 0.0, 8);
+    for x in &mut case.x[..64 * case.tokens] {
+        *x += 1000.0;
+    }
+    case.check(2e-5);
+    case.x[10 * case.tokens + 3] = 1e18; // one outlier that is all of the variance
+    case.check(2e-5);
+}
+
+#[test]
 fn constant_columns_give_beta() {
     let mut case = Case::new(64, 17, 0.0, 3);
     case.x.fill(0.5);

@@ -6,7 +6,7 @@ use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Zmm, ptr};
 
 use super::params::NormParams;
-use super::plan::LayerNormPlan;
+use super::plan::{CHAINS, LayerNormPlan};
 use crate::epilogue::{EpilogueRegs, OutputLanes, emit_store_bytes};
 use crate::rows::{F32_ROW_BYTES, GROUP, PANEL_ROW_BYTES, VECTOR_BYTES, emit_by_vectors, emit_row_groups};
 use crate::{Plan, Sign, VECTORS};
@@ -27,6 +27,8 @@ pub(super) struct LayerNormArgs {
     pub(super) tokens: usize,
     /// F.
     pub(super) features: f32,
+    /// Features whose mean is the shift.
+    pub(super) shift_features: f32,
     /// Added to the variance.
     pub(super) epsilon: f32,
     /// 1.
@@ -37,8 +39,8 @@ pub(super) struct LayerNormArgs {
 ///
 /// | registers | statistics | normalising |
 /// | --- | --- | --- |
-/// | acc, 4 W of 16 | `acc[f mod 4][v]`: sums of tokens 16v..16v+16 | `y[f mod 4][v]`, then packed |
-/// | mean, W of 4 | mean | mean |
+/// | acc, 4 W of 16 | rows 0, 1: `sum d`, rows 2, 3: `sum d^2`, by f mod 2, tokens 16v..16v+16 | `y[f mod 4][v]`, then packed |
+/// | mean, W of 4 | shift, then mean | mean |
 /// | rstd, W of 4 | | 1 / sqrt(variance + epsilon) |
 /// | temp, 4 | deviations | gamma, beta, out_scale, out_zero; byte transpose |
 struct Regs {
@@ -65,8 +67,8 @@ impl Regs {
             constants: file.gpr("constants")?,
             tokens: file.gpr("tokens")?,
             count: file.gpr("groups of four rows left")?,
-            acc: file.zmms(GROUP * VECTORS, "sums[f mod 4][v]; y[f mod 4][v]")?,
-            mean: file.zmms(VECTORS, "mean[v]")?,
+            acc: file.zmms(GROUP * VECTORS, "sums of d and d^2 [f mod 2][v]; y[f mod 4][v]")?,
+            mean: file.zmms(VECTORS, "shift[v]; mean[v]")?,
             rstd: file.zmms(VECTORS, "rstd[v]")?,
             temp: file.zmms(4, "deviations; gamma, beta, out_scale, out_zero; byte transpose")?,
             file,
@@ -75,6 +77,22 @@ impl Regs {
 
     fn arg(&self, offset: usize) -> Mem {
         ptr(self.file.args()) + offset as i32
+    }
+}
+
+/// Sums over the features of one tile, by f mod 2, and the value they are taken about.
+struct Sums {
+    /// Of d.
+    first: Vec<Vec<Zmm>>,
+    /// Of d^2.
+    second: Vec<Vec<Zmm>>,
+    shift: Vec<Zmm>,
+}
+
+impl Sums {
+    fn new(acc: &[Vec<Zmm>], shift: &[Zmm]) -> Sums {
+        let (first, second) = acc.split_at(CHAINS);
+        Sums { first: first.to_vec(), second: second.to_vec(), shift: shift.to_vec() }
     }
 }
 
@@ -93,55 +111,65 @@ pub(super) fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
     load_arg!(a, r, constants);
     emit_by_vectors(&mut a, r.tokens, |a, vectors| {
         let acc: Vec<Vec<Zmm>> = r.acc.chunks(VECTORS).map(|row| row[..vectors].to_vec()).collect();
-        emit_mean(a, plan, &r, &acc);
-        emit_rstd(a, plan, &r, &acc);
+        let sums = Sums::new(&acc, &r.mean[..vectors]);
+        emit_shift(a, plan, &r, &sums);
+        emit_statistics(a, plan, &r, &sums);
         emit_normalize(a, plan, &r, &acc);
     });
     a.epilogue(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
-/// `mean = sum_f x[f] / F`.
-fn emit_mean(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, acc: &[Vec<Zmm>]) {
-    a.note(format!("mean of {} vectors of tokens", acc[0].len()));
-    emit_zero(a, acc);
+/// `shift = sum_(f < S) x[f] / S`, the mean of the first features. Those rows are in L1 when the statistics read them again.
+fn emit_shift(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, sums: &Sums) {
+    a.note("shift: mean of the first features");
+    emit_zero(a, &sums.first);
     load_arg!(a, r, x);
-    emit_row_groups(a, plan.features, r.count, |a, rows| {
-        for (row, acc) in acc[..rows].iter().enumerate() {
-            for (v, &sum) in acc.iter().enumerate() {
-                a.vaddps(sum, sum, element(r.x, row, v)); //            acc[f mod 4] += x[f]
+    emit_row_groups(a, plan.shift_features(), r.count, |a, rows| {
+        for row in 0..rows {
+            for (v, &sum) in sums.first[row % CHAINS].iter().enumerate() {
+                a.vaddps(sum, sum, element(r.x, row, v)); //            sum[f mod 2] += x[f]
             }
         }
         emit_next_x(a, r);
     });
-    emit_sum(a, acc);
-    for (&mean, &sum) in r.mean.iter().zip(&acc[0]) {
-        a.vdivps(mean, sum, r.arg(offset_of!(LayerNormArgs, features)).bcast());
+    for (v, &shift) in sums.shift.iter().enumerate() {
+        a.vaddps(shift, sums.first[0][v], sums.first[1][v]);
+        a.vdivps(shift, shift, r.arg(offset_of!(LayerNormArgs, shift_features)).bcast());
     }
 }
 
-/// `rstd = 1 / sqrt(sum_f (x[f] - mean)^2 / F + epsilon)`.
-fn emit_rstd(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, acc: &[Vec<Zmm>]) {
-    a.note("variance");
-    emit_zero(a, acc);
+/// With d = shift - x[f]: `mean = shift - sum_f d / F` and `rstd = 1 / sqrt(sum_f d^2 / F - (sum_f d / F)^2 + epsilon)`.
+fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, sums: &Sums) {
+    a.note("mean and variance about the shift");
+    emit_zero(a, &sums.first);
+    emit_zero(a, &sums.second);
     load_arg!(a, r, x);
     emit_row_groups(a, plan.features, r.count, |a, rows| {
-        for (row, acc) in acc[..rows].iter().enumerate() {
-            for (v, &sum) in acc.iter().enumerate() {
-                let d = r.temp[v];
-                a.vsubps(d, r.mean[v], element(r.x, row, v)); //        d = mean - x[f]
-                a.vfmadd231ps(sum, d, d); //                            acc[f mod 4] += d^2
+        for row in 0..rows {
+            for (v, &shift) in sums.shift.iter().enumerate() {
+                let (d, first, second) = (r.temp[v], sums.first[row % CHAINS][v], sums.second[row % CHAINS][v]);
+                a.vsubps(d, shift, element(r.x, row, v)); //            d = shift - x[f]
+                a.vaddps(first, first, d); //                           sum d
+                a.vfmadd231ps(second, d, d); //                         sum d^2
             }
         }
         emit_next_x(a, r);
     });
-    emit_sum(a, acc);
-    for (&rstd, &sum) in r.rstd.iter().zip(&acc[0]) {
-        a.vdivps(sum, sum, r.arg(offset_of!(LayerNormArgs, features)).bcast());
-        a.vaddps(sum, sum, r.arg(offset_of!(LayerNormArgs, epsilon)).bcast());
-        a.vsqrtps(sum, sum);
+    a.vpxord(r.temp[0], r.temp[0], r.temp[0]);
+    for (v, &mean) in sums.shift.iter().enumerate() {
+        let (first, second, rstd) = (sums.first[0][v], sums.second[0][v], r.rstd[v]);
+        a.vaddps(first, first, sums.first[1][v]);
+        a.vaddps(second, second, sums.second[1][v]);
+        a.vdivps(first, first, r.arg(offset_of!(LayerNormArgs, features)).bcast());
+        a.vdivps(second, second, r.arg(offset_of!(LayerNormArgs, features)).bcast());
+        a.vsubps(mean, mean, first); //                                 mean = shift - mean of d
+        a.vfnmadd231ps(second, first, first); //                        variance = mean of d^2 - (mean of d)^2
+        a.vmaxps(second, r.temp[0], second); //                         not below 0; NaN stays: it is the second operand
+        a.vaddps(second, second, r.arg(offset_of!(LayerNormArgs, epsilon)).bcast());
+        a.vsqrtps(second, second);
         a.vbroadcastss(rstd, r.arg(offset_of!(LayerNormArgs, one)));
-        a.vdivps(rstd, rstd, sum);
+        a.vdivps(rstd, rstd, second);
     }
 }
 
@@ -204,17 +232,8 @@ fn emit_next_x(a: &mut Asm, r: &Regs) {
     dynasm!(a ; .arch x64 ; add Rq(r.x.code()), GROUP as i32 * F32_ROW_BYTES);
 }
 
-fn emit_zero(a: &mut Asm, acc: &[Vec<Zmm>]) {
-    for &zmm in acc.iter().flatten() {
+fn emit_zero(a: &mut Asm, sums: &[Vec<Zmm>]) {
+    for &zmm in sums.iter().flatten() {
         a.vpxord(zmm, zmm, zmm);
-    }
-}
-
-/// `acc[0] = (acc[0] + acc[1]) + (acc[2] + acc[3])`.
-fn emit_sum(a: &mut Asm, acc: &[Vec<Zmm>]) {
-    for v in 0..acc[0].len() {
-        a.vaddps(acc[0][v], acc[0][v], acc[1][v]);
-        a.vaddps(acc[2][v], acc[2][v], acc[3][v]);
-        a.vaddps(acc[0][v], acc[0][v], acc[2][v]);
     }
 }

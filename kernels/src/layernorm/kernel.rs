@@ -115,6 +115,7 @@ impl LayerNormKernel {
                     constants: Constants::address(),
                     tokens,
                     features: self.plan.features as f32,
+                    shift_features: self.plan.shift_features() as f32,
                     epsilon: weights.epsilon,
                     one: 1.0,
                 };

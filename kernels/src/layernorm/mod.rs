@@ -3,8 +3,10 @@
 //! For each token (column) n, over the F features:
 //!
 //! ```text
-//! mean    = (sum_f x[f]) / F
-//! rstd    = 1 / sqrt((sum_f (x[f] - mean)^2) / F + epsilon)
+//! shift   = (sum_(f < S) x[f]) / S            S = min(F, 64)
+//! mean    = shift - (sum_f d[f]) / F          d[f] = shift - x[f]
+//! var     = (sum_f d[f]^2) / F - ((sum_f d[f]) / F)^2
+//! rstd    = 1 / sqrt(max(var, 0) + epsilon)
 //! y[f]    = (x[f] - mean) * rstd * gamma[f] + beta[f]                      f32 tile, in place: the residual stream
 //! q[f]    = saturate_u8(round(fma(y[f], out_scale[f], out_zero[f])))       panel
 //! ```
@@ -14,11 +16,12 @@
 //! **Layout**: x and y are an f32 tile; q is a plain or VNNI panel of u8 ([`crate::layout`]). Parameters are interleaved per
 //! feature ([`NormParams`]), so that one cache line holds those of four features.
 //!
-//! **Numerics**: the mean is exact to the rounding of its sum before deviations are squared (no E[x^2] - E[x]^2). Sums run in
-//! four accumulators a0..a3 over f mod 4, in ascending f, added as (a0 + a1) + (a2 + a3). y takes one rounding for the
-//! difference, one for the product with rstd, one for the fused multiply-add. Rounding is to nearest even; a NaN becomes
-//! q = 0. A token with a NaN or an infinity has NaN results; other tokens are not affected. Padding features of the panel
-//! are zero; those of the f32 tile are neither read nor written.
+//! **Numerics**: mean and variance come from one pass over memory, about a shift that lies near the mean, so they do not cancel
+//! as E[x^2] - E[x]^2 does: F var >= sum_(f < S) (x[f] - mean)^2 >= S (shift - mean)^2, so the subtracted square is at most F / S
+//! times the variance whatever the values are, and usually 1 / S of it. Sums run in two chains over f mod 2, in ascending f, and
+//! are added in the end. y takes one rounding for the difference, one for the product with rstd, one for the fused
+//! multiply-add. Rounding is to nearest even; a NaN becomes q = 0. A token with a NaN or an infinity has NaN results; other
+//! tokens are not affected. Padding features of the panel are zero; those of the f32 tile are neither read nor written.
 //!
 //! **Errors**: [`KernelError`](crate::KernelError) for F = 0, N = 0, buffers of another size, parameters that are not
 //! finite or could leave the range of s32.

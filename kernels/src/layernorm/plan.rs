@@ -8,7 +8,12 @@ use crate::cache::AnyPlan;
 use crate::layout::padded;
 use crate::{KernelError, Plan, TILE};
 
-/// A decided layernorm: statistics by whole rows in two passes, then one pass that normalises and quantises.
+/// The most features whose mean is the shift: 64 rows of a tile are 16 KiB, which stay in L1.
+const SHIFT_FEATURES: usize = 64;
+/// Sums that are kept per statistic and added in the end, so that one addition need not wait for the last.
+pub(super) const CHAINS: usize = 2;
+
+/// A decided layernorm: the shift, one pass for mean and variance about it, one pass that normalises and quantises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LayerNormPlan {
     pub(super) isa: Isa,
@@ -25,6 +30,11 @@ impl LayerNormPlan {
     /// What is written.
     pub fn output(&self) -> LayerNormOutput {
         self.output
+    }
+
+    /// Features whose mean is the shift.
+    pub(super) fn shift_features(&self) -> usize {
+        self.features.min(SHIFT_FEATURES)
     }
 
     /// Elements of one tile, f32 or panel.

@@ -1,8 +1,8 @@
 //! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
 
 use super::params::LayerNormWeights;
-use super::plan::LayerNormPlan;
-use crate::rows::{GROUP, lanes, store_panel_row, zero_padding_features};
+use super::plan::{CHAINS, LayerNormPlan};
+use crate::rows::{lanes, store_panel_row, zero_padding_features};
 use crate::{TILE, math};
 
 /// One tile. `panel` is empty if none is written.
@@ -13,29 +13,33 @@ pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f3
     let (rows, _) = x.as_chunks_mut::<TILE>();
     let rows = &mut rows[..plan.features];
 
-    let mut acc = [[0f32; TILE]; GROUP];
-    for (f, row) in rows.iter().enumerate() {
-        let acc = &mut acc[f % GROUP];
+    let mut first = [[0f32; TILE]; CHAINS];
+    for (f, row) in rows[..plan.shift_features()].iter().enumerate() {
+        let sum = &mut first[f % CHAINS];
         for t in 0..lanes {
-            acc[t] += row[t];
+            sum[t] += row[t];
         }
     }
-    let mut mean = sum(&acc);
-    for mean in &mut mean {
-        *mean /= features;
+    let mut shift = [0f32; TILE];
+    for t in 0..lanes {
+        shift[t] = (first[0][t] + first[1][t]) / plan.shift_features() as f32;
     }
 
-    let mut acc = [[0f32; TILE]; GROUP];
+    let (mut first, mut second) = ([[0f32; TILE]; CHAINS], [[0f32; TILE]; CHAINS]);
     for (f, row) in rows.iter().enumerate() {
-        let acc = &mut acc[f % GROUP];
+        let (first, second) = (&mut first[f % CHAINS], &mut second[f % CHAINS]);
         for t in 0..lanes {
-            let d = mean[t] - row[t];
-            acc[t] = d.mul_add(d, acc[t]);
+            let d = shift[t] - row[t];
+            first[t] += d;
+            second[t] = d.mul_add(d, second[t]);
         }
     }
-    let mut rstd = sum(&acc);
-    for rstd in &mut rstd {
-        *rstd = 1.0 / (*rstd / features + weights.epsilon).sqrt();
+    let (mut mean, mut rstd) = ([0f32; TILE], [0f32; TILE]);
+    for t in 0..lanes {
+        let d = (first[0][t] + first[1][t]) / features;
+        mean[t] = shift[t] - d;
+        let variance = math::vmax(0.0, (-d).mul_add(d, (second[0][t] + second[1][t]) / features));
+        rstd[t] = 1.0 / (variance + weights.epsilon).sqrt();
     }
 
     for (f, (row, p)) in rows.iter_mut().zip(weights.rows.iter()).enumerate() {
@@ -57,13 +61,4 @@ pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f3
     if let Some(layout) = plan.output.panel() {
         zero_padding_features(layout, panel, plan.features, lanes);
     }
-}
-
-#[inline(always)]
-fn sum(acc: &[[f32; TILE]; GROUP]) -> [f32; TILE] {
-    let mut sum = [0f32; TILE];
-    for t in 0..TILE {
-        sum[t] = (acc[0][t] + acc[1][t]) + (acc[2][t] + acc[3][t]);
-    }
-    sum
 }
