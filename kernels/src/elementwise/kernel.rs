@@ -174,3 +174,38 @@ impl ElementwiseKernel {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ElementwiseDesc, RowFunction};
+    use super::*;
+    use crate::epilogue::Activation;
+    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::{Buffer, PanelLayout, Sign};
+
+    #[test]
+    fn generated_code_preserves_what_a_callee_must() {
+        let features = 6;
+        let quantize = |layout| RowFunction::Quantize { activation: Activation::Gelu, layout, sign: Sign::Signed };
+        let functions = [RowFunction::Gelu, quantize(PanelLayout::Plain), quantize(PanelLayout::Vnni)];
+        for (isa, function) in tiers().into_iter().flat_map(|isa| functions.map(|function| (isa, function))) {
+            let plan = ElementwiseDesc { features, function }.plan(isa).unwrap();
+            let compiled = KernelCache::global().compile_one(&plan).unwrap();
+            let Some(function) = compiled.function() else { continue };
+            let params = [QuantParams::default(); 6];
+            for tokens in [1, 17, 33, 49, 64] {
+                let (mut x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
+                let args = ElementwiseArgs {
+                    x: x.as_mut_ptr(),
+                    panel: panel.as_mut_ptr(),
+                    params: params.as_ptr(),
+                    constants: Constants::address(),
+                    tokens,
+                };
+                // SAFETY: as in `run_quantize`: the buffers hold a tile of the plan's width, `isa` proves the features.
+                let clobbers = unsafe { with_canaries(function, &args) };
+                assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+            }
+        }
+    }
+}

@@ -179,3 +179,38 @@ impl EmbeddingKernel {
 fn first_outside(ids: &[u32], rows: usize) -> Option<(usize, u32)> {
     ids.iter().copied().enumerate().find(|&(_, id)| id as usize >= rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::EmbeddingDesc;
+    use super::*;
+    use crate::Buffer;
+    use crate::support::{Clobbers, tiers, with_canaries};
+
+    #[test]
+    fn generated_code_preserves_what_a_callee_must() {
+        let features = 22;
+        for isa in tiers() {
+            let plan = EmbeddingDesc { features }.plan(isa).unwrap();
+            let compiled = KernelCache::global().compile_one(&plan).unwrap();
+            let Some(function) = compiled.function() else { continue };
+            let (table, ids) = (vec![1.0; 2 * features], vec![1; TILE]);
+            for tokens in [1, 17, 64] {
+                let mut x = Buffer::new(elements(features, 1));
+                let args = EmbeddingArgs {
+                    word: table.as_ptr(),
+                    kind: table.as_ptr(),
+                    position: table.as_ptr(),
+                    word_ids: ids.as_ptr(),
+                    kind_ids: ids.as_ptr(),
+                    position_ids: ids.as_ptr(),
+                    x: x.as_mut_ptr(),
+                    tokens,
+                };
+                // SAFETY: as in `run_tile`: all indices are inside the table, `x` is a tile, `isa` proves the features.
+                let clobbers = unsafe { with_canaries(function, &args) };
+                assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+            }
+        }
+    }
+}

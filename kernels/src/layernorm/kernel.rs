@@ -108,17 +108,7 @@ impl LayerNormKernel {
     pub(crate) unsafe fn run_tile(&self, weights: &LayerNormWeights, x: *mut f32, panel: *mut u8, tokens: usize) {
         match &self.entry {
             Some(entry) => {
-                let args = LayerNormArgs {
-                    x,
-                    panel,
-                    params: weights.rows.as_ptr(),
-                    constants: Constants::address(),
-                    tokens,
-                    features: self.plan.features as f32,
-                    shift_features: self.plan.shift_features() as f32,
-                    epsilon: weights.epsilon,
-                    one: 1.0,
-                };
+                let args = self.args(weights, x, panel, tokens);
                 // SAFETY: the plan's `Isa` token proves the CPU features; the code reads and writes only the tile, the tile
                 // of the panel and F parameters, all valid by the caller's promise.
                 unsafe { entry.call(&args) };
@@ -141,6 +131,52 @@ impl LayerNormKernel {
                     panel: &mut [u8],
                     tokens: usize
                 );
+            }
+        }
+    }
+    /// What the generated code is called with to compute one tile.
+    fn args(&self, weights: &LayerNormWeights, x: *mut f32, panel: *mut u8, tokens: usize) -> LayerNormArgs {
+        LayerNormArgs {
+            x,
+            panel,
+            params: weights.rows.as_ptr(),
+            constants: Constants::address(),
+            tokens,
+            features: self.plan.features as f32,
+            shift_features: self.plan.shift_features() as f32,
+            epsilon: weights.epsilon,
+            one: 1.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LayerNormDesc, LayerNormOutput, NormParams};
+    use super::*;
+    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::{Buffer, PanelLayout};
+
+    #[test]
+    fn generated_code_preserves_what_a_callee_must() {
+        let features = 6;
+        let outputs = [
+            LayerNormOutput::F32,
+            LayerNormOutput::Panel(PanelLayout::Plain),
+            LayerNormOutput::Both(PanelLayout::Vnni),
+        ];
+        for (isa, output) in tiers().into_iter().flat_map(|isa| outputs.map(|output| (isa, output))) {
+            let plan = LayerNormDesc { features, output }.plan(isa).unwrap();
+            let compiled = KernelCache::global().compile_one(&plan).unwrap();
+            let Some(function) = compiled.function().cloned() else { continue };
+            let kernel = LayerNormKernel::new(plan, compiled).unwrap();
+            let weights = LayerNormWeights::pack(&plan, &[NormParams::default(); 6], 1e-12).unwrap();
+            for tokens in [1, 17, 33, 49, 64] {
+                let (mut x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
+                let args = kernel.args(&weights, x.as_mut_ptr(), panel.as_mut_ptr(), tokens);
+                // SAFETY: as in `run_tile`: the buffers hold a tile of the plan's width, `isa` proves the features.
+                let clobbers = unsafe { with_canaries(&function, &args) };
+                assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
             }
         }
     }

@@ -79,3 +79,28 @@ impl SoftmaxKernel {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::SoftmaxDesc;
+    use super::*;
+    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::{Buffer, Plan};
+
+    #[test]
+    fn generated_code_preserves_what_a_callee_must() {
+        let features = 6;
+        for isa in tiers() {
+            let plan = SoftmaxDesc { features }.plan(isa).unwrap();
+            let compiled = KernelCache::global().compile_one(&plan).unwrap();
+            let Some(function) = compiled.function() else { continue };
+            for tokens in [1, 17, 64] {
+                let mut x = Buffer::new(elements(features, 1));
+                let args = SoftmaxArgs { x: x.as_mut_ptr(), constants: Constants::TABLE, tokens };
+                // SAFETY: as in `run`: the buffer holds a tile of the plan's width, `isa` proves the features.
+                let clobbers = unsafe { with_canaries(function, &args) };
+                assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+            }
+        }
+    }
+}
