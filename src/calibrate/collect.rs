@@ -55,15 +55,18 @@ impl TapStats {
     }
 
     /// The same statistics with the range of every feature widened by a factor about its middle,
-    /// and at least `floor` times the root mean square of all ranges.
+    /// and to at least `floor` times the root mean square of all ranges, but never beyond the
+    /// extremes of the whole tensor: GELU, for one, has a least value that all features share.
     pub(super) fn widened(&self, headroom: f32, floor: f32) -> Self {
         let half: Vec<f32> = self.min.iter().zip(&self.max).map(|(lo, hi)| 0.5 * (hi - lo)).collect();
         let mean_square = half.iter().map(|h| h * h).sum::<f32>() / half.len().max(1) as f32;
         let least = floor * mean_square.sqrt();
+        let low = self.min.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = self.max.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let center = self.center();
         let end = |sign: f32| {
             let ends = center.iter().zip(&half);
-            ends.map(|(c, h)| c + sign * (h * headroom).max(least)).collect()
+            ends.map(|(c, h)| (c + sign * (h * headroom).max(least)).max(low).min(high)).collect()
         };
         Self { min: end(-1.0), max: end(1.0), ..self.clone() }
     }

@@ -49,10 +49,10 @@ impl Default for CalibrationOptions {
     fn default() -> Self {
         Self {
             range: RangeMethod::MinMax,
-            smoothing: Smoothing::Alpha(0.7),
+            smoothing: Smoothing::Alpha(0.75),
             attention_range: RangeMethod::MinMax,
             headroom: 1.25,
-            floor: 0.5,
+            floor: 1.0,
             center: true,
             bias_correction: true,
             sample_rows: 256,
@@ -62,27 +62,21 @@ impl Default for CalibrationOptions {
 
 impl CalibrationOptions {
     fn validate(&self) -> Result<()> {
+        let check = |option, found: f64, valid: bool, expected| match valid {
+            true => Ok(()),
+            false => Err(Error::CalibrationOption { option, found, expected }),
+        };
         for range in [self.range, self.attention_range] {
-            if let RangeMethod::Percentile(found) = range
-                && !(found > 50.0 && found <= 100.0)
-            {
-                return Err(Error::CalibrationOption {
-                    option: "percentile",
-                    found,
-                    expected: "50 < percentile <= 100",
-                });
+            if let RangeMethod::Percentile(p) = range {
+                check("percentile", p, p > 50.0 && p <= 100.0, "50 < percentile <= 100")?;
             }
         }
-        if let Smoothing::Alpha(found) = self.smoothing
-            && !(0.0..=1.0).contains(&found)
-        {
-            return Err(Error::CalibrationOption {
-                option: "smoothing alpha",
-                found: f64::from(found),
-                expected: "0 <= alpha <= 1",
-            });
+        if let Smoothing::Alpha(alpha) = self.smoothing {
+            check("smoothing alpha", alpha.into(), (0.0..=1.0).contains(&alpha), "0 <= alpha <= 1")?;
         }
-        Ok(())
+        check("headroom", self.headroom.into(), (1.0..=16.0).contains(&self.headroom), "1 <= headroom <= 16")?;
+        check("floor", self.floor.into(), (0.0..=16.0).contains(&self.floor), "0 <= floor <= 16")?;
+        check("sample_rows", self.sample_rows as f64, self.sample_rows > 0, "at least 1")
     }
 }
 
