@@ -1,4 +1,5 @@
 //! What the kernels that walk the rows of f32 tiles share.
+#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Gpr};
@@ -17,7 +18,8 @@ pub(crate) const GROUP: usize = 4;
 /// The most features a row kernel takes, so that offsets within a tile fit 32 bits.
 const MAX_FEATURES: usize = 1 << 20;
 
-/// Emits `body` for 4, 3, 2 and 1 vectors of 16 tokens, and the choice among them by the number of tokens (1..=64) in `tokens`.
+/// Emits `body` for 4, 3, 2 and 1 vectors of 16 tokens, and the choice among them by the number of tokens (1..=64) in
+/// `tokens`.
 pub(crate) fn emit_by_vectors(a: &mut Asm, tokens: Gpr, mut body: impl FnMut(&mut Asm, usize)) {
     let done = a.new_dynamic_label();
     for vectors in (1..=VECTORS).rev() {
@@ -32,8 +34,8 @@ pub(crate) fn emit_by_vectors(a: &mut Asm, tokens: Gpr, mut body: impl FnMut(&mu
     dynasm!(a ; .arch x64 ; =>done);
 }
 
-/// Emits a loop over `rows` rows in groups of four with `count` as its counter; `body` gets the number of rows of a group
-/// and advances its own pointers. A last group of 1 to 3 rows is emitted after the loop.
+/// Emits a loop over `rows` rows in groups of four with `count` as its counter; `body` gets the number of rows of a
+/// group and advances its own pointers. A last group of 1 to 3 rows is emitted after the loop.
 pub(crate) fn emit_row_groups(a: &mut Asm, rows: usize, count: Gpr, mut body: impl FnMut(&mut Asm, usize)) {
     if rows >= GROUP {
         let group = a.new_dynamic_label();
@@ -91,8 +93,8 @@ pub(crate) fn lanes(tokens: usize) -> usize {
     tokens.next_multiple_of(LANES)
 }
 
-/// Calls `$function`, an `#[inline(always)]` one, in a copy that is compiled for AVX2 and FMA where the CPU has them. Results
-/// are the same: only the time of `mul_add` differs.
+/// Calls `$function`, an `#[inline(always)]` one, in a copy that is compiled for AVX2 and FMA where the CPU has them.
+/// Results are the same: only the time of `mul_add` differs.
 macro_rules! with_fma {
     ($function:path, $($arg:ident: $type:ty),*) => {{
         #[cfg(target_arch = "x86_64")]

@@ -114,8 +114,8 @@ fn edge_sizes_match_the_reference_on_every_tier() {
 
 #[test]
 fn a_large_mean_does_not_cancel() {
-    // x has a unit in the last place of 2.4e-4 or 4.9e-4, its mean that of a sum near 4e5. Squares near 2e7 have one of 2, more
-    // than the whole variance of 1.3: E[x^2] - E[x]^2 would be meaningless.
+    // x has a unit in the last place of 2.4e-4 or 4.9e-4, its mean that of a sum near 4e5. Squares near 2e7 have one
+    // of 2, more than the whole variance of 1.3: E[x^2] - E[x]^2 would be meaningless.
     let case = Case::new(384, 65, 4096.0, 7);
     case.check(2e-3);
 }

@@ -1,4 +1,5 @@
 //! The element-wise kernels as instructions. One call computes one tile.
+#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use std::mem::offset_of;
 

@@ -84,7 +84,8 @@ impl ElementwiseKernel {
                     let (panel, params) = (std::ptr::null_mut(), std::ptr::null());
                     let args = ElementwiseArgs { x, panel, params, constants: Constants::address(), tokens };
                     // SAFETY: the plan's `Isa` token proves the CPU features; the length check made sure that `x` holds
-                    // every tile, of which each task has its own; panel and parameters are not touched by an in-place plan.
+                    // every tile, of which each task has its own; panel and parameters are not touched by an in-place
+                    // plan.
                     unsafe { entry.call(&args) };
                 }
                 None => {
@@ -99,12 +100,13 @@ impl ElementwiseKernel {
 
     /// Quantises `tokens` columns of `x` into `panel`.
     ///
-    /// **Shapes**: `x` is an f32 tile and `panel` a panel of F x tokens, both with [`elements`] elements; `params` has one
-    /// entry per feature. Padding tokens are left unspecified. s8 is stored as two's complement bytes.
+    /// **Shapes**: `x` is an f32 tile and `panel` a panel of F x tokens, both with [`elements`] elements; `params` has
+    /// one entry per feature. Padding tokens are left unspecified. s8 is stored as two's complement bytes.
     ///
     /// # Errors
     /// [`KernelError::Mismatch`] if the plan works in place, [`KernelError::Dimension`] for no tokens,
-    /// [`KernelError::Length`] for buffers of another size, [`KernelError::Parameter`] for parameters that are not finite.
+    /// [`KernelError::Length`] for buffers of another size, [`KernelError::Parameter`] for parameters that are not
+    /// finite.
     pub fn run_quantize(
         &self,
         params: &[QuantParams],

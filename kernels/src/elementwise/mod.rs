@@ -15,7 +15,8 @@
 //! multiply-add and once to an integer. A value outside s32, or NaN, becomes `i32::MIN` and so the least byte. Padding
 //! features of a panel are zero; those of the f32 tile are neither read nor written.
 //!
-//! **Errors**: [`KernelError`](crate::KernelError) for F = 0, N = 0, buffers of another size, parameters that are not finite.
+//! **Errors**: [`KernelError`](crate::KernelError) for F = 0, N = 0, buffers of another size, parameters that are not
+//! finite.
 //!
 //! When *not* to use it: the epilogues of [`crate::spmm`] and dense GEMM do both without a pass over memory.
 

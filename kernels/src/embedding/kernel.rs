@@ -47,7 +47,8 @@ impl EmbeddingKernel {
     /// # Errors
     /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
     pub fn new(plan: EmbeddingPlan, compiled: Compiled) -> Result<EmbeddingKernel, KernelError> {
-        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as `EmbeddingArgs`.
+        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as
+        // `EmbeddingArgs`.
         let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
         Ok(EmbeddingKernel { plan, entry })
     }
@@ -72,12 +73,13 @@ impl EmbeddingKernel {
 
     /// Embeds `tokens` tokens into `x`.
     ///
-    /// **Shapes**: `ids` have [`tiles`]`(tokens) * 64` entries each, `x` is an f32 tile of F x tokens with [`elements`] elements.
-    /// Padding tokens are left unspecified, padding features untouched.
+    /// **Shapes**: `ids` have [`tiles`]`(tokens) * 64` entries each, `x` is an f32 tile of F x tokens with
+    /// [`elements`] elements. Padding tokens are left unspecified, padding features untouched.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size, [`KernelError::TokenId`]
-    /// for a word outside its table, [`KernelError::Mismatch`] for a type or a position outside theirs.
+    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
+    /// [`KernelError::TokenId`] for a word outside its table, [`KernelError::Mismatch`] for a type or a position
+    /// outside theirs.
     pub fn run(
         &self,
         tables: &EmbeddingTables<'_>,
@@ -162,8 +164,9 @@ impl EmbeddingKernel {
                     x,
                     tokens,
                 };
-                // SAFETY: the plan's `Isa` token proves the CPU features; every index of the tile's 64 was checked, so all
-                // rows are inside their tables, and masked loads do not touch what is behind a row; `x` is the caller's promise.
+                // SAFETY: the plan's `Isa` token proves the CPU features; every index of the tile's 64 was checked, so
+                // all rows are inside their tables, and masked loads do not touch what is behind a row; `x` is the
+                // caller's promise.
                 unsafe { entry.call(&args) };
             }
             None => {

@@ -7,13 +7,14 @@
 //! **Shapes**: tables are `rows x F`, F >= 1; the result is F x N, N >= 1.
 //!
 //! **Layout**: tables are token-major, `[rows][F]` f32, as checkpoints store them. The result is an f32 tile
-//! ([`crate::layout`]). Index arrays have whole tiles: [`crate::layout::tiles`]`(N) * 64` entries, of which the padding ones
-//! are any valid rows.
+//! ([`crate::layout`]). Index arrays have whole tiles: [`crate::layout::tiles`]`(N) * 64` entries, of which the
+//! padding ones are any valid rows.
 //!
-//! **Numerics**: two additions, each rounded to nearest even. A NaN or infinity in a row reaches the tokens of that row only.
+//! **Numerics**: two additions, each rounded to nearest even. A NaN or infinity in a row reaches the tokens of that
+//! row only.
 //!
-//! **Errors**: [`KernelError`](crate::KernelError) for F = 0, N = 0, tables that are not a whole number of rows, index arrays
-//! or results of another size, indices outside their table. All indices are checked before any is used.
+//! **Errors**: [`KernelError`](crate::KernelError) for F = 0, N = 0, tables that are not a whole number of rows, index
+//! arrays or results of another size, indices outside their table. All indices are checked before any is used.
 
 mod desc;
 mod emit;

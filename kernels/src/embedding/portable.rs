@@ -13,17 +13,13 @@ pub(super) fn tile(
     x: &mut [f32],
     tokens: usize,
 ) {
-    let features = plan.features;
-    let row = |table: &'_ [f32], id: u32| -> std::ops::Range<usize> {
-        debug_assert!((id as usize + 1) * features <= table.len());
-        id as usize * features..(id as usize + 1) * features
-    };
+    let row = |id: u32| id as usize * plan.features..(id as usize + 1) * plan.features;
     for t in 0..tokens {
-        let word = &tables.word[row(tables.word, ids.word[first + t])];
-        let kind = &tables.kind[row(tables.kind, ids.kind[first + t])];
-        let position = &tables.position[row(tables.position, ids.position[first + t])];
-        for f in 0..features {
-            x[f * TILE + t] = (word[f] + kind[f]) + position[f];
+        let word = &tables.word[row(ids.word[first + t])];
+        let kind = &tables.kind[row(ids.kind[first + t])];
+        let position = &tables.position[row(ids.position[first + t])];
+        for (f, ((w, k), p)) in word.iter().zip(kind).zip(position).enumerate() {
+            x[f * TILE + t] = (w + k) + p;
         }
     }
 }

@@ -31,7 +31,8 @@ impl EmbedLayerNorm {
         Ok(EmbedLayerNorm { embedding, layernorm })
     }
 
-    /// Embeds `tokens` tokens, normalises them into `x` and quantises them into `panel`, as the layernorm's output says.
+    /// Embeds `tokens` tokens, normalises them into `x` and quantises them into `panel`, as the layernorm's output
+    /// says.
     ///
     /// Shapes as for [`EmbeddingKernel::run`] and [`LayerNormKernel::run`].
     ///

@@ -1,4 +1,5 @@
 //! The layernorm kernel as instructions. One call computes one tile.
+#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use std::mem::offset_of;
 
@@ -39,7 +40,7 @@ pub(super) struct LayerNormArgs {
 ///
 /// | registers | statistics | normalising |
 /// | --- | --- | --- |
-/// | acc, 4 W of 16 | rows 0, 1: `sum d`, rows 2, 3: `sum d^2`, by f mod 2, tokens 16v..16v+16 | `y[f mod 4][v]`, then packed |
+/// | acc, 4 W of 16 | sums of d, sums of d^2, each `[f mod 2][v]`, tokens 16v..16v+16 | `y[f mod 4][v]`, then packed |
 /// | mean, W of 4 | shift, then mean | mean |
 /// | rstd, W of 4 | | 1 / sqrt(variance + epsilon) |
 /// | temp, 4 | deviations | gamma, beta, out_scale, out_zero; byte transpose |
@@ -120,7 +121,8 @@ pub(super) fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
     a.finish(plan.name(), &r.file)
 }
 
-/// `shift = sum_(f < S) x[f] / S`, the mean of the first features. Those rows are in L1 when the statistics read them again.
+/// `shift = sum_(f < S) x[f] / S`, the mean of the first features. Those rows are in L1 when the statistics read them
+/// again.
 fn emit_shift(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, sums: &Sums) {
     a.note("shift: mean of the first features");
     emit_zero(a, &sums.first);
@@ -139,7 +141,8 @@ fn emit_shift(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, sums: &Sums) {
     }
 }
 
-/// With d = shift - x[f]: `mean = shift - sum_f d / F` and `rstd = 1 / sqrt(sum_f d^2 / F - (sum_f d / F)^2 + epsilon)`.
+/// With d = shift - x[f]: `mean = shift - sum_f d / F` and
+/// `rstd = 1 / sqrt(sum_f d^2 / F - (sum_f d / F)^2 + epsilon)`.
 fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, sums: &Sums) {
     a.note("mean and variance about the shift");
     emit_zero(a, &sums.first);

@@ -27,7 +27,8 @@ impl LayerNormKernel {
     /// # Errors
     /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
     pub fn new(plan: LayerNormPlan, compiled: Compiled) -> Result<LayerNormKernel, KernelError> {
-        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as `LayerNormArgs`.
+        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as
+        // `LayerNormArgs`.
         let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
         Ok(LayerNormKernel { plan, entry })
     }
@@ -52,8 +53,8 @@ impl LayerNormKernel {
 
     /// Normalises `tokens` columns of `x`, in place, and quantises them into `panel`, as the plan's output says.
     ///
-    /// **Shapes**: `x` is an f32 tile and `panel`, given exactly if the plan writes one, a panel of F x tokens; both have
-    /// [`elements`] elements. Padding tokens are left unspecified.
+    /// **Shapes**: `x` is an f32 tile and `panel`, given exactly if the plan writes one, a panel of F x tokens; both
+    /// have [`elements`] elements. Padding tokens are left unspecified.
     ///
     /// # Errors
     /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
@@ -102,15 +103,15 @@ impl LayerNormKernel {
     /// Computes one tile of `tokens` (1..=64) tokens.
     ///
     /// # Safety
-    /// - `x` and, if the plan writes one, `panel` are valid for reads and writes of [`LayerNormPlan::tile_elements`] elements
-    ///   that nobody else uses now.
+    /// - `x` and, if the plan writes one, `panel` are valid for reads and writes of [`LayerNormPlan::tile_elements`]
+    ///   elements that nobody else uses now.
     /// - `weights` are of the plan's width.
     pub(crate) unsafe fn run_tile(&self, weights: &LayerNormWeights, x: *mut f32, panel: *mut u8, tokens: usize) {
         match &self.entry {
             Some(entry) => {
                 let args = self.args(weights, x, panel, tokens);
-                // SAFETY: the plan's `Isa` token proves the CPU features; the code reads and writes only the tile, the tile
-                // of the panel and F parameters, all valid by the caller's promise.
+                // SAFETY: the plan's `Isa` token proves the CPU features; the code reads and writes only the tile, the
+                // tile of the panel and F parameters, all valid by the caller's promise.
                 unsafe { entry.call(&args) };
             }
             None => {

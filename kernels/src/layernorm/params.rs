@@ -30,9 +30,9 @@ impl LayerNormWeights {
     /// Packs the parameters of the F features of `plan`.
     ///
     /// # Errors
-    /// [`KernelError::Length`] unless there are F rows. [`KernelError::Parameter`] if epsilon is negative or any parameter is
-    /// not finite, or if a quantised value could leave the range of s32: a normalised value is below sqrt(F), so
-    /// `(sqrt(F) |gamma| + |beta|) |out_scale| + |out_zero| < 2^31` is asked for.
+    /// [`KernelError::Length`] unless there are F rows. [`KernelError::Parameter`] if epsilon is negative or any
+    /// parameter is not finite, or if a quantised value could leave the range of s32: a normalised value is below
+    /// sqrt(F), so `(sqrt(F) |gamma| + |beta|) |out_scale| + |out_zero| < 2^31` is asked for.
     pub fn pack(plan: &LayerNormPlan, rows: &[NormParams], epsilon: f32) -> Result<LayerNormWeights, KernelError> {
         if rows.len() != plan.features {
             return Err(KernelError::Length {

@@ -25,7 +25,8 @@ impl SoftmaxKernel {
     /// # Errors
     /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
     pub fn new(plan: SoftmaxPlan, compiled: Compiled) -> Result<SoftmaxKernel, KernelError> {
-        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as `SoftmaxArgs`.
+        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as
+        // `SoftmaxArgs`.
         let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
         Ok(SoftmaxKernel { plan, entry })
     }
