@@ -97,7 +97,7 @@ impl EncoderConfig {
         self.hidden_size / self.heads
     }
 
-    fn validate(&self, path: &Path) -> Result<()> {
+    pub(crate) fn validate(&self, path: &Path) -> Result<()> {
         let sizes = [
             ("hidden_size", self.hidden_size, MAX_DIMENSION),
             ("num_hidden_layers", self.layers, MAX_LAYERS),

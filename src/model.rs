@@ -90,16 +90,25 @@ impl Model {
 
     /// A model of a preset shape with random weights, without a tokenizer.
     pub fn seeded(preset: Preset, seed: u64) -> Self {
-        Self::seeded_config(preset.config(), seed)
+        Self::seeded_checked(preset.config(), seed)
     }
 
     /// Like [`Model::seeded`] with a vocabulary of `vocab_size` entries, which makes the large
     /// embedding table of a demonstration small.
     pub fn seeded_with_vocab(preset: Preset, seed: u64, vocab_size: usize) -> Self {
-        Self::seeded_config(EncoderConfig { vocab_size, ..preset.config() }, seed)
+        Self::seeded_checked(EncoderConfig { vocab_size, ..preset.config() }, seed)
     }
 
-    fn seeded_config(config: EncoderConfig, seed: u64) -> Self {
+    /// Like [`Model::seeded`] of any shape.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for a shape that no model can have.
+    pub fn seeded_config(config: EncoderConfig, seed: u64) -> Result<Self> {
+        config.validate(Path::new("seeded model"))?;
+        Ok(Self::seeded_checked(config, seed))
+    }
+
+    fn seeded_checked(config: EncoderConfig, seed: u64) -> Self {
         let _span = tracing::info_span!("read").entered();
         let start = Instant::now();
         let weights = seeded_weights(&config, seed);

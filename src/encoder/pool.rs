@@ -10,7 +10,8 @@ use crate::pooling::{Pooling, PoolingMode};
 /// Pools one sequence of a feature-major f32 tile of `features` features.
 ///
 /// # Numerics
-/// Means are f32 sums of 16 interleaved partial sums; a zero vector is not changed by normalisation.
+/// Means are f32 sums of 16 partial sums, token t in partial sum t mod 16, so that a sentence gets the same bits wherever it
+/// lies in a batch; a zero vector is not changed by normalisation.
 pub(super) fn pool(pooling: &Pooling, x: &[f32], features: usize, sequence: Sequence) -> Vec<f32> {
     let mut pooled: Vec<f32> =
         (0..features).map(|feature| reduce(pooling.mode, x, features, feature, sequence)).collect();
@@ -30,10 +31,12 @@ fn reduce(mode: PoolingMode, x: &[f32], features: usize, feature: usize, sequenc
         PoolingMode::Max => runs().flatten().copied().fold(f32::NEG_INFINITY, f32::max),
         PoolingMode::Mean => {
             let mut sums = [0.0f32; LANES];
+            let mut token = 0;
             for run in runs() {
-                let (whole, rest) = run.as_chunks::<LANES>();
-                whole.iter().for_each(|lanes| (0..LANES).for_each(|i| sums[i] += lanes[i]));
-                rest.iter().zip(&mut sums).for_each(|(x, sum)| *sum += x);
+                for x in run {
+                    sums[token % LANES] += x;
+                    token += 1;
+                }
             }
             sums.iter().sum::<f32>() / sequence.len as f32
         }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use lacuna_jit::Entry;
 
-use super::batch::{AttentionBatch, KeyGroup, SequenceTables};
+use super::batch::{AttentionBatch, SequenceTables};
 use super::emit::{AttentionArgs, EXP2_255};
 use super::plan::AttentionPlan;
 use super::portable::{self, Head};
@@ -27,6 +27,21 @@ pub struct AttentionParams {
     pub out_scale: Vec<f32>,
     /// Zero point of the output.
     pub out_zero: u8,
+}
+
+impl AttentionParams {
+    /// Largest factors that keep scaled scores and outputs far inside f32 and s32: outputs are means of s8.
+    const MAX_SCALE: f32 = 1e6;
+
+    fn check(&self, kernel: &str) -> Result<(), KernelError> {
+        for (parameter, values) in [("score scale", &self.score_scale), ("output scale", &self.out_scale)] {
+            if let Some((row, &found)) = values.iter().enumerate().find(|(_, v)| !(v.abs() <= Self::MAX_SCALE)) {
+                let kernel = kernel.to_owned();
+                return Err(KernelError::Parameter { kernel, parameter, row, found, expected: "within +-1e6" });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A callable attention kernel. Cheap to clone; keeps its code alive.
@@ -85,8 +100,8 @@ impl AttentionKernel {
     /// their layouts. Tokens of `out` that belong to no sequence are left as they are.
     ///
     /// # Errors
-    /// [`KernelError::Length`] for buffers or parameters of another size, [`KernelError::Mismatch`] for a batch made for
-    /// another width or output layout.
+    /// [`KernelError::Length`] for buffers or parameters of another size, [`KernelError::Parameter`] for scales that are not
+    /// finite or absurdly large, [`KernelError::Mismatch`] for a batch made for another width or output layout.
     #[allow(clippy::too_many_arguments)] // four panels, their tables and their scales
     pub fn run(
         &self,
@@ -114,6 +129,7 @@ impl AttentionKernel {
         for (buffer, found) in [("q", q.len()), ("k", k.len()), ("v", v.len()), ("output", out.len())] {
             check_length(plan, buffer, found, expected)?;
         }
+        params.check(&plan.name())?;
         let panels = Panels { q, k, v, out: SharedMut::new(out) };
         parallel.for_each(batch.sequences.len() * heads, |i| {
             let (sequence, head) = (i / heads, i % heads);
@@ -139,31 +155,7 @@ impl AttentionKernel {
         let out_zero = f32::from(params.out_zero);
         match &self.entry {
             Some(entry) => SCRATCH.with_borrow_mut(|scratch| {
-                let groups = tables.keys.len();
-                let (bias, scores, probabilities) = Scratch::carve(scratch, groups);
-                let args = AttentionArgs {
-                    q: panels.q[first..].as_ptr(),
-                    k: panels.k[first..].as_ptr(),
-                    v: panels.v[first..].as_ptr(),
-                    out: panels.out.at(first),
-                    keys: std::ptr::from_ref::<[KeyGroup]>(&tables.keys).cast(),
-                    groups,
-                    chunks: tables.queries.as_ptr(),
-                    chunk_count: tables.queries.len(),
-                    key_bias: bias,
-                    scores,
-                    probabilities,
-                    out_scale: out_scale.as_ptr(),
-                    constants: Constants::address(),
-                    last_group_bias: tables.last_group_bias,
-                    minus_q_zero: -q_zero,
-                    exponent_scale,
-                    out_zero,
-                    one: 1.0,
-                    ones: 0x0101_0101,
-                    lowest: i32::MIN,
-                    exp2: EXP2_255,
-                };
+                let args = self.args(tables, params, head, panels, scratch);
                 // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that the panels hold `elements` of
                 // heads * D features, and `AttentionBatch::new` that its offsets stay inside whole tiles of that width. The
                 // scratch was carved for this many groups. Stores are masked to the dwords or tokens of this sequence and to
@@ -191,17 +183,90 @@ impl AttentionKernel {
     }
 }
 
-/// The scratch of one sequence: key biases, scores, probabilities, each a whole number of cache lines.
-struct Scratch;
+impl AttentionKernel {
+    /// The arguments of one sequence of one head, with scratch that lives in `scratch`.
+    fn args(
+        &self,
+        tables: &SequenceTables,
+        params: &AttentionParams,
+        head: usize,
+        panels: Panels<'_>,
+        scratch: &mut Buffer<u8>,
+    ) -> AttentionArgs {
+        let d = self.plan.head_size;
+        let first = head * d * TILE;
+        let groups = tables.keys.len();
+        let (key_bias, scores, probabilities) = carve(scratch, groups);
+        AttentionArgs {
+            q: panels.q[first..].as_ptr(),
+            k: panels.k[first..].as_ptr(),
+            v: panels.v[first..].as_ptr(),
+            out: panels.out.at(first),
+            keys: tables.keys.as_ptr(),
+            groups,
+            chunks: tables.queries.as_ptr(),
+            chunk_count: tables.queries.len(),
+            key_bias,
+            scores,
+            probabilities,
+            out_scale: params.out_scale[head * d..][..d].as_ptr(),
+            constants: Constants::address(),
+            last_group_bias: tables.last_group_bias,
+            minus_q_zero: -i32::from(params.q_zero[head]),
+            exponent_scale: params.score_scale[head] * LOG2_E,
+            out_zero: f32::from(params.out_zero),
+            one: 1.0,
+            ones: 0x0101_0101,
+            lowest: i32::MIN,
+            exp2: EXP2_255,
+        }
+    }
+}
 
-impl Scratch {
-    fn carve(buffer: &mut Buffer<u8>, groups: usize) -> (*mut i32, *mut i32, *mut u8) {
-        let bias_bytes = (groups * 4 * size_of::<i32>()).next_multiple_of(64);
-        let score_bytes = groups * 4 * VECTORS * LANES * size_of::<i32>();
-        let probability_bytes = groups * VECTORS * LANES * 4;
-        buffer.reserve(bias_bytes + score_bytes + probability_bytes);
-        let (bias, rest) = buffer.split_at_mut(bias_bytes);
-        let (scores, probabilities) = rest.split_at_mut(score_bytes);
-        (bias.as_mut_ptr().cast(), scores.as_mut_ptr().cast(), probabilities.as_mut_ptr())
+/// The scratch of one sequence: key biases, scores, probabilities, each a whole number of cache lines.
+fn carve(buffer: &mut Buffer<u8>, groups: usize) -> (*mut i32, *mut i32, *mut u8) {
+    let bias_bytes = (groups * 4 * size_of::<i32>()).next_multiple_of(64);
+    let score_bytes = groups * 4 * VECTORS * LANES * size_of::<i32>();
+    let probability_bytes = groups * VECTORS * LANES * 4;
+    buffer.reserve(bias_bytes + score_bytes + probability_bytes);
+    let (bias, rest) = buffer.split_at_mut(bias_bytes);
+    let (scores, probabilities) = rest.split_at_mut(score_bytes);
+    (bias.as_mut_ptr().cast(), scores.as_mut_ptr().cast(), probabilities.as_mut_ptr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AttentionDesc, Sequence};
+    use super::*;
+    use crate::PanelLayout;
+    use crate::support::{Clobbers, tiers, with_canaries};
+
+    #[test]
+    fn generated_code_preserves_what_a_callee_must() {
+        for isa in tiers() {
+            for output in [PanelLayout::Plain, PanelLayout::Vnni] {
+                let plan = AttentionDesc { head_size: 8, output }.plan(isa).unwrap();
+                let compiled = KernelCache::global().compile_one(&plan).unwrap();
+                let Some(function) = compiled.function().cloned() else { continue };
+                let kernel = AttentionKernel::new(plan, compiled).unwrap();
+                let params = AttentionParams {
+                    score_scale: vec![1e-3],
+                    q_zero: vec![128],
+                    out_scale: vec![1.0; 8],
+                    out_zero: 0,
+                };
+                for len in [1, 16, 20, 40, 64, 130] {
+                    let sequence = Sequence { start: 0, len };
+                    let batch = AttentionBatch::new(&[sequence], len, 8, output).unwrap();
+                    let x = Buffer::new(elements(8, len));
+                    let (mut out, mut scratch) = (Buffer::new(x.len()), Buffer::new(0));
+                    let panels = Panels { q: &x, k: &x, v: &x, out: SharedMut::new(&mut out) };
+                    let args = kernel.args(&batch.sequences[0], &params, 0, panels, &mut scratch);
+                    // SAFETY: as in `run_head`: panels, tables and scratch fit each other, `isa` proves the features.
+                    let clobbers = unsafe { with_canaries(&function, &args) };
+                    assert_eq!(clobbers, Clobbers::NONE, "{} on {len} tokens", plan.name());
+                }
+            }
+        }
     }
 }
