@@ -95,9 +95,14 @@ fn emit_group(a: &mut Asm, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], row
         for (v, &y) in y.iter().enumerate() {
             a.vmovups(y, element(r.x, row, v));
         }
-        if plan.function.activation() == Activation::Gelu {
-            emit_gelu(a, y, &r.temp, ptr(r.constants));
+    }
+    if plan.function.activation() == Activation::Gelu {
+        // Four vectors at a time, of however many rows: their steps hide each other's latency.
+        for vectors in y[..rows].concat().chunks(VECTORS) {
+            emit_gelu(a, vectors, &r.temp, ptr(r.constants));
         }
+    }
+    for (row, y) in y[..rows].iter().enumerate() {
         match plan.function.panel() {
             Some(_) => emit_quantize(a, r, row, y),
             None => {
