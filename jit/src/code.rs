@@ -1,5 +1,4 @@
 //! Position-independent machine code with its name, register map and line notes, and the assembler that makes it.
-#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
@@ -60,8 +59,8 @@ impl Asm {
     /// Saves the callee-saved registers that `regs` handed out. Emit it first, after all registers are drawn.
     pub fn prologue(&mut self, regs: &RegFile) {
         self.note("prologue: save callee-saved registers");
-        for gpr in regs.used_callee_saved() {
-            dynasm!(self.ops ; .arch x64 ; push Rq(gpr.code()));
+        for &gpr in regs.used_callee_saved() {
+            dynasm!(self.ops ; .arch x64 ; push Rq(gpr));
         }
     }
 
@@ -69,8 +68,8 @@ impl Asm {
     pub fn epilogue(&mut self, regs: &RegFile) {
         self.note("epilogue: restore and return");
         dynasm!(self.ops ; .arch x64 ; vzeroupper);
-        for gpr in regs.used_callee_saved().iter().rev() {
-            dynasm!(self.ops ; .arch x64 ; pop Rq(gpr.code()));
+        for &gpr in regs.used_callee_saved().iter().rev() {
+            dynasm!(self.ops ; .arch x64 ; pop Rq(gpr));
         }
         dynasm!(self.ops ; .arch x64 ; ret);
     }
@@ -78,7 +77,7 @@ impl Asm {
     /// `mov dst, qword [args + offset]`: loads a field of the argument struct.
     pub fn load_arg(&mut self, dst: Gpr, regs: &RegFile, offset: usize) {
         let offset = offset as i32; // argument structs are far smaller than 2 GiB
-        dynasm!(self.ops ; .arch x64 ; mov Rq(dst.code()), QWORD [Rq(regs.args().code()) + offset]);
+        dynasm!(self.ops ; .arch x64 ; mov Rq(dst), QWORD [Rq(regs.args()) + offset]);
     }
 
     /// Pads with no-ops to a multiple of `alignment` bytes, so that a loop starts on a fetch line.

@@ -25,7 +25,7 @@ impl Gpr {
         (code < 16).then_some(Gpr(code))
     }
 
-    /// The hardware number, as `dynasm!`'s `Rq(..)` and the encoders take it.
+    /// The hardware number.
     pub fn code(self) -> u8 {
         self.0
     }
@@ -38,6 +38,13 @@ impl Gpr {
     /// Whether a System V callee must restore it.
     pub fn is_callee_saved(self) -> bool {
         matches!(self.0, 3 | 5 | 12..=15)
+    }
+}
+
+/// For `dynasm!`'s dynamic registers: `Rq(gpr)`, `Rd(gpr)`.
+impl From<Gpr> for u8 {
+    fn from(gpr: Gpr) -> u8 {
+        gpr.0
     }
 }
 

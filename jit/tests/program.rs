@@ -1,5 +1,4 @@
 //! A whole program of scalar and vector instructions, with labels, a loop, a masked tail and saved registers, that runs.
-#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Mnemonic};
@@ -44,10 +43,10 @@ fn dot() -> Result<Code, JitError> {
     p.load_arg(sums, &regs, std::mem::offset_of!(DotArgs, sums));
     for r in spare {
         let r = r?;
-        dynasm!(p ; .arch x64 ; mov Rq(r.code()), -1);
+        dynasm!(p ; .arch x64 ; mov Rq(r), -1);
     }
     p.vpxord(acc, acc, acc);
-    dynasm!(p ; .arch x64 ; xor Rd(i.code()), Rd(i.code()) ; cmp Rq(n.code()), STEP ; jb >tail);
+    dynasm!(p ; .arch x64 ; xor Rd(i), Rd(i) ; cmp Rq(n), STEP ; jb >tail);
     p.align_loop(32);
     p.note("whole vectors");
     dynasm!(p ; .arch x64 ; again:);
@@ -55,16 +54,16 @@ fn dot() -> Result<Code, JitError> {
     p.vmovdqu8(y, ptr(b).index(i, Scale::X1)); // b[i..i+64]
     p.vpdpbusd(acc, x, y);
     dynasm!(p ; .arch x64
-        ; add Rq(i.code()), STEP
-        ; sub Rq(n.code()), STEP
-        ; cmp Rq(n.code()), STEP
+        ; add Rq(i), STEP
+        ; sub Rq(n), STEP
+        ; cmp Rq(n), STEP
         ; jae <again
         ; tail:
-        ; test Rq(n.code()), Rq(n.code())
+        ; test Rq(n), Rq(n)
         ; jz >done
     );
     p.note("the last n < 64 elements");
-    dynasm!(p ; .arch x64 ; mov Rq(tail.code()), -1 ; bzhi Rq(tail.code()), Rq(tail.code()), Rq(n.code()));
+    dynasm!(p ; .arch x64 ; mov Rq(tail), -1 ; bzhi Rq(tail), Rq(tail), Rq(n));
     p.kmovq(k, tail);
     p.vmovdqu8(x.kz(k), ptr(a).index(i, Scale::X1));
     p.vmovdqu8(y.kz(k), ptr(b).index(i, Scale::X1));

@@ -63,7 +63,7 @@ pub fn scalef(p: f32, x: f32) -> f32 {
 /// 2^x through `coefficients`: the fraction by polynomial, the exponent by scaling.
 #[inline(always)]
 pub fn exp2(coefficients: &[f32], x: f32) -> f32 {
-    let fraction = x - x.floor(); // vreduceps rounding down
+    let fraction = x - x.floor(); // vrndscaleps rounding down, then vsubps
     scalef(polynomial(coefficients, fraction), x)
 }
 

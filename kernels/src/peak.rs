@@ -1,5 +1,4 @@
 //! The machine's own limit, measured by a generated loop in the same process: what kernel speeds are compared with.
-#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use std::time::Instant;
 
@@ -61,7 +60,7 @@ fn emit() -> Result<Code, JitError> {
     for &acc in &acc {
         a.vpdpbusd(acc, x, w);
     }
-    dynasm!(a ; .arch x64 ; dec Rq(iterations.code()) ; jnz ->again);
+    dynasm!(a ; .arch x64 ; dec Rq(iterations) ; jnz ->again);
     a.epilogue(&regs);
     a.finish("peak-vpdpbusd-avx512vnni".to_owned(), &regs)
 }

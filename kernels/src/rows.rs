@@ -1,5 +1,4 @@
 //! What the kernels that walk the rows of f32 tiles share.
-#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Gpr};
@@ -26,7 +25,7 @@ pub(crate) fn emit_by_vectors(a: &mut Asm, tokens: Gpr, mut body: impl FnMut(&mu
         let fewer = a.new_dynamic_label();
         if vectors > 1 {
             let below = ((vectors - 1) * LANES) as i32;
-            dynasm!(a ; .arch x64 ; cmp Rq(tokens.code()), below ; jle =>fewer);
+            dynasm!(a ; .arch x64 ; cmp Rq(tokens), below ; jle =>fewer);
         }
         body(a, vectors);
         dynasm!(a ; .arch x64 ; jmp =>done ; =>fewer);
@@ -39,11 +38,11 @@ pub(crate) fn emit_by_vectors(a: &mut Asm, tokens: Gpr, mut body: impl FnMut(&mu
 pub(crate) fn emit_row_groups(a: &mut Asm, rows: usize, count: Gpr, mut body: impl FnMut(&mut Asm, usize)) {
     if rows >= GROUP {
         let group = a.new_dynamic_label();
-        dynasm!(a ; .arch x64 ; mov Rd(count.code()), (rows / GROUP) as i32);
+        dynasm!(a ; .arch x64 ; mov Rd(count), (rows / GROUP) as i32);
         a.align_loop(32);
         dynasm!(a ; .arch x64 ; =>group);
         body(a, GROUP);
-        dynasm!(a ; .arch x64 ; dec Rd(count.code()) ; jnz =>group);
+        dynasm!(a ; .arch x64 ; dec Rd(count) ; jnz =>group);
     }
     if !rows.is_multiple_of(GROUP) {
         body(a, rows % GROUP);

@@ -60,16 +60,16 @@ const KEYS: usize = 4;
 const VECTOR_BYTES: i32 = 4 * LANES as i32;
 /// Bytes of one VNNI row.
 const VNNI_ROW_BYTES: i32 = 4 * TILE as i32;
-/// `vreduceps`: x - floor(x).
-const REDUCE_FLOOR: u8 = 0x01;
+/// `vrndscaleps`: to an integer, downwards.
+const FLOOR: u8 = 0x09;
 
 /// REGISTER LAYOUT (vectors; W of them per role and query chunk)
 ///
 /// | registers | scores | probabilities | output |
 /// | --- | --- | --- | --- |
-/// | acc, 16 | `S[j][v]` of 4 keys | scores, then 2^x | `O[d][v]` of 16 / W features |
-/// | temp, 4 | Q of 4 features | fraction | P of 4 keys |
-/// | key, 4 | K of key j | | V of feature d |
+/// | acc, 16 | `S[j][v]` of 4 keys | scores, then 2^x; constants | `O[d][v]` of 16 / W features |
+/// | temp, 4 | Q of 4 features | | P of 4 keys |
+/// | key, 4 | K of key j | polynomial | V of feature d |
 /// | max, 4 | largest score per query | | 1 / sum |
 /// | sum, 4 | | sum of P | |
 struct Regs {
@@ -114,8 +114,8 @@ impl Regs {
             chunks_left: file.gpr("query chunks left")?,
             constants: file.gpr("constants")?,
             acc: file.zmms(16, "S[j][v], P[j][v], O[d][v]")?,
-            temp: file.zmms(4, "Q, fractions, P")?,
-            key: file.zmms(4, "K, V")?,
+            temp: file.zmms(4, "Q, P")?,
+            key: file.zmms(4, "K, polynomial, V")?,
             max: file.zmms(4, "largest score per query; 1 / sum")?,
             sum: file.zmms(4, "sum of P per query")?,
             dwords: file.mask("dwords of a plain row that belong to the sequence")?,
@@ -148,7 +148,7 @@ pub(super) fn emit(plan: &AttentionPlan) -> Result<Code, JitError> {
     for vectors in [4, 2, 1] {
         let next = a.new_dynamic_label();
         let field = std::mem::offset_of!(QueryChunk, vectors) as i32;
-        dynasm!(a ; .arch x64 ; cmp DWORD [Rq(r.chunk.code()) + field], vectors ; jne =>next);
+        dynasm!(a ; .arch x64 ; cmp DWORD [Rq(r.chunk) + field], vectors ; jne =>next);
         emit_scores(&mut a, plan, &r, vectors as usize);
         emit_probabilities(&mut a, &r, vectors as usize);
         emit_output(&mut a, plan, &r, vectors as usize);
@@ -157,8 +157,8 @@ pub(super) fn emit(plan: &AttentionPlan) -> Result<Code, JitError> {
     dynasm!(a
         ; .arch x64
         ; ->next_chunk:
-        ; add Rq(r.chunk.code()), size_of::<QueryChunk>() as i32
-        ; dec Rq(r.chunks_left.code())
+        ; add Rq(r.chunk), size_of::<QueryChunk>() as i32
+        ; dec Rq(r.chunks_left)
         ; jnz ->chunk
     );
     a.epilogue(&r.file);
@@ -178,8 +178,8 @@ fn begin_groups(a: &mut Asm, r: &Regs) -> dynasmrt::DynamicLabel {
 fn next_group(a: &mut Asm, r: &Regs, group: dynasmrt::DynamicLabel) {
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.keys.code()), size_of::<KeyGroup>() as i32
-        ; dec Rq(r.left.code())
+        ; add Rq(r.keys), size_of::<KeyGroup>() as i32
+        ; dec Rq(r.left)
         ; jnz =>group
     );
 }
@@ -187,7 +187,7 @@ fn next_group(a: &mut Asm, r: &Regs, group: dynasmrt::DynamicLabel) {
 /// `at = offset of the group's keys in a VNNI panel`.
 fn load_k_offset(a: &mut Asm, r: &Regs) {
     let field = std::mem::offset_of!(KeyGroup, k) as i32;
-    dynasm!(a ; .arch x64 ; mov Rd(r.at.code()), [Rq(r.keys.code()) + field]);
+    dynasm!(a ; .arch x64 ; mov Rd(r.at), [Rq(r.keys) + field]);
 }
 
 /// `key_bias[j] = -q_zero * sum_d K[d][j]`, four keys at a time; keys past the end get a bias that masks them.
@@ -206,7 +206,7 @@ fn emit_key_bias(a: &mut Asm, plan: &AttentionPlan, r: &Regs) {
     }
     a.vpmulld_x(sum, sum, zero);
     a.vmovdqu32_x_st(ptr(r.bias), sum);
-    dynasm!(a ; .arch x64 ; add Rq(r.bias.code()), 4 * KEYS as i32);
+    dynasm!(a ; .arch x64 ; add Rq(r.bias), 4 * KEYS as i32);
     next_group(a, r, group);
     a.vpaddd_x(sum, sum, r.arg(offset!(last_group_bias)));
     a.vmovdqu32_x_st(ptr(r.bias) - 4 * KEYS as i32, sum);
@@ -223,15 +223,15 @@ fn emit_chunk_addresses(a: &mut Asm, r: &Regs) {
     let tokens = std::mem::offset_of!(QueryChunk, tokens) as i32;
     dynasm!(a
         ; .arch x64
-        ; mov Rd(r.at.code()), [Rq(r.chunk.code()) + q]
-        ; add Rq(r.q.code()), Rq(r.at.code())
-        ; mov Rd(r.at.code()), [Rq(r.chunk.code()) + out]
-        ; add Rq(r.out.code()), Rq(r.at.code())
-        ; movzx Rd(r.at.code()), WORD [Rq(r.chunk.code()) + dwords]
+        ; mov Rd(r.at), [Rq(r.chunk) + q]
+        ; add Rq(r.q), Rq(r.at)
+        ; mov Rd(r.at), [Rq(r.chunk) + out]
+        ; add Rq(r.out), Rq(r.at)
+        ; movzx Rd(r.at), WORD [Rq(r.chunk) + dwords]
     );
     a.kmovw(r.dwords, r.at);
     for (v, &mask) in r.tokens.iter().enumerate() {
-        dynasm!(a ; .arch x64 ; movzx Rd(r.at.code()), WORD [Rq(r.chunk.code()) + tokens + 2 * v as i32]);
+        dynasm!(a ; .arch x64 ; movzx Rd(r.at), WORD [Rq(r.chunk) + tokens + 2 * v as i32]);
         a.kmovw(mask, r.at);
     }
 }
@@ -277,8 +277,8 @@ fn emit_scores(a: &mut Asm, plan: &AttentionPlan, r: &Regs, vectors: usize) {
     }
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.bias.code()), 4 * KEYS as i32
-        ; add Rq(r.scores.code()), (KEYS * vectors) as i32 * VECTOR_BYTES
+        ; add Rq(r.bias), 4 * KEYS as i32
+        ; add Rq(r.scores), (KEYS * vectors) as i32 * VECTOR_BYTES
     );
     next_group(a, r, group);
 }
@@ -286,7 +286,7 @@ fn emit_scores(a: &mut Asm, plan: &AttentionPlan, r: &Regs, vectors: usize) {
 /// `P[j][v] = round(255 * 2^((S[j][v] - max[v]) * c))`, four keys to a dword per query, and their sums.
 fn emit_probabilities(a: &mut Asm, r: &Regs, vectors: usize) {
     let (work, constants) = r.acc.split_at(2 * KEYS);
-    let (p, fraction) = work.split_at(KEYS);
+    let (p, floor) = work.split_at(KEYS);
     let [scale, transpose, ones, ..] = constants else { unreachable!("16 accumulators") };
     let coefficient = &constants[3..7];
     a.note("probabilities");
@@ -303,9 +303,9 @@ fn emit_probabilities(a: &mut Asm, r: &Regs, vectors: usize) {
     a.load_arg(r.probabilities, &r.file, offset!(probabilities));
     let group = begin_groups(a, r);
     for v in 0..vectors {
-        for j in 0..KEYS {
-            a.vmovdqu32(p[j], ptr(r.scores) + (j * vectors + v) as i32 * VECTOR_BYTES);
-            a.vpsubd(p[j], p[j], r.max[v]); //                  S - max, <= 0
+        for (j, &x) in p.iter().enumerate() {
+            a.vmovdqu32(x, ptr(r.scores) + (j * vectors + v) as i32 * VECTOR_BYTES);
+            a.vpsubd(x, x, r.max[v]); //                        S - max, <= 0
         }
         for &x in p {
             a.vcvtdq2ps(x, x);
@@ -313,10 +313,11 @@ fn emit_probabilities(a: &mut Asm, r: &Regs, vectors: usize) {
         for &x in p {
             a.vmulps(x, x, *scale); //                          x = (S - max) c
         }
-        for (&f, &x) in fraction.iter().zip(p) {
-            a.vreduceps(f, x, REDUCE_FLOOR); //                 f = x - floor(x)
+        for (&n, &x) in floor.iter().zip(p) {
+            a.vrndscaleps(n, x, FLOOR); //                      n = floor(x)
+            a.vsubps(x, x, n); //                               f = x - n, in [0, 1]
         }
-        emit_exp2(a, p, fraction, &r.key, coefficient);
+        emit_exp2(a, p, floor, &r.key, coefficient);
         for &y in p {
             a.vcvtps2dq(y, y);
         }
@@ -329,25 +330,25 @@ fn emit_probabilities(a: &mut Asm, r: &Regs, vectors: usize) {
     }
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.scores.code()), (KEYS * vectors) as i32 * VECTOR_BYTES
-        ; add Rq(r.probabilities.code()), vectors as i32 * VECTOR_BYTES
+        ; add Rq(r.scores), (KEYS * vectors) as i32 * VECTOR_BYTES
+        ; add Rq(r.probabilities), vectors as i32 * VECTOR_BYTES
     );
     next_group(a, r, group);
 }
 
-/// `x = polynomial(fraction) * 2^floor(x)`, Horner's rule on four vectors at once.
-fn emit_exp2(a: &mut Asm, x: &[Zmm], fraction: &[Zmm], y: &[Zmm], coefficient: &[Zmm]) {
-    for (&y, &f) in y.iter().zip(fraction) {
+/// `f = polynomial(f) * 2^n`, Horner's rule on four vectors at once.
+fn emit_exp2(a: &mut Asm, f: &[Zmm], n: &[Zmm], y: &[Zmm], coefficient: &[Zmm]) {
+    for (&y, &f) in y.iter().zip(f) {
         a.vmovdqa32(y, coefficient[3]);
         a.vfmadd213ps(y, f, coefficient[2]); //                 y = c3 f + c2
     }
     for &c in coefficient[..2].iter().rev() {
-        for (&y, &f) in y.iter().zip(fraction) {
+        for (&y, &f) in y.iter().zip(f) {
             a.vfmadd213ps(y, f, c);
         }
     }
-    for (&x, &y) in x.iter().zip(y) {
-        a.vscalefps(x, y, x);
+    for ((&f, &y), &n) in f.iter().zip(y).zip(n) {
+        a.vscalefps(f, y, n);
     }
 }
 
@@ -382,7 +383,7 @@ fn emit_weighted_values(a: &mut Asm, r: &Regs, first: usize, acc: &[Vec<Zmm>]) {
     a.load_arg(r.probabilities, &r.file, offset!(probabilities));
     let group = begin_groups(a, r);
     let field = std::mem::offset_of!(KeyGroup, v) as i32;
-    dynasm!(a ; .arch x64 ; mov Rd(r.at.code()), [Rq(r.keys.code()) + field]);
+    dynasm!(a ; .arch x64 ; mov Rd(r.at), [Rq(r.keys) + field]);
     for (v, &p) in r.temp[..vectors].iter().enumerate() {
         a.vmovdqu32(p, ptr(r.probabilities) + v as i32 * VECTOR_BYTES); // P[4 keys][16v..]
     }
@@ -398,7 +399,7 @@ fn emit_weighted_values(a: &mut Asm, r: &Regs, first: usize, acc: &[Vec<Zmm>]) {
             a.vpdpbusd(acc, p, broadcast);
         }
     }
-    dynasm!(a ; .arch x64 ; add Rq(r.probabilities.code()), vectors as i32 * VECTOR_BYTES);
+    dynasm!(a ; .arch x64 ; add Rq(r.probabilities), vectors as i32 * VECTOR_BYTES);
     next_group(a, r, group);
 }
 

@@ -35,7 +35,9 @@ impl AttentionParams {
 
     fn check(&self, kernel: &str) -> Result<(), KernelError> {
         for (parameter, values) in [("score scale", &self.score_scale), ("output scale", &self.out_scale)] {
-            if let Some((row, &found)) = values.iter().enumerate().find(|(_, v)| !(v.abs() <= Self::MAX_SCALE)) {
+            if let Some((row, &found)) =
+                values.iter().enumerate().find(|(_, v)| v.is_nan() || v.abs() > Self::MAX_SCALE)
+            {
                 let kernel = kernel.to_owned();
                 return Err(KernelError::Parameter { kernel, parameter, row, found, expected: "within +-1e6" });
             }

@@ -1,5 +1,4 @@
 //! The element-wise kernels as instructions. One call computes one tile.
-#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use std::mem::offset_of;
 
@@ -119,11 +118,11 @@ fn emit_group(a: &mut Asm, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], row
         let regs = EpilogueRegs { params: ptr(r.params), out: ptr(r.panel), constants: r.constants, temps: &r.temp };
         emit_store_bytes(a, layout, sign, y, &regs, OutputLanes::WholeRow);
         dynasm!(a ; .arch x64
-            ; add Rq(r.panel.code()), GROUP as i32 * PANEL_ROW_BYTES
-            ; add Rq(r.params.code()), (GROUP * size_of::<QuantParams>()) as i32
+            ; add Rq(r.panel), GROUP as i32 * PANEL_ROW_BYTES
+            ; add Rq(r.params), (GROUP * size_of::<QuantParams>()) as i32
         );
     }
-    dynasm!(a ; .arch x64 ; add Rq(r.x.code()), GROUP as i32 * F32_ROW_BYTES);
+    dynasm!(a ; .arch x64 ; add Rq(r.x), GROUP as i32 * F32_ROW_BYTES);
 }
 
 /// `y = round(y scale[f] + zero[f])` as s32.

@@ -1,5 +1,4 @@
 //! The embedding kernel as instructions. One call computes one tile, in blocks of 16 tokens x 16 features.
-#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use std::mem::offset_of;
 
@@ -101,32 +100,32 @@ pub(super) fn emit(plan: &EmbeddingPlan) -> Result<Code, JitError> {
         a.load_arg(table.ids, &r.file, ids);
     }
     if tail > 0 {
-        dynasm!(a ; .arch x64 ; mov Rd(r.count.code()), (1 << tail) - 1);
+        dynasm!(a ; .arch x64 ; mov Rd(r.count), (1 << tail) - 1);
         a.kmovw(r.tail, r.count);
     }
 
     a.note("16 tokens");
-    dynasm!(a ; .arch x64 ; ->column: ; mov Rq(r.x.code()), Rq(r.column.code()));
+    dynasm!(a ; .arch x64 ; ->column: ; mov Rq(r.x), Rq(r.column));
     for (table, (base, _)) in r.tables.iter().zip(TABLES) {
         a.load_arg(table.base, &r.file, base);
     }
     if blocks > 0 {
-        dynasm!(a ; .arch x64 ; mov Rd(r.count.code()), blocks as i32);
+        dynasm!(a ; .arch x64 ; mov Rd(r.count), blocks as i32);
         a.align_loop(32);
         dynasm!(a ; .arch x64 ; ->block:);
         emit_block(&mut a, plan, &r, LANES);
-        dynasm!(a ; .arch x64 ; dec Rd(r.count.code()) ; jnz ->block);
+        dynasm!(a ; .arch x64 ; dec Rd(r.count) ; jnz ->block);
     }
     if tail > 0 {
         emit_block(&mut a, plan, &r, tail);
     }
     a.note("next 16 tokens");
     for table in &r.tables {
-        dynasm!(a ; .arch x64 ; add Rq(table.ids.code()), (LANES * size_of::<u32>()) as i32);
+        dynasm!(a ; .arch x64 ; add Rq(table.ids), (LANES * size_of::<u32>()) as i32);
     }
     dynasm!(a ; .arch x64
-        ; add Rq(r.column.code()), VECTOR_BYTES
-        ; sub Rq(r.tokens.code()), LANES as i32
+        ; add Rq(r.column), VECTOR_BYTES
+        ; sub Rq(r.tokens), LANES as i32
         ; jg ->column
     );
     a.epilogue(&r.file);
@@ -144,9 +143,9 @@ fn emit_block(a: &mut Asm, plan: &EmbeddingPlan, r: &Regs, features: usize) {
     for (j, &row) in r.block[..features].iter().enumerate() {
         a.vmovups_st(ptr(r.x) + j as i32 * F32_ROW_BYTES, row); //    x[16b + j][16 tokens]
     }
-    dynasm!(a ; .arch x64 ; add Rq(r.x.code()), LANES as i32 * F32_ROW_BYTES);
+    dynasm!(a ; .arch x64 ; add Rq(r.x), LANES as i32 * F32_ROW_BYTES);
     for table in &r.tables {
-        dynasm!(a ; .arch x64 ; add Rq(table.base.code()), VECTOR_BYTES);
+        dynasm!(a ; .arch x64 ; add Rq(table.base), VECTOR_BYTES);
     }
 }
 
@@ -156,8 +155,8 @@ fn emit_gather_token(a: &mut Asm, plan: &EmbeddingPlan, r: &Regs, i: usize, sum:
     let dst = || if masked { sum.kz(r.tail) } else { sum.into() };
     for (step, table) in r.tables.iter().enumerate() {
         dynasm!(a ; .arch x64
-            ; mov Rd(table.row.code()), DWORD [Rq(table.ids.code()) + 4 * i as i32]
-            ; imul Rq(table.row.code()), Rq(table.row.code()), row_bytes
+            ; mov Rd(table.row), DWORD [Rq(table.ids) + 4 * i as i32]
+            ; imul Rq(table.row), Rq(table.row), row_bytes
         );
         let row = ptr(table.base).index(table.row, Scale::X1);
         match step {

@@ -1,5 +1,4 @@
 //! The dense kernel as instructions.
-#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mask, RegFile, Zmm, ptr};
@@ -105,9 +104,9 @@ pub(super) fn emit(plan: &GemmPlan) -> Result<Code, JitError> {
     a.note("half-tile loop: 32 tokens, the last one 32 or 16");
     dynasm!(a
         ; .arch x64
-        ; xor Rd(r.half.code()), Rd(r.half.code())
+        ; xor Rd(r.half), Rd(r.half)
         ; ->half_tile:
-        ; cmp Rq(r.tokens.code()), LANES as i32
+        ; cmp Rq(r.tokens), LANES as i32
         ; jle ->single
     );
     emit_blocks(&mut a, plan, &r, VECTORS);
@@ -125,12 +124,12 @@ fn emit_next_half_tile(a: &mut Asm, plan: &GemmPlan, r: &Regs) {
     a.note("next half-tile");
     dynasm!(a
         ; .arch x64
-        ; sub Rq(r.tokens.code()), (VECTORS * LANES) as i32
+        ; sub Rq(r.tokens), (VECTORS * LANES) as i32
         ; jle ->done
-        ; xor Rd(r.half.code()), HALF_BYTES
+        ; xor Rd(r.half), HALF_BYTES
         ; jnz ->half_tile
-        ; add Rq(r.x.code()), plan.x_tile_bytes() as i32
-        ; add Rq(r.y.code()), y_tile_bytes
+        ; add Rq(r.x), plan.x_tile_bytes() as i32
+        ; add Rq(r.y), y_tile_bytes
         ; jmp ->half_tile
     );
 }
@@ -152,25 +151,25 @@ fn emit_blocks(a: &mut Asm, plan: &GemmPlan, r: &Regs, vectors: usize) {
     arg!(a, r, weights);
     arg!(a, r, params);
     arg!(a, r, blocks);
-    dynasm!(a ; .arch x64 ; mov Rq(r.out.code()), Rq(r.y.code()));
+    dynasm!(a ; .arch x64 ; mov Rq(r.out), Rq(r.y));
     if is_plain(plan) {
         emit_lane_mask(a, r, vectors);
     } else {
-        dynasm!(a ; .arch x64 ; add Rq(r.out.code()), Rq(r.half.code()));
+        dynasm!(a ; .arch x64 ; add Rq(r.out), Rq(r.half));
     }
     let (whole, last, end) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
     dynasm!(a
         ; .arch x64
-        ; test Rq(r.blocks.code()), Rq(r.blocks.code())
+        ; test Rq(r.blocks), Rq(r.blocks)
         ; jz =>last
         ; =>whole
     );
     emit_block(a, plan, r, BLOCK_STRIPS, vectors);
-    dynasm!(a ; .arch x64 ; dec Rq(r.blocks.code()) ; jnz =>whole ; =>last);
+    dynasm!(a ; .arch x64 ; dec Rq(r.blocks) ; jnz =>whole ; =>last);
     a.load_arg(r.blocks, &r.file, std::mem::offset_of!(GemmArgs, last_strips));
     for strips in 1..BLOCK_STRIPS {
         let next = a.new_dynamic_label();
-        dynasm!(a ; .arch x64 ; cmp Rq(r.blocks.code()), strips as i32 ; jne =>next);
+        dynasm!(a ; .arch x64 ; cmp Rq(r.blocks), strips as i32 ; jne =>next);
         emit_block(a, plan, r, strips, vectors);
         dynasm!(a ; .arch x64 ; jmp =>end ; =>next);
     }
@@ -183,10 +182,10 @@ fn emit_lane_mask(a: &mut Asm, r: &Regs, vectors: usize) {
     let [mask, second] = r.scratch;
     dynasm!(a
         ; .arch x64
-        ; mov Rd(mask.code()), first_half
-        ; mov Rd(second.code()), first_half << 2
-        ; test Rd(r.half.code()), Rd(r.half.code())
-        ; cmovnz Rd(mask.code()), Rd(second.code())
+        ; mov Rd(mask), first_half
+        ; mov Rd(second), first_half << 2
+        ; test Rd(r.half), Rd(r.half)
+        ; cmovnz Rd(mask), Rd(second)
     );
     a.kmovw(r.lanes, mask);
 }
@@ -203,8 +202,8 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
     }
     dynasm!(a
         ; .arch x64
-        ; lea Rq(r.x_step.code()), [Rq(r.x.code()) + Rq(r.half.code())]
-        ; mov Rd(r.steps.code()), (plan.steps() / plan.unroll) as i32
+        ; lea Rq(r.x_step), [Rq(r.x) + Rq(r.half)]
+        ; mov Rd(r.steps), (plan.steps() / plan.unroll) as i32
     );
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>again);
@@ -213,9 +212,9 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
     }
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.x_step.code()), plan.unroll as i32 * X_ROW_BYTES
-        ; add Rq(r.weights.code()), plan.unroll as i32 * step_bytes
-        ; dec Rd(r.steps.code())
+        ; add Rq(r.x_step), plan.unroll as i32 * X_ROW_BYTES
+        ; add Rq(r.weights), plan.unroll as i32 * step_bytes
+        ; dec Rd(r.steps)
         ; jnz =>again
     );
 
@@ -234,8 +233,8 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
     }
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.params.code()), strips as i32 * params_bytes
-        ; add Rq(r.out.code()), strips as i32 * out_bytes
+        ; add Rq(r.params), strips as i32 * params_bytes
+        ; add Rq(r.out), strips as i32 * out_bytes
     );
 }
 

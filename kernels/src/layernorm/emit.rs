@@ -1,5 +1,4 @@
 //! The layernorm kernel as instructions. One call computes one tile.
-#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use std::mem::offset_of;
 
@@ -195,9 +194,9 @@ fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, acc: &[Vec<Zmm>])
             let regs =
                 EpilogueRegs { params: ptr(r.params), out: ptr(r.panel), constants: r.constants, temps: &r.temp };
             emit_store_bytes(a, layout, Sign::Unsigned, acc, &regs, OutputLanes::WholeRow);
-            dynasm!(a ; .arch x64 ; add Rq(r.panel.code()), GROUP as i32 * PANEL_ROW_BYTES);
+            dynasm!(a ; .arch x64 ; add Rq(r.panel), GROUP as i32 * PANEL_ROW_BYTES);
         }
-        dynasm!(a ; .arch x64 ; add Rq(r.params.code()), (GROUP * size_of::<NormParams>()) as i32);
+        dynasm!(a ; .arch x64 ; add Rq(r.params), (GROUP * size_of::<NormParams>()) as i32);
         emit_next_x(a, r);
     });
 }
@@ -232,7 +231,7 @@ fn element(x: Gpr, row: usize, v: usize) -> Mem {
 }
 
 fn emit_next_x(a: &mut Asm, r: &Regs) {
-    dynasm!(a ; .arch x64 ; add Rq(r.x.code()), GROUP as i32 * F32_ROW_BYTES);
+    dynasm!(a ; .arch x64 ; add Rq(r.x), GROUP as i32 * F32_ROW_BYTES);
 }
 
 fn emit_zero(a: &mut Asm, sums: &[Vec<Zmm>]) {

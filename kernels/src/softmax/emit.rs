@@ -1,5 +1,4 @@
 //! The softmax kernel as instructions. One call computes one tile, 16 tokens (a column of vectors) at a time.
-#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use std::mem::offset_of;
 
@@ -130,8 +129,8 @@ pub(super) fn emit(plan: &SoftmaxPlan) -> Result<Code, JitError> {
     a.note("next 16 tokens");
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.column_start.code()), VECTOR_BYTES
-        ; sub Rq(r.tokens.code()), LANES as i32
+        ; add Rq(r.column_start), VECTOR_BYTES
+        ; sub Rq(r.tokens), LANES as i32
         ; jg ->column
     );
     a.epilogue(&r.file);
@@ -211,10 +210,10 @@ fn emit_scale(a: &mut Asm, plan: &SoftmaxPlan, r: &Regs) {
 
 /// A pass down the column, four rows at a time.
 fn emit_rows(a: &mut Asm, plan: &SoftmaxPlan, r: &Regs, mut body: impl FnMut(&mut Asm, usize)) {
-    dynasm!(a ; .arch x64 ; mov Rq(r.x.code()), Rq(r.column_start.code()));
+    dynasm!(a ; .arch x64 ; mov Rq(r.x), Rq(r.column_start));
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         body(a, rows);
-        dynasm!(a ; .arch x64 ; add Rq(r.x.code()), GROUP as i32 * F32_ROW_BYTES);
+        dynasm!(a ; .arch x64 ; add Rq(r.x), GROUP as i32 * F32_ROW_BYTES);
     });
 }
 

@@ -1,5 +1,4 @@
 //! The stream-form kernel as instructions.
-#![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, RegFile, Scale, Zmm, ptr};
@@ -105,15 +104,15 @@ pub(super) fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
     for vectors in (1..=VECTORS).rev() {
         let next = a.new_dynamic_label();
         let at_least = ((vectors - 1) * LANES) as i32;
-        dynasm!(a ; .arch x64 ; cmp Rq(r.tokens.code()), at_least ; jle =>next);
+        dynasm!(a ; .arch x64 ; cmp Rq(r.tokens), at_least ; jle =>next);
         emit_block_rows(&mut a, plan, &r, vectors);
         if vectors == VECTORS {
             a.note("next tile");
             dynasm!(a
                 ; .arch x64
-                ; add Rq(r.x.code()), x_step
-                ; add Rq(r.y.code()), y_step
-                ; sub Rq(r.tokens.code()), TILE as i32
+                ; add Rq(r.x), x_step
+                ; add Rq(r.y), y_step
+                ; sub Rq(r.tokens), TILE as i32
                 ; jg ->tile
             );
         }
@@ -152,8 +151,8 @@ fn emit_block_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
     }
     dynasm!(a
         ; .arch x64
-        ; mov Rd(r.groups.code()), [Rq(r.block_row.code())]
-        ; test Rd(r.groups.code()), Rd(r.groups.code())
+        ; mov Rd(r.groups), [Rq(r.block_row)]
+        ; test Rd(r.groups), Rd(r.groups)
         ; jz =>finish
     );
     a.align_loop(64);
@@ -161,8 +160,8 @@ fn emit_block_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
     emit_group(a, plan.index, r, &acc);
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.stream.code()), plan.index.record_bytes() as i32
-        ; dec Rd(r.groups.code())
+        ; add Rq(r.stream), plan.index.record_bytes() as i32
+        ; dec Rd(r.groups)
         ; jnz =>group
         ; =>finish
     );
@@ -173,9 +172,9 @@ fn emit_block_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
     a.note("next block row");
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.block_row.code()), size_of::<BlockRow>() as i32
-        ; add Rq(r.params.code()), size_of::<[RowParams; ROWS]>() as i32
-        ; dec Rq(r.count.code())
+        ; add Rq(r.block_row), size_of::<BlockRow>() as i32
+        ; add Rq(r.params), size_of::<[RowParams; ROWS]>() as i32
+        ; dec Rq(r.count)
         ; jnz =>block_row
     );
 }
@@ -224,11 +223,11 @@ fn emit_load_x_row(a: &mut Asm, index: IndexWidth, r: &Regs, i: usize, dst: Zmm)
     let field = (i * index.bytes()) as i32;
     match index {
         IndexWidth::U16 => {
-            dynasm!(a ; .arch x64 ; movzx Rd(offset.code()), WORD [Rq(r.stream.code()) + field]);
+            dynasm!(a ; .arch x64 ; movzx Rd(offset), WORD [Rq(r.stream) + field]);
             a.vmovdqu32(dst, ptr(r.x).index(offset, Scale::X8));
         }
         IndexWidth::U32 => {
-            dynasm!(a ; .arch x64 ; mov Rd(offset.code()), DWORD [Rq(r.stream.code()) + field]);
+            dynasm!(a ; .arch x64 ; mov Rd(offset), DWORD [Rq(r.stream) + field]);
             a.vmovdqu32(dst, ptr(r.x).index(offset, Scale::X1));
         }
     }
@@ -237,9 +236,9 @@ fn emit_load_x_row(a: &mut Asm, index: IndexWidth, r: &Regs, i: usize, dst: Zmm)
 /// `out = y + out_offset * element size`.
 fn emit_output_address(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
     let field = std::mem::offset_of!(BlockRow, out_offset) as i32;
-    dynasm!(a ; .arch x64 ; mov Rd(r.out.code()), [Rq(r.block_row.code()) + field]);
+    dynasm!(a ; .arch x64 ; mov Rd(r.out), [Rq(r.block_row) + field]);
     match output_element_bytes(plan) {
-        1 => dynasm!(a ; .arch x64 ; add Rq(r.out.code()), Rq(r.y.code())),
-        _ => dynasm!(a ; .arch x64 ; lea Rq(r.out.code()), [Rq(r.y.code()) + Rq(r.out.code()) * 4]),
+        1 => dynasm!(a ; .arch x64 ; add Rq(r.out), Rq(r.y)),
+        _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 4]),
     }
 }

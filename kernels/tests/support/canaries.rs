@@ -45,7 +45,6 @@ pub(crate) unsafe fn with_canaries<A>(_: &lacuna_jit::Function, _: *const A) -> 
 
 #[cfg(target_arch = "x86_64")]
 mod trampoline {
-    #![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
     use std::mem::offset_of;
 

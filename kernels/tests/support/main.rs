@@ -124,7 +124,6 @@ fn the_worst_distance_is_reported() {
 
 #[cfg(target_arch = "x86_64")]
 mod canaries {
-    #![allow(clippy::useless_conversion)] // dynasm! converts every register number
 
     use dynasmrt::{DynasmApi, dynasm};
     use lacuna_jit::{Asm, CodeArena, RegFile};

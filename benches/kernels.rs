@@ -1,0 +1,121 @@
+//! Kernel benchmarks with hot weights; ids are kernel names, so that they match listings and perf maps.
+//!
+//! `cargo bench` runs all; `cargo bench -- spmm` those whose name contains "spmm". Throughput is in dense-equivalent operations
+//! for GEMM and SpMM (2 M K N) and for attention (4 S S D H), in elements for row kernels.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use lacuna_jit::{Isa, Tier};
+use lacuna_kernels::attention::{AttentionBatch, AttentionDesc, AttentionKernel, AttentionParams, Sequence};
+use lacuna_kernels::epilogue::{Epilogue, RowParams};
+use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormWeights, NormParams};
+use lacuna_kernels::layout::elements;
+use lacuna_kernels::softmax::SoftmaxDesc;
+use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmWeights};
+use lacuna_kernels::{Buffer, Output, PanelLayout, Parallel, Plan, Sign};
+use rand::prelude::*;
+
+const TOKENS: [usize; 3] = [32, 128, 384];
+const SHAPES: [(usize, usize); 3] = [(768, 768), (768, 3072), (3072, 768)];
+const SPARSITIES: [f64; 2] = [0.8, 0.9];
+
+/// The tier of `LACUNA_TIER`, or the best of this machine.
+fn isa() -> Isa {
+    Isa::for_tier(Tier::select(None).unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn random_bytes(len: usize, rng: &mut StdRng) -> Buffer<u8> {
+    let mut bytes = Buffer::new(len);
+    rng.fill(&mut bytes[..]);
+    bytes
+}
+
+/// Random weights of which a share `sparsity` of the 4x1 blocks is zero.
+fn sparse_weights(m: usize, k: usize, sparsity: f64, rng: &mut StdRng) -> Vec<i8> {
+    let mut weights = vec![0; m * k];
+    for rows in weights.chunks_mut(4 * k) {
+        for column in (0..k).filter(|_| rng.random::<f64>() >= sparsity).collect::<Vec<_>>() {
+            rows.iter_mut().skip(column).step_by(k).for_each(|w| *w = rng.random_range(1..=127));
+        }
+    }
+    weights
+}
+
+fn params(m: usize) -> Vec<RowParams> {
+    vec![RowParams { multiplier: 1e-3, addend: 100.0, ..RowParams::default() }; m]
+}
+
+fn products(c: &mut Criterion) {
+    let rng = &mut StdRng::seed_from_u64(1);
+    let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
+    for (m, k) in SHAPES {
+        for tokens in TOKENS {
+            let x = random_bytes(elements(k, tokens), rng);
+            let mut out = Buffer::new(elements(m, tokens));
+            let mut group = c.benchmark_group(format!("m{m}k{k} N={tokens}"));
+            group.throughput(Throughput::Elements((2 * m * k * tokens) as u64));
+            for sparsity in SPARSITIES {
+                let plan = SpmmDesc { m, k, epilogue }.plan(isa()).unwrap();
+                let weights = SpmmWeights::pack(&plan, &sparse_weights(m, k, sparsity, rng), &params(m)).unwrap();
+                let kernel = SpmmKernel::compile(plan).unwrap();
+                group.bench_function(BenchmarkId::new(plan.name(), sparsity), |b| {
+                    b.iter(|| kernel.run(&weights, &x, tokens, Output::Bytes(&mut out), Parallel::Serial).unwrap());
+                });
+            }
+            let plan = GemmDesc { m, k, epilogue }.plan(isa()).unwrap();
+            let weights = GemmWeights::pack(&plan, &sparse_weights(m, k, 0.0, rng), &params(m)).unwrap();
+            let kernel = GemmKernel::compile(plan).unwrap();
+            group.bench_function(plan.name(), |b| {
+                b.iter(|| kernel.run(&weights, &x, tokens, Output::Bytes(&mut out), Parallel::Serial).unwrap());
+            });
+        }
+    }
+}
+
+fn attention(c: &mut Criterion) {
+    let rng = &mut StdRng::seed_from_u64(2);
+    let heads = 12;
+    for head_size in [32, 64] {
+        for len in TOKENS {
+            let features = heads * head_size;
+            let plan = AttentionDesc { head_size, output: PanelLayout::Plain }.plan(isa()).unwrap();
+            let kernel = AttentionKernel::compile(plan).unwrap();
+            let batch = AttentionBatch::new(&[Sequence { start: 0, len }], len, features, PanelLayout::Plain).unwrap();
+            let params = AttentionParams {
+                score_scale: vec![1e-4; heads],
+                q_zero: vec![128; heads],
+                out_scale: vec![1.0; features],
+                out_zero: 128,
+            };
+            let [q, k, v] = std::array::from_fn(|_| random_bytes(elements(features, len), rng));
+            let mut out = Buffer::new(elements(features, len));
+            let mut group = c.benchmark_group(format!("S={len} H={heads}"));
+            group.throughput(Throughput::Elements((4 * len * len * features) as u64));
+            group.bench_function(plan.name(), |b| {
+                b.iter(|| kernel.run(&batch, &params, &q, &k, &v, &mut out, Parallel::Serial).unwrap());
+            });
+        }
+    }
+}
+
+fn rows(c: &mut Criterion) {
+    let (features, tokens) = (768, 128);
+    let mut x = Buffer::<f32>::new(elements(features, tokens));
+    let mut panel = Buffer::new(elements(features, tokens));
+    let mut group = c.benchmark_group(format!("f{features} N={tokens}"));
+    group.throughput(Throughput::Elements((features * tokens) as u64));
+
+    let norm = LayerNormDesc { features, output: LayerNormOutput::Both(PanelLayout::Plain) }.compile(isa()).unwrap();
+    let row = NormParams { gamma: 1.0, beta: 0.1, out_scale: 30.0, out_zero: 128.0 };
+    let weights = LayerNormWeights::pack(norm.plan(), &vec![row; features], 1e-12).unwrap();
+    group.bench_function(norm.plan().name(), |b| {
+        b.iter(|| norm.run(&weights, &mut x, Some(&mut panel), tokens, Parallel::Serial).unwrap());
+    });
+    let softmax = SoftmaxDesc { features }.compile(isa()).unwrap();
+    group.bench_function(softmax.plan().name(), |b| {
+        b.iter(|| softmax.run(&mut x, tokens, Parallel::Serial).unwrap());
+    });
+}
+
+criterion_group!(benches, products, attention, rows);
+criterion_main!(benches);
