@@ -151,3 +151,24 @@ fn study_of_schemes() {
         study.report(&format!("only {}", tap.name()), &calibrated, TapSet::only(tap), false);
     }
 }
+
+#[test]
+#[ignore = "a measurement, meaningful in release builds on a quiet machine"]
+fn timings() {
+    let Some(dir) = shared("models/all-MiniLM-L6-v2") else { return };
+    let reads: Vec<_> = (0..5).map(|_| Model::from_dir(&dir).unwrap().timings().read).collect();
+    println!("read: {reads:?}");
+    let model = Model::from_dir(&dir).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for length in [32, 128] {
+        let ids = lacuna::seeded_ids(model.config().vocab_size, 1, length, 1);
+        let once = || {
+            let start = std::time::Instant::now();
+            model.oracle().embed(&ids, model.pooling()).unwrap();
+            start.elapsed()
+        };
+        let mut times: Vec<_> = (0..21).map(|_| pool.install(once)).collect();
+        times.sort();
+        println!("oracle, one thread, 1 x {length}: median {:?}, least {:?}", times[10], times[0]);
+    }
+}

@@ -303,7 +303,7 @@ fn configurations_that_cannot_run() {
         assert!(matches!(&error, Error::UnsupportedSetting { setting, .. } if *setting == field), "{error}");
     }
     for (field, value) in [
-        ("hidden_size", 0),
+        ("hidden_size", 0i64),
         ("num_hidden_layers", 0),
         ("num_attention_heads", 3),
         ("intermediate_size", 1 << 40),

@@ -2,8 +2,8 @@
 
 use lacuna::oracle::TapSet;
 use lacuna::{
-    ActivationQuant, Block, CalibrationOptions, Error, Linear, Matrix, Model, Preset, QuantizedLinear, RangeMethod,
-    Smoothing, seeded_ids,
+    ActivationQuant, Block, CalibrationOptions, EncoderConfig, Error, Linear, Matrix, Model, Preset, QuantizedLinear,
+    RangeMethod, Smoothing, seeded_ids,
 };
 use proptest::prelude::*;
 
@@ -91,7 +91,8 @@ proptest! {
 }
 
 fn small() -> Model {
-    Model::seeded_with_vocab(Preset::BertMini, 5, 200)
+    let config = EncoderConfig { layers: 2, vocab_size: 200, ..Preset::BertMini.config() };
+    Model::seeded_config(config, 5).unwrap()
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {

@@ -175,7 +175,7 @@ impl<'a> Oracle<'a> {
             for head in 0..self.config.heads {
                 let first = sequence.start * hidden + head * size;
                 let part = |m| head_view(m, first, tokens, size);
-                matmul(scores, tokens, part(q), part(k).transposed());
+                matmul(scores, tokens, part(q), part(k));
                 for row in scores.chunks_exact_mut(tokens) {
                     row.iter_mut().for_each(|s| *s *= scale);
                     exp_minus_max(row);
@@ -186,7 +186,7 @@ impl<'a> Oracle<'a> {
                     observer.tensor(at, scores, tokens);
                 }
                 let weights = View { data: scores, rows: tokens, cols: tokens, row_stride: tokens, col_stride: 1 };
-                matmul(&mut out.data[first..], hidden, weights, part(v));
+                matmul(&mut out.data[first..], hidden, weights, part(v).transposed());
                 for (i, row) in scores.chunks_exact(tokens).enumerate() {
                     let norm = 1.0 / sum_by(row, |p| p);
                     let at = first + i * hidden;
