@@ -63,17 +63,28 @@ pub(super) fn matmul(out: &mut [f32], row_stride: usize, x: View<'_>, w: View<'_
     }
 }
 
-/// Copies `m[r][c]` to `out[c * out_stride + r]`, in squares that stay in the first-level cache.
+/// Copies `m[r][c]` to `out[c * out_stride + r]`, in squares that fit in registers.
 fn transpose(out: &mut [f32], out_stride: usize, m: View<'_>) {
     const SIDE: usize = 16;
     for first_col in (0..m.cols).step_by(SIDE) {
         let cols = SIDE.min(m.cols - first_col);
         for first_row in (0..m.rows).step_by(SIDE) {
             let rows = SIDE.min(m.rows - first_row);
-            for c in first_col..first_col + cols {
-                let to = &mut out[c * out_stride + first_row..][..rows];
-                let from = m.data[first_row * m.row_stride + c * m.col_stride..].iter().step_by(m.row_stride);
-                to.iter_mut().zip(from).for_each(|(to, x)| *to = *x);
+            let mut square = [[0.0f32; SIDE]; SIDE];
+            for (r, line) in square.iter_mut().enumerate().take(rows) {
+                let from = &m.data[(first_row + r) * m.row_stride + first_col * m.col_stride..];
+                match from.first_chunk::<SIDE>() {
+                    Some(chunk) if m.col_stride == 1 => *line = *chunk,
+                    _ => line.iter_mut().zip(from.iter().step_by(m.col_stride)).for_each(|(to, x)| *to = *x),
+                }
+            }
+            for c in 0..cols {
+                let column: [f32; SIDE] = std::array::from_fn(|r| square[r][c]);
+                let to = &mut out[(first_col + c) * out_stride + first_row..];
+                match to.first_chunk_mut::<SIDE>() {
+                    Some(chunk) if rows == SIDE => *chunk = column,
+                    _ => to[..rows].copy_from_slice(&column[..rows]),
+                }
             }
         }
     }
@@ -198,7 +209,12 @@ fn erf(x: f32) -> f32 {
 
 /// In place `exp(x - max(x))`, the unnormalised softmax of one row.
 pub(super) fn exp_minus_max(row: &mut [f32]) {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let (chunks, rest) = row.as_chunks::<16>();
+    let mut partial = [f32::NEG_INFINITY; 16];
+    for chunk in chunks {
+        partial.iter_mut().zip(chunk).for_each(|(p, x)| *p = p.max(*x));
+    }
+    let max = partial.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x = (*x - max).exp());
 }
 
