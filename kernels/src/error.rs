@@ -64,6 +64,12 @@ pub enum KernelError {
         /// Shapes that have one.
         expected: &'static str,
     },
+    /// Code was asked for of a plan that runs in plain Rust.
+    #[error("{kernel} has no machine code: the portable tier runs plain Rust")]
+    NoCode {
+        /// Kernel name.
+        kernel: String,
+    },
     /// Weights or arguments prepared for another kernel.
     #[error("{kernel}: given {found}, expected {expected}")]
     Mismatch {

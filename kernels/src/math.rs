@@ -34,6 +34,21 @@ pub const GELU_R: [f32; 12] = [
     -0.001_096_376_6,
 ];
 
+/// GELU for 8-bit results: |x| beyond which Phi(x) is taken as 0 or 1.
+pub const GELU_COARSE_MAX: f32 = 4.4;
+/// GELU for 8-bit results: coefficients of R(t) = (Phi(x) - 1/2) / x, ascending in t = x^2.
+pub const GELU_COARSE_R: [f32; 9] = [
+    0.398_775_88,
+    -0.066_095_96,
+    0.009_652_852,
+    -0.001_057_476_9,
+    8.464_899e-5,
+    -4.755_067e-6,
+    1.755_873_2e-7,
+    -3.794_569_5e-9,
+    3.615_143_3e-11,
+];
+
 /// `vminps(a, b)`: b where the two compare equal or either is NaN.
 pub fn vmin(a: f32, b: f32) -> f32 {
     if a < b { a } else { b }
@@ -76,6 +91,14 @@ pub fn gelu(x: f32) -> f32 {
     h.mul_add(x, 0.5 * x)
 }
 
+/// GELU(x) = x Phi(x) for results that are rounded to 8 bit. Absolute error below 5e-5 + 1e-6 |x|.
+#[inline(always)]
+pub fn gelu_coarse(x: f32) -> f32 {
+    let clamped = vmax(vmin(x, GELU_COARSE_MAX), -GELU_COARSE_MAX);
+    let r = polynomial(&GELU_COARSE_R, clamped * clamped);
+    r.mul_add(clamped, 0.5) * x // Phi(x) x
+}
+
 /// `vcvtps2dq`: to nearest even; out of range and NaN give `i32::MIN`.
 #[inline(always)]
 pub fn round_to_i32(x: f32) -> i32 {
@@ -116,6 +139,16 @@ mod tests {
             .map(|x| (f64::from(gelu(x)) - erf_gelu(f64::from(x))).abs())
             .fold(0.0, f64::max);
         assert!(worst < 2.5e-6, "{worst:e}");
+    }
+
+    #[test]
+    fn gelu_coarse_is_within_its_bound() {
+        for x in (-20_000..=20_000).map(|i| i as f32 * 1e-3) {
+            let exact = if x.abs() < 8.0 { erf_gelu(f64::from(x)) } else { f64::from(x.max(0.0)) };
+            let error = (f64::from(gelu_coarse(x)) - exact).abs();
+            assert!(error < 5e-5 + 1e-6 * f64::from(x.abs()), "{x}: {error:e}");
+        }
+        assert!(gelu_coarse(f32::NAN).is_nan());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What all plans have in common: a name, an instruction set, and code.
 
-use lacuna_jit::{Code, Isa};
+use lacuna_jit::{Code, Isa, JitError};
 
 use crate::KernelError;
 
@@ -15,11 +15,22 @@ pub trait Plan: Clone + Eq + std::hash::Hash + Send + Sync + 'static {
     /// The instruction set the plan was made for.
     fn isa(&self) -> Isa;
 
-    /// Generates the code.
+    /// Generates the code, whatever the instruction set: what [`Plan::emit`] calls.
     ///
     /// # Errors
-    /// [`KernelError::Jit`] if registers run out or a jump is too far.
-    fn emit(&self) -> Result<Code, KernelError>;
+    /// [`JitError`] if registers run out or a jump is too far.
+    fn generate(&self) -> Result<Code, JitError>;
+
+    /// The plan's code.
+    ///
+    /// # Errors
+    /// [`KernelError::NoCode`] for a plan of the portable tier, [`KernelError::Jit`] if generation fails.
+    fn emit(&self) -> Result<Code, KernelError> {
+        match self.isa() {
+            Isa::Portable => Err(KernelError::NoCode { kernel: self.name() }),
+            Isa::Avx512Vnni(_) => Ok(self.generate()?),
+        }
+    }
 
     /// The plan as a cache key.
     fn key(&self) -> crate::cache::AnyPlan;

@@ -1,6 +1,6 @@
 //! What is wanted and what was decided.
 
-use lacuna_jit::{Code, Isa};
+use lacuna_jit::{Code, Isa, JitError};
 
 use super::emit;
 use crate::cache::AnyPlan;
@@ -71,8 +71,8 @@ impl Plan for AttentionPlan {
         self.isa
     }
 
-    fn emit(&self) -> Result<Code, KernelError> {
-        Ok(emit::emit(self)?)
+    fn generate(&self) -> Result<Code, JitError> {
+        emit::emit(self)
     }
 
     fn key(&self) -> AnyPlan {

@@ -2,7 +2,7 @@
 
 use lacuna_jit::{Asm, Evex, Mem, Zmm};
 
-use crate::math::{GELU_MAX_SQUARE, GELU_R, GELU_SQUARE_SCALE};
+use crate::math::{GELU_COARSE_MAX, GELU_COARSE_R, GELU_MAX_SQUARE, GELU_R, GELU_SQUARE_SCALE};
 
 /// Where each constant lies in [`GELU_TABLE`], in bytes.
 mod offset {
@@ -44,7 +44,7 @@ pub(crate) fn emit_gelu(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
         a.vmulps(u, y, y); // u = x^2
     }
     for &u in u {
-        a.vminps(u, u, constant(offset::MAX_SQUARE)); // u = min(x^2, 27.04)
+        a.vminps(u, u, constant(offset::MAX_SQUARE)); // u = min(x^2, 25)
     }
     for &p in p {
         a.vbroadcastss(p, table + offset::MINUS_ONE);
@@ -75,5 +75,61 @@ pub(crate) fn emit_gelu(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
     }
     for ((&y, &p), &u) in y.iter().zip(p).zip(u) {
         a.vfmadd213ps(y, p, u); // y = x Phi(x)
+    }
+}
+
+/// The constants [`emit_gelu_coarse`] reads: `R[0..9]`, the largest |x|, its negative, 1/2.
+pub(crate) const GELU_COARSE_TABLE: [f32; GELU_COARSE_R.len() + 3] = {
+    let mut table = [0.0; GELU_COARSE_R.len() + 3];
+    let mut i = 0;
+    while i < GELU_COARSE_R.len() {
+        table[i] = GELU_COARSE_R[i];
+        i += 1;
+    }
+    table[i] = GELU_COARSE_MAX;
+    table[i + 1] = -GELU_COARSE_MAX;
+    table[i + 2] = 0.5;
+    table
+};
+
+/// Registers [`emit_gelu_coarse`] needs for `vectors` vectors.
+pub(crate) const fn gelu_coarse_temps(vectors: usize) -> usize {
+    3 * vectors + 1
+}
+
+/// Replaces each of `y` by GELU(y) for 8-bit results, with the same bits as [`crate::math::gelu_coarse`].
+///
+/// `temps` are [`gelu_coarse_temps`] registers, destroyed. `table` is the address of [`GELU_COARSE_TABLE`].
+pub(crate) fn emit_gelu_coarse(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
+    let constant = |i: usize| table + 4 * i as i32;
+    let max = GELU_COARSE_R.len();
+    let (c, temps) = (temps[0], &temps[1..]);
+    let (x, rest) = temps.split_at(y.len());
+    let (t, rest) = rest.split_at(y.len());
+    let p = &rest[..y.len()];
+    for (&x, &y) in x.iter().zip(y) {
+        a.vminps(x, y, constant(max).bcast());
+    }
+    for &x in x {
+        a.vmaxps(x, x, constant(max + 1).bcast()); // x clamped
+    }
+    for (&t, &x) in t.iter().zip(x) {
+        a.vmulps(t, x, x); // t = x^2
+    }
+    for &p in p {
+        a.vbroadcastss(p, constant(GELU_COARSE_R.len() - 1));
+    }
+    for k in (0..GELU_COARSE_R.len() - 1).rev() {
+        a.vbroadcastss(c, constant(k));
+        for (&p, &t) in p.iter().zip(t) {
+            a.vfmadd213ps(p, t, c); // p = p t + R[k]
+        }
+    }
+    a.vbroadcastss(c, constant(max + 2));
+    for (&p, &x) in p.iter().zip(x) {
+        a.vfmadd213ps(p, x, c); // p = x R(t) + 1/2 = Phi(x)
+    }
+    for (&y, &p) in y.iter().zip(p) {
+        a.vmulps(y, p, y); // y = Phi(y) y
     }
 }

@@ -1,13 +1,13 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa};
+use lacuna_jit::{Code, Isa, JitError};
 
 use super::desc::RowFunction;
 use super::emit;
 use crate::cache::AnyPlan;
 use crate::epilogue::Activation;
 use crate::layout::padded;
-use crate::{KernelError, Plan, TILE};
+use crate::{Plan, TILE};
 
 /// A decided element-wise kernel: four rows of up to 64 tokens at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,8 +50,8 @@ impl Plan for ElementwisePlan {
         self.isa
     }
 
-    fn emit(&self) -> Result<Code, KernelError> {
-        Ok(emit::emit(self)?)
+    fn generate(&self) -> Result<Code, JitError> {
+        emit::emit(self)
     }
 
     fn key(&self) -> AnyPlan {

@@ -3,7 +3,7 @@
 use lacuna_jit::{Asm, Evex, Gpr, Mask, Mem, Zmm, ptr};
 
 use super::{Activation, Epilogue, RowParams, Store};
-use crate::elementwise::gelu::{GELU_TABLE, emit_gelu};
+use crate::elementwise::gelu::{GELU_COARSE_TABLE, GELU_TABLE, emit_gelu, emit_gelu_coarse, gelu_coarse_temps};
 use crate::{LANES, PanelLayout, Sign, TILE};
 
 /// Bytes of one vector.
@@ -18,14 +18,17 @@ const PARAM_BYTES: i32 = size_of::<RowParams>() as i32;
 /// Read-only memory the generated epilogues point to.
 #[repr(C, align(64))]
 pub(crate) struct Constants {
-    /// First, because [`emit_gelu`] takes its address.
     gelu: [f32; GELU_TABLE.len()],
+    gelu_coarse: [f32; GELU_COARSE_TABLE.len()],
     /// 4x4 byte transpose within every 128-bit lane: byte `4 t + r` of the result is byte `4 r + t`.
     transpose: [u8; 64],
 }
 
 impl Constants {
-    pub(crate) const TABLE: &'static Constants = &Constants { gelu: GELU_TABLE, transpose: transpose_4x4() };
+    pub(crate) const TABLE: &'static Constants =
+        &Constants { gelu: GELU_TABLE, gelu_coarse: GELU_COARSE_TABLE, transpose: transpose_4x4() };
+    const GELU: i32 = std::mem::offset_of!(Constants, gelu) as i32;
+    const GELU_COARSE: i32 = std::mem::offset_of!(Constants, gelu_coarse) as i32;
     /// Offset of the byte transpose.
     pub(crate) const TRANSPOSE: i32 = std::mem::offset_of!(Constants, transpose) as i32;
 
@@ -64,7 +67,7 @@ pub(crate) struct EpilogueRegs<'a> {
     pub(crate) out: Mem,
     /// [`Constants::address`].
     pub(crate) constants: Gpr,
-    /// At least 2 vector registers, with an activation `2 + 2 x vectors`.
+    /// At least 2 vector registers, with GELU [`gelu_coarse_temps`] of the vectors of a row.
     pub(crate) temps: &'a [Zmm],
 }
 
@@ -77,8 +80,9 @@ pub(crate) fn emit_epilogue(
     lanes: OutputLanes<'_>,
 ) {
     a.note(format!("epilogue {}: y = fma(acc, multiplier, addend)", epilogue.name()));
-    for (row, acc) in acc.iter().enumerate() {
-        emit_row(a, epilogue, row as i32, acc, regs);
+    let at_once = rows_at_once(epilogue, acc[0].len(), regs.temps.len());
+    for (i, rows) in acc.chunks(at_once).enumerate() {
+        emit_rows(a, epilogue, i * at_once, rows, regs);
     }
     match epilogue.store {
         Store::Bytes { layout, sign } => emit_store_bytes(a, layout, sign, acc, regs, lanes),
@@ -101,26 +105,44 @@ pub(crate) fn emit_store_bytes(
     }
 }
 
-/// One row, up to what is stored: f32, or s32 for 8-bit output.
-fn emit_row(a: &mut Asm, epilogue: &Epilogue, row: i32, acc: &[Zmm], regs: &EpilogueRegs<'_>) {
-    let param = |field: usize| regs.params + row * PARAM_BYTES + field as i32;
-    let (scale, offset) = (regs.temps[0], regs.temps[1]);
-    let temps = &regs.temps[2..];
-    a.vbroadcastss(scale, param(std::mem::offset_of!(RowParams, multiplier)));
-    a.vbroadcastss(offset, param(std::mem::offset_of!(RowParams, addend)));
-    for &y in acc {
-        a.vcvtdq2ps(y, y);
+/// How many rows go through the activation together: up to four vectors, which hide each other's latency.
+fn rows_at_once(epilogue: &Epilogue, vectors: usize, temps: usize) -> usize {
+    match epilogue.activation {
+        Activation::Identity => 1,
+        Activation::Gelu => ((1..=4).rev().find(|&n| gelu_coarse_temps(n) <= temps).unwrap_or(1) / vectors).max(1),
     }
-    for &y in acc {
-        a.vfmadd213ps(y, scale, offset); // y = acc * multiplier[m] + addend[m]
+}
+
+/// Some rows from `first` on, up to what is stored: f32, or s32 for 8-bit output.
+fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
+    let (scale, offset) = (regs.temps[0], regs.temps[1]);
+    let to_bytes = matches!(epilogue.store, Store::Bytes { .. });
+    let param = |row: usize, field: usize| regs.params + (first + row) as i32 * PARAM_BYTES + field as i32;
+    for (row, acc) in rows.iter().enumerate() {
+        a.vbroadcastss(scale, param(row, std::mem::offset_of!(RowParams, multiplier)));
+        a.vbroadcastss(offset, param(row, std::mem::offset_of!(RowParams, addend)));
+        for &y in acc {
+            a.vcvtdq2ps(y, y);
+        }
+        for &y in acc {
+            a.vfmadd213ps(y, scale, offset); // y = acc * multiplier[m] + addend[m]
+        }
     }
     if epilogue.activation == Activation::Gelu {
-        emit_gelu(a, acc, temps, ptr(regs.constants));
+        let all = rows.concat();
+        if to_bytes {
+            emit_gelu_coarse(a, &all, regs.temps, ptr(regs.constants) + Constants::GELU_COARSE);
+        } else {
+            emit_gelu(a, &all, regs.temps, ptr(regs.constants) + Constants::GELU);
+        }
     }
-    if let Store::Bytes { .. } = epilogue.store {
+    if !to_bytes {
+        return;
+    }
+    for (row, acc) in rows.iter().enumerate() {
         if epilogue.activation != Activation::Identity {
-            a.vbroadcastss(scale, param(std::mem::offset_of!(RowParams, out_scale)));
-            a.vbroadcastss(offset, param(std::mem::offset_of!(RowParams, out_zero)));
+            a.vbroadcastss(scale, param(row, std::mem::offset_of!(RowParams, out_scale)));
+            a.vbroadcastss(offset, param(row, std::mem::offset_of!(RowParams, out_zero)));
             for &y in acc {
                 a.vfmadd213ps(y, scale, offset); // y = y * out_scale[m] + out_zero[m]
             }

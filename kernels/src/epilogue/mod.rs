@@ -10,6 +10,9 @@
 //!                out[m][n] = saturate(round(fma(y, out_scale[m], out_zero[m])))  with activation
 //! ```
 //!
+//! GELU is [`crate::math::gelu`] for f32 output and [`crate::math::gelu_coarse`], whose error of 5e-5 drowns in the rounding, for
+//! 8-bit output.
+//!
 //! **Numerics**: s32 -> f32 and f32 -> s32 round to nearest even, the multiply-add rounds once. A result outside s32 would
 //! become `i32::MIN`; [`RowParams::check`] refuses parameters that could produce one.
 
@@ -26,7 +29,7 @@ pub(crate) use portable::{BlockOutput, finish_block};
 pub enum Activation {
     /// None.
     Identity,
-    /// x Phi(x), see [`crate::math::gelu`].
+    /// x Phi(x), see [`crate::math::gelu`] and [`crate::math::gelu_coarse`].
     Gelu,
 }
 

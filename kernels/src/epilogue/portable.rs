@@ -26,6 +26,7 @@ pub(crate) fn finish_block(
         let y = (acc[row][token] as f32).mul_add(p.multiplier, p.addend);
         match epilogue.activation {
             Activation::Identity => y,
+            Activation::Gelu if matches!(epilogue.store, Store::Bytes { .. }) => math::gelu_coarse(y),
             Activation::Gelu => math::gelu(y),
         }
     };

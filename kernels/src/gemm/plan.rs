@@ -1,12 +1,12 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa};
+use lacuna_jit::{Code, Isa, JitError};
 
 use super::emit;
 use crate::cache::AnyPlan;
 use crate::epilogue::Epilogue;
 use crate::layout::padded;
-use crate::{KernelError, Plan, TILE};
+use crate::{Plan, TILE};
 
 /// Output features per strip: what one epilogue call finishes.
 pub(super) const STRIP: usize = 4;
@@ -81,8 +81,8 @@ impl Plan for GemmPlan {
         self.isa
     }
 
-    fn emit(&self) -> Result<Code, KernelError> {
-        Ok(emit::emit(self)?)
+    fn generate(&self) -> Result<Code, JitError> {
+        emit::emit(self)
     }
 
     fn key(&self) -> AnyPlan {

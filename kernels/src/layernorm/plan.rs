@@ -1,12 +1,12 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa};
+use lacuna_jit::{Code, Isa, JitError};
 
 use super::desc::LayerNormOutput;
 use super::emit;
 use crate::cache::AnyPlan;
 use crate::layout::padded;
-use crate::{KernelError, Plan, TILE};
+use crate::{Plan, TILE};
 
 /// The most features whose mean is the shift: 64 rows of a tile are 16 KiB, which stay in L1.
 const SHIFT_FEATURES: usize = 64;
@@ -58,8 +58,8 @@ impl Plan for LayerNormPlan {
         self.isa
     }
 
-    fn emit(&self) -> Result<Code, KernelError> {
-        Ok(emit::emit(self)?)
+    fn generate(&self) -> Result<Code, JitError> {
+        emit::emit(self)
     }
 
     fn key(&self) -> AnyPlan {

@@ -101,7 +101,7 @@ pub fn gemm(weights: &[i8], m: usize, x: &Matrix<u8>) -> Matrix<i32> {
 /// **Shapes**: one [`RowParams`] per output feature; `residual` is M x N.
 pub fn finish_f32(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue, residual: &Matrix<f32>) -> Matrix<f32> {
     Matrix::from_fn(acc.features, acc.tokens, |row, token| {
-        let y = activated(acc.at(row, token), &params[row], epilogue.activation);
+        let y = activated(acc.at(row, token), &params[row], epilogue.activation, math::gelu);
         match epilogue.store {
             Store::F32 { residual: true } => y + residual.at(row, token),
             _ => y,
@@ -115,7 +115,7 @@ pub fn finish_f32(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue, 
 pub fn finish_bytes(acc: &Matrix<i32>, params: &[RowParams], activation: Activation, sign: Sign) -> Matrix<u8> {
     Matrix::from_fn(acc.features, acc.tokens, |row, token| {
         let p = &params[row];
-        let y = activated(acc.at(row, token), p, activation);
+        let y = activated(acc.at(row, token), p, activation, math::gelu_coarse);
         let y = match activation {
             Activation::Identity => y,
             Activation::Gelu => y.mul_add(p.out_scale, p.out_zero),
@@ -128,11 +128,12 @@ pub fn finish_bytes(acc: &Matrix<i32>, params: &[RowParams], activation: Activat
     })
 }
 
-fn activated(acc: i32, params: &RowParams, activation: Activation) -> f32 {
+/// `gelu` is the function of the output's precision.
+fn activated(acc: i32, params: &RowParams, activation: Activation, gelu: fn(f32) -> f32) -> f32 {
     let y = (acc as f32).mul_add(params.multiplier, params.addend);
     match activation {
         Activation::Identity => y,
-        Activation::Gelu => math::gelu(y),
+        Activation::Gelu => gelu(y),
     }
 }
 

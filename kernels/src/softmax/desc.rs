@@ -1,6 +1,6 @@
 //! What the caller wants and what was decided: with one form only, nearly the same.
 
-use lacuna_jit::{Code, Isa};
+use lacuna_jit::{Code, Isa, JitError};
 
 use super::emit;
 use super::kernel::SoftmaxKernel;
@@ -63,8 +63,8 @@ impl Plan for SoftmaxPlan {
         self.isa
     }
 
-    fn emit(&self) -> Result<Code, KernelError> {
-        Ok(emit::emit(self)?)
+    fn generate(&self) -> Result<Code, JitError> {
+        emit::emit(self)
     }
 
     fn key(&self) -> AnyPlan {

@@ -43,6 +43,7 @@ const GROUP: usize = 4;
 /// | temp 0-3 | rows of X, then weights of output feature m | scale, offset |
 /// | temp 4-7 | rows interleaved by bytes | activation |
 /// | temp 8-11 | dwords of four input features for tokens 16v.. | activation |
+/// | temp 12-15 | | activation |
 struct Regs {
     file: RegFile,
     x: Gpr,
@@ -76,7 +77,7 @@ impl Regs {
             tokens: file.gpr("tokens left")?,
             count: file.gpr("block rows left")?,
             acc: file.zmms(ROWS * VECTORS, "acc[m][v]")?,
-            temp: file.zmms(12, "X rows, interleaved rows, weights; epilogue temporaries")?,
+            temp: file.zmms(16, "X rows, interleaved rows, weights; epilogue temporaries")?,
             file,
         })
     }

@@ -1,12 +1,12 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa};
+use lacuna_jit::{Code, Isa, JitError};
 
 use super::emit;
 use crate::cache::AnyPlan;
 use crate::epilogue::Epilogue;
 use crate::layout::padded;
-use crate::{KernelError, Plan, TILE};
+use crate::{Plan, TILE};
 
 /// How a stream record stores an input feature's row offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,8 +91,8 @@ impl Plan for SpmmPlan {
         self.isa
     }
 
-    fn emit(&self) -> Result<Code, KernelError> {
-        Ok(emit::emit(self)?)
+    fn generate(&self) -> Result<Code, JitError> {
+        emit::emit(self)
     }
 
     fn key(&self) -> AnyPlan {
