@@ -33,7 +33,7 @@ mod tokenize;
 mod weights;
 
 pub use calibrate::{CalibrationOptions, RangeMethod, Smoothing};
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, TensorInfo};
 pub use compile::{CompileOptions, Form};
 pub use config::{Activation, EncoderConfig};
 pub use encoder::{Embeddings, Encoder, Truncation};

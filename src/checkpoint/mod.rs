@@ -17,7 +17,22 @@ use safetensors::{Dtype, SafeTensors};
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+use crate::pooling::Modules;
 use crate::weights::{EmbeddingWeights, EncoderWeights, LayerNormWeights, LayerWeights, Linear};
+
+/// What a checkpoint's header says about one tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TensorInfo {
+    /// Its name in the file.
+    pub name: String,
+    /// Element type in safetensors' notation: F32, F16, BF16, I64, ...
+    pub dtype: String,
+    /// Shape; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Length in bytes.
+    pub bytes: usize,
+}
 
 /// A mapped safetensors file whose header agrees with its length.
 pub struct Checkpoint {
@@ -26,6 +41,33 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Opens the checkpoint of a model directory, which `modules.json` may put into a folder of its own.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::open`] and of reading `modules.json`.
+    pub fn in_model(dir: &Path) -> Result<Self> {
+        Self::open(&Modules::read(dir)?.encoder.join("model.safetensors"))
+    }
+
+    /// Every tensor of the file, in the order of their names.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::open`], if the file changed since.
+    pub fn tensors(&self) -> Result<Vec<TensorInfo>> {
+        let tensors = header::parse(&self.path, &self.map)?;
+        let mut infos: Vec<TensorInfo> = tensors
+            .iter()
+            .map(|(name, view)| TensorInfo {
+                name: name.to_owned(),
+                dtype: format!("{:?}", view.dtype()),
+                shape: view.shape().to_vec(),
+                bytes: view.data().len(),
+            })
+            .collect();
+        infos.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(infos)
+    }
+
     /// Opens and maps a safetensors file and validates its header: length, JSON, and that the
     /// tensors' byte ranges are in the file, contiguous, and as long as shape and dtype need.
     ///

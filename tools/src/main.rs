@@ -1,2 +1,46 @@
-//! The lacuna command.
-fn main() {}
+//! The `lacuna` command: what the library can do, from a shell.
+//!
+//! One file per subcommand; each has an `Args` struct (what the user says) and a `run` (what happens). Errors come back as
+//! values: `main` prints one line and exits 2, or 1 when a check of the command's own failed.
+
+#![deny(unsafe_code)]
+
+mod args;
+mod bench;
+mod cli;
+mod context;
+mod demo;
+mod embed;
+mod error;
+mod evaluate;
+mod inspect;
+mod listing;
+mod model;
+mod npy;
+mod output;
+mod progress;
+mod stats;
+mod table;
+mod text;
+mod timing;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let result = match cli::Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) => return cli::explain(&error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to tell when standard error is closed too.
+            let _ = writeln!(std::io::stderr(), "error: {}", error.one_line());
+            error.exit_code()
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `lacuna bench`: how fast kernels and models are, against this machine's own limit.
+
+mod emit;
+mod model;
+mod peak;
+mod problem;
+mod product;
+mod run;
+mod shapes;
+mod table;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::Result;
+
+/// Measure kernels, code generation and whole models
+///
+/// Everything is measured in one process, warmed up, as medians of interleaved repeats. Weights and activations are hot:
+/// the same ones every time, in whatever cache they fit.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lacuna bench spmm --m 768 --k 768,3072 --n 128,384 --sparsity 0.7,0.8,0.9
+  lacuna bench spmm --grid paper --json > spmm.json
+  lacuna bench gemm --m 768 --k 768 --n 128
+  lacuna bench model --preset minilm --seq 32,128 --sparsity 0.9
+  lacuna bench peak
+  lacuna bench emit")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Spmm(run::SpmmArgs),
+    Gemm(run::GemmArgs),
+    Peak(peak::Args),
+    Emit(emit::Args),
+    Model(model::Args),
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
+    match &args.what {
+        What::Spmm(args) => run::spmm(args, context),
+        What::Gemm(args) => run::gemm(args, context),
+        What::Peak(args) => peak::run(args, context),
+        What::Emit(args) => emit::run(args, context),
+        What::Model(args) => model::run(args, context),
+    }
+}
+
+/// `1 thread`, `2 threads`.
+fn threads_text(threads: usize) -> String {
+    if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") }
+}

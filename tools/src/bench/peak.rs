@@ -1,0 +1,73 @@
+//! `lacuna bench peak`: what this machine's 8-bit dot product can do at most.
+
+use lacuna_jit::Isa;
+use lacuna_kernels::peak::vnni_gops;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::output::{print, print_json};
+use crate::stats::median;
+use crate::table::number;
+
+/// The peak of vpdpbusd, which kernel speeds are compared with
+///
+/// Runs a generated loop of independent 512-bit dot products, in registers only, on one thread.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  lacuna bench peak --json
+
+One operation is one multiply or one add of 8-bit numbers. Where code is not generated (another tier) there is no peak.")]
+pub(super) struct Args {
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Peak {
+    cpu: String,
+    tier: &'static str,
+    /// Best of all runs.
+    peak_gops: Option<f64>,
+    /// Median of groups of runs: how steady the machine is.
+    median_gops: Option<f64>,
+}
+
+/// Runs of 50 us each time the peak is measured beside a shape.
+pub(super) const RUNS_PER_SHAPE: usize = 8;
+/// Groups of runs when the peak is all that is asked for.
+const GROUPS: usize = 25;
+
+/// The best of `runs` runs, in GOP/s; nothing on tiers without generated code.
+pub(super) fn gops(isa: Isa, runs: usize) -> Result<Option<f64>> {
+    match isa {
+        Isa::Avx512Vnni(proof) => Ok(Some(vnni_gops(proof, runs)?)),
+        Isa::Portable => Ok(None),
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let mut groups = Vec::new();
+    for _ in 0..GROUPS {
+        groups.extend(gops(context.isa(), RUNS_PER_SHAPE)?);
+    }
+    let known = !groups.is_empty();
+    let peak = Peak {
+        cpu: lacuna_jit::cpu::brand(),
+        tier: context.tier.name(),
+        peak_gops: groups.iter().copied().reduce(f64::max),
+        median_gops: known.then(|| median(&mut groups)),
+    };
+    if args.json {
+        return print_json(&peak);
+    }
+    print(format_args!(
+        "{}, tier {}\nvpdpbusd, 1 thread: {} GOP/s (median {})\n",
+        peak.cpu,
+        peak.tier,
+        number(peak.peak_gops, 0),
+        number(peak.median_gops, 0)
+    ))
+}

@@ -1,0 +1,132 @@
+//! The command line as a whole: subcommands, global options, help, usage errors.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lacuna_jit::{JitError, Tier};
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::{args, bench, demo, embed, evaluate, inspect, listing};
+
+/// Pruned, quantised sentence encoders on CPUs, through machine code generated for exactly their weights.
+#[derive(Parser)]
+#[command(name = "lacuna", version, max_term_width = 110, after_help = EXAMPLES, after_long_help = LONG_NOTES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// CPU tier to run on: avx512vnni, avxvnni, avx2, portable [default: LACUNA_TIER, else the best of this machine]
+    ///
+    /// A tier that this machine lacks is an error: nothing falls back by itself. Code is generated for avx512vnni; the
+    /// others run plain Rust kernels with the same results, much slower.
+    #[arg(long, global = true, value_name = "TIER", value_parser = tier, help_heading = "Global options")]
+    tier: Option<Tier>,
+
+    /// Worker threads [default: all cores; demo and bench: 1]
+    #[arg(long, global = true, value_name = "N", value_parser = args::threads, help_heading = "Global options")]
+    threads: Option<usize>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lacuna demo                                               see it work; needs no files
+  echo 'A cat sits.' | lacuna embed --model all-MiniLM-L6-v2
+  lacuna bench spmm --m 768 --k 768,3072 --n 128 --sparsity 0.8,0.9
+  lacuna bench model --preset minilm --seq 32,128";
+
+const LONG_NOTES: &str = "\
+Examples:
+  lacuna demo                                               see it work; needs no files
+  echo 'A cat sits.' | lacuna embed --model all-MiniLM-L6-v2
+  lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-dev.csv --calibrate stsb-train.csv
+  lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
+  lacuna bench spmm --m 768 --k 768,3072 --n 128 --sparsity 0.8,0.9
+  lacuna bench model --preset minilm --seq 32,128
+  lacuna listing spmm --m 768 --k 768 | less
+
+A model directory holds config.json, model.safetensors and tokenizer.json as the Hugging Face hub has them (BERT
+architecture), and where present sentence-transformers' modules.json, pooling and length settings.
+
+Results go to standard output, everything said about them to standard error. Exit status: 0 success; 1 a check that
+the command made failed; 2 bad input, in one line that names what was found and what was expected.
+
+Environment: LACUNA_TIER is the tier when --tier is not given; LACUNA_PERF=map writes /tmp/perf-PID.map for perf.";
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Embed(embed::Args),
+    Evaluate(evaluate::Args),
+    Inspect(inspect::Args),
+    Bench(bench::Args),
+    Listing(listing::Args),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<()> {
+        let context = Context::new(self.tier, self.threads)?;
+        match self.command {
+            Command::Demo(args) => demo::run(&args, &context),
+            Command::Embed(args) => embed::run(&args, &context),
+            Command::Evaluate(args) => evaluate::run(&args, &context),
+            Command::Inspect(args) => inspect::run(&args, &context),
+            Command::Bench(args) => bench::run(&args, &context),
+            Command::Listing(args) => listing::run(&args, &context),
+        }
+    }
+}
+
+fn tier(name: &str) -> Result<Tier, JitError> {
+    name.parse().map_err(|found| JitError::UnknownTier { found, origin: "--tier".into() })
+}
+
+/// Prints what clap has to say: help and version as they are, usage errors in one line.
+pub(crate) fn explain(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print(); // a reader that has gone needs no help
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            let _ = writeln!(std::io::stderr(), "{}", usage_line(&error.to_string()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The part of clap's message before the usage, in one line.
+fn usage_line(message: &str) -> String {
+    let end = ["\nUsage:", "\nFor more information"].iter().filter_map(|mark| message.find(mark)).min();
+    let paragraphs = message[..end.unwrap_or(message.len())].split("\n\n");
+    let lines: Vec<String> = paragraphs
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|line| !line.is_empty())
+        .collect();
+    format!("{} (try --help)", lines.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_are_one_line() {
+        let Err(error) = Cli::try_parse_from(["lacuna", "embed", "--modle", "x"]) else { panic!("parsed") };
+        let line = usage_line(&error.to_string());
+        assert!(line.starts_with("error: unexpected argument '--modle' found; tip:"), "{line}");
+        assert!(!line.contains('\n'), "{line}");
+    }
+}

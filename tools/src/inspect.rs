@@ -1,0 +1,245 @@
+//! `lacuna inspect`: what a model directory holds, and what would be generated for it.
+
+use std::fmt::Write as _;
+
+use lacuna::{Checkpoint, EncoderConfig, Form, LinearReport, LinearZeros, Model, TensorInfo, seeded_ids};
+use serde::Serialize;
+
+use crate::context::{Context, pool};
+use crate::error::Result;
+use crate::model::{self, FormArg, ModelArgs, pooling_name, pooling_source};
+use crate::output::{print, print_json};
+use crate::progress::Spinner;
+use crate::table::{Table, bytes, percent};
+
+/// Show a model's tensors and zeros, and what would be generated for it
+///
+/// Reads and checks the model as `embed` does, prunes it if --sparsity is given, and compiles it, so that the kernels listed
+/// are the ones that would run on this machine.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lacuna inspect --model all-MiniLM-L6-v2
+  lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
+  lacuna inspect --model all-MiniLM-L6-v2 --json | jq '.linears[0]'
+
+Zeros are counted as blocks, outputs x inputs: a 4x1 block is 4 output features of one input feature. The sparse
+kernels skip 4x1 blocks; density is the share of them that is stored, fill the share of stored weights that is not
+zero. Model cards on the hub often name the same shapes the other way round.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// Which kernels run the linear layers
+    #[arg(long, value_enum, default_value = "auto")]
+    form: FormArg,
+
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Inspection {
+    model: String,
+    tier: &'static str,
+    architecture: Architecture,
+    pooling: Pooling,
+    /// Longest sequence in tokens, special tokens included; none without a tokenizer.
+    tokenizer_limit: Option<usize>,
+    tensors: Vec<Tensor>,
+    parameters: usize,
+    linears: Vec<Linear>,
+    kernels: usize,
+    code_bytes: usize,
+    packed_weight_bytes: usize,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Architecture {
+    layers: usize,
+    hidden_size: usize,
+    heads: usize,
+    intermediate_size: usize,
+    vocab_size: usize,
+    max_position: usize,
+}
+
+#[derive(Serialize)]
+struct Pooling {
+    mode: &'static str,
+    normalize: bool,
+    source: String,
+}
+
+#[derive(Serialize)]
+struct Tensor {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+    bytes: usize,
+}
+
+/// One linear layer: the zeros of its f32 weights, and the kernel for its int8 weights.
+#[derive(Serialize)]
+struct Linear {
+    layer: usize,
+    name: &'static str,
+    m: usize,
+    k: usize,
+    zeros_unstructured: f64,
+    zeros_4x1: f64,
+    zeros_1x4: f64,
+    zeros_4x4: f64,
+    form: &'static str,
+    density: f64,
+    fill_ratio: f64,
+    kernel: String,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
+    let inspection = pool(context.threads())?.install(|| inspect(args, context))?;
+    match args.json {
+        true => print_json(&inspection),
+        false => print(inspection.text()),
+    }
+}
+
+/// Sequences of made-up token ids to calibrate on: forms and kernels do not depend on them.
+const CALIBRATION: (usize, usize) = (4, 32);
+
+fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
+    let model = args.model.pruning.apply(args.model.read()?)?;
+    let tensors = Checkpoint::in_model(&args.model.model)?.tensors()?;
+    let config = model.config().clone();
+    let (pooling, tokenizer_limit) = (model.pooling().clone(), model.tokenizer().map(|t| t.max_length()));
+    let zeros = counted(&model);
+    let encoder = {
+        let (count, length) = CALIBRATION;
+        let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), 0);
+        let calibrated = model.calibrate_ids(&ids)?;
+        model::compile(&calibrated, Form::from(args.form), context)?
+    };
+    let report = encoder.report();
+    Ok(Inspection {
+        model: args.model.model.display().to_string(),
+        tier: context.tier.name(),
+        architecture: Architecture::of(&config),
+        pooling: Pooling {
+            mode: pooling_name(pooling.mode),
+            normalize: pooling.normalize,
+            source: pooling_source(&pooling.source),
+        },
+        tokenizer_limit,
+        parameters: tensors.iter().map(|t| t.shape.iter().product::<usize>()).sum(),
+        tensors: tensors.into_iter().map(Tensor::from).collect(),
+        linears: zeros.iter().zip(&report.linears).map(|(zeros, linear)| Linear::new(zeros, linear)).collect(),
+        kernels: report.kernels_generated,
+        code_bytes: report.code_bytes,
+        packed_weight_bytes: report.weight_bytes,
+        notes: report.notes.clone(),
+    })
+}
+
+fn counted(model: &Model) -> Vec<LinearZeros> {
+    let _spinner = Spinner::new("counting zeros");
+    model.zeros()
+}
+
+impl Architecture {
+    fn of(config: &EncoderConfig) -> Architecture {
+        Architecture {
+            layers: config.layers,
+            hidden_size: config.hidden_size,
+            heads: config.heads,
+            intermediate_size: config.intermediate_size,
+            vocab_size: config.vocab_size,
+            max_position: config.max_position,
+        }
+    }
+}
+
+impl From<TensorInfo> for Tensor {
+    fn from(tensor: TensorInfo) -> Tensor {
+        let TensorInfo { name, dtype, shape, bytes, .. } = tensor;
+        Tensor { name, dtype, shape, bytes }
+    }
+}
+
+impl Linear {
+    fn new(zeros: &LinearZeros, report: &LinearReport) -> Linear {
+        Linear {
+            layer: zeros.layer,
+            name: zeros.name,
+            m: zeros.m,
+            k: zeros.k,
+            zeros_unstructured: zeros.zeros.unstructured.fraction(),
+            zeros_4x1: zeros.zeros.b4x1.fraction(),
+            zeros_1x4: zeros.zeros.b1x4.fraction(),
+            zeros_4x4: zeros.zeros.b4x4.fraction(),
+            form: report.form,
+            density: report.density,
+            fill_ratio: report.fill_ratio,
+            kernel: report.kernel.clone(),
+        }
+    }
+}
+
+impl Inspection {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let Architecture { layers, hidden_size, heads, intermediate_size, vocab_size, max_position } =
+            self.architecture;
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:<13} {value}");
+        };
+        line("model", self.model.clone());
+        line(
+            "architecture",
+            format!("BERT, {layers} layers, {hidden_size} features, {heads} heads, {intermediate_size} between"),
+        );
+        line("vocabulary", format!("{vocab_size} tokens, {max_position} positions"));
+        let normalize = if self.pooling.normalize { ", normalised" } else { "" };
+        line("pooling", format!("{}{normalize} ({})", self.pooling.mode, self.pooling.source));
+        line(
+            "tokenizer",
+            self.tokenizer_limit.map_or_else(|| "none".into(), |limit| format!("sentences of up to {limit} tokens")),
+        );
+        line("parameters", format!("{:.2} M in {} tensors", self.parameters as f64 / 1e6, self.tensors.len()));
+        line(
+            "generated",
+            format!(
+                "{} kernels for {}, {} of code, {} of packed weights",
+                self.kernels,
+                self.tier,
+                bytes(self.code_bytes),
+                bytes(self.packed_weight_bytes)
+            ),
+        );
+        self.notes.iter().for_each(|note| line("note", note.clone()));
+        format!("{text}\n{}\n{}", self.tensor_table(), self.linear_table())
+    }
+
+    fn tensor_table(&self) -> Table {
+        let mut table = Table::new(&["<tensor", "<dtype", "shape", "size"]);
+        for tensor in &self.tensors {
+            let shape: Vec<String> = tensor.shape.iter().map(usize::to_string).collect();
+            table.row([tensor.name.clone(), tensor.dtype.clone(), shape.join(" x "), bytes(tensor.bytes)]);
+        }
+        table
+    }
+
+    fn linear_table(&self) -> Table {
+        let mut table =
+            Table::new(&["<linear", "M", "K", "zeros", "4x1", "1x4", "4x4", "density", "fill", "<form", "<kernel"]);
+        for l in &self.linears {
+            let zeros = [l.zeros_unstructured, l.zeros_4x1, l.zeros_1x4, l.zeros_4x4, l.density, l.fill_ratio];
+            let mut cells = vec![format!("{}.{}", l.layer, l.name), l.m.to_string(), l.k.to_string()];
+            cells.extend(zeros.map(|fraction| percent(Some(fraction))));
+            cells.extend([l.form.to_owned(), l.kernel.clone()]);
+            table.row(cells);
+        }
+        table
+    }
+}

@@ -1,0 +1,185 @@
+//! `lacuna listing`: the code of a kernel, disassembled and annotated.
+
+mod disassembly;
+
+use clap::{Subcommand, ValueEnum};
+use lacuna_jit::Isa;
+use lacuna_kernels::attention::AttentionDesc;
+use lacuna_kernels::cache::AnyPlan;
+use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
+use lacuna_kernels::embedding::EmbeddingDesc;
+use lacuna_kernels::epilogue::{Epilogue, Store};
+use lacuna_kernels::gemm::GemmDesc;
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput};
+use lacuna_kernels::softmax::SoftmaxDesc;
+use lacuna_kernels::spmm::SpmmDesc;
+use lacuna_kernels::{PanelLayout, Plan};
+
+use crate::args;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::output::{print, print_json};
+use disassembly::Listing;
+
+/// Show the generated code of a kernel: disassembly, register map, remarks
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lacuna listing spmm --m 768 --k 768 --epilogue requant | less
+  lacuna listing gemm --m 384 --k 1536 --epilogue f32-residual --bytes
+  lacuna listing attention --head-size 32
+  lacuna listing elementwise --features 384 --function gelu-u8-plain
+
+Nothing is run: the listing needs a CPU of the tier only because code is planned for the machine that plans it.
+Every kernel is entered as extern \"sysv64\" fn(*const Args), its arguments in rdi.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    kernel: Kernel,
+
+    /// Show the bytes of every instruction
+    #[arg(long, global = true)]
+    bytes: bool,
+
+    /// Print as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Kernel {
+    /// Sparse weights in 4x1 blocks x a plain panel
+    Spmm(ProductArgs),
+    /// Dense weights x a VNNI panel
+    Gemm(ProductArgs),
+    /// Fused int8 attention of one head
+    Attention {
+        /// Features per head, a multiple of 4
+        #[arg(long, value_name = "D", default_value_t = 64)]
+        head_size: usize,
+        /// Layout of the output
+        #[arg(long, value_enum, default_value = "plain")]
+        output: Layout,
+    },
+    /// Layernorm of an f32 tile
+    Layernorm {
+        #[command(flatten)]
+        features: FeatureArgs,
+        /// What is written
+        #[arg(long, value_enum, default_value = "plain")]
+        output: NormOutput,
+    },
+    /// Softmax down the columns of an f32 tile
+    Softmax(FeatureArgs),
+    /// GELU or quantisation of an f32 tile
+    Elementwise {
+        #[command(flatten)]
+        features: FeatureArgs,
+        /// gelu-f32, or requant/gelu-{u8,s8}-{plain,vnni}
+        #[arg(long, value_parser = args::epilogue, default_value = "gelu-u8-plain")]
+        function: Epilogue,
+    },
+    /// Gather of embedding rows into an f32 tile
+    Embedding(FeatureArgs),
+}
+
+#[derive(clap::Args)]
+struct ProductArgs {
+    /// M, output features
+    #[arg(long, value_name = "M", default_value_t = 768)]
+    m: usize,
+    /// K, input features
+    #[arg(long, value_name = "K", default_value_t = 768)]
+    k: usize,
+    /// requant, gelu, {requant,gelu}-{u8,s8}-{plain,vnni}, f32, f32-residual, gelu-f32, gelu-f32-residual
+    #[arg(long, value_parser = args::epilogue, default_value = "requant-u8-plain")]
+    epilogue: Epilogue,
+}
+
+#[derive(clap::Args)]
+struct FeatureArgs {
+    /// Features of the tile
+    #[arg(long, value_name = "F", default_value_t = 768)]
+    features: usize,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Layout {
+    /// [tile][feature][64], what the sparse kernels read
+    Plain,
+    /// [tile][feature/4][64][4], what dense GEMM reads
+    Vnni,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum NormOutput {
+    /// The f32 tile in place
+    F32,
+    /// The f32 tile and a plain panel
+    Plain,
+    /// The f32 tile and a VNNI panel
+    Vnni,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
+    if context.isa() == Isa::Portable {
+        return Err(Error::Argument {
+            option: "--tier",
+            found: format!("{}, which runs plain Rust", context.tier),
+            expected: "avx512vnni, the tier with generated code, on a CPU that has it".into(),
+        });
+    }
+    let listing = Listing::new(&args.kernel.plan(context.isa())?.emit()?);
+    match args.json {
+        true => print_json(&listing),
+        false => print(listing.text(args.bytes)),
+    }
+}
+
+impl Kernel {
+    fn plan(&self, isa: Isa) -> Result<AnyPlan> {
+        Ok(match self {
+            Kernel::Spmm(p) => SpmmDesc { m: p.m, k: p.k, epilogue: p.epilogue }.plan(isa)?.key(),
+            Kernel::Gemm(p) => GemmDesc { m: p.m, k: p.k, epilogue: p.epilogue }.plan(isa)?.key(),
+            Kernel::Attention { head_size, output } => {
+                AttentionDesc { head_size: *head_size, output: (*output).into() }.plan(isa)?.key()
+            }
+            Kernel::Layernorm { features, output } => {
+                let output = match output {
+                    NormOutput::F32 => LayerNormOutput::F32,
+                    NormOutput::Plain => LayerNormOutput::Both(PanelLayout::Plain),
+                    NormOutput::Vnni => LayerNormOutput::Both(PanelLayout::Vnni),
+                };
+                LayerNormDesc { features: features.features, output }.plan(isa)?.key()
+            }
+            Kernel::Softmax(f) => SoftmaxDesc { features: f.features }.plan(isa)?.key(),
+            Kernel::Elementwise { features, function } => {
+                ElementwiseDesc { features: features.features, function: row_function(function)? }.plan(isa)?.key()
+            }
+            Kernel::Embedding(f) => EmbeddingDesc { features: f.features }.plan(isa)?.key(),
+        })
+    }
+}
+
+impl From<Layout> for PanelLayout {
+    fn from(layout: Layout) -> PanelLayout {
+        match layout {
+            Layout::Plain => PanelLayout::Plain,
+            Layout::Vnni => PanelLayout::Vnni,
+        }
+    }
+}
+
+/// The element-wise function of the name of an epilogue.
+fn row_function(epilogue: &Epilogue) -> Result<RowFunction> {
+    match (epilogue.name().as_str(), epilogue.store) {
+        ("gelu-f32", _) => Ok(RowFunction::Gelu),
+        (_, Store::Bytes { layout, sign }) => {
+            Ok(RowFunction::Quantize { activation: epilogue.activation, layout, sign })
+        }
+        (name, _) => Err(Error::Argument {
+            option: "--function",
+            found: name.to_owned(),
+            expected: "gelu-f32, or requant or gelu to bytes".into(),
+        }),
+    }
+}

@@ -1,0 +1,146 @@
+//! What the subcommands that take a model directory share: reading, pruning, calibrating, compiling.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use lacuna::{Block, CalibratedModel, Encoder, Form, Model, PoolingMode, PoolingSource};
+
+use crate::args;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::progress::Spinner;
+
+/// Calibration sentences taken from a command's own input when no file is given.
+pub(crate) const CALIBRATION_SENTENCES: usize = 200;
+
+/// Which model, and how it is pruned.
+#[derive(clap::Args)]
+pub(crate) struct ModelArgs {
+    /// Model directory: config.json, model.safetensors, tokenizer.json
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) pruning: PruneArgs,
+}
+
+/// How weights are pruned.
+#[derive(clap::Args)]
+pub(crate) struct PruneArgs {
+    /// Prune every linear layer to this fraction of zero blocks, 0 <= S < 1, by magnitude [default: take the zeros
+    /// that are there]
+    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity)]
+    pub(crate) sparsity: Option<f64>,
+
+    /// Block shape of --sparsity, outputs x inputs: 4x1, 1x4, 4x4, 8x1, 16x1, unstructured
+    #[arg(long, default_value = "4x1", requires = "sparsity")]
+    pub(crate) block: Block,
+}
+
+/// Which kernels run the linear layers.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FormArg {
+    /// Per layer input, what is predicted to be faster
+    Auto,
+    /// Dense int8 everywhere
+    Dense,
+    /// Sparse 4x1 everywhere
+    Sparse,
+}
+
+impl From<FormArg> for Form {
+    fn from(form: FormArg) -> Form {
+        match form {
+            FormArg::Auto => Form::Auto,
+            FormArg::Dense => Form::Dense,
+            FormArg::Sparse => Form::Sparse,
+        }
+    }
+}
+
+impl ModelArgs {
+    /// Reads the model, without pruning it.
+    pub(crate) fn read(&self) -> Result<Model> {
+        let _spinner = Spinner::new(format!("reading {}", self.model.display()));
+        Ok(Model::from_dir(&self.model)?)
+    }
+}
+
+impl PruneArgs {
+    /// Prunes if `--sparsity` was given.
+    pub(crate) fn apply(&self, model: Model) -> Result<Model> {
+        let Some(sparsity) = self.sparsity else { return Ok(model) };
+        let _spinner = Spinner::new("pruning");
+        Ok(model.prune(self.block, sparsity)?)
+    }
+}
+
+/// Calibrates on sentences.
+pub(crate) fn calibrate(model: Model, sentences: &[String]) -> Result<CalibratedModel> {
+    let _spinner = Spinner::new(format!("calibrating on {} sentences", sentences.len()));
+    Ok(model.calibrate(sentences)?)
+}
+
+/// Generates the kernels.
+pub(crate) fn compile(model: &CalibratedModel, form: Form, context: &Context) -> Result<Encoder> {
+    let _spinner = Spinner::new("compiling");
+    Ok(model.compile_with(context.compile_options().with_form(form))?)
+}
+
+/// Calibration sentences of a file: the first column of a `.csv`, the lines of anything else. `limit` of them.
+pub(crate) fn calibration_file(path: &Path, limit: usize) -> Result<Vec<String>> {
+    let mut sentences = match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        true => first_column(path)?,
+        false => crate::text::read_lines(path)?,
+    };
+    sentences.truncate(limit);
+    match sentences.is_empty() {
+        false => Ok(sentences),
+        true => Err(Error::Argument {
+            option: "--calibrate",
+            found: format!("no sentences in {}", path.display()),
+            expected: "at least 1, better 200 of the kind that will be embedded".into(),
+        }),
+    }
+}
+
+fn first_column(path: &Path) -> Result<Vec<String>> {
+    let file = std::fs::File::open(path).map_err(Error::io(path, "open"))?;
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
+    let first = |row: csv::Result<csv::StringRecord>| {
+        Ok(row.map_err(|error| csv_error(path, &error))?.get(0).unwrap_or_default().to_owned())
+    };
+    reader.records().map(first).collect()
+}
+
+/// An error of the csv reader, in the words of this command.
+pub(crate) fn csv_error(path: &Path, error: &csv::Error) -> Error {
+    Error::Row {
+        path: path.to_owned(),
+        line: error.position().map_or(0, csv::Position::line),
+        found: match error.kind() {
+            csv::ErrorKind::Utf8 { err, .. } => format!("invalid UTF-8 in field {}", err.field() + 1),
+            csv::ErrorKind::UnequalLengths { len, .. } => format!("{len} fields"),
+            _ => error.to_string(),
+        },
+        expected: "comma-separated UTF-8 fields, quoted where they hold commas, the same number in every row",
+    }
+}
+
+/// `mean`, `cls` or `max`.
+pub(crate) fn pooling_name(mode: PoolingMode) -> &'static str {
+    match mode {
+        PoolingMode::Mean => "mean",
+        PoolingMode::Cls => "cls",
+        PoolingMode::Max => "max",
+        _ => "unknown",
+    }
+}
+
+/// Where pooling settings come from.
+pub(crate) fn pooling_source(source: &PoolingSource) -> String {
+    match source {
+        PoolingSource::File(path) => path.display().to_string(),
+        _ => "assumed, the directory has no pooling settings".to_owned(),
+    }
+}

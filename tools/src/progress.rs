@@ -1,0 +1,50 @@
+//! Progress on standard error, only where somebody looks: nothing is drawn unless it is a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A phase of unknown length; it disappears when the value is dropped.
+pub(crate) struct Spinner(ProgressBar);
+
+impl Spinner {
+    pub(crate) fn new(message: impl Into<String>) -> Spinner {
+        let bar = ProgressBar::new_spinner().with_message(message.into());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Spinner(bar)
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A number of steps. Drawn when a step begins and never in between, so that it does not disturb what is measured.
+pub(crate) struct Steps(ProgressBar);
+
+impl Steps {
+    pub(crate) fn new(steps: usize) -> Steps {
+        let bar = ProgressBar::new(steps as u64);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
+            bar.set_style(style);
+        }
+        Steps(bar)
+    }
+
+    pub(crate) fn begin(&self, message: impl Into<String>) {
+        self.0.set_message(message.into());
+        self.0.tick();
+    }
+
+    pub(crate) fn end(&self) {
+        self.0.inc(1);
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,128 @@
+//! Timing: warm up, then medians of interleaved repeats.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::stats::{median, quantile};
+
+/// One sample takes at least this long: the clock's own 20 ns vanish in it.
+const SAMPLE: Duration = Duration::from_micros(40);
+
+/// Times of one thing, in seconds per call.
+#[derive(Debug, Clone)]
+pub(crate) struct Samples(Vec<f64>);
+
+impl Samples {
+    pub(crate) fn new() -> Samples {
+        Samples(Vec::new())
+    }
+
+    /// Seconds.
+    pub(crate) fn median(&self) -> f64 {
+        median(&mut self.0.clone())
+    }
+
+    /// Interquartile range over median.
+    pub(crate) fn spread(&self) -> f64 {
+        let mut times = self.0.clone();
+        (quantile(&mut times, 0.75) - quantile(&mut times, 0.25)) / median(&mut times)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// A function and how often it must be called to be timed.
+pub(crate) struct Timed<F> {
+    call: F,
+    calls_per_sample: u32,
+    samples: Samples,
+}
+
+impl<F: FnMut() -> Result<()>> Timed<F> {
+    /// Warms up: calls until `warm_up` has passed, at least twice.
+    pub(crate) fn new(mut call: F, warm_up: Duration) -> Result<Timed<F>> {
+        call()?;
+        let start = Instant::now();
+        let mut calls = 0u32;
+        while calls == 0 || start.elapsed() < warm_up {
+            call()?;
+            calls += 1;
+        }
+        let once = start.elapsed() / calls;
+        let calls_per_sample = SAMPLE.as_nanos().div_ceil(once.as_nanos().max(1)).clamp(1, 10_000) as u32;
+        Ok(Timed { call, calls_per_sample, samples: Samples::new() })
+    }
+
+    /// Takes one sample.
+    pub(crate) fn sample(&mut self) -> Result<()> {
+        let start = Instant::now();
+        for _ in 0..self.calls_per_sample {
+            (self.call)()?;
+        }
+        self.samples.0.push(start.elapsed().as_secs_f64() / f64::from(self.calls_per_sample));
+        Ok(())
+    }
+
+    pub(crate) fn samples(&self) -> &Samples {
+        &self.samples
+    }
+}
+
+/// When to stop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// At least this many rounds.
+    pub(crate) min_rounds: usize,
+    /// At most this many.
+    pub(crate) max_rounds: usize,
+    /// No new round after this time once there are enough.
+    pub(crate) time: Duration,
+}
+
+/// Times several functions in turn, one sample of each per round, so that a machine that changes its speed changes it for all.
+pub(crate) fn interleaved<const N: usize>(
+    calls: [&mut (dyn FnMut() -> Result<()> + Send); N],
+    budget: Budget,
+) -> Result<[Samples; N]> {
+    let mut timed = Vec::with_capacity(N);
+    for call in calls {
+        timed.push(Timed::new(call, budget.time / 20)?);
+    }
+    let start = Instant::now();
+    for round in 0..budget.max_rounds {
+        if round >= budget.min_rounds && start.elapsed() > budget.time {
+            break;
+        }
+        timed.iter_mut().try_for_each(Timed::sample)?;
+    }
+    Ok(std::array::from_fn(|i| timed[i].samples().clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_interleaved_and_counted() {
+        let (mut a, mut b) = (0u32, 0u32);
+        let budget = Budget { min_rounds: 3, max_rounds: 5, time: Duration::ZERO };
+        let work = || {
+            std::thread::sleep(SAMPLE);
+            Ok(())
+        };
+        let mut first = || {
+            a += 1;
+            work()
+        };
+        let mut second = || {
+            b += 1;
+            work()
+        };
+        let [x, y] = interleaved([&mut first, &mut second], budget).unwrap();
+        assert_eq!((x.len(), y.len()), (3, 3));
+        assert_eq!(a, b);
+        assert!(x.median() >= SAMPLE.as_secs_f64() && x.spread() >= 0.0);
+    }
+}

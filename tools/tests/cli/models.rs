@@ -1,0 +1,80 @@
+//! `lacuna inspect` and `lacuna evaluate`.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::checkpoint::{LIMIT, ModelDir};
+use crate::{refusal, run, stdout};
+
+#[test]
+fn inspect_lists_tensors_zeros_and_kernels() {
+    let model = ModelDir::new();
+    let inspect = ["inspect", "--model", model.path(), "--sparsity", "0.75"];
+    let text = stdout(run(&inspect));
+    assert!(text.contains("BERT, 2 layers, 16 features, 2 heads, 32 between"), "{text}");
+    assert!(text.contains("sentences of up to 12 tokens"), "{text}");
+    assert!(text.contains("embeddings.position_embeddings.weight"), "{text}");
+    assert!(text.contains("assumed, the directory has no pooling settings"), "{text}");
+
+    let json: Value = serde_json::from_str(&stdout(run(&[&inspect[..], &["--json"]].concat()))).unwrap();
+    assert_eq!(json["tokenizer_limit"], LIMIT);
+    assert_eq!(json["tensors"].as_array().unwrap().len(), 5 + 2 * 16);
+    let linears = json["linears"].as_array().unwrap();
+    assert_eq!(linears.len(), 12);
+    for linear in linears {
+        assert_eq!(linear["zeros_4x1"], 0.75, "{linear}");
+        assert!(linear["zeros_4x4"].as_f64().unwrap() < 0.75, "{linear}");
+        assert_eq!(linear["form"], "sparse 4x1");
+        assert!(linear["kernel"].as_str().unwrap().starts_with("spmm-"), "{linear}");
+    }
+    let dense: Value = serde_json::from_str(&stdout(run(&["inspect", "--model", model.path(), "--json"]))).unwrap();
+    assert!(dense["linears"].as_array().unwrap().iter().all(|linear| linear["form"] == "dense"));
+}
+
+#[test]
+fn inspect_needs_no_tokenizer() {
+    let model = ModelDir::new();
+    model.remove("tokenizer.json");
+    let text = stdout(run(&["inspect", "--model", model.path()]));
+    assert!(text.contains("tokenizer     none"), "{text}");
+}
+
+#[test]
+fn evaluate_compares_rankings() {
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    let pairs = dir.path().join("pairs.csv");
+    fs::write(&pairs, "a cat,a cat,5\n\"a dog, sits\",cat,1.5\nsits,a,2\ndog dog,cat a,3\n").unwrap();
+    let args = ["evaluate", "--model", model.path(), "--pairs", pairs.to_str().unwrap()];
+    let json: Value = serde_json::from_str(&stdout(run(&[&args[..], &["--json"]].concat()))).unwrap();
+    assert_eq!(json["pairs"], 4);
+    assert_eq!(json["calibration_sentences"], 4);
+    assert!(json["spearman_f32"].as_f64().unwrap() > -1.0);
+    assert!(json["cosine_mean"].as_f64().unwrap() > 0.95);
+    assert!(json["cosine_min"].as_f64().unwrap() <= json["cosine_mean"].as_f64().unwrap());
+    assert_eq!(json["spearman_f32_pruned"], Value::Null);
+    let text = stdout(run(&[&args[..], &["--sparsity", "0.5", "--sentences", "2"]].concat()));
+    assert!(text.contains("f32, pruned") && text.contains("calibrated on 2 sentences"), "{text}");
+}
+
+#[test]
+fn bad_pairs_are_named_by_line() {
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    let pairs = dir.path().join("pairs.csv");
+    let path = pairs.to_str().unwrap();
+    for (text, expected) in [
+        (&b""[..], "0 pairs"),
+        (b"a,b,1\n", "1 pairs"),
+        (b"a,b,1\na,b\n", "line 2: found 2 fields"),
+        (b"a,b\n", "line 1: found 2 fields"),
+        (b"a,b,1\na,b,high\n", "line 2: found score \"high\""),
+        (b"a,b,1\na,b,NaN\n", "line 2: found score \"NaN\""),
+        (b"a,b,1\na\xff,b,1\n", "line 2: found invalid UTF-8 in field 1"),
+    ] {
+        fs::write(&pairs, text).unwrap();
+        let line = refusal(run(&["evaluate", "--model", model.path(), "--pairs", path]));
+        assert!(line.contains(expected), "{expected}: {line}");
+    }
+    let line = refusal(run(&["evaluate", "--model", model.path(), "--pairs", "/does/not/exist.csv"]));
+    assert!(line.contains("/does/not/exist.csv: cannot open"), "{line}");
+}
