@@ -233,6 +233,7 @@ instructions! {
     vpacksswb       Rvm   FullMem  "EVEX.512.66.0F.W0 63 /r";
     vpackuswb       Rvm   FullMem  "EVEX.512.66.0F.W0 67 /r";
     vpshufb         Rvm   FullMem  "EVEX.512.66.0F38.W0 00 /r";
+    vpshufd         RmBI  Full     "EVEX.512.66.0F.W0 70 /r ib";
     vpermb          Rvm   FullMem  "EVEX.512.66.0F38.W0 8D /r";
     vpermi2b        Rvm   FullMem  "EVEX.512.66.0F38.W0 75 /r";
     vpermd          RvmB  Full     "EVEX.512.66.0F38.W0 36 /r";

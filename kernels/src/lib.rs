@@ -1,6 +1,21 @@
 //! The kernels of Lacuna, each as descriptor -> plan -> code -> kernel, each with a scalar reference.
 //!
-//! (Overview table follows when all kernels are in.)
+//! | module | computes | input | output |
+//! | --- | --- | --- | --- |
+//! | [`spmm`] | 4x1 block-sparse s8 weights x u8 | plain panel | u8/s8 panel or f32 tile, GELU, residual |
+//! | [`gemm`] | dense s8 weights x u8 | VNNI panel | the same |
+//! | [`attention`] | softmax(Q K) V per sequence and head | VNNI and plain panels | u8 panel |
+//! | [`embedding`] | sum of table rows, transposed | token-major tables | f32 tile |
+//! | [`layernorm`] | normalisation over features | f32 tile | f32 tile, u8 panel |
+//! | [`softmax`] | softmax over features | f32 tile | f32 tile |
+//! | [`elementwise`] | GELU, quantisation | f32 tile | f32 tile, u8/s8 panel |
+//!
+//! [`layout`] defines panels and tiles, [`epilogue`] what happens to accumulators, [`cache`] who generates what once,
+//! [`mod@reference`] what is right, [`peak`] what the machine could do at most. Every kernel has a portable form in plain Rust that
+//! gives the same bits as the generated one.
+//!
+//! When *not* to use it: for matrices whose weights change between calls. Packing and planning are made for weights that are
+//! loaded once.
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 

@@ -158,6 +158,7 @@ manual! {
     vpacksswb          Rvm   "vpacksswb zmm1{k1}{z}, zmm2, zmm3/m512";
     vpackuswb          Rvm   "vpackuswb zmm1{k1}{z}, zmm2, zmm3/m512";
     vpshufb            Rvm   "vpshufb zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpshufd            RmBI  "vpshufd zmm1{k1}{z}, zmm2/m512/m32bcst, imm8";
     vpermb             Rvm   "vpermb zmm1{k1}{z}, zmm2, zmm3/m512";
     vpermi2b           Rvm   "vpermi2b zmm1{k1}{z}, zmm2, zmm3/m512";
     vpermd             RvmB  "vpermd zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";

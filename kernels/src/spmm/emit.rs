@@ -1,7 +1,7 @@
 //! The stream-form kernel as instructions.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, RegFile, Scale, Zmm, ptr};
+use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Scale, Zmm, ptr};
 
 use super::plan::{IndexWidth, SpmmPlan};
 use super::weights::BlockRow;
@@ -39,11 +39,11 @@ const GROUP: usize = 4;
 ///
 /// | registers | in the group loop | in the epilogue |
 /// | --- | --- | --- |
-/// | acc, 4 W | `acc[m][v]`: s32, output feature m, tokens 16v..16v+16 | the same as f32, then packed |
-/// | temp 0-3 | rows of X, then weights of output feature m | scale, offset |
+/// | acc, 16 | `acc[m][v]`: s32, output feature m, tokens 16v..16v+16; 4 / W sets (W = 3: one) | the same as f32, then packed |
+/// | temp 0-3 | rows of X | scale, offset |
 /// | temp 4-7 | rows interleaved by bytes | activation |
 /// | temp 8-11 | dwords of four input features for tokens 16v.. | activation |
-/// | temp 12-15 | | activation |
+/// | temp 12-15 | weights of output feature m | activation |
 struct Regs {
     file: RegFile,
     x: Gpr,
@@ -136,9 +136,16 @@ fn output_element_bytes(plan: &SpmmPlan) -> usize {
 }
 
 /// All block rows of one tile of which `vectors` vectors of 16 tokens are computed.
+///
+/// One group adds once to every accumulator, so a chain of groups runs no faster than the latency of `vpdpbusd`. With one or
+/// two vectors that would bind: then consecutive groups use different sets of accumulators, summed at the end.
 fn emit_block_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
-    let acc: Vec<Vec<Zmm>> = r.acc.chunks(VECTORS).map(|row| row[..vectors].to_vec()).collect();
-    let (block_row, group, finish) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
+    let sets: Vec<Vec<Vec<Zmm>>> = r
+        .acc
+        .chunks_exact(ROWS * vectors)
+        .map(|set| set.chunks_exact(vectors).map(<[Zmm]>::to_vec).collect())
+        .collect();
+    let block_row = a.new_dynamic_label();
 
     a.note(format!("block rows on {} tokens", vectors * LANES));
     arg!(a, r, stream);
@@ -147,29 +154,19 @@ fn emit_block_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
     arg!(a, r, count);
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>block_row);
-    for &zmm in acc.iter().flatten() {
+    for &zmm in sets.iter().flatten().flatten() {
         a.vpxord(zmm, zmm, zmm); //                           acc[m][v] = 0
     }
-    dynasm!(a
-        ; .arch x64
-        ; mov Rd(r.groups), [Rq(r.block_row)]
-        ; test Rd(r.groups), Rd(r.groups)
-        ; jz =>finish
-    );
-    a.align_loop(64);
-    dynasm!(a ; .arch x64 ; =>group);
-    emit_group(a, plan.index, r, &acc);
-    dynasm!(a
-        ; .arch x64
-        ; add Rq(r.stream), plan.index.record_bytes() as i32
-        ; dec Rd(r.groups)
-        ; jnz =>group
-        ; =>finish
-    );
+    dynasm!(a ; .arch x64 ; mov Rd(r.groups), [Rq(r.block_row)]);
+    emit_groups(a, plan.index, r, &sets);
+    let (acc, others) = sets.split_first().expect("16 accumulators hold at least one set");
+    for (&sum, &part) in others.iter().flat_map(|set| acc.iter().flatten().zip(set.iter().flatten())) {
+        a.vpaddd(sum, sum, part);
+    }
 
     emit_output_address(a, plan, r);
     let regs = EpilogueRegs { params: ptr(r.params), out: ptr(r.out), constants: r.constants, temps: &r.temp };
-    emit_epilogue(a, &plan.epilogue, &acc, &regs, OutputLanes::WholeRow);
+    emit_epilogue(a, &plan.epilogue, acc, &regs, OutputLanes::WholeRow);
     a.note("next block row");
     dynasm!(a
         ; .arch x64
@@ -180,15 +177,47 @@ fn emit_block_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
     );
 }
 
-/// `acc[m][v] += sum_i W[m][k_i] X[k_i][16v..16v+16]` for the four input features k_i of one group.
-fn emit_group(a: &mut Asm, index: IndexWidth, r: &Regs, acc: &[Vec<Zmm>]) {
+/// All groups of a block row: as many at a time as there are sets of accumulators, then the rest one by one.
+fn emit_groups(a: &mut Asm, index: IndexWidth, r: &Regs, sets: &[Vec<Vec<Zmm>>]) {
+    let (at_once, record) = (sets.len() as i32, index.record_bytes() as i32);
+    let (several, rest, single, finish) =
+        (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
+    dynasm!(a ; .arch x64 ; sub Rd(r.groups), at_once ; jl =>rest);
+    a.align_loop(64);
+    dynasm!(a ; .arch x64 ; =>several);
+    for (i, acc) in sets.iter().enumerate() {
+        emit_group(a, index, r, acc, i as i32 * record);
+    }
+    dynasm!(a
+        ; .arch x64
+        ; add Rq(r.stream), at_once * record
+        ; sub Rd(r.groups), at_once
+        ; jge =>several
+        ; =>rest
+    );
+    if at_once > 1 {
+        dynasm!(a ; .arch x64 ; add Rd(r.groups), at_once ; jz =>finish ; =>single);
+        emit_group(a, index, r, &sets[0], 0);
+        dynasm!(a
+            ; .arch x64
+            ; add Rq(r.stream), record
+            ; dec Rd(r.groups)
+            ; jnz =>single
+        );
+    }
+    dynasm!(a ; .arch x64 ; =>finish);
+}
+
+/// `acc[m][v] += sum_i W[m][k_i] X[k_i][16v..16v+16]` for the four input features k_i of the group `offset` bytes ahead.
+fn emit_group(a: &mut Asm, index: IndexWidth, r: &Regs, acc: &[Vec<Zmm>], offset: i32) {
     let vectors = acc[0].len();
     let (row, rest) = r.temp.split_at(GROUP);
-    let (bytes, dword) = rest.split_at(GROUP);
+    let (bytes, rest) = rest.split_at(GROUP);
+    let (dword, weight) = rest.split_at(VECTORS);
 
     a.note("one group: 4 rows of X, interleaved to dwords, times 4x4 weights");
     for (i, &row) in row.iter().enumerate() {
-        emit_load_x_row(a, index, r, i, row); //              row[i] = X[k_i][0..64]
+        emit_load_x_row(a, index, r, i, offset, row); //      row[i] = X[k_i][0..64]
     }
     a.vpunpcklbw(bytes[0], row[0], row[1]); //                k_0 k_1 interleaved, tokens of v = 0, 1
     a.vpunpcklbw(bytes[1], row[2], row[3]); //                k_2 k_3
@@ -204,32 +233,43 @@ fn emit_group(a: &mut Asm, index: IndexWidth, r: &Regs, acc: &[Vec<Zmm>]) {
     if vectors > 3 {
         a.vpunpckhwd(dword[3], bytes[2], bytes[3]); //        tokens 48..64
     }
-    let weights = ptr(r.stream) + 4 * index.bytes() as i32;
-    for (m, acc) in acc.iter().enumerate() {
-        let weight = row[m]; //                               the rows are in `bytes` by now
-        if vectors == 1 {
-            a.vpdpbusd(acc[0], dword[0], (weights + 4 * m as i32).bcast());
-            continue;
-        }
-        a.vpbroadcastd(weight, weights + 4 * m as i32); //    W[m][k_0..k_3]
+    emit_load_weights(a, ptr(r.stream) + offset + 4 * index.bytes() as i32, vectors, weight);
+    for (acc, &weight) in acc.iter().zip(weight) {
         for (&acc, &x) in acc.iter().zip(dword) {
             a.vpdpbusd(acc, x, weight); //                    acc[m][v] += X . W[m]
         }
     }
 }
 
+/// `weight[m] = W[m][k_0..k_3]` in every lane. Wide tiles have load slots to spare and use one broadcast per m; with one or
+/// two vectors loads bind, and one load with four shuffles is faster.
+fn emit_load_weights(a: &mut Asm, source: Mem, vectors: usize, weight: &[Zmm]) {
+    if vectors > 2 {
+        for (m, &weight) in weight.iter().enumerate() {
+            a.vpbroadcastd(weight, source + 4 * m as i32);
+        }
+        return;
+    }
+    let (all, others) = (weight[0], &weight[1..]);
+    a.vbroadcasti32x4(all, source); //                        W[0..4][k_0..k_3] in every 128-bit lane
+    for (m, &weight) in (1..).zip(others) {
+        a.vpshufd(weight, all, m * 0b0101_0101); //           dword m of every lane, four times
+    }
+    a.vpshufd(all, all, 0);
+}
+
 /// `dst = X[k_i][0..64]` through the record's index i.
-fn emit_load_x_row(a: &mut Asm, index: IndexWidth, r: &Regs, i: usize, dst: Zmm) {
-    let offset = r.index[i % 2];
-    let field = (i * index.bytes()) as i32;
+fn emit_load_x_row(a: &mut Asm, index: IndexWidth, r: &Regs, i: usize, offset: i32, dst: Zmm) {
+    let at = r.index[i % 2];
+    let field = offset + (i * index.bytes()) as i32;
     match index {
         IndexWidth::U16 => {
-            dynasm!(a ; .arch x64 ; movzx Rd(offset), WORD [Rq(r.stream) + field]);
-            a.vmovdqu32(dst, ptr(r.x).index(offset, Scale::X8));
+            dynasm!(a ; .arch x64 ; movzx Rd(at), WORD [Rq(r.stream) + field]);
+            a.vmovdqu32(dst, ptr(r.x).index(at, Scale::X8));
         }
         IndexWidth::U32 => {
-            dynasm!(a ; .arch x64 ; mov Rd(offset), DWORD [Rq(r.stream) + field]);
-            a.vmovdqu32(dst, ptr(r.x).index(offset, Scale::X1));
+            dynasm!(a ; .arch x64 ; mov Rd(at), DWORD [Rq(r.stream) + field]);
+            a.vmovdqu32(dst, ptr(r.x).index(at, Scale::X1));
         }
     }
 }

@@ -13,7 +13,7 @@
 //! **Order**: block rows are sorted by their number of groups, so that the loop exit predicts; tiles are the outer loop, so
 //! that a tile of X stays in L1 while all block rows pass over it.
 //!
-//! When *not* to use it: above about 60 % density [dense GEMM](crate::gemm) is faster.
+//! When *not* to use it: above about 90 % density [dense GEMM](crate::gemm) is faster.
 
 mod desc;
 mod emit;
