@@ -272,14 +272,12 @@ impl CalibratedModel {
     /// Those of [`Oracle::forward`].
     pub fn simulate<S: AsRef<[u32]> + Sync>(&self, ids: &[S], taps: TapSet, weights: bool) -> Result<Vec<Vec<f32>>> {
         let model = &self.model;
-        let fake = if weights {
+        let fake = weights.then(|| {
             let layers: Vec<QuantizedLayer> =
                 (0..model.config.layers).into_par_iter().map(|i| self.quantize_layer(i)).collect();
             FakeQuant::weights(&model.weights, &self.quant, &layers)
-        } else {
-            FakeQuant::centered_weights(&model.weights, &self.quant)
-        };
-        let oracle = Oracle::new(&model.config, &fake);
+        });
+        let oracle = Oracle::new(&model.config, fake.as_ref().unwrap_or(&model.weights));
         let observer = FakeQuant::new(&self.quant, model.config.head_size(), taps);
         oracle.embed_observed(ids, &model.pooling, &observer)
     }

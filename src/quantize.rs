@@ -59,31 +59,16 @@ pub struct LayerQuant {
     pub q_scale: Vec<f32>,
     /// Queries: the code of zero.
     pub q_zero_point: u8,
-    /// Keys, less `k_center`: s8 symmetric, one scale per head.
+    /// Keys: s8 symmetric, one scale per head.
     pub k_scale: Vec<f32>,
-    /// Values, less `v_center`: s8 symmetric, one scale per feature.
+    /// Values: s8 symmetric, one scale per feature.
     pub v_scale: Vec<f32>,
-    /// Attention output, less `v_center`: input of o.
+    /// Input of o.
     pub attn_out: ActivationQuant,
     /// Input of up.
     pub ffn_in: ActivationQuant,
     /// Input of down.
     pub gelu_out: ActivationQuant,
-    /// Subtracted from the keys through the bias of k, per feature. A constant added to all keys
-    /// adds the same to all scores of a query, which softmax ignores.
-    pub k_center: Vec<f32>,
-    /// Subtracted from the values through the bias of v, per feature, and given back through the
-    /// bias of o: attention weights sum to one, so the attention output shifts by the same.
-    pub v_center: Vec<f32>,
-}
-
-impl LayerQuant {
-    /// Moves keys and values by their centres, and the attention output back, through the biases.
-    pub(crate) fn center_biases(&self, layer: &mut LayerWeights) {
-        shift(&mut layer.k.bias, |m| -self.k_center[m]);
-        shift(&mut layer.v.bias, |m| -self.v_center[m]);
-        shift(&mut layer.o.bias, |m| dot(layer.o.weight.row(m), &self.v_center));
-    }
 }
 
 /// A linear layer with s8 weights.
@@ -114,11 +99,11 @@ pub struct QuantizedLinear {
 pub struct QuantizedLayer {
     /// Query projection; its input is quantised by [`LayerQuant::attn_in`].
     pub q: QuantizedLinear,
-    /// Key projection; its bias has `k_center` subtracted.
+    /// Key projection; the same input.
     pub k: QuantizedLinear,
-    /// Value projection; its bias has `v_center` subtracted.
+    /// Value projection; the same input.
     pub v: QuantizedLinear,
-    /// Attention output projection; its bias has `W_o v_center` added.
+    /// Attention output projection.
     pub o: QuantizedLinear,
     /// First feed-forward projection.
     pub up: QuantizedLinear,
@@ -134,12 +119,11 @@ impl QuantizedLayer {
 
     /// Quantises a layer's weights for given activations.
     pub(crate) fn new(weights: &LayerWeights, quant: &LayerQuant) -> Self {
-        let center = |m: usize| dot(weights.o.weight.row(m), &quant.v_center);
         Self {
             q: QuantizedLinear::new(&weights.q, &quant.attn_in),
-            k: QuantizedLinear::new(&weights.k, &quant.attn_in).shifted(|m| -quant.k_center[m]),
-            v: QuantizedLinear::new(&weights.v, &quant.attn_in).shifted(|m| -quant.v_center[m]),
-            o: QuantizedLinear::new(&weights.o, &quant.attn_out).shifted(center),
+            k: QuantizedLinear::new(&weights.k, &quant.attn_in),
+            v: QuantizedLinear::new(&weights.v, &quant.attn_in),
+            o: QuantizedLinear::new(&weights.o, &quant.attn_out),
             up: QuantizedLinear::new(&weights.up, &quant.ffn_in),
             down: QuantizedLinear::new(&weights.down, &quant.gelu_out),
         }
@@ -179,12 +163,6 @@ impl QuantizedLinear {
         Self { m, k, weight, weight_scale, bias, input_zero_point: input.zero_point }
     }
 
-    /// The same layer with something added to its outputs.
-    fn shifted(mut self, by: impl Fn(usize) -> f32) -> Self {
-        shift(&mut self.bias, by);
-        self
-    }
-
     /// The f32 layer that this one computes for inputs that are exactly representable:
     /// `W[m][k] = weight_scale[m] * weight[m][k] / scale[k]`.
     ///
@@ -202,12 +180,4 @@ impl QuantizedLinear {
 
 fn rows(matrix: &Matrix) -> std::slice::ChunksExact<'_, f32> {
     matrix.data.chunks_exact(matrix.cols)
-}
-
-fn shift(bias: &mut [f32], by: impl Fn(usize) -> f32) {
-    bias.iter_mut().enumerate().for_each(|(m, b)| *b += by(m));
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
 }

@@ -115,8 +115,8 @@ fn default_quantisation_keeps_the_embeddings() {
     let embeddings = calibrated.simulate(&study.ids, TapSet::ALL, true).unwrap();
     let ((mean, min), spearman) = (study.cosines(&embeddings), study.spearman(&embeddings));
     println!("int8 simulation: mean cosine {mean:.5}, least {min:.4}, Spearman {spearman:.4}");
-    assert!(mean >= 0.99, "mean cosine {mean}");
-    assert!(spearman >= 0.862, "Spearman {spearman}");
+    assert!(mean >= 0.997, "mean cosine {mean}");
+    assert!(spearman >= 0.865, "Spearman {spearman}");
 }
 
 #[test]
@@ -140,7 +140,6 @@ fn study_of_schemes() {
         let options = CalibrationOptions { headroom, floor, ..base };
         schemes.push((format!("headroom {headroom}, floor {floor}"), options));
     }
-    schemes.push(("keys and values not centred".into(), CalibrationOptions { center: false, ..base }));
     schemes.push(("no bias correction".into(), CalibrationOptions { bias_correction: false, ..base }));
     for (name, options) in &schemes {
         study.report(name, &study.calibrate(options), TapSet::ALL, true);

@@ -131,8 +131,8 @@ fn every_scheme_stays_close_and_is_deterministic() {
     let reference = small().oracle().embed(&ids, small().pooling()).unwrap();
     for range in [RangeMethod::MinMax, RangeMethod::Percentile(99.9), RangeMethod::Mse] {
         for smoothing in [Smoothing::None, Smoothing::Alpha(0.7), Smoothing::Search] {
-            let options =
-                CalibrationOptions { range, smoothing, attention_range: range, ..CalibrationOptions::default() };
+            let default = CalibrationOptions { sample_rows: 64, ..CalibrationOptions::default() };
+            let options = CalibrationOptions { range, smoothing, attention_range: range, ..default };
             let model = small().calibrate_ids_with(&ids, &options).unwrap();
             let again = small().calibrate_ids_with(&ids, &options).unwrap();
             assert_eq!(model.quant(), again.quant());

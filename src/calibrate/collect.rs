@@ -75,18 +75,6 @@ impl TapStats {
     pub(super) fn rows(&self) -> impl Iterator<Item = &[f32]> + Clone {
         self.sample.iter().map(|(_, row)| row.as_slice())
     }
-
-    /// The statistics of the same tensor less a constant per feature.
-    pub(super) fn centered(&self, center: &[f32]) -> Self {
-        let less = |xs: &[f32]| xs.iter().zip(center).map(|(x, c)| x - c).collect();
-        Self {
-            min: less(&self.min),
-            max: less(&self.max),
-            sum: self.sum.iter().zip(center).map(|(s, c)| s - f64::from(*c) * self.count as f64).collect(),
-            count: self.count,
-            sample: self.sample.iter().map(|(i, row)| (*i, less(row))).collect(),
-        }
-    }
 }
 
 /// The observer of calibration: one [`TapStats`] per layer and tap.

@@ -37,8 +37,6 @@ pub struct CalibrationOptions {
     pub headroom: f32,
     /// Least range of a feature, as a fraction of the root mean square of the tensor's ranges.
     pub floor: f32,
-    /// Whether keys and values are centred, per feature, before they are rounded symmetrically.
-    pub center: bool,
     /// Whether the mean error of rounded weights is put into the bias.
     pub bias_correction: bool,
     /// Rows of every tensor kept for searches.
@@ -53,7 +51,6 @@ impl Default for CalibrationOptions {
             attention_range: RangeMethod::MinMax,
             headroom: 1.25,
             floor: 1.0,
-            center: true,
             bias_correction: true,
             sample_rows: 256,
         }
@@ -109,26 +106,17 @@ fn layer_quant(
     let of = |tap: Tap| &stats[tap as usize];
     let widened = |stats: &TapStats| stats.widened(options.headroom, options.floor);
     let activation = |stats: &TapStats, readers: &[&Linear]| activation(&widened(stats), readers, options);
-    let center = |tap: Tap| match options.center {
-        true => of(tap).center(),
-        false => vec![0.0; of(tap).features()],
-    };
-    let (k_center, v_center) = (center(Tap::Key), center(Tap::Value));
-    let keys = of(Tap::Key).centered(&k_center);
-    let values = widened(&of(Tap::Value).centered(&v_center));
     let symmetric =
         |stats: &TapStats, features| range::symmetric_scales(stats, features, WEIGHT_MAX, options.attention_range);
     LayerQuant {
         attn_in: activation(of(Tap::AttentionInput), &[&weights.q, &weights.k, &weights.v]),
         q_scale: symmetric(of(Tap::Query), head_size),
         q_zero_point: QUERY_ZERO_POINT,
-        k_scale: symmetric(&keys, head_size),
-        v_scale: symmetric(&values, 1),
-        attn_out: activation(&of(Tap::AttentionOutput).centered(&v_center), &[&weights.o]),
+        k_scale: symmetric(of(Tap::Key), head_size),
+        v_scale: symmetric(&widened(of(Tap::Value)), 1),
+        attn_out: activation(of(Tap::AttentionOutput), &[&weights.o]),
         ffn_in: activation(of(Tap::FeedForwardInput), &[&weights.up]),
         gelu_out: activation(of(Tap::GeluOutput), &[&weights.down]),
-        k_center,
-        v_center,
     }
 }
 

@@ -51,16 +51,6 @@ impl<'a> FakeQuant<'a> {
         Self { quant, head_size, taps }
     }
 
-    /// The f32 weights with keys and values centred through the biases: the same function as the
-    /// original, with the tensors that [`LayerQuant`] describes.
-    pub fn centered_weights(weights: &EncoderWeights, quant: &[LayerQuant]) -> EncoderWeights {
-        let mut centered = weights.clone();
-        for (layer, quant) in centered.layers.iter_mut().zip(quant) {
-            quant.center_biases(layer);
-        }
-        centered
-    }
-
     /// The f32 weights that the quantised linear layers stand for, with their biases.
     pub fn weights(weights: &EncoderWeights, quant: &[LayerQuant], layers: &[QuantizedLayer]) -> EncoderWeights {
         let mut fake = weights.clone();
