@@ -46,10 +46,10 @@ Examples:
   lacuna bench model --preset minilm --seq 32,128
   lacuna listing spmm --m 768 --k 768 | less
 
-A model directory holds config.json, model.safetensors and tokenizer.json as the Hugging Face hub has them (BERT
+A model directory holds config.json, model.safetensors and tokenizer.json as the Hugging Face hub has them (BERT \
 architecture), and where present sentence-transformers' modules.json, pooling and length settings.
 
-Results go to standard output, everything said about them to standard error. Exit status: 0 success; 1 a check that
+Results go to standard output, everything said about them to standard error. Exit status: 0 success; 1 a check that \
 the command made failed; 2 bad input, in one line that names what was found and what was expected.
 
 Environment: LACUNA_TIER is the tier when --tier is not given; LACUNA_PERF=map writes /tmp/perf-PID.map for perf.";

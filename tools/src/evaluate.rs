@@ -25,7 +25,7 @@ Examples:
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --calibrate stsb-en-train.csv
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --sparsity 0.5 --json
 
-The pairs file has rows of sentence1,sentence2,score without a heading; fields with commas are quoted. Pruning without
+The pairs file has rows of sentence1,sentence2,score without a heading; fields with commas are quoted. Pruning without \
 retraining costs accuracy that no quantisation brings back: with --sparsity, the pruned f32 model is listed too.")]
 pub(crate) struct Args {
     #[command(flatten)]

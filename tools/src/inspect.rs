@@ -23,8 +23,8 @@ Examples:
   lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
   lacuna inspect --model all-MiniLM-L6-v2 --json | jq '.linears[0]'
 
-Zeros are counted as blocks, outputs x inputs: a 4x1 block is 4 output features of one input feature. The sparse
-kernels skip 4x1 blocks; density is the share of them that is stored, fill the share of stored weights that is not
+Zeros are counted as blocks, outputs x inputs: a 4x1 block is 4 output features of one input feature. The sparse \
+kernels skip 4x1 blocks; density is the share of them that is stored, fill the share of stored weights that is not \
 zero. Model cards on the hub often name the same shapes the other way round.")]
 pub(crate) struct Args {
     #[command(flatten)]

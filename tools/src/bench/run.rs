@@ -52,15 +52,15 @@ pub(super) struct GemmArgs {
 }
 
 const AFTER_HELP: &str = "\
-Columns: median time of one product; spread, the interquartile range over the median; GOP/s counting all weights and
-counting the non-zero ones (a multiply or an add is one operation); the latter over the peak of this machine's 8-bit dot
-product (vpdpbusd), measured in the same process around each shape; bytes of code, and time to emit it.
+Columns: median time of one product; spread, the interquartile range over the median; GOP/s counting all weights, and \
+counting the non-zero ones (a multiply or an add is one operation); the latter over the peak of this machine's 8-bit \
+dot product (vpdpbusd), measured in the same process around each shape; bytes of code, and time to emit it. \
 With several threads the peak is that of one thread times their number.
 
-Epilogues: requant-{u8,s8}-{plain,vnni}, gelu-{u8,s8}-{plain,vnni}, f32, f32-residual, gelu-f32, gelu-f32-residual;
+Epilogues: requant-{u8,s8}-{plain,vnni}, gelu-{u8,s8}-{plain,vnni}, f32, f32-residual, gelu-f32, gelu-f32-residual; \
 requant and gelu alone stand for -u8-plain.
 
-JSON: an array of objects with kernel, name, m, k, n, block, sparsity, threads, tier, median_us, gops_dense_equivalent,
+JSON: an array of objects with kernel, name, m, k, n, block, sparsity, threads, tier, median_us, gops_dense_equivalent, \
 gops_nonzero, peak_gops, fraction_of_peak, code_bytes, emit_us, plan. CSV has the same columns.
 
 Exit status 1 if a shape differs from the reference; it is marked and not timed.";
