@@ -48,3 +48,8 @@ pub use report::{LinearReport, LoadReport, Phase};
 pub use seeded::{Preset, seeded_ids, seeded_weights};
 pub use tokenize::{Encoded, SentenceTokenizer};
 pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNormWeights, LayerWeights, Linear};
+
+/// The README's example, compiled with the other documentation tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct Readme;

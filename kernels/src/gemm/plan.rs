@@ -71,6 +71,19 @@ impl GemmPlan {
     }
 }
 
+impl std::fmt::Display for GemmPlan {
+    /// The decisions in one line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let GemmPlan { isa, unroll, .. } = self;
+        let rows = STRIP * BLOCK_STRIPS;
+        write!(
+            f,
+            "dense form on {isa}: half-tiles of {} tokens outside, blocks of {rows} outputs inside, {unroll} steps of 4 inputs",
+            TILE / 2
+        )
+    }
+}
+
 impl Plan for GemmPlan {
     fn name(&self) -> String {
         let GemmPlan { isa, m, k, unroll, epilogue, .. } = self;

@@ -81,6 +81,18 @@ impl SpmmPlan {
     }
 }
 
+impl std::fmt::Display for SpmmPlan {
+    /// The decisions in one line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bits = 8 * self.index.bytes();
+        let SpmmPlan { isa, unroll, .. } = self;
+        write!(
+            f,
+            "stream form on {isa}: tiles of {TILE} tokens outside, block rows by length inside, u{bits} indices, {unroll} group per step"
+        )
+    }
+}
+
 impl Plan for SpmmPlan {
     fn name(&self) -> String {
         let SpmmPlan { isa, m, k, unroll, epilogue, .. } = self;

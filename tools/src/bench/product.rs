@@ -72,8 +72,8 @@ impl ProductPlan {
     /// The decisions in one line.
     pub(super) fn describe(&self) -> String {
         match self {
-            ProductPlan::Spmm(plan) => format!("{plan:?}"),
-            ProductPlan::Gemm(plan) => format!("{plan:?}"),
+            ProductPlan::Spmm(plan) => plan.to_string(),
+            ProductPlan::Gemm(plan) => plan.to_string(),
         }
     }
 
