@@ -66,8 +66,8 @@ impl CalibratedModel {
     /// current rayon pool), and seals the code once.
     ///
     /// # Errors
-    /// [`Error::Jit`] if a tier was asked for that this machine does not provide; [`Error::Kernel`] if a kernel cannot be planned,
-    /// generated or made executable. Nothing falls back by itself: choose another tier by name.
+    /// [`Error::Kernel`] if a tier was asked for that this machine does not provide, or a kernel cannot be planned, generated or
+    /// made executable. Nothing falls back by itself: choose another tier by name.
     pub fn compile_with(&self, options: CompileOptions) -> Result<Encoder> {
         let _span = tracing::info_span!("compile").entered();
         let tier = Tier::select(options.tier)?;
