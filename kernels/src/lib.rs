@@ -28,6 +28,7 @@ pub mod embedding;
 pub mod epilogue;
 mod error;
 pub mod gemm;
+mod kernel;
 pub mod layernorm;
 pub mod layout;
 pub mod math;

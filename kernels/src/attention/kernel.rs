@@ -8,8 +8,8 @@ use super::batch::{AttentionBatch, SequenceTables};
 use super::emit::{AttentionArgs, EXP2_255};
 use super::plan::AttentionPlan;
 use super::portable::{self, Head};
-use crate::cache::{Compiled, KernelCache};
 use crate::epilogue::Constants;
+use crate::kernel::kernel_methods;
 use crate::layout::elements;
 use crate::math::LOG2_E;
 use crate::output::check_length;
@@ -67,35 +67,9 @@ struct Panels<'a> {
     out: SharedMut<u8>,
 }
 
+kernel_methods!(AttentionKernel, AttentionPlan, AttentionArgs);
+
 impl AttentionKernel {
-    /// Pairs a plan with its compiled code.
-    ///
-    /// # Errors
-    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
-    pub fn new(plan: AttentionPlan, compiled: Compiled) -> Result<AttentionKernel, KernelError> {
-        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as `AttentionArgs`.
-        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
-        Ok(AttentionKernel { plan, entry })
-    }
-
-    /// Compiles `plan` through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of code generation and executable memory.
-    pub fn compile(plan: AttentionPlan) -> Result<AttentionKernel, KernelError> {
-        AttentionKernel::new(plan, KernelCache::global().compile_one(&plan)?)
-    }
-
-    /// The plan this kernel follows.
-    pub fn plan(&self) -> &AttentionPlan {
-        &self.plan
-    }
-
-    /// The generated code, if the plan's tier has any.
-    pub fn code(&self) -> Option<&lacuna_jit::Code> {
-        self.entry.as_ref().map(Entry::code)
-    }
-
     /// Attention of every sequence of `batch` in every head.
     ///
     /// **Shapes**: `q`, `k`, `v` and `out` are panels of `heads * head size` features x the batch's tokens; see the module for
@@ -241,6 +215,7 @@ mod tests {
     use super::super::{AttentionDesc, Sequence};
     use super::*;
     use crate::PanelLayout;
+    use crate::cache::KernelCache;
     use crate::support::{Clobbers, tiers, with_canaries};
 
     #[test]

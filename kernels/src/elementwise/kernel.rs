@@ -6,8 +6,8 @@ use lacuna_jit::Entry;
 use super::emit::ElementwiseArgs;
 use super::plan::ElementwisePlan;
 use super::portable;
-use crate::cache::{Compiled, KernelCache};
 use crate::epilogue::Constants;
+use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::check_length;
 use crate::parallel::SharedMut;
@@ -31,36 +31,9 @@ pub struct ElementwiseKernel {
     entry: Option<Entry<ElementwiseArgs>>,
 }
 
+kernel_methods!(ElementwiseKernel, ElementwisePlan, ElementwiseArgs);
+
 impl ElementwiseKernel {
-    /// Pairs a plan with its compiled code.
-    ///
-    /// # Errors
-    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
-    pub fn new(plan: ElementwisePlan, compiled: Compiled) -> Result<ElementwiseKernel, KernelError> {
-        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as
-        // `ElementwiseArgs`.
-        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
-        Ok(ElementwiseKernel { plan, entry })
-    }
-
-    /// Compiles `plan` through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of code generation and executable memory.
-    pub fn compile(plan: ElementwisePlan) -> Result<ElementwiseKernel, KernelError> {
-        ElementwiseKernel::new(plan, KernelCache::global().compile_one(&plan)?)
-    }
-
-    /// The plan this kernel follows.
-    pub fn plan(&self) -> &ElementwisePlan {
-        &self.plan
-    }
-
-    /// The generated code, if the plan's tier has any.
-    pub fn code(&self) -> Option<&lacuna_jit::Code> {
-        self.entry.as_ref().map(Entry::code)
-    }
-
     /// Applies the function to `tokens` columns of `x`, in place.
     ///
     /// **Shapes**: `x` is an f32 tile of F x tokens with [`elements`] elements. Padding tokens are left unspecified.
@@ -181,6 +154,7 @@ impl ElementwiseKernel {
 mod tests {
     use super::super::{ElementwiseDesc, RowFunction};
     use super::*;
+    use crate::cache::KernelCache;
     use crate::epilogue::Activation;
     use crate::support::{Clobbers, tiers, with_canaries};
     use crate::{Buffer, PanelLayout, Sign};

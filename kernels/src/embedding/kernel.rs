@@ -5,7 +5,7 @@ use lacuna_jit::Entry;
 use super::desc::EmbeddingPlan;
 use super::emit::EmbeddingArgs;
 use super::portable;
-use crate::cache::{Compiled, KernelCache};
+use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::check_length;
 use crate::parallel::SharedMut;
@@ -41,36 +41,9 @@ pub struct EmbeddingKernel {
     entry: Option<Entry<EmbeddingArgs>>,
 }
 
+kernel_methods!(EmbeddingKernel, EmbeddingPlan, EmbeddingArgs);
+
 impl EmbeddingKernel {
-    /// Pairs a plan with its compiled code.
-    ///
-    /// # Errors
-    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
-    pub fn new(plan: EmbeddingPlan, compiled: Compiled) -> Result<EmbeddingKernel, KernelError> {
-        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as
-        // `EmbeddingArgs`.
-        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
-        Ok(EmbeddingKernel { plan, entry })
-    }
-
-    /// Compiles `plan` through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of code generation and executable memory.
-    pub fn compile(plan: EmbeddingPlan) -> Result<EmbeddingKernel, KernelError> {
-        EmbeddingKernel::new(plan, KernelCache::global().compile_one(&plan)?)
-    }
-
-    /// The plan this kernel follows.
-    pub fn plan(&self) -> &EmbeddingPlan {
-        &self.plan
-    }
-
-    /// The generated code, if the plan's tier has any.
-    pub fn code(&self) -> Option<&lacuna_jit::Code> {
-        self.entry.as_ref().map(Entry::code)
-    }
-
     /// Embeds `tokens` tokens into `x`.
     ///
     /// **Shapes**: `ids` have [`tiles`]`(tokens) * 64` entries each, `x` is an f32 tile of F x tokens with
@@ -188,6 +161,7 @@ mod tests {
     use super::super::EmbeddingDesc;
     use super::*;
     use crate::Buffer;
+    use crate::cache::KernelCache;
     use crate::support::{Clobbers, tiers, with_canaries};
 
     #[test]

@@ -6,8 +6,8 @@ use super::emit::GemmArgs;
 use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
 use super::portable;
 use super::weights::GemmWeights;
-use crate::cache::{Compiled, KernelCache};
 use crate::epilogue::Constants;
+use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::{Output, Target, check_length, check_output};
 use crate::parallel::{Part, Parts};
@@ -20,35 +20,9 @@ pub struct GemmKernel {
     entry: Option<Entry<GemmArgs>>,
 }
 
+kernel_methods!(GemmKernel, GemmPlan, GemmArgs);
+
 impl GemmKernel {
-    /// Pairs a plan with its compiled code.
-    ///
-    /// # Errors
-    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
-    pub fn new(plan: GemmPlan, compiled: Compiled) -> Result<GemmKernel, KernelError> {
-        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as `GemmArgs`.
-        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
-        Ok(GemmKernel { plan, entry })
-    }
-
-    /// Compiles `plan` through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of code generation and executable memory.
-    pub fn compile(plan: GemmPlan) -> Result<GemmKernel, KernelError> {
-        GemmKernel::new(plan, KernelCache::global().compile_one(&plan)?)
-    }
-
-    /// The plan this kernel follows.
-    pub fn plan(&self) -> &GemmPlan {
-        &self.plan
-    }
-
-    /// The generated code, if the plan's tier has any.
-    pub fn code(&self) -> Option<&lacuna_jit::Code> {
-        self.entry.as_ref().map(Entry::code)
-    }
-
     /// `out = epilogue(W x)` for `tokens` tokens.
     ///
     /// **Shapes**: `x` is a VNNI panel of K x tokens, `out` holds M x tokens in the layout of the epilogue; both have
@@ -138,6 +112,7 @@ impl GemmKernel {
 mod tests {
     use super::super::GemmDesc;
     use super::*;
+    use crate::cache::KernelCache;
     use crate::epilogue::{Activation, Epilogue, RowParams, Store};
     use crate::support::{Clobbers, tiers, with_canaries};
     use crate::{Buffer, PanelLayout, Sign};

@@ -6,8 +6,8 @@ use super::emit::LayerNormArgs;
 use super::params::LayerNormWeights;
 use super::plan::LayerNormPlan;
 use super::portable;
-use crate::cache::{Compiled, KernelCache};
 use crate::epilogue::Constants;
+use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::check_length;
 use crate::parallel::SharedMut;
@@ -21,36 +21,9 @@ pub struct LayerNormKernel {
     entry: Option<Entry<LayerNormArgs>>,
 }
 
+kernel_methods!(LayerNormKernel, LayerNormPlan, LayerNormArgs);
+
 impl LayerNormKernel {
-    /// Pairs a plan with its compiled code.
-    ///
-    /// # Errors
-    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
-    pub fn new(plan: LayerNormPlan, compiled: Compiled) -> Result<LayerNormKernel, KernelError> {
-        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as
-        // `LayerNormArgs`.
-        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
-        Ok(LayerNormKernel { plan, entry })
-    }
-
-    /// Compiles `plan` through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of code generation and executable memory.
-    pub fn compile(plan: LayerNormPlan) -> Result<LayerNormKernel, KernelError> {
-        LayerNormKernel::new(plan, KernelCache::global().compile_one(&plan)?)
-    }
-
-    /// The plan this kernel follows.
-    pub fn plan(&self) -> &LayerNormPlan {
-        &self.plan
-    }
-
-    /// The generated code, if the plan's tier has any.
-    pub fn code(&self) -> Option<&lacuna_jit::Code> {
-        self.entry.as_ref().map(Entry::code)
-    }
-
     /// Normalises `tokens` columns of `x`, in place, and quantises them into `panel`, as the plan's output says.
     ///
     /// **Shapes**: `x` is an f32 tile and `panel`, given exactly if the plan writes one, a panel of F x tokens; both
@@ -155,6 +128,7 @@ impl LayerNormKernel {
 mod tests {
     use super::super::{LayerNormDesc, LayerNormOutput, NormParams};
     use super::*;
+    use crate::cache::KernelCache;
     use crate::support::{Clobbers, tiers, with_canaries};
     use crate::{Buffer, PanelLayout};
 

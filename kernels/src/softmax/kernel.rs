@@ -5,7 +5,7 @@ use lacuna_jit::Entry;
 use super::desc::SoftmaxPlan;
 use super::emit::{Constants, SoftmaxArgs};
 use super::portable;
-use crate::cache::{Compiled, KernelCache};
+use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::check_length;
 use crate::parallel::SharedMut;
@@ -19,36 +19,9 @@ pub struct SoftmaxKernel {
     entry: Option<Entry<SoftmaxArgs>>,
 }
 
+kernel_methods!(SoftmaxKernel, SoftmaxPlan, SoftmaxArgs);
+
 impl SoftmaxKernel {
-    /// Pairs a plan with its compiled code.
-    ///
-    /// # Errors
-    /// [`KernelError::Mismatch`] if `compiled` is the code of another plan, or none for a plan that needs code.
-    pub fn new(plan: SoftmaxPlan, compiled: Compiled) -> Result<SoftmaxKernel, KernelError> {
-        // SAFETY: the code was emitted by this plan's emitter (checked by name), which reads its argument as
-        // `SoftmaxArgs`.
-        let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed() });
-        Ok(SoftmaxKernel { plan, entry })
-    }
-
-    /// Compiles `plan` through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of code generation and executable memory.
-    pub fn compile(plan: SoftmaxPlan) -> Result<SoftmaxKernel, KernelError> {
-        SoftmaxKernel::new(plan, KernelCache::global().compile_one(&plan)?)
-    }
-
-    /// The plan this kernel follows.
-    pub fn plan(&self) -> &SoftmaxPlan {
-        &self.plan
-    }
-
-    /// The generated code, if the plan's tier has any.
-    pub fn code(&self) -> Option<&lacuna_jit::Code> {
-        self.entry.as_ref().map(Entry::code)
-    }
-
     /// Softmax of `tokens` columns of `x`, in place.
     ///
     /// **Shapes**: `x` is an f32 tile of F x tokens with [`elements`] elements. Padding tokens are left unspecified.
@@ -85,6 +58,7 @@ impl SoftmaxKernel {
 mod tests {
     use super::super::SoftmaxDesc;
     use super::*;
+    use crate::cache::KernelCache;
     use crate::support::{Clobbers, tiers, with_canaries};
     use crate::{Buffer, Plan};
 

@@ -1,6 +1,8 @@
 //! What the tests of SpMM and GEMM share: operands, every epilogue, and the comparison with the scalar reference.
 #![allow(dead_code)] // every test uses a part
 
+pub(crate) mod errors;
+
 use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::{Matrix, finish_bytes, finish_f32, gemm};
