@@ -45,6 +45,17 @@ pub const fn lane_position(token: usize) -> usize {
     16 * l + 4 * v + c
 }
 
+/// [`lane_position`] of every token of a tile, for loops over rows.
+pub(crate) static LANE_POSITIONS: [u8; TILE] = {
+    let mut positions = [0; TILE];
+    let mut token = 0;
+    while token < TILE {
+        positions[token] = lane_position(token) as u8;
+        token += 1;
+    }
+    positions
+};
+
 /// Index of an element in a plain panel.
 pub const fn plain_index(features: usize, feature: usize, token: usize) -> usize {
     (token / TILE * padded(features) + feature) * TILE + lane_position(token % TILE)

@@ -3,7 +3,7 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Gpr};
 
-use crate::layout::{lane_position, padded};
+use crate::layout::{LANE_POSITIONS, padded};
 use crate::{KernelError, LANES, PanelLayout, TILE, VECTORS};
 
 /// Bytes of one vector.
@@ -49,24 +49,13 @@ pub(crate) fn emit_row_groups(a: &mut Asm, rows: usize, count: Gpr, mut body: im
     }
 }
 
-/// `LANE[t]`: where token t of a tile is in a row of a plain panel.
-static LANE: [u8; TILE] = {
-    let mut lane = [0; TILE];
-    let mut t = 0;
-    while t < TILE {
-        lane[t] = lane_position(t) as u8;
-        t += 1;
-    }
-    lane
-};
-
 /// Scatters the first `lanes` bytes of `row`, which is feature `feature`, into one tile of a panel.
 #[inline(always)]
 pub(crate) fn store_panel_row(layout: PanelLayout, panel: &mut [u8], feature: usize, row: &[u8; TILE], lanes: usize) {
     match layout {
         PanelLayout::Plain => {
             let out = &mut panel[feature * TILE..][..TILE];
-            for (&lane, &byte) in LANE.iter().zip(row).take(lanes) {
+            for (&lane, &byte) in LANE_POSITIONS.iter().zip(row).take(lanes) {
                 out[usize::from(lane)] = byte;
             }
         }

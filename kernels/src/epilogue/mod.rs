@@ -50,6 +50,16 @@ pub enum Store {
     },
 }
 
+impl Store {
+    /// Bytes of one output element.
+    pub(crate) const fn element_bytes(self) -> usize {
+        match self {
+            Store::Bytes { .. } => 1,
+            Store::F32 { .. } => 4,
+        }
+    }
+}
+
 /// Activation and store of a GEMM or SpMM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epilogue {

@@ -120,7 +120,7 @@ pub(super) fn emit(plan: &GemmPlan) -> Result<Code, JitError> {
 
 /// Moves to the other half of the tile or to the next tile; jumps back while tokens are left.
 fn emit_next_half_tile(a: &mut Asm, plan: &GemmPlan, r: &Regs) {
-    let y_tile_bytes = (plan.y_tile_elements() * output_element_bytes(plan)) as i32;
+    let y_tile_bytes = (plan.y_tile_elements() * plan.epilogue.store.element_bytes()) as i32;
     a.note("next half-tile");
     dynasm!(a
         ; .arch x64
@@ -132,13 +132,6 @@ fn emit_next_half_tile(a: &mut Asm, plan: &GemmPlan, r: &Regs) {
         ; add Rq(r.y), y_tile_bytes
         ; jmp ->half_tile
     );
-}
-
-fn output_element_bytes(plan: &GemmPlan) -> usize {
-    match plan.epilogue.store {
-        Store::Bytes { .. } => 1,
-        Store::F32 { .. } => 4,
-    }
 }
 
 fn is_plain(plan: &GemmPlan) -> bool {
@@ -219,7 +212,7 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
     );
 
     let params_bytes = size_of::<[RowParams; STRIP]>() as i32;
-    let out_bytes = (STRIP * TILE * output_element_bytes(plan)) as i32;
+    let out_bytes = (STRIP * TILE * plan.epilogue.store.element_bytes()) as i32;
     let lanes = if is_plain(plan) { OutputLanes::Dwords(r.lanes) } else { OutputLanes::WholeRow };
     for (strip, acc) in acc.chunks(STRIP).enumerate() {
         let strip = strip as i32;

@@ -5,7 +5,7 @@ use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Scale, Zmm, ptr};
 
 use super::plan::{IndexWidth, SpmmPlan};
 use super::weights::BlockRow;
-use crate::epilogue::{EpilogueRegs, OutputLanes, RowParams, Store, emit_epilogue};
+use crate::epilogue::{EpilogueRegs, OutputLanes, RowParams, emit_epilogue};
 use crate::{LANES, Plan, TILE, VECTORS};
 
 /// What the kernel is called with.
@@ -125,14 +125,7 @@ pub(super) fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
 }
 
 fn y_tile_bytes(plan: &SpmmPlan) -> i32 {
-    (plan.y_tile_elements() * output_element_bytes(plan)) as i32
-}
-
-fn output_element_bytes(plan: &SpmmPlan) -> usize {
-    match plan.epilogue.store {
-        Store::Bytes { .. } => 1,
-        Store::F32 { .. } => 4,
-    }
+    (plan.y_tile_elements() * plan.epilogue.store.element_bytes()) as i32
 }
 
 /// All block rows of one tile of which `vectors` vectors of 16 tokens are computed.
@@ -278,7 +271,7 @@ fn emit_load_x_row(a: &mut Asm, index: IndexWidth, r: &Regs, i: usize, offset: i
 fn emit_output_address(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
     let field = std::mem::offset_of!(BlockRow, out_offset) as i32;
     dynasm!(a ; .arch x64 ; mov Rd(r.out), [Rq(r.block_row) + field]);
-    match output_element_bytes(plan) {
+    match plan.epilogue.store.element_bytes() {
         1 => dynasm!(a ; .arch x64 ; add Rq(r.out), Rq(r.y)),
         _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 4]),
     }

@@ -5,18 +5,7 @@ use super::plan::{IndexWidth, SpmmPlan};
 use super::weights::{BlockRow, SpmmWeights};
 use crate::TILE;
 use crate::epilogue::{BlockOutput, finish_block};
-use crate::layout::lane_position;
-
-/// `LANE[t]`: where token t of a tile is in a plain row.
-static LANE: [u8; TILE] = {
-    let mut lane = [0; TILE];
-    let mut t = 0;
-    while t < TILE {
-        lane[t] = lane_position(t) as u8;
-        t += 1;
-    }
-    lane
-};
+use crate::layout::LANE_POSITIONS;
 
 /// One block row (number `row` in stream order) of one tile. `x` is the tile, `out` the block row's output in it.
 #[inline(always)]
@@ -48,6 +37,6 @@ pub(super) fn block_row(
             }
         }
     }
-    let acc = lanes.map(|row| std::array::from_fn(|token| row[usize::from(LANE[token])]));
+    let acc = lanes.map(|row| std::array::from_fn(|token| row[usize::from(LANE_POSITIONS[token])]));
     finish_block(&plan.epilogue, &acc, &weights.params[row], tokens, out);
 }
