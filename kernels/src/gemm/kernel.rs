@@ -6,11 +6,12 @@ use super::emit::GemmArgs;
 use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
 use super::portable;
 use super::weights::GemmWeights;
-use crate::epilogue::Constants;
+use crate::epilogue::{BlockOutput, Constants};
 use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::{Output, Target, check_length, check_output};
 use crate::parallel::{Part, Parts};
+use crate::rows::with_fma;
 use crate::{KernelError, Parallel, Plan, TILE};
 
 /// A callable dense GEMM. Cheap to clone; keeps its code alive.
@@ -79,7 +80,15 @@ impl GemmKernel {
                     for strip in first_strip..first_strip + strips {
                         // SAFETY: as above: the strip's 4 x 64 elements are inside `out` and written by this part alone.
                         let out = unsafe { out.block(tile * y_tile + strip * STRIP * TILE) };
-                        portable::strip(plan, weights, strip, x, tile_tokens, out);
+                        with_fma!(
+                            portable::strip,
+                            plan: &GemmPlan,
+                            weights: &GemmWeights,
+                            strip: usize,
+                            x: &[u8],
+                            tile_tokens: usize,
+                            out: BlockOutput<'_>
+                        );
                     }
                 }
             }

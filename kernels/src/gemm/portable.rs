@@ -23,10 +23,14 @@ pub(super) fn strip(
     let mut acc = [[0i32; TILE]; STRIP];
     for (w, x) in packed.chunks_exact(step_bytes).zip(x.chunks_exact(4 * TILE)) {
         let w = &w[within * STRIP * 4..][..STRIP * 4];
+        let mut features = [[0i32; TILE]; 4]; // one row per input feature, so that the loops below are over tokens
+        for (token, x) in x.chunks_exact(4).enumerate() {
+            (0..4).for_each(|i| features[i][token] = i32::from(x[i]));
+        }
         for (acc, w) in acc.iter_mut().zip(w.chunks_exact(4)) {
-            let w: [i32; 4] = std::array::from_fn(|i| i32::from(w[i] as i8));
-            for (acc, x) in acc.iter_mut().zip(x.chunks_exact(4)) {
-                *acc += (0..4).map(|i| w[i] * i32::from(x[i])).sum::<i32>();
+            for (&w, feature) in w.iter().zip(&features) {
+                let w = i32::from(w as i8);
+                acc.iter_mut().zip(feature).for_each(|(acc, &x)| *acc += w * x);
             }
         }
     }

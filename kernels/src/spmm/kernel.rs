@@ -6,11 +6,12 @@ use super::emit::SpmmArgs;
 use super::plan::SpmmPlan;
 use super::portable;
 use super::weights::SpmmWeights;
-use crate::epilogue::Constants;
+use crate::epilogue::{BlockOutput, Constants};
 use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::{Output, Target, check_length, check_output};
 use crate::parallel::{Part, Parts};
+use crate::rows::with_fma;
 use crate::{KernelError, Parallel, Plan, TILE};
 
 /// A callable SpMM. Cheap to clone; keeps its code alive.
@@ -85,7 +86,15 @@ impl SpmmKernel {
                         let at = tile * y_tile + weights.block_rows[row].out_offset as usize;
                         // SAFETY: as above: the block row's 4 x 64 elements are inside `out` and written by this part alone.
                         let out = unsafe { out.block(at) };
-                        portable::block_row(plan, weights, row, x, tile_tokens, out);
+                        with_fma!(
+                            portable::block_row,
+                            plan: &SpmmPlan,
+                            weights: &SpmmWeights,
+                            row: usize,
+                            x: &[u8],
+                            tile_tokens: usize,
+                            out: BlockOutput<'_>
+                        );
                     }
                 }
             }
