@@ -10,7 +10,7 @@ use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::pattern::MAX_K;
 use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan, Sign};
-use product::{Case, FEATURES, Numbers, Place, TOKENS, epilogues, weights};
+use product::{Case, FEATURES, Numbers, Place, TOKENS, weights};
 use proptest::prelude::*;
 use rand::prelude::*;
 use support::tiers;
@@ -48,8 +48,9 @@ fn every_epilogue_on_every_edge_size() {
     let mut rng = StdRng::seed_from_u64(1);
     for m in FEATURES {
         for k in FEATURES {
-            let plans =
-                epilogues().into_iter().flat_map(|epilogue| tiers.iter().map(move |&isa| plan(isa, m, k, epilogue)));
+            let plans = Epilogue::all()
+                .into_iter()
+                .flat_map(|epilogue| tiers.iter().map(move |&isa| plan(isa, m, k, epilogue)));
             let kernels: Vec<GemmKernel> = plans.map(|plan| GemmKernel::compile(plan).unwrap()).collect();
             for n in TOKENS {
                 let case = dense(m, k, n, Numbers::Typical, &mut rng);
@@ -67,7 +68,7 @@ fn every_token_count_up_to_two_tiles_and_both_guards() {
     for n in 1..=129 {
         let case = dense(9, 14, n, Numbers::Typical, &mut rng);
         for isa in tiers() {
-            for (i, epilogue) in epilogues().into_iter().enumerate() {
+            for (i, epilogue) in Epilogue::all().into_iter().enumerate() {
                 check(&case, isa, epilogue, Place::BOTH[i % 2], Parallel::Serial);
                 check(&case, isa, epilogue, Place::BOTH[(i + 1) % 2], Parallel::Serial);
             }
@@ -81,7 +82,7 @@ fn extreme_numbers() {
     for (m, k, n) in [(5, 1, 17), (8, 7, 64), (12, 65, 33), (4, 768, 66)] {
         let case = dense(m, k, n, Numbers::Extreme, &mut rng);
         for isa in tiers() {
-            for epilogue in epilogues() {
+            for epilogue in Epilogue::all() {
                 check(&case, isa, epilogue, Place::AtEnd, Parallel::Serial);
             }
         }
@@ -123,7 +124,7 @@ fn threads_change_nothing() {
         for (m, k, n) in [(1, 3, 1), (5, 9, 64), (13, 26, 64), (64, 40, 65), (100, 40, 20), (30, 12, 300)] {
             let case = dense(m, k, n, Numbers::Typical, &mut rng);
             for isa in tiers() {
-                for epilogue in epilogues() {
+                for epilogue in Epilogue::all() {
                     pool.install(|| check(&case, isa, epilogue, Place::AtEnd, Parallel::Rayon));
                 }
             }
@@ -153,7 +154,7 @@ proptest! {
     fn random_shapes_and_parameters(
         (m, k, n) in (1usize..80, 1usize..150, 1usize..200),
         extreme in any::<bool>(),
-        epilogue in prop::sample::select(epilogues()),
+        epilogue in prop::sample::select(Epilogue::all()),
         at_start in any::<bool>(),
         seed in any::<u64>(),
     ) {

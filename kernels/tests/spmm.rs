@@ -10,7 +10,7 @@ use lacuna_kernels::layout::elements;
 use lacuna_kernels::pattern::MAX_K;
 use lacuna_kernels::spmm::{IndexWidth, SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
 use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan, Sign};
-use product::{Case, FEATURES, Numbers, Place, TOKENS, epilogues, mask_blocks, weights};
+use product::{Case, FEATURES, Numbers, Place, TOKENS, mask_blocks, weights};
 use proptest::prelude::*;
 use rand::prelude::*;
 use support::tiers;
@@ -50,8 +50,9 @@ fn every_epilogue_on_every_edge_size() {
     let mut rng = StdRng::seed_from_u64(1);
     for m in FEATURES {
         for k in FEATURES {
-            let plans =
-                epilogues().into_iter().flat_map(|epilogue| tiers.iter().map(move |&isa| plan(isa, m, k, epilogue)));
+            let plans = Epilogue::all()
+                .into_iter()
+                .flat_map(|epilogue| tiers.iter().map(move |&isa| plan(isa, m, k, epilogue)));
             let kernels: Vec<SpmmKernel> = plans.map(|plan| SpmmKernel::compile(plan).unwrap()).collect();
             for n in TOKENS {
                 let case = sparse(m, k, n, 0.4, Numbers::Typical, &mut rng);
@@ -69,7 +70,7 @@ fn every_token_count_up_to_two_tiles_and_both_guards() {
     for n in 1..=129 {
         let case = sparse(9, 14, n, 0.5, Numbers::Typical, &mut rng);
         for isa in tiers() {
-            for (i, epilogue) in epilogues().into_iter().enumerate() {
+            for (i, epilogue) in Epilogue::all().into_iter().enumerate() {
                 check(&case, isa, epilogue, Place::BOTH[i % 2], Parallel::Serial);
                 check(&case, isa, epilogue, Place::BOTH[(i + 1) % 2], Parallel::Serial);
             }
@@ -84,7 +85,7 @@ fn extreme_numbers() {
         for density in [0.1, 1.0] {
             let case = sparse(m, k, n, density, Numbers::Extreme, &mut rng);
             for isa in tiers() {
-                for epilogue in epilogues() {
+                for epilogue in Epilogue::all() {
                     check(&case, isa, epilogue, Place::AtEnd, Parallel::Serial);
                 }
             }
@@ -135,7 +136,7 @@ fn special_patterns() {
         eprintln!("{name}");
         let case = Case::new(m, n, weights, Numbers::Typical, &mut rng);
         for isa in tiers() {
-            for epilogue in epilogues() {
+            for epilogue in Epilogue::all() {
                 check(&case, isa, epilogue, Place::AtEnd, Parallel::Serial);
             }
         }
@@ -169,7 +170,7 @@ fn threads_change_nothing() {
             for density in [0.0, 0.3, 1.0] {
                 let case = sparse(m, k, n, density, Numbers::Typical, &mut rng);
                 for isa in tiers() {
-                    for epilogue in epilogues() {
+                    for epilogue in Epilogue::all() {
                         pool.install(|| check(&case, isa, epilogue, Place::AtEnd, Parallel::Rayon));
                     }
                 }
@@ -219,7 +220,7 @@ proptest! {
         (m, k, n) in (1usize..80, 1usize..150, 1usize..200),
         density in 0.0..=1.0f64,
         extreme in any::<bool>(),
-        epilogue in prop::sample::select(epilogues()),
+        epilogue in prop::sample::select(Epilogue::all()),
         at_start in any::<bool>(),
         seed in any::<u64>(),
     ) {

@@ -62,8 +62,8 @@ impl CalibratedModel {
         self.compile_with(CompileOptions::default())
     }
 
-    /// Quantises and packs all weights, plans and generates a kernel for every distinct shape and epilogue (in parallel on the
-    /// current rayon pool), and seals the code once.
+    /// Quantises, plans and packs all layers in parallel on the current rayon pool, generates a kernel for every distinct shape
+    /// and epilogue, and seals the code once.
     ///
     /// # Errors
     /// [`Error::Kernel`] if a tier was asked for that this machine does not provide, or a kernel cannot be planned, generated or

@@ -1,7 +1,7 @@
 //! Parsers of option values, each with an error that says what would be right.
 
 use lacuna::Error;
-use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
+use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::{PanelLayout, Sign};
 
 /// No pool may have more workers.
@@ -39,21 +39,11 @@ pub(crate) fn epilogue(text: &str) -> Result<Epilogue, String> {
         "gelu" => return Ok(Epilogue::gelu(PanelLayout::Plain, Sign::Unsigned)),
         _ => {}
     }
-    let known = epilogues();
+    let known = Epilogue::all();
     known.iter().find(|epilogue| epilogue.name() == text).copied().ok_or_else(|| {
         let names: Vec<String> = known.iter().map(Epilogue::name).collect();
         format!("unknown epilogue {text:?}; expected requant, gelu or one of {}", names.join(", "))
     })
-}
-
-/// Every epilogue there is.
-pub(crate) fn epilogues() -> Vec<Epilogue> {
-    let bytes = [PanelLayout::Plain, PanelLayout::Vnni]
-        .into_iter()
-        .flat_map(|layout| [Sign::Unsigned, Sign::Signed].map(|sign| Store::Bytes { layout, sign }));
-    let stores: Vec<Store> = bytes.chain([false, true].map(|residual| Store::F32 { residual })).collect();
-    let with = |activation| stores.iter().map(move |&store| Epilogue { activation, store });
-    with(Activation::Identity).chain(with(Activation::Gelu)).collect()
 }
 
 #[cfg(test)]
@@ -72,7 +62,7 @@ mod tests {
 
     #[test]
     fn every_epilogue_has_a_name_of_its_own() {
-        for wanted in epilogues() {
+        for wanted in Epilogue::all() {
             assert_eq!(epilogue(&wanted.name()), Ok(wanted));
         }
         assert!(epilogue("relu").unwrap_err().contains("gelu-u8-vnni"));

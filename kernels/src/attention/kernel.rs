@@ -33,12 +33,12 @@ impl AttentionParams {
     /// Largest factors that keep scaled scores and outputs far inside f32 and s32: outputs are means of s8.
     const MAX_SCALE: f32 = 1e6;
 
-    fn check(&self, kernel: &str) -> Result<(), KernelError> {
+    fn check(&self, plan: &AttentionPlan) -> Result<(), KernelError> {
         for (parameter, values) in [("score scale", &self.score_scale), ("output scale", &self.out_scale)] {
             if let Some((row, &found)) =
                 values.iter().enumerate().find(|(_, v)| v.is_nan() || v.abs() > Self::MAX_SCALE)
             {
-                let kernel = kernel.to_owned();
+                let kernel = plan.name();
                 return Err(KernelError::Parameter { kernel, parameter, row, found, expected: "within +-1e6" });
             }
         }
@@ -105,7 +105,7 @@ impl AttentionKernel {
         for (buffer, found) in [("q", q.len()), ("k", k.len()), ("v", v.len()), ("output", out.len())] {
             check_length(plan, buffer, found, expected)?;
         }
-        params.check(&plan.name())?;
+        params.check(plan)?;
         let panels = Panels { q, k, v, out: SharedMut::new(out) };
         parallel.for_each(batch.sequences.len() * heads, |i| {
             let (sequence, head) = (i / heads, i % heads);

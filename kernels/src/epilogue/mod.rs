@@ -85,6 +85,16 @@ impl Epilogue {
         Epilogue { activation: Activation::Identity, store: Store::F32 { residual } }
     }
 
+    /// Every epilogue there is.
+    pub fn all() -> Vec<Epilogue> {
+        let bytes = [PanelLayout::Plain, PanelLayout::Vnni]
+            .into_iter()
+            .flat_map(|layout| [Sign::Unsigned, Sign::Signed].map(|sign| Store::Bytes { layout, sign }));
+        let stores: Vec<Store> = bytes.chain([false, true].map(|residual| Store::F32 { residual })).collect();
+        let with = |activation| stores.iter().map(move |&store| Epilogue { activation, store });
+        with(Activation::Identity).chain(with(Activation::Gelu)).collect()
+    }
+
     /// The name used in kernel names: `requant-u8-plain`, `gelu-u8-vnni`, `f32`, `f32-residual`.
     pub fn name(&self) -> String {
         let activation = match self.activation {

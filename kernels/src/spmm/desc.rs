@@ -25,6 +25,6 @@ impl SpmmDesc {
     pub fn plan(&self, isa: Isa) -> Result<SpmmPlan, KernelError> {
         pattern::check_shape("spmm", self.m, self.k)?;
         let index = IndexWidth::for_features(self.k);
-        Ok(SpmmPlan { isa, m: self.m, k: self.k, index, unroll: 1, epilogue: self.epilogue })
+        Ok(SpmmPlan { isa, m: self.m, k: self.k, index, epilogue: self.epilogue })
     }
 }

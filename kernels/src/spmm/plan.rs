@@ -44,8 +44,6 @@ pub struct SpmmPlan {
     pub(super) m: usize,
     pub(super) k: usize,
     pub(super) index: IndexWidth,
-    /// Groups per iteration of the inner loop.
-    pub(super) unroll: usize,
     pub(super) epilogue: Epilogue,
 }
 
@@ -85,18 +83,15 @@ impl std::fmt::Display for SpmmPlan {
     /// The decisions in one line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let bits = 8 * self.index.bytes();
-        let SpmmPlan { isa, unroll, .. } = self;
-        write!(
-            f,
-            "stream form on {isa}: tiles of {TILE} tokens outside, block rows by length inside, u{bits} indices, {unroll} group per step"
-        )
+        let isa = self.isa;
+        write!(f, "stream form on {isa}: tiles of {TILE} tokens outside, block rows by length inside, u{bits} indices")
     }
 }
 
 impl Plan for SpmmPlan {
     fn name(&self) -> String {
-        let SpmmPlan { isa, m, k, unroll, epilogue, .. } = self;
-        format!("spmm-u8s8-{isa}-m{m}k{k}n{TILE}-stream-u{unroll}-{}", epilogue.name())
+        let SpmmPlan { isa, m, k, epilogue, .. } = self;
+        format!("spmm-u8s8-{isa}-m{m}k{k}n{TILE}-stream-{}", epilogue.name())
     }
 
     fn isa(&self) -> Isa {

@@ -3,10 +3,10 @@
 
 pub(crate) mod errors;
 
-use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
+use lacuna_kernels::epilogue::{Epilogue, RowParams, Store};
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::{Matrix, finish_bytes, finish_f32, gemm};
-use lacuna_kernels::{KernelError, Output, PanelLayout, Sign};
+use lacuna_kernels::{KernelError, Output, PanelLayout};
 use rand::prelude::*;
 
 use crate::support::Guarded;
@@ -15,16 +15,6 @@ use crate::support::Guarded;
 pub(crate) const FEATURES: [usize; 12] = [1, 2, 3, 4, 5, 7, 8, 12, 13, 26, 64, 65];
 /// Token counts around one vector, two, three, and one tile, two.
 pub(crate) const TOKENS: [usize; 15] = [1, 15, 16, 17, 31, 32, 33, 48, 49, 63, 64, 65, 127, 128, 130];
-
-/// Every epilogue there is.
-pub(crate) fn epilogues() -> Vec<Epilogue> {
-    let bytes = [PanelLayout::Plain, PanelLayout::Vnni]
-        .into_iter()
-        .flat_map(|layout| [Sign::Unsigned, Sign::Signed].map(|sign| Store::Bytes { layout, sign }));
-    let stores: Vec<Store> = bytes.chain([false, true].map(|residual| Store::F32 { residual })).collect();
-    let with = |activation| stores.iter().map(move |&store| Epilogue { activation, store });
-    with(Activation::Identity).chain(with(Activation::Gelu)).collect()
-}
 
 /// What the numbers of a case are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
