@@ -6,7 +6,9 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::attention::{AttentionBatch, AttentionDesc, AttentionKernel, AttentionParams, Sequence};
-use lacuna_kernels::epilogue::{Epilogue, RowParams};
+use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams, RowFunction};
+use lacuna_kernels::embedding::{EmbeddingDesc, EmbeddingIds, EmbeddingTables};
+use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
 use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormWeights, NormParams};
 use lacuna_kernels::layout::elements;
@@ -114,6 +116,28 @@ fn rows(c: &mut Criterion) {
     let softmax = SoftmaxDesc { features }.compile(isa()).unwrap();
     group.bench_function(softmax.plan().name(), |b| {
         b.iter(|| softmax.run(&mut x, tokens, Parallel::Serial).unwrap());
+    });
+
+    let gelu = ElementwiseDesc { features, function: RowFunction::Gelu }.compile(isa()).unwrap();
+    group.bench_function(gelu.plan().name(), |b| {
+        b.iter(|| gelu.run_in_place(&mut x, tokens, Parallel::Serial).unwrap());
+    });
+    let function =
+        RowFunction::Quantize { activation: Activation::Identity, layout: PanelLayout::Plain, sign: Sign::Unsigned };
+    let quantize = ElementwiseDesc { features, function }.compile(isa()).unwrap();
+    let scales = vec![QuantParams { scale: 30.0, zero: 128.0 }; features];
+    group.bench_function(quantize.plan().name(), |b| {
+        b.iter(|| quantize.run_quantize(&scales, &x, &mut panel, tokens, Parallel::Serial).unwrap());
+    });
+
+    let table = vec![0.1; 1000 * features];
+    let word: Vec<u32> = (0..tokens as u32).map(|token| token * 7).collect();
+    let (kind, position) = (vec![0; tokens], (0..tokens as u32).collect::<Vec<_>>());
+    let tables = EmbeddingTables { word: &table, kind: &table[..features], position: &table };
+    let ids = EmbeddingIds { word: &word, kind: &kind, position: &position };
+    let embedding = EmbeddingDesc { features }.compile(isa()).unwrap();
+    group.bench_function(embedding.plan().name(), |b| {
+        b.iter(|| embedding.run(&tables, &ids, &mut x, tokens, Parallel::Serial).unwrap());
     });
 }
 
