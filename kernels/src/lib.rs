@@ -28,6 +28,8 @@ pub mod embedding;
 pub mod epilogue;
 mod error;
 pub mod gemm;
+#[cfg(target_arch = "x86_64")]
+pub mod intrinsics;
 mod kernel;
 pub mod layernorm;
 pub mod layout;

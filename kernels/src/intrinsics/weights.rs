@@ -1,0 +1,102 @@
+//! The weights as the loop walks them.
+
+use crate::epilogue::RowParams;
+use crate::{LANES, TILE};
+
+/// Output features per block row.
+pub(super) const ROWS: usize = 4;
+/// Blocks per group: `vpdpbusd` multiplies four bytes per lane.
+pub(super) const GROUP: usize = 4;
+
+/// How a group stores the offset of a row of X.
+pub(super) trait Offset: Copy {
+    /// For input feature `feature`, which must be below [`Offset::FEATURES`].
+    fn of(feature: usize) -> Self;
+    /// Bytes from the start of a tile of X to the row.
+    fn bytes(self) -> usize;
+    /// Input features that can be stored.
+    const FEATURES: usize;
+}
+
+impl Offset for u16 {
+    const FEATURES: usize = (1 << 16) / 8;
+    fn of(feature: usize) -> u16 {
+        (feature * 8) as u16
+    }
+    #[inline(always)]
+    fn bytes(self) -> usize {
+        usize::from(self) * 8 // a scaled index costs nothing
+    }
+}
+
+impl Offset for u32 {
+    const FEATURES: usize = 1 << 26;
+    fn of(feature: usize) -> u32 {
+        (feature * TILE) as u32
+    }
+    #[inline(always)]
+    fn bytes(self) -> usize {
+        self as usize
+    }
+}
+
+/// Four blocks of one block row.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct Group<O> {
+    pub(super) offsets: [O; GROUP],
+    /// `[output feature][block]`, each row as the dword that `vpdpbusd` takes.
+    pub(super) weights: [i32; ROWS],
+}
+
+/// Four output features.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockRow {
+    /// Number of groups.
+    pub(super) groups: usize,
+    /// Elements from the start of a tile of Y to the first of its rows.
+    pub(super) out: usize,
+    pub(super) params: [RowParams; ROWS],
+}
+
+/// Groups of all block rows, one block row after the other, those with few groups first.
+#[derive(Debug, Clone)]
+pub(super) struct Stream<O> {
+    pub(super) groups: Vec<Group<O>>,
+    pub(super) rows: Vec<BlockRow>,
+}
+
+impl<O: Offset> Stream<O> {
+    /// Packs row-major `[m][k]` weights whose lengths were checked.
+    pub(super) fn pack(m: usize, k: usize, weights: &[i8], params: &[RowParams]) -> Stream<O> {
+        let weight = |row: usize, column: usize| if row < m { weights[row * k + column] } else { 0 };
+        let block_rows = (0..m.div_ceil(ROWS)).map(|block_row| {
+            let rows: [usize; ROWS] = std::array::from_fn(|r| block_row * ROWS + r);
+            let columns: Vec<usize> =
+                (0..k).filter(|&column| rows.iter().any(|&row| weight(row, column) != 0)).collect();
+            let groups: Vec<Group<O>> =
+                columns.chunks(GROUP).map(|columns| Group::pack(columns, &rows, weight)).collect();
+            let params = rows.map(|row| params.get(row).copied().unwrap_or_default());
+            (BlockRow { groups: groups.len(), out: rows[0] * TILE, params }, groups)
+        });
+        let mut block_rows: Vec<(BlockRow, Vec<Group<O>>)> = block_rows.collect();
+        block_rows.sort_by_key(|(row, _)| row.groups); // the loop exit predicts
+        let rows = block_rows.iter().map(|&(row, _)| row).collect();
+        Stream { groups: block_rows.into_iter().flat_map(|(_, groups)| groups).collect(), rows }
+    }
+}
+
+impl<O: Offset> Group<O> {
+    /// The weights of `rows` at one to four columns; missing blocks repeat the last column with weights 0.
+    fn pack(columns: &[usize], rows: &[usize; ROWS], weight: impl Fn(usize, usize) -> i8) -> Group<O> {
+        let last = columns[columns.len() - 1];
+        let offsets = std::array::from_fn(|i| O::of(columns.get(i).copied().unwrap_or(last)));
+        let dword = |row: usize| {
+            let bytes = std::array::from_fn(|i| columns.get(i).map_or(0, |&column| weight(row, column)) as u8);
+            i32::from_le_bytes(bytes)
+        };
+        Group { offsets, weights: rows.map(dword) }
+    }
+}
+
+const _: () = assert!(TILE == 4 * LANES);
