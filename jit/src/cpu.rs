@@ -132,6 +132,28 @@ impl Avx512Vnni {
     }
 }
 
+/// Proof that AVX512_BF16 (`vdpbf16ps` and the conversions to bf16) can be executed here.
+///
+/// A feature beside the tiers: some CPUs of tier [`Tier::Avx512Vnni`] have it, some do not. Only [`Avx512Bf16::detect`] makes
+/// one, so a kernel that holds one may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Avx512Bf16(());
+
+impl Avx512Bf16 {
+    /// The name of the feature, for errors and reports.
+    pub const FEATURE: &'static str = "avx512bf16";
+
+    /// The token, if this machine provides the feature.
+    pub fn detect() -> Option<Avx512Bf16> {
+        #[cfg(target_arch = "x86_64")]
+        let present =
+            std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        let present = false;
+        present.then_some(Avx512Bf16(()))
+    }
+}
+
 /// The instruction set that kernels of a tier are made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isa {

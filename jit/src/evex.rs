@@ -237,6 +237,7 @@ instructions! {
     vpermb          Rvm   FullMem  "EVEX.512.66.0F38.W0 8D /r";
     vpermi2b        Rvm   FullMem  "EVEX.512.66.0F38.W0 75 /r";
     vpermd          RvmB  Full     "EVEX.512.66.0F38.W0 36 /r";
+    vpermq          RvmB  Full     "EVEX.512.66.0F38.W1 36 /r";
     vpermt2d        RvmB  Full     "EVEX.512.66.0F38.W0 7E /r";
     vshufi32x4      RvmBI Full     "EVEX.512.66.0F3A.W0 43 /r ib";
     vpblendmd       RvmB  Full     "EVEX.512.66.0F38.W0 64 /r";
@@ -259,6 +260,8 @@ instructions! {
     vrndscaleps     RmBI  Full     "EVEX.512.66.0F3A.W0 08 /r ib";
     vcvtdq2ps       RmB   Full     "EVEX.512.0F.W0 5B /r";
     vcvtps2dq       RmB   Full     "EVEX.512.66.0F.W0 5B /r";
+    vcvtne2ps2bf16  RvmB  Full     "EVEX.512.F2.0F38.W0 72 /r";
+    vdpbf16ps       RvmB  Full     "EVEX.512.F3.0F38.W0 52 /r";
     vcmpps          KvmBI Full     "EVEX.512.0F.W0 C2 /r ib";
     vpcmpd          KvmBI Full     "EVEX.512.66.0F3A.W0 1F /r ib";
 

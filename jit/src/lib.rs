@@ -18,7 +18,7 @@ mod perf;
 mod registers;
 
 pub use code::{Asm, Code, Note};
-pub use cpu::{Avx512Vnni, Isa, TIER_VARIABLE, Tier};
+pub use cpu::{Avx512Bf16, Avx512Vnni, Isa, TIER_VARIABLE, Tier};
 pub use encoding::{Encoding, Tuple};
 pub use error::JitError;
 pub use evex::{Evex, Form, ROWS, Row, at};

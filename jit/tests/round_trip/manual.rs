@@ -162,6 +162,7 @@ manual! {
     vpermb             Rvm   "vpermb zmm1{k1}{z}, zmm2, zmm3/m512";
     vpermi2b           Rvm   "vpermi2b zmm1{k1}{z}, zmm2, zmm3/m512";
     vpermd             RvmB  "vpermd zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
+    vpermq             RvmB  "vpermq zmm1{k1}{z}, zmm2, zmm3/m512/m64bcst";
     vpermt2d           RvmB  "vpermt2d zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
     vshufi32x4         RvmBI "vshufi32x4 zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst, imm8";
     vpblendmd          RvmB  "vpblendmd zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
@@ -183,6 +184,8 @@ manual! {
     vrndscaleps        RmBI  "vrndscaleps zmm1{k1}{z}, zmm2/m512/m32bcst, imm8";
     vcvtdq2ps          RmB   "vcvtdq2ps zmm1{k1}{z}, zmm2/m512/m32bcst";
     vcvtps2dq          RmB   "vcvtps2dq zmm1{k1}{z}, zmm2/m512/m32bcst";
+    vcvtne2ps2bf16     RvmB  "vcvtne2ps2bf16 zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
+    vdpbf16ps          RvmB  "vdpbf16ps zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
     vcmpps             KvmBI "vcmpps k1, zmm2, zmm3/m512/m32bcst, imm8";
     vpcmpd             KvmBI "vpcmpd k1, zmm2, zmm3/m512/m32bcst, imm8";
 
