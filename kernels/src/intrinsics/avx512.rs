@@ -2,8 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::weights::{BlockRow, GROUP, Group, Offset, ROWS, Stream};
-use crate::epilogue::RowParams;
+use super::weights::{GROUP, Group, Linear, Offset, ROWS, Stream};
 use crate::{LANES, Sign, TILE, VECTORS};
 
 /// Where a tile of results goes, and as what.
@@ -43,15 +42,15 @@ pub(super) unsafe fn tile<O: Offset>(stream: &Stream<O>, x: *const u8, out: Tile
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn block_rows<O: Offset, const V: usize, const SETS: usize>(stream: &Stream<O>, x: *const u8, out: TileOut) {
     let mut rest = &stream.groups[..];
-    for row in &stream.rows {
+    for (row, params) in stream.rows.iter().zip(&stream.linear) {
         let (groups, others) = rest.split_at(row.groups);
         rest = others;
         // SAFETY: the caller's promises: offsets of groups are inside x, the block row's 4 rows inside the output.
         unsafe {
             let acc = multiply::<O, V, SETS>(groups, x);
             match out {
-                TileOut::Plain(out, sign) => store_plain(&requantize(acc, row), sign, out.add(row.out)),
-                TileOut::F32(out, residual) => store_f32(&linear(acc, row), residual, out.add(row.out)),
+                TileOut::Plain(out, sign) => store_plain(&requantize(acc, params), sign, out.add(row.out)),
+                TileOut::F32(out, residual) => store_f32(&linear(acc, params), residual, out.add(row.out)),
             }
         }
     }
@@ -119,10 +118,10 @@ unsafe fn multiply_group<O: Offset, const V: usize>(acc: &mut [[__m512i; V]; ROW
 /// `y = acc * multiplier + addend`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn linear<const V: usize>(acc: [[__m512i; V]; ROWS], row: &BlockRow) -> [[__m512; V]; ROWS] {
+fn linear<const V: usize>(acc: [[__m512i; V]; ROWS], params: &Linear) -> [[__m512; V]; ROWS] {
     let mut y = [[_mm512_setzero_ps(); V]; ROWS];
-    for ((y, acc), &RowParams { multiplier, addend, .. }) in y.iter_mut().zip(&acc).zip(&row.params) {
-        let (multiplier, addend) = (_mm512_set1_ps(multiplier), _mm512_set1_ps(addend));
+    for (m, (y, acc)) in y.iter_mut().zip(&acc).enumerate() {
+        let (multiplier, addend) = (_mm512_set1_ps(params.multiplier[m]), _mm512_set1_ps(params.addend[m]));
         for (y, &acc) in y.iter_mut().zip(acc) {
             *y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), multiplier, addend);
         }
@@ -133,9 +132,9 @@ fn linear<const V: usize>(acc: [[__m512i; V]; ROWS], row: &BlockRow) -> [[__m512
 /// [`linear`], rounded to nearest even.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn requantize<const V: usize>(acc: [[__m512i; V]; ROWS], row: &BlockRow) -> [[__m512i; V]; ROWS] {
+fn requantize<const V: usize>(acc: [[__m512i; V]; ROWS], params: &Linear) -> [[__m512i; V]; ROWS] {
     let mut rounded = acc;
-    for (rounded, y) in rounded.as_flattened_mut().iter_mut().zip(linear(acc, row).as_flattened()) {
+    for (rounded, y) in rounded.as_flattened_mut().iter_mut().zip(linear(acc, params).as_flattened()) {
         *rounded = _mm512_cvtps_epi32(*y);
     }
     rounded

@@ -56,7 +56,13 @@ pub(super) struct BlockRow {
     pub(super) groups: usize,
     /// Elements from the start of a tile of Y to the first of its rows.
     pub(super) out: usize,
-    pub(super) params: [RowParams; ROWS],
+}
+
+/// `y = acc * multiplier + addend` of four output features.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Linear {
+    pub(super) multiplier: [f32; ROWS],
+    pub(super) addend: [f32; ROWS],
 }
 
 /// Groups of all block rows, one block row after the other, those with few groups first.
@@ -64,6 +70,8 @@ pub(super) struct BlockRow {
 pub(super) struct Stream<O> {
     pub(super) groups: Vec<Group<O>>,
     pub(super) rows: Vec<BlockRow>,
+    /// One for each block row.
+    pub(super) linear: Vec<Linear>,
 }
 
 impl<O: Offset> Stream<O> {
@@ -76,13 +84,22 @@ impl<O: Offset> Stream<O> {
                 (0..k).filter(|&column| rows.iter().any(|&row| weight(row, column) != 0)).collect();
             let groups: Vec<Group<O>> =
                 columns.chunks(GROUP).map(|columns| Group::pack(columns, &rows, weight)).collect();
-            let params = rows.map(|row| params.get(row).copied().unwrap_or_default());
-            (BlockRow { groups: groups.len(), out: rows[0] * TILE, params }, groups)
+            (BlockRow { groups: groups.len(), out: rows[0] * TILE }, Linear::of(&rows, params), groups)
         });
-        let mut block_rows: Vec<(BlockRow, Vec<Group<O>>)> = block_rows.collect();
-        block_rows.sort_by_key(|(row, _)| row.groups); // the loop exit predicts
-        let rows = block_rows.iter().map(|&(row, _)| row).collect();
-        Stream { groups: block_rows.into_iter().flat_map(|(_, groups)| groups).collect(), rows }
+        let mut block_rows: Vec<_> = block_rows.collect();
+        block_rows.sort_by_key(|(row, ..)| row.groups); // the loop exit predicts
+        Stream {
+            rows: block_rows.iter().map(|&(row, ..)| row).collect(),
+            linear: block_rows.iter().map(|&(_, linear, _)| linear).collect(),
+            groups: block_rows.into_iter().flat_map(|(.., groups)| groups).collect(),
+        }
+    }
+}
+
+impl Linear {
+    fn of(rows: &[usize; ROWS], params: &[RowParams]) -> Linear {
+        let params = rows.map(|row| params.get(row).copied().unwrap_or_default());
+        Linear { multiplier: params.map(|p| p.multiplier), addend: params.map(|p| p.addend) }
     }
 }
 
