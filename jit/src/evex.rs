@@ -219,6 +219,10 @@ instructions! {
     vpslld_i        VmBI  Full     "EVEX.512.66.0F.W0 72 /6 ib";
     vpsrld_i        VmBI  Full     "EVEX.512.66.0F.W0 72 /2 ib";
     vpsrad_i        VmBI  Full     "EVEX.512.66.0F.W0 72 /4 ib";
+    vpminud         RvmB  Full     "EVEX.512.66.0F38.W0 3B /r";
+    vpmulhrsw       Rvm   FullMem  "EVEX.512.66.0F38.W0 0B /r";
+    vpsrlvw         Rvm   FullMem  "EVEX.512.66.0F38.W1 10 /r";
+    vpsllvw         Rvm   FullMem  "EVEX.512.66.0F38.W1 12 /r";
 
     // Shuffles, packs, blends.
     vpunpcklbw      Rvm   FullMem  "EVEX.512.66.0F.W0 60 /r";
@@ -241,6 +245,9 @@ instructions! {
     vpermt2d        RvmB  Full     "EVEX.512.66.0F38.W0 7E /r";
     vshufi32x4      RvmBI Full     "EVEX.512.66.0F3A.W0 43 /r ib";
     vpblendmd       RvmB  Full     "EVEX.512.66.0F38.W0 64 /r";
+    vpermw          Rvm   FullMem  "EVEX.512.66.0F38.W1 8D /r";
+    vpermi2w        Rvm   FullMem  "EVEX.512.66.0F38.W1 75 /r";
+    vpermt2w        Rvm   FullMem  "EVEX.512.66.0F38.W1 7D /r";
 
     // Single precision arithmetic.
     vaddps          RvmB  Full     "EVEX.512.0F.W0 58 /r";

@@ -145,6 +145,10 @@ manual! {
     vpslld_i           VmBI  "vpslld zmm1{k1}{z}, zmm2/m512/m32bcst, imm8";
     vpsrld_i           VmBI  "vpsrld zmm1{k1}{z}, zmm2/m512/m32bcst, imm8";
     vpsrad_i           VmBI  "vpsrad zmm1{k1}{z}, zmm2/m512/m32bcst, imm8";
+    vpminud            RvmB  "vpminud zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
+    vpmulhrsw          Rvm   "vpmulhrsw zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpsrlvw            Rvm   "vpsrlvw zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpsllvw            Rvm   "vpsllvw zmm1{k1}{z}, zmm2, zmm3/m512";
 
     vpunpcklbw         Rvm   "vpunpcklbw zmm1{k1}{z}, zmm2, zmm3/m512";
     vpunpckhbw         Rvm   "vpunpckhbw zmm1{k1}{z}, zmm2, zmm3/m512";
@@ -166,6 +170,9 @@ manual! {
     vpermt2d           RvmB  "vpermt2d zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
     vshufi32x4         RvmBI "vshufi32x4 zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst, imm8";
     vpblendmd          RvmB  "vpblendmd zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
+    vpermw             Rvm   "vpermw zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpermi2w           Rvm   "vpermi2w zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpermt2w           Rvm   "vpermt2w zmm1{k1}{z}, zmm2, zmm3/m512";
 
     vaddps             RvmB  "vaddps zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
     vsubps             RvmB  "vsubps zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
