@@ -16,6 +16,12 @@ pub(crate) fn quantile(values: &mut [f64], fraction: f64) -> f64 {
     values[low] + (values[high] - values[low]) * (place - low as f64)
 }
 
+/// The geometric mean of positive values; nothing without values.
+pub(crate) fn geometric_mean(values: &[f64]) -> Option<f64> {
+    let logarithms: f64 = values.iter().map(|value| value.ln()).sum();
+    (!values.is_empty()).then(|| (logarithms / values.len() as f64).exp())
+}
+
 /// The cosine of the angle between two vectors; with a zero vector 1 if the other is zero too, else 0.
 pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum() };
@@ -82,6 +88,12 @@ mod tests {
         assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(quantile(&mut [0.0, 1.0, 2.0, 3.0, 4.0], 0.25), 1.0);
         assert!(median(&mut []).is_nan());
+    }
+
+    #[test]
+    fn geometric_means() {
+        assert!((geometric_mean(&[0.5, 8.0]).unwrap() - 2.0).abs() < 1e-12);
+        assert_eq!(geometric_mean(&[]), None);
     }
 
     #[test]

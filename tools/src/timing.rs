@@ -33,41 +33,80 @@ impl Samples {
     }
 }
 
-/// A function and how often it must be called to be timed.
-pub(crate) struct Timed<F> {
-    call: F,
+/// Something to time.
+pub(crate) trait Work {
+    /// Does it once.
+    fn call(&mut self) -> Result<()>;
+
+    /// Restores what calls change, before each sample and untimed.
+    fn prepare(&mut self) {}
+
+    /// How many calls may follow each other without [`Work::prepare`] in between.
+    fn most_calls(&self) -> u32 {
+        10_000
+    }
+}
+
+impl<F: FnMut() -> Result<()>> Work for F {
+    fn call(&mut self) -> Result<()> {
+        self()
+    }
+}
+
+/// Something to time, and how often it must be called to be timed.
+pub(crate) struct Timed<'a, W: ?Sized> {
+    work: &'a mut W,
     calls_per_sample: u32,
     samples: Samples,
 }
 
-impl<F: FnMut() -> Result<()>> Timed<F> {
+impl<'a, W: Work + ?Sized> Timed<'a, W> {
     /// Warms up: calls until `warm_up` has passed, at least twice.
-    pub(crate) fn new(mut call: F, warm_up: Duration) -> Result<Timed<F>> {
-        call()?;
-        let start = Instant::now();
-        let mut calls = 0u32;
-        while calls == 0 || start.elapsed() < warm_up {
-            call()?;
+    pub(crate) fn new(work: &'a mut W, warm_up: Duration) -> Result<Timed<'a, W>> {
+        work.prepare();
+        work.call()?;
+        let (mut calls, mut time) = (0u32, Duration::ZERO);
+        while calls == 0 || time < warm_up {
+            work.prepare();
+            let start = Instant::now();
+            work.call()?;
+            time += start.elapsed();
             calls += 1;
         }
-        let once = start.elapsed() / calls;
-        let calls_per_sample = SAMPLE.as_nanos().div_ceil(once.as_nanos().max(1)).clamp(1, 10_000) as u32;
-        Ok(Timed { call, calls_per_sample, samples: Samples::new() })
+        let once = time / calls;
+        let calls_per_sample = SAMPLE.as_nanos().div_ceil(once.as_nanos().max(1)) as u32;
+        let calls_per_sample = calls_per_sample.clamp(1, work.most_calls().max(1));
+        Ok(Timed { work, calls_per_sample, samples: Samples::new() })
     }
 
     /// Takes one sample, with hot caches: whatever ran in between, the first call is not timed.
     pub(crate) fn sample(&mut self) -> Result<()> {
-        (self.call)()?;
+        self.work.prepare();
+        self.work.call()?;
         let start = Instant::now();
         for _ in 0..self.calls_per_sample {
-            (self.call)()?;
+            self.work.call()?;
         }
         self.samples.0.push(start.elapsed().as_secs_f64() / f64::from(self.calls_per_sample));
         Ok(())
     }
 
+    /// Takes one sample of one call, right after `before`.
+    pub(crate) fn sample_once_after(&mut self, before: impl FnOnce()) -> Result<()> {
+        self.work.prepare();
+        before();
+        let start = Instant::now();
+        self.work.call()?;
+        self.samples.0.push(start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
     pub(crate) fn samples(&self) -> &Samples {
         &self.samples
+    }
+
+    pub(crate) fn into_samples(self) -> Samples {
+        self.samples
     }
 }
 
@@ -84,11 +123,11 @@ pub(crate) struct Budget {
 
 /// Times several functions in turn, one sample of each per round, so that a machine that changes its speed changes it for all.
 pub(crate) fn interleaved<const N: usize>(
-    calls: [&mut (dyn FnMut() -> Result<()> + Send); N],
+    mut calls: [&mut (dyn FnMut() -> Result<()> + Send); N],
     budget: Budget,
 ) -> Result<[Samples; N]> {
     let mut timed = Vec::with_capacity(N);
-    for call in calls {
+    for call in &mut calls {
         timed.push(Timed::new(call, budget.time / 20)?);
     }
     let start = Instant::now();

@@ -1,13 +1,18 @@
 //! `lacuna bench`: how fast kernels and models are, against this machine's own limit.
 
+mod baseline;
 mod emit;
+mod evict;
+mod intrinsics;
+mod measure;
 mod model;
+mod options;
 mod peak;
 mod problem;
 mod product;
-mod run;
+mod products;
+mod report;
 mod shapes;
-mod table;
 
 use clap::Subcommand;
 
@@ -34,8 +39,8 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    Spmm(run::SpmmArgs),
-    Gemm(run::GemmArgs),
+    Spmm(products::SpmmArgs),
+    Gemm(products::GemmArgs),
     Peak(peak::Args),
     Emit(emit::Args),
     Model(model::Args),
@@ -43,8 +48,8 @@ enum What {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     match &args.what {
-        What::Spmm(args) => run::spmm(args, context),
-        What::Gemm(args) => run::gemm(args, context),
+        What::Spmm(args) => products::spmm(args, context),
+        What::Gemm(args) => products::gemm(args, context),
         What::Peak(args) => peak::run(args, context),
         What::Emit(args) => emit::run(args, context),
         What::Model(args) => model::run(args, context),

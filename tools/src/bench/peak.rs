@@ -4,6 +4,7 @@ use lacuna_jit::Isa;
 use lacuna_kernels::peak::vnni_gops;
 use serde::Serialize;
 
+use super::report::{Row, Unit};
 use crate::context::Context;
 use crate::error::Result;
 use crate::output::{print, print_json};
@@ -26,7 +27,7 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-struct Peak {
+struct Report {
     cpu: String,
     tier: &'static str,
     /// Best of all runs.
@@ -36,15 +37,37 @@ struct Peak {
 }
 
 /// Runs of 50 us each time the peak is measured beside a shape.
-pub(super) const RUNS_PER_SHAPE: usize = 8;
+const RUNS_PER_SHAPE: usize = 8;
 /// Groups of runs when the peak is all that is asked for.
 const GROUPS: usize = 25;
 
 /// The best of `runs` runs, in GOP/s; nothing on tiers without generated code.
-pub(super) fn gops(isa: Isa, runs: usize) -> Result<Option<f64>> {
+fn gops(isa: Isa, runs: usize) -> Result<Option<f64>> {
     match isa {
         Isa::Avx512Vnni(proof) => Ok(Some(vnni_gops(proof, runs)?)),
         Isa::Portable => Ok(None),
+    }
+}
+
+/// The best rate of the dot product seen so far: noise only ever slows a run down.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Peak {
+    gops: Option<f64>,
+}
+
+impl Peak {
+    /// Measures it once more.
+    pub(super) fn measure(&mut self, isa: Isa) -> Result<()> {
+        self.gops = self.gops.into_iter().chain(gops(isa, RUNS_PER_SHAPE)?).reduce(f64::max);
+        Ok(())
+    }
+
+    /// Adds the peak of `threads` threads to a row, and the fraction of it that `gops` is.
+    pub(super) fn report(&self, row: &mut Row, gops: Option<f64>, threads: usize) {
+        let peak = self.gops.map(|peak| peak * threads as f64);
+        row.figure("peak_gops", None, peak, Unit::Decimals(0));
+        let fraction = gops.zip(peak).map(|(gops, peak)| gops / peak);
+        row.figure("fraction_of_peak", Some("of peak"), fraction, Unit::Percent);
     }
 }
 
@@ -54,7 +77,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         groups.extend(gops(context.isa(), RUNS_PER_SHAPE)?);
     }
     let known = !groups.is_empty();
-    let peak = Peak {
+    let peak = Report {
         cpu: lacuna_jit::cpu::brand(),
         tier: context.tier.name(),
         peak_gops: groups.iter().copied().reduce(f64::max),

@@ -3,15 +3,13 @@
 use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::{Matrix, finish_bytes, finish_f32, gemm};
-use lacuna_kernels::{Buffer, Output};
+use lacuna_kernels::{Block, Buffer, Output};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 /// Multiply-adds that the check of one shape may take: 20 to 50 ms.
 const CHECK_OPERATIONS: usize = 1 << 26;
-/// Rows of a 4x1 block.
-const BLOCK: usize = 4;
 
 /// Seeded weights and epilogue parameters.
 pub(super) struct Weights {
@@ -23,11 +21,13 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Random weights of which the fraction `sparsity` of 4x1 blocks is zero, chosen at random from the whole matrix. Parameters
-    /// are such that outputs use the range of their type.
-    pub(super) fn seeded(m: usize, k: usize, sparsity: f64, epilogue: &Epilogue, seed: u64) -> Weights {
+    /// Random weights of which the fraction `sparsity` of blocks is zero, chosen at random from the whole matrix. Parameters are
+    /// such that outputs use the range of their type.
+    pub(super) fn seeded(m: usize, k: usize, block: Block, sparsity: f64, epilogue: &Epilogue, seed: u64) -> Weights {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let blocks = m.div_ceil(BLOCK) * k;
+        let (height, width) = (block.outputs(), block.inputs());
+        let columns = k.div_ceil(width);
+        let blocks = m.div_ceil(height) * columns;
         let drop = (sparsity * blocks as f64 + 1e-9).floor() as usize;
         let mut values = vec![0i8; m * k];
         // Selection sampling: a block is kept with the probability that makes exactly `blocks - drop` of them stay.
@@ -37,9 +37,10 @@ impl Weights {
                 continue;
             }
             keep -= 1;
-            let (first, column) = (block / k * BLOCK, block % k);
-            for row in first..(first + BLOCK).min(m) {
-                values[row * k + column] = non_zero(rng.random_range(-127..127));
+            let (row, column) = (block / columns * height, block % columns * width);
+            for row in row..(row + height).min(m) {
+                let weights = &mut values[row * k + column..row * k + (column + width).min(k)];
+                weights.fill_with(|| non_zero(rng.random_range(-127..127)));
             }
         }
         let density = (blocks - drop) as f32 / blocks as f32;
@@ -185,13 +186,19 @@ mod tests {
 
     #[test]
     fn exactly_the_wanted_blocks_are_zero() {
-        for (m, k, sparsity, blocks) in [(16, 25, 0.9, 10), (7, 10, 0.5, 10), (4, 3, 0.0, 3), (8, 8, 0.999, 1)] {
-            let weights = Weights::seeded(m, k, sparsity, &REQUANTIZE, 3);
-            let first = |block: &usize| weights.values[block / k * 4 * k + block % k];
-            let kept: Vec<usize> = (0..m.div_ceil(4) * k).filter(|block| first(block) != 0).collect();
-            assert_eq!(kept.len(), blocks, "{m} x {k} at {sparsity}");
-            let nnz: usize = kept.iter().map(|block| (m - block / k * 4).min(4)).sum();
-            assert_eq!(weights.nnz(), nnz);
+        for block in Block::ALL {
+            let (height, width) = (block.outputs(), block.inputs());
+            for (m, k, sparsity) in [(16, 25, 0.9), (7, 10, 0.5), (4, 3, 0.0), (8, 8, 0.999)] {
+                let weights = Weights::seeded(m, k, block, sparsity, &REQUANTIZE, 3);
+                let places =
+                    (0..m).step_by(height).flat_map(|row| (0..k).step_by(width).map(move |column| (row, column)));
+                let (kept, dropped): (Vec<_>, Vec<_>) =
+                    places.partition(|(row, column)| weights.values[row * k + column] != 0);
+                let blocks = kept.len() + dropped.len();
+                assert_eq!(dropped.len(), (sparsity * blocks as f64 + 1e-9) as usize, "{block} in {m} x {k}");
+                let size = |&(row, column): &(usize, usize)| (m - row).min(height) * (k - column).min(width);
+                assert_eq!(weights.nnz(), kept.iter().map(size).sum::<usize>());
+            }
         }
     }
 
@@ -206,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_found() {
-        let (weights, x) = (Weights::seeded(5, 8, 0.0, &REQUANTIZE, 1), activations(8, 3, 2));
+        let (weights, x) = (Weights::seeded(5, 8, Block::B4x1, 0.0, &REQUANTIZE, 1), activations(8, 3, 2));
         let rows = weights.checked_rows(3);
         let acc = gemm(&weights.values, 5, &x);
         let right = finish_bytes(&acc, &weights.params, Activation::Identity, Sign::Unsigned);

@@ -26,14 +26,6 @@ impl Kind {
         }
     }
 
-    /// The block shape in reports.
-    pub(super) fn block(self) -> &'static str {
-        match self {
-            Kind::Spmm => "4x1",
-            Kind::Gemm => "dense",
-        }
-    }
-
     /// The layout of X.
     pub(super) fn input(self) -> PanelLayout {
         match self {

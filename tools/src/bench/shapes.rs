@@ -44,6 +44,24 @@ enum Grid {
     /// BERT-mini, MiniLM, BERT-base and BERT-large: d x d, 4d x d and d x 4d for d = 256, 384, 768, 1024; N from 16 to
     /// 1024; sparsity from 0.7 to 0.9
     Paper,
+    /// The same matrices with one short sentence: N = 8, 16, 32; sparsity 0.9
+    Short,
+}
+
+impl Grid {
+    fn tokens(self) -> &'static [usize] {
+        match self {
+            Grid::Paper => &[16, 32, 64, 128, 256, 384, 512, 1024],
+            Grid::Short => &[8, 16, 32],
+        }
+    }
+
+    fn sparsities(self) -> &'static [f64] {
+        match self {
+            Grid::Paper => &[0.7, 0.75, 0.8, 0.85, 0.9],
+            Grid::Short => &[0.9],
+        }
+    }
 }
 
 /// The `--sparsity` list.
@@ -54,9 +72,8 @@ pub(super) struct SparsityArgs {
     sparsity: Vec<f64>,
 }
 
+/// Hidden sizes of the grids.
 const GRID_D: [usize; 4] = [256, 384, 768, 1024];
-const GRID_N: [usize; 8] = [16, 32, 64, 128, 256, 384, 512, 1024];
-const GRID_SPARSITY: [f64; 5] = [0.7, 0.75, 0.8, 0.85, 0.9];
 
 impl ShapeArgs {
     /// The shapes that the options name.
@@ -66,11 +83,11 @@ impl ShapeArgs {
     /// N = 0. What M and K a kernel takes is the kernel's to say.
     pub(super) fn shapes(&self, kernel: &'static str) -> Result<Shapes> {
         let matrices: Vec<(usize, usize)> = match self.grid {
-            Some(Grid::Paper) => GRID_D.into_iter().flat_map(|d| [(d, d), (4 * d, d), (d, 4 * d)]).collect(),
+            Some(_) => GRID_D.into_iter().flat_map(|d| [(d, d), (4 * d, d), (d, 4 * d)]).collect(),
             None => self.m.iter().flat_map(|&m| self.k.iter().map(move |&k| (m, k))).collect(),
         };
         let tokens = match (&self.n[..], self.grid) {
-            ([], Some(Grid::Paper)) => GRID_N.to_vec(),
+            ([], Some(grid)) => grid.tokens().to_vec(),
             ([], None) => vec![128],
             (given, _) => given.to_vec(),
         };
@@ -94,7 +111,7 @@ impl ShapeArgs {
     /// The sparsities of the grid or the list.
     pub(super) fn sparsities(&self, args: &SparsityArgs) -> Vec<f64> {
         match (&args.sparsity[..], self.grid) {
-            ([], Some(Grid::Paper)) => GRID_SPARSITY.to_vec(),
+            ([], Some(grid)) => grid.sparsities().to_vec(),
             ([], None) => vec![0.9],
             (given, _) => given.to_vec(),
         }

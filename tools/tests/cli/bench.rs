@@ -4,17 +4,23 @@ use serde_json::Value;
 
 use crate::{generates_code, keys, refuses, run, stdout};
 
-const KEYS: [&str; 17] = [
+/// The columns of SpMM and GEMM, in order.
+const KEYS: [&str; 22] = [
     "kernel",
     "name",
     "m",
     "k",
     "n",
     "block",
+    "dtype",
+    "epilogue",
     "sparsity",
     "threads",
+    "caches",
     "tier",
     "median_us",
+    "spread",
+    "samples",
     "gops_dense_equivalent",
     "gops_nonzero",
     "peak_gops",
@@ -27,13 +33,14 @@ const KEYS: [&str; 17] = [
 /// The rows of `bench ARGS --json`.
 fn rows(args: &[&str]) -> Vec<Value> {
     let text = stdout(run(&[&["bench"], args, &["--json", "--repeats", "5"]].concat()));
-    let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
-    for row in &rows {
-        let mut expected = KEYS;
-        expected.sort_unstable();
-        assert_eq!(keys(row), expected);
-    }
-    rows
+    serde_json::from_str(&text).unwrap()
+}
+
+#[track_caller]
+fn assert_keys(row: &Value, more: &[&str]) {
+    let mut expected = [&KEYS, more].concat();
+    expected.sort_unstable();
+    assert_eq!(keys(row), expected);
 }
 
 fn number(row: &Value, key: &str) -> f64 {
@@ -49,6 +56,8 @@ fn every_shape_is_a_row_with_consistent_figures() {
         .flat_map(|m| [0.75, 0.5].into_iter().flat_map(move |s| [16.0, 70.0].into_iter().map(move |n| (m, s, n))));
     assert_eq!(shapes, expected.collect::<Vec<_>>());
     for row in &rows {
+        assert_keys(row, &[]);
+        assert_eq!((&row["caches"], &row["dtype"], &row["samples"]), (&"hot".into(), &"int8".into(), &5.into()));
         assert_eq!((&row["kernel"], &row["block"], &row["threads"]), (&"spmm".into(), &"4x1".into(), &1.into()));
         let operations = 2.0 * number(row, "m") * number(row, "k") * number(row, "n");
         let gops = operations / number(row, "median_us") / 1e3;
@@ -109,6 +118,88 @@ fn several_threads_compare_with_as_many_peaks() {
 }
 
 #[test]
+fn cold_weights_come_from_memory() {
+    // 1 MB of weights, most of them in cache when hot.
+    let shape = ["gemm", "--m", "1024", "--k", "1024", "--n", "1"];
+    let (hot, cold) = (rows(&shape), rows(&[&shape[..], &["--cold"]].concat()));
+    assert_eq!((&hot[0]["caches"], &cold[0]["caches"]), (&"hot".into(), &"cold".into()));
+    if generates_code() {
+        assert!(number(&cold[0], "median_us") > 1.2 * number(&hot[0], "median_us"), "{} {}", hot[0], cold[0]);
+    }
+    let table = stdout(run(&["bench", "gemm", "--m", "8", "--k", "8", "--n", "5", "--repeats", "3", "--cold"]));
+    assert!(table.contains("cold weights and activations (") && table.contains("read before each sample)"), "{table}");
+}
+
+#[test]
+fn intrinsics_are_measured_beside() {
+    if !generates_code() {
+        return;
+    }
+    let shape = ["spmm", "--m", "16,20", "--k", "24", "--n", "40", "--intrinsics"];
+    for row in rows(&shape) {
+        assert_keys(&row, &["intrinsics_us", "ratio_to_intrinsics"]);
+        let ratio = number(&row, "intrinsics_us") / number(&row, "median_us");
+        assert!((number(&row, "ratio_to_intrinsics") / ratio - 1.0).abs() < 1e-9, "{row}");
+    }
+    let table = stdout(run(&[&["bench"], &shape[..], &["--repeats", "3"]].concat()));
+    assert!(
+        table.contains("x intrinsics") && table.contains("time of intrinsics over this: geometric mean"),
+        "{table}"
+    );
+    refuses(&["bench", "spmm", "--intrinsics", "--threads", "2"], "--threads 2; expected one thread");
+    refuses(&["bench", "spmm", "--intrinsics", "--epilogue", "gelu"], "found --epilogue gelu-u8-plain; expected");
+    refuses(&["bench", "spmm", "--intrinsics", "--tier", "portable"], "found tier portable; expected tier avx512vnni");
+    refuses(&["bench", "gemm", "--intrinsics"], "unexpected argument '--intrinsics'");
+}
+
+#[test]
+fn a_baseline_gives_ratios_to_the_rows_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, path) = (dir.path().join("before.json"), dir.path().join("before.json").display().to_string());
+    let shape = ["spmm", "--m", "16", "--k", "24", "--n", "40", "--sparsity", "0.7"];
+    let before = stdout(run(&[&["bench"], &shape[..], &["--json", "--repeats", "5"]].concat()));
+    std::fs::write(&file, &before).unwrap();
+    let before: Vec<Value> = serde_json::from_str(&before).unwrap();
+
+    let baseline = ["--baseline", &path];
+    let now = rows(&[&["spmm", "--m", "16,20", "--k", "24", "--n", "40", "--sparsity", "0.7"], &baseline[..]].concat());
+    now.iter().for_each(|row| assert_keys(row, &["baseline_us", "ratio_to_baseline"]));
+    assert_eq!(now[0]["baseline_us"], before[0]["median_us"]);
+    let ratio = number(&before[0], "median_us") / number(&now[0], "median_us");
+    assert!((number(&now[0], "ratio_to_baseline") / ratio - 1.0).abs() < 1e-9);
+    assert_eq!((&now[1]["baseline_us"], &now[1]["ratio_to_baseline"]), (&Value::Null, &Value::Null));
+
+    let output =
+        run(&[&["bench", "spmm", "--m", "16,20", "--k", "24", "--n", "40", "--repeats", "3"], &baseline[..]].concat());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no match for 2 of 2 rows")); // another sparsity
+    let table = stdout(output);
+    assert!(table.contains("x baseline") && table.contains("no match") && table.contains(&path), "{table}");
+    let gemm = rows(&[&["gemm", "--m", "16", "--k", "24", "--n", "40"], &baseline[..]].concat());
+    assert_eq!(gemm[0]["ratio_to_baseline"], Value::Null);
+    let cold = rows(&[&shape[..], &baseline, &["--cold"]].concat());
+    assert_eq!(cold[0]["ratio_to_baseline"], Value::Null);
+}
+
+#[test]
+fn a_baseline_is_what_json_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x").display().to_string();
+    let refuses = |expected: &str| refuses(&["bench", "spmm", "--baseline", &path], expected);
+    refuses("cannot read");
+    for (text, expected) in [
+        ("", "no JSON array of objects"),
+        ("{}", "no JSON array of objects"),
+        ("[1]", "no JSON array of objects"),
+        (r#"[{"median_us": 1.0}]"#, "kernel of row 1 is absent; expected what lacuna bench KERNEL --json printed"),
+        (r#"[{"kernel": "spmm", "median_us": 1}, {"kernel": "spmm"}]"#, "median_us of row 2 is absent"),
+        (r#"[{"kernel": "spmm", "median_us": 0}]"#, "median_us of row 1 is 0"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        refuses(expected);
+    }
+}
+
+#[test]
 fn code_emission_is_counted_in_instructions() {
     if !generates_code() {
         return;
@@ -145,7 +236,7 @@ fn impossible_benchmarks_are_refused() {
     refuses(&["bench", "spmm", "--block", "1x4"], "no spmm kernel for block shape 1x4");
     refuses(&["bench", "spmm", "--block", "5x5"], "unknown block shape");
     refuses(&["bench", "spmm", "--epilogue", "relu"], "unknown epilogue");
-    refuses(&["bench", "spmm", "--grid", "huge"], "paper");
+    refuses(&["bench", "spmm", "--grid", "huge"], "paper, short");
     refuses(&["bench", "spmm", "--grid", "paper", "--m", "8"], "cannot be used with");
     refuses(&["bench", "spmm", "--repeats", "0"], "at least 1");
     refuses(&["bench", "model"], "--model <DIR>");

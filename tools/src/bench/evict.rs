@@ -1,0 +1,78 @@
+//! Emptying caches between samples.
+
+use std::fmt;
+use std::hint::black_box;
+
+use crate::table::bytes;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Assumed where the operating system does not tell the size of the last cache.
+const UNKNOWN_LAST_CACHE: usize = 64 << 20;
+/// Bounds of the buffer: what a large shared cache or a wrong answer would ask for.
+const BUFFER: std::ops::RangeInclusive<usize> = 32 << 20..=1 << 30;
+
+/// A buffer whose reading pushes everything else out of the caches.
+pub(super) struct Evictor {
+    words: Vec<u64>,
+}
+
+impl Evictor {
+    /// Twice as large as the last cache.
+    pub(super) fn new() -> Evictor {
+        let size = (2 * last_cache_bytes().unwrap_or(UNKNOWN_LAST_CACHE)).clamp(*BUFFER.start(), *BUFFER.end());
+        Evictor { words: vec![1; size / size_of::<u64>()] } // ones: untouched zero pages would be one page
+    }
+
+    /// Reads the buffer on every worker of the current pool: each core has caches of its own.
+    pub(super) fn evict(&self) {
+        let read = || black_box(self.words.iter().step_by(LINE / size_of::<u64>()).sum::<u64>());
+        match rayon::current_num_threads() {
+            1 => drop(read()),
+            _ => drop(rayon::broadcast(|_| read())),
+        }
+    }
+}
+
+impl fmt::Display for Evictor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&bytes(size_of_val(&self.words[..])))
+    }
+}
+
+/// The size of the largest cache of the first core, as Linux tells it.
+fn last_cache_bytes() -> Option<usize> {
+    let caches = std::fs::read_dir("/sys/devices/system/cpu/cpu0/cache").ok()?;
+    let sizes = caches.filter_map(|cache| std::fs::read_to_string(cache.ok()?.path().join("size")).ok());
+    sizes.filter_map(|size| parse_size(size.trim())).max()
+}
+
+/// `48K`, `2M`.
+fn parse_size(text: &str) -> Option<usize> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => return text.parse().ok(),
+    };
+    number.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(["48K", "2M", "512", "1G"].map(parse_size), [Some(49152), Some(2 << 20), Some(512), Some(1 << 30)]);
+        assert_eq!(["", "K", "xK", "4é"].map(parse_size), [None; 4]);
+    }
+
+    #[test]
+    fn the_buffer_is_larger_than_any_cache() {
+        let evictor = Evictor::new();
+        evictor.evict();
+        assert!(size_of_val(&evictor.words[..]) >= last_cache_bytes().unwrap_or(0).min(1 << 29) * 2);
+    }
+}

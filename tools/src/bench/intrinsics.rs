@@ -1,0 +1,72 @@
+//! The SpMM in compiler intrinsics, beside the generated one.
+
+use lacuna_jit::Isa;
+use lacuna_kernels::epilogue::Epilogue;
+#[cfg(target_arch = "x86_64")]
+use lacuna_kernels::intrinsics::IntrinsicsSpmm;
+use lacuna_kernels::{Block, Output};
+
+use super::problem::Weights;
+use crate::context::Context;
+use crate::error::{Error, Result};
+
+/// Ready to run. There is none where the CPU has no AVX-512 VNNI.
+pub(super) struct Intrinsics {
+    #[cfg(target_arch = "x86_64")]
+    kernel: IntrinsicsSpmm,
+    #[cfg(not(target_arch = "x86_64"))]
+    kernel: std::convert::Infallible,
+}
+
+impl Intrinsics {
+    /// Refuses what it cannot compute, before anything is measured.
+    pub(super) fn check(block: Block, epilogue: &Epilogue, context: &Context) -> Result<()> {
+        let wrong = |found: String, expected: &str| {
+            Err(Error::Argument { option: "--intrinsics", found, expected: expected.to_owned() })
+        };
+        if block != Block::B4x1 {
+            return wrong(format!("--block {block}"), "4x1 blocks");
+        }
+        if context.measuring_threads() != 1 {
+            return wrong(format!("--threads {}", context.measuring_threads()), "one thread");
+        }
+        #[cfg(target_arch = "x86_64")]
+        if !IntrinsicsSpmm::has(epilogue) {
+            let expected = "--epilogue requant-u8-plain, requant-s8-plain, f32 or f32-residual";
+            return wrong(format!("--epilogue {}", epilogue.name()), expected);
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = epilogue;
+        match context.isa() {
+            Isa::Portable => wrong(format!("tier {}", context.tier), "tier avx512vnni"),
+            Isa::Avx512Vnni(_) => Ok(()),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn new(weights: &Weights, epilogue: Epilogue, context: &Context) -> Result<Intrinsics> {
+        let Isa::Avx512Vnni(proof) = context.isa() else { return Err(Self::no_instructions(context)) };
+        let Weights { m, k, values, params } = weights;
+        Ok(Intrinsics { kernel: IntrinsicsSpmm::new(proof, *m, *k, values, params, epilogue)? })
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(super) fn new(_: &Weights, _: Epilogue, context: &Context) -> Result<Intrinsics> {
+        Err(Self::no_instructions(context))
+    }
+
+    fn no_instructions(context: &Context) -> Error {
+        let (option, expected) = ("--intrinsics", "tier avx512vnni".to_owned());
+        Error::Argument { option, found: format!("tier {}", context.tier), expected }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn run(&self, x: &[u8], tokens: usize, out: Output<'_>) -> Result<()> {
+        Ok(self.kernel.run(x, tokens, out)?)
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(super) fn run(&self, _: &[u8], _: usize, _: Output<'_>) -> Result<()> {
+        match self.kernel {}
+    }
+}
