@@ -53,6 +53,8 @@ any_plan! {
     Attention(crate::attention::AttentionPlan),
     /// Dense weights times a VNNI panel.
     Gemm(crate::gemm::GemmPlan),
+    /// Sparse or dense products of f32 or bf16.
+    Float(crate::float::FloatPlan),
     /// Layernorm of an f32 tile, with quantisation.
     LayerNorm(crate::layernorm::LayerNormPlan),
     /// Softmax down the columns of an f32 tile.

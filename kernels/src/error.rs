@@ -64,6 +64,16 @@ pub enum KernelError {
         /// Shapes that have one.
         expected: &'static str,
     },
+    /// An instruction set extension that this CPU does not have.
+    #[error("{kernel}: this CPU lacks {feature}; {hint}")]
+    Feature {
+        /// Kernel name.
+        kernel: String,
+        /// The extension.
+        feature: &'static str,
+        /// What runs instead.
+        hint: &'static str,
+    },
     /// Code was asked for of a plan that runs in plain Rust.
     #[error("{kernel} has no machine code: the portable tier runs plain Rust")]
     NoCode {

@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | [`spmm`] | 4x1 block-sparse s8 weights x u8 | plain panel | u8/s8 panel or f32 tile, GELU, residual |
 //! | [`gemm`] | dense s8 weights x u8 | VNNI panel | the same |
+//! | [`float`] | sparse or dense f32 or bf16 weights x the same | f32 tile, bf16 panel | f32 tile, bf16 panel |
 //! | [`attention`] | softmax(Q K) V per sequence and head | VNNI and plain panels | u8 panel |
 //! | [`embedding`] | sum of table rows, transposed | token-major tables | f32 tile |
 //! | [`layernorm`] | normalisation over features | f32 tile | f32 tile, u8 panel |
@@ -27,6 +28,7 @@ pub mod elementwise;
 pub mod embedding;
 pub mod epilogue;
 mod error;
+pub mod float;
 pub mod gemm;
 #[cfg(target_arch = "x86_64")]
 pub mod intrinsics;

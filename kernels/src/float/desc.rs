@@ -1,0 +1,147 @@
+//! What the caller wants.
+
+use std::fmt;
+
+use lacuna_jit::{Avx512Bf16, Isa};
+
+use super::epilogue::{FloatEpilogue, FloatStore};
+use super::plan::{FloatPlan, RegisterTile};
+use crate::layout::padded;
+use crate::{Block, KernelError, Plan, pattern};
+
+/// The type of weights and activations. Sums are f32 in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DType {
+    /// IEEE single precision.
+    F32,
+    /// bfloat16: the upper half of an f32.
+    Bf16,
+}
+
+impl DType {
+    /// Both.
+    pub const ALL: [DType; 2] = [DType::F32, DType::Bf16];
+
+    /// The name used in kernel names, options and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::Bf16 => "bf16",
+        }
+    }
+
+    /// Bytes of one element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            DType::F32 => 4,
+            DType::Bf16 => 2,
+        }
+    }
+
+    /// C: input features that one multiplication takes; together 4 bytes.
+    pub(super) const fn inputs(self) -> usize {
+        4 / self.bytes()
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A product wanted: shape, types, block shape and epilogue. The pattern belongs to the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FloatDesc {
+    /// Output features M.
+    pub m: usize,
+    /// Input features K.
+    pub k: usize,
+    /// Type of weights and input.
+    pub dtype: DType,
+    /// How zeros are grouped: 4x1, 8x1, 16x1, unstructured (covered by 4x1) or dense. Any matrix can be packed for any of
+    /// them; one whose zeros come in these blocks leaves the most work out.
+    pub block: Block,
+    /// What happens to the sums.
+    pub epilogue: FloatEpilogue,
+}
+
+impl FloatDesc {
+    /// Decides how to compute it on `isa`.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] if M or K is 0 or too large, [`KernelError::Block`] for a block shape without a kernel,
+    /// [`KernelError::Feature`] for bf16 input or output on a CPU without AVX512_BF16 (the portable tier needs none).
+    pub fn plan(&self, isa: Isa) -> Result<FloatPlan, KernelError> {
+        let candidates = self.plans(isa, Avx512Bf16::detect())?;
+        Ok(candidates[0])
+    }
+
+    /// Every way to compute it on `isa` that the planner knows; the one it picks is the first.
+    ///
+    /// # Errors
+    /// As [`FloatDesc::plan`].
+    pub fn candidates(&self, isa: Isa) -> Result<Vec<FloatPlan>, KernelError> {
+        self.plans(isa, Avx512Bf16::detect())
+    }
+
+    fn plans(&self, isa: Isa, bf16: Option<Avx512Bf16>) -> Result<Vec<FloatPlan>, KernelError> {
+        let &FloatDesc { m, k, dtype, block, epilogue } = self;
+        pattern::check_shape("float", m, k)?;
+        let plan = |tile| FloatPlan { isa, bf16: None, m, k, dtype, block, tile, epilogue };
+        let plans = self.register_tiles()?.iter().map(|&tile| plan(tile));
+        if isa == Isa::Portable || dtype == DType::F32 && epilogue.store != FloatStore::Bf16 {
+            return Ok(plans.collect());
+        }
+        match bf16 {
+            Some(_) => Ok(plans.map(|plan| FloatPlan { bf16, ..plan }).collect()),
+            None => Err(KernelError::Feature {
+                kernel: plan(RegisterTile::WIDE).name(),
+                feature: Avx512Bf16::FEATURE,
+                hint: "f32 with f32 output runs here, and the portable tier runs both",
+            }),
+        }
+    }
+
+    /// Register tiles for the block shape, the best first: see `docs` of the module for what they cost.
+    fn register_tiles(&self) -> Result<&'static [RegisterTile], KernelError> {
+        const WIDE: RegisterTile = RegisterTile::WIDE;
+        const TALL: RegisterTile = RegisterTile::TALL;
+        const DENSE: RegisterTile = RegisterTile::DENSE;
+        match self.block {
+            Block::B4x1 | Block::Unstructured => Ok(&[WIDE]),
+            Block::B8x1 | Block::B16x1 => Ok(&[TALL, WIDE]),
+            // As few rows as possible that do not exist.
+            Block::Dense if padded(self.m) <= WIDE.rows => Ok(&[WIDE, TALL, DENSE]),
+            Block::Dense if padded(self.m) <= TALL.rows => Ok(&[TALL, WIDE, DENSE]),
+            Block::Dense => Ok(&[DENSE, TALL, WIDE]),
+            found => {
+                Err(KernelError::Block { kernel: "float", found, expected: "4x1, 8x1, 16x1, unstructured or dense" })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lacuna_jit::Tier;
+
+    use super::*;
+
+    #[test]
+    fn bf16_without_the_feature_is_an_error_that_names_it() {
+        let desc = |dtype, epilogue| FloatDesc { m: 8, k: 8, dtype, block: Block::B4x1, epilogue };
+        let isa = Isa::for_tier(Tier::detect());
+        if isa == Isa::Portable {
+            return eprintln!("skipped: this machine runs the portable tier only");
+        }
+        let f32_epilogue = FloatEpilogue::f32(false);
+        for desc in [desc(DType::Bf16, f32_epilogue), desc(DType::F32, FloatEpilogue::bf16())] {
+            let error = desc.plans(isa, None).unwrap_err();
+            assert!(matches!(error, KernelError::Feature { feature: "avx512bf16", .. }), "{error}");
+            assert!(error.to_string().contains("this CPU lacks avx512bf16"), "{error}");
+            assert!(desc.plans(Isa::Portable, None).is_ok());
+        }
+        assert!(desc(DType::F32, f32_epilogue).plans(isa, None).is_ok());
+    }
+}

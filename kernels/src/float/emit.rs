@@ -1,0 +1,338 @@
+//! The kernel as instructions: one emitter for both types, all blocks and both forms.
+
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Scale, Zmm, ptr};
+
+use super::desc::DType;
+use super::epilogue::emit_epilogue;
+use super::plan::{FloatPlan, STRIP};
+use super::weights::BlockRow;
+use crate::layout::padded;
+use crate::{LANES, Plan, TILE, VECTORS};
+
+/// What the kernel is called with.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct FloatArgs {
+    /// f32 tile or bf16 panel, first tile.
+    pub(super) x: *const u8,
+    /// First step of the first block row.
+    pub(super) stream: *const u8,
+    /// First block row.
+    pub(super) block_rows: *const BlockRow,
+    /// Biases of the first block row.
+    pub(super) bias: *const f32,
+    /// Output, first tile: f32 or bf16.
+    pub(super) y: *mut u8,
+    /// [`super::epilogue::Constants::address`].
+    pub(super) constants: *const u8,
+    /// Tokens from the first tile on, >= 1.
+    pub(super) tokens: usize,
+    /// Block rows, >= 1.
+    pub(super) count: usize,
+}
+
+/// Bytes of one vector.
+const VECTOR_BYTES: i32 = 64;
+
+/// REGISTER LAYOUT, for a register tile of R output features x V vectors
+///
+/// | registers | in the step loop | in the epilogue |
+/// | --- | --- | --- |
+/// | acc, 16 or 24 | `acc[chain][r][v]`: f32, output feature r, tokens 16v..16v+16 of the part | the results |
+/// | rows, V (bf16 only) | rows of X of two input features, 32 tokens each | activation; interleave (bf16 store) |
+/// | x, V | X of one (f32) or two (bf16) input features, tokens 16v.. | activation |
+/// | weights, the rest of 32 | weights of output features r, r+1, .. in every lane | activation |
+struct Regs {
+    file: RegFile,
+    x: Gpr,
+    y: Gpr,
+    stream: Gpr,
+    block_row: Gpr,
+    bias: Gpr,
+    constants: Gpr,
+    tokens: Gpr,
+    count: Gpr,
+    steps: Gpr,
+    /// Stream form: row offsets of X. Dense form: the first is the next row of X.
+    row: [Gpr; 2],
+    out: Gpr,
+    second_half: Gpr,
+    acc: Vec<Zmm>,
+    temp: Vec<Zmm>,
+}
+
+impl Regs {
+    fn new(plan: &FloatPlan) -> Result<Regs, JitError> {
+        let mut file = RegFile::new();
+        Ok(Regs {
+            steps: file.gpr("steps left in the block row")?,
+            row: [file.gpr("row of X")?, file.gpr("row of X")?],
+            out: file.gpr("output of the block row")?,
+            x: file.gpr("part of X")?,
+            y: file.gpr("part of Y")?,
+            stream: file.gpr("step record")?,
+            block_row: file.gpr("block row")?,
+            bias: file.gpr("biases")?,
+            constants: file.gpr("constants")?,
+            tokens: file.gpr("tokens left")?,
+            count: file.gpr("block rows left")?,
+            second_half: file.gpr("1 in the second half of a tile")?,
+            acc: file.zmms(plan.tile.accumulators, "acc[chain][r][v]")?,
+            temp: file.zmms(32 - plan.tile.accumulators, "X rows, X, weights; epilogue temporaries")?,
+            file,
+        })
+    }
+}
+
+/// `acc[r][v]` of one chain.
+type Chain = Vec<Vec<Zmm>>;
+
+/// Where the rows of X of a step are.
+#[derive(Clone, Copy)]
+enum Rows {
+    /// At the offsets of the step's record.
+    Indexed,
+    /// This many steps ahead.
+    Ahead(usize),
+    /// The last row of a bf16 X with an odd number of them; its partner counts as zeros.
+    Last,
+}
+
+macro_rules! arg {
+    ($a:expr, $regs:expr, $field:ident) => {
+        arg!($a, $regs, $field, $field)
+    };
+    ($a:expr, $regs:expr, $register:ident, $field:ident) => {
+        $a.load_arg($regs.$register, &$regs.file, std::mem::offset_of!(FloatArgs, $field))
+    };
+}
+
+macro_rules! block_row_field {
+    ($field:ident) => {
+        std::mem::offset_of!(BlockRow, $field) as i32
+    };
+}
+
+/// Generates the kernel.
+pub(super) fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
+    let r = Regs::new(plan)?;
+    let mut a = Asm::new();
+    a.prologue(&r.file);
+    arg!(a, r, x);
+    arg!(a, r, y);
+    arg!(a, r, constants);
+    arg!(a, r, tokens);
+
+    let part = plan.tile.vectors;
+    a.note(format!("part loop: {} tokens, then one tail of fewer vectors", part * LANES));
+    dynasm!(a ; .arch x64 ; xor Rd(r.second_half), Rd(r.second_half) ; ->part:);
+    for vectors in (1..=part).rev() {
+        let next = a.new_dynamic_label();
+        let at_least = ((vectors - 1) * LANES) as i32;
+        dynasm!(a ; .arch x64 ; cmp Rq(r.tokens), at_least ; jle =>next);
+        emit_block_rows(&mut a, plan, &r, vectors);
+        if vectors == part {
+            emit_next_part(&mut a, plan, &r);
+        }
+        dynasm!(a ; .arch x64 ; jmp ->done ; =>next);
+    }
+    dynasm!(a ; .arch x64 ; ->done:);
+    a.epilogue(&r.file);
+    a.finish(plan.name(), &r.file)
+}
+
+/// Moves to the next tile or to the other half of this one; jumps back while tokens are left.
+fn emit_next_part(a: &mut Asm, plan: &FloatPlan, r: &Regs) {
+    let (x_row, y_row) = (plan.x_row_bytes() as i32, (TILE * plan.epilogue.store.element_bytes()) as i32);
+    let (mut x_step, mut y_step) = (padded(plan.k) as i32 * x_row, padded(plan.m) as i32 * y_row);
+    a.note("next part");
+    dynasm!(a ; .arch x64 ; sub Rq(r.tokens), (plan.tile.vectors * LANES) as i32 ; jle ->done);
+    if plan.tile.vectors < VECTORS {
+        (x_step, y_step) = (x_step - x_row / 2, y_step - y_row / 2);
+        dynasm!(a
+            ; .arch x64
+            ; xor Rd(r.second_half), 1
+            ; jz ->tile
+            ; add Rq(r.x), x_row / 2
+            ; add Rq(r.y), y_row / 2
+            ; jmp ->part
+            ; ->tile:
+        );
+    }
+    dynasm!(a ; .arch x64 ; add Rq(r.x), x_step ; add Rq(r.y), y_step ; jmp ->part);
+}
+
+/// All block rows on one part of which `vectors` vectors of 16 tokens are computed.
+fn emit_block_rows(a: &mut Asm, plan: &FloatPlan, r: &Regs, vectors: usize) {
+    let rows = plan.tile.rows;
+    let chains: Vec<Chain> = r
+        .acc
+        .chunks_exact(rows * vectors)
+        .map(|chain| chain.chunks_exact(vectors).map(<[Zmm]>::to_vec).collect())
+        .collect();
+    debug_assert_eq!(chains.len(), plan.chains(vectors));
+    let (sum, others) = chains.split_first().expect("a register tile holds at least one chain");
+    let block_row = a.new_dynamic_label();
+
+    a.note(format!("block rows on {} tokens", vectors * LANES));
+    arg!(a, r, stream);
+    arg!(a, r, block_row, block_rows);
+    arg!(a, r, bias);
+    arg!(a, r, count);
+    a.align_loop(64);
+    dynasm!(a ; .arch x64 ; =>block_row);
+    for (m, acc) in sum.iter().enumerate() {
+        for &acc in acc {
+            a.vbroadcastss(acc, ptr(r.bias) + 4 * m as i32); // acc[0][r][v] = b[r]
+        }
+    }
+    for &acc in others.iter().flatten().flatten() {
+        a.vpxord(acc, acc, acc); //                           acc[1..][r][v] = 0
+    }
+    dynasm!(a ; .arch x64 ; mov Rd(r.steps), [Rq(r.block_row) + block_row_field!(steps)]);
+    if plan.is_dense() {
+        dynasm!(a ; .arch x64 ; mov Rq(r.row[0]), Rq(r.x));
+    }
+    emit_steps(a, plan, r, &chains);
+    for chain in others {
+        for (&sum, &part) in sum.iter().flatten().zip(chain.iter().flatten()) {
+            a.vaddps(sum, sum, part);
+        }
+    }
+    emit_strips(a, plan, r, sum);
+
+    a.note("next block row");
+    dynasm!(a
+        ; .arch x64
+        ; add Rq(r.block_row), size_of::<BlockRow>() as i32
+        ; add Rq(r.bias), 4 * rows as i32
+        ; dec Rq(r.count)
+        ; jnz =>block_row
+    );
+}
+
+/// All steps of a block row: as many at a time as there are chains, then the rest one by one.
+fn emit_steps(a: &mut Asm, plan: &FloatPlan, r: &Regs, chains: &[Chain]) {
+    let (at_once, record) = (chains.len() as i32, plan.record_bytes() as i32);
+    let rows = |ahead| if plan.is_dense() { Rows::Ahead(ahead) } else { Rows::Indexed };
+    let (several, rest, single, finish) =
+        (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
+    dynasm!(a ; .arch x64 ; sub Rd(r.steps), at_once ; jl =>rest);
+    a.align_loop(64);
+    dynasm!(a ; .arch x64 ; =>several);
+    for (i, acc) in chains.iter().enumerate() {
+        emit_step(a, plan, r, acc, rows(i), i as i32 * record);
+    }
+    emit_advance(a, plan, r, at_once);
+    dynasm!(a ; .arch x64 ; sub Rd(r.steps), at_once ; jge =>several ; =>rest);
+    if at_once > 1 {
+        dynasm!(a ; .arch x64 ; add Rd(r.steps), at_once ; jz =>finish ; =>single);
+        emit_step(a, plan, r, &chains[0], rows(0), 0);
+        emit_advance(a, plan, r, 1);
+        dynasm!(a ; .arch x64 ; dec Rd(r.steps) ; jnz =>single);
+    }
+    dynasm!(a ; .arch x64 ; =>finish);
+    if plan.is_dense() && !plan.k.is_multiple_of(plan.dtype.inputs()) {
+        emit_step(a, plan, r, &chains[0], Rows::Last, 0);
+        dynasm!(a ; .arch x64 ; add Rq(r.stream), record);
+    }
+}
+
+/// Moves `steps` steps ahead.
+fn emit_advance(a: &mut Asm, plan: &FloatPlan, r: &Regs, steps: i32) {
+    dynasm!(a ; .arch x64 ; add Rq(r.stream), steps * plan.record_bytes() as i32);
+    if plan.is_dense() {
+        let step_bytes = (plan.dtype.inputs() * plan.x_row_bytes()) as i32;
+        dynasm!(a ; .arch x64 ; add Rq(r.row[0]), steps * step_bytes);
+    }
+}
+
+/// `acc[r][v] += W[r][k] X[k][v]` for the input features k of the step whose record is `offset` bytes ahead.
+fn emit_step(a: &mut Asm, plan: &FloatPlan, r: &Regs, acc: &Chain, rows: Rows, offset: i32) {
+    let vectors = acc[0].len();
+    let raw_rows = if plan.dtype == DType::Bf16 { plan.tile.vectors } else { 0 };
+    let (raw, rest) = r.temp.split_at(raw_rows);
+    let (x, weights) = rest.split_at(plan.tile.vectors);
+    let x = &x[..vectors];
+    let source = ptr(r.stream) + offset + plan.index_bytes() as i32;
+
+    a.note(format!("one step: {} input features times {} weights", plan.dtype.inputs(), acc.len()));
+    match plan.dtype {
+        DType::F32 => {
+            let row = emit_x_address(a, plan, r, rows, offset, 0);
+            for (v, &x) in (0..).zip(x) {
+                a.vmovups(x, row + v * VECTOR_BYTES); //      X[k][16v..]
+            }
+        }
+        DType::Bf16 => emit_pairs(a, plan, r, rows, offset, raw, x),
+    }
+    for (m, acc) in acc.iter().enumerate() {
+        let weight = weights[m % weights.len()];
+        a.vpbroadcastd(weight, source + 4 * m as i32); //     W[r][k]
+        for (&acc, &x) in acc.iter().zip(x) {
+            match plan.dtype {
+                DType::F32 => a.vfmadd231ps(acc, x, weight),
+                DType::Bf16 => a.vdpbf16ps(acc, x, weight),
+            }
+        }
+    }
+}
+
+/// `x[v]` = pairs of the step's two input features for tokens 16v..16v+16.
+fn emit_pairs(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i32, raw: &[Zmm], x: &[Zmm]) {
+    let halves = raw.chunks_exact(2).zip(x.chunks(2));
+    let first = emit_x_address(a, plan, r, rows, offset, 0);
+    for (h, (raw, _)) in (0..).zip(halves.clone()) {
+        a.vmovups(raw[0], first + h * VECTOR_BYTES); //       X[k][32h..]
+    }
+    if matches!(rows, Rows::Last) {
+        for (raw, _) in halves.clone() {
+            a.vpxord(raw[1], raw[1], raw[1]);
+        }
+    } else {
+        let second = emit_x_address(a, plan, r, rows, offset, 1);
+        for (h, (raw, _)) in (0..).zip(halves.clone()) {
+            a.vmovups(raw[1], second + h * VECTOR_BYTES); //  X[k'][32h..]
+        }
+    }
+    for (raw, x) in halves {
+        a.vpunpcklwd(x[0], raw[0], raw[1]); //                X[k], X[k'] of tokens 32h..32h+16
+        if let Some(&x) = x.get(1) {
+            a.vpunpckhwd(x, raw[0], raw[1]); //               32h+16..32h+32
+        }
+    }
+}
+
+/// Address of the row of the step's input feature `i`; for indexed rows, loads its offset first.
+fn emit_x_address(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i32, i: usize) -> Mem {
+    let row_bytes = plan.x_row_bytes();
+    match rows {
+        Rows::Indexed => {
+            dynasm!(a ; .arch x64 ; mov Rd(r.row[i]), DWORD [Rq(r.stream) + offset + 4 * i as i32]);
+            ptr(r.x).index(r.row[i], Scale::X1)
+        }
+        Rows::Ahead(steps) => ptr(r.row[0]) + ((steps * plan.dtype.inputs() + i) * row_bytes) as i32,
+        Rows::Last => ptr(r.row[0]),
+    }
+}
+
+/// Finishes the block row strip by strip, those that the output has rows for.
+fn emit_strips(a: &mut Asm, plan: &FloatPlan, r: &Regs, sum: &Chain) {
+    let stored = a.new_dynamic_label();
+    let element = plan.epilogue.store.element_bytes();
+    dynasm!(a ; .arch x64 ; mov Rd(r.out), [Rq(r.block_row) + block_row_field!(out_offset)]);
+    match element {
+        2 => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 2]),
+        _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 4]),
+    }
+    let some_missing = !padded(plan.m).is_multiple_of(plan.tile.rows);
+    for (strip, acc) in sum.chunks(STRIP).enumerate() {
+        if strip > 0 && some_missing {
+            dynasm!(a ; .arch x64 ; cmp DWORD [Rq(r.block_row) + block_row_field!(strips)], strip as i32 ; jle =>stored);
+        }
+        let out = ptr(r.out) + (strip * STRIP * TILE * element) as i32;
+        emit_epilogue(a, &plan.epilogue, acc, out, r.constants, &r.temp);
+    }
+    dynasm!(a ; .arch x64 ; =>stored);
+}

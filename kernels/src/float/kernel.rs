@@ -1,0 +1,272 @@
+//! The safe wrapper: checks shapes, then one unsafe call.
+
+use half::bf16;
+use lacuna_jit::Entry;
+
+use super::desc::DType;
+use super::emit::FloatArgs;
+use super::epilogue::{Constants, FloatStore, RowsOut};
+use super::plan::{FloatPlan, STRIP};
+use super::portable::{self, TileOf};
+use super::weights::{FloatWeights, Shape};
+use crate::kernel::kernel_methods;
+use crate::layout::{elements, tiles};
+use crate::output::check_length;
+use crate::parallel::{Part, Parts, SharedMut};
+use crate::rows::{check_tokens, tile_tokens, with_fma};
+use crate::{KernelError, Parallel, Plan, TILE};
+
+/// Where a product of floats reads: the buffer must be of the plan's type.
+#[derive(Debug, Clone, Copy)]
+pub enum FloatInput<'a> {
+    /// An f32 tile.
+    F32(&'a [f32]),
+    /// A bf16 panel, see [`super::bf16_index`].
+    Bf16(&'a [bf16]),
+}
+
+impl FloatInput<'_> {
+    fn dtype(&self) -> DType {
+        match self {
+            FloatInput::F32(_) => DType::F32,
+            FloatInput::Bf16(_) => DType::Bf16,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            FloatInput::F32(x) => x.len(),
+            FloatInput::Bf16(x) => x.len(),
+        }
+    }
+
+    /// The address of element `index`.
+    fn at(&self, index: usize) -> *const u8 {
+        match self {
+            FloatInput::F32(x) => x[index..].as_ptr().cast(),
+            FloatInput::Bf16(x) => x[index..].as_ptr().cast(),
+        }
+    }
+}
+
+/// Where a product of floats writes: the buffer must be of the kind its epilogue stores.
+#[derive(Debug)]
+pub enum FloatOutput<'a> {
+    /// An f32 tile; with a residual epilogue the results are added to it.
+    F32(&'a mut [f32]),
+    /// A bf16 panel.
+    Bf16(&'a mut [bf16]),
+}
+
+impl FloatOutput<'_> {
+    fn dtype(&self) -> DType {
+        match self {
+            FloatOutput::F32(_) => DType::F32,
+            FloatOutput::Bf16(_) => DType::Bf16,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            FloatOutput::F32(out) => out.len(),
+            FloatOutput::Bf16(out) => out.len(),
+        }
+    }
+}
+
+/// The output shared by the parts of one call.
+#[derive(Clone, Copy)]
+enum Target {
+    F32(SharedMut<f32>),
+    Bf16(SharedMut<bf16>),
+}
+
+impl From<FloatOutput<'_>> for Target {
+    fn from(out: FloatOutput<'_>) -> Target {
+        match out {
+            FloatOutput::F32(out) => Target::F32(SharedMut::new(out)),
+            FloatOutput::Bf16(out) => Target::Bf16(SharedMut::new(out)),
+        }
+    }
+}
+
+impl Target {
+    fn at(self, element: usize) -> *mut u8 {
+        match self {
+            Target::F32(out) => out.at(element).cast(),
+            Target::Bf16(out) => out.at(element).cast(),
+        }
+    }
+
+    /// # Safety
+    /// - `len` elements from `element` on are inside the output and nobody else uses them now.
+    unsafe fn rows<'a>(self, element: usize, len: usize) -> RowsOut<'a> {
+        match self {
+            // SAFETY: the caller's promise.
+            Target::F32(out) => RowsOut::F32(unsafe { std::slice::from_raw_parts_mut(out.at(element), len) }),
+            // SAFETY: the caller's promise.
+            Target::Bf16(out) => RowsOut::Bf16(unsafe { std::slice::from_raw_parts_mut(out.at(element), len) }),
+        }
+    }
+}
+
+/// A callable product of floats. Cheap to clone; keeps its code alive.
+#[derive(Debug, Clone)]
+pub struct FloatKernel {
+    plan: FloatPlan,
+    entry: Option<Entry<FloatArgs>>,
+}
+
+kernel_methods!(FloatKernel, FloatPlan, FloatArgs);
+
+impl FloatKernel {
+    /// `out = epilogue(b + W x)` for `tokens` tokens.
+    ///
+    /// **Shapes**: `x` holds K x tokens, `out` M x tokens, each in the layout of its type; both have [`elements`] elements.
+    /// Padding tokens and features of `out` are left unspecified.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
+    /// [`KernelError::Mismatch`] for weights packed for another plan and for an input or output of another type.
+    pub fn run(
+        &self,
+        weights: &FloatWeights,
+        x: FloatInput<'_>,
+        tokens: usize,
+        out: FloatOutput<'_>,
+        parallel: Parallel,
+    ) -> Result<(), KernelError> {
+        self.check(weights, x, tokens, &out)?;
+        let out = Target::from(out);
+        // An empty block row still costs an epilogue: count each block row as two steps more.
+        let cost = |row: usize| weights.step_offsets[row] + 2 * row;
+        let parts = Parts::new(tiles(tokens), weights.block_rows.len(), cost, parallel);
+        parallel.for_each(parts.count(), |i| self.run_part(weights, x, tokens, out, parts.part(i)));
+        Ok(())
+    }
+
+    fn check(
+        &self,
+        weights: &FloatWeights,
+        x: FloatInput<'_>,
+        tokens: usize,
+        out: &FloatOutput<'_>,
+    ) -> Result<(), KernelError> {
+        let plan = &self.plan;
+        check_tokens("float", tokens)?;
+        let mismatch = |found: String, expected: String| KernelError::Mismatch { kernel: plan.name(), found, expected };
+        if weights.shape != Shape::of(plan) {
+            return Err(mismatch(weights.shape.to_string(), Shape::of(plan).to_string()));
+        }
+        let stored = match plan.epilogue.store {
+            FloatStore::F32 { .. } => DType::F32,
+            FloatStore::Bf16 => DType::Bf16,
+        };
+        for (what, found, expected) in [("x", x.dtype(), plan.dtype), ("an output", out.dtype(), stored)] {
+            if found != expected {
+                return Err(mismatch(format!("{what} of {found}"), format!("{what} of {expected}")));
+            }
+        }
+        check_length(plan, "x", x.len(), elements(plan.k, tokens))?;
+        check_length(plan, "output", out.len(), elements(plan.m, tokens))
+    }
+
+    /// Computes one part of the output: some tiles of some block rows.
+    fn run_part(&self, weights: &FloatWeights, x: FloatInput<'_>, tokens: usize, out: Target, part: Part) {
+        if let Some(entry) = &self.entry {
+            let args = self.args(weights, x, tokens, out, part);
+            // SAFETY: the plan's tokens prove the CPU features. `check` made sure that x and out hold `elements` of the plan's
+            // shape and types, so every tile of the part is inside them; stream, block rows and biases were packed together by
+            // `FloatWeights::pack` for this shape: its offsets are of rows below K, its block rows store strips below M, padded.
+            // Parts are disjoint in (tile, block row), and a block row's outputs belong to it alone.
+            return unsafe { entry.call(&args) };
+        }
+        let plan = &self.plan;
+        let (x_tile, y_tile) = (plan.x_tile_elements(), plan.y_tile_elements());
+        for tile in part.first_tile..part.first_tile + part.tiles {
+            let tile_tokens = tile_tokens(tokens, tile);
+            let x = match x {
+                FloatInput::F32(x) => TileOf::F32(&x[tile * x_tile..][..x_tile]),
+                FloatInput::Bf16(x) => TileOf::Bf16(&x[tile * x_tile..][..x_tile]),
+            };
+            for row in part.first_row..part.first_row + part.rows {
+                let block_row = weights.block_rows[row];
+                let len = block_row.strips as usize * STRIP * TILE;
+                // SAFETY: as above: the block row's strips are inside `out` and written by this part alone.
+                let out = unsafe { out.rows(tile * y_tile + block_row.out_offset as usize, len) };
+                with_fma!(
+                    portable::block_row,
+                    plan: &FloatPlan,
+                    weights: &FloatWeights,
+                    row: usize,
+                    x: TileOf<'_>,
+                    tile_tokens: usize,
+                    out: RowsOut<'_>
+                );
+            }
+        }
+    }
+
+    /// What the generated code is called with to compute `part`.
+    fn args(&self, weights: &FloatWeights, x: FloatInput<'_>, tokens: usize, out: Target, part: Part) -> FloatArgs {
+        let plan = &self.plan;
+        let first_record = weights.step_offsets[part.first_row] * plan.record_bytes();
+        FloatArgs {
+            x: x.at(part.first_tile * plan.x_tile_elements()),
+            stream: weights.stream[first_record..].as_ptr(),
+            block_rows: weights.block_rows[part.first_row..].as_ptr(),
+            bias: weights.bias[part.first_row * plan.tile.rows..].as_ptr(),
+            y: out.at(part.first_tile * plan.y_tile_elements()),
+            constants: Constants::address(),
+            tokens: (tokens - part.first_tile * TILE).min(part.tiles * TILE),
+            count: part.rows,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FloatDesc, FloatEpilogue};
+    use super::*;
+    use crate::cache::KernelCache;
+    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::{Block, Buffer};
+
+    #[test]
+    fn generated_code_preserves_what_a_callee_must() {
+        let (m, k) = (17, 13);
+        for isa in tiers() {
+            for (dtype, block) in
+                DType::ALL.into_iter().flat_map(|d| [Block::B4x1, Block::B8x1, Block::Dense].map(|b| (d, b)))
+            {
+                for epilogue in FloatEpilogue::all() {
+                    // Where the CPU lacks AVX512_BF16 there is no code to test.
+                    let Ok(plan) = (FloatDesc { m, k, dtype, block, epilogue }).plan(isa) else { continue };
+                    let compiled = KernelCache::global().compile_one(&plan).unwrap();
+                    let Some(function) = compiled.function().cloned() else { continue };
+                    let kernel = FloatKernel::new(plan, compiled).unwrap();
+                    let weights = FloatWeights::pack(&plan, &vec![1.0; m * k], &vec![1.0; m]).unwrap();
+                    for tokens in [1, 17, 33, 49, 64, 140] {
+                        let (x, y) = (elements(k, tokens), elements(m, tokens));
+                        let (x_f32, x_bf16) = (Buffer::<f32>::new(x), Buffer::<bf16>::new(x));
+                        let (mut out_f32, mut out_bf16) = (Buffer::<f32>::new(y), Buffer::<bf16>::new(y));
+                        let x = match dtype {
+                            DType::F32 => FloatInput::F32(&x_f32),
+                            DType::Bf16 => FloatInput::Bf16(&x_bf16),
+                        };
+                        let out = match epilogue.store {
+                            FloatStore::F32 { .. } => Target::from(FloatOutput::F32(&mut out_f32)),
+                            FloatStore::Bf16 => Target::from(FloatOutput::Bf16(&mut out_bf16)),
+                        };
+                        let rows = weights.block_rows.len();
+                        let all = Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows };
+                        let args = kernel.args(&weights, x, tokens, out, all);
+                        // SAFETY: as in `run_part`: buffers and weights have the plan's shape, its tokens prove the features.
+                        let clobbers = unsafe { with_canaries(&function, &args) };
+                        assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What was decided.
+
+use lacuna_jit::{Avx512Bf16, Code, Isa, JitError};
+
+use super::desc::DType;
+use super::emit;
+use super::epilogue::FloatEpilogue;
+use crate::cache::AnyPlan;
+use crate::layout::padded;
+use crate::{Block, LANES, Plan, TILE};
+
+/// Output features that an epilogue finishes together; rows of every buffer come in multiples of it.
+pub(super) const STRIP: usize = 4;
+
+/// What is accumulated in registers at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct RegisterTile {
+    /// R: output features, a multiple of [`STRIP`].
+    pub(super) rows: usize,
+    /// V: vectors of 16 tokens: 2 or 4, so that a part of a bf16 row is whole vectors.
+    pub(super) vectors: usize,
+    /// Registers: at least R x V.
+    pub(super) accumulators: usize,
+}
+
+impl RegisterTile {
+    /// A step of 16 multiplications loads 4 vectors of X and 4 weights.
+    pub(super) const WIDE: RegisterTile = RegisterTile { rows: 4, vectors: 4, accumulators: 16 };
+    /// A step of 16 multiplications loads 2 vectors of X and 8 weights.
+    pub(super) const TALL: RegisterTile = RegisterTile { rows: 8, vectors: 2, accumulators: 16 };
+    /// A step of 24 multiplications loads 2 vectors of X and 12 weights.
+    pub(super) const DENSE: RegisterTile = RegisterTile { rows: 12, vectors: 2, accumulators: 24 };
+}
+
+/// A decided product of floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FloatPlan {
+    pub(super) isa: Isa,
+    /// Proof of AVX512_BF16, where generated code needs it.
+    pub(super) bf16: Option<Avx512Bf16>,
+    pub(super) m: usize,
+    pub(super) k: usize,
+    pub(super) dtype: DType,
+    pub(super) block: Block,
+    pub(super) tile: RegisterTile,
+    pub(super) epilogue: FloatEpilogue,
+}
+
+impl FloatPlan {
+    /// Output features M.
+    pub fn m(&self) -> usize {
+        self.m
+    }
+
+    /// Input features K.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Type of weights and input.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Block shape.
+    pub fn block(&self) -> Block {
+        self.block
+    }
+
+    /// What happens to the sums.
+    pub fn epilogue(&self) -> &FloatEpilogue {
+        &self.epilogue
+    }
+
+    /// Output features per block row: R.
+    pub fn rows(&self) -> usize {
+        self.tile.rows
+    }
+
+    /// Independent sums per output while `vectors` vectors of 16 tokens are computed: step i of the first `steps / chains *
+    /// chains` belongs to sum `i % chains`, the others to sum 0, which the others are added to in order.
+    pub fn chains(&self, vectors: usize) -> usize {
+        self.tile.accumulators / (self.tile.rows * vectors)
+    }
+
+    /// Whether X is read row by row and not through indices.
+    pub(super) fn is_dense(&self) -> bool {
+        self.block == Block::Dense
+    }
+
+    /// Bytes of the indices of one step.
+    pub(super) fn index_bytes(&self) -> usize {
+        if self.is_dense() { 0 } else { size_of::<u32>() * self.dtype.inputs() }
+    }
+
+    /// Bytes of one step: indices and 4 bytes of weights per output feature.
+    pub(super) fn record_bytes(&self) -> usize {
+        self.index_bytes() + 4 * self.tile.rows
+    }
+
+    /// Bytes of one row of X.
+    pub(super) fn x_row_bytes(&self) -> usize {
+        TILE * self.dtype.bytes()
+    }
+
+    /// Elements from one tile of X to the next.
+    pub(super) fn x_tile_elements(&self) -> usize {
+        padded(self.k) * TILE
+    }
+
+    /// Elements from one tile of Y to the next.
+    pub(super) fn y_tile_elements(&self) -> usize {
+        padded(self.m) * TILE
+    }
+}
+
+impl std::fmt::Display for FloatPlan {
+    /// The decisions in one line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let FloatPlan { isa, block, dtype, tile: RegisterTile { rows, vectors, .. }, .. } = self;
+        let (tokens, inputs) = (vectors * LANES, self.dtype.inputs());
+        let form = if self.is_dense() { "dense form" } else { "stream form" };
+        write!(
+            f,
+            "{form} of {block} {dtype} on {isa}: parts of {tokens} tokens outside, block rows of {rows} outputs inside, \
+             {inputs} inputs per step"
+        )
+    }
+}
+
+impl Plan for FloatPlan {
+    fn name(&self) -> String {
+        let FloatPlan { isa, m, k, dtype, block, tile: RegisterTile { rows, vectors, .. }, epilogue, .. } = self;
+        let kind = if self.is_dense() { "gemm" } else { "spmm" };
+        format!("{kind}-{dtype}-{isa}-m{m}k{k}n{TILE}-{block}-r{rows}v{vectors}-{}", epilogue.name())
+    }
+
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    fn generate(&self) -> Result<Code, JitError> {
+        emit::emit(self)
+    }
+
+    fn key(&self) -> AnyPlan {
+        AnyPlan::Float(*self)
+    }
+}

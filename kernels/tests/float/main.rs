@@ -1,0 +1,227 @@
+//! Every product of floats is as exact as documented and gives the same bits on every tier of this machine.
+
+mod case;
+mod errors;
+mod plans;
+#[path = "../support/mod.rs"]
+mod support;
+
+use case::{BLOCKS, Case, FEATURES, Place, TOKENS, sparse_weights};
+use lacuna_kernels::float::{DType, FloatEpilogue};
+use lacuna_kernels::{Block, Parallel, Plan};
+use proptest::prelude::*;
+use rand::prelude::*;
+
+/// Asserts that two results have the same bits; all NaNs are one.
+#[track_caller]
+fn assert_same_floats(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let differs = |(f, e): (&f32, &f32)| f.to_bits() != e.to_bits() && !(f.is_nan() && e.is_nan());
+    if let Some(i) = found.iter().zip(expected).position(differs) {
+        panic!("{what}: element {i} is {:e}, expected the bits of {:e}", found[i], expected[i]);
+    }
+}
+
+/// The epilogues, one after the other for each call.
+fn cycled_epilogues() -> impl FnMut() -> FloatEpilogue {
+    let mut all = FloatEpilogue::all().into_iter().cycle();
+    move || all.next().unwrap()
+}
+
+#[test]
+fn every_shape_around_the_edges() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut epilogue = cycled_epilogues();
+    for m in FEATURES {
+        for k in FEATURES {
+            for block in BLOCKS {
+                let n = *TOKENS.choose(&mut rng).unwrap();
+                let case = Case::sparse(m, k, n, block, 0.4, &mut rng);
+                for dtype in DType::ALL {
+                    case.check(dtype, block, epilogue(), Place::AtEnd, Parallel::Serial);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_token_count_epilogue_and_guard() {
+    let mut rng = StdRng::seed_from_u64(2);
+    for n in TOKENS {
+        for block in BLOCKS {
+            let case = Case::sparse(17, 15, n, block, 0.5, &mut rng);
+            for dtype in DType::ALL {
+                for (i, epilogue) in FloatEpilogue::all().into_iter().enumerate() {
+                    let place = if (i + n).is_multiple_of(2) { Place::AtStart } else { Place::AtEnd };
+                    case.check(dtype, block, epilogue, place, Parallel::Serial);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn model_shapes() {
+    let mut rng = StdRng::seed_from_u64(3);
+    for (m, k, n) in [(96, 768, 33), (384, 96, 130), (24, 3073, 20)] {
+        for block in BLOCKS {
+            for density in [0.1, 0.3] {
+                let case = Case::sparse(m, k, n, block, density, &mut rng);
+                for dtype in DType::ALL {
+                    case.check(dtype, block, FloatEpilogue::f32(true), Place::AtEnd, Parallel::Serial);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn special_patterns() {
+    let (m, k, n) = (22, 19, 70);
+    let mut rng = StdRng::seed_from_u64(4);
+    let dense = sparse_weights(m, k, 1, 1.0, &mut rng);
+    let only = |row: usize, column: usize| {
+        let mut weights = vec![0.0; m * k];
+        weights[row * k + column] = -0.77;
+        weights
+    };
+    let first_row_empty = [vec![0.0; 4 * k], dense[4 * k..].to_vec()].concat();
+    let last_row_only = [vec![0.0; 20 * k], dense[20 * k..].to_vec()].concat();
+    let staircase = (0..m * k).map(|i| if (i % k) < (i / k / 4 * 7) % 20 { dense[i] } else { 0.0 }).collect();
+    let one_row_of_each_block = (0..m * k).map(|i| if i / k % 4 == i % 4 { dense[i] } else { 0.0 }).collect();
+    let patterns = [
+        ("all zero", vec![0.0; m * k]),
+        ("all negative zero", vec![-0.0; m * k]),
+        ("dense", dense.clone()),
+        ("first weight only", only(0, 0)),
+        ("last weight only", only(m - 1, k - 1)),
+        ("one weight in the middle", only(9, 11)),
+        ("first block row empty", first_row_empty),
+        ("all block rows but the last empty", last_row_only),
+        ("unsorted lengths", staircase),
+        ("blocks with zeros of their own", one_row_of_each_block),
+    ];
+    for (name, weights) in patterns {
+        eprintln!("{name}");
+        let case = Case::new(m, n, weights, &mut rng);
+        for block in BLOCKS {
+            for dtype in DType::ALL {
+                for epilogue in [FloatEpilogue::f32(false), FloatEpilogue::bf16().with_gelu()] {
+                    case.check(dtype, block, epilogue, Place::AtEnd, Parallel::Serial);
+                }
+            }
+        }
+    }
+}
+
+/// Products that cancel, denormals, the ends of the exponent range. Sums that overflow have no bound, but one result.
+#[test]
+fn extreme_numbers_give_the_same_bits() {
+    let mut rng = StdRng::seed_from_u64(5);
+    let number = |exponents: std::ops::RangeInclusive<u32>, rng: &mut StdRng| {
+        let sign_and_fraction = rng.random::<u32>() & 0x807f_ffff;
+        f32::from_bits(sign_and_fraction | rng.random_range(exponents) << 23)
+    };
+    for exponents in [0..=3, 55..=70, 0..=254, 120..=130] {
+        for block in BLOCKS {
+            for n in [5, 20, 64] {
+                let mut case = Case::sparse(13, 11, n, block, 0.6, &mut rng);
+                let all = case.weights.iter_mut().chain(&mut case.x).chain(&mut case.bias).chain(&mut case.residual);
+                all.filter(|value| **value != 0.0).for_each(|value| *value = number(exponents.clone(), &mut rng));
+                // The largest f32 rounds to infinity in bf16, which is refused.
+                case.weights.iter_mut().for_each(|w| *w = w.clamp(-3e38, 3e38));
+                for dtype in DType::ALL {
+                    for epilogue in [FloatEpilogue::f32(true), FloatEpilogue::bf16(), FloatEpilogue::f32(false)] {
+                        for tiers in case.run_all(dtype, block, epilogue, Place::AtEnd, Parallel::Serial) {
+                            for (plan, found) in &tiers {
+                                assert_same_floats(found, &tiers[0].1, &plan.name());
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A token that is not a number stays alone.
+#[test]
+fn infinities_and_nans_stay_in_their_token() {
+    let (m, k, n) = (13, 9, 40);
+    let mut rng = StdRng::seed_from_u64(6);
+    for block in BLOCKS {
+        let clean = Case::sparse(m, k, n, block, 0.7, &mut rng);
+        let mut dirty = clean.clone();
+        for (token, value) in [(3, f32::NAN), (17, f32::INFINITY), (33, f32::NEG_INFINITY)] {
+            (0..k).for_each(|feature| dirty.x[feature * n + token] = value);
+        }
+        for dtype in DType::ALL {
+            for epilogue in FloatEpilogue::all() {
+                let run = |case: &Case| case.run_all(dtype, block, epilogue, Place::AtEnd, Parallel::Serial);
+                for (clean, dirty) in run(&clean).iter().zip(&run(&dirty)) {
+                    for ((plan, expected), (_, found)) in clean.iter().zip(dirty) {
+                        let keep = |values: &[f32]| -> Vec<f32> {
+                            (0..m * n).filter(|i| ![3, 17, 33].contains(&(i % n))).map(|i| values[i]).collect()
+                        };
+                        assert_same_floats(&keep(found), &keep(expected), &plan.to_string());
+                        assert_same_floats(found, &dirty[0].1, &plan.to_string());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The feature beside the last one of an odd K is garbage in the buffer (NaN, often): no result may depend on it.
+#[test]
+fn padding_features_are_never_used() {
+    let mut rng = StdRng::seed_from_u64(7);
+    for k in [1, 3, 5, 9, 33] {
+        for block in BLOCKS {
+            for n in [1, 20, 70] {
+                let case = Case::sparse(14, k, n, block, 1.0, &mut rng);
+                case.check(DType::Bf16, block, FloatEpilogue::f32(false), Place::AtEnd, Parallel::Serial);
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let mut rng = StdRng::seed_from_u64(8);
+    for threads in [1, 2, 3, 7] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        for (m, k, n) in [(1, 3, 1), (5, 9, 64), (13, 26, 64), (64, 40, 65), (30, 12, 300)] {
+            for block in BLOCKS {
+                let case = Case::sparse(m, k, n, block, 0.3, &mut rng);
+                for dtype in DType::ALL {
+                    for epilogue in [FloatEpilogue::f32(true), FloatEpilogue::bf16()] {
+                        pool.install(|| case.check(dtype, block, epilogue, Place::AtEnd, Parallel::Rayon));
+                    }
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_shapes_and_patterns(
+        (m, k, n) in (1usize..60, 1usize..120, 1usize..200),
+        density in 0.0..=1.0f64,
+        block in prop::sample::select(BLOCKS.to_vec()),
+        matching in any::<bool>(),
+        dtype in prop::sample::select(DType::ALL.to_vec()),
+        epilogue in prop::sample::select(FloatEpilogue::all()),
+        seed in any::<u64>(),
+    ) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        // Any matrix can be packed for any block shape.
+        let pattern = if matching { block } else { Block::Unstructured };
+        let case = Case::sparse(m, k, n, pattern, density, &mut rng);
+        case.check(dtype, block, epilogue, Place::AtEnd, Parallel::Serial);
+    }
+}
