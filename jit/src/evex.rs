@@ -16,6 +16,8 @@ use crate::registers::{Dst, Gpr, Mask, Mem, MemDst, Rm, RmBcast, Zmm};
 pub enum Form {
     /// `zmm{k}, zmm, zmm/m`
     Rvm,
+    /// `zmm{k}, zmm, zmm/m, imm8`
+    RvmI,
     /// `zmm{k}, zmm, zmm/m/bcst`
     RvmB,
     /// `zmm{k}, zmm, zmm/m/bcst, imm8`
@@ -34,6 +36,8 @@ pub enum Form {
     MrI,
     /// `zmm{k}, zmm/m/bcst, imm8`, the destination in the vvvv field, a digit in ModRM.reg
     VmBI,
+    /// `zmm{k}, zmm/m, imm8`, the destination in the vvvv field, a digit in ModRM.reg
+    VmI,
     /// `k, zmm, zmm/m/bcst, imm8`
     KvmBI,
     /// `zmm{k}, r32`
@@ -67,6 +71,13 @@ macro_rules! method {
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<RmBcast>) {
             emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None));
+        }
+    };
+    (RvmI $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<Rm>, imm: u8) {
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), Some(imm)));
         }
     };
     (RvmBI $name:ident $doc:expr, $e:expr) => {
@@ -124,6 +135,13 @@ macro_rules! method {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<RmBcast>, imm: u8) {
+            emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)));
+        }
+    };
+    (VmI $name:ident $doc:expr, $e:expr) => {
+        #[doc = $doc]
+        #[inline]
+        fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<Rm>, imm: u8) {
             emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)));
         }
     };
@@ -223,6 +241,15 @@ instructions! {
     vpmulhrsw       Rvm   FullMem  "EVEX.512.66.0F38.W0 0B /r";
     vpsrlvw         Rvm   FullMem  "EVEX.512.66.0F38.W1 10 /r";
     vpsllvw         Rvm   FullMem  "EVEX.512.66.0F38.W1 12 /r";
+    vpsravd         RvmB  Full     "EVEX.512.66.0F38.W0 46 /r";
+    vpsravw         Rvm   FullMem  "EVEX.512.66.0F38.W1 11 /r";
+    vpsraw_i        VmI   FullMem  "EVEX.512.66.0F.W0 71 /4 ib";
+    vpsrlw_i        VmI   FullMem  "EVEX.512.66.0F.W0 71 /2 ib";
+    vpaddb          Rvm   FullMem  "EVEX.512.66.0F.W0 FC /r";
+    vpsubw          Rvm   FullMem  "EVEX.512.66.0F.W0 F9 /r";
+    vpabsw          Rm    FullMem  "EVEX.512.66.0F38.W0 1D /r";
+    vpmaxsw         Rvm   FullMem  "EVEX.512.66.0F.W0 EE /r";
+    vpmulhuw        Rvm   FullMem  "EVEX.512.66.0F.W0 E4 /r";
 
     // Shuffles, packs, blends.
     vpunpcklbw      Rvm   FullMem  "EVEX.512.66.0F.W0 60 /r";
@@ -244,6 +271,8 @@ instructions! {
     vpermq          RvmB  Full     "EVEX.512.66.0F38.W1 36 /r";
     vpermt2d        RvmB  Full     "EVEX.512.66.0F38.W0 7E /r";
     vshufi32x4      RvmBI Full     "EVEX.512.66.0F3A.W0 43 /r ib";
+    vinserti32x4    RvmI  Mem16    "EVEX.512.66.0F3A.W0 38 /r ib";
+    vinserti64x4    RvmI  Mem32    "EVEX.512.66.0F3A.W1 3A /r ib";
     vpblendmd       RvmB  Full     "EVEX.512.66.0F38.W0 64 /r";
     vpermw          Rvm   FullMem  "EVEX.512.66.0F38.W1 8D /r";
     vpermi2w        Rvm   FullMem  "EVEX.512.66.0F38.W1 75 /r";

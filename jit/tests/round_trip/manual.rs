@@ -57,6 +57,9 @@ macro_rules! call {
     (RvmB $name:ident) => {
         |a, o| a.$name(o.dst(), o.a, o.rm_bcast())
     };
+    (RvmI $name:ident) => {
+        |a, o| a.$name(o.dst(), o.a, o.rm(), o.imm)
+    };
     (RvmBI $name:ident) => {
         |a, o| a.$name(o.dst(), o.a, o.rm_bcast(), o.imm)
     };
@@ -80,6 +83,9 @@ macro_rules! call {
     };
     (VmBI $name:ident) => {
         |a, o| a.$name(o.dst(), o.rm_bcast(), o.imm)
+    };
+    (VmI $name:ident) => {
+        |a, o| a.$name(o.dst(), o.rm(), o.imm)
     };
     (KvmBI $name:ident) => {
         |a, o| a.$name(o.k, o.a, o.rm_bcast(), o.imm)
@@ -149,6 +155,15 @@ manual! {
     vpmulhrsw          Rvm   "vpmulhrsw zmm1{k1}{z}, zmm2, zmm3/m512";
     vpsrlvw            Rvm   "vpsrlvw zmm1{k1}{z}, zmm2, zmm3/m512";
     vpsllvw            Rvm   "vpsllvw zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpsravd            RvmB  "vpsravd zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
+    vpsravw            Rvm   "vpsravw zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpsraw_i           VmI   "vpsraw zmm1{k1}{z}, zmm2/m512, imm8";
+    vpsrlw_i           VmI   "vpsrlw zmm1{k1}{z}, zmm2/m512, imm8";
+    vpaddb             Rvm   "vpaddb zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpsubw             Rvm   "vpsubw zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpabsw             Rm    "vpabsw zmm1{k1}{z}, zmm2/m512";
+    vpmaxsw            Rvm   "vpmaxsw zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpmulhuw           Rvm   "vpmulhuw zmm1{k1}{z}, zmm2, zmm3/m512";
 
     vpunpcklbw         Rvm   "vpunpcklbw zmm1{k1}{z}, zmm2, zmm3/m512";
     vpunpckhbw         Rvm   "vpunpckhbw zmm1{k1}{z}, zmm2, zmm3/m512";
@@ -169,6 +184,8 @@ manual! {
     vpermq             RvmB  "vpermq zmm1{k1}{z}, zmm2, zmm3/m512/m64bcst";
     vpermt2d           RvmB  "vpermt2d zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
     vshufi32x4         RvmBI "vshufi32x4 zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst, imm8";
+    vinserti32x4       RvmI  "vinserti32x4 zmm1{k1}{z}, zmm2, xmm3/m128, imm8";
+    vinserti64x4       RvmI  "vinserti64x4 zmm1{k1}{z}, zmm2, ymm3/m256, imm8";
     vpblendmd          RvmB  "vpblendmd zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
     vpermw             Rvm   "vpermw zmm1{k1}{z}, zmm2, zmm3/m512";
     vpermi2w           Rvm   "vpermi2w zmm1{k1}{z}, zmm2, zmm3/m512";
