@@ -1,5 +1,6 @@
 //! Where the sequences of a batch lie, as the kernel reads it.
 
+use super::short;
 use crate::layout::{lane_position, padded};
 use crate::{KernelError, LANES, TILE, VECTORS};
 
@@ -41,7 +42,7 @@ pub(super) struct KeyGroup {
     pub(super) v: u32,
 }
 
-/// One, two or four vectors of 16 queries in one tile.
+/// One to four vectors of 16 queries in one tile; more than one start at its first vector, two also at its third.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct QueryChunk {
@@ -49,7 +50,7 @@ pub(super) struct QueryChunk {
     pub(super) q: u32,
     /// Byte offset in the output panel.
     pub(super) out: u32,
-    /// 1, 2 or 4.
+    /// 1 to 4; 1 in a short sequence.
     pub(super) vectors: u32,
     /// Bit `4 l + v`: whether that dword of a plain row belongs to the sequence.
     pub(super) dwords: u16,
@@ -136,7 +137,7 @@ impl SequenceTables {
     fn new(sequence: Sequence, tile_bytes: usize, output: crate::PanelLayout) -> SequenceTables {
         let Sequence { start, len } = sequence;
         let end = start + len;
-        let keys = (start..end)
+        let keys: Vec<KeyGroup> = (start..end)
             .step_by(4)
             .map(|token| {
                 let tile = token / TILE * tile_bytes;
@@ -151,8 +152,9 @@ impl SequenceTables {
             let in_tile = vector % VECTORS;
             let wanted = end.div_ceil(LANES).min((vector / VECTORS + 1) * VECTORS) - vector;
             let vectors = match (in_tile, wanted) {
-                (0, 3..) => 4,
-                (0 | 2, 2..) => 2,
+                _ if keys.len() <= short::MAX_GROUPS => 1,
+                (0, _) => wanted,
+                (2, 2) => 2,
                 _ => 1,
             };
             queries.push(QueryChunk::new(vector, vectors, start..end.next_multiple_of(4), tile_bytes, output));

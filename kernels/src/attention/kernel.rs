@@ -1,17 +1,19 @@
 //! The safe wrapper: checks shapes, then one unsafe call per sequence and head.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use lacuna_jit::Entry;
 
 use super::batch::{AttentionBatch, SequenceTables};
-use super::emit::{AttentionArgs, EXP2_255};
+use super::emit::{AttentionArgs, HeadParams};
+use super::exponential;
 use super::plan::AttentionPlan;
 use super::portable::{self, Head};
 use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
 use crate::layout::elements;
-use crate::math::LOG2_E;
+use crate::math::{Falloff, LOG2_E};
 use crate::output::check_length;
 use crate::parallel::SharedMut;
 use crate::{Buffer, KernelError, LANES, Parallel, Plan, TILE, VECTORS};
@@ -34,15 +36,25 @@ impl AttentionParams {
     const MAX_SCALE: f32 = 1e6;
 
     fn check(&self, plan: &AttentionPlan) -> Result<(), KernelError> {
-        for (parameter, values) in [("score scale", &self.score_scale), ("output scale", &self.out_scale)] {
-            if let Some((row, &found)) =
-                values.iter().enumerate().find(|(_, v)| v.is_nan() || v.abs() > Self::MAX_SCALE)
-            {
-                let kernel = plan.name();
-                return Err(KernelError::Parameter { kernel, parameter, row, found, expected: "within +-1e6" });
+        let checked = [
+            ("score scale", &self.score_scale, 0.0..=Self::MAX_SCALE, "within 0 and 1e6"),
+            ("output scale", &self.out_scale, -Self::MAX_SCALE..=Self::MAX_SCALE, "within +-1e6"),
+        ];
+        for (parameter, values, range, expected) in checked {
+            // All at once first: this runs before every call, and the search for the culprit cannot be vectorised.
+            if values.iter().fold(true, |all, v| all & range.contains(v)) {
+                continue;
+            }
+            if let Some((row, &found)) = values.iter().enumerate().find(|(_, v)| !range.contains(v)) {
+                return Err(KernelError::Parameter { kernel: plan.name(), parameter, row, found, expected });
             }
         }
         Ok(())
+    }
+
+    /// Of one head, how steeply its probabilities fall with its scores.
+    fn falloff(&self, head: usize) -> Falloff {
+        Falloff::new(self.score_scale[head] * LOG2_E)
     }
 }
 
@@ -53,9 +65,15 @@ pub struct AttentionKernel {
     entry: Option<Entry<AttentionArgs>>,
 }
 
+/// What one sequence needs while it is in work. Grows to the longest sequence and the most heads a thread has seen.
+struct Scratch {
+    /// Key biases, scores and probabilities.
+    bytes: Buffer<u8>,
+    heads: Vec<HeadParams>,
+}
+
 thread_local! {
-    /// Scores and probabilities of the sequence in work. Grows to the longest sequence a thread has seen.
-    static SCRATCH: RefCell<Buffer<u8>> = RefCell::new(Buffer::new(0));
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch { bytes: Buffer::new(0), heads: Vec::new() });
 }
 
 /// The activations of one call.
@@ -107,46 +125,45 @@ impl AttentionKernel {
         }
         params.check(plan)?;
         let panels = Panels { q, k, v, out: SharedMut::new(out) };
-        parallel.for_each(batch.sequences.len() * heads, |i| {
-            let (sequence, head) = (i / heads, i % heads);
-            self.run_head(batch, &batch.sequences[sequence], params, head, panels);
+        let heads_per_task = heads_per_task(heads, batch.sequences.len(), parallel);
+        let tasks = heads.div_ceil(heads_per_task);
+        parallel.for_each(batch.sequences.len() * tasks, |i| {
+            let (sequence, first) = (i / tasks, i % tasks * heads_per_task);
+            let heads = first..heads.min(first + heads_per_task);
+            self.run_heads(batch, &batch.sequences[sequence], params, heads, panels);
         });
         Ok(())
     }
 
-    /// One sequence of one head.
-    fn run_head(
+    /// One sequence of some heads.
+    fn run_heads(
         &self,
         batch: &AttentionBatch,
         tables: &SequenceTables,
         params: &AttentionParams,
-        head: usize,
+        heads: Range<usize>,
         panels: Panels<'_>,
     ) {
         let d = self.plan.head_size;
-        let first = head * d * TILE; // a head's features are whole rows: the offset is the same in both panel layouts
-        let q_zero = i32::from(params.q_zero[head]);
-        let exponent_scale = params.score_scale[head] * LOG2_E;
-        let out_scale = &params.out_scale[head * d..][..d];
-        let out_zero = f32::from(params.out_zero);
         match &self.entry {
             Some(entry) => SCRATCH.with_borrow_mut(|scratch| {
-                let args = self.args(tables, params, head, panels, scratch);
+                let args = self.args(tables, params, heads, panels, scratch);
                 // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that the panels hold `elements` of
                 // heads * D features, and `AttentionBatch::new` that its offsets stay inside whole tiles of that width. The
                 // scratch was carved for this many groups. Stores are masked to the dwords or tokens of this sequence and to
-                // the rows of this head, so no two calls of one `run` write the same byte.
+                // the rows of these heads, so no two calls of one `run` write the same byte.
                 unsafe { entry.call(&args) };
             }),
-            None => {
+            None => heads.for_each(|head| {
+                let first = head * d * TILE; // a head's features are whole rows: the offset is the same in both panel layouts
                 let head = Head {
                     q: &panels.q[first..],
                     k: &panels.k[first..],
                     v: &panels.v[first..],
-                    q_zero,
-                    exponent_scale,
-                    out_scale,
-                    out_zero,
+                    q_zero: i32::from(params.q_zero[head]),
+                    falloff: params.falloff(head),
+                    out_scale: &params.out_scale[head * d..][..d],
+                    out_zero: f32::from(params.out_zero),
                 };
                 let tile_bytes = crate::layout::padded(batch.features) * TILE;
                 portable::sequence(&self.plan, tables, tile_bytes, &head, |offset, byte| {
@@ -154,49 +171,71 @@ impl AttentionKernel {
                     // `run`, and written by no other task.
                     unsafe { panels.out.at(first + offset).write(byte) };
                 });
-            }
+            }),
         }
     }
-}
 
-impl AttentionKernel {
-    /// The arguments of one sequence of one head, with scratch that lives in `scratch`.
+    /// The arguments of one sequence of some heads, with scratch and head parameters that live in `scratch`.
     fn args(
         &self,
         tables: &SequenceTables,
         params: &AttentionParams,
-        head: usize,
+        heads: Range<usize>,
         panels: Panels<'_>,
-        scratch: &mut Buffer<u8>,
+        scratch: &mut Scratch,
     ) -> AttentionArgs {
         let d = self.plan.head_size;
-        let first = head * d * TILE;
+        let first = heads.start * d * TILE; // a head's features are whole rows: the offset is the same in both panel layouts
         let groups = tables.keys.len();
-        let (key_bias, scores, probabilities) = carve(scratch, groups);
+        let (key_bias, scores, probabilities) = carve(&mut scratch.bytes, groups);
+        scratch.heads.clear();
+        scratch.heads.extend(heads.enumerate().map(|(i, head)| {
+            let Falloff { multiplier, limit } = params.falloff(head);
+            HeadParams {
+                out_scale: params.out_scale[head * d..][..d].as_ptr(),
+                offset: (i * d * TILE) as u64,
+                multiplier,
+                limit,
+                minus_q_zero: -i32::from(params.q_zero[head]),
+            }
+        }));
+        let (heads, keys, chunks) =
+            (scratch.heads.as_ptr_range(), tables.keys.as_ptr_range(), tables.queries.as_ptr_range());
         AttentionArgs {
             q: panels.q[first..].as_ptr(),
             k: panels.k[first..].as_ptr(),
             v: panels.v[first..].as_ptr(),
             out: panels.out.at(first),
-            keys: tables.keys.as_ptr(),
+            heads: heads.start,
+            heads_end: heads.end,
+            keys: keys.start,
+            keys_end: keys.end,
             groups,
-            chunks: tables.queries.as_ptr(),
-            chunk_count: tables.queries.len(),
+            chunks: chunks.start,
+            chunks_end: chunks.end,
             key_bias,
             scores,
             probabilities,
-            out_scale: params.out_scale[head * d..][..d].as_ptr(),
+            exponential: exponential::Constants::TABLE,
             constants: Constants::address(),
             last_group_bias: tables.last_group_bias,
-            minus_q_zero: -i32::from(params.q_zero[head]),
-            exponent_scale: params.score_scale[head] * LOG2_E,
             out_zero: f32::from(params.out_zero),
             one: 1.0,
             ones: 0x0101_0101,
             lowest: i32::MIN,
-            exp2: EXP2_255,
         }
     }
+}
+
+/// Heads of one sequence that one task computes: all of them on one thread, so that the code walks from head to head without
+/// leaving; otherwise enough tasks to share out.
+fn heads_per_task(heads: usize, sequences: usize, parallel: Parallel) -> usize {
+    const TASKS_PER_THREAD: usize = 4;
+    match parallel {
+        Parallel::Serial => heads,
+        _ => (heads * sequences).div_ceil(TASKS_PER_THREAD * rayon::current_num_threads()).min(heads),
+    }
+    .max(1)
 }
 
 /// The scratch of one sequence: key biases, scores, probabilities, each a whole number of cache lines.
@@ -236,10 +275,11 @@ mod tests {
                     let sequence = Sequence { start: 0, len };
                     let batch = AttentionBatch::new(&[sequence], len, 8, output).unwrap();
                     let x = Buffer::new(elements(8, len));
-                    let (mut out, mut scratch) = (Buffer::new(x.len()), Buffer::new(0));
+                    let mut out = Buffer::new(x.len());
+                    let mut scratch = Scratch { bytes: Buffer::new(0), heads: Vec::new() };
                     let panels = Panels { q: &x, k: &x, v: &x, out: SharedMut::new(&mut out) };
-                    let args = kernel.args(&batch.sequences[0], &params, 0, panels, &mut scratch);
-                    // SAFETY: as in `run_head`: panels, tables and scratch fit each other, `isa` proves the features.
+                    let args = kernel.args(&batch.sequences[0], &params, 0..1, panels, &mut scratch);
+                    // SAFETY: as in `run_heads`: panels, tables and scratch fit each other, `isa` proves the features.
                     let clobbers = unsafe { with_canaries(&function, &args) };
                     assert_eq!(clobbers, Clobbers::NONE, "{} on {len} tokens", plan.name());
                 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! S[j][i] = sum_d K[d][j] (Q[d][i] - q_zero)            exact in s32; j key, i query
-//! P[j][i] = round(255 * 2^((S[j][i] - max_j S[j][i]) * c))         u8; c = score scale * log2(e)
+//! P[j][i] = round(255 * 2^-((max_j S[j][i] - S[j][i]) * c))        u8; c = score scale * log2(e)
 //! O[d][i] = sum_j V[d][j] P[j][i] / sum_j P[j][i]
 //! out     = saturate_u8(round(O[d][i] * out_scale[d] + out_zero))
 //! ```
@@ -17,14 +17,19 @@
 //! F features. Keys go in groups of four: K's dword of four features of one key and V's dword of one feature of four keys
 //! are broadcast operands, Q and P are vectors of 16 queries.
 //!
-//! **Numerics**: integer sums are exact; 2^x has relative error 7.5e-5; everything is bit-identical on all tiers. Keys past
-//! the end of a sequence get a score of -2^30, so their P is 0.
+//! **Numerics**: integer sums are exact; P is computed in integers ([`crate::math::exp2_u8`]) and within 0.56 of the exact
+//! value, rounding to 8 bit included; everything is bit-identical on all tiers. Keys past the end of a sequence get a score of
+//! -2^30, so their P is 0.
 
 mod batch;
 mod emit;
+mod exponential;
 mod kernel;
+mod long;
 mod plan;
 mod portable;
+mod short;
+mod store;
 
 pub use batch::{AttentionBatch, Sequence};
 pub use kernel::{AttentionKernel, AttentionParams};

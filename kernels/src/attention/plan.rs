@@ -56,6 +56,11 @@ impl AttentionPlan {
         self.output
     }
 
+    /// Whether sequences of at most 16 tokens have code of their own: unrolled over all keys, so for usual head sizes only.
+    pub(super) fn has_short_form(&self) -> bool {
+        self.head_size <= 64
+    }
+
     /// Steps of four features in Q K.
     pub(super) fn steps(&self) -> usize {
         self.head_size / 4

@@ -1,9 +1,9 @@
 //! Attention in plain Rust over the same layouts, tables and operations as the generated code.
 
 use super::batch::SequenceTables;
-use super::emit::EXP2_255;
 use super::plan::AttentionPlan;
 use crate::layout::lane_position;
+use crate::math::{Falloff, exp2_u8};
 use crate::{PanelLayout, TILE, math};
 
 /// What the kernel needs of one head; slices start at the head's first row in the first tile.
@@ -12,7 +12,7 @@ pub(super) struct Head<'a> {
     pub(super) k: &'a [u8],
     pub(super) v: &'a [u8],
     pub(super) q_zero: i32,
-    pub(super) exponent_scale: f32,
+    pub(super) falloff: Falloff,
     pub(super) out_scale: &'a [f32],
     pub(super) out_zero: f32,
 }
@@ -45,7 +45,7 @@ pub(super) fn sequence(
         }
         let max = scores.iter().copied().max().unwrap_or(0);
         for (p, &score) in probabilities.iter_mut().zip(&scores) {
-            *p = math::quantize_u8(math::exp2(&EXP2_255, (score - max) as f32 * head.exponent_scale));
+            *p = exp2_u8(max.abs_diff(score), head.falloff);
         }
         let total: i32 = probabilities.iter().map(|&p| i32::from(p)).sum();
         let reciprocal = 1.0 / total as f32;

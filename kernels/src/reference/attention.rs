@@ -15,16 +15,12 @@ pub fn attention(
     k: &Matrix<u8>,
     v: &Matrix<u8>,
 ) -> Matrix<u8> {
-    let coefficients = math::EXP2_COARSE.map(|c| 255.0 * c);
     let mut out = Matrix::from_fn(q.features, q.tokens, |_, _| 0);
     each_query(params, sequences, q.features, |head, features, keys, i| {
         let scores = scores(params, head, features.clone(), keys.clone(), i, q, k);
         let largest = scores.iter().max().copied().unwrap_or(0);
-        let c = params.score_scale[head] * math::LOG2_E;
-        let p: Vec<i32> = scores
-            .iter()
-            .map(|s| i32::from(math::quantize_u8(math::exp2(&coefficients, (s - largest) as f32 * c))))
-            .collect();
+        let falloff = math::Falloff::new(params.score_scale[head] * math::LOG2_E);
+        let p: Vec<i32> = scores.iter().map(|s| i32::from(math::exp2_u8(largest.abs_diff(*s), falloff))).collect();
         let reciprocal = 1.0 / p.iter().sum::<i32>() as f32;
         for d in features {
             let sum: i32 = keys.clone().zip(&p).map(|(j, p)| p * i32::from(v.at(d, j) as i8)).sum();
