@@ -16,6 +16,8 @@ pub enum Tuple {
     Scalar4,
     /// 16 bytes.
     Mem16,
+    /// 32 bytes.
+    Mem32,
 }
 
 /// An instruction's encoding, parsed from the manual's notation at compile time.
@@ -93,6 +95,7 @@ impl Encoding {
             Tuple::Quarter => self.vector_bytes() / 4,
             Tuple::Scalar4 => 4,
             Tuple::Mem16 => 16,
+            Tuple::Mem32 => 32,
         }
     }
 
