@@ -45,6 +45,7 @@ pub mod reference;
 mod rows;
 pub mod softmax;
 pub mod spmm;
+mod team;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -56,3 +57,4 @@ pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
 pub use output::Output;
 pub use parallel::Parallel;
 pub use plan::{GENERATOR_VERSION, Plan};
+pub use team::Team;

@@ -150,7 +150,7 @@ impl Encoder {
             let x = forward::forward(&self.parts, &mut scratch, ids, &sequences, tokens, parallel)?;
             let results = match parallel {
                 Parallel::Serial => sequences.iter().map(|&s| result(x, s)).collect(),
-                Parallel::Rayon => sequences.par_iter().map(|&s| result(x, s)).collect(),
+                _ => sequences.par_iter().map(|&s| result(x, s)).collect(),
             };
             self.give_scratch(scratch);
             Ok(results)
