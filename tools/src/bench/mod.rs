@@ -1,5 +1,6 @@
 //! `lacuna bench`: how fast kernels and models are, against this machine's own limit.
 
+mod attention;
 mod baseline;
 mod emit;
 mod evict;
@@ -12,6 +13,8 @@ mod problem;
 mod product;
 mod products;
 mod report;
+mod row_kernels;
+mod rows;
 mod shapes;
 
 use clap::Subcommand;
@@ -21,14 +24,17 @@ use crate::error::Result;
 
 /// Measure kernels, code generation and whole models
 ///
-/// Everything is measured in one process, warmed up, as medians of interleaved repeats. Weights and activations are hot:
-/// the same ones every time, in whatever cache they fit.
+/// Everything is measured in one process, warmed up, as medians of interleaved repeats. Weights and activations are hot, the same
+/// ones every time, in whatever cache they fit; --cold makes them come from memory.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lacuna bench spmm --m 768 --k 768,3072 --n 128,384 --sparsity 0.7,0.8,0.9
   lacuna bench spmm --grid paper --json > spmm.json
-  lacuna bench gemm --m 768 --k 768 --n 128
+  lacuna bench spmm --grid paper --baseline spmm.json
+  lacuna bench gemm --m 768 --k 768 --n 128 --cold
+  lacuna bench attention --seq 128,384
+  lacuna bench layernorm --features 768 --tokens 128
   lacuna bench model --preset minilm --seq 32,128 --sparsity 0.9
   lacuna bench peak
   lacuna bench emit")]
@@ -41,6 +47,13 @@ pub(crate) struct Args {
 enum What {
     Spmm(products::SpmmArgs),
     Gemm(products::GemmArgs),
+    Attention(attention::Args),
+    #[command(name = "layernorm")]
+    LayerNorm(rows::LayerNormArgs),
+    Softmax(rows::SoftmaxArgs),
+    Gelu(rows::GeluArgs),
+    Quantize(rows::QuantizeArgs),
+    Embedding(rows::EmbeddingArgs),
     Peak(peak::Args),
     Emit(emit::Args),
     Model(model::Args),
@@ -50,6 +63,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     match &args.what {
         What::Spmm(args) => products::spmm(args, context),
         What::Gemm(args) => products::gemm(args, context),
+        What::Attention(args) => attention::run(args, context),
+        What::LayerNorm(args) => rows::layernorm(args, context),
+        What::Softmax(args) => rows::softmax(args, context),
+        What::Gelu(args) => rows::gelu(args, context),
+        What::Quantize(args) => rows::quantize(args, context),
+        What::Embedding(args) => rows::embedding(args, context),
         What::Peak(args) => peak::run(args, context),
         What::Emit(args) => emit::run(args, context),
         What::Model(args) => model::run(args, context),

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lacuna_jit::{Code, Isa};
+use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
@@ -50,9 +51,6 @@ pub(super) enum ProductPlan {
     Gemm(GemmPlan),
 }
 
-/// Repeats of an emission, of which the fastest counts: it is a few microseconds long.
-const EMISSIONS: usize = 5;
-
 impl ProductPlan {
     pub(super) fn name(&self) -> String {
         match self {
@@ -69,23 +67,11 @@ impl ProductPlan {
         }
     }
 
-    /// How long the emitter takes; nothing where nothing is emitted.
-    pub(super) fn emission_time(&self) -> Result<Duration> {
-        let (isa, key) = match self {
-            ProductPlan::Spmm(plan) => (plan.isa(), plan.key()),
-            ProductPlan::Gemm(plan) => (plan.isa(), plan.key()),
-        };
-        if isa == Isa::Portable {
-            return Ok(Duration::ZERO);
+    pub(super) fn key(&self) -> AnyPlan {
+        match self {
+            ProductPlan::Spmm(plan) => plan.key(),
+            ProductPlan::Gemm(plan) => plan.key(),
         }
-        let mut best = Duration::MAX;
-        for _ in 0..EMISSIONS {
-            let start = Instant::now();
-            let code = key.emit()?;
-            best = best.min(start.elapsed());
-            drop(code);
-        }
-        Ok(best)
     }
 
     pub(super) fn compile(&self, weights: &Weights) -> Result<Product> {
@@ -124,4 +110,22 @@ impl Product {
         };
         code.map_or(0, |code| code.bytes.len())
     }
+}
+
+/// Repeats of an emission, of which the fastest counts: it is a few microseconds long.
+const EMISSIONS: usize = 5;
+
+/// How long the emitter of a plan takes; nothing where nothing is emitted.
+pub(super) fn emission_time(plan: &AnyPlan) -> Result<Duration> {
+    if plan.isa() == Isa::Portable {
+        return Ok(Duration::ZERO);
+    }
+    let mut best = Duration::MAX;
+    for _ in 0..EMISSIONS {
+        let start = Instant::now();
+        let code = plan.emit()?;
+        best = best.min(start.elapsed());
+        drop(code);
+    }
+    Ok(best)
 }

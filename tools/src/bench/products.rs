@@ -7,7 +7,7 @@ use super::intrinsics::Intrinsics;
 use super::options::{Bench, NOTES, Options};
 use super::peak::Peak;
 use super::problem::{Out, Weights, activations};
-use super::product::{Kind, Product, ProductPlan};
+use super::product::{Kind, Product, ProductPlan, emission_time};
 use super::report::{Row, Unit};
 use super::shapes::{ShapeArgs, Shapes, SparsityArgs};
 use crate::args;
@@ -140,7 +140,7 @@ impl Products<'_> {
         let steps = Steps::new(plans.len() * sparsities.len() * tokens.len());
         let mut rows = Vec::new();
         for &(m, k, plan) in plans {
-            let emit = plan.emission_time()?;
+            let emit = emission_time(&plan.key())?;
             for &sparsity in sparsities {
                 let seed = self.bench.options.seed;
                 let weights = Weights::seeded(m, k, self.block, sparsity, &self.epilogue, seed);

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// Most weights of one matrix: 256 MB of s8.
 const MAX_WEIGHTS: usize = 1 << 28;
 /// Most elements of one activation: 1 GB of f32.
-const MAX_ACTIVATIONS: usize = 1 << 28;
+pub(super) const MAX_ACTIVATIONS: usize = 1 << 28;
 
 /// The shapes of a product Y = W X.
 #[derive(clap::Args)]
@@ -118,6 +118,7 @@ impl ShapeArgs {
     }
 }
 
-fn too_large(option: &'static str, found: String, most: usize) -> Error {
+/// An error for shapes that would need more memory than this command takes.
+pub(super) fn too_large(option: &'static str, found: String, most: usize) -> Error {
     Error::Argument { option, found, expected: format!("at most {most} elements") }
 }

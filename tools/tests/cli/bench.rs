@@ -1,5 +1,8 @@
 //! `lacuna bench`.
 
+#[path = "bench/others.rs"]
+mod others;
+
 use serde_json::Value;
 
 use crate::{generates_code, keys, refuses, run, stdout};

@@ -84,6 +84,14 @@ fn every_help_text_explains_and_shows_examples() {
         &["evaluate"],
         &["inspect"],
         &["bench"],
+        &["bench", "spmm"],
+        &["bench", "gemm"],
+        &["bench", "attention"],
+        &["bench", "layernorm"],
+        &["bench", "softmax"],
+        &["bench", "gelu"],
+        &["bench", "quantize"],
+        &["bench", "embedding"],
         &["bench", "peak"],
         &["bench", "emit"],
         &["bench", "model"],
@@ -92,6 +100,11 @@ fn every_help_text_explains_and_shows_examples() {
         let text = stdout(run(&[args, &["--help"]].concat()));
         assert!(text.contains("Example") && text.contains("lacuna "), "{args:?}: {text}");
         assert!(text.contains("--tier") && text.contains("--threads"), "{args:?}: {text}");
+    }
+    for kernel in ["spmm", "gemm", "attention", "layernorm", "softmax", "gelu", "quantize", "embedding"] {
+        let text = stdout(run(&["bench", kernel, "--help"]));
+        assert!(text.contains("JSON: an array of objects with kernel, name, "), "{text}");
+        assert!(text.contains("--baseline <FILE>") && text.contains("--cold"), "{text}");
     }
     for kernel in ["spmm", "gemm"] {
         let text = stdout(run(&["bench", kernel, "--help"]));
