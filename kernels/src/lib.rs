@@ -24,6 +24,7 @@ pub mod attention;
 mod block;
 mod buffer;
 pub mod cache;
+mod chunks;
 pub mod elementwise;
 pub mod embedding;
 pub mod epilogue;
@@ -52,6 +53,7 @@ mod support;
 
 pub use block::Block;
 pub use buffer::Buffer;
+pub use chunks::{Chunked, ChunksMut};
 pub use error::KernelError;
 pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
 pub use output::Output;

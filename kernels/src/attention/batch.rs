@@ -75,6 +75,8 @@ pub(super) const MASKED: i32 = -(1 << 30);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttentionBatch {
     pub(super) sequences: Vec<SequenceTables>,
+    /// Tables that [`AttentionBatch::update`] has no sequences for, and will reuse.
+    spare: Vec<SequenceTables>,
     pub(super) tokens: usize,
     pub(super) features: usize,
     pub(super) output: crate::PanelLayout,
@@ -92,6 +94,23 @@ impl AttentionBatch {
         features: usize,
         output: crate::PanelLayout,
     ) -> Result<AttentionBatch, KernelError> {
+        let mut batch = AttentionBatch { sequences: Vec::new(), spare: Vec::new(), tokens: 0, features: 0, output };
+        batch.update(sequences, tokens, features, output)?;
+        Ok(batch)
+    }
+
+    /// Replaces the tables by those that [`AttentionBatch::new`] makes; allocates only for more or longer sequences than ever
+    /// before.
+    ///
+    /// # Errors
+    /// Those of [`AttentionBatch::new`]; the tables are unchanged then.
+    pub fn update(
+        &mut self,
+        sequences: &[Sequence],
+        tokens: usize,
+        features: usize,
+        output: crate::PanelLayout,
+    ) -> Result<(), KernelError> {
         let bytes = crate::layout::elements(features, tokens);
         if u32::try_from(bytes).is_err() {
             return Err(KernelError::Dimension {
@@ -113,8 +132,16 @@ impl AttentionBatch {
             }
             free = end.next_multiple_of(Sequence::ALIGNMENT);
         }
-        let tables = |&s: &Sequence| SequenceTables::new(s, padded(features) * TILE, output);
-        Ok(AttentionBatch { sequences: sequences.iter().map(tables).collect(), tokens, features, output })
+        let tile_bytes = padded(features) * TILE;
+        self.spare.extend(self.sequences.drain(sequences.len().min(self.sequences.len())..));
+        for (i, &sequence) in sequences.iter().enumerate() {
+            if i == self.sequences.len() {
+                self.sequences.push(self.spare.pop().unwrap_or(SequenceTables::EMPTY));
+            }
+            self.sequences[i].fill(sequence, tile_bytes, output);
+        }
+        (self.tokens, self.features, self.output) = (tokens, features, output);
+        Ok(())
     }
 
     /// The sequences.
@@ -134,19 +161,25 @@ impl AttentionBatch {
 }
 
 impl SequenceTables {
-    fn new(sequence: Sequence, tile_bytes: usize, output: crate::PanelLayout) -> SequenceTables {
+    const EMPTY: SequenceTables = SequenceTables {
+        sequence: Sequence { start: 0, len: 0 },
+        keys: Vec::new(),
+        queries: Vec::new(),
+        last_group_bias: [0; 4],
+    };
+
+    fn fill(&mut self, sequence: Sequence, tile_bytes: usize, output: crate::PanelLayout) {
+        let SequenceTables { keys, queries, .. } = self;
         let Sequence { start, len } = sequence;
         let end = start + len;
-        let keys: Vec<KeyGroup> = (start..end)
-            .step_by(4)
-            .map(|token| {
-                let tile = token / TILE * tile_bytes;
-                KeyGroup { k: (tile + token % TILE * 4) as u32, v: (tile + lane_position(token % TILE)) as u32 }
-            })
-            .collect();
+        keys.clear();
+        keys.extend((start..end).step_by(4).map(|token| {
+            let tile = token / TILE * tile_bytes;
+            KeyGroup { k: (tile + token % TILE * 4) as u32, v: (tile + lane_position(token % TILE)) as u32 }
+        }));
         let beyond = len.next_multiple_of(4) - len;
         let last_group_bias = std::array::from_fn(|key| if key < 4 - beyond { 0 } else { MASKED });
-        let mut queries = Vec::new();
+        queries.clear();
         let mut vector = start / LANES;
         while vector * LANES < end {
             let in_tile = vector % VECTORS;
@@ -160,7 +193,7 @@ impl SequenceTables {
             queries.push(QueryChunk::new(vector, vectors, start..end.next_multiple_of(4), tile_bytes, output));
             vector += vectors;
         }
-        SequenceTables { sequence, keys, queries, last_group_bias }
+        (self.sequence, self.last_group_bias) = (sequence, last_group_bias);
     }
 }
 
@@ -201,7 +234,8 @@ mod tests {
     #[test]
     fn chunks_cover_each_token_of_a_sequence_once() {
         for (start, len) in [(0, 1), (0, 64), (4, 60), (20, 100), (60, 9), (64, 128), (8, 40), (48, 16), (32, 33)] {
-            let tables = SequenceTables::new(Sequence { start, len }, 4096, PanelLayout::Plain);
+            let mut tables = SequenceTables::EMPTY;
+            tables.fill(Sequence { start, len }, 4096, PanelLayout::Plain);
             let mut seen = vec![0; 512];
             for chunk in &tables.queries {
                 let first = chunk.q as usize / 4096 * TILE + chunk.q as usize % 4096 / 4;
@@ -212,6 +246,23 @@ mod tests {
             let expected: Vec<i32> =
                 (0..512).map(|t| i32::from((start..(start + len).next_multiple_of(4)).contains(&t))).collect();
             assert_eq!(seen, expected, "{start} {len}");
+        }
+    }
+
+    #[test]
+    fn an_updated_batch_is_a_new_one() {
+        let batch = |lengths: &[usize]| {
+            let (sequences, tokens) = Sequence::pack(lengths.iter().copied());
+            (AttentionBatch::new(&sequences, tokens, 8, PanelLayout::Plain).unwrap(), sequences, tokens)
+        };
+        let (mut updated, ..) = batch(&[3]);
+        for lengths in [&[5, 100, 1][..], &[7], &[64, 64], &[1, 2, 3, 4], &[]] {
+            let (new, sequences, tokens) = batch(lengths);
+            updated.update(&sequences, tokens, 8, PanelLayout::Plain).unwrap();
+            assert_eq!((&updated.sequences, updated.tokens), (&new.sequences, new.tokens), "{lengths:?}");
+            let bad = [Sequence { start: 1, len: 1 }];
+            assert!(updated.update(&bad, 4, 8, PanelLayout::Vnni).is_err());
+            assert_eq!((&updated.sequences, updated.output), (&new.sequences, new.output), "after an error");
         }
     }
 

@@ -233,7 +233,7 @@ fn heads_per_task(heads: usize, sequences: usize, parallel: Parallel) -> usize {
     const TASKS_PER_THREAD: usize = 4;
     match parallel {
         Parallel::Serial => heads,
-        _ => (heads * sequences).div_ceil(TASKS_PER_THREAD * rayon::current_num_threads()).min(heads),
+        _ => (heads * sequences).div_ceil(TASKS_PER_THREAD * parallel.threads()).min(heads),
     }
     .max(1)
 }
