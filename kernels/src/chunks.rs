@@ -41,7 +41,7 @@ impl<'a, T: Send> ChunksMut<'a, T> {
 }
 
 // SAFETY: chunk i is the elements from `i size` to `(i + 1) size`.
-unsafe impl<'a, T: Send> Chunked for ChunksMut<'a, T> {
+unsafe impl<'a, T: Send + 'a> Chunked for ChunksMut<'a, T> {
     type Chunk = &'a mut [T];
 
     fn count(&self) -> usize {
