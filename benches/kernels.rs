@@ -57,7 +57,7 @@ fn products(c: &mut Criterion) {
             let mut group = c.benchmark_group(format!("m{m}k{k} N={tokens}"));
             group.throughput(Throughput::Elements((2 * m * k * tokens) as u64));
             for sparsity in SPARSITIES {
-                let plan = SpmmDesc { m, k, epilogue }.plan(isa()).unwrap();
+                let plan = SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa()).unwrap();
                 let weights = SpmmWeights::pack(&plan, &sparse_weights(m, k, sparsity, rng), &params(m)).unwrap();
                 let kernel = SpmmKernel::compile(plan).unwrap();
                 group.bench_function(BenchmarkId::new(plan.name(), sparsity), |b| {

@@ -1,30 +1,31 @@
 //! Which weights are zero, as the sparse kernels see it.
 
-use crate::KernelError;
+use crate::{Block, KernelError};
 
-/// The non-zero 4x1 blocks of an `[M][K]` matrix: per block row of 4 output features, the sorted input features at which any
-/// of the 4 weights is not zero.
+/// The blocks of an `[M][K]` matrix that hold a weight other than zero: per block row the sorted block columns.
 ///
-/// M need not be a multiple of 4: the rows missing in the last block row count as zeros.
+/// A block is [`Block::outputs`] x [`Block::inputs`] weights. M and K need not be multiples of them: what is missing in the last
+/// block row and column counts as zeros. [`Block::Unstructured`] is covered by 4x1 blocks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Pattern4x1 {
+pub struct BlockPattern {
     m: usize,
     k: usize,
+    outputs: usize,
+    inputs: usize,
     nnz: usize,
     /// `offsets[r]..offsets[r + 1]` are block row r's entries in `columns`.
     offsets: Vec<usize>,
     columns: Vec<u32>,
 }
 
-impl Pattern4x1 {
-    /// Output features per block row.
-    pub const ROWS: usize = 4;
-
+impl BlockPattern {
     /// The pattern of `weights`, row-major `[m][k]`.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] if M or K is 0 or above [`MAX_M`] or [`MAX_K`], [`KernelError::Length`] if `weights` is not M x K.
-    pub fn of(weights: &[i8], m: usize, k: usize) -> Result<Pattern4x1, KernelError> {
+    /// [`KernelError::Dimension`] if M or K is 0 or above [`MAX_M`] or [`MAX_K`], [`KernelError::Length`] if `weights` is not M x K,
+    /// [`KernelError::Block`] for [`Block::Dense`], which has no pattern.
+    pub fn of(weights: &[i8], m: usize, k: usize, block: Block) -> Result<BlockPattern, KernelError> {
+        let (outputs, inputs) = sparse_shape("spmm", block)?;
         check_shape("spmm", m, k)?;
         if weights.len() != m * k {
             return Err(KernelError::Length {
@@ -36,12 +37,19 @@ impl Pattern4x1 {
         }
         let mut offsets = vec![0];
         let mut columns = Vec::new();
-        for rows in weights.chunks(Self::ROWS * k) {
-            columns.extend((0..k as u32).filter(|&c| rows.iter().skip(c as usize).step_by(k).any(|&w| w != 0)));
+        let mut kept = vec![false; k.div_ceil(inputs)];
+        for rows in weights.chunks(outputs * k) {
+            kept.fill(false);
+            for row in rows.chunks_exact(k) {
+                for (kept, block) in kept.iter_mut().zip(row.chunks(inputs)) {
+                    *kept |= block.iter().any(|&w| w != 0);
+                }
+            }
+            columns.extend((0..).zip(&kept).filter(|(_, kept)| **kept).map(|(column, _): (u32, _)| column));
             offsets.push(columns.len());
         }
         let nnz = weights.iter().filter(|&&w| w != 0).count();
-        Ok(Pattern4x1 { m, k, nnz, offsets, columns })
+        Ok(BlockPattern { m, k, outputs, inputs, nnz, offsets, columns })
     }
 
     /// Output features.
@@ -54,6 +62,16 @@ impl Pattern4x1 {
         self.k
     }
 
+    /// Output features of a block.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Input features of a block.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     /// Non-zero weights.
     pub fn nnz(&self) -> usize {
         self.nnz
@@ -64,24 +82,34 @@ impl Pattern4x1 {
         self.columns.len()
     }
 
-    /// Block rows: M / 4, rounded up.
+    /// Block rows: M over the outputs of a block, rounded up.
     pub fn block_rows(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// The input features of block row `row`, ascending.
+    /// The block columns of block row `row`, ascending; column c starts at input feature c x [`BlockPattern::inputs`].
     pub fn block_row(&self, row: usize) -> &[u32] {
         &self.columns[self.offsets[row]..self.offsets[row + 1]]
     }
 
     /// Stored blocks over all blocks: the share of the dense work that remains.
     pub fn density(&self) -> f64 {
-        self.blocks() as f64 / (self.block_rows() * self.k) as f64
+        self.blocks() as f64 / (self.block_rows() * self.k.div_ceil(self.inputs)) as f64
     }
 
     /// Non-zero weights over stored weights: 1 if the zeros come in whole blocks, less if blocks hold zeros of their own.
     pub fn fill_ratio(&self) -> f64 {
-        if self.columns.is_empty() { 1.0 } else { self.nnz as f64 / (self.blocks() * Self::ROWS) as f64 }
+        let stored = self.blocks() * self.outputs * self.inputs;
+        if stored == 0 { 1.0 } else { self.nnz as f64 / stored as f64 }
+    }
+}
+
+/// Output and input features of the blocks that a sparse kernel sees.
+pub(crate) fn sparse_shape(kernel: &'static str, block: Block) -> Result<(usize, usize), KernelError> {
+    match block {
+        Block::Dense => Err(KernelError::Block { kernel, found: block, expected: "a sparse shape; use gemm for dense" }),
+        Block::Unstructured => Ok((Block::B4x1.outputs(), Block::B4x1.inputs())),
+        _ => Ok((block.outputs(), block.inputs())),
     }
 }
 
@@ -115,7 +143,7 @@ mod tests {
             0, 2, 0,
             3, 0, 0, // second block row, three rows missing
         ];
-        let p = Pattern4x1::of(&weights, 5, 3).unwrap();
+        let p = BlockPattern::of(&weights, 5, 3, Block::B4x1).unwrap();
         assert_eq!((p.block_rows(), p.blocks(), p.nnz()), (2, 2, 3));
         assert_eq!((p.block_row(0), p.block_row(1)), (&[1][..], &[0][..]));
         assert_eq!(p.fill_ratio(), 3.0 / 8.0);
@@ -123,8 +151,8 @@ mod tests {
 
     #[test]
     fn bad_shapes_are_named() {
-        assert!(matches!(Pattern4x1::of(&[], 0, 3), Err(KernelError::Dimension { dimension: "M", found: 0, .. })));
-        assert!(matches!(Pattern4x1::of(&[], 3, 0), Err(KernelError::Dimension { dimension: "K", found: 0, .. })));
-        assert!(matches!(Pattern4x1::of(&[1], 1, 2), Err(KernelError::Length { found: 1, expected: 2, .. })));
+        assert!(matches!(BlockPattern::of(&[], 0, 3, Block::B4x1), Err(KernelError::Dimension { dimension: "M", found: 0, .. })));
+        assert!(matches!(BlockPattern::of(&[], 3, 0, Block::B4x1), Err(KernelError::Dimension { dimension: "K", found: 0, .. })));
+        assert!(matches!(BlockPattern::of(&[1], 1, 2, Block::B4x1), Err(KernelError::Length { found: 1, expected: 2, .. })));
     }
 }

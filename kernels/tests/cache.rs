@@ -11,7 +11,7 @@ use lacuna_kernels::cache::{AnyPlan, KernelCache};
 use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel};
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{PanelLayout, Plan, Sign};
+use lacuna_kernels::{Block, PanelLayout, Plan, Sign};
 use rand::prelude::*;
 use rayon::prelude::*;
 
@@ -27,7 +27,7 @@ fn generated() -> Option<Isa> {
 }
 
 fn spmm(isa: Isa, m: usize, k: usize, epilogue: Epilogue) -> SpmmPlan {
-    SpmmDesc { m, k, epilogue }.plan(isa).unwrap()
+    SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa).unwrap()
 }
 
 /// `count` different plans of both kinds.

@@ -167,4 +167,4 @@ proptest! {
     }
 }
 
-product::errors::product_errors!("gemm", GemmDesc, GemmKernel, GemmWeights);
+product::errors::product_errors!("gemm", GemmDesc {}, GemmKernel, GemmWeights);

@@ -9,16 +9,17 @@ use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::pattern::MAX_K;
 use lacuna_kernels::spmm::{IndexWidth, SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan, Sign};
+use lacuna_kernels::{Block, KernelError, Output, PanelLayout, Parallel, Plan, Sign};
 use product::{Case, FEATURES, Numbers, Place, TOKENS, mask_blocks, weights};
 use proptest::prelude::*;
 use rand::prelude::*;
 use support::tiers;
 
-const X: PanelLayout = PanelLayout::Plain;
+/// Block shapes with code of their own, and what is covered by one of them.
+const BLOCKS: &[Block] = &[Block::B4x1, Block::B1x4, Block::B4x4, Block::B8x1, Block::B16x1, Block::Unstructured];
 
 fn plan(isa: Isa, m: usize, k: usize, epilogue: Epilogue) -> SpmmPlan {
-    SpmmDesc { m, k, epilogue }.plan(isa).unwrap()
+    SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa).unwrap()
 }
 
 /// Runs `case` with `epilogue` on `isa` and compares it with the reference.
@@ -33,7 +34,7 @@ fn check(case: &Case, isa: Isa, epilogue: Epilogue, place: Place, parallel: Para
 fn check_kernel(case: &Case, kernel: &SpmmKernel, place: Place, parallel: Parallel) {
     let plan = kernel.plan();
     let packed = SpmmWeights::pack(plan, &case.weights, &case.params).unwrap();
-    let x = case.x_panel(X, place);
+    let x = case.x_panel(plan.input(), place);
     let what = format!("{} on {} tokens, {parallel:?}", plan.name(), case.n);
     case.check(plan.epilogue(), place, &what, |out| kernel.run(&packed, &x, case.n, out, parallel));
 }
@@ -76,6 +77,39 @@ fn every_token_count_up_to_two_tiles_and_both_guards() {
             }
         }
     }
+}
+
+/// Every block shape, computed in every way there is: the same bits.
+#[test]
+fn every_block_shape_and_every_schedule() {
+    let mut rng = StdRng::seed_from_u64(10);
+    let plain = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
+    let vnni = Epilogue::gelu(PanelLayout::Vnni, Sign::Signed);
+    for (m, k, density) in [(1, 1, 1.0), (4, 5, 0.5), (9, 13, 0.4), (13, 8, 0.4), (17, 40, 0.3), (36, 70, 0.2), (64, 33, 0.6)]
+    {
+        for &block in BLOCKS {
+            for isa in tiers() {
+                for epilogue in [plain, vnni, Epilogue::f32(true)] {
+                    let plans = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap().candidates();
+                    assert!(plans.len() >= 4, "{block}");
+                    let kernels: Vec<SpmmKernel> =
+                        plans.into_iter().map(|plan| SpmmKernel::compile(plan).unwrap()).collect();
+                    for n in TOKENS {
+                        let case = sparse(m, k, n, density, Numbers::Typical, &mut rng);
+                        for kernel in &kernels {
+                            check_kernel(&case, kernel, Place::BOTH[n % 2], Parallel::Serial);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn dense_has_no_sparse_kernel() {
+    let desc = SpmmDesc { m: 4, k: 4, block: Block::Dense, epilogue: Epilogue::f32(false) };
+    assert!(matches!(desc.plan(Isa::Portable), Err(KernelError::Block { found: Block::Dense, .. })));
 }
 
 #[test]
@@ -221,6 +255,8 @@ proptest! {
         density in 0.0..=1.0f64,
         extreme in any::<bool>(),
         epilogue in prop::sample::select(Epilogue::all()),
+        block in prop::sample::select(BLOCKS),
+        way in any::<prop::sample::Index>(),
         at_start in any::<bool>(),
         seed in any::<u64>(),
     ) {
@@ -228,9 +264,11 @@ proptest! {
         let case = sparse(m, k, n, density, numbers, &mut StdRng::seed_from_u64(seed));
         let place = Place::BOTH[usize::from(at_start)];
         for isa in tiers() {
-            check(&case, isa, epilogue, place, Parallel::Serial);
+            let plans = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap().candidates();
+            let kernel = SpmmKernel::compile(*way.get(&plans)).unwrap();
+            check_kernel(&case, &kernel, place, Parallel::Serial);
         }
     }
 }
 
-product::errors::product_errors!("spmm", SpmmDesc, SpmmKernel, SpmmWeights);
+product::errors::product_errors!("spmm", SpmmDesc { block: Block::B4x1 }, SpmmKernel, SpmmWeights);

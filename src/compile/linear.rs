@@ -3,7 +3,7 @@
 use lacuna_jit::Isa;
 use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
-use lacuna_kernels::pattern::Pattern4x1;
+use lacuna_kernels::pattern::BlockPattern;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
 use lacuna_kernels::{Output, PanelLayout, Parallel, Plan};
 
@@ -22,8 +22,8 @@ pub(super) fn choose_layout(readers: &[&QuantizedLinear], form: Form) -> Result<
         Form::Sparse => 0.0,
         Form::Auto => {
             let patterns =
-                readers.iter().map(|r| Pattern4x1::of(&r.weight, r.m, r.k)).collect::<Result<Vec<_>, _>>()?;
-            let stored: usize = patterns.iter().map(Pattern4x1::blocks).sum();
+                readers.iter().map(|r| BlockPattern::of(&r.weight, r.m, r.k, Block::B4x1)).collect::<Result<Vec<_>, _>>()?;
+            let stored: usize = patterns.iter().map(BlockPattern::blocks).sum();
             let all: usize = patterns.iter().map(|p| p.block_rows() * p.k()).sum();
             stored as f64 / all as f64
         }
@@ -41,7 +41,7 @@ pub(super) enum LinearPlan {
 impl LinearPlan {
     pub(super) fn new(m: usize, k: usize, input: PanelLayout, epilogue: Epilogue, isa: Isa) -> Result<LinearPlan> {
         Ok(match input {
-            PanelLayout::Plain => LinearPlan::Sparse(SpmmDesc { m, k, epilogue }.plan(isa)?),
+            PanelLayout::Plain => LinearPlan::Sparse(SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa)?),
             PanelLayout::Vnni => LinearPlan::Dense(GemmDesc { m, k, epilogue }.plan(isa)?),
         })
     }

@@ -1,82 +1,101 @@
-//! The stream-form kernel as instructions.
+//! The stream-form kernel as instructions: tiles, passes, row blocks. Groups are in [`super::group`], narrow tails in
+//! [`super::narrow`].
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Scale, Zmm, ptr};
+use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mask, RegFile, Scale, Zmm, ptr};
 
-use super::plan::{IndexWidth, SpmmPlan};
-use super::weights::BlockRow;
-use crate::epilogue::{EpilogueRegs, OutputLanes, RowParams, emit_epilogue};
-use crate::{LANES, Plan, TILE, VECTORS};
+use super::group::{emit_group, emit_list};
+use super::narrow::{self, PackIndices};
+use super::plan::{ACCUMULATORS, STRIP, SpmmPlan};
+use super::weights::List;
+use crate::epilogue::{EpilogueRegs, OutputLanes, RowParams, Store, emit_epilogue};
+use crate::layout::padded;
+use crate::{LANES, PanelLayout, Plan, TILE, VECTORS};
 
 /// What the kernel is called with.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct SpmmArgs {
-    /// Plain panel, first tile.
+    /// Panel, first tile.
     pub(super) x: *const u8,
-    /// First group record.
-    pub(super) stream: *const u8,
-    /// First block row.
-    pub(super) block_rows: *const BlockRow,
-    /// `[RowParams; 4]` of the first block row.
-    pub(super) params: *const [RowParams; 4],
+    /// Indices of the first group.
+    pub(super) indices: *const u8,
+    /// Weights of the first group.
+    pub(super) weights: *const u8,
+    /// Lists of the first row block.
+    pub(super) lists: *const List,
+    /// `[RowParams; 4]` of the first strip.
+    pub(super) params: *const [RowParams; STRIP],
     /// Output, first tile: bytes or f32.
     pub(super) y: *mut u8,
     /// [`crate::epilogue::Constants::address`].
     pub(super) constants: *const u8,
+    /// [`PackIndices::TABLE`]
+    pub(super) pack_indices: *const PackIndices,
+    /// Room for the rows of a narrow tail, [`narrow::scratch_bytes`]; null if no tail is narrow.
+    pub(super) scratch: *mut u8,
     /// Tokens from the first tile on, >= 1.
     pub(super) tokens: usize,
-    /// Block rows, >= 1.
+    /// Row blocks, >= 1.
     pub(super) count: usize,
 }
-
-/// Rows per block.
-const ROWS: usize = 4;
-/// Rows of X per group.
-const GROUP: usize = 4;
 
 /// REGISTER LAYOUT
 ///
 /// | registers | in the group loop | in the epilogue |
 /// | --- | --- | --- |
-/// | acc, 16 | `acc[m][v]`: s32, output feature m, tokens 16v..16v+16; 4 / W sets (W = 3: one) | the same as f32, then packed |
-/// | temp 0-3 | rows of X | scale, offset |
+/// | acc, 16 | `acc[m][v]`: s32, output feature m of the row block, vector v of the pass | the same as f32, then packed |
+/// | temp 0-3 | rows of X (VNNI: dwords of four input features) | scale, offset |
 /// | temp 4-7 | rows interleaved by bytes | activation |
 /// | temp 8-11 | dwords of four input features for tokens 16v.. | activation |
 /// | temp 12-15 | weights of output feature m | activation |
-struct Regs {
-    file: RegFile,
-    x: Gpr,
+///
+/// Over a list, `group` counts from minus the bytes of its indices up to zero: indices and weights of the next group are at
+/// `indices + group` and `weights + 2 group` (4x1 blocks, u16 indices), so that one addition steps through both.
+pub(super) struct Regs {
+    pub(super) file: RegFile,
+    pub(super) x: Gpr,
     y: Gpr,
-    stream: Gpr,
-    block_row: Gpr,
+    pub(super) indices: Gpr,
+    pub(super) weights: Gpr,
+    pub(super) list: Gpr,
     params: Gpr,
-    constants: Gpr,
+    pub(super) constants: Gpr,
     tokens: Gpr,
     count: Gpr,
-    groups: Gpr,
-    index: [Gpr; 2],
+    pub(super) group: Gpr,
+    pub(super) index: [Gpr; 2],
     out: Gpr,
-    acc: Vec<Zmm>,
-    temp: Vec<Zmm>,
+    next: Option<Gpr>,
+    lanes: Option<Mask>,
+    pub(super) acc: Vec<Zmm>,
+    pub(super) temp: Vec<Zmm>,
 }
 
 impl Regs {
-    fn new() -> Result<Regs, JitError> {
+    fn new(plan: &SpmmPlan) -> Result<Regs, JitError> {
         let mut file = RegFile::new();
         Ok(Regs {
-            groups: file.gpr("groups left in the block row")?,
+            group: file.gpr("- bytes of indices left in the list")?,
             index: [file.gpr("row offset of X")?, file.gpr("row offset of X")?],
-            out: file.gpr("output of the block row")?,
+            indices: file.gpr("indices, end of the list")?,
+            weights: file.gpr("weights, end of the list")?,
+            out: file.gpr("output of the row block")?,
             x: file.gpr("tile of X")?,
             y: file.gpr("tile of Y")?,
-            stream: file.gpr("group record")?,
-            block_row: file.gpr("block row")?,
+            list: file.gpr("list")?,
             params: file.gpr("row parameters")?,
             constants: file.gpr("constants")?,
             tokens: file.gpr("tokens left")?,
-            count: file.gpr("block rows left")?,
-            acc: file.zmms(ROWS * VECTORS, "acc[m][v]")?,
+            count: file.gpr("row blocks left")?,
+            next: if plan.schedule.prefetch { Some(file.gpr("line of the next tile of X")?) } else { None },
+            lanes: match plan.epilogue.store {
+                Store::Bytes { layout: PanelLayout::Plain, .. } if plan.schedule.vectors < VECTORS => {
+                    Some(file.mask("dwords of a plain row that the pass owns")?)
+                }
+                _ => None,
+            },
+            acc: file.zmms(ACCUMULATORS, "acc[m][v]")?,
             temp: file.zmms(16, "X rows, interleaved rows, weights; epilogue temporaries")?,
             file,
         })
@@ -84,16 +103,18 @@ impl Regs {
 }
 
 macro_rules! arg {
+    ($a:expr, $regs:expr, $register:ident, $field:ident) => {
+        $a.load_arg($regs.$register, &$regs.file, std::mem::offset_of!(SpmmArgs, $field))
+    };
     ($a:expr, $regs:expr, $field:ident) => {
-        $a.load_arg($regs.$field, &$regs.file, std::mem::offset_of!(SpmmArgs, $field))
+        arg!($a, $regs, $field, $field)
     };
 }
 
 /// Generates the kernel.
 pub(super) fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
-    let r = Regs::new()?;
+    let r = Regs::new(plan)?;
     let mut a = Asm::new();
-    let (x_step, y_step) = (plan.x_tile_bytes() as i32, y_tile_bytes(plan));
     a.prologue(&r.file);
     arg!(a, r, x);
     arg!(a, r, y);
@@ -106,16 +127,9 @@ pub(super) fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
         let next = a.new_dynamic_label();
         let at_least = ((vectors - 1) * LANES) as i32;
         dynasm!(a ; .arch x64 ; cmp Rq(r.tokens), at_least ; jle =>next);
-        emit_block_rows(&mut a, plan, &r, vectors);
+        emit_tile(&mut a, plan, &r, vectors);
         if vectors == VECTORS {
-            a.note("next tile");
-            dynasm!(a
-                ; .arch x64
-                ; add Rq(r.x), x_step
-                ; add Rq(r.y), y_step
-                ; sub Rq(r.tokens), TILE as i32
-                ; jg ->tile
-            );
+            emit_next_tile(&mut a, plan, &r);
         }
         dynasm!(a ; .arch x64 ; jmp ->done ; =>next);
     }
@@ -124,155 +138,163 @@ pub(super) fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
     a.finish(plan.name(), &r.file)
 }
 
-fn y_tile_bytes(plan: &SpmmPlan) -> i32 {
-    (plan.y_tile_elements() * plan.epilogue.store.element_bytes()) as i32
-}
-
-/// All block rows of one tile of which `vectors` vectors of 16 tokens are computed.
-///
-/// One group adds once to every accumulator, so a chain of groups runs no faster than the latency of `vpdpbusd`. With one or
-/// two vectors that would bind: then consecutive groups use different sets of accumulators, summed at the end.
-fn emit_block_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
-    let sets: Vec<Vec<Vec<Zmm>>> = r
-        .acc
-        .chunks_exact(ROWS * vectors)
-        .map(|set| set.chunks_exact(vectors).map(<[Zmm]>::to_vec).collect())
-        .collect();
-    let block_row = a.new_dynamic_label();
-
-    a.note(format!("block rows on {} tokens", vectors * LANES));
-    arg!(a, r, stream);
-    a.load_arg(r.block_row, &r.file, std::mem::offset_of!(SpmmArgs, block_rows));
-    arg!(a, r, params);
-    arg!(a, r, count);
-    a.align_loop(64);
-    dynasm!(a ; .arch x64 ; =>block_row);
-    for &zmm in sets.iter().flatten().flatten() {
-        a.vpxord(zmm, zmm, zmm); //                           acc[m][v] = 0
-    }
-    dynasm!(a ; .arch x64 ; mov Rd(r.groups), [Rq(r.block_row)]);
-    emit_groups(a, plan.index, r, &sets);
-    let (acc, others) = sets.split_first().expect("16 accumulators hold at least one set");
-    for (&sum, &part) in others.iter().flat_map(|set| acc.iter().flatten().zip(set.iter().flatten())) {
-        a.vpaddd(sum, sum, part);
-    }
-
-    emit_output_address(a, plan, r);
-    let regs = EpilogueRegs { params: ptr(r.params), out: ptr(r.out), constants: r.constants, temps: &r.temp };
-    emit_epilogue(a, &plan.epilogue, acc, &regs, OutputLanes::WholeRow);
-    a.note("next block row");
-    dynasm!(a
-        ; .arch x64
-        ; add Rq(r.block_row), size_of::<BlockRow>() as i32
-        ; add Rq(r.params), size_of::<[RowParams; ROWS]>() as i32
-        ; dec Rq(r.count)
-        ; jnz =>block_row
-    );
-}
-
-/// All groups of a block row: as many at a time as there are sets of accumulators, then the rest one by one.
-fn emit_groups(a: &mut Asm, index: IndexWidth, r: &Regs, sets: &[Vec<Vec<Zmm>>]) {
-    let (at_once, record) = (sets.len() as i32, index.record_bytes() as i32);
-    let (several, rest, single, finish) =
-        (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
-    dynasm!(a ; .arch x64 ; sub Rd(r.groups), at_once ; jl =>rest);
-    a.align_loop(64);
-    dynasm!(a ; .arch x64 ; =>several);
-    for (i, acc) in sets.iter().enumerate() {
-        emit_group(a, index, r, acc, i as i32 * record);
-    }
-    dynasm!(a
-        ; .arch x64
-        ; add Rq(r.stream), at_once * record
-        ; sub Rd(r.groups), at_once
-        ; jge =>several
-        ; =>rest
-    );
-    if at_once > 1 {
-        dynasm!(a ; .arch x64 ; add Rd(r.groups), at_once ; jz =>finish ; =>single);
-        emit_group(a, index, r, &sets[0], 0);
-        dynasm!(a
-            ; .arch x64
-            ; add Rq(r.stream), record
-            ; dec Rd(r.groups)
-            ; jnz =>single
-        );
-    }
-    dynasm!(a ; .arch x64 ; =>finish);
-}
-
-/// `acc[m][v] += sum_i W[m][k_i] X[k_i][16v..16v+16]` for the four input features k_i of the group `offset` bytes ahead.
-fn emit_group(a: &mut Asm, index: IndexWidth, r: &Regs, acc: &[Vec<Zmm>], offset: i32) {
-    let vectors = acc[0].len();
-    let (row, rest) = r.temp.split_at(GROUP);
-    let (bytes, rest) = rest.split_at(GROUP);
-    let (dword, weight) = rest.split_at(VECTORS);
-
-    a.note("one group: 4 rows of X, interleaved to dwords, times 4x4 weights");
-    for (i, &row) in row.iter().enumerate() {
-        emit_load_x_row(a, index, r, i, offset, row); //      row[i] = X[k_i][0..64]
-    }
-    a.vpunpcklbw(bytes[0], row[0], row[1]); //                k_0 k_1 interleaved, tokens of v = 0, 1
-    a.vpunpcklbw(bytes[1], row[2], row[3]); //                k_2 k_3
-    a.vpunpcklwd(dword[0], bytes[0], bytes[1]); //            k_0..k_3 of tokens 0..16
-    if vectors > 1 {
-        a.vpunpckhwd(dword[1], bytes[0], bytes[1]); //        tokens 16..32
-    }
-    if vectors > 2 {
-        a.vpunpckhbw(bytes[2], row[0], row[1]); //            tokens of v = 2, 3
-        a.vpunpckhbw(bytes[3], row[2], row[3]);
-        a.vpunpcklwd(dword[2], bytes[2], bytes[3]); //        tokens 32..48
-    }
-    if vectors > 3 {
-        a.vpunpckhwd(dword[3], bytes[2], bytes[3]); //        tokens 48..64
-    }
-    emit_load_weights(a, ptr(r.stream) + offset + 4 * index.bytes() as i32, vectors, weight);
-    for (acc, &weight) in acc.iter().zip(weight) {
-        for (&acc, &x) in acc.iter().zip(dword) {
-            a.vpdpbusd(acc, x, weight); //                    acc[m][v] += X . W[m]
-        }
-    }
-}
-
-/// `weight[m] = W[m][k_0..k_3]` in every lane. Wide tiles have load slots to spare and use one broadcast per m; with one or
-/// two vectors loads bind, and one load with four shuffles is faster.
-fn emit_load_weights(a: &mut Asm, source: Mem, vectors: usize, weight: &[Zmm]) {
-    if vectors > 2 {
-        for (m, &weight) in weight.iter().enumerate() {
-            a.vpbroadcastd(weight, source + 4 * m as i32);
-        }
+/// All row blocks of one tile of which `vectors` vectors of 16 tokens are computed.
+fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
+    if plan.schedule.narrow && vectors <= narrow::MAX_VECTORS {
+        arg!(a, r, out, scratch);
+        narrow::emit_pack_rows(a, plan, r, r.out, vectors);
+        arg!(a, r, x, scratch);
+        emit_pass(a, plan, r, &Pass { first: 0, vectors, narrow: true, prefetch: None });
         return;
     }
-    let (all, others) = (weight[0], &weight[1..]);
-    a.vbroadcasti32x4(all, source); //                        W[0..4][k_0..k_3] in every 128-bit lane
-    for (m, &weight) in (1..).zip(others) {
-        a.vpshufd(weight, all, m * 0b0101_0101); //           dword m of every lane, four times
-    }
-    a.vpshufd(all, all, 0);
-}
-
-/// `dst = X[k_i][0..64]` through the record's index i.
-fn emit_load_x_row(a: &mut Asm, index: IndexWidth, r: &Regs, i: usize, offset: i32, dst: Zmm) {
-    let at = r.index[i % 2];
-    let field = offset + (i * index.bytes()) as i32;
-    match index {
-        IndexWidth::U16 => {
-            dynasm!(a ; .arch x64 ; movzx Rd(at), WORD [Rq(r.stream) + field]);
-            a.vmovdqu32(dst, ptr(r.x).index(at, Scale::X8));
+    for first in (0..vectors).step_by(plan.schedule.vectors) {
+        let prefetch = r.next.filter(|_| first == 0 && vectors == VECTORS);
+        if let Some(next) = prefetch {
+            dynasm!(a ; .arch x64 ; lea Rq(next), [Rq(r.x) + plan.x_tile_bytes() as i32]);
         }
-        IndexWidth::U32 => {
-            dynasm!(a ; .arch x64 ; mov Rd(at), DWORD [Rq(r.stream) + field]);
-            a.vmovdqu32(dst, ptr(r.x).index(at, Scale::X1));
-        }
+        let vectors = plan.schedule.vectors.min(vectors - first);
+        emit_pass(a, plan, r, &Pass { first, vectors, narrow: false, prefetch });
     }
 }
 
-/// `out = y + out_offset * element size`.
-fn emit_output_address(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
-    let field = std::mem::offset_of!(BlockRow, out_offset) as i32;
-    dynasm!(a ; .arch x64 ; mov Rd(r.out), [Rq(r.block_row) + field]);
-    match plan.epilogue.store.element_bytes() {
+fn emit_next_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
+    let y_step = (plan.y_tile_elements() * plan.epilogue.store.element_bytes()) as i32;
+    a.note("next tile");
+    dynasm!(a
+        ; .arch x64
+        ; add Rq(r.x), plan.x_tile_bytes() as i32
+        ; add Rq(r.y), y_step
+        ; sub Rq(r.tokens), TILE as i32
+        ; jg ->tile
+    );
+}
+
+/// Some vectors of a tile: what one walk over the stream computes.
+pub(super) struct Pass {
+    /// First vector of the tile.
+    pub(super) first: usize,
+    /// Vectors.
+    pub(super) vectors: usize,
+    /// Whether X is packed by [`narrow::emit_pack_rows`].
+    narrow: bool,
+    /// Where the next tile of X is prefetched from.
+    prefetch: Option<Gpr>,
+}
+
+/// All row blocks of one pass.
+fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
+    // Narrow code needs four accumulators per output, however few tokens there are.
+    let columns = if pass.narrow { VECTORS } else { pass.vectors };
+    let acc: Vec<Vec<Zmm>> =
+        r.acc.chunks_exact(columns).take(plan.row_outputs()).map(<[Zmm]>::to_vec).collect();
+    let row = a.new_dynamic_label();
+
+    a.note(format!("row blocks on {} tokens from {}", pass.vectors * LANES, pass.first * LANES));
+    arg!(a, r, indices);
+    arg!(a, r, weights);
+    arg!(a, r, list, lists);
+    arg!(a, r, params);
+    arg!(a, r, count);
+    if let Some(lanes) = r.lanes {
+        let dwords: u32 = (pass.first..pass.first + pass.vectors).map(|v| 0x1111 << v).sum();
+        dynasm!(a ; .arch x64 ; mov Rd(r.out), dwords as i32);
+        a.kmovw(lanes, r.out);
+    }
+    a.align_loop(64);
+    dynasm!(a ; .arch x64 ; =>row);
+    emit_prefetch(a, plan, pass);
+    for &zmm in acc.iter().flatten() {
+        a.vpxord(zmm, zmm, zmm); //                            acc[m][v] = 0
+    }
+    let finished = if pass.narrow {
+        narrow::emit_list(a, plan, r, &acc, pass.vectors);
+        narrow::emit_combine(a, r, &acc, pass.vectors)
+    } else {
+        for acc in acc.chunks(plan.list_outputs()) {
+            match plan.list_outputs() {
+                1 => emit_list_of_one(a, plan, r, pass, acc),
+                _ => emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, acc, ahead)),
+            }
+        }
+        acc
+    };
+    emit_finish(a, plan, r, pass, &finished);
+    a.note("next row block");
+    dynasm!(a
+        ; .arch x64
+        ; add Rq(r.params), (plan.row_outputs() / STRIP * size_of::<[RowParams; STRIP]>()) as i32
+        ; dec Rq(r.count)
+        ; jnz =>row
+    );
+}
+
+/// A list of one output: a block adds once to at most four accumulators, so a chain of blocks runs at the latency of `vpdpbusd`.
+/// The second of two blocks has accumulators of its own, added at the end.
+fn emit_list_of_one(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
+    let second = vec![r.temp[8..8 + pass.vectors].to_vec()];
+    if plan.schedule.unroll == 2 {
+        for &zmm in &second[0] {
+            a.vpxord(zmm, zmm, zmm);
+        }
+    }
+    emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, if ahead == 0 { acc } else { &second }, ahead));
+    if plan.schedule.unroll == 2 {
+        for (&sum, &part) in acc[0].iter().zip(&second[0]) {
+            a.vpaddd(sum, sum, part);
+        }
+    }
+}
+
+/// As many lines of the next tile of X as make all of it when all row blocks are done.
+fn emit_prefetch(a: &mut Asm, plan: &SpmmPlan, pass: &Pass) {
+    let Some(next) = pass.prefetch else { return };
+    let lines = padded(plan.k).div_ceil(plan.rows()).min(MAX_PREFETCHES) as i32;
+    a.note("prefetch the next tile");
+    for line in 0..lines {
+        dynasm!(a ; .arch x64 ; prefetcht1 [Rq(next) + line * TILE as i32]);
+    }
+    dynasm!(a ; .arch x64 ; add Rq(next), lines * TILE as i32);
+}
+
+/// Most prefetches per row block.
+const MAX_PREFETCHES: usize = 16;
+
+/// The epilogues of a row block: one per strip of four outputs. The list pointer is behind the row block's lists.
+fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
+    let element = plan.epilogue.store.element_bytes();
+    let field = std::mem::offset_of!(List, out_offset) as i32 - size_of::<List>() as i32;
+    dynasm!(a ; .arch x64 ; mov Rd(r.out), [Rq(r.list) + field]);
+    match element {
         1 => dynasm!(a ; .arch x64 ; add Rq(r.out), Rq(r.y)),
         _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 4]),
+    }
+    let plain = matches!(plan.epilogue.store, Store::Bytes { layout: PanelLayout::Plain, .. });
+    let first_vector = if plain { 0 } else { (pass.first * TILE) as i32 };
+    let lanes = r.lanes.map_or(OutputLanes::WholeRow, OutputLanes::Dwords);
+    let end = a.new_dynamic_label();
+    for (strip, acc) in acc.chunks(STRIP).enumerate() {
+        if strip > 0 && !padded(plan.m).is_multiple_of(plan.row_outputs()) {
+            let Some(last) = padded(plan.m).checked_sub((strip + 1) * STRIP) else { break };
+            a.note("the last row block may have fewer strips");
+            dynasm!(a ; .arch x64 ; cmp DWORD [Rq(r.list) + field], (last * TILE) as i32 ; ja =>end);
+        }
+        let regs = EpilogueRegs {
+            params: ptr(r.params) + (strip * size_of::<[RowParams; STRIP]>()) as i32,
+            out: ptr(r.out) + first_vector + (strip * STRIP * TILE * element) as i32,
+            constants: r.constants,
+            temps: &r.temp,
+        };
+        emit_epilogue(a, &plan.epilogue, acc, &regs, lanes);
+    }
+    dynasm!(a ; .arch x64 ; =>end);
+}
+
+/// The factor on `group` that addresses the weights of the next group; indices have factor 1.
+pub(super) fn weight_scale(plan: &SpmmPlan) -> Scale {
+    match plan.group_weight_bytes() / plan.group_index_bytes() {
+        1 => Scale::X1,
+        2 => Scale::X2,
+        4 => Scale::X4,
+        _ => Scale::X8,
     }
 }

@@ -1,9 +1,12 @@
 //! The safe wrapper: checks shapes, then one unsafe call.
 
+use std::cell::RefCell;
+
 use lacuna_jit::Entry;
 
 use super::emit::SpmmArgs;
-use super::plan::SpmmPlan;
+use super::narrow::{self, PackIndices};
+use super::plan::{STRIP, SpmmPlan};
 use super::portable;
 use super::weights::SpmmWeights;
 use crate::epilogue::{BlockOutput, Constants};
@@ -12,7 +15,7 @@ use crate::layout::{elements, tiles};
 use crate::output::{Output, Target, check_length, check_output};
 use crate::parallel::{Part, Parts};
 use crate::rows::with_fma;
-use crate::{KernelError, Parallel, Plan, TILE};
+use crate::{Buffer, KernelError, LANES, Parallel, Plan, TILE};
 
 /// A callable SpMM. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
@@ -26,7 +29,7 @@ kernel_methods!(SpmmKernel, SpmmPlan, SpmmArgs);
 impl SpmmKernel {
     /// `out = epilogue(W x)` for `tokens` tokens.
     ///
-    /// **Shapes**: `x` is a plain panel of K x tokens, `out` holds M x tokens in the layout of the epilogue; both have
+    /// **Shapes**: `x` is a panel of K x tokens in the layout of [`SpmmPlan::input`], `out` holds M x tokens in the layout of the epilogue; both have
     /// [`elements`] elements. Padding tokens and features of `out` are left unspecified.
     ///
     /// # Errors
@@ -41,10 +44,11 @@ impl SpmmKernel {
         parallel: Parallel,
     ) -> Result<(), KernelError> {
         self.check(weights, x, tokens, &out)?;
+        let plan = &self.plan;
         let out = Target::from(out);
-        // An empty block row still costs an epilogue: count each block row as one group more.
+        // An empty row block still costs an epilogue: count each row block as one group more.
         let cost = |row: usize| weights.group_offsets[row] + row;
-        let parts = Parts::new(tiles(tokens), weights.block_rows.len(), cost, parallel);
+        let parts = Parts::new(tiles(tokens), plan.rows(), cost, parallel);
         parallel.for_each(parts.count(), |i| self.run_part(weights, x, tokens, out, parts.part(i)));
         Ok(())
     }
@@ -54,12 +58,13 @@ impl SpmmKernel {
         if tokens == 0 {
             return Err(KernelError::Dimension { kernel: "spmm", dimension: "N", found: 0, expected: "at least 1" });
         }
+        let mismatch = |found, expected| Err(KernelError::Mismatch { kernel: plan.name(), found, expected });
         if (weights.m, weights.k, weights.index) != (plan.m, plan.k, plan.index) {
-            return Err(KernelError::Mismatch {
-                kernel: plan.name(),
-                found: format!("weights of M={} K={}", weights.m, weights.k),
-                expected: format!("M={} K={}", plan.m, plan.k),
-            });
+            let found = format!("weights of M={} K={}", weights.m, weights.k);
+            return mismatch(found, format!("M={} K={}", plan.m, plan.k));
+        }
+        if weights.block != plan.block {
+            return mismatch(format!("weights in {} blocks", weights.block), format!("{} blocks", plan.block));
         }
         check_length(plan, "x", x.len(), elements(plan.k, tokens))?;
         check_output(plan, &plan.epilogue.store, out, elements(plan.m, tokens))
@@ -70,51 +75,86 @@ impl SpmmKernel {
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_bytes(), plan.y_tile_elements());
         match &self.entry {
-            Some(entry) => {
-                let args = self.args(weights, x, tokens, out, part);
+            Some(entry) => with_scratch(self.scratch_bytes(tokens, part), |scratch| {
+                let args = self.args(weights, x, tokens, out, part, scratch);
                 // SAFETY: the plan's `Isa` token proves the CPU features. `check` made sure that x and out hold
-                // `elements` of the plan's shape, so every tile of the part is inside them; stream, block rows and
-                // parameters were packed together by `SpmmWeights::pack`, whose indices are below K and whose output
-                // offsets are below M. Parts are disjoint in (tile, block row), and a block row's outputs belong to it alone.
+                // `elements` of the plan's shape, so every tile of the part is inside them; streams, lists and
+                // parameters were packed together by `SpmmWeights::pack`, whose indices are below K, whose output offsets are
+                // below M and whose streams end in room for one vector more; scratch has the bytes that a narrow tail needs.
+                // Parts are disjoint in (tile, row block), and a row block's outputs belong to it alone.
                 unsafe { entry.call(&args) };
-            }
+            }),
             None => {
                 for tile in part.first_tile..part.first_tile + part.tiles {
                     let tile_tokens = (tokens - tile * TILE).min(TILE);
                     let x = &x[tile * x_tile..][..x_tile];
                     for row in part.first_row..part.first_row + part.rows {
-                        let at = tile * y_tile + weights.block_rows[row].out_offset as usize;
-                        // SAFETY: as above: the block row's 4 x 64 elements are inside `out` and written by this part alone.
-                        let out = unsafe { out.block(at) };
-                        with_fma!(
-                            portable::block_row,
-                            plan: &SpmmPlan,
-                            weights: &SpmmWeights,
-                            row: usize,
-                            x: &[u8],
-                            tile_tokens: usize,
-                            out: BlockOutput<'_>
-                        );
+                        let first = weights.lists[row * plan.lists_per_row()].out_offset as usize;
+                        let strips = (y_tile - first) / (STRIP * TILE);
+                        for strip in 0..strips.min(plan.row_outputs() / STRIP) {
+                            // SAFETY: as above: the strip's 4 x 64 elements are inside `out` and written by this part alone.
+                            let out = unsafe { out.block(tile * y_tile + first + strip * STRIP * TILE) };
+                            with_fma!(
+                                portable::strip,
+                                plan: &SpmmPlan,
+                                weights: &SpmmWeights,
+                                row: usize,
+                                strip: usize,
+                                x: &[u8],
+                                tile_tokens: usize,
+                                out: BlockOutput<'_>
+                            );
+                        }
                     }
                 }
             }
         }
     }
+
+    /// Bytes that the generated code needs beside its operands: packed rows, if the part ends in a narrow tail.
+    fn scratch_bytes(&self, tokens: usize, part: Part) -> usize {
+        let tail = (tokens - part.first_tile * TILE).min(part.tiles * TILE) % TILE;
+        let narrow = self.plan.schedule.narrow && (1..=narrow::MAX_VECTORS * LANES).contains(&tail);
+        if narrow { narrow::scratch_bytes(self.plan.k) } else { 0 }
+    }
+
     /// What the generated code is called with to compute `part`.
-    fn args(&self, weights: &SpmmWeights, x: &[u8], tokens: usize, out: Target, part: Part) -> SpmmArgs {
+    fn args(
+        &self,
+        weights: &SpmmWeights,
+        x: &[u8],
+        tokens: usize,
+        out: Target,
+        part: Part,
+        scratch: &mut [u8],
+    ) -> SpmmArgs {
         let plan = &self.plan;
-        let first_record = weights.group_offsets[part.first_row] * plan.index.record_bytes();
+        let first_group = weights.group_offsets[part.first_row];
         SpmmArgs {
             x: x[part.first_tile * plan.x_tile_bytes()..].as_ptr(),
-            stream: weights.stream[first_record..].as_ptr(),
-            block_rows: weights.block_rows[part.first_row..].as_ptr(),
-            params: weights.params[part.first_row..].as_ptr(),
+            indices: weights.indices[first_group * plan.group_index_bytes()..].as_ptr(),
+            weights: weights.weights[first_group * plan.group_weight_bytes()..].as_ptr(),
+            lists: weights.lists[part.first_row * plan.lists_per_row()..].as_ptr(),
+            params: weights.params[part.first_row * plan.row_outputs() / STRIP..].as_ptr(),
             y: out.at(part.first_tile * plan.y_tile_elements()),
             constants: Constants::address(),
+            pack_indices: PackIndices::TABLE,
+            scratch: scratch.as_mut_ptr(),
             tokens: (tokens - part.first_tile * TILE).min(part.tiles * TILE),
             count: part.rows,
         }
     }
+}
+
+/// Calls `body` with `bytes` bytes that belong to this thread alone. They stay allocated for the next call.
+fn with_scratch<R>(bytes: usize, body: impl FnOnce(&mut [u8]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Buffer<u8>> = RefCell::new(Buffer::new(0));
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.reserve(bytes);
+        body(&mut scratch[..bytes])
+    })
 }
 
 #[cfg(test)]
@@ -124,7 +164,7 @@ mod tests {
     use crate::cache::KernelCache;
     use crate::epilogue::{Activation, Epilogue, RowParams, Store};
     use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{Buffer, PanelLayout, Sign};
+    use crate::{Block, Buffer, PanelLayout, Sign};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
@@ -132,10 +172,9 @@ mod tests {
         let bytes = |layout| Store::Bytes { layout, sign: Sign::Unsigned };
         let stores = [bytes(PanelLayout::Plain), bytes(PanelLayout::Vnni), Store::F32 { residual: true }];
         for isa in tiers() {
-            for (store, activation) in
-                stores.into_iter().flat_map(|s| [(s, Activation::Identity), (s, Activation::Gelu)])
-            {
-                let plan = SpmmDesc { m, k, epilogue: Epilogue { activation, store } }.plan(isa).unwrap();
+            let shapes = stores.into_iter().flat_map(|s| [(s, Activation::Identity), (s, Activation::Gelu)]);
+            for ((store, activation), block) in shapes.flat_map(|s| Block::ALL[..5].iter().map(move |&b| (s, b))) {
+                let plan = SpmmDesc { m, k, block, epilogue: Epilogue { activation, store } }.plan(isa).unwrap();
                 let compiled = KernelCache::global().compile_one(&plan).unwrap();
                 let Some(function) = compiled.function().cloned() else { continue };
                 let kernel = SpmmKernel::new(plan, compiled).unwrap();
@@ -148,8 +187,9 @@ mod tests {
                         Store::F32 { .. } => Output::F32(&mut f32s),
                     };
                     let all =
-                        Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows: weights.block_rows.len() };
-                    let args = kernel.args(&weights, &x, tokens, Target::from(out), all);
+                        Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows: plan.rows() };
+                    let mut scratch = Buffer::new(kernel.scratch_bytes(tokens, all));
+                    let args = kernel.args(&weights, &x, tokens, Target::from(out), all, &mut scratch);
                     // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
                     let clobbers = unsafe { with_canaries(&function, &args) };
                     assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());

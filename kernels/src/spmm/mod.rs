@@ -17,12 +17,14 @@
 
 mod desc;
 mod emit;
+mod group;
 mod kernel;
+mod narrow;
 mod plan;
 mod portable;
 mod weights;
 
 pub use desc::SpmmDesc;
 pub use kernel::SpmmKernel;
-pub use plan::{IndexWidth, SpmmPlan};
+pub use plan::{IndexWidth, Schedule, SpmmPlan};
 pub use weights::SpmmWeights;

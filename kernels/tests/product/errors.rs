@@ -3,7 +3,7 @@
 
 /// Tests every documented error of a product kernel; the caller has a function `plan(isa, m, k, epilogue)`.
 macro_rules! product_errors {
-    ($name:literal, $desc:ident, $kernel:ident, $weights:ident) => {
+    ($name:literal, $desc:ident { $($field:ident: $value:expr),* }, $kernel:ident, $weights:ident) => {
         mod errors {
                     use super::*;
 
@@ -38,7 +38,7 @@ macro_rules! product_errors {
                     for (m, k, dimension, value) in
                         [(0, 4, "M", 0), (4, 0, "K", 0), (4, MAX_K + 1, "K", MAX_K + 1), (usize::MAX, 4, "M", usize::MAX)]
                     {
-                        let error = $desc { m, k, epilogue: Epilogue::f32(false) }.plan(isa).unwrap_err();
+                        let error = $desc { m, k, $($field: $value,)* epilogue: Epilogue::f32(false) }.plan(isa).unwrap_err();
                         assert!(
                             matches!(error, KernelError::Dimension { kernel: $name, dimension: d, found, .. }
                                 if d == dimension && found == value),

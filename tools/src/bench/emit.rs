@@ -100,7 +100,7 @@ fn plans(args: &Args, isa: Isa) -> Result<Vec<AnyPlan>> {
     let (d, wide) = (args.hidden, args.hidden.saturating_mul(4));
     let mut plans = Vec::new();
     let mut both = |m, k, epilogue| -> Result<()> {
-        plans.push(SpmmDesc { m, k, epilogue }.plan(isa)?.key());
+        plans.push(SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa)?.key());
         plans.push(GemmDesc { m, k, epilogue }.plan(isa)?.key());
         Ok(())
     };

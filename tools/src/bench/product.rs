@@ -38,7 +38,7 @@ impl Kind {
     /// The plan for a shape.
     pub(super) fn plan(self, m: usize, k: usize, epilogue: Epilogue, isa: Isa) -> Result<ProductPlan> {
         Ok(match self {
-            Kind::Spmm => ProductPlan::Spmm(SpmmDesc { m, k, epilogue }.plan(isa)?),
+            Kind::Spmm => ProductPlan::Spmm(SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa)?),
             Kind::Gemm => ProductPlan::Gemm(GemmDesc { m, k, epilogue }.plan(isa)?),
         })
     }

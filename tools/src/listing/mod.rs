@@ -138,7 +138,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 impl Kernel {
     fn plan(&self, isa: Isa) -> Result<AnyPlan> {
         Ok(match self {
-            Kernel::Spmm(p) => SpmmDesc { m: p.m, k: p.k, epilogue: p.epilogue }.plan(isa)?.key(),
+            Kernel::Spmm(p) => SpmmDesc { m: p.m, k: p.k, block: Block::B4x1, epilogue: p.epilogue }.plan(isa)?.key(),
             Kernel::Gemm(p) => GemmDesc { m: p.m, k: p.k, epilogue: p.epilogue }.plan(isa)?.key(),
             Kernel::Attention { head_size, output } => {
                 AttentionDesc { head_size: *head_size, output: (*output).into() }.plan(isa)?.key()

@@ -1,0 +1,218 @@
+//! One list of the stream as instructions: the loop over its groups, and one group.
+
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
+
+use super::emit::{Pass, Regs, weight_scale};
+use super::plan::{IndexWidth, STRIP, SpmmPlan};
+use super::weights::List;
+use crate::{LANES, PanelLayout};
+
+/// The groups of one list, `unroll` at a time; `group(a, i)` emits the i-th of an iteration. Steps to the next list.
+///
+/// An odd number of groups enters an iteration of two in its middle, one group early: there is no second loop for the rest.
+pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, group: impl Fn(&mut Asm, i32)) {
+    let (again, second, end) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
+    let step = plan.group_index_bytes() as i32;
+    let unroll = plan.schedule.unroll as i32;
+    emit_begin_list(a, plan, r, 1);
+    dynasm!(a ; .arch x64 ; jz =>end);
+    if unroll == 2 {
+        dynasm!(a
+            ; .arch x64
+            ; test BYTE [Rq(r.list)], 1
+            ; jz =>again
+            ; sub Rq(r.group), step
+            ; jmp =>second
+        );
+    }
+    a.align_loop(64);
+    dynasm!(a ; .arch x64 ; =>again);
+    group(a, 0);
+    if unroll == 2 {
+        dynasm!(a ; .arch x64 ; =>second);
+        group(a, 1);
+    }
+    dynasm!(a
+        ; .arch x64
+        ; add Rq(r.group), unroll * step
+        ; jnz =>again
+        ; =>end
+    );
+    emit_end_list(a, plan, r, 1);
+}
+
+/// Points `indices` and `weights` at the end of the list's groups, of which there are a multiple of `multiple`, and `group` at
+/// the first. Sets the zero flag if there is none.
+pub(super) fn emit_begin_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: i32) {
+    dynasm!(a ; .arch x64 ; mov Rd(r.group), [Rq(r.list)]);
+    if multiple > 1 {
+        dynasm!(a ; .arch x64 ; add Rd(r.group), multiple - 1 ; and Rd(r.group), -multiple);
+    }
+    emit_skip_groups(a, plan, r, r.group);
+    dynasm!(a
+        ; .arch x64
+        ; imul Rq(r.group), Rq(r.group), -(plan.group_index_bytes() as i32)
+        ; test Rq(r.group), Rq(r.group)
+    );
+}
+
+/// Steps over the groups that are stored and not computed, and to the next list.
+pub(super) fn emit_end_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: i32) {
+    let stored = plan.stored_multiple() as i32;
+    if stored > multiple {
+        dynasm!(a ; .arch x64 ; mov Rd(r.group), [Rq(r.list)]);
+        if multiple > 1 {
+            dynasm!(a ; .arch x64 ; add Rd(r.group), multiple - 1 ; and Rd(r.group), -multiple);
+        }
+        dynasm!(a ; .arch x64 ; neg Rd(r.group) ; and Rd(r.group), stored - 1);
+        emit_skip_groups(a, plan, r, r.group);
+    }
+    dynasm!(a ; .arch x64 ; add Rq(r.list), size_of::<List>() as i32);
+}
+
+/// Advances both streams by `groups`.
+fn emit_skip_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, groups: Gpr) {
+    let bytes = r.index[0];
+    dynasm!(a
+        ; .arch x64
+        ; imul Rd(bytes), Rd(groups), plan.group_index_bytes() as i32
+        ; add Rq(r.indices), Rq(bytes)
+        ; imul Rd(bytes), Rd(groups), plan.group_weight_bytes() as i32
+        ; add Rq(r.weights), Rq(bytes)
+    );
+}
+
+/// `acc[m][v] += sum_i W[m][k_i] X[k_i][16v..16v+16]` for the four input features k_i of the group `ahead` of the next.
+pub(super) fn emit_group(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>], ahead: i32) {
+    let (dwords, weight) = match plan.input() {
+        PanelLayout::Plain => {
+            a.note("one group: 4 rows of X, interleaved to dwords, times 4 weights of every output");
+            (emit_gather(a, plan, r, pass, ahead), &r.temp[12..16])
+        }
+        PanelLayout::Vnni => {
+            a.note("one block: dwords of 4 input features, times 4 weights of every output");
+            (emit_load_dwords(a, plan, r, pass, ahead), &r.temp[4..8])
+        }
+    };
+    for (strip, acc) in acc.chunks(STRIP).enumerate() {
+        let source = weights(plan, r, ahead) + (strip * STRIP * 4) as i32;
+        let weight = &weight[..acc.len()];
+        emit_load_weights(a, source, plan.list_outputs(), weight);
+        for (acc, &weight) in acc.iter().zip(weight) {
+            for (&acc, &x) in acc.iter().zip(dwords) {
+                a.vpdpbusd(acc, x, weight); //                 acc[m][v] += X . W[m]
+            }
+        }
+    }
+}
+
+/// Where the weights of the group `ahead` of the next are.
+pub(super) fn weights(plan: &SpmmPlan, r: &Regs, ahead: i32) -> Mem {
+    ptr(r.weights).index(r.group, weight_scale(plan)) + ahead * plan.group_weight_bytes() as i32
+}
+
+/// The four rows of X that a group names, as dwords of four features per token. Returns one register per vector of the pass.
+fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead: i32) -> &'r [Zmm] {
+    let (row, bytes, dword) = (&r.temp[0..4], &r.temp[4..8], &r.temp[8..12]);
+    emit_load_rows(a, plan, r, ahead, Scale::X8, |a, i, source| a.vmovdqu32(row[i], source));
+    let vectors = pass.first..pass.first + pass.vectors;
+    for (v, &dword) in vectors.clone().zip(dword) {
+        let halves = if v < 2 { &bytes[..2] } else { &bytes[2..] };
+        let first_of_half = v == pass.first || v == 2;
+        match (first_of_half, v < 2) {
+            (true, true) => {
+                a.vpunpcklbw(halves[0], row[0], row[1]); //    k_0 k_1 interleaved, tokens of v = 0, 1
+                a.vpunpcklbw(halves[1], row[2], row[3]); //    k_2 k_3
+            }
+            (true, false) => {
+                a.vpunpckhbw(halves[0], row[0], row[1]); //    tokens of v = 2, 3
+                a.vpunpckhbw(halves[1], row[2], row[3]);
+            }
+            (false, _) => {}
+        }
+        match v % 2 {
+            0 => a.vpunpcklwd(dword, halves[0], halves[1]), // k_0..k_3 of tokens 16v..16v+16
+            _ => a.vpunpckhwd(dword, halves[0], halves[1]),
+        }
+    }
+    dword
+}
+
+/// The dwords of one block of four input features.
+fn emit_load_dwords<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead: i32) -> &'r [Zmm] {
+    let dword = &r.temp[0..4];
+    emit_load_rows(a, plan, r, ahead, Scale::X8, |a, _, source| {
+        for (v, &dword) in (pass.first..).zip(dword).take(pass.vectors) {
+            a.vmovdqu32(dword, source + (v * 4 * LANES) as i32); // X[k..k+4][16v..]
+        }
+    });
+    dword
+}
+
+/// `load(a, i, address)` for every row of X that the group `ahead` of the next names; rows are `8 * scale` bytes apart.
+pub(super) fn emit_load_rows(
+    a: &mut Asm,
+    plan: &SpmmPlan,
+    r: &Regs,
+    ahead: i32,
+    scale: Scale,
+    load: impl Fn(&mut Asm, usize, Mem),
+) {
+    let [all, one] = r.index;
+    let first = ahead * plan.group_index_bytes() as i32;
+    let row = |at: Gpr| ptr(r.x).index(at, scale);
+    match (plan.index, plan.group_indices()) {
+        // Loads are what a group has most of: one load of four indices and six shifts are faster than four loads.
+        (IndexWidth::U16, 4) => {
+            dynasm!(a
+                ; .arch x64
+                ; mov Rq(all), [Rq(r.indices) + Rq(r.group) + first]
+                ; movzx Rd(one), Rw(all)
+            );
+            load(a, 0, row(one)); //                            X[k_0]
+            dynasm!(a ; .arch x64 ; mov Rd(one), Rd(all) ; shr Rd(one), 16);
+            load(a, 1, row(one));
+            dynasm!(a ; .arch x64 ; shr Rq(all), 32 ; movzx Rd(one), Rw(all));
+            load(a, 2, row(one));
+            dynasm!(a ; .arch x64 ; shr Rd(all), 16);
+            load(a, 3, row(all));
+        }
+        (index, count) => {
+            for i in 0..count {
+                let (at, field) = (r.index[i % 2], first + (i * index.bytes()) as i32);
+                match index {
+                    IndexWidth::U16 => {
+                        dynasm!(a ; .arch x64 ; movzx Rd(at), WORD [Rq(r.indices) + Rq(r.group) + field]);
+                    }
+                    IndexWidth::U32 => {
+                        dynasm!(a ; .arch x64 ; mov Rd(at), DWORD [Rq(r.indices) + Rq(r.group) + field]);
+                    }
+                }
+                load(a, i, row(at));
+            }
+        }
+    }
+}
+
+/// `weight[m] = W[m][k_0..k_3]` in every lane. Up to eight outputs take one broadcast each; with sixteen loads would bind, and
+/// one load with four shuffles is faster.
+fn emit_load_weights(a: &mut Asm, source: Mem, outputs: usize, weight: &[Zmm]) {
+    if outputs < 16 {
+        for (m, &weight) in weight.iter().enumerate() {
+            a.vpbroadcastd(weight, source + 4 * m as i32);
+        }
+        return;
+    }
+    a.vbroadcasti32x4(weight[0], source); //                   W[0..4][k_0..k_3] in every 128-bit lane
+    emit_spread_weights(a, weight);
+}
+
+/// From `weight[0]` with the dwords of four outputs in every 128-bit lane to `weight[m]` with that of output m in all of it.
+pub(super) fn emit_spread_weights(a: &mut Asm, weight: &[Zmm]) {
+    let (all, others) = (weight[0], &weight[1..]);
+    for (m, &weight) in (1..).zip(others) {
+        a.vpshufd(weight, all, m * 0b0101_0101); //            dword m of every lane, four times
+    }
+    a.vpshufd(all, all, 0);
+}

@@ -1,0 +1,177 @@
+//! Tails of up to 32 tokens: rows of X packed densely, and vectors that hold the tokens of several groups.
+//!
+//! A row of a plain panel has 64 bytes however few tokens it holds, so a tail would load (and keep in L1) two or four times what
+//! it needs, and interleave half-empty vectors. Instead the tail's rows are first copied to rows of 32 (16) bytes, and one
+//! vector takes the same row position of two (four) groups: its upper half belongs to the next group. The sums of the groups
+//! meet at the end of a row block.
+//!
+//! **Packed row**: byte `16 j + 4 q + c` is token `8 q + 4 j + c` (j in 0..2, q and c in 0..4); with 16 tokens byte `4 q + c` is
+//! token `4 q + c`. Interleaved, `acc[m][q]` then holds tokens `8 q..8 q + 8` of two groups or `4 q..4 q + 4` of four, and
+//! combining them gives vectors in natural order.
+
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
+
+use super::emit::{Regs, SpmmArgs};
+use super::group::{emit_begin_list, emit_end_list, emit_load_rows, emit_spread_weights, weights};
+use super::plan::SpmmPlan;
+use crate::layout::padded;
+use crate::{LANES, TILE, VECTORS};
+
+/// Most vectors of 16 tokens of a narrow tail.
+pub(super) const MAX_VECTORS: usize = 2;
+
+/// Bytes of packed rows that a kernel of K = `k` may need.
+pub(super) fn scratch_bytes(k: usize) -> usize {
+    padded(k) * MAX_VECTORS * LANES
+}
+
+/// Groups that share a vector.
+fn groups(vectors: usize) -> usize {
+    VECTORS / vectors
+}
+
+/// Bytes from one packed row to the next, over the 8 that an index counts.
+fn row_scale(vectors: usize) -> Scale {
+    if vectors == 1 { Scale::X2 } else { Scale::X4 }
+}
+
+/// The dwords of two plain rows (16..32 are the second row's) that are two packed rows, of 16 and of 32 tokens.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(super) struct PackIndices([[i32; 16]; MAX_VECTORS]);
+
+impl PackIndices {
+    pub(super) const TABLE: &'static PackIndices = &PackIndices([pack_indices(1), pack_indices(2)]);
+}
+
+const fn pack_indices(vectors: usize) -> [i32; 16] {
+    let mut indices = [0; 16];
+    let dwords = 4 * vectors; // of one packed row
+    let mut i = 0;
+    while i < 2 * dwords {
+        let (row, j, q) = (i / dwords, i % dwords / 4, i % 4);
+        let token = if vectors == 1 { 4 * q } else { 8 * q + 4 * j };
+        indices[i] = (16 * row + crate::layout::lane_position(token) / 4) as i32;
+        i += 1;
+    }
+    indices
+}
+
+/// Copies the first `vectors` vectors of every row of the tile to packed rows at `to`, which is destroyed.
+pub(super) fn emit_pack_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, to: Gpr, vectors: usize) {
+    const AT_ONCE: usize = 4; // K is stored as a multiple of 4
+    let row_bytes = vectors * LANES;
+    let (rows, indices) = (&r.temp[..AT_ONCE / 2], r.temp[AT_ONCE / 2]);
+    let [from, count] = r.index;
+    let again = a.new_dynamic_label();
+    a.note(format!("pack rows of {row_bytes} tokens"));
+    a.load_arg(from, &r.file, std::mem::offset_of!(SpmmArgs, pack_indices));
+    a.vmovdqu32(indices, ptr(from) + ((vectors - 1) * size_of::<[i32; 16]>()) as i32);
+    dynasm!(a
+        ; .arch x64
+        ; mov Rq(from), Rq(r.x)
+        ; mov Rd(count), (padded(plan.k) / AT_ONCE) as i32
+    );
+    a.align_loop(64);
+    dynasm!(a ; .arch x64 ; =>again);
+    for (pair, &row) in rows.iter().enumerate() {
+        let source = ptr(from) + (2 * pair * TILE) as i32;
+        a.vmovdqu32(row, source);
+        a.vpermt2d(row, indices, source + TILE as i32);
+        let to = ptr(to) + (2 * pair * row_bytes) as i32;
+        match vectors {
+            1 => a.vmovdqu32_y_st(to, row),
+            _ => a.vmovdqu32_st(to, row),
+        }
+    }
+    dynasm!(a
+        ; .arch x64
+        ; add Rq(from), (AT_ONCE * TILE) as i32
+        ; add Rq(to), (AT_ONCE * row_bytes) as i32
+        ; dec Rd(count)
+        ; jnz =>again
+    );
+}
+
+/// All groups of a list on packed rows, two or four at a time.
+pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Zmm>], vectors: usize) {
+    let (again, end) = (a.new_dynamic_label(), a.new_dynamic_label());
+    let at_once = groups(vectors) as i32;
+    emit_begin_list(a, plan, r, at_once);
+    dynasm!(a ; .arch x64 ; jz =>end);
+    a.align_loop(64);
+    dynasm!(a ; .arch x64 ; =>again);
+    emit_groups(a, plan, r, acc, vectors);
+    dynasm!(a
+        ; .arch x64
+        ; add Rq(r.group), at_once * plan.group_index_bytes() as i32
+        ; jnz =>again
+        ; =>end
+    );
+    emit_end_list(a, plan, r, at_once);
+}
+
+/// `acc[m][q]`, part g `+= sum_i W[m][k_i of g] X[k_i of g][tokens of q]` for the groups g of a vector.
+fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Zmm>], vectors: usize) {
+    let (row, bytes, dword, weight) = (&r.temp[0..4], &r.temp[4..8], &r.temp[8..12], &r.temp[12..16]);
+    a.note(format!("{} groups: their rows of X side by side, interleaved to dwords", groups(vectors)));
+    for group in 0..groups(vectors) {
+        emit_load_rows(a, plan, r, group as i32, row_scale(vectors), |a, i, source| {
+            emit_load_part(a, vectors, group, row[i], source); // row[i], part g = X[k_i of g]
+        });
+    }
+    a.vpunpcklbw(bytes[0], row[0], row[1]);
+    a.vpunpcklbw(bytes[1], row[2], row[3]);
+    a.vpunpckhbw(bytes[2], row[0], row[1]);
+    a.vpunpckhbw(bytes[3], row[2], row[3]);
+    a.vpunpcklwd(dword[0], bytes[0], bytes[1]); //             k_0..k_3 of the tokens of q = 0
+    a.vpunpckhwd(dword[1], bytes[0], bytes[1]);
+    a.vpunpcklwd(dword[2], bytes[2], bytes[3]);
+    a.vpunpckhwd(dword[3], bytes[2], bytes[3]);
+
+    a.vmovdqu32(weight[0], weights(plan, r, 0)); //            W[0..4][k_0..k_3] of four groups, one per 128-bit lane
+    if vectors == 2 {
+        a.vshufi32x4(weight[0], weight[0], weight[0], 0b0101_0000); // of groups 0, 0, 1, 1
+    }
+    emit_spread_weights(a, weight);
+    for (acc, &weight) in acc.iter().zip(weight) {
+        for (&acc, &x) in acc.iter().zip(dword) {
+            a.vpdpbusd(acc, x, weight);
+        }
+    }
+}
+
+/// Part `group` of a row of groups.
+fn emit_load_part(a: &mut Asm, vectors: usize, group: usize, row: Zmm, source: Mem) {
+    match (vectors, group) {
+        (1, 0) => a.vmovdqu32_x(row, source),
+        (1, _) => a.vinserti32x4(row, row, source, group as u8),
+        (_, 0) => a.vmovdqu32_y(row, source),
+        _ => a.vinserti64x4(row, row, source, group as u8),
+    }
+}
+
+/// Sums the parts of `acc[m][q]`; returns `acc[m][v]`, tokens 16v..16v+16 in natural order.
+pub(super) fn emit_combine(a: &mut Asm, r: &Regs, acc: &[Vec<Zmm>], vectors: usize) -> Vec<Vec<Zmm>> {
+    /// 128-bit lanes of two vectors: the lower two of each, the upper two, the even ones, the odd ones.
+    const LOWER: u8 = 0b0100_0100;
+    const UPPER: u8 = 0b1110_1110;
+    const EVEN: u8 = 0b1000_1000;
+    const ODD: u8 = 0b1101_1101;
+    let t = r.temp[0];
+    let add = |a: &mut Asm, first: Zmm, second: Zmm, one: u8, other: u8| {
+        a.vshufi32x4(t, first, second, one);
+        a.vshufi32x4(first, first, second, other);
+        a.vpaddd(first, first, t);
+    };
+    a.note("sum the groups that shared a vector");
+    for q in acc {
+        add(a, q[0], q[1], LOWER, UPPER);
+        add(a, q[2], q[3], LOWER, UPPER);
+        if vectors == 1 {
+            add(a, q[0], q[2], EVEN, ODD);
+        }
+    }
+    acc.iter().map(|q| if vectors == 1 { vec![q[0]] } else { vec![q[0], q[2]] }).collect()
+}
