@@ -14,7 +14,7 @@ use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormWeights
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmWeights};
-use lacuna_kernels::{Buffer, Output, PanelLayout, Parallel, Plan, Sign};
+use lacuna_kernels::{Block, Buffer, Output, PanelLayout, Parallel, Plan, Sign};
 use rand::prelude::*;
 
 const TOKENS: [usize; 3] = [32, 128, 384];

@@ -46,10 +46,10 @@ pub mod reference;
 mod rows;
 pub mod softmax;
 pub mod spmm;
-mod team;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+mod team;
 
 pub use block::Block;
 pub use buffer::Buffer;

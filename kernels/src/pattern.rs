@@ -107,7 +107,9 @@ impl BlockPattern {
 /// Output and input features of the blocks that a sparse kernel sees.
 pub(crate) fn sparse_shape(kernel: &'static str, block: Block) -> Result<(usize, usize), KernelError> {
     match block {
-        Block::Dense => Err(KernelError::Block { kernel, found: block, expected: "a sparse shape; use gemm for dense" }),
+        Block::Dense => {
+            Err(KernelError::Block { kernel, found: block, expected: "a sparse shape; use gemm for dense" })
+        }
         Block::Unstructured => Ok((Block::B4x1.outputs(), Block::B4x1.inputs())),
         _ => Ok((block.outputs(), block.inputs())),
     }
@@ -151,8 +153,17 @@ mod tests {
 
     #[test]
     fn bad_shapes_are_named() {
-        assert!(matches!(BlockPattern::of(&[], 0, 3, Block::B4x1), Err(KernelError::Dimension { dimension: "M", found: 0, .. })));
-        assert!(matches!(BlockPattern::of(&[], 3, 0, Block::B4x1), Err(KernelError::Dimension { dimension: "K", found: 0, .. })));
-        assert!(matches!(BlockPattern::of(&[1], 1, 2, Block::B4x1), Err(KernelError::Length { found: 1, expected: 2, .. })));
+        assert!(matches!(
+            BlockPattern::of(&[], 0, 3, Block::B4x1),
+            Err(KernelError::Dimension { dimension: "M", found: 0, .. })
+        ));
+        assert!(matches!(
+            BlockPattern::of(&[], 3, 0, Block::B4x1),
+            Err(KernelError::Dimension { dimension: "K", found: 0, .. })
+        ));
+        assert!(matches!(
+            BlockPattern::of(&[1], 1, 2, Block::B4x1),
+            Err(KernelError::Length { found: 1, expected: 2, .. })
+        ));
     }
 }

@@ -6,12 +6,12 @@ mod support;
 use std::collections::{HashMap, HashSet};
 
 use lacuna_jit::Isa;
-use lacuna_kernels::{Block, Plan};
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::GemmDesc;
-use lacuna_kernels::pattern::{MAX_K, MAX_M, BlockPattern};
+use lacuna_kernels::pattern::{BlockPattern, MAX_K, MAX_M};
 use lacuna_kernels::spmm::{IndexWidth, SpmmDesc};
+use lacuna_kernels::{Block, Plan};
 use product::FEATURES;
 use proptest::prelude::*;
 use support::tiers;
@@ -41,7 +41,8 @@ fn names_are_unique_and_say_what_the_kernel_is() {
         assert!(by_name.insert(plan.name(), plan).is_none(), "{} names two plans", plan.name());
         assert!(plan.name().contains(plan.isa().name()));
     }
-    let name = |epilogue| SpmmDesc { m: 768, k: 3072, block: Block::B4x1, epilogue }.plan(Isa::Portable).unwrap().name();
+    let name =
+        |epilogue| SpmmDesc { m: 768, k: 3072, block: Block::B4x1, epilogue }.plan(Isa::Portable).unwrap().name();
     assert_eq!(name(Epilogue::f32(true)), "spmm-u8s8-portable-m768k3072n64-4x1-stream-v4u1-narrow-f32-residual");
 }
 
@@ -61,7 +62,8 @@ fn planning_is_pure() {
 fn the_narrowest_index_that_reaches_every_feature() {
     for (k, index) in [(1, IndexWidth::U16), (8192, IndexWidth::U16), (8193, IndexWidth::U32), (MAX_K, IndexWidth::U32)]
     {
-        let plan = SpmmDesc { m: MAX_M, k, block: Block::B4x1, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+        let plan =
+            SpmmDesc { m: MAX_M, k, block: Block::B4x1, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
         assert_eq!(plan.index(), index);
     }
 }

@@ -85,7 +85,8 @@ fn every_block_shape_and_every_schedule() {
     let mut rng = StdRng::seed_from_u64(10);
     let plain = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
     let vnni = Epilogue::gelu(PanelLayout::Vnni, Sign::Signed);
-    for (m, k, density) in [(1, 1, 1.0), (4, 5, 0.5), (9, 13, 0.4), (13, 8, 0.4), (17, 40, 0.3), (36, 70, 0.2), (64, 33, 0.6)]
+    for (m, k, density) in
+        [(1, 1, 1.0), (4, 5, 0.5), (9, 13, 0.4), (13, 8, 0.4), (17, 40, 0.3), (36, 70, 0.2), (64, 33, 0.6)]
     {
         for &block in BLOCKS {
             for isa in tiers() {

@@ -5,7 +5,7 @@ use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
 use lacuna_kernels::pattern::BlockPattern;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Output, PanelLayout, Parallel, Plan};
+use lacuna_kernels::{Block, Output, PanelLayout, Parallel, Plan};
 
 use super::{CompiledSet, Form, KernelSet};
 use crate::error::Result;
@@ -21,8 +21,10 @@ pub(super) fn choose_layout(readers: &[&QuantizedLinear], form: Form) -> Result<
         Form::Dense => 1.0,
         Form::Sparse => 0.0,
         Form::Auto => {
-            let patterns =
-                readers.iter().map(|r| BlockPattern::of(&r.weight, r.m, r.k, Block::B4x1)).collect::<Result<Vec<_>, _>>()?;
+            let patterns = readers
+                .iter()
+                .map(|r| BlockPattern::of(&r.weight, r.m, r.k, Block::B4x1))
+                .collect::<Result<Vec<_>, _>>()?;
             let stored: usize = patterns.iter().map(BlockPattern::blocks).sum();
             let all: usize = patterns.iter().map(|p| p.block_rows() * p.k()).sum();
             stored as f64 / all as f64

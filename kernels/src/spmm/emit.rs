@@ -185,8 +185,7 @@ pub(super) struct Pass {
 fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     // Narrow code needs four accumulators per output, however few tokens there are.
     let columns = if pass.narrow { VECTORS } else { pass.vectors };
-    let acc: Vec<Vec<Zmm>> =
-        r.acc.chunks_exact(columns).take(plan.row_outputs()).map(<[Zmm]>::to_vec).collect();
+    let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(columns).take(plan.row_outputs()).map(<[Zmm]>::to_vec).collect();
     let row = a.new_dynamic_label();
 
     a.note(format!("row blocks on {} tokens from {}", pass.vectors * LANES, pass.first * LANES));

@@ -186,8 +186,7 @@ mod tests {
                         Store::Bytes { .. } => Output::Bytes(&mut bytes),
                         Store::F32 { .. } => Output::F32(&mut f32s),
                     };
-                    let all =
-                        Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows: plan.rows() };
+                    let all = Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows: plan.rows() };
                     let mut scratch = Buffer::new(kernel.scratch_bytes(tokens, all));
                     let args = kernel.args(&weights, &x, tokens, Target::from(out), all, &mut scratch);
                     // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.

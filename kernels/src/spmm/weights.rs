@@ -184,7 +184,8 @@ impl Packer {
             for (output, four) in self.weights[first..first + bytes].chunks_exact_mut(4).enumerate() {
                 for (i, byte) in four.iter_mut().enumerate() {
                     // Four blocks of one input, or one block of four.
-                    let feature = if inputs == 1 { at(i).map(|c| c as usize) } else { at(0).map(|c| c as usize * 4 + i) };
+                    let feature =
+                        if inputs == 1 { at(i).map(|c| c as usize) } else { at(0).map(|c| c as usize * 4 + i) };
                     *byte = feature.map_or(0, |feature| weight(output, feature)) as u8;
                 }
             }
@@ -218,8 +219,7 @@ mod tests {
             if i % plan.lists_per_row() == 0 {
                 assert_eq!(group, packed.group_offsets[i / plan.lists_per_row()]);
             }
-            let first_output =
-                list.out_offset as usize / TILE + i % plan.lists_per_row() * plan.list_outputs();
+            let first_output = list.out_offset as usize / TILE + i % plan.lists_per_row() * plan.list_outputs();
             let stored = (list.groups as usize).next_multiple_of(plan.stored_multiple());
             for g in group..group + stored {
                 let indices: Vec<usize> = packed.group_indices(plan, g).collect();

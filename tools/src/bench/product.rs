@@ -7,7 +7,7 @@ use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Output, PanelLayout, Parallel, Plan};
+use lacuna_kernels::{Block, Output, PanelLayout, Parallel, Plan};
 
 use super::problem::Weights;
 use crate::error::Result;
