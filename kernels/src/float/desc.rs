@@ -6,7 +6,6 @@ use lacuna_jit::{Avx512Bf16, Isa};
 
 use super::epilogue::{FloatEpilogue, FloatStore};
 use super::plan::{FloatPlan, RegisterTile};
-use crate::layout::padded;
 use crate::{Block, KernelError, Plan, pattern};
 
 /// The type of weights and activations. Sums are f32 in both.
@@ -89,7 +88,7 @@ impl FloatDesc {
         let &FloatDesc { m, k, dtype, block, epilogue } = self;
         pattern::check_shape("float", m, k)?;
         let plan = |tile| FloatPlan { isa, bf16: None, m, k, dtype, block, tile, epilogue };
-        let plans = self.register_tiles()?.iter().map(|&tile| plan(tile));
+        let plans = self.register_tiles()?.into_iter().map(plan);
         if isa == Isa::Portable || dtype == DType::F32 && epilogue.store != FloatStore::Bf16 {
             return Ok(plans.collect());
         }
@@ -103,20 +102,23 @@ impl FloatDesc {
         }
     }
 
-    /// Register tiles for the block shape, the best first: see `docs` of the module for what they cost.
-    fn register_tiles(&self) -> Result<&'static [RegisterTile], KernelError> {
+    /// Register tiles for the block shape, the best first.
+    fn register_tiles(&self) -> Result<Vec<RegisterTile>, KernelError> {
         const WIDE: RegisterTile = RegisterTile::WIDE;
         const TALL: RegisterTile = RegisterTile::TALL;
         const DENSE: RegisterTile = RegisterTile::DENSE;
         match self.block {
-            Block::B4x1 | Block::Unstructured => Ok(&[WIDE]),
-            Block::B8x1 | Block::B16x1 => Ok(&[TALL, WIDE]),
-            // As few rows as possible that do not exist.
-            Block::Dense if padded(self.m) <= WIDE.rows => Ok(&[WIDE, TALL, DENSE]),
-            Block::Dense if padded(self.m) <= TALL.rows => Ok(&[TALL, WIDE, DENSE]),
-            Block::Dense => Ok(&[DENSE, TALL, WIDE]),
+            Block::B4x1 | Block::Unstructured => Ok(vec![WIDE]),
+            Block::B8x1 | Block::B16x1 => Ok(vec![TALL, WIDE]),
+            Block::Dense => {
+                // Percent of the time that a row takes in the tallest, and rows that do not exist take time too.
+                let mut tiles = [(DENSE, 100), (TALL, 102), (WIDE, 110)];
+                tiles.sort_by_key(|(tile, percent)| self.m.next_multiple_of(tile.rows) * percent);
+                Ok(tiles.map(|(tile, _)| tile).to_vec())
+            }
             found => {
-                Err(KernelError::Block { kernel: "float", found, expected: "4x1, 8x1, 16x1, unstructured or dense" })
+                let expected = "4x1, 8x1, 16x1, unstructured or dense";
+                Err(KernelError::Block { kernel: "float", found, expected })
             }
         }
     }

@@ -35,6 +35,10 @@ pub(super) struct FloatArgs {
 /// Bytes of one vector.
 const VECTOR_BYTES: i32 = 64;
 
+/// How far ahead the stream is fetched into L2. The hardware's own prefetcher stops at the end of a page; with weights that come
+/// from L3 or memory, as in a model with many layers, this makes up to twice the speed.
+const PREFETCH_BYTES: i32 = 4096;
+
 /// REGISTER LAYOUT, for a register tile of R output features x V vectors
 ///
 /// | registers | in the step loop | in the epilogue |
@@ -224,6 +228,7 @@ fn emit_steps(a: &mut Asm, plan: &FloatPlan, r: &Regs, chains: &[Chain]) {
     for (i, acc) in chains.iter().enumerate() {
         emit_step(a, plan, r, acc, rows(i), i as i32 * record);
     }
+    emit_prefetch(a, r, at_once * record);
     emit_advance(a, plan, r, at_once);
     dynasm!(a ; .arch x64 ; sub Rd(r.steps), at_once ; jge =>several ; =>rest);
     if at_once > 1 {
@@ -236,6 +241,13 @@ fn emit_steps(a: &mut Asm, plan: &FloatPlan, r: &Regs, chains: &[Chain]) {
     if plan.is_dense() && !plan.k.is_multiple_of(plan.dtype.inputs()) {
         emit_step(a, plan, r, &chains[0], Rows::Last, 0);
         dynasm!(a ; .arch x64 ; add Rq(r.stream), record);
+    }
+}
+
+/// Asks for what the stream holds [`PREFETCH_BYTES`] ahead of the next `bytes`. Past the end it asks in vain, but never faults.
+fn emit_prefetch(a: &mut Asm, r: &Regs, bytes: i32) {
+    for line in (0..bytes).step_by(VECTOR_BYTES as usize) {
+        dynasm!(a ; .arch x64 ; prefetcht1 [Rq(r.stream) + PREFETCH_BYTES + line]);
     }
 }
 
@@ -267,16 +279,36 @@ fn emit_step(a: &mut Asm, plan: &FloatPlan, r: &Regs, acc: &Chain, rows: Rows, o
         }
         DType::Bf16 => emit_pairs(a, plan, r, rows, offset, raw, x),
     }
-    for (m, acc) in acc.iter().enumerate() {
-        let weight = weights[m % weights.len()];
-        a.vpbroadcastd(weight, source + 4 * m as i32); //     W[r][k]
-        for (&acc, &x) in acc.iter().zip(x) {
-            match plan.dtype {
-                DType::F32 => a.vfmadd231ps(acc, x, weight),
-                DType::Bf16 => a.vdpbf16ps(acc, x, weight),
+    let loads_bind = vectors == 1 && acc.len() == STRIP;
+    let quads = weights.chunks_exact(STRIP).cycle();
+    for (strip, (acc, weights)) in acc.chunks_exact(STRIP).zip(quads).enumerate() {
+        emit_load_weights(a, source + (strip * STRIP * 4) as i32, loads_bind, weights);
+        for (acc, &weight) in acc.iter().zip(weights) {
+            for (&acc, &x) in acc.iter().zip(x) {
+                match plan.dtype {
+                    DType::F32 => a.vfmadd231ps(acc, x, weight),
+                    DType::Bf16 => a.vdpbf16ps(acc, x, weight),
+                }
             }
         }
     }
+}
+
+/// `weights[r] = W[r][k]` of a strip in every lane: one broadcast each where there are load slots to spare; where loads bind, one
+/// load with four shuffles is faster.
+fn emit_load_weights(a: &mut Asm, source: Mem, loads_bind: bool, weights: &[Zmm]) {
+    if !loads_bind {
+        for (r, &weight) in (0..).zip(weights) {
+            a.vpbroadcastd(weight, source + 4 * r);
+        }
+        return;
+    }
+    let (all, others) = (weights[0], &weights[1..]);
+    a.vbroadcasti32x4(all, source); //                        W[0..4][k] in every 128-bit lane
+    for (r, &weight) in (1..).zip(others) {
+        a.vpshufd(weight, all, r * 0b0101_0101); //           dword r of every lane, four times
+    }
+    a.vpshufd(all, all, 0);
 }
 
 /// `x[v]` = pairs of the step's two input features for tokens 16v..16v+16.
