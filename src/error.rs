@@ -199,6 +199,22 @@ pub enum Error {
     #[error("empty batch: found 0 sequences; expected at least 1")]
     EmptyBatch,
 
+    /// A buffer for embeddings that does not hold one value per sequence and feature.
+    #[error(
+        "output buffer: found {found} values; expected {expected}, \
+         {sequences} sequences x {hidden_size} features"
+    )]
+    OutputLength {
+        /// Its length.
+        found: usize,
+        /// The right length.
+        expected: usize,
+        /// Sequences in the batch.
+        sequences: usize,
+        /// Features of an embedding.
+        hidden_size: usize,
+    },
+
     /// A sequence without tokens.
     #[error(
         "sequence {sequence}: found 0 tokens; expected at least 1 \

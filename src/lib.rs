@@ -36,7 +36,7 @@ pub use calibrate::{CalibrationOptions, RangeMethod, Smoothing};
 pub use checkpoint::{Checkpoint, TensorInfo};
 pub use compile::{CompileOptions, Form};
 pub use config::{Activation, EncoderConfig};
-pub use encoder::{Embeddings, Encoder, Truncation};
+pub use encoder::{Embeddings, Encoder, Profile, Stage, Truncation};
 pub use error::{Error, Result};
 pub use lacuna_kernels::Block;
 pub use matrix::Matrix;

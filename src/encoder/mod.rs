@@ -1,15 +1,17 @@
 //! The compiled encoder: sentences in, embeddings out.
 
+mod activations;
 mod forward;
 mod pool;
+mod profile;
 
 use std::sync::{Mutex, PoisonError};
 
-use lacuna_kernels::Parallel;
 use lacuna_kernels::attention::Sequence;
-use rayon::prelude::*;
+use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
 
-use self::forward::Scratch;
+use self::activations::Scratch;
+use self::profile::{Probe, Stopwatch};
 use crate::compile::{CompiledLayer, EmbeddingNorm};
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
@@ -20,10 +22,13 @@ use crate::report::LoadReport;
 use crate::tokenize::SentenceTokenizer;
 use crate::weights::EmbeddingWeights;
 
-/// Most tokens that run through the layers together: their activations (about 20 bytes x tokens x hidden size) stay in L2/L3.
+pub use self::profile::{Profile, Stage};
+
+/// Most tokens per thread that run through the layers together: their activations (about 12 bytes x tokens x hidden size) stay
+/// in L2/L3.
 const MAX_GROUP_TOKENS: usize = 1024;
-/// Fewest tokens worth a group of their own while there are idle threads.
-const MIN_GROUP_TOKENS: usize = 128;
+/// Fewest activations (features x tokens) worth a thread: a layer of so many takes some microseconds.
+const MIN_ACTIVATIONS_PER_THREAD: usize = 4096;
 
 /// What [`crate::CalibratedModel::compile`] puts together.
 pub(crate) struct EncoderParts {
@@ -38,7 +43,9 @@ pub(crate) struct EncoderParts {
 
 /// A compiled encoder. Many threads may use one at the same time; each call takes its buffers from a pool.
 ///
-/// Sequences are packed without padding; a batch costs what its tokens cost. Work is spread over the rayon pool of the caller.
+/// Sequences are packed without padding; a batch costs what its tokens cost. Work is spread over the rayon pool of the caller,
+/// in one parallel region per call: `pool.install(|| encoder.embed(..))` uses that pool, one with a single thread only the calling
+/// thread. Outside of a pool, work that is worth several threads moves to rayon's global one.
 pub struct Encoder {
     parts: EncoderParts,
     scratch: Mutex<Vec<Scratch>>,
@@ -120,9 +127,37 @@ impl Encoder {
     /// # Errors
     /// [`Error::EmptyBatch`], [`Error::EmptySequence`], [`Error::SequenceTooLong`], [`Error::TokenOutOfRange`].
     pub fn embed_ids<S: AsRef<[u32]> + Sync>(&self, ids: &[S]) -> Result<Vec<Vec<f32>>> {
-        let pooling = &self.parts.pooling;
+        let mut vectors = vec![Vec::new(); ids.len()];
         let hidden_size = self.parts.config.hidden_size;
-        self.run(ids, |x, sequence| pool::pool(pooling, x, hidden_size, sequence))
+        self.run(ids, &mut vectors, 1, &(), |x, sequence, vectors| {
+            for vector in vectors {
+                vector.resize(hidden_size, 0.0);
+                pool::pool(&self.parts.pooling, x, sequence, vector);
+            }
+        })?;
+        Ok(vectors)
+    }
+
+    /// Writes one embedding per sequence of token ids into `out`, `[sequences][hidden]`.
+    ///
+    /// Allocates nothing, once calls of this size have been made on as many threads at once: buffers are kept and reused. (A call
+    /// from outside of a rayon pool that moves into the global one allocates a place in its queue now and then.)
+    ///
+    /// # Errors
+    /// [`Error::OutputLength`] for an `out` of another size, and those of [`Encoder::embed_ids`].
+    pub fn embed_ids_into<S: AsRef<[u32]> + Sync>(&self, ids: &[S], out: &mut [f32]) -> Result<()> {
+        self.pool_into(ids, out, &())
+    }
+
+    /// Like [`Encoder::embed_ids_into`], with a clock: where the time went. Reading the clock makes the call a little slower, by
+    /// some 30 ns per stage and layer.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::embed_ids_into`].
+    pub fn profile_ids_into<S: AsRef<[u32]> + Sync>(&self, ids: &[S], out: &mut [f32]) -> Result<Profile> {
+        let stopwatch = Stopwatch::start();
+        self.pool_into(ids, out, &stopwatch)?;
+        Ok(stopwatch.stop())
     }
 
     /// The hidden states after the last layer, one `[tokens][hidden]` matrix per sequence of token ids.
@@ -130,42 +165,55 @@ impl Encoder {
     /// # Errors
     /// Those of [`Encoder::embed_ids`].
     pub fn hidden_states<S: AsRef<[u32]> + Sync>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
+        let mut states = vec![Matrix::default(); ids.len()];
         let hidden_size = self.parts.config.hidden_size;
-        self.run(ids, |x, sequence| pool::token_major(x, hidden_size, sequence))
+        self.run(ids, &mut states, 1, &(), |x, sequence, states| {
+            states.iter_mut().for_each(|state| *state = pool::token_major(x, hidden_size, sequence));
+        })?;
+        Ok(states)
     }
 
-    /// Runs all sequences, in groups, and takes `result` of each sequence from the final f32 tile.
-    fn run<S: AsRef<[u32]> + Sync, R: Send>(
+    fn pool_into<S: AsRef<[u32]> + Sync>(&self, ids: &[S], out: &mut [f32], probe: &impl Probe) -> Result<()> {
+        let (sequences, hidden_size) = (ids.len(), self.parts.config.hidden_size);
+        let (found, expected) = (out.len(), sequences.saturating_mul(hidden_size));
+        if found != expected {
+            return Err(Error::OutputLength { found, expected, sequences, hidden_size });
+        }
+        let pooling = &self.parts.pooling;
+        self.run(ids, out, hidden_size, probe, |x, sequence, vector| pool::pool(pooling, x, sequence, vector))
+    }
+
+    /// Runs all sequences, in groups. `result` makes `width` values of each sequence, its place in `out`, from the final f32 tile.
+    fn run<S: AsRef<[u32]> + Sync, T: Send>(
         &self,
         ids: &[S],
-        result: impl Fn(&[f32], Sequence) -> R + Sync,
-    ) -> Result<Vec<R>> {
-        let ids: Vec<&[u32]> = ids.iter().map(AsRef::as_ref).collect();
-        check_ids(&self.parts.config, &ids)?;
-        let groups = groups(&ids, rayon::current_num_threads());
-        let run = |group: &std::ops::Range<usize>, parallel| -> Result<Vec<R>> {
-            let mut scratch = self.take_scratch();
-            let ids = &ids[group.clone()];
-            let (sequences, tokens) = Sequence::pack(ids.iter().map(|ids| ids.len()));
-            let x = forward::forward(&self.parts, &mut scratch, ids, &sequences, tokens, parallel)?;
-            let results = match parallel {
-                Parallel::Serial => sequences.iter().map(|&s| result(x, s)).collect(),
-                _ => sequences.par_iter().map(|&s| result(x, s)).collect(),
+        out: &mut [T],
+        width: usize,
+        probe: &impl Probe,
+        result: impl Fn(&[f32], Sequence, &mut [T]) + Send + Sync,
+    ) -> Result<()> {
+        let parts = &self.parts;
+        check_ids(&parts.config, ids)?;
+        let activations = layout::elements(parts.config.hidden_size, packed_tokens(ids));
+        Team::run(activations / MIN_ACTIVATIONS_PER_THREAD, |team| {
+            probe.lead();
+            let parallel = match team.threads() {
+                1 => Parallel::Serial,
+                _ => Parallel::Team(team),
             };
-            self.give_scratch(scratch);
-            Ok(results)
-        };
-        match &groups[..] {
-            [only] => run(only, Parallel::Rayon),
-            groups => {
-                let results: Vec<Vec<R>> = groups
-                    .par_iter()
-                    .with_max_len(1)
-                    .map(|group| run(group, Parallel::Serial))
-                    .collect::<Result<_>>()?;
-                Ok(results.into_iter().flatten().collect())
+            let mut scratch = self.take_scratch();
+            let (mut ids, mut out) = (ids, out);
+            while !ids.is_empty() {
+                let (group, later) = ids.split_at(group_len(ids, MAX_GROUP_TOKENS * team.threads()));
+                let (now, rest) = out.split_at_mut(group.len() * width);
+                let (x, sequences) = forward::forward(parts, &mut scratch, group, parallel, probe)?;
+                parallel.for_each_chunk(ChunksMut::new(now, width), |i, now| result(x, sequences[i], now));
+                probe.lap(Stage::Pooling);
+                (ids, out) = (later, rest);
             }
-        }
+            self.give_scratch(scratch);
+            Ok(())
+        })
     }
 
     fn take_scratch(&self) -> Scratch {
@@ -183,22 +231,19 @@ impl std::fmt::Debug for Encoder {
     }
 }
 
-/// Consecutive sequences that run together: about equal shares of the tokens for every thread, within the limits above.
-fn groups(ids: &[&[u32]], threads: usize) -> Vec<std::ops::Range<usize>> {
-    let packed = |ids: &[u32]| ids.len().next_multiple_of(Sequence::ALIGNMENT);
-    let total: usize = ids.iter().map(|ids| packed(ids)).sum();
-    let limit = total.div_ceil(threads).clamp(MIN_GROUP_TOKENS, MAX_GROUP_TOKENS);
-    let mut groups = Vec::new();
-    let (mut start, mut tokens) = (0, 0);
-    for (i, ids) in ids.iter().enumerate() {
-        if tokens > 0 && tokens + packed(ids) > limit {
-            groups.push(start..i);
-            (start, tokens) = (i, 0);
-        }
-        tokens += packed(ids);
-    }
-    groups.push(start..ids.len());
-    groups
+/// Tokens that the sequences take in a group, gaps between them included.
+fn packed_tokens<S: AsRef<[u32]>>(ids: &[S]) -> usize {
+    ids.iter().map(|ids| ids.as_ref().len().next_multiple_of(Sequence::ALIGNMENT)).sum()
+}
+
+/// How many of the sequences run together: as many as `limit` tokens hold, at least one.
+fn group_len<S: AsRef<[u32]>>(ids: &[S], limit: usize) -> usize {
+    let mut tokens = 0;
+    let fits = |ids: &&S| {
+        tokens += packed_tokens(std::slice::from_ref(*ids));
+        tokens <= limit
+    };
+    ids.iter().take_while(fits).count().max(1)
 }
 
 #[cfg(test)]
@@ -206,18 +251,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_cover_all_sequences_in_order_within_the_limit() {
-        let lengths = [3usize, 100, 7, 2000, 64, 64, 64, 900, 900, 1];
-        let ids: Vec<Vec<u32>> = lengths.iter().map(|&n| vec![0; n]).collect();
-        let ids: Vec<&[u32]> = ids.iter().map(|v| &v[..]).collect();
-        for threads in [1, 2, 7, 64] {
-            let groups = groups(&ids, threads);
-            let all: Vec<usize> = groups.iter().flat_map(Clone::clone).collect();
-            assert_eq!(all, (0..lengths.len()).collect::<Vec<_>>());
-            for group in groups {
-                let tokens: usize = lengths[group.clone()].iter().map(|n| n.next_multiple_of(4)).sum();
-                assert!(group.len() == 1 || tokens <= MAX_GROUP_TOKENS, "{group:?} {tokens}");
-            }
-        }
+    fn groups_hold_what_fits_and_at_least_one_sequence() {
+        let ids = [3usize, 100, 7, 2000, 64, 64].map(|n| vec![0; n]);
+        assert_eq!(packed_tokens(&ids), 4 + 100 + 8 + 2000 + 64 + 64);
+        assert_eq!(group_len(&ids, 1), 1);
+        assert_eq!(group_len(&ids, 104), 2);
+        assert_eq!(group_len(&ids, 103), 1);
+        assert_eq!(group_len(&ids[3..], 1024), 1);
+        assert_eq!(group_len(&ids[4..], 1024), 2);
     }
 }

@@ -7,21 +7,22 @@ use lacuna_kernels::{LANES, TILE};
 use crate::matrix::Matrix;
 use crate::pooling::{Pooling, PoolingMode};
 
-/// Pools one sequence of a feature-major f32 tile of `features` features.
+/// Pools one sequence of a feature-major f32 tile into `pooled`, one value per feature.
 ///
 /// # Numerics
 /// Means are f32 sums of 16 partial sums, token t in partial sum t mod 16, so that a sentence gets the same bits wherever it
 /// lies in a batch; a zero vector is not changed by normalisation.
-pub(super) fn pool(pooling: &Pooling, x: &[f32], features: usize, sequence: Sequence) -> Vec<f32> {
-    let mut pooled: Vec<f32> =
-        (0..features).map(|feature| reduce(pooling.mode, x, features, feature, sequence)).collect();
+pub(super) fn pool(pooling: &Pooling, x: &[f32], sequence: Sequence, pooled: &mut [f32]) {
+    let features = pooled.len();
+    for (feature, pooled) in pooled.iter_mut().enumerate() {
+        *pooled = reduce(pooling.mode, x, features, feature, sequence);
+    }
     if pooling.normalize {
         let norm = pooled.iter().map(|x| x * x).sum::<f32>().sqrt();
         if norm > 0.0 {
             pooled.iter_mut().for_each(|x| *x /= norm);
         }
     }
-    pooled
 }
 
 fn reduce(mode: PoolingMode, x: &[f32], features: usize, feature: usize, sequence: Sequence) -> f32 {
@@ -33,10 +34,16 @@ fn reduce(mode: PoolingMode, x: &[f32], features: usize, feature: usize, sequenc
             let mut sums = [0.0f32; LANES];
             let mut token = 0;
             for run in runs() {
-                for x in run {
-                    sums[token % LANES] += x;
-                    token += 1;
+                // A run that begins in the middle of the partial sums turns them, so that whole vectors are added.
+                let turn = token % LANES;
+                sums.rotate_left(turn);
+                let (vectors, rest) = run.as_chunks::<LANES>();
+                for vector in vectors {
+                    sums.iter_mut().zip(vector).for_each(|(sum, x)| *sum += x);
                 }
+                sums.iter_mut().zip(rest).for_each(|(sum, x)| *sum += x);
+                sums.rotate_right(turn);
+                token += run.len();
             }
             sums.iter().sum::<f32>() / sequence.len as f32
         }
@@ -75,7 +82,8 @@ mod tests {
                 for normalize in [false, true] {
                     let pooling = Pooling { mode, normalize, ..Pooling::default() };
                     let expected = pooling.pool(&token_major(&x, features, sequence));
-                    let found = pool(&pooling, &x, features, sequence);
+                    let mut found = [f32::NAN; 5];
+                    pool(&pooling, &x, sequence, &mut found);
                     assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{pooling:?}");
                 }
             }

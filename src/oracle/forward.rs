@@ -205,11 +205,11 @@ fn head_view(m: &Matrix, first: usize, tokens: usize, size: usize) -> View<'_> {
 }
 
 /// Checks a batch against the limits of a model.
-pub(crate) fn check_ids(config: &EncoderConfig, ids: &[&[u32]]) -> Result<()> {
+pub(crate) fn check_ids<S: AsRef<[u32]>>(config: &EncoderConfig, ids: &[S]) -> Result<()> {
     if ids.is_empty() {
         return Err(Error::EmptyBatch);
     }
-    for (sequence, ids) in ids.iter().enumerate() {
+    for (sequence, ids) in ids.iter().map(AsRef::as_ref).enumerate() {
         if ids.is_empty() {
             return Err(Error::EmptySequence { sequence });
         }

@@ -1,0 +1,100 @@
+//! A steady stream of calls allocates nothing: counted by the allocator itself, on one thread and on two.
+//!
+//! One test in a file of its own: the count is of the whole process.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use lacuna::{Block, CompileOptions, Encoder, Form, Model, Preset, seeded_ids};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: the system's allocator does the work.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_of(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.load(Relaxed);
+    work();
+    ALLOCATIONS.load(Relaxed) - before
+}
+
+/// Batches of different numbers and lengths of sequences, in several groups and in part of a tile.
+fn batches() -> Vec<Vec<Vec<u32>>> {
+    let lengths: [&[usize]; 6] = [&[128], &[9, 200, 1, 64], &[32], &[200; 12], &[7, 7], &[96]];
+    let ids = |(i, lengths): (usize, &&[usize])| {
+        lengths.iter().map(|&length| seeded_ids(500, 1, length, i as u64).remove(0)).collect()
+    };
+    lengths.iter().enumerate().map(ids).collect()
+}
+
+/// Calls with all batches until a round of them allocates nothing; the least that a round allocated.
+///
+/// The first rounds may: buffers grow, also those of helpers that come late.
+fn least_allocations(encoder: &Encoder, batches: &[Vec<Vec<u32>>]) -> usize {
+    let hidden_size = encoder.config().hidden_size;
+    let mut outs: Vec<Vec<f32>> = batches.iter().map(|ids| vec![0.0; ids.len() * hidden_size]).collect();
+    let mut round = || {
+        allocations_of(|| {
+            for _ in 0..3 {
+                for (ids, out) in batches.iter().zip(&mut outs) {
+                    encoder.embed_ids_into(ids, out).unwrap();
+                    encoder.profile_ids_into(ids, out).unwrap();
+                }
+            }
+        })
+    };
+    let mut least = usize::MAX;
+    for _ in 0..30 {
+        least = least.min(round());
+        if least == 0 {
+            break;
+        }
+    }
+    least
+}
+
+#[test]
+fn calls_allocate_nothing() {
+    let mut config = Preset::BertMini.config();
+    (config.layers, config.vocab_size) = (2, 500);
+    let model = Model::seeded_config(config, 3).unwrap().prune(Block::B4x1, 0.8).unwrap();
+    let calibrated = model.calibrate_ids(&seeded_ids(500, 8, 40, 1)).unwrap();
+    let batches = batches();
+    assert!(allocations_of(|| drop(Vec::<u8>::with_capacity(100))) > 0, "the count must count");
+    for form in [Form::Sparse, Form::Dense] {
+        let encoder = calibrated.compile_with(CompileOptions::default().with_form(form)).unwrap();
+        for threads in [1, 2] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let least = pool.install(|| least_allocations(&encoder, &batches));
+            assert_eq!(least, 0, "{form:?}, {threads} threads");
+        }
+    }
+}
