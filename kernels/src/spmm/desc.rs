@@ -36,9 +36,9 @@ impl SpmmDesc {
                 (PanelLayout::Plain, 16) => 1,
                 _ => 4,
             },
-            unroll: if block.outputs() == 1 { 2 } else { 1 },
-            narrow: can_be_narrow(block),
-            prefetch: false,
+            unroll: 2,
+            narrow: if can_be_narrow(block) { 16 } else { 0 },
+            prefetch: true,
         };
         let index = IndexWidth::for_features(self.k);
         Ok(SpmmPlan { isa, m: self.m, k: self.k, block, index, epilogue: self.epilogue, schedule })

@@ -140,7 +140,7 @@ pub(super) fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
 
 /// All row blocks of one tile of which `vectors` vectors of 16 tokens are computed.
 fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
-    if plan.schedule.narrow && vectors <= narrow::MAX_VECTORS {
+    if vectors * LANES <= plan.schedule.narrow {
         arg!(a, r, out, scratch);
         narrow::emit_pack_rows(a, plan, r, r.out, vectors);
         arg!(a, r, x, scratch);

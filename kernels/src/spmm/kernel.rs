@@ -15,7 +15,7 @@ use crate::layout::{elements, tiles};
 use crate::output::{Output, Target, check_length, check_output};
 use crate::parallel::{Part, Parts};
 use crate::rows::with_fma;
-use crate::{Buffer, KernelError, LANES, Parallel, Plan, TILE};
+use crate::{Buffer, KernelError, Parallel, Plan, TILE};
 
 /// A callable SpMM. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
@@ -114,7 +114,7 @@ impl SpmmKernel {
     /// Bytes that the generated code needs beside its operands: packed rows, if the part ends in a narrow tail.
     fn scratch_bytes(&self, tokens: usize, part: Part) -> usize {
         let tail = (tokens - part.first_tile * TILE).min(part.tiles * TILE) % TILE;
-        let narrow = self.plan.schedule.narrow && (1..=narrow::MAX_VECTORS * LANES).contains(&tail);
+        let narrow = (1..=self.plan.schedule.narrow).contains(&tail);
         if narrow { narrow::scratch_bytes(self.plan.k) } else { 0 }
     }
 

@@ -40,18 +40,18 @@ pub struct Schedule {
     pub vectors: usize,
     /// Groups per iteration of the inner loop: 1 or 2.
     pub unroll: usize,
-    /// Whether a tail of up to 32 tokens first packs its rows of X densely, so that vectors hold tokens of two or four groups
-    /// (4x1 blocks only).
-    pub narrow: bool,
+    /// Tails of up to this many tokens (0, 16 or 32) first pack their rows of X densely, so that vectors hold tokens of two or
+    /// four groups (4x1 blocks only).
+    pub narrow: usize,
     /// Whether the next tile of X is prefetched into L2 while this one is computed.
     pub prefetch: bool,
 }
 
 impl Schedule {
-    /// The name used in kernel names: `v4u1`, `v4u2-narrow-prefetch`.
+    /// The name used in kernel names: `v4u1`, `v4u2-narrow16-prefetch`.
     pub fn name(&self) -> String {
         let Schedule { vectors, unroll, narrow, prefetch } = self;
-        let narrow = if *narrow { "-narrow" } else { "" };
+        let narrow = if *narrow > 0 { format!("-narrow{narrow}") } else { String::new() };
         let prefetch = if *prefetch { "-prefetch" } else { "" };
         format!("v{vectors}u{unroll}{narrow}{prefetch}")
     }
@@ -115,7 +115,7 @@ impl SpmmPlan {
             && VECTORS.is_multiple_of(vectors)
             && self.list_outputs() * vectors <= ACCUMULATORS
             && (1..=2).contains(&unroll)
-            && (!narrow || can_be_narrow(self.block));
+            && (narrow == 0 || can_be_narrow(self.block) && [16, 32].contains(&narrow));
         possible.then_some(SpmmPlan { schedule, ..*self })
     }
 
@@ -124,8 +124,10 @@ impl SpmmPlan {
         let mut plans = Vec::new();
         for vectors in [4, 2, 1] {
             for unroll in [1, 2] {
-                for (narrow, prefetch) in [(false, false), (true, false), (false, true), (true, true)] {
-                    plans.extend(self.with_schedule(Schedule { vectors, unroll, narrow, prefetch }));
+                for narrow in [0, 16, 32] {
+                    for prefetch in [false, true] {
+                        plans.extend(self.with_schedule(Schedule { vectors, unroll, narrow, prefetch }));
+                    }
                 }
             }
         }
@@ -208,8 +210,8 @@ impl std::fmt::Display for SpmmPlan {
         let (bits, isa, block) = (8 * self.index.bytes(), self.isa, self.block);
         write!(f, "stream of {block} blocks on {isa}: tiles of {TILE} tokens outside, block rows by length inside, ")?;
         write!(f, "{} tokens per pass, {unroll} groups per iteration, u{bits} indices", vectors * crate::LANES)?;
-        if narrow {
-            write!(f, ", tails of up to 32 tokens packed")?;
+        if narrow > 0 {
+            write!(f, ", tails of up to {narrow} tokens packed")?;
         }
         if prefetch {
             write!(f, ", next tile prefetched")?;
