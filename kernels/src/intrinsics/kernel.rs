@@ -4,11 +4,11 @@ use lacuna_jit::Avx512Vnni;
 
 use super::avx512::{TileOut, tile};
 use super::weights::{Offset, Stream};
-use crate::epilogue::{Activation, Epilogue, RowParams, Store};
+use crate::epilogue::{Epilogue, RowParams, Store};
 use crate::layout::{elements, padded, tiles};
 use crate::output::Output;
 use crate::pattern::check_shape;
-use crate::{KernelError, PanelLayout, TILE};
+use crate::{KernelError, PanelLayout, Sign, TILE};
 
 /// A sparse product in intrinsics, with its weights.
 #[derive(Debug, Clone)]
@@ -31,8 +31,8 @@ impl IntrinsicsSpmm {
     /// Packs `weights` (row-major `[M][K]`) with one [`RowParams`] per output feature.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] if M or K is 0 or too large, [`KernelError::Mismatch`] for an epilogue with an activation or a
-    /// VNNI panel as output, [`KernelError::Length`] for buffers that do not fit M and K, [`KernelError::Parameter`] for
+    /// [`KernelError::Dimension`] if M or K is 0 or too large, [`KernelError::Mismatch`] for an epilogue that
+    /// [`IntrinsicsSpmm::has`] not, [`KernelError::Length`] for buffers that do not fit M and K, [`KernelError::Parameter`] for
     /// parameters that [`RowParams::check`] refuses.
     pub fn new(
         proof: Avx512Vnni,
@@ -59,13 +59,10 @@ impl IntrinsicsSpmm {
         Ok(IntrinsicsSpmm { m, k, epilogue, stream, _proof: proof })
     }
 
-    /// Whether there is a kernel with this epilogue.
+    /// Whether there is a kernel with this epilogue: requantisation to a plain panel, or f32, in f32 arithmetic.
     pub fn has(epilogue: &Epilogue) -> bool {
-        let store = match epilogue.store {
-            Store::Bytes { layout, .. } => layout == PanelLayout::Plain,
-            Store::F32 { .. } => true,
-        };
-        epilogue.activation == Activation::Identity && store
+        let bytes = |sign| Epilogue::requantize(PanelLayout::Plain, sign);
+        [bytes(Sign::Unsigned), bytes(Sign::Signed), Epilogue::f32(false), Epilogue::f32(true)].contains(epilogue)
     }
 
     /// The name in reports and errors.

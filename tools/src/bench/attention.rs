@@ -7,7 +7,7 @@ use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::{Buffer, PanelLayout, Plan};
 
 use super::options::{Bench, NOTES, Options};
-use super::peak::Peak;
+use super::peak::{Limit, Peak};
 use super::problem::activations;
 use super::product::emission_time;
 use super::report::{Row, Unit};
@@ -113,7 +113,7 @@ fn row(bench: &Bench, args: &Args, head_size: usize, batch: usize, seq: usize) -
     row.set_mismatch(problem.check(&out, output));
 
     let mut samples = Vec::new();
-    let mut peak = Peak::default();
+    let mut peak = Peak::new(Limit::Vnni);
     if row.mismatch().is_none() {
         let mut call = || Ok(kernel.run(&tables, &problem.params, &q, &k, &v, &mut out, bench.parallel())?);
         samples = bench.time(&mut [&mut call], || peak.measure(bench.context.isa()))?;

@@ -7,6 +7,7 @@ use lacuna_kernels::intrinsics::IntrinsicsSpmm;
 use lacuna_kernels::{Block, Output};
 
 use super::problem::Weights;
+use super::product::{DTypeArg, Wanted};
 use crate::context::Context;
 use crate::error::{Error, Result};
 
@@ -20,23 +21,24 @@ pub(super) struct Intrinsics {
 
 impl Intrinsics {
     /// Refuses what it cannot compute, before anything is measured.
-    pub(super) fn check(block: Block, epilogue: &Epilogue, context: &Context) -> Result<()> {
+    pub(super) fn check(wanted: &Wanted, context: &Context) -> Result<()> {
         let wrong = |found: String, expected: &str| {
             Err(Error::Argument { option: "--intrinsics", found, expected: expected.to_owned() })
         };
-        if block != Block::B4x1 {
-            return wrong(format!("--block {block}"), "4x1 blocks");
+        if wanted.block != Block::B4x1 {
+            return wrong(format!("--block {}", wanted.block), "4x1 blocks");
+        }
+        if wanted.dtype != DTypeArg::Int8 {
+            return wrong(format!("--dtype {}", wanted.dtype.name()), "int8");
         }
         if context.measuring_threads() != 1 {
             return wrong(format!("--threads {}", context.measuring_threads()), "one thread");
         }
         #[cfg(target_arch = "x86_64")]
-        if !IntrinsicsSpmm::has(epilogue) {
+        if !IntrinsicsSpmm::has(&wanted.int8_epilogue()?) {
             let expected = "--epilogue requant-u8-plain, requant-s8-plain, f32 or f32-residual";
-            return wrong(format!("--epilogue {}", epilogue.name()), expected);
+            return wrong(format!("--epilogue {}", wanted.int8_epilogue()?.name()), expected);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = epilogue;
         match context.isa() {
             Isa::Portable => wrong(format!("tier {}", context.tier), "tier avx512vnni"),
             Isa::Avx512Vnni(_) => Ok(()),

@@ -4,6 +4,8 @@ mod attention;
 mod baseline;
 mod emit;
 mod evict;
+mod float;
+mod int8;
 mod intrinsics;
 mod measure;
 mod model;

@@ -95,7 +95,7 @@ impl<'a> Bench<'a> {
     }
 
     /// How kernels are called.
-    pub(super) fn parallel(&self) -> Parallel {
+    pub(super) fn parallel(&self) -> Parallel<'_> {
         if self.threads == 1 { Parallel::Serial } else { Parallel::Rayon }
     }
 

@@ -1,6 +1,7 @@
 //! `lacuna bench peak`: what this machine's 8-bit dot product can do at most.
 
-use lacuna_jit::Isa;
+use lacuna_jit::{Avx512Bf16, Isa};
+use lacuna_kernels::float::peak::{bf16_gflops, f32_gflops};
 use lacuna_kernels::peak::vnni_gops;
 use serde::Serialize;
 
@@ -41,30 +42,54 @@ const RUNS_PER_SHAPE: usize = 8;
 /// Groups of runs when the peak is all that is asked for.
 const GROUPS: usize = 25;
 
-/// The best of `runs` runs, in GOP/s; nothing on tiers without generated code.
-fn gops(isa: Isa, runs: usize) -> Result<Option<f64>> {
-    match isa {
-        Isa::Avx512Vnni(proof) => Ok(Some(vnni_gops(proof, runs)?)),
-        Isa::Portable => Ok(None),
+/// What kernels are compared with: the instruction that does most of their work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// `vpdpbusd`.
+    Vnni,
+    /// `vdpbf16ps`.
+    Bf16,
+    /// `vfmadd231ps`.
+    Fma,
+}
+
+impl Limit {
+    /// The best of `runs` runs, in billions of operations per second; nothing on tiers without generated code and on CPUs without
+    /// the instruction.
+    fn giga(self, isa: Isa, runs: usize) -> Result<Option<f64>> {
+        let Isa::Avx512Vnni(proof) = isa else { return Ok(None) };
+        Ok(match self {
+            Limit::Vnni => Some(vnni_gops(proof, runs)?),
+            Limit::Fma => Some(f32_gflops(proof, runs)?),
+            Limit::Bf16 => match Avx512Bf16::detect() {
+                Some(proof) => Some(bf16_gflops(proof, runs)?),
+                None => None,
+            },
+        })
     }
 }
 
-/// The best rate of the dot product seen so far: noise only ever slows a run down.
-#[derive(Debug, Clone, Copy, Default)]
+/// The best rate seen so far: noise only ever slows a run down.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Peak {
-    gops: Option<f64>,
+    limit: Limit,
+    best: Option<f64>,
 }
 
 impl Peak {
+    pub(super) fn new(limit: Limit) -> Peak {
+        Peak { limit, best: None }
+    }
+
     /// Measures it once more.
     pub(super) fn measure(&mut self, isa: Isa) -> Result<()> {
-        self.gops = self.gops.into_iter().chain(gops(isa, RUNS_PER_SHAPE)?).reduce(f64::max);
+        self.best = self.best.into_iter().chain(self.limit.giga(isa, RUNS_PER_SHAPE)?).reduce(f64::max);
         Ok(())
     }
 
     /// Adds the peak of `threads` threads to a row, and the fraction of it that `gops` is.
     pub(super) fn report(&self, row: &mut Row, gops: Option<f64>, threads: usize) {
-        let peak = self.gops.map(|peak| peak * threads as f64);
+        let peak = self.best.map(|peak| peak * threads as f64);
         row.figure("peak_gops", None, peak, Unit::Decimals(0));
         let fraction = gops.zip(peak).map(|(gops, peak)| gops / peak);
         row.figure("fraction_of_peak", Some("of peak"), fraction, Unit::Percent);
@@ -74,7 +99,7 @@ impl Peak {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut groups = Vec::new();
     for _ in 0..GROUPS {
-        groups.extend(gops(context.isa(), RUNS_PER_SHAPE)?);
+        groups.extend(Limit::Vnni.giga(context.isa(), RUNS_PER_SHAPE)?);
     }
     let known = !groups.is_empty();
     let peak = Report {

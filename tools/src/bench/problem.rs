@@ -25,25 +25,10 @@ impl Weights {
     /// such that outputs use the range of their type.
     pub(super) fn seeded(m: usize, k: usize, block: Block, sparsity: f64, epilogue: &Epilogue, seed: u64) -> Weights {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let (height, width) = (block.outputs(), block.inputs());
-        let columns = k.div_ceil(width);
-        let blocks = m.div_ceil(height) * columns;
-        let drop = (sparsity * blocks as f64 + 1e-9).floor() as usize;
         let mut values = vec![0i8; m * k];
-        // Selection sampling: a block is kept with the probability that makes exactly `blocks - drop` of them stay.
-        let mut keep = blocks - drop;
-        for block in 0..blocks {
-            if rng.random_range(0..blocks - block) >= keep {
-                continue;
-            }
-            keep -= 1;
-            let (row, column) = (block / columns * height, block % columns * width);
-            for row in row..(row + height).min(m) {
-                let weights = &mut values[row * k + column..row * k + (column + width).min(k)];
-                weights.fill_with(|| non_zero(rng.random_range(-127..127)));
-            }
-        }
-        let density = (blocks - drop) as f32 / blocks as f32;
+        let density = each_kept_weight(m, k, block, sparsity, &mut rng, |rng, at| {
+            values[at] = non_zero(rng.random_range(-127..127));
+        }) as f32;
         let params = (0..m).map(|_| params(k as f32 * density, epilogue, &mut rng)).collect();
         Weights { m, k, values, params }
     }
@@ -53,19 +38,51 @@ impl Weights {
         self.values.iter().filter(|&&w| w != 0).count()
     }
 
-    /// Output features that the check looks at: all of them, or as many as its time allows, the first and the last included.
-    pub(super) fn checked_rows(&self, tokens: usize) -> Vec<usize> {
-        let rows = (CHECK_OPERATIONS / (self.k * tokens).max(1)).clamp(2, self.m.max(2));
-        let mut rows: Vec<usize> = (0..rows).map(|i| i * (self.m - 1) / (rows - 1)).collect();
-        rows.dedup();
-        rows
-    }
-
     /// The rows of W with these indices, and their parameters.
     fn select(&self, rows: &[usize]) -> (Vec<i8>, Vec<RowParams>) {
         let values = rows.iter().flat_map(|&row| &self.values[row * self.k..][..self.k]).copied().collect();
         (values, rows.iter().map(|&row| self.params[row]).collect())
     }
+}
+
+/// Drops the fraction `sparsity` of blocks, chosen at random from the whole M x K matrix, and calls `set` with the index of every
+/// weight in the others. Returns the fraction of blocks that stay.
+pub(super) fn each_kept_weight(
+    m: usize,
+    k: usize,
+    block: Block,
+    sparsity: f64,
+    rng: &mut ChaCha8Rng,
+    mut set: impl FnMut(&mut ChaCha8Rng, usize),
+) -> f64 {
+    let (height, width) = (block.outputs(), block.inputs());
+    let columns = k.div_ceil(width);
+    let blocks = m.div_ceil(height) * columns;
+    let drop = (sparsity * blocks as f64 + 1e-9).floor() as usize;
+    // Selection sampling: a block is kept with the probability that makes exactly `blocks - drop` of them stay.
+    let mut keep = blocks - drop;
+    for block in 0..blocks {
+        if rng.random_range(0..blocks - block) >= keep {
+            continue;
+        }
+        keep -= 1;
+        let (row, column) = (block / columns * height, block % columns * width);
+        for row in row..(row + height).min(m) {
+            for column in column..(column + width).min(k) {
+                set(rng, row * k + column);
+            }
+        }
+    }
+    (blocks - drop) as f64 / blocks as f64
+}
+
+/// Output features that a check of `operations` multiply-adds per feature looks at: all of `m`, or as many as its time allows,
+/// the first and the last included.
+pub(super) fn checked_rows(m: usize, operations: usize) -> Vec<usize> {
+    let rows = (CHECK_OPERATIONS / operations.max(1)).clamp(2, m.max(2));
+    let mut rows: Vec<usize> = (0..rows).map(|i| i * (m - 1) / (rows - 1)).collect();
+    rows.dedup();
+    rows
 }
 
 fn non_zero(value: i8) -> i8 {
@@ -153,10 +170,11 @@ impl Out {
     }
 }
 
-fn residual(feature: usize, token: usize) -> f32 {
+pub(super) fn residual(feature: usize, token: usize) -> f32 {
     ((feature * 31 + token * 17) % 256) as f32 / 4.0 - 32.0
 }
 
+/// The first of the elements at `rows` that is not as expected, and how many are not.
 fn difference<T: PartialEq + std::fmt::Debug>(
     rows: &[usize],
     expected: &Matrix<T>,
@@ -204,17 +222,15 @@ mod tests {
 
     #[test]
     fn a_check_looks_at_the_first_and_the_last_row() {
-        let weights = |m, k| Weights { m, k, values: Vec::new(), params: Vec::new() };
-        assert_eq!(weights(1, 5).checked_rows(3), [0]);
-        assert_eq!(weights(6, 5).checked_rows(3), [0, 1, 2, 3, 4, 5]);
-        let rows = weights(4096, 1 << 16).checked_rows(1024);
-        assert_eq!(rows, [0, 4095]);
+        assert_eq!(checked_rows(1, 15), [0]);
+        assert_eq!(checked_rows(6, 15), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(checked_rows(4096, 1 << 26), [0, 4095]);
     }
 
     #[test]
     fn a_wrong_value_is_found() {
         let (weights, x) = (Weights::seeded(5, 8, Block::B4x1, 0.0, &REQUANTIZE, 1), activations(8, 3, 2));
-        let rows = weights.checked_rows(3);
+        let rows = checked_rows(5, 24);
         let acc = gemm(&weights.values, 5, &x);
         let right = finish_bytes(&acc, &weights.params, Activation::Identity, Sign::Unsigned);
         let mut panel = right.to_panel(PanelLayout::Plain);

@@ -1,16 +1,22 @@
-//! SpMM and dense GEMM behind one face.
+//! Products of all data types behind one face.
 
 use std::time::{Duration, Instant};
 
-use lacuna_jit::{Code, Isa};
+use lacuna_jit::Isa;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::epilogue::Epilogue;
-use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
-use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, Output, PanelLayout, Parallel, Plan};
+use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatPlan};
+use lacuna_kernels::gemm::{GemmDesc, GemmPlan};
+use lacuna_kernels::spmm::{SpmmDesc, SpmmPlan};
+use lacuna_kernels::{Block, PanelLayout, Parallel, Plan, Sign};
 
-use super::problem::Weights;
-use crate::error::Result;
+use super::float::FloatMatrix;
+use super::int8::Int8Matrix;
+use super::peak::Limit;
+use crate::args;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::timing::Work;
 
 /// Which kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,36 +32,174 @@ impl Kind {
             Kind::Gemm => "gemm",
         }
     }
+}
 
-    /// The layout of X.
-    pub(super) fn input(self) -> PanelLayout {
+/// Type of weights and activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum DTypeArg {
+    /// s8 weights, u8 activations, s32 sums
+    Int8,
+    /// bfloat16, f32 sums
+    Bf16,
+    /// f32
+    F32,
+}
+
+impl DTypeArg {
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Kind::Spmm => PanelLayout::Plain,
-            Kind::Gemm => PanelLayout::Vnni,
+            DTypeArg::Int8 => "int8",
+            DTypeArg::Bf16 => "bf16",
+            DTypeArg::F32 => "f32",
         }
     }
 
-    /// The plan for a shape.
-    pub(super) fn plan(self, m: usize, k: usize, epilogue: Epilogue, isa: Isa) -> Result<ProductPlan> {
-        Ok(match self {
-            Kind::Spmm => ProductPlan::Spmm(SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa)?),
-            Kind::Gemm => ProductPlan::Gemm(GemmDesc { m, k, epilogue }.plan(isa)?),
+    /// What its products are compared with.
+    pub(super) fn limit(self) -> Limit {
+        match self {
+            DTypeArg::Int8 => Limit::Vnni,
+            DTypeArg::Bf16 => Limit::Bf16,
+            DTypeArg::F32 => Limit::Fma,
+        }
+    }
+}
+
+/// An epilogue by name, of the data types that have one of this name.
+#[derive(Debug, Clone)]
+pub(super) struct EpilogueArg {
+    name: String,
+    int8: Option<Epilogue>,
+    float: Option<FloatEpilogue>,
+}
+
+impl EpilogueArg {
+    /// For clap.
+    pub(super) fn parse(text: &str) -> Result<EpilogueArg, String> {
+        let int8 = args::epilogue(text);
+        let float = match text {
+            "gelu" => Some(FloatEpilogue::f32(false).with_gelu()),
+            name => FloatEpilogue::all().into_iter().find(|epilogue| epilogue.name() == name),
+        };
+        match (int8, float) {
+            (Err(message), None) => Err(format!("{message}; for --dtype f32 and bf16 {}", float_names().join(", "))),
+            (int8, float) => Ok(EpilogueArg { name: text.to_owned(), int8: int8.ok(), float }),
+        }
+    }
+}
+
+fn float_names() -> Vec<String> {
+    FloatEpilogue::all().iter().map(FloatEpilogue::name).collect()
+}
+
+/// What is wanted of all shapes.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) kind: Kind,
+    pub(super) dtype: DTypeArg,
+    pub(super) block: Block,
+    pub(super) epilogue: Option<EpilogueArg>,
+    pub(super) intrinsics: bool,
+    /// All plans that the planner considers, not only the one it picks.
+    pub(super) candidates: bool,
+}
+
+impl Wanted {
+    /// The epilogue of int8 products.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for one that int8 does not have.
+    pub(super) fn int8_epilogue(&self) -> Result<Epilogue> {
+        let Some(wanted) = &self.epilogue else {
+            return Ok(Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned));
+        };
+        wanted.int8.ok_or_else(|| self.no_epilogue(wanted, Epilogue::all().iter().map(Epilogue::name).collect()))
+    }
+
+    /// The epilogue of float products.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for one that floats do not have.
+    pub(super) fn float_epilogue(&self) -> Result<FloatEpilogue> {
+        let Some(wanted) = &self.epilogue else { return Ok(FloatEpilogue::f32(false)) };
+        wanted.float.ok_or_else(|| self.no_epilogue(wanted, float_names()))
+    }
+
+    /// The name of the epilogue of the data type.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for one that it does not have.
+    pub(super) fn epilogue_name(&self) -> Result<String> {
+        match self.dtype {
+            DTypeArg::Int8 => Ok(self.int8_epilogue()?.name()),
+            DTypeArg::Bf16 | DTypeArg::F32 => Ok(self.float_epilogue()?.name()),
+        }
+    }
+
+    fn no_epilogue(&self, wanted: &EpilogueArg, names: Vec<String>) -> Error {
+        let found = format!("{} with --dtype {}", wanted.name, self.dtype.name());
+        Error::Argument { option: "--epilogue", found, expected: format!("one of {}", names.join(", ")) }
+    }
+
+    /// Plans M x K; the plan that the planner picks is the first.
+    ///
+    /// # Errors
+    /// Those of planning, and of the epilogue.
+    pub(super) fn plans(&self, m: usize, k: usize, isa: Isa) -> Result<Vec<ProductPlan>> {
+        let dtype = match self.dtype {
+            DTypeArg::Int8 => {
+                let epilogue = self.int8_epilogue()?;
+                let plans = match self.kind {
+                    Kind::Gemm => vec![ProductPlan::Gemm(GemmDesc { m, k, epilogue }.plan(isa)?)],
+                    Kind::Spmm => {
+                        let plan = SpmmDesc { m, k, block: self.block, epilogue }.plan(isa)?;
+                        let others = if self.candidates { plan.candidates() } else { Vec::new() };
+                        let others = others.into_iter().filter(|other| *other != plan);
+                        [plan].into_iter().chain(others).map(ProductPlan::Spmm).collect()
+                    }
+                };
+                return Ok(plans);
+            }
+            DTypeArg::Bf16 => DType::Bf16,
+            DTypeArg::F32 => DType::F32,
+        };
+        let desc = FloatDesc { m, k, dtype, block: self.block, epilogue: self.float_epilogue()? };
+        let plans = if self.candidates { desc.candidates(isa)? } else { vec![desc.plan(isa)?] };
+        Ok(plans.into_iter().map(ProductPlan::Float).collect())
+    }
+
+    /// Seeded weights with the fraction `sparsity` of blocks zero, packed for every plan of M x K.
+    ///
+    /// # Errors
+    /// Those of packing and compiling.
+    pub(super) fn matrix(
+        &self,
+        (m, k): (usize, usize),
+        plans: &[ProductPlan],
+        sparsity: f64,
+        seed: u64,
+        context: &Context,
+    ) -> Result<Box<dyn Matrix>> {
+        Ok(match self.dtype {
+            DTypeArg::Int8 => Box::new(Int8Matrix::new(self, (m, k), plans, sparsity, seed, context)?),
+            _ => Box::new(FloatMatrix::new(self, (m, k), plans, sparsity, seed)?),
         })
     }
 }
 
 /// A planned product.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum ProductPlan {
     Spmm(SpmmPlan),
     Gemm(GemmPlan),
+    Float(FloatPlan),
 }
 
 impl ProductPlan {
-    pub(super) fn name(&self) -> String {
+    pub(super) fn key(&self) -> AnyPlan {
         match self {
-            ProductPlan::Spmm(plan) => plan.name(),
-            ProductPlan::Gemm(plan) => plan.name(),
+            ProductPlan::Spmm(plan) => plan.key(),
+            ProductPlan::Gemm(plan) => plan.key(),
+            ProductPlan::Float(plan) => plan.key(),
         }
     }
 
@@ -64,52 +208,30 @@ impl ProductPlan {
         match self {
             ProductPlan::Spmm(plan) => plan.to_string(),
             ProductPlan::Gemm(plan) => plan.to_string(),
+            ProductPlan::Float(plan) => plan.to_string(),
         }
     }
+}
 
-    pub(super) fn key(&self) -> AnyPlan {
-        match self {
-            ProductPlan::Spmm(plan) => plan.key(),
-            ProductPlan::Gemm(plan) => plan.key(),
-        }
-    }
+/// Weights packed and compiled for every plan.
+pub(super) trait Matrix {
+    /// Non-zero weights.
+    fn nnz(&self) -> usize;
 
-    pub(super) fn compile(&self, weights: &Weights) -> Result<Product> {
-        let (values, params) = (&weights.values, &weights.params);
-        Ok(match self {
-            ProductPlan::Spmm(plan) => {
-                Product::Spmm(SpmmKernel::compile(*plan)?, SpmmWeights::pack(plan, values, params)?)
-            }
-            ProductPlan::Gemm(plan) => {
-                Product::Gemm(GemmKernel::compile(*plan)?, GemmWeights::pack(plan, values, params)?)
-            }
-        })
-    }
+    /// Non-zero weights over weights in stored blocks, as plan `plan` packs them.
+    fn fill_ratio(&self, plan: usize) -> f64;
+
+    /// Bytes of the code of plan `plan`; none on tiers without.
+    fn code_bytes(&self, plan: usize) -> usize;
+
+    /// The product with seeded activations by every plan, then by intrinsics if they are wanted.
+    fn calls<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Vec<Box<dyn Call + 'a>>;
 }
 
 /// A product ready to run.
-pub(super) enum Product {
-    Spmm(SpmmKernel, SpmmWeights),
-    Gemm(GemmKernel, GemmWeights),
-}
-
-impl Product {
-    pub(super) fn run(&self, x: &[u8], tokens: usize, out: Output<'_>, parallel: Parallel) -> Result<()> {
-        match self {
-            Product::Spmm(kernel, weights) => kernel.run(weights, x, tokens, out, parallel)?,
-            Product::Gemm(kernel, weights) => kernel.run(weights, x, tokens, out, parallel)?,
-        }
-        Ok(())
-    }
-
-    /// Bytes of generated code; none on tiers without.
-    pub(super) fn code_bytes(&self) -> usize {
-        let code: Option<&Code> = match self {
-            Product::Spmm(kernel, _) => kernel.code(),
-            Product::Gemm(kernel, _) => kernel.code(),
-        };
-        code.map_or(0, |code| code.bytes.len())
-    }
+pub(super) trait Call: Work {
+    /// Runs it on an output that holds something else, and compares; what is wrong, if anything is.
+    fn check(&mut self) -> Result<Option<String>>;
 }
 
 /// Repeats of an emission, of which the fastest counts: it is a few microseconds long.

@@ -3,12 +3,13 @@
 #[path = "bench/others.rs"]
 mod others;
 
+use lacuna_jit::Avx512Bf16;
 use serde_json::Value;
 
 use crate::{generates_code, keys, refuses, run, stdout};
 
 /// The columns of SpMM and GEMM, in order.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "kernel",
     "name",
     "m",
@@ -30,6 +31,7 @@ const KEYS: [&str; 22] = [
     "fraction_of_peak",
     "code_bytes",
     "emit_us",
+    "fill_ratio",
     "plan",
 ];
 
@@ -67,10 +69,7 @@ fn every_shape_is_a_row_with_consistent_figures() {
         assert!((number(row, "gops_dense_equivalent") / gops - 1.0).abs() < 1e-9, "{row}");
         let density = number(row, "gops_nonzero") / number(row, "gops_dense_equivalent");
         assert!((density - (1.0 - number(row, "sparsity"))).abs() < 0.1, "{row}");
-        assert!(
-            row["plan"].as_str().is_some_and(|plan| plan.starts_with("stream form") && !plan.contains('\n')),
-            "{row}"
-        );
+        assert!(row["plan"].as_str().is_some_and(|plan| plan.starts_with("stream ") && !plan.contains('\n')), "{row}");
         if generates_code() {
             let fraction = number(row, "gops_nonzero") / number(row, "peak_gops");
             assert!((number(row, "fraction_of_peak") / fraction - 1.0).abs() < 1e-9, "{row}");
@@ -89,6 +88,62 @@ fn every_epilogue_is_checked_and_timed_for_both_kernels() {
             assert!(number(&rows[0], "median_us") > 0.0);
         }
     }
+}
+
+#[test]
+fn every_block_shape_has_its_own_zeros() {
+    for block in ["4x1", "8x1", "16x1", "1x4", "4x4", "unstructured"] {
+        let row = &rows(&["spmm", "--m", "48", "--k", "40", "--n", "70", "--sparsity", "0.75", "--block", block])[0];
+        assert_eq!(row["block"], block);
+        let density = number(row, "gops_nonzero") / number(row, "gops_dense_equivalent");
+        assert!((density - 0.25).abs() < 0.05, "{row}");
+        match block {
+            "unstructured" => assert!(number(row, "fill_ratio") < 0.9, "{row}"),
+            _ => assert_eq!(number(row, "fill_ratio"), 1.0, "{row}"),
+        }
+    }
+    let table = stdout(run(&["bench", "spmm", "--m", "8", "--k", "8", "--n", "5", "--block", "unstructured"]));
+    assert!(table.contains("fill"), "{table}");
+}
+
+#[test]
+fn floats_are_checked_and_timed() {
+    // Generated bf16 needs an instruction of its own.
+    let bf16 = if Avx512Bf16::detect().is_some() { &["--block", "4x1"][..] } else { &["--tier", "portable"] };
+    for (dtype, options) in [("f32", &["--block", "16x1"][..]), ("bf16", bf16)] {
+        for epilogue in ["f32", "f32-residual", "bf16", "gelu-f32", "gelu"] {
+            if epilogue == "bf16" && Avx512Bf16::detect().is_none() && dtype == "f32" {
+                continue;
+            }
+            for kernel in ["spmm", "gemm"] {
+                let options = if kernel == "spmm" { options } else { &[] };
+                let shape = [kernel, "--m", "17", "--k", "26", "--n", "33", "--dtype", dtype, "--epilogue", epilogue];
+                let row = &rows(&[&shape[..], options].concat())[0];
+                assert_keys(row, &[]);
+                assert_eq!(row["dtype"], dtype);
+                assert!(number(row, "median_us") > 0.0, "{row}");
+            }
+        }
+    }
+    let row = &rows(&["spmm", "--m", "8", "--k", "8", "--n", "5", "--dtype", "f32", "--tier", "portable"])[0];
+    assert_eq!((&row["epilogue"], &row["peak_gops"]), (&"f32".into(), &Value::Null));
+}
+
+#[test]
+fn candidates_have_a_row_each() {
+    let shape = ["--m", "40", "--k", "30", "--n", "20,70", "--candidates"];
+    for kernel in [&["spmm"][..], &["spmm", "--block", "4x4"], &["spmm", "--dtype", "f32", "--block", "8x1"]] {
+        let all = rows(&[kernel, &shape].concat());
+        let picked = rows(&[kernel, &shape[..6]].concat());
+        assert!(all.len() > 2 && picked.len() == 2);
+        assert_eq!(all[0]["name"], picked[0]["name"]);
+        let half = all.len() / 2;
+        let names: std::collections::HashSet<&str> =
+            all[..half].iter().map(|row| row["name"].as_str().unwrap()).collect();
+        assert_eq!(names.len(), half);
+        assert!(all[..half].iter().all(|row| row["n"] == 20) && all[half..].iter().all(|row| row["n"] == 70));
+    }
+    assert!(!rows(&[&["gemm"], &shape[..]].concat()).is_empty());
 }
 
 #[test]
@@ -149,6 +204,8 @@ fn intrinsics_are_measured_beside() {
         table.contains("x intrinsics") && table.contains("time of intrinsics over this: geometric mean"),
         "{table}"
     );
+    refuses(&["bench", "spmm", "--intrinsics", "--block", "8x1"], "found --block 8x1; expected 4x1 blocks");
+    refuses(&["bench", "spmm", "--intrinsics", "--dtype", "f32"], "found --dtype f32; expected int8");
     refuses(&["bench", "spmm", "--intrinsics", "--threads", "2"], "--threads 2; expected one thread");
     refuses(&["bench", "spmm", "--intrinsics", "--epilogue", "gelu"], "found --epilogue gelu-u8-plain; expected");
     refuses(&["bench", "spmm", "--intrinsics", "--tier", "portable"], "found tier portable; expected tier avx512vnni");
@@ -236,7 +293,11 @@ fn impossible_benchmarks_are_refused() {
     refuses(&["bench", "spmm", "--m", "4000000", "--k", "1000"], "4000000 x 1000");
     refuses(&["bench", "spmm", "--n", "99999999999"], "99999999999 tokens");
     refuses(&["bench", "spmm", "--n", "-3"], "error");
-    refuses(&["bench", "spmm", "--block", "1x4"], "no spmm kernel for block shape 1x4");
+    refuses(&["bench", "spmm", "--block", "dense"], "no spmm kernel for block shape dense");
+    refuses(&["bench", "spmm", "--dtype", "f32", "--block", "4x4"], "no float kernel for block shape 4x4");
+    refuses(&["bench", "spmm", "--dtype", "int4"], "int8, bf16, f32");
+    refuses(&["bench", "spmm", "--dtype", "f32", "--epilogue", "requant"], "found requant with --dtype f32; expected");
+    refuses(&["bench", "spmm", "--epilogue", "bf16"], "found bf16 with --dtype int8; expected one of requant-u8-plain");
     refuses(&["bench", "spmm", "--block", "5x5"], "unknown block shape");
     refuses(&["bench", "spmm", "--epilogue", "relu"], "unknown epilogue");
     refuses(&["bench", "spmm", "--grid", "huge"], "paper, short");
