@@ -209,6 +209,7 @@ instructions! {
     vmovdqu32_y_st  Mr    FullMem  "EVEX.256.F3.0F.W0 7F /r";
     vpbroadcastd    Rm    Scalar4  "EVEX.512.66.0F38.W0 58 /r";
     vpbroadcastd_x  Rm    Scalar4  "EVEX.128.66.0F38.W0 58 /r";
+    vpbroadcastd_y  Rm    Scalar4  "EVEX.256.66.0F38.W0 58 /r";
     vpbroadcastd_gpr RGpr FullMem  "EVEX.512.66.0F38.W0 7C /r";
     vpbroadcastd_x_gpr RGpr FullMem "EVEX.128.66.0F38.W0 7C /r";
     vbroadcastss    Rm    Scalar4  "EVEX.512.66.0F38.W0 18 /r";

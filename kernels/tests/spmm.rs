@@ -33,7 +33,7 @@ fn check(case: &Case, isa: Isa, epilogue: Epilogue, place: Place, parallel: Para
 #[track_caller]
 fn check_kernel(case: &Case, kernel: &SpmmKernel, place: Place, parallel: Parallel) {
     let plan = kernel.plan();
-    let packed = SpmmWeights::pack(plan, &case.weights, &case.params).unwrap();
+    let packed = SpmmWeights::pack(plan, &case.weights, case.params_of(plan.epilogue())).unwrap();
     let x = case.x_panel(plan.input(), place);
     let what = format!("{} on {} tokens, {parallel:?}", plan.name(), case.n);
     case.check(plan.epilogue(), place, &what, |out| kernel.run(&packed, &x, case.n, out, parallel));

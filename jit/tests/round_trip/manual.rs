@@ -124,6 +124,7 @@ manual! {
     vmovdqu32_y_st     Mr    "vmovdqu32 m256{k1}, ymm1";
     vpbroadcastd       Rm    "vpbroadcastd zmm1{k1}{z}, xmm2/m32";
     vpbroadcastd_x     Rm    "vpbroadcastd xmm1{k1}{z}, xmm2/m32";
+    vpbroadcastd_y     Rm    "vpbroadcastd ymm1{k1}{z}, xmm2/m32";
     vpbroadcastd_gpr   RGpr  "vpbroadcastd zmm1{k1}{z}, r32";
     vpbroadcastd_x_gpr RGpr  "vpbroadcastd xmm1{k1}{z}, r32";
     vbroadcastss       Rm    "vbroadcastss zmm1{k1}{z}, xmm2/m32";

@@ -1,15 +1,16 @@
 //! The epilogue as instructions, for four output features by one to four vectors of 16 tokens.
 
-use lacuna_jit::{Asm, Evex, Gpr, Mask, Mem, Zmm, ptr};
+use lacuna_jit::{Asm, Evex, Gpr, Mem, Zmm, ptr};
 
-use super::{Activation, Epilogue, RowParams, Store};
+use super::emit_fixed::{emit_bias, emit_fixed};
+use super::fixed::GeluTables;
+use super::store::{OutputLanes, emit_store_bytes};
+use super::{Activation, Arithmetic, Epilogue, RowParams, Store};
 use crate::elementwise::gelu::{GELU_COARSE_TABLE, GELU_TABLE, emit_gelu, emit_gelu_coarse, gelu_coarse_temps};
-use crate::{LANES, PanelLayout, Sign, TILE};
+use crate::{LANES, TILE};
 
 /// Bytes of one vector.
-const VECTOR_BYTES: i32 = 64;
-/// Bytes of a row of a plain panel.
-const PLAIN_ROW_BYTES: i32 = TILE as i32;
+pub(super) const VECTOR_BYTES: i32 = 64;
 /// Bytes of a row of an f32 tile.
 const F32_ROW_BYTES: i32 = 4 * TILE as i32;
 /// Bytes of one row's parameters.
@@ -20,15 +21,24 @@ const PARAM_BYTES: i32 = size_of::<RowParams>() as i32;
 pub(crate) struct Constants {
     gelu: [f32; GELU_TABLE.len()],
     gelu_coarse: [f32; GELU_COARSE_TABLE.len()],
+    pub(super) gelu_fixed: GeluTables,
     /// 4x4 byte transpose within every 128-bit lane: byte `4 t + r` of the result is byte `4 r + t`.
     transpose: [u8; 64],
 }
 
 impl Constants {
-    pub(crate) const TABLE: &'static Constants =
-        &Constants { gelu: GELU_TABLE, gelu_coarse: GELU_COARSE_TABLE, transpose: transpose_4x4() };
+    pub(crate) const TABLE: &'static Constants = &Constants {
+        gelu: GELU_TABLE,
+        gelu_coarse: GELU_COARSE_TABLE,
+        gelu_fixed: GeluTables::new(),
+        transpose: transpose_4x4(),
+    };
     const GELU: i32 = std::mem::offset_of!(Constants, gelu) as i32;
     const GELU_COARSE: i32 = std::mem::offset_of!(Constants, gelu_coarse) as i32;
+    /// Offsets of the tables of the 16-bit GELU.
+    pub(super) const GELU_NEAR: i32 = Self::GELU_FIXED + std::mem::offset_of!(GeluTables, near) as i32;
+    pub(super) const GELU_FAR: i32 = Self::GELU_FIXED + std::mem::offset_of!(GeluTables, far) as i32;
+    const GELU_FIXED: i32 = std::mem::offset_of!(Constants, gelu_fixed) as i32;
     /// Offset of the byte transpose.
     pub(crate) const TRANSPOSE: i32 = std::mem::offset_of!(Constants, transpose) as i32;
 
@@ -48,30 +58,32 @@ const fn transpose_4x4() -> [u8; 64] {
     indices
 }
 
-/// Which part of a row of 8-bit output a store may write.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum OutputLanes<'a> {
-    /// All of the computed vectors, and the rest of a plain row: what is not computed is padding.
-    WholeRow,
-    /// Of a plain row these dwords only, one bit each.
-    Dwords(Mask),
-    /// Of a VNNI row these tokens only: a mask per computed vector, one bit per token.
-    Tokens(&'a [Mask]),
-}
-
 /// Registers the epilogue reads and may change.
 pub(crate) struct EpilogueRegs<'a> {
-    /// `&[RowParams; 4]` of this row block.
+    /// This block row's record of [`super::BlockParams`].
     pub(crate) params: Mem,
     /// Output of this row block's first row, first computed vector (plain panels: start of the row).
     pub(crate) out: Mem,
     /// [`Constants::address`].
     pub(crate) constants: Gpr,
-    /// At least 2 vector registers, with GELU [`gelu_coarse_temps`] of the vectors of a row.
+    /// At least 2 vector registers, with GELU [`gelu_coarse_temps`] of the vectors of a row and in 16-bit arithmetic 8.
     pub(crate) temps: &'a [Zmm],
 }
 
-/// Finishes `acc[row][vector]`: four rows of equally many vectors. Destroys `acc` and `temps`.
+/// What `acc[row][vector]`, four rows, starts at: 0, or in 16-bit arithmetic the bias of [`super::BlockParams`] at `params`. If
+/// vectors consist of 2 or 4 `parts` that are summed before the epilogue, only the first part starts at the bias.
+pub(crate) fn emit_start(a: &mut Asm, epilogue: &Epilogue, params: Mem, acc: &[Vec<Zmm>], parts: usize) {
+    match epilogue.arithmetic {
+        Arithmetic::I16 => emit_bias(a, params, acc, parts),
+        Arithmetic::F32 => {
+            for &zmm in acc.iter().flatten() {
+                a.vpxord(zmm, zmm, zmm); //                   acc[m][v] = 0
+            }
+        }
+    }
+}
+
+/// Finishes `acc[row][vector]`: four rows of equally many vectors, started by [`emit_start`]. Destroys `acc` and `temps`.
 pub(crate) fn emit_epilogue(
     a: &mut Asm,
     epilogue: &Epilogue,
@@ -79,6 +91,11 @@ pub(crate) fn emit_epilogue(
     regs: &EpilogueRegs<'_>,
     lanes: OutputLanes<'_>,
 ) {
+    if let (Arithmetic::I16, Store::Bytes { layout, sign }) = (epilogue.arithmetic, epilogue.store) {
+        a.note(format!("epilogue {}: y = ((acc >> shift) multiplier) >> Q", epilogue.name()));
+        emit_fixed(a, epilogue.activation, (layout, sign), acc, regs, lanes);
+        return;
+    }
     a.note(format!("epilogue {}: y = fma(acc, multiplier, addend)", epilogue.name()));
     let at_once = rows_at_once(epilogue, acc[0].len(), regs.temps.len());
     for (i, rows) in acc.chunks(at_once).enumerate() {
@@ -87,21 +104,6 @@ pub(crate) fn emit_epilogue(
     match epilogue.store {
         Store::Bytes { layout, sign } => emit_store_bytes(a, layout, sign, acc, regs, lanes),
         Store::F32 { residual } => emit_store_f32(a, residual, acc, regs),
-    }
-}
-
-/// Packs and stores `acc[row][vector]`, four rows of s32. Destroys `acc`; of `regs` it uses `out`, `constants` and one of `temps`.
-pub(crate) fn emit_store_bytes(
-    a: &mut Asm,
-    layout: PanelLayout,
-    sign: Sign,
-    acc: &[Vec<Zmm>],
-    regs: &EpilogueRegs<'_>,
-    lanes: OutputLanes<'_>,
-) {
-    match layout {
-        PanelLayout::Plain => emit_store_plain(a, sign, acc, regs.out, lanes),
-        PanelLayout::Vnni => emit_store_vnni(a, sign, acc, regs, lanes),
     }
 }
 
@@ -149,53 +151,6 @@ fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], 
         }
         for &y in acc {
             a.vcvtps2dq(y, y);
-        }
-    }
-}
-
-/// Four vectors of s32 pack into one plain row. With fewer, the packs repeat them so that every dword group holds its own.
-fn emit_store_plain(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], out: Mem, lanes: OutputLanes<'_>) {
-    a.note("store plain rows");
-    for (row, v) in acc.iter().enumerate() {
-        let lo = v[0];
-        a.vpackssdw(lo, v[0], v.get(1).copied().unwrap_or(v[0]));
-        let upper = match v.get(2) {
-            Some(&hi) => {
-                a.vpackssdw(hi, hi, v.get(3).copied().unwrap_or(hi));
-                hi
-            }
-            None => lo,
-        };
-        match sign {
-            Sign::Unsigned => a.vpackuswb(lo, lo, upper),
-            Sign::Signed => a.vpacksswb(lo, lo, upper),
-        }
-        let out = out + row as i32 * PLAIN_ROW_BYTES;
-        match lanes {
-            OutputLanes::Dwords(mask) => a.vmovdqu32_st(out.k(mask), lo),
-            OutputLanes::WholeRow | OutputLanes::Tokens(_) => a.vmovdqu32_st(out, lo),
-        }
-    }
-}
-
-/// 16 tokens of four rows pack into 64 bytes row by row within each lane; a byte transpose makes them token by token.
-fn emit_store_vnni(a: &mut Asm, sign: Sign, acc: &[Vec<Zmm>], regs: &EpilogueRegs<'_>, lanes: OutputLanes<'_>) {
-    a.note("store VNNI row");
-    let transpose = regs.temps[0];
-    a.vmovdqu32(transpose, ptr(regs.constants) + Constants::TRANSPOSE);
-    for v in 0..acc[0].len() {
-        let [r0, r1, r2, r3] = [acc[0][v], acc[1][v], acc[2][v], acc[3][v]];
-        a.vpackssdw(r0, r0, r1);
-        a.vpackssdw(r2, r2, r3);
-        match sign {
-            Sign::Unsigned => a.vpackuswb(r0, r0, r2),
-            Sign::Signed => a.vpacksswb(r0, r0, r2),
-        }
-        a.vpshufb(r0, r0, transpose);
-        let out = regs.out + v as i32 * VECTOR_BYTES;
-        match lanes {
-            OutputLanes::Tokens(masks) => a.vmovdqu32_st(out.k(masks[v]), r0),
-            OutputLanes::WholeRow | OutputLanes::Dwords(_) => a.vmovdqu32_st(out, r0),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The epilogue in plain Rust: the same operations in the same order as the generated one.
 
+use super::emit::Constants;
+use super::fixed::{FAR_SHIFT, FRACTION_BITS, FixedBlock, FixedGeluBlock, multiply_high, multiply_rounded};
+use super::params::BlockParam;
 use super::{Activation, Epilogue, RowParams, Store};
-use crate::layout::lane_position;
-use crate::{PanelLayout, Sign, TILE, math};
+use crate::rows::store_panel_row;
+use crate::{Sign, TILE, math};
 
 /// Where one row block of one tile goes.
 pub(crate) enum BlockOutput<'a> {
@@ -12,56 +15,94 @@ pub(crate) enum BlockOutput<'a> {
     F32(&'a mut [f32]),
 }
 
-/// Finishes `acc[row][token]` for the first `tokens` tokens of a tile.
+/// Finishes `acc[row][token]`, plain sums without any bias, for the first `tokens` tokens of a tile.
 #[inline(always)]
 pub(crate) fn finish_block(
     epilogue: &Epilogue,
     acc: &[[i32; TILE]; 4],
-    params: &[RowParams; 4],
+    params: BlockParam<'_>,
     tokens: usize,
     out: BlockOutput<'_>,
 ) {
-    let value = |row: usize, token: usize| {
-        let p = &params[row];
-        let y = (acc[row][token] as f32).mul_add(p.multiplier, p.addend);
-        match epilogue.activation {
-            Activation::Identity => y,
-            Activation::Gelu if matches!(epilogue.store, Store::Bytes { .. }) => math::gelu_coarse(y),
-            Activation::Gelu => math::gelu(y),
-        }
-    };
-    match (epilogue.store, out) {
-        (Store::F32 { residual }, BlockOutput::F32(out)) => {
-            for row in 0..4 {
-                for token in 0..tokens {
-                    let y = value(row, token);
-                    let out = &mut out[row * TILE + token];
+    match (epilogue.store, params, out) {
+        (Store::F32 { residual }, BlockParam::Float(rows), BlockOutput::F32(out)) => {
+            for ((acc, p), out) in acc.iter().zip(rows).zip(out.chunks_exact_mut(TILE)) {
+                for (&acc, out) in acc.iter().zip(out).take(tokens) {
+                    let y = linear(acc, p);
+                    let y = match epilogue.activation {
+                        Activation::Identity => y,
+                        Activation::Gelu => math::gelu(y),
+                    };
                     *out = if residual { y + *out } else { y };
                 }
             }
         }
-        (Store::Bytes { layout, sign }, BlockOutput::Bytes(out)) => {
-            for (row, p) in params.iter().enumerate() {
-                for token in 0..tokens {
-                    let y = match epilogue.activation {
-                        Activation::Identity => value(row, token),
-                        Activation::Gelu => value(row, token).mul_add(p.out_scale, p.out_zero),
-                    };
-                    let byte = match sign {
-                        Sign::Unsigned => math::quantize_u8(y),
-                        Sign::Signed => math::quantize_s8(y) as u8,
-                    };
-                    let position = match layout {
-                        PanelLayout::Plain => row * TILE + lane_position(token),
-                        PanelLayout::Vnni => token * 4 + row,
-                    };
-                    out[position] = byte;
-                }
+        (Store::Bytes { layout, sign }, params, BlockOutput::Bytes(out)) => {
+            for (row, acc) in acc.iter().enumerate() {
+                let bytes = match params {
+                    BlockParam::Float(rows) => float_row(acc, &rows[row], epilogue.activation, sign),
+                    BlockParam::Fixed(block) => fixed_row(acc, block, row, sign),
+                    BlockParam::FixedGelu(block) => fixed_gelu_row(acc, block, row, sign),
+                };
+                store_panel_row(layout, out, row, &bytes, tokens);
             }
         }
-        // The wrapper pairs the buffer with the plan's store before any block is computed.
-        (Store::F32 { .. }, BlockOutput::Bytes(_)) | (Store::Bytes { .. }, BlockOutput::F32(_)) => {
-            unreachable!("output buffer of another store form")
-        }
+        // The wrapper pairs the buffer with the plan's store, and plans refuse other arithmetic than f32 for f32 output.
+        (Store::F32 { .. }, ..) | (Store::Bytes { .. }, ..) => unreachable!("output buffer of another store form"),
     }
+}
+
+#[inline(always)]
+fn linear(acc: i32, p: &RowParams) -> f32 {
+    (acc as f32).mul_add(p.multiplier, p.addend)
+}
+
+#[inline(always)]
+fn float_row(acc: &[i32; TILE], p: &RowParams, activation: Activation, sign: Sign) -> [u8; TILE] {
+    acc.map(|acc| {
+        let y = match activation {
+            Activation::Identity => linear(acc, p),
+            Activation::Gelu => math::gelu_coarse(linear(acc, p)).mul_add(p.out_scale, p.out_zero),
+        };
+        match sign {
+            Sign::Unsigned => math::quantize_u8(y),
+            Sign::Signed => math::quantize_s8(y) as u8,
+        }
+    })
+}
+
+/// t, before it is shifted right by its fraction bits.
+#[inline(always)]
+fn fixed_linear(acc: i32, block: &FixedBlock, row: usize) -> i16 {
+    let a = acc.wrapping_add(block.bias[row]) >> block.shift[row];
+    let w = a.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+    multiply_rounded(w, block.multiplier[row][0])
+}
+
+#[inline(always)]
+fn saturate(y: i16, sign: Sign) -> u8 {
+    match sign {
+        Sign::Unsigned => y.clamp(0, 255) as u8,
+        Sign::Signed => y.clamp(-128, 127) as u8,
+    }
+}
+
+#[inline(always)]
+fn fixed_row(acc: &[i32; TILE], block: &FixedBlock, row: usize, sign: Sign) -> [u8; TILE] {
+    acc.map(|acc| saturate(fixed_linear(acc, block, row) >> FRACTION_BITS, sign))
+}
+
+#[inline(always)]
+fn fixed_gelu_row(acc: &[i32; TILE], block: &FixedGeluBlock, row: usize, sign: Sign) -> [u8; TILE] {
+    let tables = &Constants::TABLE.gelu_fixed;
+    let (zero, index, look_up) = (block.zero[row][0], block.index[row][0], block.look_up[row][0]);
+    acc.map(|acc| {
+        let t = fixed_linear(acc, &block.linear, row);
+        let d = t.wrapping_sub(zero).unsigned_abs();
+        let p = multiply_high(d, index);
+        let g = tables.near[usize::from(p.min(127))].wrapping_add(tables.far[usize::from((p >> FAR_SHIFT).min(127))]);
+        let h = multiply_high(u16::from(g) << 8, look_up);
+        let y = t.max(zero).wrapping_sub(h as i16) >> block.fraction_bits[row][0];
+        saturate(y, sign)
+    })
 }

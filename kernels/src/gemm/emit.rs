@@ -4,7 +4,7 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mask, RegFile, Zmm, ptr};
 
 use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
-use crate::epilogue::{EpilogueRegs, OutputLanes, RowParams, Store, emit_epilogue};
+use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::{LANES, PanelLayout, Plan, TILE};
 
 /// What the kernel is called with.
@@ -15,8 +15,8 @@ pub(super) struct GemmArgs {
     pub(super) x: *const u8,
     /// First register block.
     pub(super) weights: *const u8,
-    /// `[RowParams; 4]` of the first strip.
-    pub(super) params: *const [RowParams; STRIP],
+    /// The first strip's record of [`BlockParams`].
+    pub(super) params: *const u8,
     /// Output of the first strip, first tile: bytes or f32.
     pub(super) y: *mut u8,
     /// [`crate::epilogue::Constants::address`].
@@ -40,8 +40,8 @@ const HALF_BYTES: i32 = X_ROW_BYTES / 2;
 ///
 /// | registers | in the step loop | in the epilogue |
 /// | --- | --- | --- |
-/// | acc, 24 | `acc[m][v]`: s32, output feature m of 12, tokens 16v..16v+16 of the half-tile | the same as f32, then packed |
-/// | temp 0-1 | X of four input features, v = 0, 1 | scale, offset |
+/// | acc, 24 | `acc[m][v]`: s32, output feature m of 12, tokens 16v..16v+16 of the half-tile | the same as f32 or words, then packed |
+/// | temp 0-1 | X of four input features, v = 0, 1 | parameters |
 /// | temp 2-7 | weights of output features m, m+1, .. | activation |
 struct Regs {
     file: RegFile,
@@ -187,11 +187,12 @@ fn emit_lane_mask(a: &mut Asm, r: &Regs, vectors: usize) {
 fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: usize) {
     let acc: Vec<Vec<Zmm>> = r.acc.chunks(VECTORS).take(strips * STRIP).map(|m| m[..vectors].to_vec()).collect();
     let step_bytes = (strips * STRIP * 4) as i32;
+    let params_bytes = BlockParams::stride(&plan.epilogue);
     let again = a.new_dynamic_label();
 
     a.note(format!("register block: {} output features", strips * STRIP));
-    for &zmm in acc.iter().flatten() {
-        a.vpxord(zmm, zmm, zmm); //                            acc[m][v] = 0
+    for (strip, acc) in (0..).zip(acc.chunks(STRIP)) {
+        emit_start(a, &plan.epilogue, ptr(r.params) + strip * params_bytes, acc, 1);
     }
     dynasm!(a
         ; .arch x64
@@ -211,7 +212,6 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
         ; jnz =>again
     );
 
-    let params_bytes = size_of::<[RowParams; STRIP]>() as i32;
     let out_bytes = (STRIP * TILE * plan.epilogue.store.element_bytes()) as i32;
     let lanes = if is_plain(plan) { OutputLanes::Dwords(r.lanes) } else { OutputLanes::WholeRow };
     for (strip, acc) in acc.chunks(STRIP).enumerate() {

@@ -101,7 +101,7 @@ impl GemmKernel {
         GemmArgs {
             x: x[part.first_tile * plan.x_tile_bytes()..].as_ptr(),
             weights: weights.packed[part.first_row * plan.block_bytes()..].as_ptr(),
-            params: weights.params[first_strip..].as_ptr(),
+            params: weights.params.pointer(first_strip),
             y: out.at(part.first_tile * plan.y_tile_elements() + first_strip * STRIP * TILE),
             constants: Constants::address(),
             tokens: (tokens - part.first_tile * TILE).min(part.tiles * TILE),
@@ -121,21 +121,17 @@ impl GemmKernel {
 mod tests {
     use super::super::GemmDesc;
     use super::*;
+    use crate::Buffer;
     use crate::cache::KernelCache;
-    use crate::epilogue::{Activation, Epilogue, RowParams, Store};
+    use crate::epilogue::{Epilogue, RowParams, Store};
     use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{Buffer, PanelLayout, Sign};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let (m, k) = (17, 12);
-        let bytes = |layout| Store::Bytes { layout, sign: Sign::Unsigned };
-        let stores = [bytes(PanelLayout::Plain), bytes(PanelLayout::Vnni), Store::F32 { residual: true }];
         for isa in tiers() {
-            for (store, activation) in
-                stores.into_iter().flat_map(|s| [(s, Activation::Identity), (s, Activation::Gelu)])
-            {
-                let plan = GemmDesc { m, k, epilogue: Epilogue { activation, store } }.plan(isa).unwrap();
+            for epilogue in Epilogue::all() {
+                let plan = GemmDesc { m, k, epilogue }.plan(isa).unwrap();
                 let compiled = KernelCache::global().compile_one(&plan).unwrap();
                 let Some(function) = compiled.function().cloned() else { continue };
                 let kernel = GemmKernel::new(plan, compiled).unwrap();
@@ -143,7 +139,7 @@ mod tests {
                 for tokens in [1, 17, 33, 49, 64, 140] {
                     let x = Buffer::new(elements(k, tokens));
                     let (mut bytes, mut f32s) = (Buffer::new(elements(m, tokens)), Buffer::new(elements(m, tokens)));
-                    let out = match store {
+                    let out = match epilogue.store {
                         Store::Bytes { .. } => Output::Bytes(&mut bytes),
                         Store::F32 { .. } => Output::F32(&mut f32s),
                     };

@@ -34,5 +34,5 @@ pub(super) fn strip(
             }
         }
     }
-    finish_block(&plan.epilogue, &acc, &weights.params[strip], tokens, out);
+    finish_block(&plan.epilogue, &acc, weights.params.block(strip), tokens, out);
 }

@@ -1,7 +1,7 @@
 //! Dense weights, packed in the order the register blocks read them.
 
 use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
-use crate::epilogue::RowParams;
+use crate::epilogue::{BlockParams, RowParams};
 use crate::{Buffer, KernelError, Plan};
 
 /// Weights of one layer, packed for [`super::GemmKernel`].
@@ -13,8 +13,8 @@ pub struct GemmWeights {
     pub(super) m: usize,
     pub(super) k: usize,
     pub(super) packed: Buffer<u8>,
-    /// `[strip][4]`.
-    pub(super) params: Vec<[RowParams; STRIP]>,
+    /// One record per strip.
+    pub(super) params: BlockParams,
 }
 
 impl GemmWeights {
@@ -22,7 +22,7 @@ impl GemmWeights {
     ///
     /// # Errors
     /// [`KernelError::Length`] for buffers that do not fit the plan's shape, [`KernelError::Parameter`] for parameters
-    /// [`RowParams::check`] refuses.
+    /// [`Epilogue::check`](crate::epilogue::Epilogue::check) refuses.
     pub fn pack(plan: &GemmPlan, weights: &[i8], params: &[RowParams]) -> Result<GemmWeights, KernelError> {
         let (m, k) = (plan.m, plan.k);
         for (buffer, found, expected) in [("weights", weights.len(), m * k), ("row parameters", params.len(), m)] {
@@ -30,7 +30,7 @@ impl GemmWeights {
                 return Err(KernelError::Length { kernel: plan.name(), buffer, found, expected });
             }
         }
-        RowParams::check(params, k, &plan.name())?;
+        let params = BlockParams::pack(&plan.epilogue, params, 0..plan.strips(), k, &plan.name())?;
 
         let mut packed = Buffer::new(plan.strips() * STRIP * plan.steps() * 4);
         let mut dwords = packed.chunks_exact_mut(4);
@@ -46,20 +46,12 @@ impl GemmWeights {
                 }
             }
         }
-        let params = params
-            .chunks(STRIP)
-            .map(|rows| {
-                let mut four = [RowParams::default(); STRIP];
-                four[..rows.len()].copy_from_slice(rows);
-                four
-            })
-            .collect();
         Ok(GemmWeights { m, k, packed, params })
     }
 
     /// Bytes of the packed weights and their parameters.
     pub fn bytes(&self) -> usize {
-        self.packed.len() + size_of_val(&self.params[..])
+        self.packed.len() + self.params.bytes()
     }
 }
 
@@ -100,8 +92,8 @@ mod tests {
                 prop_assert_eq!(found as i8, weight, "output {}, input {}", i / k, i % k);
             }
             prop_assert!(packed.packed.iter().all(|&byte| byte == 0));
-            let found = packed.params.iter().flatten().take(m);
-            prop_assert!(found.eq(&params));
+            let BlockParams::Float(found) = &packed.params else { panic!("{:?}", packed.params) };
+            prop_assert!(found.iter().flatten().take(m).eq(&params));
         }
     }
 }

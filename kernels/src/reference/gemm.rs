@@ -2,7 +2,8 @@
 //! `[M][N]`. It knows neither tiles nor packed weights nor zeros; the conversions of [`Matrix`] lead to and from what the
 //! kernels read and write.
 
-use crate::epilogue::{Activation, Epilogue, RowParams, Store};
+use crate::epilogue::fixed::{FRACTION_BITS, FixedRow, STEPS_PER_UNIT, table_value};
+use crate::epilogue::{Activation, Arithmetic, Epilogue, RowParams, Store};
 use crate::layout::{elements, f32_index};
 use crate::{Buffer, PanelLayout, Sign, math};
 
@@ -111,21 +112,52 @@ pub fn finish_f32(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue, 
 
 /// The 8-bit results of `epilogue` as `sign`, s8 in two's complement.
 ///
-/// **Shapes**: one [`RowParams`] per output feature.
-pub fn finish_bytes(acc: &Matrix<i32>, params: &[RowParams], activation: Activation, sign: Sign) -> Matrix<u8> {
+/// **Shapes**: one [`RowParams`] per output feature, which must pass [`Epilogue::check`].
+pub fn finish_bytes(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue, sign: Sign) -> Matrix<u8> {
     Matrix::from_fn(acc.features, acc.tokens, |row, token| {
-        let p = &params[row];
-        let y = activated(acc.at(row, token), p, activation, math::gelu_coarse);
-        let y = match activation {
-            Activation::Identity => y,
-            Activation::Gelu => y.mul_add(p.out_scale, p.out_zero),
+        let (acc, p) = (acc.at(row, token), &params[row]);
+        let y = match epilogue.arithmetic {
+            Arithmetic::F32 => float_result(acc, p, epilogue.activation),
+            Arithmetic::I16 => fixed_result(acc, p, epilogue.activation, sign),
         };
-        let rounded = y.round_ties_even();
         match sign {
-            Sign::Unsigned => rounded.clamp(0.0, 255.0) as u8,
-            Sign::Signed => rounded.clamp(-128.0, 127.0) as i8 as u8,
+            Sign::Unsigned => y.clamp(0.0, 255.0) as u8,
+            Sign::Signed => y.clamp(-128.0, 127.0) as i8 as u8,
         }
     })
+}
+
+/// Rounded, not saturated.
+fn float_result(acc: i32, p: &RowParams, activation: Activation) -> f32 {
+    let y = activated(acc, p, activation, math::gelu_coarse);
+    match activation {
+        Activation::Identity => y.round_ties_even(),
+        Activation::Gelu => y.mul_add(p.out_scale, p.out_zero).round_ties_even(),
+    }
+}
+
+/// Rounded, not saturated: [`crate::epilogue`]'s 16-bit arithmetic in numbers that cannot overflow.
+fn fixed_result(acc: i32, p: &RowParams, activation: Activation, sign: Sign) -> f32 {
+    let row = FixedRow::new(p, activation, sign).expect("the row passed Epilogue::check");
+    let divide = |a: i64, bits: u32| a.div_euclid(1 << bits); // rounds down
+    let w = divide(i64::from(acc) + i64::from(row.bias), row.shift as u32).clamp(-32_768, 32_767);
+    let t = divide(w * i64::from(row.multiplier) + (1 << 14), 15);
+    let y = match activation {
+        Activation::Identity => divide(t, FRACTION_BITS),
+        Activation::Gelu => {
+            let zero = i64::from(row.gelu.zero);
+            let x = divide((t - zero).abs() * i64::from(row.gelu.index), 16); // |x| in table steps
+            let middle = match x {
+                0..128 => x as f64 + 0.5,
+                128..508 => (x / 4 * 4) as f64 + 2.0,
+                _ => f64::INFINITY,
+            };
+            let g = if middle.is_finite() { i64::from(table_value(middle / STEPS_PER_UNIT)) } else { 0 };
+            let h = divide(g * i64::from(row.gelu.look_up), 8);
+            divide(t.max(zero) - h, row.gelu.fraction_bits.into())
+        }
+    };
+    y as f32
 }
 
 /// `gelu` is the function of the output's precision.
@@ -154,10 +186,11 @@ mod tests {
         let residual = Matrix::from_fn(2, 3, |row, token| (row * 3 + token) as f32);
         let y = finish_f32(&acc, &params, &Epilogue::f32(true), &residual);
         assert_eq!(y.values, [-3.5, -7.0, -123.0, 1156.0, 2310.0, 32264.0]);
+        let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Signed);
         // -3.5 and 0.5 would tell ties to even from ties away: -3.5 -> -4.
-        let bytes = finish_bytes(&acc, &params, Activation::Identity, Sign::Signed);
+        let bytes = finish_bytes(&acc, &params, &epilogue, Sign::Signed);
         assert_eq!(bytes.values.iter().map(|&b| b as i8).collect::<Vec<_>>(), [-4, -8, -125, 127, 127, 127]);
-        let bytes = finish_bytes(&acc, &params, Activation::Identity, Sign::Unsigned);
+        let bytes = finish_bytes(&acc, &params, &epilogue, Sign::Unsigned);
         assert_eq!(bytes.values, [0, 0, 0, 255, 255, 255]);
     }
 

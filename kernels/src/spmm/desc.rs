@@ -27,6 +27,7 @@ impl SpmmDesc {
     /// [`KernelError::Dimension`] if M or K is 0 or too large, [`KernelError::Block`] for [`Block::Dense`].
     pub fn plan(&self, isa: Isa) -> Result<SpmmPlan, KernelError> {
         pattern::check_shape("spmm", self.m, self.k)?;
+        self.epilogue.check_form("spmm")?;
         pattern::sparse_shape("spmm", self.block)?;
         // What unstructured zeros run on is 4x1; there is no other code for them.
         let block = if self.block == Block::Unstructured { Block::B4x1 } else { self.block };

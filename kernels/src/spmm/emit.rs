@@ -8,7 +8,7 @@ use super::group::{emit_group, emit_list};
 use super::narrow::{self, PackIndices};
 use super::plan::{ACCUMULATORS, STRIP, SpmmPlan};
 use super::weights::List;
-use crate::epilogue::{EpilogueRegs, OutputLanes, RowParams, Store, emit_epilogue};
+use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::layout::padded;
 use crate::{LANES, PanelLayout, Plan, TILE, VECTORS};
 
@@ -24,8 +24,8 @@ pub(super) struct SpmmArgs {
     pub(super) weights: *const u8,
     /// Lists of the first row block.
     pub(super) lists: *const List,
-    /// `[RowParams; 4]` of the first strip.
-    pub(super) params: *const [RowParams; STRIP],
+    /// The first strip's record of [`BlockParams`].
+    pub(super) params: *const u8,
     /// Output, first tile: bytes or f32.
     pub(super) y: *mut u8,
     /// [`crate::epilogue::Constants::address`].
@@ -44,8 +44,8 @@ pub(super) struct SpmmArgs {
 ///
 /// | registers | in the group loop | in the epilogue |
 /// | --- | --- | --- |
-/// | acc, 16 | `acc[m][v]`: s32, output feature m of the row block, vector v of the pass | the same as f32, then packed |
-/// | temp 0-3 | rows of X (VNNI: dwords of four input features) | scale, offset |
+/// | acc, 16 | `acc[m][v]`: s32, output feature m of the row block, vector v of the pass | the same as f32 or words, then packed |
+/// | temp 0-3 | rows of X (VNNI: dwords of four input features) | parameters |
 /// | temp 4-7 | rows interleaved by bytes | activation |
 /// | temp 8-11 | dwords of four input features for tokens 16v.. | activation |
 /// | temp 12-15 | weights of output feature m | activation |
@@ -186,6 +186,7 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     // Narrow code needs four accumulators per output, however few tokens there are.
     let columns = if pass.narrow { VECTORS } else { pass.vectors };
     let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(columns).take(plan.row_outputs()).map(<[Zmm]>::to_vec).collect();
+    let params_bytes = BlockParams::stride(&plan.epilogue);
     let row = a.new_dynamic_label();
 
     a.note(format!("row blocks on {} tokens from {}", pass.vectors * LANES, pass.first * LANES));
@@ -202,8 +203,9 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>row);
     emit_prefetch(a, plan, pass);
-    for &zmm in acc.iter().flatten() {
-        a.vpxord(zmm, zmm, zmm); //                            acc[m][v] = 0
+    let groups = if pass.narrow { narrow::groups(pass.vectors) } else { 1 };
+    for (strip, acc) in (0..).zip(acc.chunks(STRIP)) {
+        emit_start(a, &plan.epilogue, ptr(r.params) + strip * params_bytes, acc, groups);
     }
     let finished = if pass.narrow {
         narrow::emit_list(a, plan, r, &acc, pass.vectors);
@@ -221,7 +223,7 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     a.note("next row block");
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.params), (plan.row_outputs() / STRIP * size_of::<[RowParams; STRIP]>()) as i32
+        ; add Rq(r.params), (plan.row_outputs() / STRIP) as i32 * params_bytes
         ; dec Rq(r.count)
         ; jnz =>row
     );
@@ -278,7 +280,7 @@ fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
             dynasm!(a ; .arch x64 ; cmp DWORD [Rq(r.list) + field], (last * TILE) as i32 ; ja =>end);
         }
         let regs = EpilogueRegs {
-            params: ptr(r.params) + (strip * size_of::<[RowParams; STRIP]>()) as i32,
+            params: ptr(r.params) + strip as i32 * BlockParams::stride(&plan.epilogue),
             out: ptr(r.out) + first_vector + (strip * STRIP * TILE * element) as i32,
             constants: r.constants,
             temps: &r.temp,

@@ -135,7 +135,7 @@ impl SpmmKernel {
             indices: weights.indices[first_group * plan.group_index_bytes()..].as_ptr(),
             weights: weights.weights[first_group * plan.group_weight_bytes()..].as_ptr(),
             lists: weights.lists[part.first_row * plan.lists_per_row()..].as_ptr(),
-            params: weights.params[part.first_row * plan.row_outputs() / STRIP..].as_ptr(),
+            params: weights.params.pointer(part.first_row * plan.row_outputs() / STRIP),
             y: out.at(part.first_tile * plan.y_tile_elements()),
             constants: Constants::address(),
             pack_indices: PackIndices::TABLE,
@@ -162,19 +162,17 @@ mod tests {
     use super::super::SpmmDesc;
     use super::*;
     use crate::cache::KernelCache;
-    use crate::epilogue::{Activation, Epilogue, RowParams, Store};
+    use crate::epilogue::{Epilogue, RowParams, Store};
     use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{Block, Buffer, PanelLayout, Sign};
+    use crate::{Block, Buffer};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let (m, k) = (17, 12);
-        let bytes = |layout| Store::Bytes { layout, sign: Sign::Unsigned };
-        let stores = [bytes(PanelLayout::Plain), bytes(PanelLayout::Vnni), Store::F32 { residual: true }];
         for isa in tiers() {
-            let shapes = stores.into_iter().flat_map(|s| [(s, Activation::Identity), (s, Activation::Gelu)]);
-            for ((store, activation), block) in shapes.flat_map(|s| Block::ALL[..5].iter().map(move |&b| (s, b))) {
-                let plan = SpmmDesc { m, k, block, epilogue: Epilogue { activation, store } }.plan(isa).unwrap();
+            let epilogues = Epilogue::all();
+            for (epilogue, block) in epilogues.into_iter().flat_map(|e| Block::ALL[..5].iter().map(move |&b| (e, b))) {
+                let plan = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap();
                 let compiled = KernelCache::global().compile_one(&plan).unwrap();
                 let Some(function) = compiled.function().cloned() else { continue };
                 let kernel = SpmmKernel::new(plan, compiled).unwrap();
@@ -182,7 +180,7 @@ mod tests {
                 for tokens in [1, 17, 33, 49, 64, 140] {
                     let x = Buffer::new(elements(k, tokens));
                     let (mut bytes, mut f32s) = (Buffer::new(elements(m, tokens)), Buffer::new(elements(m, tokens)));
-                    let out = match store {
+                    let out = match epilogue.store {
                         Store::Bytes { .. } => Output::Bytes(&mut bytes),
                         Store::F32 { .. } => Output::F32(&mut f32s),
                     };

@@ -27,7 +27,7 @@ pub(super) fn scratch_bytes(k: usize) -> usize {
 }
 
 /// Groups that share a vector.
-fn groups(vectors: usize) -> usize {
+pub(super) fn groups(vectors: usize) -> usize {
     VECTORS / vectors
 }
 

@@ -41,7 +41,7 @@ pub(super) fn strip(
         // Rows of a plain panel were added in lane order.
         acc = acc.map(|row| std::array::from_fn(|token| row[usize::from(LANE_POSITIONS[token])]));
     }
-    let params = &weights.params[row * plan.row_outputs() / STRIP + strip];
+    let params = weights.params.block(row * plan.row_outputs() / STRIP + strip);
     finish_block(&plan.epilogue, &acc, params, tokens, out);
 }
 

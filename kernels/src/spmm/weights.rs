@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::plan::{IndexWidth, STRIP, SpmmPlan};
-use crate::epilogue::RowParams;
+use crate::epilogue::{BlockParams, RowParams};
 use crate::pattern::BlockPattern;
 use crate::{Block, Buffer, KernelError, Plan, TILE};
 
@@ -36,8 +36,8 @@ pub struct SpmmWeights {
     pub(super) weights: Buffer<u8>,
     /// `[row block][list]`
     pub(super) lists: Vec<List>,
-    /// `[row block][strip][4]`, in stream order.
-    pub(super) params: Vec<[RowParams; STRIP]>,
+    /// One record per strip of four outputs, `[row block][strip]` in stream order.
+    pub(super) params: BlockParams,
     /// Stored groups before each row block, and the total at the end.
     pub(super) group_offsets: Vec<usize>,
     nnz: usize,
@@ -54,7 +54,7 @@ impl SpmmWeights {
     ///
     /// # Errors
     /// [`KernelError::Length`] for buffers that do not fit the plan's shape, [`KernelError::Parameter`] for parameters
-    /// [`RowParams::check`] refuses.
+    /// [`Epilogue::check`](crate::epilogue::Epilogue::check) refuses.
     pub fn pack(plan: &SpmmPlan, weights: &[i8], params: &[RowParams]) -> Result<SpmmWeights, KernelError> {
         let (m, k) = (plan.m, plan.k);
         if params.len() != m {
@@ -65,7 +65,6 @@ impl SpmmWeights {
                 expected: m,
             });
         }
-        RowParams::check(params, k, &plan.name())?;
         let pattern = BlockPattern::of(weights, m, k, plan.block)?;
 
         let blocks_per_group = plan.group_indices();
@@ -78,6 +77,10 @@ impl SpmmWeights {
         let mut order: Vec<usize> = (0..plan.rows()).collect();
         order.sort_by_cached_key(|&row| lists_of(row).map(list_groups).sum::<usize>()); // stable: ties stay in matrix order
 
+        let strips = plan.row_outputs() / STRIP;
+        let in_order = order.iter().flat_map(|&row| row * strips..(row + 1) * strips);
+        let params = BlockParams::pack(&plan.epilogue, params, in_order, k, &plan.name())?;
+
         let multiple = plan.stored_multiple();
         let stored: usize = (0..pattern.block_rows()).map(|list| list_groups(list).next_multiple_of(multiple)).sum();
         let mut packer = Packer {
@@ -86,7 +89,6 @@ impl SpmmWeights {
             groups: 0,
         };
         let mut lists = Vec::with_capacity(order.len() * lists_per_row);
-        let mut packed_params = Vec::with_capacity(m.div_ceil(STRIP));
         let mut group_offsets = vec![0];
         let mut computed = 0;
         for &row in &order {
@@ -100,12 +102,6 @@ impl SpmmWeights {
                 let out_offset = (row * plan.row_outputs() * TILE) as u32;
                 lists.push(List { groups: list_groups(list) as u32, out_offset });
             }
-            for strip in row * plan.row_outputs() / STRIP..(row + 1) * plan.row_outputs() / STRIP {
-                let rows = &params[m.min(strip * STRIP)..m.min((strip + 1) * STRIP)];
-                let mut four = [RowParams::default(); STRIP];
-                four[..rows.len()].copy_from_slice(rows);
-                packed_params.push(four);
-            }
             group_offsets.push(packer.groups);
         }
         Ok(SpmmWeights {
@@ -116,7 +112,7 @@ impl SpmmWeights {
             indices: packer.indices,
             weights: packer.weights,
             lists,
-            params: packed_params,
+            params,
             group_offsets,
             nnz: pattern.nnz(),
             density: pattern.density(),
@@ -147,7 +143,7 @@ impl SpmmWeights {
 
     /// Bytes of the streams and their tables.
     pub fn bytes(&self) -> usize {
-        self.indices.len() + self.weights.len() + size_of_val(&self.lists[..]) + size_of_val(&self.params[..])
+        self.indices.len() + self.weights.len() + size_of_val(&self.lists[..]) + self.params.bytes()
     }
 
     /// The indices of group `group`, times 8.
@@ -270,7 +266,8 @@ mod tests {
             let mut outputs: Vec<u32> =
                 packed.lists.iter().step_by(plan.lists_per_row()).map(|list| list.out_offset).collect();
             let strips = plan.row_outputs() / STRIP;
-            for (row, strip) in packed.params.chunks(strips).enumerate() {
+            let BlockParams::Float(params_found) = &packed.params else { panic!("{:?}", packed.params) };
+            for (row, strip) in params_found.chunks(strips).enumerate() {
                 let first = outputs[row] as usize / TILE;
                 for (output, found) in (first..).zip(strip.iter().flatten()) {
                     prop_assert_eq!(*found, params.get(output).copied().unwrap_or_default());

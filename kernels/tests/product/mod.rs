@@ -3,7 +3,7 @@
 
 pub(crate) mod errors;
 
-use lacuna_kernels::epilogue::{Epilogue, RowParams, Store};
+use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, RowParams, Store};
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::{Matrix, finish_bytes, finish_f32, gemm};
 use lacuna_kernels::{KernelError, Output, PanelLayout};
@@ -33,6 +33,8 @@ pub(crate) struct Case {
     /// Row-major `[m][k]`.
     pub(crate) weights: Vec<i8>,
     pub(crate) params: Vec<RowParams>,
+    /// Parameters that 16-bit arithmetic accepts: without activation, with GELU.
+    fixed: [Vec<RowParams>; 2],
     pub(crate) x: Matrix<u8>,
     /// What a residual epilogue adds to.
     pub(crate) residual: Matrix<f32>,
@@ -51,12 +53,23 @@ impl Case {
         let acc = gemm(&weights, m, &x);
         let largest = acc.values.iter().map(|a| a.unsigned_abs()).max().unwrap_or(0).max(1) as f32;
         let params = (0..m).map(|_| row_params(k, largest, numbers, rng)).collect();
-        Case { m, k, n, weights, params, x, residual, acc }
+        let fixed = [Activation::Identity, Activation::Gelu]
+            .map(|activation| (0..m).map(|_| fixed_row_params(k, largest, activation, numbers, rng)).collect());
+        Case { m, k, n, weights, params, fixed, x, residual, acc }
     }
 
     /// The same after its weights or x were changed.
     pub(crate) fn recomputed(self) -> Case {
         Case { acc: gemm(&self.weights, self.m, &self.x), ..self }
+    }
+
+    /// The parameters for an epilogue.
+    pub(crate) fn params_of(&self, epilogue: &Epilogue) -> &[RowParams] {
+        match (epilogue.arithmetic, epilogue.activation) {
+            (Arithmetic::F32, _) => &self.params,
+            (Arithmetic::I16, Activation::Identity) => &self.fixed[0],
+            (Arithmetic::I16, Activation::Gelu) => &self.fixed[1],
+        }
     }
 
     /// The panel of x between guard pages, with garbage in its padding.
@@ -81,7 +94,7 @@ impl Case {
                 let mut out = place.buffer::<u8>(len, 2);
                 run(Output::Bytes(&mut out)).unwrap();
                 let found = Matrix::from_panel(layout, m, n, &out);
-                assert_same(&found, &finish_bytes(&self.acc, &self.params, epilogue.activation, sign), what);
+                assert_same(&found, &finish_bytes(&self.acc, self.params_of(epilogue), epilogue, sign), what);
             }
             Store::F32 { .. } => {
                 let mut out = place.buffer::<f32>(len, 2);
@@ -164,6 +177,36 @@ fn row_params(k: usize, largest: f32, numbers: Numbers, rng: &mut StdRng) -> Row
             }
         }
     }
+}
+
+/// Like [`row_params`], within what 16-bit arithmetic can say.
+fn fixed_row_params(k: usize, largest: f32, activation: Activation, numbers: Numbers, rng: &mut StdRng) -> RowParams {
+    let (out_scale, out_zero) = match (activation, numbers) {
+        (Activation::Identity, _) => (1.0, 0.0),
+        (Activation::Gelu, Numbers::Typical) => (rng.random_range(10.0..80.0f32), rng.random_range(0..20) as f32),
+        (Activation::Gelu, Numbers::Extreme) => {
+            let out_scale = 5.0 * 400f32.powf(rng.random_range(0.0..=1.0));
+            (*[5.0, 2000.0, out_scale, 0.0].choose(rng).unwrap(), rng.random_range(-255..=255) as f32)
+        }
+    };
+    let unit = if out_scale == 0.0 { 1.0 } else { out_scale }; // of the results that the linear part is in
+    let y = if rng.random_bool(0.5) { 100.0 } else { 400.0 };
+    let (multiplier, addend) = match numbers {
+        Numbers::Typical => (y / largest * rng.random_range(-1.0..1.0f32), y * rng.random_range(-0.5..0.5f32)),
+        Numbers::Extreme => {
+            // Multipliers at both ends and at powers of two, where the fraction is 1/2 or rounds up to 1.
+            let power = 2f32.powi(-rng.random_range(7..26));
+            let below = f32::from_bits(power.to_bits() - 1);
+            let multiplier = *[0.0, 0.0156, 1e-30, power, below, -power, -below].choose(rng).unwrap();
+            (multiplier, *[0.0, -400.0, 0.5, 127.5, 1000.0].choose(rng).unwrap())
+        }
+    };
+    let multiplier = multiplier.clamp(-0.0156, 0.0156);
+    // Addend and zero point may be as many accumulator units as s32 leaves beside the largest accumulator.
+    let reach = 0.99 * multiplier.abs() * (2f32.powi(31) - 255.0 * 128.0 * k as f32) - out_zero.abs() - 256.0;
+    let multiplier = if reach < 0.0 { 0.0 } else { multiplier };
+    let addend = if reach < 0.0 { addend } else { addend.clamp(-reach, reach) };
+    RowParams { multiplier: multiplier / unit, addend: addend / unit, out_scale, out_zero }
 }
 
 #[track_caller]

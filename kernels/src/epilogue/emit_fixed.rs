@@ -1,0 +1,192 @@
+//! The 16-bit epilogue as instructions; [`super::fixed`] says what they compute and why it is right.
+//!
+//! Words lie as the store packs them: of a plain row up to two vectors, of a VNNI row two for each vector of tokens, features 0
+//! and 1, features 2 and 3, with four tokens of each feature in every 128-bit lane.
+
+use std::mem::offset_of;
+
+use lacuna_jit::{Asm, Evex, Mem, Zmm, ptr};
+
+use super::Activation;
+use super::emit::{Constants, EpilogueRegs};
+use super::fixed::{FAR_SHIFT, FRACTION_BITS, FixedBlock, FixedGeluBlock};
+use super::store::{OutputLanes, Pack, emit_store_words};
+use crate::{PanelLayout, Sign};
+
+const BIAS: i32 = offset_of!(FixedBlock, bias) as i32;
+const SHIFT: i32 = offset_of!(FixedBlock, shift) as i32;
+const MULTIPLIER: i32 = offset_of!(FixedBlock, multiplier) as i32;
+const ZERO: i32 = offset_of!(FixedGeluBlock, zero) as i32;
+const INDEX: i32 = offset_of!(FixedGeluBlock, index) as i32;
+const LOOK_UP: i32 = offset_of!(FixedGeluBlock, look_up) as i32;
+const FRACTION: i32 = offset_of!(FixedGeluBlock, fraction_bits) as i32;
+
+/// `acc[m][v] = bias[m]` in the first of `parts` parts of the vector, 0 in the others.
+pub(super) fn emit_bias(a: &mut Asm, params: Mem, acc: &[Vec<Zmm>], parts: usize) {
+    for (m, acc) in (0..).zip(acc) {
+        let bias = params + BIAS + 4 * m;
+        match parts {
+            1 => a.vpbroadcastd(acc[0], bias),
+            2 => a.vpbroadcastd_y(acc[0], bias),
+            _ => a.vpbroadcastd_x(acc[0], bias),
+        }
+        for &v in &acc[1..] {
+            a.vmovdqa32(v, acc[0]);
+        }
+    }
+}
+
+/// Finishes `acc[row][vector]`, four rows that started at their biases. Destroys `acc` and `temps`.
+pub(super) fn emit_fixed(
+    a: &mut Asm,
+    activation: Activation,
+    (layout, sign): (PanelLayout, Sign),
+    acc: &[Vec<Zmm>],
+    regs: &EpilogueRegs<'_>,
+    lanes: OutputLanes<'_>,
+) {
+    let (params, gelu) = match activation {
+        Activation::Identity => (regs.temps, None),
+        Activation::Gelu => {
+            let (gelu, params) = GeluRegs::split(regs.temps);
+            gelu.emit_load(a, ptr(regs.constants));
+            (params, Some(gelu))
+        }
+    };
+    let packs = Pack::all(layout, acc);
+    match layout {
+        // Rows one after the other, each with its own parameters.
+        PanelLayout::Plain => {
+            for pack in &packs {
+                let row = pack.index as i32;
+                emit_shift(a, regs.params, row, &acc[pack.index], params[0]);
+                let words = Words { packs: std::slice::from_ref(pack), params, memory: regs.params, row: Some(row) };
+                words.emit(a, gelu.as_ref());
+            }
+        }
+        PanelLayout::Vnni => {
+            for (row, acc) in (0..).zip(acc) {
+                emit_shift(a, regs.params, row, acc, params[0]);
+            }
+            Words { packs: &packs, params, memory: regs.params, row: None }.emit(a, gelu.as_ref());
+        }
+    }
+    emit_store_words(a, layout, sign, &packs, regs, lanes);
+}
+
+/// `acc >>= shift[row]`.
+fn emit_shift(a: &mut Asm, params: Mem, row: i32, acc: &[Zmm], shift: Zmm) {
+    a.vpbroadcastd(shift, params + SHIFT + 4 * row);
+    for &v in acc {
+        a.vpsravd(v, v, shift);
+    }
+}
+
+/// Words that are computed together.
+struct Words<'a> {
+    packs: &'a [Pack],
+    /// Two registers for parameters.
+    params: &'a [Zmm],
+    /// [`FixedBlock`] or [`FixedGeluBlock`].
+    memory: Mem,
+    /// The only row, if there is only one.
+    row: Option<i32>,
+}
+
+impl Words<'_> {
+    /// From shifted accumulators to words ready to be packed.
+    fn emit(&self, a: &mut Asm, gelu: Option<&GeluRegs>) {
+        self.packs.iter().for_each(|pack| pack.emit_words(a));
+        self.emit_load(a, MULTIPLIER);
+        self.each(|w, _, multiplier| a.vpmulhrsw(w, w, multiplier)); // t = w multiplier / 2^15
+        match gelu {
+            None => self.each(|w, _, _| a.vpsraw_i(w, w, FRACTION_BITS as u8)),
+            Some(gelu) => self.emit_gelu(a, gelu),
+        }
+    }
+
+    /// Loads the parameters at `field`, an array `[[word; 4]; 4]`: one row's into every lane; or those of rows 0 and 1 into every
+    /// 128-bit lane of one register, those of rows 2 and 3 into another.
+    fn emit_load(&self, a: &mut Asm, field: i32) {
+        match self.row {
+            Some(row) => a.vpbroadcastd(self.params[0], self.memory + field + 8 * row),
+            None => {
+                a.vbroadcasti32x4(self.params[0], self.memory + field);
+                a.vbroadcasti32x4(self.params[1], self.memory + field + 16);
+            }
+        }
+    }
+
+    /// Calls `emit` with every vector of words, a register that is free beside it, and its parameters.
+    fn each(&self, mut emit: impl FnMut(Zmm, Zmm, Zmm)) {
+        for pack in self.packs {
+            for (i, pair) in pack.pairs.iter().enumerate() {
+                let param = if self.row.is_some() { self.params[0] } else { self.params[i] };
+                emit(pair[0], self.spare(pair), param);
+            }
+        }
+    }
+
+    /// The second register of a pair; of a row with an odd number of vectors, whose last pair is one register twice, the second
+    /// one for parameters, which a single row does not use.
+    fn spare(&self, pair: &[Zmm; 2]) -> Zmm {
+        if pair[0] == pair[1] { self.params[1] } else { pair[1] }
+    }
+
+    /// `t` becomes `max(t, zero) - h(|t - zero|)`, shifted right by the fraction bits.
+    fn emit_gelu(&self, a: &mut Asm, r: &GeluRegs) {
+        self.emit_load(a, ZERO);
+        self.each(|t, d, zero| a.vpsubw(d, t, zero));
+        self.each(|_, d, _| a.vpabsw(d, d)); //               d = |t - zero|
+        self.emit_load(a, INDEX);
+        self.each(|_, d, index| a.vpmulhuw(d, d, index)); //  p = d index / 2^16
+        for pack in self.packs {
+            let d: Vec<Zmm> = pack.pairs.iter().map(|pair| self.spare(pair)).collect();
+            let (first, last) = (d[0], d[d.len() - 1]);
+            let h = r.value;
+            a.vpacksswb(h, first, last); //                   min(p, 127)
+            for &d in &d {
+                a.vpsrlw_i(d, d, FAR_SHIFT);
+            }
+            a.vpacksswb(first, first, last); //               min(p >> 2, 127)
+            a.vpermi2b(h, r.near[0], r.near[1]);
+            a.vpermi2b(first, r.far[0], r.far[1]);
+            a.vpaddb(h, h, first); //                         g = near + far
+            if d.len() > 1 {
+                a.vpunpckhbw(last, r.zero, h); //             g << 8
+            }
+            a.vpunpcklbw(first, r.zero, h);
+        }
+        self.emit_load(a, LOOK_UP);
+        self.each(|_, d, look_up| a.vpmulhuw(d, d, look_up)); // h(|x|) in units of t
+        self.emit_load(a, ZERO);
+        self.each(|t, _, zero| a.vpmaxsw(t, t, zero));
+        self.each(|t, d, _| a.vpsubw(t, t, d)); //            max(t, zero) - h
+        self.emit_load(a, FRACTION);
+        self.each(|t, _, bits| a.vpsravw(t, t, bits));
+    }
+}
+
+/// Registers of GELU for all rows.
+struct GeluRegs {
+    near: [Zmm; 2],
+    far: [Zmm; 2],
+    zero: Zmm,
+    value: Zmm,
+}
+
+impl GeluRegs {
+    /// Takes six of `temps`; the rest is for parameters.
+    fn split(temps: &[Zmm]) -> (GeluRegs, &[Zmm]) {
+        let (own, params) = temps.split_at(6);
+        (GeluRegs { near: [own[0], own[1]], far: [own[2], own[3]], zero: own[4], value: own[5] }, params)
+    }
+
+    fn emit_load(&self, a: &mut Asm, constants: Mem) {
+        for (i, (&near, &far)) in (0..).zip(self.near.iter().zip(&self.far)) {
+            a.vmovdqu32(near, constants + Constants::GELU_NEAR + 64 * i);
+            a.vmovdqu32(far, constants + Constants::GELU_FAR + 64 * i);
+        }
+        a.vpxord(self.zero, self.zero, self.zero);
+    }
+}
