@@ -156,7 +156,7 @@ impl Out {
         let acc = gemm(&values, rows.len(), x);
         match (self, epilogue.store) {
             (Out::Bytes(out), Store::Bytes { layout, sign }) => {
-                let expected = finish_bytes(&acc, &params, epilogue.activation, sign);
+                let expected = finish_bytes(&acc, &params, epilogue, sign);
                 difference(rows, &expected, |row, token| out[layout.index(m, row, token)])
             }
             (Out::F32(out), _) => {
@@ -232,7 +232,7 @@ mod tests {
         let (weights, x) = (Weights::seeded(5, 8, Block::B4x1, 0.0, &REQUANTIZE, 1), activations(8, 3, 2));
         let rows = checked_rows(5, 24);
         let acc = gemm(&weights.values, 5, &x);
-        let right = finish_bytes(&acc, &weights.params, Activation::Identity, Sign::Unsigned);
+        let right = finish_bytes(&acc, &weights.params, &REQUANTIZE, Sign::Unsigned);
         let mut panel = right.to_panel(PanelLayout::Plain);
         assert_eq!(Out::Bytes(panel.clone()).check(&weights, &x, &REQUANTIZE, &rows), None);
         panel[PanelLayout::Plain.index(5, 4, 2)] ^= 1;
