@@ -134,7 +134,7 @@ impl FloatKernel {
         x: FloatInput<'_>,
         tokens: usize,
         out: FloatOutput<'_>,
-        parallel: Parallel,
+        parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
         self.check(weights, x, tokens, &out)?;
         let out = Target::from(out);

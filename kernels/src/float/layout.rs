@@ -1,9 +1,12 @@
 //! Where each element of a bf16 activation lives.
 
 use half::bf16;
+#[cfg(target_arch = "x86_64")]
+use lacuna_jit::Avx512Bf16;
 
 use super::twin::round_to_bf16;
-use crate::layout::{elements, f32_index, padded};
+use crate::layout::{elements, padded, tiles};
+use crate::rows::with_fma;
 use crate::{KernelError, TILE};
 
 /// Position, within a row of a bf16 panel, of the token `token` of its tile.
@@ -21,7 +24,8 @@ pub const fn bf16_index(features: usize, feature: usize, token: usize) -> usize 
     (token / TILE * padded(features) + feature) * TILE + bf16_lane_position(token % TILE)
 }
 
-/// Rounds an f32 tile of `features` x `tokens` into a bf16 panel, each element by [`round_to_bf16`].
+/// Rounds an f32 tile of `features` x `tokens` into a bf16 panel, each element by [`round_to_bf16`]: with AVX512_BF16 where the
+/// CPU has it, in plain Rust elsewhere, to the same bits.
 ///
 /// # Errors
 /// [`KernelError::Length`] for buffers without [`elements`] elements.
@@ -32,17 +36,55 @@ pub fn pack_bf16_panel(tile: &[f32], features: usize, tokens: usize, panel: &mut
             return Err(KernelError::Length { kernel: "pack-bf16-panel".to_owned(), buffer, found, expected });
         }
     }
-    for token in 0..tokens {
-        for feature in 0..features {
-            panel[bf16_index(features, feature, token)] = round_to_bf16(tile[f32_index(features, feature, token)]);
+    for tile_index in 0..tiles(tokens) {
+        let first = tile_index * padded(features) * TILE;
+        let rows = first..first + features * TILE;
+        let (tile, panel) = (&tile[rows.clone()], &mut panel[rows]);
+        #[cfg(target_arch = "x86_64")]
+        if Avx512Bf16::detect().is_some() {
+            // SAFETY: the feature was detected, and with it AVX512F.
+            unsafe { pack_rows_avx512(tile, panel) };
+            continue;
         }
+        with_fma!(pack_rows, tile: &[f32], panel: &mut [bf16]);
     }
     Ok(())
+}
+
+/// Rounds whole rows of 64 tokens, those of padding tokens too.
+#[inline(always)]
+fn pack_rows(tile: &[f32], panel: &mut [bf16]) {
+    for (row, out) in tile.chunks_exact(TILE).zip(panel.chunks_exact_mut(TILE)) {
+        for (row, out) in row.chunks_exact(32).zip(out.chunks_exact_mut(32)) {
+            let rounded: [bf16; 32] = std::array::from_fn(|token| round_to_bf16(row[token]));
+            for (i, four) in out.chunks_exact_mut(4).enumerate() {
+                let (l, v) = (i / 2, i % 2); // tokens 16 v + 4 l + c
+                four.copy_from_slice(&rounded[16 * v + 4 * l..][..4]);
+            }
+        }
+    }
+}
+
+/// [`pack_rows`] in intrinsics.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn pack_rows_avx512(tile: &[f32], panel: &mut [bf16]) {
+    use std::arch::x86_64::*;
+    let interleave = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7); // four tokens of v = 0, four of v = 1, ..
+    for (tokens, out) in tile.chunks_exact(32).zip(panel.chunks_exact_mut(32)) {
+        // SAFETY: both vectors are inside the 32 elements of `tokens`.
+        let (low, high) = unsafe { (_mm512_loadu_ps(tokens.as_ptr()), _mm512_loadu_ps(tokens[16..].as_ptr())) };
+        // SAFETY: both types are 64 bytes of plain data.
+        let rounded: __m512i = unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(high, low)) };
+        // SAFETY: `out` has 32 elements of 2 bytes.
+        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), _mm512_permutexvar_epi64(interleave, rounded)) };
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::f32_index;
 
     #[test]
     fn the_layout_is_a_bijection() {
@@ -64,6 +106,22 @@ mod tests {
             for (high, first) in [(0, 0), (1, 4)] {
                 let lanes = words.chunks_exact(8).flat_map(|lane| lane[first..first + 4].iter().copied());
                 assert!(lanes.eq(32 * half + 16 * high..32 * half + 16 * high + 16));
+            }
+        }
+    }
+
+    #[test]
+    fn packing_moves_and_rounds_every_element() {
+        for (features, tokens) in [(1, 1), (7, 64), (5, 130)] {
+            let len = elements(features, tokens);
+            let tile: Vec<f32> = (0..len).map(|i| 1.0 + i as f32 / 1000.0).collect();
+            let (mut panel, mut plain) = (vec![bf16::NAN; len], vec![bf16::NAN; len]);
+            pack_bf16_panel(&tile, features, tokens, &mut panel).unwrap();
+            pack_rows(&tile, &mut plain);
+            for (feature, token) in (0..features).flat_map(|f| (0..tokens).map(move |n| (f, n))) {
+                let expected = round_to_bf16(tile[f32_index(features, feature, token)]);
+                let index = bf16_index(features, feature, token);
+                assert_eq!([panel[index], plain[index]], [expected; 2]);
             }
         }
     }

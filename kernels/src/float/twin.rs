@@ -5,7 +5,11 @@ use half::bf16;
 /// `vcvtne2ps2bf16` for one element: to nearest even; denormals become zeros of the same sign, NaNs quiet NaNs.
 #[inline(always)]
 pub fn round_to_bf16(x: f32) -> bf16 {
-    bf16::from_f32(flush(x))
+    let bits = flush(x).to_bits();
+    let upper = bits >> 16;
+    let nearest = bits.wrapping_add(0x7fff + (upper & 1)) >> 16;
+    let quiet = upper | 0x40;
+    bf16::from_bits(if x.is_nan() { quiet } else { nearest } as u16)
 }
 
 /// `vdpbf16ps` for one lane: `acc + x[1] w[1] + x[0] w[0]`, as two fused multiply-adds in this order.
@@ -74,9 +78,7 @@ mod tests {
         let twin = dot_bf16(acc, x, w);
         let same = sum.to_bits() == twin.to_bits() || sum.is_nan() && twin.is_nan();
         assert!(same, "{acc:e} + {x:?} . {w:?} is {sum:e} ({:08x}), the twin says {twin:e}", sum.to_bits());
-        let twin = round_to_bf16(acc);
-        let same = rounded.to_bits() == twin.to_bits() || rounded.is_nan() && twin.is_nan();
-        assert!(same, "{acc:e} rounds to {rounded:e}, the twin says {twin:e}");
+        assert_eq!(rounded.to_bits(), round_to_bf16(acc).to_bits(), "{acc:e} rounded to bf16");
     }
 
     /// A random number with an exponent field from `exponents`, with `bits` explicit bits.
@@ -108,6 +110,20 @@ mod tests {
                 check(number(acc.clone(), 23, &mut rng), x, w);
             }
         }
+    }
+
+    #[test]
+    fn rounding_is_to_nearest_even() {
+        for upper in (0..=u16::MAX).filter(|&upper| bf16::from_bits(upper).is_normal()) {
+            for lower in [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff] {
+                let x = f32::from_bits(u32::from(upper) << 16 | lower);
+                assert_eq!(round_to_bf16(x).to_bits(), bf16::from_f32(x).to_bits(), "{x:e}");
+            }
+        }
+        let zeros = [0.0, -0.0, 1e-40, -1e-40].map(|x| round_to_bf16(x).to_bits());
+        assert_eq!(zeros, [0, 0x8000, 0, 0x8000]);
+        assert!(round_to_bf16(f32::NAN).is_nan());
+        assert!(round_to_bf16(f32::from_bits(0xffff_ffff)).is_nan());
     }
 
     /// Sums just below 2^-126: rounded to the 23 bits that a denormal of that size has they would be 2^-126, rounded to 24 bits

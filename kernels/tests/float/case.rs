@@ -88,7 +88,14 @@ impl Case {
     /// Computes the case on every tier and with every candidate plan; checks that the tiers agree to the bit and that each
     /// result is as close to the exact one as the documentation promises.
     #[track_caller]
-    pub(crate) fn check(&self, dtype: DType, block: Block, epilogue: FloatEpilogue, place: Place, parallel: Parallel) {
+    pub(crate) fn check(
+        &self,
+        dtype: DType,
+        block: Block,
+        epilogue: FloatEpilogue,
+        place: Place,
+        parallel: Parallel<'_>,
+    ) {
         for results in self.run_all(dtype, block, epilogue, place, parallel) {
             for (plan, found) in &results {
                 let what = format!("{} on {} tokens, {parallel:?}", plan.name(), self.n);
@@ -105,7 +112,7 @@ impl Case {
         block: Block,
         epilogue: FloatEpilogue,
         place: Place,
-        parallel: Parallel,
+        parallel: Parallel<'_>,
     ) -> Vec<Vec<(FloatPlan, Vec<f32>)>> {
         let desc = FloatDesc { m: self.m, k: self.k, dtype, block, epilogue };
         let mut results: Vec<Vec<(FloatPlan, Vec<f32>)>> = Vec::new();
@@ -122,7 +129,7 @@ impl Case {
     }
 
     /// The results of `plan`, `[m][n]`; buffers are flush with guard pages, garbage in all padding and in the output.
-    pub(crate) fn run(&self, plan: FloatPlan, place: Place, parallel: Parallel) -> Vec<f32> {
+    pub(crate) fn run(&self, plan: FloatPlan, place: Place, parallel: Parallel<'_>) -> Vec<f32> {
         let &Case { m, k, n, .. } = self;
         let kernel = FloatKernel::compile(plan).unwrap();
         let weights = FloatWeights::pack(&plan, &self.weights, &self.bias).unwrap();
