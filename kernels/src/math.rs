@@ -15,40 +15,12 @@ pub const EXP2_FINE: [f32; 7] =
 /// log2(e).
 pub const LOG2_E: f32 = std::f32::consts::LOG2_E;
 
-/// GELU: x^2 beyond which Phi(x) is taken as 0 or 1 (|x| = 5).
-pub const GELU_MAX_SQUARE: f32 = 25.0;
-/// GELU: maps x^2 in [0, [`GELU_MAX_SQUARE`]] to u = x^2 * scale - 1 in [-1, 1].
-pub const GELU_SQUARE_SCALE: f32 = 2.0 / GELU_MAX_SQUARE;
-/// Coefficients of R(u) = (Phi(x) - 1/2) / x, ascending in u.
-pub const GELU_R: [f32; 12] = [
-    0.141_363_75,
-    -0.070_298_23,
-    0.051_525_4,
-    -0.040_391_985,
-    0.031_356_72,
-    -0.023_624_942,
-    0.016_910_158,
-    -0.010_165_49,
-    0.005_113_234_7,
-    -0.003_886_825_9,
-    0.003_194_474,
-    -0.001_096_376_6,
-];
+mod gelu;
 
-/// GELU for 8-bit results: |x| beyond which Phi(x) is taken as 0 or 1.
-pub const GELU_COARSE_MAX: f32 = 4.4;
-/// GELU for 8-bit results: coefficients of R(t) = (Phi(x) - 1/2) / x, ascending in t = x^2.
-pub const GELU_COARSE_R: [f32; 9] = [
-    0.398_775_88,
-    -0.066_095_96,
-    0.009_652_852,
-    -0.001_057_476_9,
-    8.464_899e-5,
-    -4.755_067e-6,
-    1.755_873_2e-7,
-    -3.794_569_5e-9,
-    3.615_143_3e-11,
-];
+pub(crate) use gelu::{GELU_COARSE_MAGIC, GELU_MAGIC};
+pub use gelu::{
+    GELU_COARSE_MAX, GELU_COARSE_MIN, GELU_COARSE_PHI, GELU_COARSE_STEP, GELU_MAX, GELU_PHI, gelu, gelu_coarse,
+};
 
 /// `vminps(a, b)`: b where the two compare equal or either is NaN.
 pub fn vmin(a: f32, b: f32) -> f32 {
@@ -83,23 +55,6 @@ pub fn exp2(coefficients: &[f32], x: f32) -> f32 {
     scalef(polynomial(coefficients, fraction), x)
 }
 
-/// GELU(x) = x Phi(x). Absolute error below 2.5e-6; exactly x above 5.01 and exactly 0 below -5.01.
-#[inline(always)]
-pub fn gelu(x: f32) -> f32 {
-    let square = vmin(x * x, GELU_MAX_SQUARE);
-    let u = square.mul_add(GELU_SQUARE_SCALE, -1.0);
-    let h = vmax(vmin(polynomial(&GELU_R, u) * x, 0.5), -0.5); // Phi(x) - 1/2
-    h.mul_add(x, 0.5 * x)
-}
-
-/// GELU(x) = x Phi(x) for results that are rounded to 8 bit. Absolute error below 5e-5 + 1e-6 |x|.
-#[inline(always)]
-pub fn gelu_coarse(x: f32) -> f32 {
-    let clamped = vmax(vmin(x, GELU_COARSE_MAX), -GELU_COARSE_MAX);
-    let r = polynomial(&GELU_COARSE_R, clamped * clamped);
-    r.mul_add(clamped, 0.5) * x // Phi(x) x
-}
-
 /// `vcvtps2dq`: to nearest even; out of range and NaN give `i32::MIN`.
 #[inline(always)]
 pub fn round_to_i32(x: f32) -> i32 {
@@ -122,44 +77,6 @@ pub fn quantize_s8(x: f32) -> i8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn erf_gelu(x: f64) -> f64 {
-        // Phi(x) through the complementary error function's continued fraction and series would need a library; a fine
-        // trapezoidal integral of the density is exact enough (1e-12) and obviously right.
-        let steps = 4000;
-        let h = x / f64::from(steps);
-        let density = |t: f64| (-0.5 * t * t).exp() / (2.0 * std::f64::consts::PI).sqrt();
-        let inner: f64 = (1..steps).map(|i| density(h * f64::from(i))).sum();
-        x * (0.5 + h * (0.5 * (density(0.0) + density(x)) + inner))
-    }
-
-    #[test]
-    fn gelu_is_within_its_bound() {
-        let worst = (-7000..=7000)
-            .map(|i| i as f32 * 1e-3)
-            .map(|x| (f64::from(gelu(x)) - erf_gelu(f64::from(x))).abs())
-            .fold(0.0, f64::max);
-        assert!(worst < 2.5e-6, "{worst:e}");
-    }
-
-    #[test]
-    fn gelu_coarse_is_within_its_bound() {
-        for x in (-20_000..=20_000).map(|i| i as f32 * 1e-3) {
-            let exact = if x.abs() < 8.0 { erf_gelu(f64::from(x)) } else { f64::from(x.max(0.0)) };
-            let error = (f64::from(gelu_coarse(x)) - exact).abs();
-            assert!(error < 5e-5 + 1e-6 * f64::from(x.abs()), "{x}: {error:e}");
-        }
-        assert!(gelu_coarse(f32::NAN).is_nan());
-    }
-
-    #[test]
-    fn gelu_tails_are_exact() {
-        for x in [5.01f32, 6.0, 100.0, 1e10, f32::MAX.sqrt()] {
-            assert_eq!(gelu(x), x);
-            assert_eq!(gelu(-x), 0.0);
-        }
-        assert!(gelu(f32::NAN).is_nan());
-    }
 
     #[test]
     fn exp2_is_within_its_bounds() {

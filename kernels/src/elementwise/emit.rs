@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Zmm, ptr};
 
-use super::gelu::emit_gelu;
+use super::gelu::{emit_gelu, gelu_temps};
 use super::kernel::QuantParams;
 use super::plan::ElementwisePlan;
 use crate::epilogue::{Activation, EpilogueRegs, OutputLanes, emit_store_bytes};
@@ -33,7 +33,7 @@ pub(super) struct ElementwiseArgs {
 /// | registers | role |
 /// | --- | --- |
 /// | y, 4 W of 16 | `y[f mod 4][v]`: tokens 16v..16v+16, then packed |
-/// | temp, 8 | GELU; scale and zero point; byte transpose |
+/// | temp, 13 | GELU; scale and zero point; byte transpose |
 struct Regs {
     file: RegFile,
     x: Gpr,
@@ -57,7 +57,7 @@ impl Regs {
             tokens: file.gpr("tokens")?,
             count: file.gpr("groups of four rows left")?,
             y: file.zmms(GROUP * VECTORS, "y[f mod 4][v]")?,
-            temp: file.zmms(2 * VECTORS, "GELU; scale and zero point; byte transpose")?,
+            temp: file.zmms(gelu_temps(VECTORS), "GELU; scale and zero point; byte transpose")?,
             file,
         })
     }
