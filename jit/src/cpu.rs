@@ -227,3 +227,43 @@ mod tests {
         assert!(error.contains("(missing: avx512vl, avx512vbmi)"), "{error}");
     }
 }
+
+/// Sizes of the data caches of one core, in bytes; of the last level, what its cores share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caches {
+    /// First level, data.
+    pub l1d: usize,
+    /// Second level.
+    pub l2: usize,
+    /// Third level; 0 if there is none.
+    pub l3: usize,
+}
+
+impl Caches {
+    /// What most server cores have had since 2019: for machines that do not say.
+    pub const TYPICAL: Caches = Caches { l1d: 32 << 10, l2: 1 << 20, l3: 32 << 20 };
+
+    /// What the CPU says; nothing if it does not.
+    #[cfg(target_arch = "x86_64")]
+    pub fn detect() -> Option<Caches> {
+        use raw_cpuid::{CacheType, CpuId};
+        let mut sizes = [0; 4];
+        for cache in CpuId::new().get_cache_parameters()? {
+            let holds_data = matches!(cache.cache_type(), CacheType::Data | CacheType::Unified);
+            if let (true, Some(size)) = (holds_data, sizes.get_mut(usize::from(cache.level()))) {
+                *size = cache.associativity()
+                    * cache.physical_line_partitions()
+                    * cache.coherency_line_size()
+                    * cache.sets();
+            }
+        }
+        let [_, l1d, l2, l3] = sizes;
+        (l1d > 0 && l2 > 0).then_some(Caches { l1d, l2, l3 })
+    }
+
+    /// What the CPU says; nothing if it does not.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn detect() -> Option<Caches> {
+        None
+    }
+}

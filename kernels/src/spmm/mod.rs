@@ -1,14 +1,18 @@
-//! Sparse weights times dense activations: `Y[m][n] = epilogue(sum_k W[m][k] X[k][n])`, s8 weights in 4x1 blocks, u8
+//! Sparse weights times dense activations: `Y[m][n] = epilogue(sum_k W[m][k] X[k][n])`, s8 weights in blocks, u8
 //! activations, exact s32 accumulation.
 //!
 //! **Shapes**: W is M x K, X is K x N, Y is M x N; any M, K, N >= 1.
 //!
-//! **Layout**: X is a plain panel, Y what the [`Epilogue`](crate::epilogue::Epilogue) says; W is a [`SpmmWeights`] stream.
+//! **Layout**: X is a plain panel (a VNNI panel for 1x4 and 4x4), Y what the [`Epilogue`](crate::epilogue::Epilogue) says; W is a [`SpmmWeights`] stream.
 //!
-//! **Stream form**: the pattern is data, not code. Four blocks of a block row form a *group*: four input feature indices and
-//! 16 weights. The generated loop loads the four activation rows, interleaves them to dwords of four input features per
-//! token with unpacks (they run beside the dot products for free), and issues 16 `vpdpbusd` on 4 rows x 64 tokens. Code
-//! depends on the shape and the epilogue only, so layers of equal shape share it.
+//! **Stream form**: the pattern is data, not code. Four blocks of one input feature form a *group*: four input feature indices
+//! and four weights of every output. The generated loop loads the four activation rows, interleaves them to dwords of four
+//! input features per token with unpacks (they run beside the dot products for free), and issues 16 `vpdpbusd`: on 4 outputs x
+//! 64 tokens, 8 x 32 or 16 x 16. Blocks of four input features read dwords of a VNNI panel instead. Code depends on the shape
+//! and the epilogue only, so layers of equal shape share it.
+//!
+//! **Schedule**: vectors per pass, unrolling, dense packing of short tails, prefetch: a [`Schedule`] never changes what is
+//! computed. [`Tuner`] picks one by a cost model or by measurement, [`TuningTable`] keeps the choice.
 //!
 //! **Order**: block rows are sorted by their number of groups, so that the loop exit predicts; tiles are the outer loop, so
 //! that a tile of X stays in L1 while all block rows pass over it.
@@ -22,9 +26,11 @@ mod kernel;
 mod narrow;
 mod plan;
 mod portable;
+mod tune;
 mod weights;
 
 pub use desc::SpmmDesc;
 pub use kernel::SpmmKernel;
 pub use plan::{IndexWidth, Schedule, SpmmPlan};
+pub use tune::{Candidate, Tuner, Tuning, TuningError, TuningTable};
 pub use weights::SpmmWeights;

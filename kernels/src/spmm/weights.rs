@@ -126,6 +126,11 @@ impl SpmmWeights {
         self.computed
     }
 
+    /// Groups that a full tile takes.
+    pub(super) fn groups(&self) -> usize {
+        self.lists.iter().map(|list| list.groups as usize).sum()
+    }
+
     /// Non-zero weights.
     pub fn nnz(&self) -> usize {
         self.nnz

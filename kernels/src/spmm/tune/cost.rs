@@ -1,0 +1,122 @@
+//! The cost model: cycles of one call, from the pattern's counts, the schedule and the caches.
+//!
+//! A group costs what binds it: dot products (two per cycle), vector loads (two), or instructions and the lines from L2 that
+//! they wait for. A row block costs its epilogue and its loop. Constants are measured (docs/measurements.md) and named after what they are.
+
+use lacuna_jit::cpu::Caches;
+
+use crate::epilogue::{Activation, Store};
+use crate::layout::padded;
+use crate::spmm::{SpmmPlan, SpmmWeights};
+use crate::{LANES, PanelLayout, TILE, VECTORS};
+
+/// `vpdpbusd` per cycle.
+const DOTS: f64 = 2.0;
+/// Vector loads per cycle, broadcasts included.
+const LOADS: f64 = 2.0;
+/// Instructions per cycle that the front end sustains.
+const ISSUE: f64 = 6.5;
+/// Share of L1 that holds X; the streams pass through the rest.
+const L1_SHARE: f64 = 0.6;
+/// Cycles that instructions wait for a line from L2, many being under way at once.
+const L2_LINE: f64 = 0.5;
+/// Cycles until a line comes from behind L2, several being under way at once.
+const L3_LINE: f64 = 6.0;
+/// Cycles of a row block that belong to no vector: loop, list, mispredicted exits.
+const ROW: f64 = 8.0;
+/// Cycles to pack four rows of a narrow tail.
+const PACK_FOUR_ROWS: f64 = 5.0;
+/// Cycles to add up the parts of a narrow row block, by vectors.
+const COMBINE: [f64; 2] = [18.0, 9.0];
+
+/// Cycles of the epilogue per strip of four outputs and vector of 16 tokens.
+fn epilogue_cycles(plan: &SpmmPlan) -> f64 {
+    let activation = match plan.epilogue().activation {
+        Activation::Identity => 0.0,
+        Activation::Gelu => 14.0,
+    };
+    activation
+        + match plan.epilogue().store {
+            Store::Bytes { .. } => 4.5,
+            Store::F32 { residual: false } => 6.5,
+            Store::F32 { residual: true } => 8.0,
+        }
+}
+
+/// Cycles of one call on `tokens` tokens.
+pub(super) fn cycles(plan: &SpmmPlan, weights: &SpmmWeights, tokens: usize, caches: &Caches) -> f64 {
+    let (full, tail) = (tokens / TILE, (tokens % TILE).div_ceil(LANES));
+    let mut total = full as f64 * tile(plan, weights, VECTORS, caches);
+    if tail > 0 {
+        total += if tail * LANES <= plan.schedule().narrow {
+            narrow(plan, weights, tail)
+        } else {
+            tile(plan, weights, tail, caches)
+        };
+    }
+    total + first_touch(plan, tokens, caches)
+}
+
+/// One tile of which `vectors` vectors are computed.
+fn tile(plan: &SpmmPlan, weights: &SpmmWeights, vectors: usize, caches: &Caches) -> f64 {
+    let width = plan.schedule().vectors;
+    (0..vectors).step_by(width).map(|first| pass(plan, weights, width.min(vectors - first), caches)).sum()
+}
+
+fn pass(plan: &SpmmPlan, weights: &SpmmWeights, vectors: usize, caches: &Caches) -> f64 {
+    let outputs = plan.list_outputs() as f64;
+    let dots = outputs * vectors as f64;
+    let (x_loads, interleaves) = match plan.input() {
+        PanelLayout::Plain => (4.0, vectors as f64 + if vectors > 2 { 4.0 } else { 2.0 }),
+        PanelLayout::Vnni => (vectors as f64, 0.0),
+    };
+    let (weight_loads, weight_instructions) = if outputs < 16.0 { (outputs, outputs) } else { (4.0, 20.0) };
+    let indices = if plan.group_indices() == 4 { 8.0 } else { 1.0 };
+    let control = 2.0 / plan.schedule().unroll as f64;
+    let instructions = indices + x_loads + interleaves + weight_instructions + dots + control;
+
+    // Lines of X in use by the pass; what exceeds L1 (with the streams passing through) comes from L2.
+    let lines_per_row = if plan.input() == PanelLayout::Plain { 1.0 } else { vectors as f64 / VECTORS as f64 };
+    let x_bytes = plan.x_tile_bytes() as f64 * lines_per_row;
+    let missing = (1.0 - L1_SHARE * caches.l1d as f64 / x_bytes).max(0.0);
+    let lines = x_loads * missing;
+
+    // One block adds once to each of its accumulators: fewer than eight of them wait for the latency of a dot product.
+    let sets = if plan.list_outputs() == 1 { plan.schedule().unroll as f64 } else { 1.0 };
+    let latency = 4.0 / sets;
+
+    let issue = instructions / ISSUE + lines * L2_LINE;
+    let group = [dots / DOTS, (x_loads + weight_loads) / LOADS, issue, latency];
+    let group = group.into_iter().fold(0.0, f64::max);
+    weights.groups() as f64 * group + rows(plan, vectors)
+}
+
+/// What row blocks cost beside their groups.
+fn rows(plan: &SpmmPlan, vectors: usize) -> f64 {
+    let strips = (plan.row_outputs() / 4) as f64;
+    plan.rows() as f64 * (ROW + strips * vectors as f64 * epilogue_cycles(plan))
+}
+
+/// A narrow tail.
+fn narrow(plan: &SpmmPlan, weights: &SpmmWeights, vectors: usize) -> f64 {
+    let shared = (VECTORS / vectors) as f64; // groups in a vector
+    let instructions = shared * 8.0 + 8.0 + 6.0 + 16.0 + 2.0;
+    let inserts = (shared - 1.0) * 4.0; // on one of the two dot product ports, half of the time
+    let step = f64::max((16.0 + inserts / 2.0) / DOTS, instructions / ISSUE);
+    let steps = weights.groups() as f64 / shared + 0.5 * (shared - 1.0) / shared * plan.rows() as f64;
+    let pack = padded(plan.k()) as f64 / 4.0 * PACK_FOUR_ROWS;
+    pack + steps * step + plan.rows() as f64 * COMBINE[vectors - 1] + rows(plan, vectors)
+}
+
+/// What it costs that all of X passes through L2 for the first time.
+fn first_touch(plan: &SpmmPlan, tokens: usize, caches: &Caches) -> f64 {
+    let tiles = tokens.div_ceil(TILE);
+    let lines = padded(plan.k()) as f64;
+    let x_bytes = tiles as f64 * plan.x_tile_bytes() as f64;
+    if plan.schedule().prefetch {
+        // One instruction per line; they are wasted where everything is near anyway.
+        return (tokens / TILE) as f64 * lines / ISSUE;
+    }
+    let far = (1.0 - caches.l2 as f64 / (2.0 * x_bytes)).max(0.0);
+    tiles as f64 * lines * (1.0 - far) * 0.5 + tiles as f64 * lines * far * L3_LINE
+}

@@ -1,0 +1,61 @@
+//! Candidates on the clock.
+
+use std::time::{Duration, Instant};
+
+use crate::cache::KernelCache;
+use crate::epilogue::Store;
+use crate::layout::elements;
+use crate::spmm::{SpmmKernel, SpmmPlan, SpmmWeights};
+use crate::{Buffer, KernelError, Output, Parallel, Plan};
+
+/// One sample takes at least this long, so that the clock's own resolution vanishes in it.
+const SAMPLE: Duration = Duration::from_micros(20);
+/// Samples of every candidate, however short the budget.
+const MIN_ROUNDS: usize = 3;
+
+/// The shortest time of each plan on `tokens` tokens, hot. The plans take turns, so that a machine that changes its speed
+/// changes it for all.
+pub(super) fn times(
+    plans: &[SpmmPlan],
+    weights: &SpmmWeights,
+    tokens: usize,
+    budget: Duration,
+) -> Result<Vec<Duration>, KernelError> {
+    let keys: Vec<_> = plans.iter().map(Plan::key).collect();
+    let (compiled, _) = KernelCache::global().compile(&keys)?;
+    let kernels =
+        plans.iter().zip(compiled).map(|(&plan, code)| SpmmKernel::new(plan, code)).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = plans.first() else { return Ok(Vec::new()) };
+
+    let mut x = Buffer::<u8>::new(elements(first.k(), tokens));
+    x.iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 31) as u8);
+    let (mut bytes, mut floats) = (Buffer::<u8>::new(0), Buffer::<f32>::new(0));
+    match first.epilogue().store {
+        Store::Bytes { .. } => bytes.reserve(elements(first.m(), tokens)),
+        Store::F32 { .. } => floats.reserve(elements(first.m(), tokens)),
+    }
+    let mut run = |kernel: &SpmmKernel, times: usize| -> Result<Duration, KernelError> {
+        let start = Instant::now();
+        for _ in 0..times {
+            let out = match first.epilogue().store {
+                Store::Bytes { .. } => Output::Bytes(&mut bytes),
+                Store::F32 { .. } => Output::F32(&mut floats),
+            };
+            kernel.run(weights, &x, tokens, out, Parallel::Serial)?;
+        }
+        Ok(start.elapsed())
+    };
+
+    let mut best = vec![Duration::MAX; plans.len()];
+    let start = Instant::now();
+    let mut round = 0;
+    while round < MIN_ROUNDS || start.elapsed() < budget {
+        for (kernel, best) in kernels.iter().zip(&mut best) {
+            let once = run(kernel, 1)?; // warms up as well
+            let calls = SAMPLE.as_nanos().div_ceil(once.as_nanos().max(1)).clamp(1, 10_000) as usize;
+            *best = (*best).min(run(kernel, calls)? / calls as u32);
+        }
+        round += 1;
+    }
+    Ok(best)
+}

@@ -1,0 +1,183 @@
+//! The planner: which schedule is fastest, by a model or by measurement, and how the choice is kept.
+//!
+//! The model's constants are those of a Zen 5 core at 512 bits (docs/measurements.md); elsewhere the order of candidates, which
+//! is all that counts, may differ, and [`Tuning::Measure`] asks the machine itself.
+
+mod cost;
+mod measure;
+mod table;
+
+use std::time::Duration;
+
+pub use table::{TuningError, TuningTable};
+
+use lacuna_jit::cpu::Caches;
+
+use super::{Schedule, SpmmPlan, SpmmWeights};
+use crate::KernelError;
+
+/// How much effort the choice of a schedule is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Tuning {
+    /// The cost model alone: microseconds.
+    #[default]
+    Fast,
+    /// Candidates are timed on the calling thread, on the weights themselves, for about this long per kernel.
+    Measure {
+        /// Wall time per kernel.
+        budget: Duration,
+    },
+}
+
+/// One way to compute a product, and how long it takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// The plan.
+    pub plan: SpmmPlan,
+    /// Cycles that the model expects.
+    pub predicted_cycles: f64,
+    /// Shortest time seen; nothing if it was not measured.
+    pub measured: Option<Duration>,
+}
+
+/// Finds the fastest schedule of a plan.
+#[derive(Debug, Clone)]
+pub struct Tuner {
+    caches: Caches,
+    /// Numbers of tokens that count, equally.
+    tokens: Vec<usize>,
+}
+
+/// A short sentence and a paragraph.
+const TOKENS: [usize; 2] = [32, 128];
+
+impl Default for Tuner {
+    fn default() -> Tuner {
+        Tuner { caches: Caches::detect().unwrap_or(Caches::TYPICAL), tokens: TOKENS.to_vec() }
+    }
+}
+
+impl Tuner {
+    /// A tuner for calls with these numbers of tokens, all of which count equally; 0 is ignored.
+    pub fn for_tokens(tokens: &[usize]) -> Tuner {
+        let tokens = tokens.iter().copied().filter(|&n| n > 0).collect();
+        Tuner { tokens, ..Tuner::default() }
+    }
+
+    /// All candidates for `tokens` tokens by the model, best first.
+    pub fn predict(&self, plan: &SpmmPlan, weights: &SpmmWeights, tokens: usize) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = plan
+            .candidates()
+            .into_iter()
+            .map(|plan| Candidate {
+                plan,
+                predicted_cycles: cost::cycles(&plan, weights, tokens, &self.caches),
+                measured: None,
+            })
+            .collect();
+        candidates.sort_by(|a, b| a.predicted_cycles.total_cmp(&b.predicted_cycles));
+        candidates
+    }
+
+    /// All candidates for `tokens` tokens timed within about `budget`, best first.
+    ///
+    /// # Errors
+    /// Those of compiling and running the candidates.
+    pub fn measure(
+        &self,
+        plan: &SpmmPlan,
+        weights: &SpmmWeights,
+        tokens: usize,
+        budget: Duration,
+    ) -> Result<Vec<Candidate>, KernelError> {
+        let mut candidates = self.predict(plan, weights, tokens);
+        let plans: Vec<SpmmPlan> = candidates.iter().map(|c| c.plan).collect();
+        for (candidate, time) in candidates.iter_mut().zip(measure::times(&plans, weights, tokens, budget)?) {
+            candidate.measured = Some(time);
+        }
+        candidates.sort_by_key(|c| c.measured);
+        Ok(candidates)
+    }
+
+    /// The plan with the schedule that is best over all numbers of tokens: that with the least sum of times, each relative to the
+    /// best of its number of tokens.
+    ///
+    /// # Errors
+    /// Those of [`Tuner::measure`]; none with [`Tuning::Fast`].
+    pub fn choose(&self, plan: &SpmmPlan, weights: &SpmmWeights, tuning: Tuning) -> Result<SpmmPlan, KernelError> {
+        let mut totals: Vec<(Schedule, f64)> = plan.candidates().iter().map(|p| (*p.schedule(), 0.0)).collect();
+        for &tokens in &self.tokens {
+            let times: Vec<(Schedule, f64)> = match tuning {
+                Tuning::Fast => {
+                    let candidates = self.predict(plan, weights, tokens);
+                    candidates.iter().map(|c| (*c.plan.schedule(), c.predicted_cycles)).collect()
+                }
+                Tuning::Measure { budget } => {
+                    let candidates = self.measure(plan, weights, tokens, budget / self.tokens.len() as u32)?;
+                    let seconds = |c: &Candidate| c.measured.map_or(f64::INFINITY, |time| time.as_secs_f64());
+                    candidates.iter().map(|c| (*c.plan.schedule(), seconds(c))).collect()
+                }
+            };
+            let best = times.iter().map(|&(_, time)| time).fold(f64::INFINITY, f64::min);
+            for (schedule, total) in &mut totals {
+                let time = times.iter().find(|(s, _)| s == schedule).map_or(f64::INFINITY, |&(_, time)| time);
+                *total += time / best;
+            }
+        }
+        // The first of equals, which is the plan's own if nothing is known to be better.
+        let own = (*plan.schedule(), totals.iter().find(|(s, _)| s == plan.schedule()).map_or(f64::INFINITY, |t| t.1));
+        let best = totals.into_iter().fold(own, |best, other| if other.1 < best.1 { other } else { best });
+        Ok(plan.with_schedule(best.0).unwrap_or(*plan))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lacuna_jit::Isa;
+
+    use super::*;
+    use crate::epilogue::{Epilogue, RowParams};
+    use crate::spmm::SpmmDesc;
+    use crate::support::tiers;
+    use crate::{Block, PanelLayout, Sign};
+
+    fn problem(isa: Isa, block: Block) -> (SpmmPlan, SpmmWeights) {
+        let (m, k) = (40, 72);
+        let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
+        let plan = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap();
+        let weights: Vec<i8> = (0..m * k).map(|i| if i % 7 == 0 { (i % 100) as i8 - 50 } else { 0 }).collect();
+        let packed = SpmmWeights::pack(&plan, &weights, &vec![RowParams::default(); m]).unwrap();
+        (plan, packed)
+    }
+
+    #[test]
+    fn a_choice_is_a_candidate_and_a_prediction_is_a_time() {
+        for isa in tiers() {
+            for block in Block::ALL.into_iter().filter(|&block| block != Block::Dense) {
+                let (plan, weights) = problem(isa, block);
+                for tokens in [1, 16, 40, 64, 200] {
+                    let candidates = Tuner::default().predict(&plan, &weights, tokens);
+                    assert_eq!(candidates.len(), plan.candidates().len());
+                    assert!(candidates.is_sorted_by(|a, b| a.predicted_cycles <= b.predicted_cycles));
+                    assert!(candidates.iter().all(|c| c.predicted_cycles > 0.0 && c.predicted_cycles.is_finite()));
+                }
+                let budget = Duration::from_millis(2);
+                for tuning in [Tuning::Fast, Tuning::Measure { budget }] {
+                    let chosen = Tuner::for_tokens(&[5, 0, 64]).choose(&plan, &weights, tuning).unwrap();
+                    assert!(plan.candidates().contains(&chosen), "{block}: {}", chosen.schedule().name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_candidate_is_measured() {
+        for isa in tiers() {
+            let (plan, weights) = problem(isa, Block::B4x1);
+            let candidates = Tuner::default().measure(&plan, &weights, 20, Duration::from_millis(3)).unwrap();
+            assert!(candidates.iter().all(|c| c.measured.is_some_and(|time| time > Duration::ZERO)));
+            assert!(candidates.is_sorted_by_key(|c| c.measured));
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Choices that are kept: measured once, read at the next load.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{Schedule, SpmmPlan, SpmmWeights};
+use super::{Tuner, Tuning};
+use crate::{GENERATOR_VERSION, KernelError};
+
+/// Why a saved table cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TuningError {
+    /// The file cannot be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// The file is not a table.
+    #[error("{path}: not a tuning table: {error}; delete it and tune again")]
+    Syntax {
+        /// Its path.
+        path: PathBuf,
+        /// The parser's reason.
+        error: serde_json::Error,
+    },
+    /// The table was made by another version, or on another CPU.
+    #[error("{path}: made for {what} {found}, expected {expected}; tune again")]
+    Stale {
+        /// Its path.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// What the table says.
+        found: String,
+        /// What is here.
+        expected: String,
+    },
+}
+
+/// Schedules that were chosen, by what they were chosen for. Never machine code: plans are made and checked anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TuningTable {
+    /// Layout of this file.
+    format: u32,
+    /// [`GENERATOR_VERSION`]
+    generator: u32,
+    /// The CPU's own name for itself.
+    cpu: String,
+    choices: BTreeMap<String, Schedule>,
+}
+
+const FORMAT: u32 = 1;
+
+impl Default for TuningTable {
+    fn default() -> TuningTable {
+        let cpu = lacuna_jit::cpu::brand();
+        TuningTable { format: FORMAT, generator: GENERATOR_VERSION, cpu, choices: BTreeMap::new() }
+    }
+}
+
+impl TuningTable {
+    /// Reads a table and checks that it was made by this version for this CPU.
+    ///
+    /// # Errors
+    /// [`TuningError::File`], [`TuningError::Syntax`], [`TuningError::Stale`].
+    pub fn read(path: &Path) -> Result<TuningTable, TuningError> {
+        let text = std::fs::read_to_string(path).map_err(|error| TuningError::File { path: path.into(), error })?;
+        let table: TuningTable =
+            serde_json::from_str(&text).map_err(|error| TuningError::Syntax { path: path.into(), error })?;
+        let here = TuningTable::default();
+        let stale = |what, found: String, expected: String| {
+            let path = path.into();
+            if found == expected { Ok(()) } else { Err(TuningError::Stale { path, what, found, expected }) }
+        };
+        stale("format", table.format.to_string(), here.format.to_string())?;
+        stale("generator", table.generator.to_string(), here.generator.to_string())?;
+        stale("CPU", table.cpu.clone(), here.cpu)?;
+        Ok(table)
+    }
+
+    /// Writes the table, whole or not at all.
+    ///
+    /// # Errors
+    /// [`TuningError::File`].
+    pub fn write(&self, path: &Path) -> Result<(), TuningError> {
+        let file = |error| TuningError::File { path: path.into(), error };
+        let text =
+            serde_json::to_string_pretty(self).map_err(|error| TuningError::Syntax { path: path.into(), error })?;
+        let temporary = path.with_extension("tuning-tmp");
+        let write = || {
+            let mut out = std::fs::File::create(&temporary)?;
+            out.write_all(text.as_bytes())?;
+            out.sync_all()?;
+            std::fs::rename(&temporary, path)
+        };
+        write().map_err(|error| {
+            let _ = std::fs::remove_file(&temporary); // the error that counts is the first
+            file(error)
+        })
+    }
+
+    /// Choices in the table.
+    pub fn len(&self) -> usize {
+        self.choices.len()
+    }
+
+    /// Whether nothing was chosen yet.
+    pub fn is_empty(&self) -> bool {
+        self.choices.is_empty()
+    }
+
+    /// The plan with the table's schedule, or with one that `tuner` chooses and the table keeps from now on. A schedule that the
+    /// plan cannot have is replaced.
+    ///
+    /// # Errors
+    /// Those of [`Tuner::choose`].
+    pub fn choose(
+        &mut self,
+        tuner: &Tuner,
+        plan: &SpmmPlan,
+        weights: &SpmmWeights,
+        tuning: Tuning,
+    ) -> Result<SpmmPlan, KernelError> {
+        let key = key(plan, weights);
+        if let Some(known) = self.choices.get(&key).and_then(|&schedule| plan.with_schedule(schedule)) {
+            return Ok(known);
+        }
+        let chosen = tuner.choose(plan, weights, tuning)?;
+        self.choices.insert(key, *chosen.schedule());
+        Ok(chosen)
+    }
+}
+
+/// What a choice depends on: shape, block, epilogue, tier, and the density in steps of 5 %.
+fn key(plan: &SpmmPlan, weights: &SpmmWeights) -> String {
+    let density = (weights.density() * 20.0).round() * 5.0;
+    let (m, k, block, isa) = (plan.m, plan.k, plan.block, plan.isa);
+    format!("spmm-u8s8-{isa}-m{m}k{k}-{block}-{}-{density:.0}%", plan.epilogue.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use lacuna_jit::Isa;
+
+    use super::*;
+    use crate::Block;
+    use crate::epilogue::{Epilogue, RowParams};
+    use crate::spmm::SpmmDesc;
+
+    fn problem() -> (SpmmPlan, SpmmWeights) {
+        let plan =
+            SpmmDesc { m: 8, k: 8, block: Block::B4x1, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+        let weights = SpmmWeights::pack(&plan, &[1; 64], &[RowParams::default(); 8]).unwrap();
+        (plan, weights)
+    }
+
+    #[test]
+    fn a_table_is_read_as_it_was_written_and_then_decides() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tuning.json");
+        let (plan, weights) = problem();
+        let mut table = TuningTable::default();
+        let chosen = table.choose(&Tuner::default(), &plan, &weights, Tuning::Fast).unwrap();
+        assert_eq!(table.len(), 1);
+        table.write(&path).unwrap();
+        assert_eq!(TuningTable::read(&path).unwrap(), table);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing half-written is left");
+
+        // Another schedule in the file is followed; one that is impossible is not.
+        let other = plan.candidates().into_iter().find(|p| *p != chosen).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let vectors = |n: usize| serde_json::json!({"vectors": n, "unroll": 1, "narrow": 0, "prefetch": false});
+        for (schedule, expected) in
+            [(serde_json::to_value(other.schedule()).unwrap(), other), (vectors(3), chosen), (vectors(0), chosen)]
+        {
+            let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            json["choices"].as_object_mut().unwrap().values_mut().for_each(|value| *value = schedule.clone());
+            std::fs::write(&path, json.to_string()).unwrap();
+            let mut table = TuningTable::read(&path).unwrap();
+            assert_eq!(table.choose(&Tuner::default(), &plan, &weights, Tuning::Fast).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_table_of_this_machine_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tuning.json");
+        assert!(matches!(TuningTable::read(&path), Err(TuningError::File { .. })));
+        std::fs::write(&path, "{").unwrap();
+        assert!(matches!(TuningTable::read(&path), Err(TuningError::Syntax { .. })));
+        let cases: [(&str, fn(&mut TuningTable)); 3] = [
+            ("format", |table| table.format += 1),
+            ("generator", |table| table.generator += 1),
+            ("CPU", |table| table.cpu.push('!')),
+        ];
+        for (what, spoil) in cases {
+            let mut table = TuningTable::default();
+            spoil(&mut table);
+            table.write(&path).unwrap();
+            match TuningTable::read(&path) {
+                Err(TuningError::Stale { what: found, .. }) => assert_eq!(found, what),
+                other => panic!("{what}: {other:?}"),
+            }
+        }
+        let nowhere = directory.path().join("missing").join("tuning.json");
+        assert!(matches!(TuningTable::default().write(&nowhere), Err(TuningError::File { .. })));
+    }
+}
