@@ -6,8 +6,8 @@ use lacuna_kernels::reference::attention as reference;
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::{Buffer, PanelLayout, Plan};
 
+use super::limits::{Limit, Peak};
 use super::options::{Bench, NOTES, Options};
-use super::peak::{Limit, Peak};
 use super::problem::activations;
 use super::product::emission_time;
 use super::report::{Row, Unit};

@@ -24,6 +24,11 @@ impl Evictor {
         Evictor { words: vec![1; size / size_of::<u64>()] } // ones: untouched zero pages would be one page
     }
 
+    /// Bytes of the buffer.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&self.words[..])
+    }
+
     /// Reads the buffer on every worker of the current pool: each core has caches of its own.
     pub(super) fn evict(&self) {
         let read = || black_box(self.words.iter().step_by(LINE / size_of::<u64>()).sum::<u64>());
@@ -36,7 +41,7 @@ impl Evictor {
 
 impl fmt::Display for Evictor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&bytes(size_of_val(&self.words[..])))
+        f.write_str(&bytes(self.bytes()))
     }
 }
 
@@ -73,6 +78,6 @@ mod tests {
     fn the_buffer_is_larger_than_any_cache() {
         let evictor = Evictor::new();
         evictor.evict();
-        assert!(size_of_val(&evictor.words[..]) >= last_cache_bytes().unwrap_or(0).min(1 << 29) * 2);
+        assert!(evictor.bytes() >= last_cache_bytes().unwrap_or(0).min(1 << 29) * 2);
     }
 }

@@ -9,7 +9,7 @@ use lacuna_kernels::reference::gemm::Matrix as Dense;
 use lacuna_kernels::spmm::{SpmmKernel, SpmmWeights};
 use lacuna_kernels::{Buffer, Output, PanelLayout, Parallel};
 
-use super::intrinsics::Intrinsics;
+use super::intrinsics::{Intrinsics, in_f32};
 use super::problem::{Out, Weights, activations, checked_rows};
 use super::product::{Call, Matrix, ProductPlan, Wanted};
 use crate::context::Context;
@@ -124,7 +124,11 @@ impl Work for Int8Call<'_> {
 
 impl Call for Int8Call<'_> {
     fn check(&mut self) -> Result<Option<String>> {
-        let Int8Matrix { weights, epilogue, .. } = self.matrix;
+        let weights = &self.matrix.weights;
+        let epilogue = &match self.kernel {
+            Kernel::Intrinsics(_) => in_f32(self.matrix.epilogue),
+            Kernel::Spmm(..) | Kernel::Gemm(..) => self.matrix.epilogue,
+        };
         self.out = Out::new(weights.m, self.x.tokens, epilogue);
         self.call()?;
         let rows = checked_rows(weights.m, weights.k * self.x.tokens);

@@ -19,6 +19,11 @@ pub(super) struct Intrinsics {
     kernel: std::convert::Infallible,
 }
 
+/// The epilogue as the intrinsics compute it.
+pub(super) fn in_f32(epilogue: Epilogue) -> Epilogue {
+    Epilogue::new(epilogue.activation, epilogue.store)
+}
+
 impl Intrinsics {
     /// Refuses what it cannot compute, before anything is measured.
     pub(super) fn check(wanted: &Wanted, context: &Context) -> Result<()> {
@@ -35,7 +40,7 @@ impl Intrinsics {
             return wrong(format!("--threads {}", context.measuring_threads()), "one thread");
         }
         #[cfg(target_arch = "x86_64")]
-        if !IntrinsicsSpmm::has(&wanted.int8_epilogue()?) {
+        if !IntrinsicsSpmm::has(&in_f32(wanted.int8_epilogue()?)) {
             let expected = "--epilogue requant-u8-plain, requant-s8-plain, f32 or f32-residual";
             return wrong(format!("--epilogue {}", wanted.int8_epilogue()?.name()), expected);
         }
@@ -49,7 +54,7 @@ impl Intrinsics {
     pub(super) fn new(weights: &Weights, epilogue: Epilogue, context: &Context) -> Result<Intrinsics> {
         let Isa::Avx512Vnni(proof) = context.isa() else { return Err(Self::no_instructions(context)) };
         let Weights { m, k, values, params } = weights;
-        Ok(Intrinsics { kernel: IntrinsicsSpmm::new(proof, *m, *k, values, params, epilogue)? })
+        Ok(Intrinsics { kernel: IntrinsicsSpmm::new(proof, *m, *k, values, params, in_f32(epilogue))? })
     }
 
     #[cfg(not(target_arch = "x86_64"))]

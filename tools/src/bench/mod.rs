@@ -7,6 +7,7 @@ mod evict;
 mod float;
 mod int8;
 mod intrinsics;
+mod limits;
 mod measure;
 mod model;
 mod options;

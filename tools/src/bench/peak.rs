@@ -1,26 +1,31 @@
-//! `lacuna bench peak`: what this machine's 8-bit dot product can do at most.
+//! `lacuna bench peak`: what this machine can do at most.
 
-use lacuna_jit::{Avx512Bf16, Isa};
-use lacuna_kernels::float::peak::{bf16_gflops, f32_gflops};
-use lacuna_kernels::peak::vnni_gops;
+use lacuna_jit::Isa;
 use serde::Serialize;
 
-use super::report::{Row, Unit};
+use super::limits::{Bandwidth, Limit, RUNS};
 use crate::context::Context;
 use crate::error::Result;
 use crate::output::{print, print_json};
+use crate::progress::Steps;
 use crate::stats::median;
-use crate::table::number;
+use crate::table::{Table, number};
 
-/// The peak of vpdpbusd, which kernel speeds are compared with
+/// What this machine can do at most, which kernel speeds are compared with
 ///
-/// Runs a generated loop of independent 512-bit dot products, in registers only, on one thread.
+/// Runs generated loops on one thread: independent 512-bit multiply-adds of each data type in registers only, and 512-bit loads and
+/// stores of buffers of several sizes.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
   lacuna bench peak --json
 
-One operation is one multiply or one add of 8-bit numbers. Where code is not generated (another tier) there is no peak.")]
+One operation is one multiply or one add. Bandwidths count what is read and what is written; 'copy' reads one half of the buffer and \
+writes the other, 'update' writes what it read. Where code is not generated (another tier) there are no limits, and none of \
+vdpbf16ps where the CPU lacks it.
+
+JSON: an object with cpu, tier, peak_gops and median_gops (of vpdpbusd), and limits: name, bytes (of the buffer, or null), best (of \
+all runs), median (of the best of groups of runs: how steady the machine is), unit.")]
 pub(super) struct Args {
     /// Print as JSON
     #[arg(long)]
@@ -31,91 +36,97 @@ pub(super) struct Args {
 struct Report {
     cpu: String,
     tier: &'static str,
-    /// Best of all runs.
     peak_gops: Option<f64>,
-    /// Median of groups of runs: how steady the machine is.
     median_gops: Option<f64>,
+    limits: Vec<Reported>,
 }
 
-/// Runs of 50 us each time the peak is measured beside a shape.
-const RUNS_PER_SHAPE: usize = 8;
-/// Groups of runs when the peak is all that is asked for.
-const GROUPS: usize = 25;
-
-/// What kernels are compared with: the instruction that does most of their work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Limit {
-    /// `vpdpbusd`.
-    Vnni,
-    /// `vdpbf16ps`.
-    Bf16,
-    /// `vfmadd231ps`.
-    Fma,
-}
-
-impl Limit {
-    /// The best of `runs` runs, in billions of operations per second; nothing on tiers without generated code and on CPUs without
-    /// the instruction.
-    fn giga(self, isa: Isa, runs: usize) -> Result<Option<f64>> {
-        let Isa::Avx512Vnni(proof) = isa else { return Ok(None) };
-        Ok(match self {
-            Limit::Vnni => Some(vnni_gops(proof, runs)?),
-            Limit::Fma => Some(f32_gflops(proof, runs)?),
-            Limit::Bf16 => match Avx512Bf16::detect() {
-                Some(proof) => Some(bf16_gflops(proof, runs)?),
-                None => None,
-            },
-        })
-    }
-}
-
-/// The best rate seen so far: noise only ever slows a run down.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peak {
-    limit: Limit,
+#[derive(Serialize)]
+struct Reported {
+    name: &'static str,
+    bytes: Option<usize>,
     best: Option<f64>,
+    median: Option<f64>,
+    unit: &'static str,
 }
 
-impl Peak {
-    pub(super) fn new(limit: Limit) -> Peak {
-        Peak { limit, best: None }
-    }
-
-    /// Measures it once more.
-    pub(super) fn measure(&mut self, isa: Isa) -> Result<()> {
-        self.best = self.best.into_iter().chain(self.limit.giga(isa, RUNS_PER_SHAPE)?).reduce(f64::max);
-        Ok(())
-    }
-
-    /// Adds the peak of `threads` threads to a row, and the fraction of it that `gops` is.
-    pub(super) fn report(&self, row: &mut Row, gops: Option<f64>, threads: usize) {
-        let peak = self.best.map(|peak| peak * threads as f64);
-        row.figure("peak_gops", None, peak, Unit::Decimals(0));
-        let fraction = gops.zip(peak).map(|(gops, peak)| gops / peak);
-        row.figure("fraction_of_peak", Some("of peak"), fraction, Unit::Percent);
-    }
-}
+/// Groups of runs when the limits are all that is asked for.
+const GROUPS: usize = 15;
+/// Buffers: in the first cache, in the second, in the third or memory.
+const BUFFERS: [usize; 3] = [16 << 10, 256 << 10, 8 << 20];
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let mut groups = Vec::new();
-    for _ in 0..GROUPS {
-        groups.extend(Limit::Vnni.giga(context.isa(), RUNS_PER_SHAPE)?);
+    let isa = context.isa();
+    let mut rates: Vec<Rate> = Limit::ALL.into_iter().map(|limit| Rate::new(Source::Instruction(limit))).collect();
+    for bytes in BUFFERS {
+        rates.extend(Bandwidth::ALL.map(|bandwidth| Rate::new(Source::Memory(bandwidth, bytes))));
     }
-    let known = !groups.is_empty();
-    let peak = Report {
+    let steps = Steps::new(GROUPS);
+    for _ in 0..GROUPS {
+        steps.begin("all in turn");
+        for rate in &mut rates {
+            rate.groups.extend(rate.source.measure(isa)?);
+        }
+        steps.end();
+    }
+    drop(steps);
+    let limits: Vec<Reported> = rates.into_iter().map(Rate::report).collect();
+    let vnni = &limits[0];
+    let report = Report {
         cpu: lacuna_jit::cpu::brand(),
         tier: context.tier.name(),
-        peak_gops: groups.iter().copied().reduce(f64::max),
-        median_gops: known.then(|| median(&mut groups)),
+        peak_gops: vnni.best,
+        median_gops: vnni.median,
+        limits,
     };
     if args.json {
-        return print_json(&peak);
+        return print_json(&report);
     }
-    print(format_args!(
-        "{}, tier {}\nvpdpbusd, 1 thread: {} GOP/s (median {})\n",
-        peak.cpu,
-        peak.tier,
-        number(peak.peak_gops, 0),
-        number(peak.median_gops, 0)
-    ))
+    let mut table = Table::new(&["<limit", "buffer", "best", "median", "<unit"]);
+    for Reported { name, bytes, best, median, unit } in &report.limits {
+        let buffer = bytes.map_or_else(|| "-".to_owned(), crate::table::bytes);
+        table.row([(*name).to_owned(), buffer, number(*best, 0), number(*median, 0), (*unit).to_owned()]);
+    }
+    print(format_args!("{}, tier {}, 1 thread\n\n{table}", report.cpu, report.tier))
+}
+
+/// What a rate is measured of.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Instruction(Limit),
+    Memory(Bandwidth, usize),
+}
+
+impl Source {
+    fn measure(self, isa: Isa) -> Result<Option<f64>> {
+        match self {
+            Source::Instruction(limit) => limit.giga(isa, RUNS),
+            Source::Memory(bandwidth, bytes) => bandwidth.gb_per_s(isa, bytes, RUNS),
+        }
+    }
+}
+
+/// A rate under way: the best of each group of runs.
+struct Rate {
+    source: Source,
+    groups: Vec<f64>,
+}
+
+impl Rate {
+    fn new(source: Source) -> Rate {
+        Rate { source, groups: Vec::with_capacity(GROUPS) }
+    }
+
+    fn report(mut self) -> Reported {
+        let (name, bytes, unit) = match self.source {
+            Source::Instruction(Limit::Vnni) => ("vpdpbusd", None, "GOP/s"),
+            Source::Instruction(Limit::Bf16) => ("vdpbf16ps", None, "GFLOP/s"),
+            Source::Instruction(Limit::Fma) => ("vfmadd231ps", None, "GFLOP/s"),
+            Source::Memory(Bandwidth::Load, bytes) => ("load", Some(bytes), "GB/s"),
+            Source::Memory(Bandwidth::Copy, bytes) => ("copy", Some(bytes), "GB/s"),
+            Source::Memory(Bandwidth::Update, bytes) => ("update", Some(bytes), "GB/s"),
+        };
+        let best = self.groups.iter().copied().reduce(f64::max);
+        Reported { name, bytes, best, median: best.map(|_| median(&mut self.groups)), unit }
+    }
 }

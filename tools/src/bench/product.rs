@@ -12,7 +12,7 @@ use lacuna_kernels::{Block, PanelLayout, Parallel, Plan, Sign};
 
 use super::float::FloatMatrix;
 use super::int8::Int8Matrix;
-use super::peak::Limit;
+use super::limits::Limit;
 use crate::args;
 use crate::context::Context;
 use crate::error::{Error, Result};

@@ -3,8 +3,8 @@
 use lacuna_kernels::Block;
 
 use super::intrinsics::Intrinsics;
+use super::limits::Peak;
 use super::options::{Bench, NOTES, Options};
-use super::peak::Peak;
 use super::product::{DTypeArg, EpilogueArg, Kind, Matrix, ProductPlan, Wanted, emission_time};
 use super::report::{Row, Unit};
 use super::shapes::{ShapeArgs, Shapes, SparsityArgs};
@@ -93,11 +93,11 @@ add is one operation); the latter over the peak of this machine's instruction fo
 f32 vfmadd231ps), measured in the same process around each shape; bytes of code, and time to emit it. With several threads the \
 peak is that of one thread times their number.
 
-Epilogues of int8: requant-{u8,s8}-{plain,vnni}, gelu-{u8,s8}-{plain,vnni}, f32, f32-residual, gelu-f32, gelu-f32-residual; \
-requant and gelu alone stand for -u8-plain. Of bf16 and f32: f32, f32-residual, bf16, and gelu- before each; gelu alone is \
+Epilogues of int8: requant-{u8,s8}-{plain,vnni}, gelu-{u8,s8}-{plain,vnni}, the same as requant16- and gelu16- in 16-bit fixed \
+point, f32, f32-residual, gelu-f32, gelu-f32-residual; requant and gelu alone stand for -u8-plain. Of bf16 and f32: f32, f32-residual, bf16, and gelu- before each; gelu alone is \
 gelu-f32.
 
-With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn.
+With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn; candidate is its name.
 
 JSON: an array of objects with kernel, name, m, k, n, block, dtype, epilogue, sparsity, threads, caches (hot or cold), tier, \
 median_us, spread, samples, gops_dense_equivalent, gops_nonzero, peak_gops, fraction_of_peak, code_bytes, emit_us, fill_ratio (non-zero \
@@ -106,7 +106,8 @@ weights over weights that are multiplied), plan; with \
 
 const SPMM_COLUMNS: &str = "\
 With --intrinsics, sampled in turn with the generated kernel: intrinsics_us, and ratio_to_intrinsics, the time of the intrinsics \
-over that of the generated code. It has the epilogues requant-{u8,s8}-plain, f32 and f32-residual, 4x1 blocks, one thread.";
+over that of the generated code. It has the epilogues requant-{u8,s8}-plain, f32 and f32-residual, 4x1 blocks, one thread; \
+beside requant16 it requantises in f32.";
 
 /// What is measured.
 struct Products<'a> {
@@ -178,6 +179,9 @@ impl Products<'_> {
                         row.tag("dtype", None, self.wanted.dtype.name());
                         row.tag("epilogue", None, &self.wanted.epilogue_name()?);
                         row.sparsity(sparsity);
+                        if self.wanted.candidates {
+                            row.tag("candidate", None, &plan.key().name());
+                        }
                         shape.push(row);
                     }
                     self.check_and_time(&mut shape, matrix.as_ref(), n)?;

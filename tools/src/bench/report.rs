@@ -95,6 +95,11 @@ impl Row {
         self.push(key, value.map_or(Value::Null, Value::from), false, heading.map(|heading| (heading, text)));
     }
 
+    /// Something that was found out and is no number.
+    pub(super) fn measured(&mut self, key: &'static str, heading: &'static str, value: Option<&str>) {
+        self.push(key, value.into(), false, Some((heading, value.unwrap_or("-").to_owned())));
+    }
+
     /// The generated code: its size, and how long it takes to emit.
     pub(super) fn code(&mut self, code_bytes: usize, emit: Duration) {
         self.push("code_bytes", code_bytes.into(), false, Some(("code", bytes(code_bytes))));

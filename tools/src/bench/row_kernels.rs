@@ -15,6 +15,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use super::limits::Bandwidth;
 use crate::error::Result;
 
 /// What a row kernel computes.
@@ -65,6 +66,34 @@ impl RowKind {
             RowKind::Embedding { .. } => 3 * f32, // a row of words, one of positions; the kind's row stays in cache
         }
     }
+
+    /// Multiplications and multiply-adds per element, as the formulas in the kernels' documentation and in
+    /// [`lacuna_kernels::math`] have them.
+    fn multiplications(self) -> usize {
+        match self {
+            // The square; two for the normalisation, one for the quantisation.
+            RowKind::LayerNorm(output) => 3 + usize::from(output.panel().is_some()),
+            RowKind::Softmax => SOFTMAX_MULTIPLICATIONS,
+            RowKind::Gelu => GELU_MULTIPLICATIONS,
+            RowKind::Quantize { activation: Activation::Identity, .. } => 1,
+            RowKind::Quantize { activation: Activation::Gelu, .. } => GELU_COARSE_MULTIPLICATIONS + 1,
+            RowKind::Embedding { .. } => 0,
+        }
+    }
+
+    /// Operations per element of the unit that multiplies: an instruction that adds too counts as two whether it does or not.
+    pub(super) fn operations_per_element(self) -> usize {
+        2 * self.multiplications()
+    }
+
+    /// How memory is walked: whether what is written replaces what was read.
+    pub(super) fn bandwidth(self) -> Bandwidth {
+        match self {
+            RowKind::LayerNorm(output) if output.writes_f32() => Bandwidth::Update,
+            RowKind::Softmax | RowKind::Gelu => Bandwidth::Update,
+            RowKind::LayerNorm(_) | RowKind::Quantize { .. } | RowKind::Embedding { .. } => Bandwidth::Copy,
+        }
+    }
 }
 
 /// A row kernel with its operands.
@@ -96,6 +125,13 @@ struct Embedding {
     /// Word, kind, position of each token; padding to whole tiles is 0.
     ids: [Vec<u32>; 3],
 }
+
+/// Of softmax: one for the exponent, the polynomial, one for the sum's reciprocal.
+const SOFTMAX_MULTIPLICATIONS: usize = 8;
+/// Of [`lacuna_kernels::math::gelu`]: four of the polynomial, two for the product with x.
+const GELU_MULTIPLICATIONS: usize = 6;
+/// Of [`lacuna_kernels::math::gelu_coarse`]: two for the distance, three of the polynomial, the product with x.
+const GELU_COARSE_MULTIPLICATIONS: usize = 6;
 
 const EPSILON: f32 = 1e-12;
 /// Kinds of tokens: of the first and of the second sentence.

@@ -5,6 +5,8 @@ use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::layernorm::LayerNormOutput;
 use lacuna_kernels::{PanelLayout, Sign};
 
+use super::evict::Evictor;
+use super::limits::RowPeak;
 use super::options::{Bench, NOTES, Options};
 use super::product::emission_time;
 use super::report::{Row, Unit};
@@ -138,10 +140,12 @@ fn example(arguments: &str) -> String {
 
 const COLUMNS: &str = "\
 Columns: median time of one call and its spread; time per element in picoseconds; GB/s of what must be read and written at \
-least, input and output once each; bytes of code, and time to emit it.
+least, input and output once each; GFLOP/s of multiplications and multiply-adds, two operations each; how near the one of the \
+two that binds comes to what this machine does, and which it is: its bandwidth on as much memory in the same order, or its rate of \
+multiply-adds, both measured in the same process around each shape; bytes of code, and time to emit it.
 
 JSON: an array of objects with kernel, name, features, tokens, output, threads, caches (hot or cold), tier, median_us, spread, \
-samples, ps_per_element, gb_per_s, code_bytes, emit_us; with --baseline also baseline_us and ratio_to_baseline. CSV has the \
+samples, ps_per_element, gb_per_s, gflops, bandwidth_gb_per_s, fma_gflops, fraction_of_limit, limit, code_bytes, emit_us; with --baseline also baseline_us and ratio_to_baseline. CSV has the \
 same columns.";
 
 pub(super) fn layernorm(args: &LayerNormArgs, context: &Context) -> Result<()> {
@@ -215,16 +219,19 @@ fn row(bench: &Bench, kind: RowKind, features: usize, tokens: usize) -> Result<R
     row.size("tokens", "N", tokens);
     row.tag("output", Some("output"), &kind.output());
     row.set_mismatch(case.check()?);
+    let elements = (features * tokens) as f64;
+    let bytes = elements * kind.bytes_per_element() as f64;
+    // Each thread walks its share; what is cold comes from where the evictor's buffer is.
+    let walked = bench.evictor.as_ref().map_or((bytes as usize).div_ceil(bench.threads), Evictor::bytes);
+    let mut peak = RowPeak::new(kind.bandwidth(), walked);
     let samples = match row.mismatch() {
-        None => bench.time(&mut [&mut case as &mut dyn Work], || Ok(()))?,
+        None => bench.time(&mut [&mut case as &mut dyn Work], || peak.measure(isa))?,
         Some(_) => Vec::new(),
     };
     bench.timing(&mut row, samples.first());
     let seconds = samples.first().map(|samples| samples.median());
-    let elements = (features * tokens) as f64;
     row.figure("ps_per_element", Some("ps/element"), seconds.map(|s| s * 1e12 / elements), Unit::Decimals(1));
-    let bytes = elements * kind.bytes_per_element() as f64;
-    row.figure("gb_per_s", Some("GB/s"), seconds.map(|s| bytes / s * 1e-9), Unit::Decimals(1));
+    peak.report(&mut row, bytes, elements * kind.operations_per_element() as f64, seconds, bench.threads);
     row.code(case.code_bytes(), emission_time(&case.key())?);
     Ok(row)
 }

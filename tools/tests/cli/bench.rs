@@ -81,7 +81,15 @@ fn every_shape_is_a_row_with_consistent_figures() {
 #[test]
 fn every_epilogue_is_checked_and_timed_for_both_kernels() {
     for kernel in ["spmm", "gemm"] {
-        for epilogue in ["requant-s8-vnni", "gelu", "f32", "f32-residual", "gelu-f32-residual"] {
+        for epilogue in [
+            "requant-s8-vnni",
+            "requant16-u8-plain",
+            "gelu",
+            "gelu16-s8-plain",
+            "f32",
+            "f32-residual",
+            "gelu-f32-residual",
+        ] {
             let rows = rows(&[kernel, "--m", "13", "--k", "9", "--n", "33", "--epilogue", epilogue]);
             assert_eq!(rows.len(), 1);
             assert!(rows[0]["name"].as_str().unwrap().contains(epilogue), "{}", rows[0]);
@@ -138,6 +146,7 @@ fn candidates_have_a_row_each() {
         assert!(all.len() > 2 && picked.len() == 2);
         assert_eq!(all[0]["name"], picked[0]["name"]);
         let half = all.len() / 2;
+        assert!(all.iter().all(|row| row["candidate"] == row["name"]) && picked[0]["candidate"] == Value::Null);
         let names: std::collections::HashSet<&str> =
             all[..half].iter().map(|row| row["name"].as_str().unwrap()).collect();
         assert_eq!(names.len(), half);
@@ -154,7 +163,7 @@ fn tiers_without_code_have_no_peak() {
         assert_eq!((&rows[0]["peak_gops"], &rows[0]["fraction_of_peak"]), (&Value::Null, &Value::Null));
         assert_eq!(rows[0]["code_bytes"], 0);
     }
-    assert!(stdout(run(&["bench", "peak", "--tier", "portable"])).contains("- GOP/s"));
+    assert!(stdout(run(&["bench", "peak", "--tier", "portable"])).contains("vpdpbusd"));
     assert!(stdout(run(&["bench", "emit", "--tier", "portable"])).contains("no code is generated"));
     let table = stdout(run(&["bench", "spmm", "--m", "8", "--k", "8", "--n", "5", "--tier", "portable"]));
     assert!(table.contains("of peak") && table.contains(" - "), "{table}");

@@ -1,5 +1,6 @@
 //! Attention and the row kernels.
 
+use lacuna_jit::Avx512Bf16;
 use serde_json::Value;
 
 use super::{number, rows};
@@ -8,6 +9,20 @@ use crate::{generates_code, keys, refuses, run, stdout};
 /// What all kernels report.
 const COMMON: [&str; 10] =
     ["kernel", "name", "threads", "caches", "tier", "median_us", "spread", "samples", "code_bytes", "emit_us"];
+
+/// What row kernels report beside.
+const ROW_KEYS: [&str; 10] = [
+    "features",
+    "tokens",
+    "output",
+    "ps_per_element",
+    "gb_per_s",
+    "gflops",
+    "bandwidth_gb_per_s",
+    "fma_gflops",
+    "fraction_of_limit",
+    "limit",
+];
 
 #[track_caller]
 fn assert_keys(row: &Value, more: &[&str]) {
@@ -43,7 +58,7 @@ fn every_row_kernel_is_checked_and_timed() {
             let shapes: Vec<_> = rows.iter().map(|row| (number(row, "features"), number(row, "tokens"))).collect();
             assert_eq!(shapes, [(13.0, 7.0), (13.0, 70.0), (64.0, 7.0), (64.0, 70.0)]);
             for row in &rows {
-                assert_keys(row, &["features", "tokens", "output", "ps_per_element", "gb_per_s"]);
+                assert_keys(row, &ROW_KEYS);
                 assert_eq!(
                     (&row["kernel"], &row["tier"], &row["samples"]),
                     (&kernel[0].into(), &tier.into(), &5.into())
@@ -55,6 +70,15 @@ fn every_row_kernel_is_checked_and_timed() {
                 // Whole bytes per element: what is read and written.
                 let bytes = number(row, "gb_per_s") * picoseconds * 1e-3;
                 assert!((bytes - bytes.round()).abs() < 1e-6 && (5.0..=12.0).contains(&bytes.round()), "{row}");
+                if tier == "portable" {
+                    assert_eq!((&row["limit"], &row["fraction_of_limit"]), (&Value::Null, &Value::Null));
+                    continue;
+                }
+                let memory = number(row, "gb_per_s") / number(row, "bandwidth_gb_per_s");
+                let arithmetic = number(row, "gflops") / number(row, "fma_gflops");
+                let binds = if arithmetic > memory { "fma" } else { "bandwidth" };
+                assert_eq!(row["limit"], binds);
+                assert!((number(row, "fraction_of_limit") / memory.max(arithmetic) - 1.0).abs() < 1e-9, "{row}");
             }
         }
     }
@@ -87,6 +111,25 @@ fn attention_is_checked_and_timed() {
             }
         }
     }
+}
+
+#[test]
+fn limits_of_the_machine() {
+    let report: Value = serde_json::from_str(&stdout(run(&["bench", "peak", "--json"]))).unwrap();
+    let limits = report["limits"].as_array().unwrap();
+    assert_eq!(report["peak_gops"], limits[0]["best"]);
+    let best = |name: &str, bytes: Option<u64>| {
+        let limit = limits.iter().find(|limit| limit["name"] == name && limit["bytes"].as_u64() == bytes).unwrap();
+        assert!(limit["best"].is_null() || number(limit, "best") >= number(limit, "median"), "{limit}");
+        limit["best"].as_f64()
+    };
+    let rates = [("vpdpbusd", None), ("vfmadd231ps", None), ("load", Some(16 << 10)), ("update", Some(256 << 10))];
+    for (name, bytes) in rates {
+        assert_eq!(best(name, bytes).is_some(), generates_code(), "{name}");
+    }
+    assert_eq!(best("vdpbf16ps", None).is_some(), generates_code() && Avx512Bf16::detect().is_some());
+    let table = stdout(run(&["bench", "peak"]));
+    assert!(table.contains("vpdpbusd") && table.contains("GOP/s") && table.contains("262.1 KB"), "{table}");
 }
 
 #[test]
