@@ -5,8 +5,8 @@ use std::fmt;
 use lacuna_jit::{Avx512Bf16, Isa};
 
 use super::epilogue::{FloatEpilogue, FloatStore};
-use super::plan::{FloatPlan, RegisterTile};
-use crate::{Block, KernelError, Plan, pattern};
+use super::plan::{FloatPlan, IndexWidth, RegisterTile};
+use crate::{Block, KernelError, Plan, TILE, pattern};
 
 /// The type of weights and activations. Sums are f32 in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,7 +87,8 @@ impl FloatDesc {
     fn plans(&self, isa: Isa, bf16: Option<Avx512Bf16>) -> Result<Vec<FloatPlan>, KernelError> {
         let &FloatDesc { m, k, dtype, block, epilogue } = self;
         pattern::check_shape("float", m, k)?;
-        let plan = |tile| FloatPlan { isa, bf16: None, m, k, dtype, block, tile, epilogue };
+        let index = self.index_width();
+        let plan = |tile| FloatPlan { isa, bf16: None, m, k, dtype, block, tile, index, epilogue };
         let plans = self.register_tiles()?.into_iter().map(plan);
         if isa == Isa::Portable || dtype == DType::F32 && epilogue.store != FloatStore::Bf16 {
             return Ok(plans.collect());
@@ -100,6 +101,12 @@ impl FloatDesc {
                 hint: "f32 with f32 output runs here, and the portable tier runs both",
             }),
         }
+    }
+
+    /// The narrowest index that reaches every row and leaves weights at multiples of 4 bytes: two u16 for bf16.
+    fn index_width(&self) -> IndexWidth {
+        let units = self.k * TILE * self.dtype.bytes() / IndexWidth::U16.unit();
+        if self.dtype == DType::Bf16 && units <= 1 << 16 { IndexWidth::U16 } else { IndexWidth::U32 }
     }
 
     /// Register tiles for the block shape, the best first.

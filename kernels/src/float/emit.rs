@@ -5,7 +5,7 @@ use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Scale, Zmm, ptr};
 
 use super::desc::DType;
 use super::epilogue::emit_epilogue;
-use super::plan::{FloatPlan, STRIP};
+use super::plan::{FloatPlan, IndexWidth, STRIP};
 use super::weights::BlockRow;
 use crate::layout::padded;
 use crate::{LANES, Plan, TILE, VECTORS};
@@ -341,8 +341,17 @@ fn emit_x_address(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i
     let row_bytes = plan.x_row_bytes();
     match rows {
         Rows::Indexed => {
-            dynasm!(a ; .arch x64 ; mov Rd(r.row[i]), DWORD [Rq(r.stream) + offset + 4 * i as i32]);
-            ptr(r.x).index(r.row[i], Scale::X1)
+            let field = offset + (i * plan.index.bytes()) as i32;
+            match plan.index {
+                IndexWidth::U16 => {
+                    dynasm!(a ; .arch x64 ; movzx Rd(r.row[i]), WORD [Rq(r.stream) + field]);
+                    ptr(r.x).index(r.row[i], Scale::X8)
+                }
+                IndexWidth::U32 => {
+                    dynasm!(a ; .arch x64 ; mov Rd(r.row[i]), DWORD [Rq(r.stream) + field]);
+                    ptr(r.x).index(r.row[i], Scale::X1)
+                }
+            }
         }
         Rows::Ahead(steps) => ptr(r.row[0]) + ((steps * plan.dtype.inputs() + i) * row_bytes) as i32,
         Rows::Last => ptr(r.row[0]),

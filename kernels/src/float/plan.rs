@@ -32,6 +32,39 @@ impl RegisterTile {
     pub(super) const DENSE: RegisterTile = RegisterTile { rows: 12, vectors: 2, accumulators: 24 };
 }
 
+/// How a step record stores the byte offset of a row of X.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum IndexWidth {
+    /// u16 holding offset / 8.
+    U16,
+    /// u32 holding the offset.
+    U32,
+}
+
+impl IndexWidth {
+    /// Bytes of X per unit of an index.
+    pub(super) const fn unit(self) -> usize {
+        match self {
+            IndexWidth::U16 => 8,
+            IndexWidth::U32 => 1,
+        }
+    }
+
+    /// Bytes of one index.
+    pub(super) const fn bytes(self) -> usize {
+        match self {
+            IndexWidth::U16 => 2,
+            IndexWidth::U32 => 4,
+        }
+    }
+
+    /// The offset that an index with these bytes says.
+    #[inline(always)]
+    pub(super) fn offset(self, index: &[u8]) -> usize {
+        self.unit() * index.iter().rev().fold(0, |value, &byte| value << 8 | usize::from(byte))
+    }
+}
+
 /// A decided product of floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FloatPlan {
@@ -43,6 +76,7 @@ pub struct FloatPlan {
     pub(super) dtype: DType,
     pub(super) block: Block,
     pub(super) tile: RegisterTile,
+    pub(super) index: IndexWidth,
     pub(super) epilogue: FloatEpilogue,
 }
 
@@ -90,7 +124,7 @@ impl FloatPlan {
 
     /// Bytes of the indices of one step.
     pub(super) fn index_bytes(&self) -> usize {
-        if self.is_dense() { 0 } else { size_of::<u32>() * self.dtype.inputs() }
+        if self.is_dense() { 0 } else { self.index.bytes() * self.dtype.inputs() }
     }
 
     /// Bytes of one step: indices and 4 bytes of weights per output feature.

@@ -50,12 +50,11 @@ pub(super) fn block_row(
             let sums = &mut sums[if i < spread { i % chains } else { 0 }];
             let (indices, values) = record.split_at(plan.index_bytes());
             match x {
-                TileOf::F32(x) => step_f32(sums, row_of(plan, indices, i, x).map(|x| &x[first..][..tokens]), values),
+                TileOf::F32(x) => step_f32(sums, row_of(plan, indices, i, 0, x).map(|x| &x[first..][..tokens]), values),
                 TileOf::Bf16(x) => {
                     // Whole halves of rows: lanes of one vector are not next to each other.
                     let lanes = tokens.next_multiple_of(2 * LANES);
-                    let pair =
-                        [0, 1].map(|j| row_of(plan, skip(indices, j), 2 * i + j, x).map(|x| &x[first..][..lanes]));
+                    let pair = [0, 1].map(|j| row_of(plan, indices, 2 * i + j, j, x).map(|x| &x[first..][..lanes]));
                     step_bf16(sums, pair, values);
                 }
             }
@@ -76,18 +75,13 @@ pub(super) fn block_row(
     }
 }
 
-/// The indices after the first `count`.
-fn skip(indices: &[u8], count: usize) -> &[u8] {
-    indices.get(4 * count..).unwrap_or(&[])
-}
-
-/// The row of X that `indices` begin with, or that the dense form reads as its `number`-th; `None` beyond K.
+/// The row of X that number `place` of `indices` says, or that the dense form reads as its `number`-th; `None` beyond K.
 #[inline(always)]
-fn row_of<'a, T>(plan: &FloatPlan, indices: &[u8], number: usize, x: &'a [T]) -> Option<&'a [T; TILE]> {
-    let feature = match indices {
-        &[a, b, c, d, ..] => u32::from_le_bytes([a, b, c, d]) as usize / plan.x_row_bytes(),
-        _ if number < plan.k => number,
-        _ => return None,
+fn row_of<'a, T>(plan: &FloatPlan, indices: &[u8], number: usize, place: usize, x: &'a [T]) -> Option<&'a [T; TILE]> {
+    let feature = match indices.chunks_exact(plan.index.bytes()).nth(place) {
+        Some(index) => plan.index.offset(index) / plan.x_row_bytes(),
+        None if number < plan.k => number,
+        None => return None,
     };
     x[feature * TILE..].first_chunk()
 }

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::desc::DType;
-use super::plan::{FloatPlan, STRIP};
+use super::plan::{FloatPlan, IndexWidth, STRIP};
 use super::twin::round_to_bf16;
 use crate::layout::padded;
 use crate::{Buffer, KernelError, Plan, TILE};
@@ -22,10 +22,10 @@ pub(super) struct BlockRow {
 
 /// Weights of one layer, packed for [`super::FloatKernel`].
 ///
-/// **Layout**: block rows of R output features by ascending number of steps. A step is C (1 for f32, 2 for bf16) u32 byte offsets of rows
-/// of X, which the dense form leaves out, and `[R][C]` weights. A bf16 block row with an odd number of features repeats its last one
-/// with zero weights; the dense form has a last step whose second feature is not read. Weights round to the plan's type, to
-/// nearest even; those that are denormal in bf16 become zeros. Output features beyond M have zero weights.
+/// **Layout**: block rows of R output features by ascending number of steps. A step is C (1 for f32, 2 for bf16) offsets of rows
+/// of X, which the dense form leaves out, and `[R][C]` weights. A bf16 block row with an odd number of features repeats its
+/// last one with zero weights; the dense form has a last step whose second feature is not read. Weights round to the plan's
+/// type, to nearest even; those that are denormal in bf16 become zeros. Output features beyond M have zero weights.
 #[derive(Debug, Clone)]
 pub struct FloatWeights {
     pub(super) shape: Shape,
@@ -46,19 +46,30 @@ pub(super) struct Shape {
     k: usize,
     dtype: DType,
     rows: usize,
-    dense: bool,
+    /// None for the dense form.
+    index: Option<IndexWidth>,
 }
 
 impl Shape {
     pub(super) fn of(plan: &FloatPlan) -> Shape {
-        Shape { m: plan.m, k: plan.k, dtype: plan.dtype, rows: plan.tile.rows, dense: plan.is_dense() }
+        Shape {
+            m: plan.m,
+            k: plan.k,
+            dtype: plan.dtype,
+            rows: plan.tile.rows,
+            index: (!plan.is_dense()).then_some(plan.index),
+        }
     }
 }
 
 impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Shape { m, k, dtype, rows, dense } = self;
-        write!(f, "{} {dtype} weights of M={m} K={k} in rows of {rows}", if *dense { "dense" } else { "sparse" })
+        let Shape { m, k, dtype, rows, index } = self;
+        write!(
+            f,
+            "{} {dtype} weights of M={m} K={k} in rows of {rows}",
+            if index.is_some() { "sparse" } else { "dense" }
+        )
     }
 }
 
@@ -181,9 +192,10 @@ fn nonzero(block: &[f32], k: usize, column: usize) -> bool {
 /// `[row][column]` weights.
 fn write_record(plan: &FloatPlan, record: &mut [u8], columns: &[usize], weight: impl Fn(usize, usize) -> f32) {
     let (indices, weights) = record.split_at_mut(plan.index_bytes());
-    for (i, bytes) in indices.chunks_exact_mut(size_of::<u32>()).enumerate() {
+    for (i, bytes) in indices.chunks_exact_mut(plan.index.bytes()).enumerate() {
         let column = columns.get(i).unwrap_or(&columns[0]);
-        bytes.copy_from_slice(&((column * plan.x_row_bytes()) as u32).to_le_bytes());
+        let index = (column * plan.x_row_bytes() / plan.index.unit()) as u32;
+        bytes.copy_from_slice(&index.to_le_bytes()[..plan.index.bytes()]);
     }
     for (r, bytes) in weights.chunks_exact_mut(4).enumerate() {
         let weight = |i: usize| columns.get(i).map_or(0.0, |&column| weight(r, column));
@@ -223,9 +235,9 @@ mod tests {
             {
                 let (indices, values) = record.split_at(plan.index_bytes());
                 for input in 0..inputs {
-                    let column = match indices.chunks_exact(4).nth(input) {
-                        Some(offset) => {
-                            let offset = u32::from_le_bytes(offset.try_into().unwrap()) as usize;
+                    let column = match indices.chunks_exact(plan.index.bytes()).nth(input) {
+                        Some(index) => {
+                            let offset = plan.index.offset(index);
                             assert_eq!(offset % plan.x_row_bytes(), 0);
                             offset / plan.x_row_bytes()
                         }

@@ -76,6 +76,23 @@ fn model_shapes() {
     }
 }
 
+/// The last rows that an index of 16 bits reaches, and the first that it does not.
+#[test]
+fn wide_inputs() {
+    let mut rng = StdRng::seed_from_u64(9);
+    for k in [2048, 2049, 4095, 4096, 4097, 20_001] {
+        for (m, n) in [(1, 1), (9, 65)] {
+            let mut case = Case::sparse(m, k, n, Block::B4x1, 0.02, &mut rng);
+            (0..m).for_each(|row| case.weights[row * k + k - 1] = 1.5);
+            for (dtype, block) in
+                DType::ALL.into_iter().flat_map(|dtype| [Block::B4x1, Block::B8x1].map(|b| (dtype, b)))
+            {
+                case.check(dtype, block, FloatEpilogue::f32(false), Place::AtEnd, Parallel::Serial);
+            }
+        }
+    }
+}
+
 #[test]
 fn special_patterns() {
     let (m, k, n) = (22, 19, 70);
