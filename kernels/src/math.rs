@@ -3,24 +3,21 @@
 //!
 //! Coefficients are minimax fits (iteratively reweighted least squares on Chebyshev nodes), rounded to f32.
 
+mod exp;
 mod exp2_u8;
-
-pub use exp2_u8::{Falloff, HIGH as EXP2_HIGH, LOW as EXP2_LOW, exp2_u8};
-
-/// Coefficients of 2^f on [0, 1), ascending, for f32 results. Relative error of the exact polynomial 1.9e-9.
-#[allow(clippy::approx_constant)] // the second one is fitted, not ln 2
-pub const EXP2_FINE: [f32; 7] =
-    [1.0, 0.693_147, 0.240_229_83, 0.055_483_34, 0.009_678_841, 0.001_243_969_3, 0.000_217_022_37];
-
-/// log2(e).
-pub const LOG2_E: f32 = std::f32::consts::LOG2_E;
-
 mod gelu;
+
+pub(crate) use exp::EXP_MAGIC;
+pub use exp::{EXP_MIN, EXP_POWERS, EXP_R, exp};
+pub use exp2_u8::{Falloff, HIGH as EXP2_HIGH, LOW as EXP2_LOW, exp2_u8};
 
 pub(crate) use gelu::{GELU_COARSE_MAGIC, GELU_MAGIC};
 pub use gelu::{
     GELU_COARSE_MAX, GELU_COARSE_MIN, GELU_COARSE_PHI, GELU_COARSE_STEP, GELU_MAX, GELU_PHI, gelu, gelu_coarse,
 };
+
+/// log2(e).
+pub const LOG2_E: f32 = std::f32::consts::LOG2_E;
 
 /// `vminps(a, b)`: b where the two compare equal or either is NaN.
 pub fn vmin(a: f32, b: f32) -> f32 {
@@ -48,13 +45,6 @@ pub fn scalef(p: f32, x: f32) -> f32 {
     (f64::from(p) * power) as f32
 }
 
-/// 2^x through `coefficients`: the fraction by polynomial, the exponent by scaling.
-#[inline(always)]
-pub fn exp2(coefficients: &[f32], x: f32) -> f32 {
-    let fraction = x - x.floor(); // vrndscaleps rounding down, then vsubps
-    scalef(polynomial(coefficients, fraction), x)
-}
-
 /// `vcvtps2dq`: to nearest even; out of range and NaN give `i32::MIN`.
 #[inline(always)]
 pub fn round_to_i32(x: f32) -> i32 {
@@ -77,18 +67,6 @@ pub fn quantize_s8(x: f32) -> i8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn exp2_is_within_its_bounds() {
-        for i in -140_000..=20_000 {
-            let x = i as f32 * 1e-3;
-            let exact = f64::from(x).exp2();
-            let error = |c: &[f32]| (f64::from(exp2(c, x)) - exact).abs();
-            let half_ulp = if exact < f64::from(f32::MIN_POSITIVE) { 1e-45 } else { exact * 6e-8 };
-            assert!(error(&EXP2_FINE) <= 1.2e-7 * exact + half_ulp, "{x}");
-        }
-        assert_eq!(exp2(&EXP2_FINE, -1e9), 0.0);
-    }
 
     #[test]
     fn rounding_is_to_nearest_even_and_saturates() {

@@ -49,6 +49,16 @@ pub(crate) fn emit_row_groups(a: &mut Asm, rows: usize, count: Gpr, mut body: im
     }
 }
 
+/// Emits a loop over `rows` rows in groups of four from the last to the first, with `count` as its counter: what the pass before
+/// read last is still in L1. `body` gets the number of rows of a group and first moves its own pointers back to it. A last group
+/// of 1 to 3 rows is emitted before the loop.
+pub(crate) fn emit_row_groups_back(a: &mut Asm, rows: usize, count: Gpr, mut body: impl FnMut(&mut Asm, usize)) {
+    if !rows.is_multiple_of(GROUP) {
+        body(a, rows % GROUP);
+    }
+    emit_row_groups(a, rows / GROUP * GROUP, count, body);
+}
+
 /// Scatters the first `lanes` bytes of `row`, which is feature `feature`, into one tile of a panel.
 #[inline(always)]
 pub(crate) fn store_panel_row(layout: PanelLayout, panel: &mut [u8], feature: usize, row: &[u8; TILE], lanes: usize) {

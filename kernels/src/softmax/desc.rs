@@ -35,7 +35,7 @@ impl SoftmaxDesc {
     }
 }
 
-/// A decided softmax: 16 tokens at a time, three passes down the column.
+/// A decided softmax: three passes over the rows of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SoftmaxPlan {
     isa: Isa,

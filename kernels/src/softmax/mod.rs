@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! max     = max_f x[f]
-//! e[f]    = 2^(max((x[f] - max) log2(e), -200))
+//! e[f]    = e^(x[f] - max)
 //! y[f]    = e[f] * (1 / sum_f e[f])
 //! ```
 //!
@@ -10,10 +10,8 @@
 //!
 //! **Layout**: an f32 tile ([`crate::layout`]). Padding features are neither read nor written.
 //!
-//! **Numerics**: 2^t by [`crate::math::EXP2_FINE`], one rounding per operation, to nearest even. The rounding of
-//! t = (x - max) log2(e) is magnified by |t|: the relative error of e is below 2e-7 + 1.4e-7 |x - max| (where e is not
-//! subnormal), its absolute error below 3e-7.
-//! Sums run in four accumulators over f mod 4, in ascending f, added as (a0 + a1) + (a2 + a3). -inf gives exactly 0.
+//! **Numerics**: e^x by [`crate::math::exp`], relative error below 2e-7 + 2e-8 |x - max| (where e is not subnormal), beside the
+//! rounding of x - max. Sums run in two accumulators over f mod 2, in descending f, and are added in the end. -inf gives exactly 0.
 //! A token with a NaN or +inf, or with nothing but -inf, is NaN in all features; other tokens are not affected.
 //!
 //! **Errors**: [`KernelError`](crate::KernelError) for F = 0, N = 0, or a buffer of another size.
