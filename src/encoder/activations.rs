@@ -1,7 +1,9 @@
 //! The buffers of a forward pass, whole and in chunks of tiles.
 
+use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
+use bytemuck::Pod;
 use lacuna_kernels::attention::{AttentionBatch, Sequence};
 use lacuna_kernels::layout::{elements, tiles};
 use lacuna_kernels::{Buffer, ChunksMut, PanelLayout, Parallel, TILE};
@@ -11,8 +13,8 @@ use crate::error::Result;
 /// The buffers of one call. They grow to the largest group seen and are then reused.
 pub(super) struct Scratch {
     x: Buffer<f32>,
-    /// panel, q, k, v, attended, gelu: see [`Activations`].
-    bytes: [Buffer<u8>; 6],
+    /// q, k, v, attended: see [`Activations`].
+    bytes: [Buffer<u8>; 4],
     ids: PackedIds,
     sequences: Vec<Sequence>,
     /// Tables of the sequences, one per width and layout of attention outputs.
@@ -81,17 +83,10 @@ impl Scratch {
 
     /// What [`Scratch::pack`] and [`Scratch::prepare_attention`] made, and buffers for activations of these widths.
     pub(super) fn views(&mut self, widths: Widths, tokens: usize) -> Views<'_> {
-        let len = elements(widths.hidden, tokens);
-        self.x.reserve(len);
-        let mut features = widths.bytes().into_iter();
-        let [panel, q, k, v, attended, gelu] = self.bytes.each_mut().map(|buffer| {
-            let len = elements(features.next().unwrap_or(0), tokens);
-            buffer.reserve(len);
-            &mut buffer[..len]
-        });
-        let x = &mut self.x[..len];
+        let x = sized(&mut self.x, elements(widths.hidden, tokens));
+        let [q, k, v, attended] = self.bytes.each_mut().map(|buffer| sized(buffer, elements(widths.heads, tokens)));
         Views {
-            activations: Activations { x, panel, q, k, v, attended, gelu, widths, first: 0, tokens },
+            activations: Activations { x, q, k, v, attended, widths, tokens },
             ids: &self.ids,
             sequences: &self.sequences,
             batches: &self.batches[..self.current],
@@ -118,67 +113,85 @@ pub(super) struct Widths {
     pub(super) intermediate: usize,
 }
 
-impl Widths {
-    /// In the order of [`Scratch::bytes`].
-    fn bytes(self) -> [usize; 6] {
-        [self.hidden, self.heads, self.heads, self.heads, self.heads, self.intermediate]
-    }
-}
-
-/// The activations of some tiles.
+/// What lives from one step to the next.
 pub(super) struct Activations<'a> {
     /// Residual stream, f32 tile, hidden features.
+    x: &'a mut [f32],
+    pub(super) q: &'a mut [u8],
+    pub(super) k: &'a mut [u8],
+    pub(super) v: &'a mut [u8],
+    /// Attention output: u8 panel, features of all heads.
+    pub(super) attended: &'a mut [u8],
+    widths: Widths,
+    tokens: usize,
+}
+
+/// Some tiles of the activations, and what lives only within a step.
+pub(super) struct Chunk<'a> {
     pub(super) x: &'a mut [f32],
     /// Input of q, k, v and of up: u8 panel, hidden features.
     pub(super) panel: &'a mut [u8],
     pub(super) q: &'a mut [u8],
     pub(super) k: &'a mut [u8],
     pub(super) v: &'a mut [u8],
-    /// Attention output: u8 panel, features of all heads.
     pub(super) attended: &'a mut [u8],
     /// GELU output: u8 panel, intermediate features.
     pub(super) gelu: &'a mut [u8],
-    widths: Widths,
     /// The first token, a multiple of [`TILE`].
     pub(super) first: usize,
     pub(super) tokens: usize,
 }
 
-impl Activations<'_> {
-    /// The same, borrowed.
-    pub(super) fn all(&mut self) -> Activations<'_> {
-        let Activations { x, panel, q, k, v, attended, gelu, .. } = self;
-        Activations { x, panel, q, k, v, attended, gelu, widths: self.widths, first: self.first, tokens: self.tokens }
-    }
+thread_local! {
+    /// Panel and GELU output of the chunk in work, the same memory for every chunk so that it stays in the cache of this core.
+    /// They grow to the largest chunk a thread has seen.
+    static TEMPORARY: RefCell<[Buffer<u8>; 2]> = RefCell::new([Buffer::new(0), Buffer::new(0)]);
+}
 
+impl<'a> Activations<'a> {
     /// Calls `body` for every chunk of tiles of the schedule.
     ///
     /// # Errors
     /// One of those of `body`.
     pub(super) fn in_chunks(
-        self,
+        &mut self,
         schedule: Schedule<'_>,
-        body: impl Fn(Activations<'_>, Parallel<'_>) -> Result<()> + Send + Sync,
+        body: impl Fn(Chunk<'_>, Parallel<'_>) -> Result<()> + Send + Sync,
     ) -> Result<()> {
         let Schedule { chunk, parallel } = schedule;
-        let Activations { x, panel, q, k, v, attended, gelu, widths, first, tokens } = self;
+        let Activations { x, q, k, v, attended, widths, tokens } = self;
+        let tokens = *tokens;
+        let run = |first, (x, [q, k, v, attended]): (&mut [f32], [&mut [u8]; 4]), parallel: Parallel<'_>| {
+            TEMPORARY.with_borrow_mut(|[panel, gelu]| {
+                let tokens = chunk.min(tokens - first);
+                let panel = sized(panel, elements(widths.hidden, tokens));
+                let gelu = sized(gelu, elements(widths.intermediate, tokens));
+                body(Chunk { x, panel, q, k, v, attended, gelu, first, tokens }, parallel)
+            })
+        };
         if chunk >= tokens {
-            return body(Activations { x, panel, q, k, v, attended, gelu, widths, first, tokens }, parallel);
+            return run(0, (x, [q, k, v, attended]), parallel);
         }
         let x = ChunksMut::new(x, elements(widths.hidden, chunk));
-        let mut features = widths.bytes().into_iter();
-        let bytes = [panel, q, k, v, attended, gelu]
-            .map(|bytes| ChunksMut::new(bytes, elements(features.next().unwrap_or(0), chunk)));
+        let bytes = [q, k, v, attended].map(|bytes| ChunksMut::new(bytes, elements(widths.heads, chunk)));
         let failed = Mutex::new(None);
-        parallel.for_each_chunk((x, bytes), |i, (x, [panel, q, k, v, attended, gelu])| {
-            let (first, tokens) = (first + i * chunk, chunk.min(tokens - i * chunk));
-            let activations = Activations { x, panel, q, k, v, attended, gelu, widths, first, tokens };
-            if let Err(error) = body(activations, Parallel::Serial) {
+        parallel.for_each_chunk((x, bytes), |i, buffers| {
+            if let Err(error) = run(i * chunk, buffers, Parallel::Serial) {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
         });
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
+
+    /// The residual stream at the end.
+    pub(super) fn into_x(self) -> &'a [f32] {
+        self.x
+    }
+}
+
+fn sized<T: Pod>(buffer: &mut Buffer<T>, len: usize) -> &mut [T] {
+    buffer.reserve(len);
+    &mut buffer[..len]
 }
 
 /// How the steps between two attentions are spread: they know no sequences, so that each chunk of tiles can go through all of
@@ -190,19 +203,44 @@ pub(super) struct Schedule<'t> {
     parallel: Parallel<'t>,
 }
 
-/// Tiles that go together.
+/// Tiles that go together: their residual stream, GELU output and panel (1 MB for 768 features) are mostly in L2.
 const CHUNK_TILES: usize = 2;
 
 impl<'t> Schedule<'t> {
     /// Chunks if they keep the threads busy nine tenths of the time; else one chunk of everything.
     pub(super) fn new(tokens: usize, parallel: Parallel<'t>) -> Schedule<'t> {
-        let threads = parallel.threads();
-        let tiles_per_thread = tiles(tokens).div_ceil(threads);
-        let busy = 10 * tokens >= 9 * tiles_per_thread * threads * TILE;
-        let tiles = match threads == 1 || busy {
-            true => CHUNK_TILES.min(tiles_per_thread),
-            false => tiles(tokens),
-        };
-        Schedule { chunk: tiles * TILE, parallel }
+        Schedule { chunk: chunk_tiles(tokens, parallel.threads()) * TILE, parallel }
+    }
+}
+
+fn chunk_tiles(tokens: usize, threads: usize) -> usize {
+    let tiles_per_thread = tiles(tokens).div_ceil(threads);
+    let busy = 10 * tokens >= 9 * tiles_per_thread * threads * TILE;
+    match threads {
+        1 => CHUNK_TILES,
+        _ if busy => (1..=CHUNK_TILES).rev().find(|&n| tiles_per_thread.is_multiple_of(n)).unwrap_or(1),
+        _ => tiles(tokens),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_for_all_threads_or_for_none() {
+        for (tokens, threads, expected) in [
+            (64, 1, 2),
+            (1000, 1, 2),
+            (128, 2, 1),
+            (100, 2, 2),
+            (64, 2, 1),
+            (192, 2, 3),
+            (256, 2, 2),
+            (384, 2, 1),
+            (640, 4, 10),
+        ] {
+            assert_eq!(chunk_tiles(tokens, threads), expected, "{tokens} tokens, {threads} threads");
+        }
     }
 }

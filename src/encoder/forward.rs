@@ -6,7 +6,7 @@ use lacuna_kernels::layout::tiles;
 use lacuna_kernels::{Output, Parallel, TILE};
 
 use super::EncoderParts;
-use super::activations::{Activations, PackedIds, Schedule, Scratch, Views, Widths};
+use super::activations::{Activations, Chunk, PackedIds, Schedule, Scratch, Views, Widths};
 use super::profile::{Probe, Stage};
 use crate::compile::CompiledLayer;
 use crate::error::Result;
@@ -33,7 +33,7 @@ pub(super) fn forward<'s, S: AsRef<[u32]>, P: Probe>(
     let schedule = Schedule::new(tokens, parallel);
     probe.lap(Stage::Other);
 
-    all.all().in_chunks(schedule, |mut a, parallel| {
+    all.in_chunks(schedule, |mut a, parallel| {
         embed(parts, ids, &mut a, parallel)?;
         probe.lap(Stage::Embedding);
         parts.layers.first().map_or(Ok(()), |layer| project(layer, &mut a, parallel, probe))
@@ -43,17 +43,17 @@ pub(super) fn forward<'s, S: AsRef<[u32]>, P: Probe>(
         attend(layer, batches, &mut all, parallel)?;
         probe.lap(Stage::Attention);
         let next = parts.layers.get(i + 1);
-        all.all().in_chunks(schedule, |mut a, parallel| {
+        all.in_chunks(schedule, |mut a, parallel| {
             finish(layer, &mut a, parallel, probe)?;
             next.map_or(Ok(()), |next| project(next, &mut a, parallel, probe))
         })?;
     }
     probe.lap(Stage::Other);
-    Ok((all.x, sequences))
+    Ok((all.into_x(), sequences))
 }
 
 /// `x = norm(word + type + position)`, and its panel.
-fn embed(parts: &EncoderParts, ids: &PackedIds, a: &mut Activations<'_>, parallel: Parallel<'_>) -> Result<()> {
+fn embed(parts: &EncoderParts, ids: &PackedIds, a: &mut Chunk<'_>, parallel: Parallel<'_>) -> Result<()> {
     let tables = EmbeddingTables {
         word: &parts.tables.word.data,
         kind: &parts.tables.token_type.data,
@@ -67,7 +67,7 @@ fn embed(parts: &EncoderParts, ids: &PackedIds, a: &mut Activations<'_>, paralle
 }
 
 /// q, k and v of a layer from its panel.
-fn project(layer: &CompiledLayer, a: &mut Activations<'_>, parallel: Parallel<'_>, probe: &impl Probe) -> Result<()> {
+fn project(layer: &CompiledLayer, a: &mut Chunk<'_>, parallel: Parallel<'_>, probe: &impl Probe) -> Result<()> {
     layer.q.run(a.panel, a.tokens, Output::Bytes(a.q), parallel)?;
     layer.k.run(a.panel, a.tokens, Output::Bytes(a.k), parallel)?;
     layer.v.run(a.panel, a.tokens, Output::Bytes(a.v), parallel)?;
@@ -90,7 +90,7 @@ fn attend(
 }
 
 /// `x = norm(x + o(attended))`, then `x = norm(x + down(gelu(up(x))))`, each norm with its panel.
-fn finish(layer: &CompiledLayer, a: &mut Activations<'_>, parallel: Parallel<'_>, probe: &impl Probe) -> Result<()> {
+fn finish(layer: &CompiledLayer, a: &mut Chunk<'_>, parallel: Parallel<'_>, probe: &impl Probe) -> Result<()> {
     layer.o.run(a.attended, a.tokens, Output::F32(a.x), parallel)?;
     probe.lap(Stage::AttentionOutput);
     let norm = &layer.attention_norm;

@@ -24,9 +24,9 @@ use crate::weights::EmbeddingWeights;
 
 pub use self::profile::{Profile, Stage};
 
-/// Most tokens per thread that run through the layers together: their activations (about 12 bytes x tokens x hidden size) stay
-/// in L2/L3.
-const MAX_GROUP_TOKENS: usize = 1024;
+/// Most tokens per thread that run through the layers together: what lives from layer to layer (8 bytes x tokens x hidden size)
+/// stays close to the core.
+const MAX_GROUP_TOKENS: usize = 512;
 /// Fewest activations (features x tokens) worth a thread: a layer of so many takes some microseconds.
 const MIN_ACTIVATIONS_PER_THREAD: usize = 4096;
 
