@@ -58,8 +58,8 @@ pub struct FloatDesc {
     pub k: usize,
     /// Type of weights and input.
     pub dtype: DType,
-    /// How zeros are grouped: 4x1, 8x1, 16x1, unstructured (covered by 4x1) or dense. Any matrix can be packed for any of
-    /// them; one whose zeros come in these blocks leaves the most work out.
+    /// How zeros are grouped: 4x1, 8x1, 16x1, unstructured (covered by 4x1) or dense. Any matrix can be packed for any
+    /// of them; one whose zeros come in these blocks leaves the most work out.
     pub block: Block,
     /// What happens to the sums.
     pub epilogue: FloatEpilogue,

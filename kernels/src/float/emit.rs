@@ -35,8 +35,8 @@ pub(super) struct FloatArgs {
 /// Bytes of one vector.
 const VECTOR_BYTES: i32 = 64;
 
-/// How far ahead the stream is fetched into L2. The hardware's own prefetcher stops at the end of a page; with weights that come
-/// from L3 or memory, as in a model with many layers, this makes up to twice the speed.
+/// How far ahead the stream is fetched into L2. The hardware's own prefetcher stops at the end of a page; with weights
+/// that come from L3 or memory, as in a model with many layers, this makes up to twice the speed.
 const PREFETCH_BYTES: i32 = 4096;
 
 /// REGISTER LAYOUT, for a register tile of R output features x V vectors
@@ -244,7 +244,8 @@ fn emit_steps(a: &mut Asm, plan: &FloatPlan, r: &Regs, chains: &[Chain]) {
     }
 }
 
-/// Asks for what the stream holds [`PREFETCH_BYTES`] ahead of the next `bytes`. Past the end it asks in vain, but never faults.
+/// Fetches what the stream holds [`PREFETCH_BYTES`] ahead of the next `bytes`; past its end that is useless, but never a
+/// fault.
 fn emit_prefetch(a: &mut Asm, r: &Regs, bytes: i32) {
     for line in (0..bytes).step_by(VECTOR_BYTES as usize) {
         dynasm!(a ; .arch x64 ; prefetcht1 [Rq(r.stream) + PREFETCH_BYTES + line]);
@@ -294,8 +295,8 @@ fn emit_step(a: &mut Asm, plan: &FloatPlan, r: &Regs, acc: &Chain, rows: Rows, o
     }
 }
 
-/// `weights[r] = W[r][k]` of a strip in every lane: one broadcast each where there are load slots to spare; where loads bind, one
-/// load with four shuffles is faster.
+/// `weights[r] = W[r][k]` of a strip in every lane: one broadcast each where there are load slots to spare; where loads
+/// bind, one load with four shuffles is faster.
 fn emit_load_weights(a: &mut Asm, source: Mem, loads_bind: bool, weights: &[Zmm]) {
     if !loads_bind {
         for (r, &weight) in (0..).zip(weights) {

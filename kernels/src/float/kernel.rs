@@ -122,8 +122,8 @@ kernel_methods!(FloatKernel, FloatPlan, FloatArgs);
 impl FloatKernel {
     /// `out = epilogue(b + W x)` for `tokens` tokens.
     ///
-    /// **Shapes**: `x` holds K x tokens, `out` M x tokens, each in the layout of its type; both have [`elements`] elements.
-    /// Padding tokens and features of `out` are left unspecified.
+    /// **Shapes**: `x` holds K x tokens, `out` M x tokens, each in the layout of its type; both have [`elements`]
+    /// elements. Padding tokens and features of `out` are left unspecified.
     ///
     /// # Errors
     /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
@@ -175,10 +175,11 @@ impl FloatKernel {
     fn run_part(&self, weights: &FloatWeights, x: FloatInput<'_>, tokens: usize, out: Target, part: Part) {
         if let Some(entry) = &self.entry {
             let args = self.args(weights, x, tokens, out, part);
-            // SAFETY: the plan's tokens prove the CPU features. `check` made sure that x and out hold `elements` of the plan's
-            // shape and types, so every tile of the part is inside them; stream, block rows and biases were packed together by
-            // `FloatWeights::pack` for this shape: its offsets are of rows below K, its block rows store strips below M, padded.
-            // Parts are disjoint in (tile, block row), and a block row's outputs belong to it alone.
+            // SAFETY: the plan's tokens prove the CPU features. `check` made sure that x and out hold `elements` of the
+            // plan's shape and types, so every tile of the part is inside them; stream, block rows and biases were
+            // packed together by `FloatWeights::pack` for this shape: its offsets are of rows below K, its block rows
+            // store strips below M, padded. Parts are disjoint in (tile, block row), and a block row's outputs belong
+            // to it alone. Prefetches do not fault.
             return unsafe { entry.call(&args) };
         }
         let plan = &self.plan;

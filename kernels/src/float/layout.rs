@@ -11,21 +11,22 @@ use crate::{KernelError, TILE};
 
 /// Position, within a row of a bf16 panel, of the token `token` of its tile.
 ///
-/// Token `32 h + 16 v + 4 l + c` sits at `32 h + 8 l + 4 v + c` (h, v in 0..2; l, c in 0..4). Interleaving the words of two rows
-/// within 128-bit lanes (`vpunpcklwd`, `vpunpckhwd`) then yields vectors of 16 consecutive tokens with a pair of features each.
+/// Token `32 h + 16 v + 4 l + c` sits at `32 h + 8 l + 4 v + c` (h, v in 0..2; l, c in 0..4). Interleaving the words of
+/// two rows within 128-bit lanes (`vpunpcklwd`, `vpunpckhwd`) then yields vectors of 16 consecutive tokens with a pair
+/// of features each.
 pub const fn bf16_lane_position(token: usize) -> usize {
     let (h, v, l, c) = (token / 32, token / 16 % 2, token / 4 % 4, token % 4);
     32 * h + 8 * l + 4 * v + c
 }
 
-/// Index of an element in a bf16 panel: `[tile][feature][64]` bf16, tokens in the order of [`bf16_lane_position`]. A panel has
-/// [`elements`] elements; those of padding features and padding tokens hold unspecified values.
+/// Index of an element in a bf16 panel: `[tile][feature][64]` bf16, tokens in the order of [`bf16_lane_position`].
+/// A panel has [`elements`] elements; those of padding features and padding tokens hold unspecified values.
 pub const fn bf16_index(features: usize, feature: usize, token: usize) -> usize {
     (token / TILE * padded(features) + feature) * TILE + bf16_lane_position(token % TILE)
 }
 
-/// Rounds an f32 tile of `features` x `tokens` into a bf16 panel, each element by [`round_to_bf16`]: with AVX512_BF16 where the
-/// CPU has it, in plain Rust elsewhere, to the same bits.
+/// Rounds an f32 tile of `features` x `tokens` into a bf16 panel, each element by [`round_to_bf16`]: with AVX512_BF16
+/// where the CPU has it, in plain Rust elsewhere, to the same bits.
 ///
 /// # Errors
 /// [`KernelError::Length`] for buffers without [`elements`] elements.

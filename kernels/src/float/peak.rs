@@ -8,7 +8,8 @@ use lacuna_jit::{Asm, Avx512Bf16, Avx512Vnni, Code, CodeArena, Evex, JitError, R
 use super::desc::DType;
 use crate::{KernelError, LANES};
 
-/// Independent accumulators: more than latency x throughput (`vfmadd231ps` 4 cycles x 2 per cycle, `vdpbf16ps` 6-7 x 2).
+/// Independent accumulators: more than latency x throughput (`vfmadd231ps` 4 cycles x 2 per cycle, `vdpbf16ps`
+/// 6-7 x 2).
 const ACCUMULATORS: usize = 24;
 /// Iterations of one timed run: about 50 us.
 const ITERATIONS: u64 = 8192;
@@ -19,8 +20,8 @@ struct PeakArgs {
     iterations: u64,
 }
 
-/// The rate of `vfmadd231ps zmm, zmm, zmm`, in GFLOP/s (one multiply or add is one operation): the best of `runs` runs of about
-/// 50 us each, because noise only ever slows a run down.
+/// The rate of `vfmadd231ps zmm, zmm, zmm`, in GFLOP/s (one multiply or add is one operation): the best of `runs` runs
+/// of about 50 us each, because noise only ever slows a run down.
 ///
 /// # Errors
 /// [`KernelError::Jit`] if executable memory is refused.

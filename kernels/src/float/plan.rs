@@ -111,8 +111,8 @@ impl FloatPlan {
         self.tile.rows
     }
 
-    /// Independent sums per output while `vectors` vectors of 16 tokens are computed: step i of the first `steps / chains *
-    /// chains` belongs to sum `i % chains`, the others to sum 0, which the others are added to in order.
+    /// Independent sums per output while `vectors` vectors of 16 tokens are computed: step i of the first `steps /
+    /// chains * chains` belongs to sum `i % chains`, the others to sum 0, which the others are added to in order.
     pub fn chains(&self, vectors: usize) -> usize {
         self.tile.accumulators / (self.tile.rows * vectors)
     }

@@ -1,5 +1,5 @@
-//! The plan interpreted in plain Rust: walks the same stream, block rows and parts as the generated code, and gives the same
-//! bits. It is the portable tier, and the second oracle that tells a wrong schedule from a wrong encoding.
+//! The plan interpreted in plain Rust: walks the same stream, block rows and parts as the generated code, and gives the
+//! same bits. It is the portable tier, and the second oracle that tells a wrong schedule from a wrong encoding.
 
 use half::bf16;
 
@@ -25,7 +25,8 @@ pub(super) enum TileOf<'a> {
 /// Sums of a part, `[row][lane]`.
 type Sums = [[f32; TILE]; MAX_ROWS];
 
-/// One block row (number `row` in stream order) of the first `tokens` tokens of one tile. `out` are its rows in the output.
+/// One block row (number `row` in stream order) of the first `tokens` tokens of one tile. `out` are its rows in the
+/// output.
 #[inline(always)]
 pub(super) fn block_row(
     plan: &FloatPlan,
@@ -75,7 +76,8 @@ pub(super) fn block_row(
     }
 }
 
-/// The row of X that number `place` of `indices` says, or that the dense form reads as its `number`-th; `None` beyond K.
+/// The row of X that number `place` of `indices` says, or that the dense form reads as its `number`-th; `None` beyond
+/// K.
 #[inline(always)]
 fn row_of<'a, T>(plan: &FloatPlan, indices: &[u8], number: usize, place: usize, x: &'a [T]) -> Option<&'a [T; TILE]> {
     let feature = match indices.chunks_exact(plan.index.bytes()).nth(place) {

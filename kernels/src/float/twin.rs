@@ -14,9 +14,9 @@ pub fn round_to_bf16(x: f32) -> bf16 {
 
 /// `vdpbf16ps` for one lane: `acc + x[1] w[1] + x[0] w[0]`, as two fused multiply-adds in this order.
 ///
-/// **Numerics**: each multiply-add rounds once, to nearest even. Denormal operands count as zeros, and a result that would be
-/// denormal becomes zero: one whose magnitude, rounded to 24 bits with no limit on the exponent, is below 2^-126. MXCSR is
-/// neither read nor written. The sign and payload of a NaN are unspecified.
+/// **Numerics**: each multiply-add rounds once, to nearest even. Denormal operands count as zeros, and a result that
+/// would be denormal becomes zero: one whose magnitude, rounded to 24 bits with no limit on the exponent, is below
+/// 2^-126. MXCSR is neither read nor written. The sign and payload of a NaN are unspecified.
 ///
 /// **Source**: Intel SDM volume 2, VDPBF16PS.
 #[inline(always)]
@@ -34,8 +34,8 @@ pub(super) fn flush(x: f32) -> f32 {
 /// One of the two multiply-adds of [`dot_bf16`]; `x` and `w` are bf16 values and not denormal.
 #[inline(always)]
 pub(super) fn fused(acc: f32, x: f32, w: f32) -> f32 {
-    /// Lifts a sum around 2^-126, where f32 has fewer than 24 bits, to where it has all of them. Where the lifted operands
-    /// overflow, the sum is either far from 2^-126 or exact.
+    /// Lifts a sum around 2^-126, where f32 has fewer than 24 bits, to where it has all of them. Where the lifted
+    /// operands overflow, the sum is either far from 2^-126 or exact.
     const LIFT: f32 = (1u32 << 24) as f32;
     let acc = flush(acc);
     let sum = w.mul_add(x, acc);
@@ -126,8 +126,8 @@ mod tests {
         assert!(round_to_bf16(f32::from_bits(0xffff_ffff)).is_nan());
     }
 
-    /// Sums just below 2^-126: rounded to the 23 bits that a denormal of that size has they would be 2^-126, rounded to 24 bits
-    /// they are below it. Whether they are flushed is where implementations differ.
+    /// Sums just below 2^-126: rounded to the 23 bits that a denormal of that size has they would be 2^-126, rounded to
+    /// 24 bits they are below it. Whether they are flushed is where implementations differ.
     #[test]
     fn sums_that_round_to_the_smallest_normal_number() {
         let Some(_) = Avx512Bf16::detect() else {

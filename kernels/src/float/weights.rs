@@ -22,10 +22,11 @@ pub(super) struct BlockRow {
 
 /// Weights of one layer, packed for [`super::FloatKernel`].
 ///
-/// **Layout**: block rows of R output features by ascending number of steps. A step is C (1 for f32, 2 for bf16) offsets of rows
-/// of X, which the dense form leaves out, and `[R][C]` weights. A bf16 block row with an odd number of features repeats its
-/// last one with zero weights; the dense form has a last step whose second feature is not read. Weights round to the plan's
-/// type, to nearest even; those that are denormal in bf16 become zeros. Output features beyond M have zero weights.
+/// **Layout**: block rows of R output features by ascending number of steps. A step is C (1 for f32, 2 for bf16)
+/// offsets of rows of X, which the dense form leaves out, and `[R][C]` weights. A bf16 block row with an odd number of
+/// features repeats its last one with zero weights; the dense form has a last step whose second feature is not read.
+/// Weights round to the plan's type, to nearest even; those that are denormal in bf16 become zeros. Output features
+/// beyond M have zero weights.
 #[derive(Debug, Clone)]
 pub struct FloatWeights {
     pub(super) shape: Shape,
@@ -142,8 +143,8 @@ impl FloatWeights {
         self.blocks as f64 / (self.block_rows.len() * self.shape.k) as f64
     }
 
-    /// Non-zero weights over weights in stored blocks: 1 if the zeros come in whole blocks, less if blocks hold zeros of their
-    /// own.
+    /// Non-zero weights over weights in stored blocks: 1 if the zeros come in whole blocks, less if blocks hold zeros
+    /// of their own.
     pub fn fill_ratio(&self) -> f64 {
         if self.blocks == 0 { 1.0 } else { self.nnz as f64 / (self.blocks * self.shape.rows) as f64 }
     }
@@ -167,7 +168,8 @@ fn rounded(plan: &FloatPlan, weights: &[f32]) -> Result<Vec<f32>, KernelError> {
     Ok(values)
 }
 
-/// Refuses `values` that are not finite; `per_row` of them belong to an output feature, `given` is what the caller gave.
+/// Refuses `values` that are not finite; `per_row` of them belong to an output feature, `given` is what the caller
+/// gave.
 fn check_finite(
     plan: &FloatPlan,
     parameter: &'static str,
@@ -220,7 +222,8 @@ mod tests {
     use super::*;
     use crate::Block;
 
-    /// The row-major matrix that the stream says, from its bytes alone. Every stored weight must be at a place of its own.
+    /// The row-major matrix that the stream says, from its bytes alone. Every stored weight must be at a place of its
+    /// own.
     fn unpack(plan: &FloatPlan, packed: &FloatWeights) -> Vec<f32> {
         let (m, k, inputs) = (plan.m, plan.k, plan.dtype.inputs());
         let mut weights = vec![0.0; m * k];

@@ -1,5 +1,5 @@
-//! Operands of a product of floats, and what is right: sums in f64, with a bound that follows from the documented order of the
-//! operations.
+//! Operands of a product of floats, and what is right: sums in f64, with a bound that follows from the documented order
+//! of the operations.
 
 use lacuna_jit::Isa;
 use lacuna_kernels::epilogue::Activation;
@@ -54,7 +54,8 @@ pub(crate) struct Case {
     pub(crate) residual: Vec<f32>,
 }
 
-/// A weight matrix in which blocks of `rows` x 1 are zero: a block row keeps none, all, or about `density` of its blocks.
+/// A weight matrix in which blocks of `rows` x 1 are zero: a block row keeps none, all, or about `density` of its
+/// blocks.
 pub(crate) fn sparse_weights(m: usize, k: usize, rows: usize, density: f64, rng: &mut StdRng) -> Vec<f32> {
     let mut weights: Vec<f32> = (0..m * k).map(|_| rng.random_range(-2.0..2.0)).collect();
     for block in weights.chunks_mut(rows * k) {
@@ -85,8 +86,8 @@ impl Case {
         Case::new(m, n, weights, rng)
     }
 
-    /// Computes the case on every tier and with every candidate plan; checks that the tiers agree to the bit and that each
-    /// result is as close to the exact one as the documentation promises.
+    /// Computes the case on every tier and with every candidate plan; checks that the tiers agree to the bit and that
+    /// each result is as close to the exact one as the documentation promises.
     #[track_caller]
     pub(crate) fn check(
         &self,
