@@ -6,6 +6,7 @@ use super::emit;
 use crate::cache::AnyPlan;
 use crate::epilogue::Epilogue;
 use crate::layout::padded;
+use crate::pattern::BlockPattern;
 use crate::{Block, PanelLayout, Plan, TILE, VECTORS};
 
 /// How the weight stream stores an input feature. Either way the number is feature x 8, so that its row of X is at
@@ -132,6 +133,12 @@ impl SpmmPlan {
             }
         }
         plans
+    }
+
+    /// Groups in all lists of weights with this pattern.
+    pub(super) fn groups(&self, pattern: &BlockPattern) -> usize {
+        let lists = 0..pattern.block_rows();
+        lists.map(|list| pattern.block_row(list).len().div_ceil(self.group_indices())).sum()
     }
 
     /// Output features that share one list of input features.

@@ -7,7 +7,7 @@ use lacuna_jit::cpu::Caches;
 
 use crate::epilogue::{Activation, Store};
 use crate::layout::padded;
-use crate::spmm::{SpmmPlan, SpmmWeights};
+use crate::spmm::SpmmPlan;
 use crate::{LANES, PanelLayout, TILE, VECTORS};
 
 /// `vpdpbusd` per cycle.
@@ -43,27 +43,36 @@ fn epilogue_cycles(plan: &SpmmPlan) -> f64 {
         }
 }
 
-/// Cycles of one call on `tokens` tokens.
-pub(super) fn cycles(plan: &SpmmPlan, weights: &SpmmWeights, tokens: usize, caches: &Caches) -> f64 {
+/// Cycles of one call on `tokens` tokens with `groups` groups in all lists.
+pub(super) fn cycles(plan: &SpmmPlan, groups: usize, tokens: usize, caches: &Caches) -> f64 {
     let (full, tail) = (tokens / TILE, (tokens % TILE).div_ceil(LANES));
-    let mut total = full as f64 * tile(plan, weights, VECTORS, caches);
+    let mut total = full as f64 * tile(plan, groups, VECTORS, caches);
     if tail > 0 {
         total += if tail * LANES <= plan.schedule().narrow {
-            narrow(plan, weights, tail)
+            narrow(plan, groups, tail)
         } else {
-            tile(plan, weights, tail, caches)
+            tile(plan, groups, tail, caches)
         };
     }
     total + first_touch(plan, tokens, caches)
 }
 
-/// One tile of which `vectors` vectors are computed.
-fn tile(plan: &SpmmPlan, weights: &SpmmWeights, vectors: usize, caches: &Caches) -> f64 {
-    let width = plan.schedule().vectors;
-    (0..vectors).step_by(width).map(|first| pass(plan, weights, width.min(vectors - first), caches)).sum()
+/// Share of the dot product peak that dense GEMM reaches.
+const DENSE_EFFICIENCY: f64 = 0.95;
+
+/// Cycles of the dense product of the same shape.
+pub(super) fn dense_cycles(m: usize, k: usize, tokens: usize) -> f64 {
+    let dots = padded(m) as f64 * k.div_ceil(4) as f64 * tokens.div_ceil(LANES) as f64;
+    dots / DOTS / DENSE_EFFICIENCY
 }
 
-fn pass(plan: &SpmmPlan, weights: &SpmmWeights, vectors: usize, caches: &Caches) -> f64 {
+/// One tile of which `vectors` vectors are computed.
+fn tile(plan: &SpmmPlan, groups: usize, vectors: usize, caches: &Caches) -> f64 {
+    let width = plan.schedule().vectors;
+    (0..vectors).step_by(width).map(|first| pass(plan, groups, width.min(vectors - first), caches)).sum()
+}
+
+fn pass(plan: &SpmmPlan, groups: usize, vectors: usize, caches: &Caches) -> f64 {
     let outputs = plan.list_outputs() as f64;
     let dots = outputs * vectors as f64;
     let (x_loads, interleaves) = match plan.input() {
@@ -88,7 +97,7 @@ fn pass(plan: &SpmmPlan, weights: &SpmmWeights, vectors: usize, caches: &Caches)
     let issue = instructions / ISSUE + lines * L2_LINE;
     let group = [dots / DOTS, (x_loads + weight_loads) / LOADS, issue, latency];
     let group = group.into_iter().fold(0.0, f64::max);
-    weights.groups() as f64 * group + rows(plan, vectors)
+    groups as f64 * group + rows(plan, vectors)
 }
 
 /// What row blocks cost beside their groups.
@@ -98,12 +107,12 @@ fn rows(plan: &SpmmPlan, vectors: usize) -> f64 {
 }
 
 /// A narrow tail.
-fn narrow(plan: &SpmmPlan, weights: &SpmmWeights, vectors: usize) -> f64 {
+fn narrow(plan: &SpmmPlan, groups: usize, vectors: usize) -> f64 {
     let shared = (VECTORS / vectors) as f64; // groups in a vector
     let instructions = shared * 8.0 + 8.0 + 6.0 + 16.0 + 2.0;
     let inserts = (shared - 1.0) * 4.0; // on one of the two dot product ports, half of the time
     let step = f64::max((16.0 + inserts / 2.0) / DOTS, instructions / ISSUE);
-    let steps = weights.groups() as f64 / shared + 0.5 * (shared - 1.0) / shared * plan.rows() as f64;
+    let steps = groups as f64 / shared + 0.5 * (shared - 1.0) / shared * plan.rows() as f64;
     let pack = padded(plan.k()) as f64 / 4.0 * PACK_FOUR_ROWS;
     pack + steps * step + plan.rows() as f64 * COMBINE[vectors - 1] + rows(plan, vectors)
 }

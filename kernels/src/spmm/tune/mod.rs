@@ -15,6 +15,7 @@ use lacuna_jit::cpu::Caches;
 
 use super::{Schedule, SpmmPlan, SpmmWeights};
 use crate::KernelError;
+use crate::pattern::BlockPattern;
 
 /// How much effort the choice of a schedule is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +66,28 @@ impl Tuner {
         Tuner { tokens, ..Tuner::default() }
     }
 
+    /// Cycles that the model expects of one call on `tokens` tokens, for weights of this pattern.
+    pub fn cycles(&self, plan: &SpmmPlan, pattern: &BlockPattern, tokens: usize) -> f64 {
+        cost::cycles(plan, plan.groups(pattern), tokens, &self.caches)
+    }
+
+    /// The plan with the schedule that the model finds best for this pattern, and its cycles per token, summed over the tuner's
+    /// numbers of tokens.
+    pub fn fastest(&self, plan: &SpmmPlan, pattern: &BlockPattern) -> (SpmmPlan, f64) {
+        let groups = plan.groups(pattern);
+        let total = |plan: &SpmmPlan| -> f64 {
+            self.tokens.iter().map(|&n| cost::cycles(plan, groups, n, &self.caches) / n as f64).sum()
+        };
+        let own = (*plan, total(plan));
+        let others = plan.candidates().into_iter().map(|plan| (plan, total(&plan)));
+        others.fold(own, |best, other| if other.1 < best.1 { other } else { best })
+    }
+
+    /// The same for the dense product of this shape, which has one schedule.
+    pub fn dense_cycles(&self, m: usize, k: usize) -> f64 {
+        self.tokens.iter().map(|&n| cost::dense_cycles(m, k, n) / n as f64).sum()
+    }
+
     /// All candidates for `tokens` tokens by the model, best first.
     pub fn predict(&self, plan: &SpmmPlan, weights: &SpmmWeights, tokens: usize) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = plan
@@ -72,7 +95,7 @@ impl Tuner {
             .into_iter()
             .map(|plan| Candidate {
                 plan,
-                predicted_cycles: cost::cycles(&plan, weights, tokens, &self.caches),
+                predicted_cycles: cost::cycles(&plan, weights.groups(), tokens, &self.caches),
                 measured: None,
             })
             .collect();
