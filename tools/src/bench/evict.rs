@@ -3,11 +3,13 @@
 use std::fmt;
 use std::hint::black_box;
 
+use lacuna_jit::cpu::Caches;
+
 use crate::table::bytes;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
-/// Assumed where the operating system does not tell the size of the last cache.
+/// Assumed where the CPU does not tell the size of its last cache.
 const UNKNOWN_LAST_CACHE: usize = 64 << 20;
 /// Bounds of the buffer: what a large shared cache or a wrong answer would ask for.
 const BUFFER: std::ops::RangeInclusive<usize> = 32 << 20..=1 << 30;
@@ -45,34 +47,14 @@ impl fmt::Display for Evictor {
     }
 }
 
-/// The size of the largest cache of the first core, as Linux tells it.
+/// The size of the largest cache, as the CPU tells it.
 fn last_cache_bytes() -> Option<usize> {
-    let caches = std::fs::read_dir("/sys/devices/system/cpu/cpu0/cache").ok()?;
-    let sizes = caches.filter_map(|cache| std::fs::read_to_string(cache.ok()?.path().join("size")).ok());
-    sizes.filter_map(|size| parse_size(size.trim())).max()
-}
-
-/// `48K`, `2M`.
-fn parse_size(text: &str) -> Option<usize> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let unit = match unit {
-        "K" => 1 << 10,
-        "M" => 1 << 20,
-        "G" => 1 << 30,
-        _ => return text.parse().ok(),
-    };
-    number.parse::<usize>().ok()?.checked_mul(unit)
+    Caches::detect().map(|caches| caches.l3.max(caches.l2))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(["48K", "2M", "512", "1G"].map(parse_size), [Some(49152), Some(2 << 20), Some(512), Some(1 << 30)]);
-        assert_eq!(["", "K", "xK", "4é"].map(parse_size), [None; 4]);
-    }
 
     #[test]
     fn the_buffer_is_larger_than_any_cache() {

@@ -4,18 +4,18 @@ use std::rc::Rc;
 
 use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::float::{
-    DType, FloatEpilogue, FloatInput, FloatKernel, FloatOutput, FloatStore, FloatWeights, bf16, bf16_index,
+    DType, FloatEpilogue, FloatInput, FloatKernel, FloatOutput, FloatPlan, FloatStore, FloatWeights, bf16, bf16_index,
 };
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::Matrix as Dense;
 use lacuna_kernels::reference::rows::gelu;
-use lacuna_kernels::{Buffer, Parallel};
+use lacuna_kernels::{Buffer, Parallel, Plan};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::problem::{checked_rows, each_kept_weight, residual};
-use super::product::{Call, DTypeArg, Matrix, ProductPlan, Wanted};
+use super::product::{Call, DTypeArg, Matrix, Products, Variant, Wanted};
 use crate::error::Result;
 use crate::timing::Work;
 
@@ -34,7 +34,7 @@ impl FloatMatrix {
     pub(super) fn new(
         wanted: &Wanted,
         (m, k): (usize, usize),
-        plans: &[ProductPlan],
+        plans: &[FloatPlan],
         sparsity: f64,
         seed: u64,
     ) -> Result<FloatMatrix> {
@@ -58,10 +58,8 @@ impl FloatMatrix {
             kernels: Vec::with_capacity(plans.len()),
         };
         for plan in plans {
-            if let ProductPlan::Float(plan) = plan {
-                let packed = FloatWeights::pack(plan, &matrix.values, &matrix.bias)?;
-                matrix.kernels.push((FloatKernel::compile(*plan)?, packed));
-            }
+            let packed = FloatWeights::pack(plan, &matrix.values, &matrix.bias)?;
+            matrix.kernels.push((FloatKernel::compile(*plan)?, packed));
         }
         Ok(matrix)
     }
@@ -77,15 +75,7 @@ impl Matrix for FloatMatrix {
         self.values.iter().filter(|&&w| w != 0.0).count()
     }
 
-    fn fill_ratio(&self, plan: usize) -> f64 {
-        self.kernels[plan].1.fill_ratio()
-    }
-
-    fn code_bytes(&self, plan: usize) -> usize {
-        self.kernels[plan].0.code().map_or(0, |code| code.bytes.len())
-    }
-
-    fn calls<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Vec<Box<dyn Call + 'a>> {
+    fn products<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Result<Products<'a>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let x = Dense::from_fn(self.k, tokens, |_, _| bf16_value(rng.random_range(-2.0..2.0f32)));
         let panel = Rc::new(match self.dtype {
@@ -97,11 +87,18 @@ impl Matrix for FloatMatrix {
             }
         });
         let x = Rc::new(x);
-        let call = |(kernel, weights): &'a (FloatKernel, FloatWeights)| -> Box<dyn Call + 'a> {
+        let variant = |(kernel, weights): &'a (FloatKernel, FloatWeights)| {
             let (x, panel, out) = (Rc::clone(&x), Rc::clone(&panel), self.output(tokens));
-            Box::new(FloatCall { matrix: self, kernel, weights, x, panel, out, parallel })
+            Variant {
+                key: kernel.plan().key(),
+                plan: kernel.plan().to_string(),
+                code_bytes: kernel.code().map_or(0, |code| code.bytes.len()),
+                fill_ratio: weights.fill_ratio(),
+                predicted_cycles: None,
+                call: Box::new(FloatCall { matrix: self, kernel, weights, x, panel, out, parallel }),
+            }
         };
-        self.kernels.iter().map(call).collect()
+        Ok(Products { variants: self.kernels.iter().map(variant).collect(), intrinsics: None })
     }
 }
 

@@ -1,17 +1,18 @@
 //! Products of s8 weights and u8 activations.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use lacuna_jit::Code;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::{GemmKernel, GemmWeights};
 use lacuna_kernels::reference::gemm::Matrix as Dense;
-use lacuna_kernels::spmm::{SpmmKernel, SpmmWeights};
-use lacuna_kernels::{Buffer, Output, PanelLayout, Parallel};
+use lacuna_kernels::spmm::{SpmmKernel, SpmmPlan, SpmmWeights, Tuner, Tuning};
+use lacuna_kernels::{Buffer, Output, PanelLayout, Parallel, Plan};
 
 use super::intrinsics::{Intrinsics, in_f32};
 use super::problem::{Out, Weights, activations, checked_rows};
-use super::product::{Call, Matrix, ProductPlan, Wanted};
+use super::product::{Call, Int8Plan, Matrix, Products, TuningArg, Variant, Wanted};
 use crate::context::Context;
 use crate::error::Result;
 use crate::timing::Work;
@@ -19,22 +20,25 @@ use crate::timing::Work;
 pub(super) struct Int8Matrix {
     weights: Weights,
     epilogue: Epilogue,
-    /// The layout of X.
-    input: PanelLayout,
-    kernels: Vec<Kernel>,
+    packed: Packed,
+    intrinsics: Option<Intrinsics>,
+    tuning: TuningArg,
+    candidates: bool,
 }
 
-enum Kernel {
-    Spmm(SpmmKernel, SpmmWeights),
+enum Packed {
+    Spmm(SpmmPlan, SpmmWeights),
     Gemm(GemmKernel, GemmWeights),
-    Intrinsics(Intrinsics),
 }
+
+/// How long `--tuning measure` looks for the best schedule of one product.
+const MEASURE: Tuning = Tuning::Measure { budget: Duration::from_millis(100) };
 
 impl Int8Matrix {
     pub(super) fn new(
         wanted: &Wanted,
         (m, k): (usize, usize),
-        plans: &[ProductPlan],
+        plan: &Int8Plan,
         sparsity: f64,
         seed: u64,
         context: &Context,
@@ -42,28 +46,32 @@ impl Int8Matrix {
         let epilogue = wanted.int8_epilogue()?;
         let weights = Weights::seeded(m, k, wanted.block, sparsity, &epilogue, seed);
         let (values, params) = (&weights.values, &weights.params);
-        let mut kernels = Vec::with_capacity(plans.len() + 1);
-        for plan in plans {
-            match plan {
-                ProductPlan::Spmm(plan) => {
-                    let packed = SpmmWeights::pack(plan, values, params)?;
-                    kernels.push(Kernel::Spmm(SpmmKernel::compile(*plan)?, packed));
-                }
-                ProductPlan::Gemm(plan) => {
-                    let packed = GemmWeights::pack(plan, values, params)?;
-                    kernels.push(Kernel::Gemm(GemmKernel::compile(*plan)?, packed));
-                }
-                ProductPlan::Float(_) => {}
-            }
-        }
-        if wanted.intrinsics {
-            kernels.push(Kernel::Intrinsics(Intrinsics::new(&weights, epilogue, context)?));
-        }
-        let input = match plans.first() {
-            Some(ProductPlan::Spmm(plan)) => plan.input(),
-            _ => PanelLayout::Vnni,
+        let packed = match plan {
+            Int8Plan::Gemm(plan) => Packed::Gemm(GemmKernel::compile(*plan)?, GemmWeights::pack(plan, values, params)?),
+            Int8Plan::Spmm(plan) => Packed::Spmm(*plan, SpmmWeights::pack(plan, values, params)?),
         };
-        Ok(Int8Matrix { weights, epilogue, input, kernels })
+        let intrinsics = match wanted.intrinsics {
+            true => Some(Intrinsics::new(&weights, epilogue, context)?),
+            false => None,
+        };
+        let tuning = wanted.tuning.unwrap_or(TuningArg::Fast);
+        Ok(Int8Matrix { weights, epilogue, packed, intrinsics, tuning, candidates: wanted.candidates })
+    }
+
+    /// The plan that is picked for `tokens` tokens, all others behind it if they are wanted, with the cycles that the model expects.
+    fn schedules(&self, plan: &SpmmPlan, weights: &SpmmWeights, tokens: usize) -> Result<Vec<(SpmmPlan, f64)>> {
+        let tuner = Tuner::for_tokens(&[tokens]);
+        let picked = match self.tuning {
+            TuningArg::Rules => *plan,
+            TuningArg::Fast => tuner.choose(plan, weights, Tuning::Fast)?,
+            TuningArg::Measure => tuner.choose(plan, weights, MEASURE)?,
+        };
+        let all = tuner.predict(plan, weights, tokens).into_iter().map(|c| (c.plan, c.predicted_cycles));
+        let (mut schedules, others): (Vec<_>, Vec<_>) = all.partition(|(plan, _)| *plan == picked);
+        if self.candidates {
+            schedules.extend(others);
+        }
+        Ok(schedules)
     }
 }
 
@@ -72,37 +80,62 @@ impl Matrix for Int8Matrix {
         self.weights.nnz()
     }
 
-    fn fill_ratio(&self, plan: usize) -> f64 {
-        match &self.kernels[plan] {
-            Kernel::Spmm(_, weights) => weights.fill_ratio(),
-            Kernel::Gemm(..) | Kernel::Intrinsics(_) => self.nnz() as f64 / (self.weights.m * self.weights.k) as f64,
-        }
-    }
-
-    fn code_bytes(&self, plan: usize) -> usize {
-        let code: Option<&Code> = match &self.kernels[plan] {
-            Kernel::Spmm(kernel, _) => kernel.code(),
-            Kernel::Gemm(kernel, _) => kernel.code(),
-            Kernel::Intrinsics(_) => None,
+    fn products<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Result<Products<'a>> {
+        let input = match &self.packed {
+            Packed::Spmm(plan, _) => plan.input(),
+            Packed::Gemm(..) => PanelLayout::Vnni,
         };
-        code.map_or(0, |code| code.bytes.len())
-    }
-
-    fn calls<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Vec<Box<dyn Call + 'a>> {
         let x = Rc::new(activations(self.weights.k, tokens, seed));
-        let panel = Rc::new(x.to_panel(self.input));
-        let call = |kernel| -> Box<dyn Call + 'a> {
+        let panel = Rc::new(x.to_panel(input));
+        let call = |kernel: Kernel<'a>| -> Box<dyn Call + 'a> {
             let (x, panel) = (Rc::clone(&x), Rc::clone(&panel));
-            let out = Out::new(self.weights.m, tokens, &self.epilogue);
-            Box::new(Int8Call { matrix: self, kernel, x, panel, out, parallel })
+            let epilogue = match kernel {
+                Kernel::Intrinsics(_) => in_f32(self.epilogue),
+                Kernel::Spmm(..) | Kernel::Gemm(..) => self.epilogue,
+            };
+            let out = Out::new(self.weights.m, tokens, &epilogue);
+            Box::new(Int8Call { weights: &self.weights, epilogue, kernel, x, panel, out, parallel })
         };
-        self.kernels.iter().map(call).collect()
+        let code_bytes = |code: Option<&Code>| code.map_or(0, |code| code.bytes.len());
+        let mut variants = Vec::new();
+        match &self.packed {
+            Packed::Gemm(kernel, weights) => variants.push(Variant {
+                key: kernel.plan().key(),
+                plan: kernel.plan().to_string(),
+                code_bytes: code_bytes(kernel.code()),
+                fill_ratio: self.nnz() as f64 / (self.weights.m * self.weights.k) as f64,
+                predicted_cycles: None,
+                call: call(Kernel::Gemm(kernel, weights)),
+            }),
+            Packed::Spmm(plan, weights) => {
+                for (plan, cycles) in self.schedules(plan, weights, tokens)? {
+                    let kernel = SpmmKernel::compile(plan)?;
+                    variants.push(Variant {
+                        key: plan.key(),
+                        plan: plan.to_string(),
+                        code_bytes: code_bytes(kernel.code()),
+                        fill_ratio: weights.fill_ratio(),
+                        predicted_cycles: Some(cycles),
+                        call: call(Kernel::Spmm(kernel, weights)),
+                    });
+                }
+            }
+        }
+        let intrinsics = self.intrinsics.as_ref().map(|intrinsics| call(Kernel::Intrinsics(intrinsics)));
+        Ok(Products { variants, intrinsics })
     }
 }
 
+enum Kernel<'a> {
+    Spmm(SpmmKernel, &'a SpmmWeights),
+    Gemm(&'a GemmKernel, &'a GemmWeights),
+    Intrinsics(&'a Intrinsics),
+}
+
 struct Int8Call<'a> {
-    matrix: &'a Int8Matrix,
-    kernel: &'a Kernel,
+    weights: &'a Weights,
+    epilogue: Epilogue,
+    kernel: Kernel<'a>,
     x: Rc<Dense<u8>>,
     panel: Rc<Buffer<u8>>,
     out: Out,
@@ -113,7 +146,7 @@ impl Work for Int8Call<'_> {
     fn call(&mut self) -> Result<()> {
         let (x, tokens): (&[u8], usize) = (&self.panel, self.x.tokens);
         let out: Output<'_> = self.out.as_output();
-        match self.kernel {
+        match &self.kernel {
             Kernel::Spmm(kernel, weights) => kernel.run(weights, x, tokens, out, self.parallel)?,
             Kernel::Gemm(kernel, weights) => kernel.run(weights, x, tokens, out, self.parallel)?,
             Kernel::Intrinsics(kernel) => kernel.run(x, tokens, out)?,
@@ -124,14 +157,9 @@ impl Work for Int8Call<'_> {
 
 impl Call for Int8Call<'_> {
     fn check(&mut self) -> Result<Option<String>> {
-        let weights = &self.matrix.weights;
-        let epilogue = &match self.kernel {
-            Kernel::Intrinsics(_) => in_f32(self.matrix.epilogue),
-            Kernel::Spmm(..) | Kernel::Gemm(..) => self.matrix.epilogue,
-        };
-        self.out = Out::new(weights.m, self.x.tokens, epilogue);
+        self.out = Out::new(self.weights.m, self.x.tokens, &self.epilogue);
         self.call()?;
-        let rows = checked_rows(weights.m, weights.k * self.x.tokens);
-        Ok(self.out.check(weights, &self.x, epilogue, &rows))
+        let rows = checked_rows(self.weights.m, self.weights.k * self.x.tokens);
+        Ok(self.out.check(self.weights, &self.x, &self.epilogue, &rows))
     }
 }

@@ -8,7 +8,7 @@ use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatPlan};
 use lacuna_kernels::gemm::{GemmDesc, GemmPlan};
 use lacuna_kernels::spmm::{SpmmDesc, SpmmPlan};
-use lacuna_kernels::{Block, PanelLayout, Parallel, Plan, Sign};
+use lacuna_kernels::{Block, PanelLayout, Parallel, Sign};
 
 use super::float::FloatMatrix;
 use super::int8::Int8Matrix;
@@ -101,6 +101,8 @@ pub(super) struct Wanted {
     pub(super) intrinsics: bool,
     /// All plans that the planner considers, not only the one it picks.
     pub(super) candidates: bool,
+    /// How the planner picks, of int8 products.
+    pub(super) tuning: Option<TuningArg>,
 }
 
 impl Wanted {
@@ -140,92 +142,108 @@ impl Wanted {
         Error::Argument { option: "--epilogue", found, expected: format!("one of {}", names.join(", ")) }
     }
 
-    /// Plans M x K; the plan that the planner picks is the first.
+    /// Plans M x K by rules alone, which finds out whether there is a kernel at all.
     ///
     /// # Errors
     /// Those of planning, and of the epilogue.
-    pub(super) fn plans(&self, m: usize, k: usize, isa: Isa) -> Result<Vec<ProductPlan>> {
+    pub(super) fn plan(&self, m: usize, k: usize, isa: Isa) -> Result<ProductPlan> {
         let dtype = match self.dtype {
             DTypeArg::Int8 => {
                 let epilogue = self.int8_epilogue()?;
-                let plans = match self.kind {
-                    Kind::Gemm => vec![ProductPlan::Gemm(GemmDesc { m, k, epilogue }.plan(isa)?)],
-                    Kind::Spmm => {
-                        let plan = SpmmDesc { m, k, block: self.block, epilogue }.plan(isa)?;
-                        let others = if self.candidates { plan.candidates() } else { Vec::new() };
-                        let others = others.into_iter().filter(|other| *other != plan);
-                        [plan].into_iter().chain(others).map(ProductPlan::Spmm).collect()
-                    }
-                };
-                return Ok(plans);
+                return Ok(ProductPlan::Int8(match self.kind {
+                    Kind::Gemm => Int8Plan::Gemm(GemmDesc { m, k, epilogue }.plan(isa)?),
+                    Kind::Spmm => Int8Plan::Spmm(SpmmDesc { m, k, block: self.block, epilogue }.plan(isa)?),
+                }));
             }
             DTypeArg::Bf16 => DType::Bf16,
             DTypeArg::F32 => DType::F32,
         };
+        if self.tuning.is_some() {
+            let (found, expected) =
+                (format!("--dtype {}", self.dtype.name()), "int8, whose schedules can be tuned".into());
+            return Err(Error::Argument { option: "--tuning", found, expected });
+        }
         let desc = FloatDesc { m, k, dtype, block: self.block, epilogue: self.float_epilogue()? };
-        let plans = if self.candidates { desc.candidates(isa)? } else { vec![desc.plan(isa)?] };
-        Ok(plans.into_iter().map(ProductPlan::Float).collect())
+        let others = if self.candidates { desc.candidates(isa)? } else { Vec::new() };
+        Ok(ProductPlan::Float(desc.plan(isa)?, others))
     }
 
-    /// Seeded weights with the fraction `sparsity` of blocks zero, packed for every plan of M x K.
+    /// Seeded weights with the fraction `sparsity` of blocks zero, packed for `plan`.
     ///
     /// # Errors
     /// Those of packing and compiling.
     pub(super) fn matrix(
         &self,
         (m, k): (usize, usize),
-        plans: &[ProductPlan],
+        plan: &ProductPlan,
         sparsity: f64,
         seed: u64,
         context: &Context,
     ) -> Result<Box<dyn Matrix>> {
-        Ok(match self.dtype {
-            DTypeArg::Int8 => Box::new(Int8Matrix::new(self, (m, k), plans, sparsity, seed, context)?),
-            _ => Box::new(FloatMatrix::new(self, (m, k), plans, sparsity, seed)?),
+        Ok(match plan {
+            ProductPlan::Float(plan, others) => {
+                let others = others.iter().filter(|other| *other != plan);
+                let plans: Vec<FloatPlan> = [plan].into_iter().chain(others).copied().collect();
+                Box::new(FloatMatrix::new(self, (m, k), &plans, sparsity, seed)?)
+            }
+            ProductPlan::Int8(plan) => Box::new(Int8Matrix::new(self, (m, k), plan, sparsity, seed, context)?),
         })
     }
+}
+
+/// How the planner picks a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum TuningArg {
+    /// By the block shape alone
+    Rules,
+    /// By the cost model, for the weights and N
+    Fast,
+    /// By measuring all candidates for 100 ms, for the weights and N
+    Measure,
 }
 
 /// A planned product.
 #[derive(Debug, Clone)]
 pub(super) enum ProductPlan {
+    Int8(Int8Plan),
+    /// With the other candidates, if they are wanted.
+    Float(FloatPlan, Vec<FloatPlan>),
+}
+
+/// A planned int8 product.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Int8Plan {
     Spmm(SpmmPlan),
     Gemm(GemmPlan),
-    Float(FloatPlan),
 }
 
-impl ProductPlan {
-    pub(super) fn key(&self) -> AnyPlan {
-        match self {
-            ProductPlan::Spmm(plan) => plan.key(),
-            ProductPlan::Gemm(plan) => plan.key(),
-            ProductPlan::Float(plan) => plan.key(),
-        }
-    }
-
-    /// The decisions in one line.
-    pub(super) fn describe(&self) -> String {
-        match self {
-            ProductPlan::Spmm(plan) => plan.to_string(),
-            ProductPlan::Gemm(plan) => plan.to_string(),
-            ProductPlan::Float(plan) => plan.to_string(),
-        }
-    }
-}
-
-/// Weights packed and compiled for every plan.
+/// Weights packed for a plan.
 pub(super) trait Matrix {
     /// Non-zero weights.
     fn nnz(&self) -> usize;
 
-    /// Non-zero weights over weights in stored blocks, as plan `plan` packs them.
-    fn fill_ratio(&self, plan: usize) -> f64;
+    /// The product with seeded activations: by the plan that is picked, and by all others if they are wanted.
+    fn products<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Result<Products<'a>>;
+}
 
-    /// Bytes of the code of plan `plan`; none on tiers without.
-    fn code_bytes(&self, plan: usize) -> usize;
+/// The ways to compute one product.
+pub(super) struct Products<'a> {
+    pub(super) variants: Vec<Variant<'a>>,
+    pub(super) intrinsics: Option<Box<dyn Call + 'a>>,
+}
 
-    /// The product with seeded activations by every plan, then by intrinsics if they are wanted.
-    fn calls<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Vec<Box<dyn Call + 'a>>;
+/// A product by one plan.
+pub(super) struct Variant<'a> {
+    pub(super) key: AnyPlan,
+    /// The decisions in one line.
+    pub(super) plan: String,
+    /// Bytes of generated code; none on tiers without.
+    pub(super) code_bytes: usize,
+    /// Non-zero weights over weights in stored blocks.
+    pub(super) fill_ratio: f64,
+    /// What the cost model expects, if there is one.
+    pub(super) predicted_cycles: Option<f64>,
+    pub(super) call: Box<dyn Call + 'a>,
 }
 
 /// A product ready to run.

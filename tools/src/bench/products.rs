@@ -5,7 +5,7 @@ use lacuna_kernels::Block;
 use super::intrinsics::Intrinsics;
 use super::limits::Peak;
 use super::options::{Bench, NOTES, Options};
-use super::product::{DTypeArg, EpilogueArg, Kind, Matrix, ProductPlan, Wanted, emission_time};
+use super::product::{DTypeArg, EpilogueArg, Kind, ProductPlan, Products, TuningArg, Variant, Wanted, emission_time};
 use super::report::{Row, Unit};
 use super::shapes::{ShapeArgs, Shapes, SparsityArgs};
 use crate::context::Context;
@@ -41,6 +41,10 @@ pub(super) struct SpmmArgs {
     /// Measure all plans that the planner considers, not only the one it picks
     #[arg(long)]
     candidates: bool,
+
+    /// How the planner picks a schedule for int8 [default: fast]
+    #[arg(long, value_enum)]
+    tuning: Option<TuningArg>,
 
     /// Measure the kernel in compiler intrinsics beside the generated one
     #[arg(long)]
@@ -97,7 +101,7 @@ Epilogues of int8: requant-{u8,s8}-{plain,vnni}, gelu-{u8,s8}-{plain,vnni}, the 
 point, f32, f32-residual, gelu-f32, gelu-f32-residual; requant and gelu alone stand for -u8-plain. Of bf16 and f32: f32, f32-residual, bf16, and gelu- before each; gelu alone is \
 gelu-f32.
 
-With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn; candidate is its name.
+With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn; candidate is its name, predicted_cycles what the planner's model expects, if there is one.
 
 JSON: an array of objects with kernel, name, m, k, n, block, dtype, epilogue, sparsity, threads, caches (hot or cold), tier, \
 median_us, spread, samples, gops_dense_equivalent, gops_nonzero, peak_gops, fraction_of_peak, code_bytes, emit_us, fill_ratio (non-zero \
@@ -110,16 +114,9 @@ over that of the generated code. It has the epilogues requant-{u8,s8}-plain, f32
 beside requant16 it requantises in f32.";
 
 /// What is measured.
-struct Products<'a> {
+struct Run<'a> {
     bench: Bench<'a>,
     wanted: Wanted,
-}
-
-/// A shape of matrix and its plans.
-struct Planned {
-    m: usize,
-    k: usize,
-    plans: Vec<ProductPlan>,
 }
 
 pub(super) fn spmm(args: &SpmmArgs, context: &Context) -> Result<()> {
@@ -130,12 +127,13 @@ pub(super) fn spmm(args: &SpmmArgs, context: &Context) -> Result<()> {
         epilogue: args.epilogue.clone(),
         intrinsics: args.intrinsics,
         candidates: args.candidates,
+        tuning: args.tuning,
     };
     if args.intrinsics {
         Intrinsics::check(&wanted, context)?;
     }
-    let products = Products { bench: Bench::new(&args.options, context)?, wanted };
-    products.run(&args.shapes, &args.shapes.sparsities(&args.sparsity))
+    let run = Run { bench: Bench::new(&args.options, context)?, wanted };
+    run.run(&args.shapes, &args.shapes.sparsities(&args.sparsity))
 }
 
 pub(super) fn gemm(args: &GemmArgs, context: &Context) -> Result<()> {
@@ -146,52 +144,47 @@ pub(super) fn gemm(args: &GemmArgs, context: &Context) -> Result<()> {
         epilogue: args.epilogue.clone(),
         intrinsics: false,
         candidates: args.candidates,
+        tuning: None,
     };
-    Products { bench: Bench::new(&args.options, context)?, wanted }.run(&args.shapes, &[0.0])
+    Run { bench: Bench::new(&args.options, context)?, wanted }.run(&args.shapes, &[0.0])
 }
 
-impl Products<'_> {
+/// The figures of a shape that all its rows share.
+struct Shape {
+    m: usize,
+    k: usize,
+    n: usize,
+    nnz: usize,
+    sparsity: f64,
+}
+
+impl Run<'_> {
     fn run(&self, shapes: &ShapeArgs, sparsities: &[f64]) -> Result<()> {
         let Shapes { matrices, tokens } = shapes.shapes(self.wanted.kind.name())?;
         let mut planned = Vec::with_capacity(matrices.len());
         for &(m, k) in &matrices {
-            planned.push(Planned { m, k, plans: self.wanted.plans(m, k, self.bench.context.isa())? });
+            planned.push((m, k, self.wanted.plan(m, k, self.bench.context.isa())?));
         }
         self.bench.run(|| self.measure(&planned, sparsities, &tokens))
     }
 
-    fn measure(&self, planned: &[Planned], sparsities: &[f64], tokens: &[usize]) -> Result<Vec<Row>> {
+    fn measure(
+        &self,
+        planned: &[(usize, usize, ProductPlan)],
+        sparsities: &[f64],
+        tokens: &[usize],
+    ) -> Result<Vec<Row>> {
         let steps = Steps::new(planned.len() * sparsities.len() * tokens.len());
         let Bench { context, options, .. } = self.bench;
         let mut rows = Vec::new();
-        for Planned { m, k, plans } in planned {
+        for &(m, k, ref plan) in planned {
             for &sparsity in sparsities {
-                let matrix = self.wanted.matrix((*m, *k), plans, sparsity, options.seed, context)?;
+                let matrix = self.wanted.matrix((m, k), plan, sparsity, options.seed, context)?;
                 for &n in tokens {
                     steps.begin(format!("M {m} K {k} N {n}, {:.1} % zero", sparsity * 1e2));
-                    let mut shape = Vec::with_capacity(plans.len());
-                    for plan in plans {
-                        let mut row = Row::new(self.wanted.kind.name(), plan.key().name());
-                        row.size("m", "M", *m);
-                        row.size("k", "K", *k);
-                        row.size("n", "N", n);
-                        row.tag("block", None, self.wanted.block.name());
-                        row.tag("dtype", None, self.wanted.dtype.name());
-                        row.tag("epilogue", None, &self.wanted.epilogue_name()?);
-                        row.sparsity(sparsity);
-                        if self.wanted.candidates {
-                            row.tag("candidate", None, &plan.key().name());
-                        }
-                        shape.push(row);
-                    }
-                    self.check_and_time(&mut shape, matrix.as_ref(), n)?;
-                    for (i, (row, plan)) in shape.iter_mut().zip(plans).enumerate() {
-                        row.code(matrix.code_bytes(i), emission_time(&plan.key())?);
-                        let fill = (self.wanted.block == Block::Unstructured).then_some("fill");
-                        row.figure("fill_ratio", fill, Some(matrix.fill_ratio(i)), Unit::Percent);
-                        row.fact("plan", plan.describe());
-                    }
-                    rows.append(&mut shape);
+                    let products = matrix.products(n, options.seed.wrapping_add(1), self.bench.parallel())?;
+                    let shape = Shape { m, k, n, nnz: matrix.nnz(), sparsity };
+                    rows.append(&mut self.rows(&shape, products)?);
                     steps.end();
                 }
             }
@@ -199,49 +192,80 @@ impl Products<'_> {
         Ok(rows)
     }
 
-    /// Checks and times the product of one shape by all plans, and by intrinsics if they are wanted.
-    fn check_and_time(&self, rows: &mut [Row], matrix: &dyn Matrix, n: usize) -> Result<()> {
+    /// Checks and times the product of one shape in all ways.
+    fn rows(&self, shape: &Shape, products: Products<'_>) -> Result<Vec<Row>> {
         let bench = &self.bench;
-        let mut calls = matrix.calls(n, bench.options.seed.wrapping_add(1), bench.parallel());
-        let mut mismatches = Vec::with_capacity(calls.len());
-        for call in &mut calls {
-            mismatches.push(call.check()?);
+        let Products { mut variants, mut intrinsics } = products;
+        let wrong_intrinsics = match &mut intrinsics {
+            Some(call) => call.check()?.map(|wrong| format!("in intrinsics: {wrong}")),
+            None => None,
+        };
+        let mut rows = Vec::with_capacity(variants.len());
+        for variant in &mut variants {
+            let mut row = self.row(shape, variant)?;
+            row.set_mismatch(variant.call.check()?.or_else(|| wrong_intrinsics.clone()));
+            rows.push(row);
         }
-        let in_intrinsics =
-            mismatches.get(rows.len()).cloned().flatten().map(|wrong| format!("in intrinsics: {wrong}"));
-        for (row, mismatch) in rows.iter_mut().zip(mismatches) {
-            row.set_mismatch(mismatch.or_else(|| in_intrinsics.clone()));
-        }
+
         // What is wrong is not timed.
-        let mut timed: Vec<Option<Samples>> = vec![None; calls.len()];
-        let right = |i: usize| rows.get(i).is_none_or(|row| row.mismatch().is_none()) && in_intrinsics.is_none();
         let mut peak = Peak::new(self.wanted.dtype.limit());
-        let (places, mut works): (Vec<usize>, Vec<&mut dyn Work>) = calls
-            .iter_mut()
-            .enumerate()
-            .filter(|(i, _)| right(*i))
-            .map(|(i, call)| (i, call.as_mut() as &mut dyn Work))
-            .unzip();
-        if !works.is_empty() {
-            let samples = bench.time(&mut works, || peak.measure(bench.context.isa()))?;
-            places.into_iter().zip(samples).for_each(|(i, samples)| timed[i] = Some(samples));
+        let mut works: Vec<&mut dyn Work> = Vec::with_capacity(variants.len() + 1);
+        let right = rows.iter().map(|row| row.mismatch().is_none());
+        works.extend(variants.iter_mut().zip(right).filter(|(_, right)| *right).map(|(v, _)| v.call.as_mut() as _));
+        let timed_variants = works.len();
+        if timed_variants > 0 {
+            works.extend(intrinsics.as_deref_mut().map(|call| call as &mut dyn Work));
         }
-        let intrinsics = timed.get(rows.len()).cloned().flatten().map(|samples| samples.median());
-        for (row, samples) in rows.iter_mut().zip(&timed) {
-            bench.timing(row, samples.as_ref());
-            let seconds = samples.as_ref().map(Samples::median);
-            let gops = |weights: f64| seconds.map(|seconds| 2.0 * weights * n as f64 / seconds * 1e-9);
-            let all = row.number("m").zip(row.number("k")).map_or(0.0, |(m, k)| m * k);
-            let non_zero = gops(matrix.nnz() as f64);
-            row.figure("gops_dense_equivalent", Some("GOP/s dense"), gops(all), Unit::Decimals(0));
-            row.figure("gops_nonzero", Some("GOP/s non-zero"), non_zero, Unit::Decimals(0));
-            peak.report(row, non_zero, bench.threads);
+        let mut samples = match works.is_empty() {
+            true => Vec::new(),
+            false => bench.time(&mut works, || peak.measure(bench.context.isa()))?,
+        };
+        let intrinsics_seconds = samples.split_off(timed_variants.min(samples.len())).first().map(Samples::median);
+
+        let mut samples = samples.iter();
+        for (row, variant) in rows.iter_mut().zip(&variants) {
+            let samples = if row.mismatch().is_none() { samples.next() } else { None };
+            bench.timing(row, samples);
+            self.figures(row, shape, samples.map(Samples::median), &peak);
             if self.wanted.intrinsics {
-                let ratio = intrinsics.zip(seconds).map(|(intrinsics, seconds)| intrinsics / seconds);
-                row.figure("intrinsics_us", Some("intrinsics us"), intrinsics.map(|s| s * 1e6), Unit::Decimals(2));
+                let seconds = samples.map(Samples::median);
+                let ratio = intrinsics_seconds.zip(seconds).map(|(intrinsics, seconds)| intrinsics / seconds);
+                let intrinsics = intrinsics_seconds.map(|seconds| seconds * 1e6);
+                row.figure("intrinsics_us", Some("intrinsics us"), intrinsics, Unit::Decimals(2));
                 row.figure("ratio_to_intrinsics", Some("x intrinsics"), ratio, Unit::Ratio("-"));
             }
+            if self.wanted.candidates {
+                let cycles = variant.predicted_cycles;
+                row.figure("predicted_cycles", Some("predicted cycles"), cycles, Unit::Decimals(0));
+            }
+            row.code(variant.code_bytes, emission_time(&variant.key)?);
+            let fill = (self.wanted.block == Block::Unstructured).then_some("fill");
+            row.figure("fill_ratio", fill, Some(variant.fill_ratio), Unit::Percent);
+            row.fact("plan", &*variant.plan);
         }
-        Ok(())
+        Ok(rows)
+    }
+
+    fn row(&self, shape: &Shape, variant: &Variant<'_>) -> Result<Row> {
+        let mut row = Row::new(self.wanted.kind.name(), variant.key.name());
+        row.size("m", "M", shape.m);
+        row.size("k", "K", shape.k);
+        row.size("n", "N", shape.n);
+        row.tag("block", None, self.wanted.block.name());
+        row.tag("dtype", None, self.wanted.dtype.name());
+        row.tag("epilogue", None, &self.wanted.epilogue_name()?);
+        row.sparsity(shape.sparsity);
+        if self.wanted.candidates {
+            row.tag("candidate", None, &variant.key.name());
+        }
+        Ok(row)
+    }
+
+    fn figures(&self, row: &mut Row, shape: &Shape, seconds: Option<f64>, peak: &Peak) {
+        let gops = |weights: usize| seconds.map(|s| 2.0 * weights as f64 * shape.n as f64 / s * 1e-9);
+        let non_zero = gops(shape.nnz);
+        row.figure("gops_dense_equivalent", Some("GOP/s dense"), gops(shape.m * shape.k), Unit::Decimals(0));
+        row.figure("gops_nonzero", Some("GOP/s non-zero"), non_zero, Unit::Decimals(0));
+        peak.report(row, non_zero, self.bench.threads);
     }
 }

@@ -126,8 +126,8 @@ struct Embedding {
     ids: [Vec<u32>; 3],
 }
 
-/// Of softmax: one for the exponent, the polynomial, one for the sum's reciprocal.
-const SOFTMAX_MULTIPLICATIONS: usize = 8;
+/// Of softmax: two for the exponent, three of the polynomial, its product with a power of two, one with the reciprocal of the sum.
+const SOFTMAX_MULTIPLICATIONS: usize = 7;
 /// Of [`lacuna_kernels::math::gelu`]: four of the polynomial, two for the product with x.
 const GELU_MULTIPLICATIONS: usize = 6;
 /// Of [`lacuna_kernels::math::gelu_coarse`]: two for the distance, three of the polynomial, the product with x.

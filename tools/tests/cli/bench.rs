@@ -153,6 +153,15 @@ fn candidates_have_a_row_each() {
         assert!(all[..half].iter().all(|row| row["n"] == 20) && all[half..].iter().all(|row| row["n"] == 70));
     }
     assert!(!rows(&[&["gemm"], &shape[..]].concat()).is_empty());
+
+    let predicted = rows(&[&["spmm"], &shape[..]].concat());
+    predicted.iter().for_each(|row| assert_keys(row, &["candidate", "predicted_cycles"]));
+    assert!(predicted.iter().all(|row| number(row, "predicted_cycles") > 0.0));
+    for tuning in ["rules", "fast", "measure"] {
+        let picked = rows(&["spmm", "--m", "40", "--k", "30", "--n", "20", "--tuning", tuning]);
+        assert!(predicted.iter().any(|row| row["n"] == 20 && row["name"] == picked[0]["name"]), "{}", picked[0]);
+    }
+    refuses(&["bench", "spmm", "--tuning", "fast", "--dtype", "f32"], "--tuning: found --dtype f32; expected int8");
 }
 
 #[test]
