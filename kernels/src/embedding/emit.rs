@@ -9,6 +9,10 @@ use super::desc::EmbeddingPlan;
 use crate::rows::{F32_ROW_BYTES, VECTOR_BYTES};
 use crate::{LANES, Plan};
 
+/// How far ahead rows of the word table are fetched. Words are anywhere in a table that fits no cache, and 16 rows are read side by
+/// side, a line of each at a time: more than the hardware's prefetchers follow to memory.
+const PREFETCH_BYTES: i32 = 4 * VECTOR_BYTES;
+
 /// What the kernel is called with.
 #[derive(Debug)]
 #[repr(C)]
@@ -149,7 +153,8 @@ fn emit_block(a: &mut Asm, plan: &EmbeddingPlan, r: &Regs, features: usize) {
     }
 }
 
-/// `sum = (word[..] + kind[..]) + position[..]` of token i. Masked loads do not touch what is behind the row.
+/// `sum = (word[..] + kind[..]) + position[..]` of token i. Masked loads do not touch what is behind the row; fetching ahead may ask
+/// for it in vain, but never faults.
 fn emit_gather_token(a: &mut Asm, plan: &EmbeddingPlan, r: &Regs, i: usize, sum: Zmm, masked: bool) {
     let row_bytes = (plan.features * size_of::<f32>()) as i32;
     let dst = || if masked { sum.kz(r.tail) } else { sum.into() };
@@ -160,7 +165,10 @@ fn emit_gather_token(a: &mut Asm, plan: &EmbeddingPlan, r: &Regs, i: usize, sum:
         );
         let row = ptr(table.base).index(table.row, Scale::X1);
         match step {
-            0 => a.vmovups(dst(), row),
+            0 => {
+                a.vmovups(dst(), row);
+                dynasm!(a ; .arch x64 ; prefetcht0 [Rq(table.base) + Rq(table.row) + PREFETCH_BYTES]);
+            }
             _ => a.vaddps(dst(), sum, row),
         }
     }
