@@ -40,11 +40,11 @@ pub(super) fn emit_store(a: &mut Asm, plan: &AttentionPlan, r: &Regs, first: usi
         PanelLayout::Vnni => OutputLanes::Tokens(&r.tokens),
     };
     load_constants(a, r);
-    for (block, rows) in acc.chunks(4).enumerate() {
+    for (block, acc) in acc.chunks(4).enumerate() {
         // Four plain rows and one VNNI row are both 256 bytes.
-        let out = ptr(r.out) + ((first + 4 * block) * TILE) as i32;
-        let regs = EpilogueRegs { params: ptr(r.bias), out, constants: r.at, temps: &r.key };
-        emit_store_bytes(a, plan.output, Sign::Unsigned, rows, &regs, lanes);
+        let rows = EpilogueRegs::rows_from(ptr(r.out) + ((first + 4 * block) * TILE) as i32, TILE as i32);
+        let regs = EpilogueRegs { params: ptr(r.bias), rows, constants: r.at, temps: &r.key };
+        emit_store_bytes(a, plan.output, Sign::Unsigned, acc, &regs, lanes);
     }
 }
 

@@ -115,7 +115,8 @@ fn emit_group(a: &mut Asm, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], row
         for &padding in y[rows..].iter().flatten() {
             a.vpxord(padding, padding, padding); //             padding features are 0
         }
-        let regs = EpilogueRegs { params: ptr(r.params), out: ptr(r.panel), constants: r.constants, temps: &r.temp };
+        let rows = EpilogueRegs::rows_from(ptr(r.panel), PANEL_ROW_BYTES);
+        let regs = EpilogueRegs { params: ptr(r.params), rows, constants: r.constants, temps: &r.temp };
         emit_store_bytes(a, layout, sign, y, &regs, OutputLanes::WholeRow);
         dynasm!(a ; .arch x64
             ; add Rq(r.panel), GROUP as i32 * PANEL_ROW_BYTES

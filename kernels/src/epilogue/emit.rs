@@ -7,12 +7,10 @@ use super::fixed::GeluTables;
 use super::store::{OutputLanes, emit_store_bytes};
 use super::{Activation, Arithmetic, Epilogue, RowParams, Store};
 use crate::elementwise::gelu::{GELU_COARSE_TABLE, GELU_TABLE, emit_gelu, emit_gelu_coarse, gelu_coarse_temps};
-use crate::{LANES, TILE};
+use crate::LANES;
 
 /// Bytes of one vector.
 pub(super) const VECTOR_BYTES: i32 = 64;
-/// Bytes of a row of an f32 tile.
-const F32_ROW_BYTES: i32 = 4 * TILE as i32;
 /// Bytes of one row's parameters.
 const PARAM_BYTES: i32 = size_of::<RowParams>() as i32;
 
@@ -62,12 +60,20 @@ const fn transpose_4x4() -> [u8; 64] {
 pub(crate) struct EpilogueRegs<'a> {
     /// This block row's record of [`super::BlockParams`].
     pub(crate) params: Mem,
-    /// Output of this row block's first row, first computed vector (plain panels: start of the row).
-    pub(crate) out: Mem,
+    /// Output of each of the four rows, first computed vector (plain panels: start of the row). A VNNI panel has one row for all
+    /// four, the first of these.
+    pub(crate) rows: [Mem; 4],
     /// [`Constants::address`].
     pub(crate) constants: Gpr,
     /// At least 2 vector registers, with GELU [`gelu_coarse_temps`] of the vectors of a row and in 16-bit arithmetic 8.
     pub(crate) temps: &'a [Zmm],
+}
+
+impl EpilogueRegs<'_> {
+    /// Four rows one behind the other, `row_bytes` apart.
+    pub(crate) fn rows_from(first: Mem, row_bytes: i32) -> [Mem; 4] {
+        std::array::from_fn(|row| first + row as i32 * row_bytes)
+    }
 }
 
 /// What `acc[row][vector]`, four rows, starts at: 0, or in 16-bit arithmetic the bias of [`super::BlockParams`] at `params`. If
@@ -157,9 +163,9 @@ fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], 
 
 fn emit_store_f32(a: &mut Asm, residual: bool, acc: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
     a.note(if residual { "add to the f32 rows" } else { "store f32 rows" });
-    for (row, v) in acc.iter().enumerate() {
+    for (&row, v) in regs.rows.iter().zip(acc) {
         for (i, &y) in v.iter().enumerate() {
-            let out = regs.out + row as i32 * F32_ROW_BYTES + i as i32 * VECTOR_BYTES;
+            let out = row + i as i32 * VECTOR_BYTES;
             if residual {
                 a.vaddps(y, y, out);
             }

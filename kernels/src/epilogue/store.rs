@@ -3,10 +3,7 @@
 use lacuna_jit::{Asm, Evex, Mask, Mem, Zmm, ptr};
 
 use super::emit::{Constants, EpilogueRegs, VECTOR_BYTES};
-use crate::{PanelLayout, Sign, TILE};
-
-/// Bytes of a row of a plain panel.
-const PLAIN_ROW_BYTES: i32 = TILE as i32;
+use crate::{PanelLayout, Sign};
 
 /// Which part of a row of 8-bit output a store may write.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +61,7 @@ impl Pack {
     }
 }
 
-/// Packs and stores `acc[row][vector]`, four rows of s32. Destroys `acc`; of `regs` it uses `out`, `constants` and one of `temps`.
+/// Packs and stores `acc[row][vector]`, four rows of s32. Destroys `acc`; of `regs` it uses `rows`, `constants` and one of `temps`.
 pub(crate) fn emit_store_bytes(
     a: &mut Asm,
     layout: PanelLayout,
@@ -78,7 +75,7 @@ pub(crate) fn emit_store_bytes(
     emit_store_words(a, layout, sign, &packs, regs, lanes);
 }
 
-/// Packs and stores words. Of `regs` it uses `out`, `constants` and one of `temps`.
+/// Packs and stores words. Of `regs` it uses `rows`, `constants` and one of `temps`.
 pub(super) fn emit_store_words(
     a: &mut Asm,
     layout: PanelLayout,
@@ -88,16 +85,16 @@ pub(super) fn emit_store_words(
     lanes: OutputLanes<'_>,
 ) {
     match layout {
-        PanelLayout::Plain => emit_store_plain(a, sign, packs, regs.out, lanes),
+        PanelLayout::Plain => emit_store_plain(a, sign, packs, &regs.rows, lanes),
         PanelLayout::Vnni => emit_store_vnni(a, sign, packs, regs, lanes),
     }
 }
 
-fn emit_store_plain(a: &mut Asm, sign: Sign, packs: &[Pack], out: Mem, lanes: OutputLanes<'_>) {
+fn emit_store_plain(a: &mut Asm, sign: Sign, packs: &[Pack], rows: &[Mem; 4], lanes: OutputLanes<'_>) {
     a.note("store plain rows");
     for pack in packs {
         let bytes = pack.emit_bytes(a, sign);
-        let out = out + pack.index as i32 * PLAIN_ROW_BYTES;
+        let out = rows[pack.index];
         match lanes {
             OutputLanes::Dwords(mask) => a.vmovdqu32_st(out.k(mask), bytes),
             OutputLanes::WholeRow | OutputLanes::Tokens(_) => a.vmovdqu32_st(out, bytes),
@@ -113,7 +110,7 @@ fn emit_store_vnni(a: &mut Asm, sign: Sign, packs: &[Pack], regs: &EpilogueRegs<
     for pack in packs {
         let bytes = pack.emit_bytes(a, sign);
         a.vpshufb(bytes, bytes, transpose);
-        let out = regs.out + pack.index as i32 * VECTOR_BYTES;
+        let out = regs.rows[0] + pack.index as i32 * VECTOR_BYTES;
         match lanes {
             OutputLanes::Tokens(masks) => a.vmovdqu32_st(out.k(masks[pack.index]), bytes),
             OutputLanes::WholeRow | OutputLanes::Dwords(_) => a.vmovdqu32_st(out, bytes),

@@ -218,7 +218,7 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
         let strip = strip as i32;
         let regs = EpilogueRegs {
             params: ptr(r.params) + strip * params_bytes,
-            out: ptr(r.out) + strip * out_bytes,
+            rows: EpilogueRegs::rows_from(ptr(r.out) + strip * out_bytes, out_bytes / STRIP as i32),
             constants: r.constants,
             temps: &r.temp,
         };

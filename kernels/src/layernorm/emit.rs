@@ -210,8 +210,8 @@ fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, acc: &[Vec<Zmm>])
             for &padding in acc[rows..].iter().flatten() {
                 a.vpxord(padding, padding, padding); //                 padding features are 0
             }
-            let regs =
-                EpilogueRegs { params: ptr(r.params), out: ptr(r.panel), constants: r.constants, temps: &r.temp };
+            let rows = EpilogueRegs::rows_from(ptr(r.panel), PANEL_ROW_BYTES);
+            let regs = EpilogueRegs { params: ptr(r.params), rows, constants: r.constants, temps: &r.temp };
             emit_store_bytes(a, layout, Sign::Unsigned, acc, &regs, OutputLanes::WholeRow);
         }
     });

@@ -281,7 +281,10 @@ fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
         }
         let regs = EpilogueRegs {
             params: ptr(r.params) + strip as i32 * BlockParams::stride(&plan.epilogue),
-            out: ptr(r.out) + first_vector + (strip * STRIP * TILE * element) as i32,
+            rows: EpilogueRegs::rows_from(
+                ptr(r.out) + first_vector + (strip * STRIP * TILE * element) as i32,
+                (TILE * element) as i32,
+            ),
             constants: r.constants,
             temps: &r.temp,
         };
