@@ -52,6 +52,36 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Lets `finish` change a copy of four rows of 64 elements, whose first elements are `rows`.
+    ///
+    /// # Safety
+    /// - The rows are inside the output, and nobody else uses them now.
+    pub(crate) unsafe fn with_rows(self, rows: [usize; 4], finish: impl FnOnce(BlockOutput<'_>)) {
+        match self {
+            // SAFETY: the caller's promise.
+            Target::Bytes(out) => unsafe { with_rows(out, rows, |rows| finish(BlockOutput::Bytes(rows))) },
+            // SAFETY: as above.
+            Target::F32(out) => unsafe { with_rows(out, rows, |rows| finish(BlockOutput::F32(rows))) },
+        }
+    }
+}
+
+/// # Safety
+/// That of [`Target::with_rows`].
+unsafe fn with_rows<T: Copy + Default>(out: SharedMut<T>, rows: [usize; 4], finish: impl FnOnce(&mut [T])) {
+    let mut copy = [T::default(); 4 * TILE];
+    for (copy, row) in copy.chunks_exact_mut(TILE).zip(rows) {
+        // SAFETY: the caller's promise: the row is inside the output, and nobody writes it now.
+        copy.copy_from_slice(unsafe { std::slice::from_raw_parts(out.at(row), TILE) });
+    }
+    finish(&mut copy);
+    for (copy, row) in copy.chunks_exact(TILE).zip(rows) {
+        // SAFETY: the caller's promise: the row is inside the output, and nobody else uses it now.
+        unsafe { std::slice::from_raw_parts_mut(out.at(row), TILE) }.copy_from_slice(copy);
+    }
+}
+
 pub(crate) fn check_length(
     plan: &impl Plan,
     buffer: &'static str,

@@ -208,6 +208,12 @@ fn threads_change_nothing() {
                     for epilogue in Epilogue::all() {
                         pool.install(|| check(&case, isa, epilogue, Place::AtEnd, Parallel::Rayon));
                     }
+                    // Row blocks of scattered outputs.
+                    for block in [Block::B1x4, Block::Unstructured] {
+                        let plan = SpmmDesc { m, k, block, epilogue: Epilogue::f32(true) }.plan(isa).unwrap();
+                        let kernel = SpmmKernel::compile(plan).unwrap();
+                        pool.install(|| check_kernel(&case, &kernel, Place::AtEnd, Parallel::Rayon));
+                    }
                 }
             }
         }
@@ -269,6 +275,30 @@ proptest! {
             let kernel = SpmmKernel::compile(*way.get(&plans)).unwrap();
             check_kernel(&case, &kernel, place, Parallel::Serial);
         }
+    }
+}
+
+/// Weights know which outputs make a row block, and parameters of which arithmetic they hold: both belong to the epilogue.
+#[test]
+fn weights_of_another_epilogue_or_cover_are_refused() {
+    let (m, k) = (8, 8);
+    let plan = |block, epilogue| SpmmDesc { m, k, block, epilogue }.plan(Isa::Portable).unwrap();
+    let pack = |plan| SpmmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
+    let kernel = SpmmKernel::compile(plan(Block::B4x1, Epilogue::f32(false))).unwrap();
+    let run = |weights| {
+        let mut out = vec![0.0; elements(m, 1)];
+        kernel.run(&weights, &vec![0; elements(k, 1)], 1, Output::F32(&mut out), Parallel::Serial)
+    };
+    for block in [Block::B8x1, Block::B16x1, Block::Unstructured] {
+        assert!(run(pack(plan(block, Epilogue::f32(false)))).is_ok(), "{block} is computed as 4x1");
+    }
+    for other in [
+        plan(Block::B4x4, Epilogue::f32(false)),
+        plan(Block::B4x1, Epilogue::f32(true)),
+        plan(Block::Unstructured, Epilogue::requantize(PanelLayout::Vnni, Sign::Unsigned)),
+    ] {
+        let error = run(pack(other)).unwrap_err();
+        assert!(matches!(error, KernelError::Mismatch { .. }), "{error}");
     }
 }
 

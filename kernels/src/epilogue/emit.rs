@@ -6,8 +6,8 @@ use super::emit_fixed::{emit_bias, emit_fixed};
 use super::fixed::GeluTables;
 use super::store::{OutputLanes, emit_store_bytes};
 use super::{Activation, Arithmetic, Epilogue, RowParams, Store};
-use crate::elementwise::gelu::{GELU_COARSE_TABLE, GELU_TABLE, emit_gelu, emit_gelu_coarse, gelu_coarse_temps};
 use crate::LANES;
+use crate::elementwise::gelu::{GELU_COARSE_TABLE, GELU_TABLE, emit_gelu, emit_gelu_coarse, gelu_coarse_temps};
 
 /// Bytes of one vector.
 pub(super) const VECTOR_BYTES: i32 = 64;

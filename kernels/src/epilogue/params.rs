@@ -27,15 +27,15 @@ pub(crate) enum BlockParam<'a> {
 }
 
 impl BlockParams {
-    /// Packs the parameters of the output features of a K = `k` product for block rows in the order `blocks`: block row b has
-    /// the features from 4 b on. Features beyond the last are zeros.
+    /// Packs the parameters of the output features of a K = `k` product for block rows of these features. Features beyond the
+    /// last are zeros.
     ///
     /// # Errors
     /// Those of [`Epilogue::check`].
     pub(crate) fn pack(
         epilogue: &Epilogue,
         params: &[RowParams],
-        blocks: impl Iterator<Item = usize>,
+        blocks: impl Iterator<Item = [usize; ROWS]>,
         k: usize,
         kernel: &str,
     ) -> Result<BlockParams, KernelError> {
@@ -89,7 +89,7 @@ impl BlockParams {
     }
 }
 
-/// The rows of block row `block`, zeros beyond the last.
-fn four<T: Copy + Default>(rows: &[T], block: usize) -> [T; ROWS] {
-    std::array::from_fn(|r| rows.get(ROWS * block + r).copied().unwrap_or_default())
+/// The parameters of four features, zeros beyond the last.
+fn four<T: Copy + Default>(params: &[T], features: [usize; ROWS]) -> [T; ROWS] {
+    features.map(|feature| params.get(feature).copied().unwrap_or_default())
 }

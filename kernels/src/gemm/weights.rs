@@ -30,7 +30,8 @@ impl GemmWeights {
                 return Err(KernelError::Length { kernel: plan.name(), buffer, found, expected });
             }
         }
-        let params = BlockParams::pack(&plan.epilogue, params, 0..plan.strips(), k, &plan.name())?;
+        let strips = (0..plan.strips()).map(|strip| std::array::from_fn(|row| strip * STRIP + row));
+        let params = BlockParams::pack(&plan.epilogue, params, strips, k, &plan.name())?;
 
         let mut packed = Buffer::new(plan.strips() * STRIP * plan.steps() * 4);
         let mut dwords = packed.chunks_exact_mut(4);

@@ -6,8 +6,8 @@ use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mask, RegFile, Scale, Zmm, ptr}
 
 use super::group::{emit_group, emit_list};
 use super::narrow::{self, PackIndices};
-use super::plan::{ACCUMULATORS, STRIP, SpmmPlan};
-use super::weights::List;
+use super::plan::{ACCUMULATORS, GROUP_WEIGHT_BYTES, STRIP, SpmmPlan};
+use super::weights::RowBlock;
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::layout::padded;
 use crate::{LANES, PanelLayout, Plan, TILE, VECTORS};
@@ -22,8 +22,8 @@ pub(super) struct SpmmArgs {
     pub(super) indices: *const u8,
     /// Weights of the first group.
     pub(super) weights: *const u8,
-    /// Lists of the first row block.
-    pub(super) lists: *const List,
+    /// First row block.
+    pub(super) rows: *const RowBlock,
     /// The first strip's record of [`BlockParams`].
     pub(super) params: *const u8,
     /// Output, first tile: bytes or f32.
@@ -58,14 +58,14 @@ pub(super) struct Regs {
     y: Gpr,
     pub(super) indices: Gpr,
     pub(super) weights: Gpr,
-    pub(super) list: Gpr,
+    pub(super) row: Gpr,
     params: Gpr,
     pub(super) constants: Gpr,
     tokens: Gpr,
     count: Gpr,
     pub(super) group: Gpr,
     pub(super) index: [Gpr; 2],
-    out: Gpr,
+    pub(super) out: Gpr,
     next: Option<Gpr>,
     lanes: Option<Mask>,
     pub(super) acc: Vec<Zmm>,
@@ -80,10 +80,10 @@ impl Regs {
             index: [file.gpr("row offset of X")?, file.gpr("row offset of X")?],
             indices: file.gpr("indices, end of the list")?,
             weights: file.gpr("weights, end of the list")?,
-            out: file.gpr("output of the row block")?,
+            out: file.gpr("output row")?,
             x: file.gpr("tile of X")?,
             y: file.gpr("tile of Y")?,
-            list: file.gpr("list")?,
+            row: file.gpr("row block")?,
             params: file.gpr("row parameters")?,
             constants: file.gpr("constants")?,
             tokens: file.gpr("tokens left")?,
@@ -185,14 +185,14 @@ pub(super) struct Pass {
 fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     // Narrow code needs four accumulators per output, however few tokens there are.
     let columns = if pass.narrow { VECTORS } else { pass.vectors };
-    let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(columns).take(plan.row_outputs()).map(<[Zmm]>::to_vec).collect();
+    let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(columns).take(STRIP).map(<[Zmm]>::to_vec).collect();
     let params_bytes = BlockParams::stride(&plan.epilogue);
     let row = a.new_dynamic_label();
 
     a.note(format!("row blocks on {} tokens from {}", pass.vectors * LANES, pass.first * LANES));
     arg!(a, r, indices);
     arg!(a, r, weights);
-    arg!(a, r, list, lists);
+    arg!(a, r, row, rows);
     arg!(a, r, params);
     arg!(a, r, count);
     if let Some(lanes) = r.lanes {
@@ -204,46 +204,23 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     dynasm!(a ; .arch x64 ; =>row);
     emit_prefetch(a, plan, pass);
     let groups = if pass.narrow { narrow::groups(pass.vectors) } else { 1 };
-    for (strip, acc) in (0..).zip(acc.chunks(STRIP)) {
-        emit_start(a, &plan.epilogue, ptr(r.params) + strip * params_bytes, acc, groups);
-    }
+    emit_start(a, &plan.epilogue, ptr(r.params), &acc, groups);
     let finished = if pass.narrow {
         narrow::emit_list(a, plan, r, &acc, pass.vectors);
         narrow::emit_combine(a, r, &acc, pass.vectors)
     } else {
-        for acc in acc.chunks(plan.list_outputs()) {
-            match plan.list_outputs() {
-                1 => emit_list_of_one(a, plan, r, pass, acc),
-                _ => emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, acc, ahead)),
-            }
-        }
+        emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, &acc, ahead));
         acc
     };
     emit_finish(a, plan, r, pass, &finished);
     a.note("next row block");
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.params), (plan.row_outputs() / STRIP) as i32 * params_bytes
+        ; add Rq(r.row), size_of::<RowBlock>() as i32
+        ; add Rq(r.params), params_bytes
         ; dec Rq(r.count)
         ; jnz =>row
     );
-}
-
-/// A list of one output: a block adds once to at most four accumulators, so a chain of blocks runs at the latency of `vpdpbusd`.
-/// The second of two blocks has accumulators of its own, added at the end.
-fn emit_list_of_one(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
-    let second = vec![r.temp[8..8 + pass.vectors].to_vec()];
-    if plan.schedule.unroll == 2 {
-        for &zmm in &second[0] {
-            a.vpxord(zmm, zmm, zmm);
-        }
-    }
-    emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, if ahead == 0 { acc } else { &second }, ahead));
-    if plan.schedule.unroll == 2 {
-        for (&sum, &part) in acc[0].iter().zip(&second[0]) {
-            a.vpaddd(sum, sum, part);
-        }
-    }
 }
 
 /// As many lines of the next tile of X as make all of it when all row blocks are done.
@@ -260,42 +237,32 @@ fn emit_prefetch(a: &mut Asm, plan: &SpmmPlan, pass: &Pass) {
 /// Most prefetches per row block.
 const MAX_PREFETCHES: usize = 16;
 
-/// The epilogues of a row block: one per strip of four outputs. The list pointer is behind the row block's lists.
+/// The epilogue of a row block.
 fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
-    let element = plan.epilogue.store.element_bytes();
-    let field = std::mem::offset_of!(List, out_offset) as i32 - size_of::<List>() as i32;
-    dynasm!(a ; .arch x64 ; mov Rd(r.out), [Rq(r.list) + field]);
-    match element {
-        1 => dynasm!(a ; .arch x64 ; add Rq(r.out), Rq(r.y)),
-        _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 4]),
-    }
+    let (scale, element) = match plan.epilogue.store.element_bytes() {
+        1 => (Scale::X1, 1),
+        _ => (Scale::X4, 4),
+    };
     let plain = matches!(plan.epilogue.store, Store::Bytes { layout: PanelLayout::Plain, .. });
     let first_vector = if plain { 0 } else { (pass.first * TILE) as i32 };
-    let lanes = r.lanes.map_or(OutputLanes::WholeRow, OutputLanes::Dwords);
-    let end = a.new_dynamic_label();
-    for (strip, acc) in acc.chunks(STRIP).enumerate() {
-        if strip > 0 && !padded(plan.m).is_multiple_of(plan.row_outputs()) {
-            let Some(last) = padded(plan.m).checked_sub((strip + 1) * STRIP) else { break };
-            a.note("the last row block may have fewer strips");
-            dynasm!(a ; .arch x64 ; cmp DWORD [Rq(r.list) + field], (last * TILE) as i32 ; ja =>end);
-        }
-        let regs = EpilogueRegs {
-            params: ptr(r.params) + strip as i32 * BlockParams::stride(&plan.epilogue),
-            rows: EpilogueRegs::rows_from(
-                ptr(r.out) + first_vector + (strip * STRIP * TILE * element) as i32,
-                (TILE * element) as i32,
-            ),
-            constants: r.constants,
-            temps: &r.temp,
-        };
-        emit_epilogue(a, &plan.epilogue, acc, &regs, lanes);
+    // Registers of the group loop are free here.
+    let offsets = [r.out, r.group, r.index[0], r.index[1]];
+    let rows = match plan.scatters() {
+        true => offsets.map(|offset| ptr(r.y).index(offset, scale) + first_vector),
+        false => EpilogueRegs::rows_from(ptr(r.y).index(r.out, scale) + first_vector, TILE as i32 * element),
+    };
+    for (i, offset) in (0..).zip(offsets).take(if plan.scatters() { STRIP } else { 1 }) {
+        let field = std::mem::offset_of!(RowBlock, outputs) as i32 + 4 * i;
+        dynasm!(a ; .arch x64 ; mov Rd(offset), [Rq(r.row) + field]);
     }
-    dynasm!(a ; .arch x64 ; =>end);
+    let regs = EpilogueRegs { params: ptr(r.params), rows, constants: r.constants, temps: &r.temp };
+    let lanes = r.lanes.map_or(OutputLanes::WholeRow, OutputLanes::Dwords);
+    emit_epilogue(a, &plan.epilogue, acc, &regs, lanes);
 }
 
 /// The factor on `group` that addresses the weights of the next group; indices have factor 1.
 pub(super) fn weight_scale(plan: &SpmmPlan) -> Scale {
-    match plan.group_weight_bytes() / plan.group_index_bytes() {
+    match GROUP_WEIGHT_BYTES / plan.group_index_bytes() {
         1 => Scale::X1,
         2 => Scale::X2,
         4 => Scale::X4,

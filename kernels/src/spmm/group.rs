@@ -4,11 +4,10 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
 
 use super::emit::{Pass, Regs, weight_scale};
-use super::plan::{IndexWidth, STRIP, SpmmPlan};
-use super::weights::List;
-use crate::{LANES, PanelLayout};
+use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, SpmmPlan};
+use crate::{Block, LANES, VECTORS};
 
-/// The groups of one list, `unroll` at a time; `group(a, i)` emits the i-th of an iteration. Steps to the next list.
+/// The groups of one list, `unroll` at a time; `group(a, i)` emits the i-th of an iteration.
 ///
 /// An odd number of groups enters an iteration of two in its middle, one group early: there is no second loop for the rest.
 pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, group: impl Fn(&mut Asm, i32)) {
@@ -20,7 +19,7 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, group: impl Fn(&
     if unroll == 2 {
         dynasm!(a
             ; .arch x64
-            ; test BYTE [Rq(r.list)], 1
+            ; test BYTE [Rq(r.row)], 1
             ; jz =>again
             ; sub Rq(r.group), step
             ; jmp =>second
@@ -45,7 +44,7 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, group: impl Fn(&
 /// Points `indices` and `weights` at the end of the list's groups, of which there are a multiple of `multiple`, and `group` at
 /// the first. Sets the zero flag if there is none.
 pub(super) fn emit_begin_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: i32) {
-    dynasm!(a ; .arch x64 ; mov Rd(r.group), [Rq(r.list)]);
+    dynasm!(a ; .arch x64 ; mov Rd(r.group), [Rq(r.row)]);
     if multiple > 1 {
         dynasm!(a ; .arch x64 ; add Rd(r.group), multiple - 1 ; and Rd(r.group), -multiple);
     }
@@ -57,18 +56,17 @@ pub(super) fn emit_begin_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: 
     );
 }
 
-/// Steps over the groups that are stored and not computed, and to the next list.
+/// Steps over the groups that are stored and not computed.
 pub(super) fn emit_end_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: i32) {
     let stored = plan.stored_multiple() as i32;
     if stored > multiple {
-        dynasm!(a ; .arch x64 ; mov Rd(r.group), [Rq(r.list)]);
+        dynasm!(a ; .arch x64 ; mov Rd(r.group), [Rq(r.row)]);
         if multiple > 1 {
             dynasm!(a ; .arch x64 ; add Rd(r.group), multiple - 1 ; and Rd(r.group), -multiple);
         }
         dynasm!(a ; .arch x64 ; neg Rd(r.group) ; and Rd(r.group), stored - 1);
         emit_skip_groups(a, plan, r, r.group);
     }
-    dynasm!(a ; .arch x64 ; add Rq(r.list), size_of::<List>() as i32);
 }
 
 /// Advances both streams by `groups`.
@@ -78,38 +76,51 @@ fn emit_skip_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, groups: Gpr) {
         ; .arch x64
         ; imul Rd(bytes), Rd(groups), plan.group_index_bytes() as i32
         ; add Rq(r.indices), Rq(bytes)
-        ; imul Rd(bytes), Rd(groups), plan.group_weight_bytes() as i32
+        ; imul Rd(bytes), Rd(groups), GROUP_WEIGHT_BYTES as i32
         ; add Rq(r.weights), Rq(bytes)
     );
 }
 
-/// `acc[m][v] += sum_i W[m][k_i] X[k_i][16v..16v+16]` for the four input features k_i of the group `ahead` of the next.
+/// `acc[m][v] += sum_i W[m][k_i] X[k_i][16v..16v+16]` for the input features k_i of the group `ahead` of the next.
 pub(super) fn emit_group(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>], ahead: i32) {
-    let (dwords, weight) = match plan.input() {
-        PanelLayout::Plain => {
-            a.note("one group: 4 rows of X, interleaved to dwords, times 4 weights of every output");
-            (emit_gather(a, plan, r, pass, ahead), &r.temp[12..16])
+    match plan.cover() {
+        Block::B1x4 => {
+            a.note("four blocks of one output each: dwords of 4 input features, times 4 weights");
+            let (dword, weight) = (&r.temp[0..VECTORS], &r.temp[4..8]);
+            emit_load_weights(a, plan, r, ahead, weight);
+            emit_load_rows(a, plan, r, ahead, Scale::X8, |a, m, source| {
+                emit_load_dwords(a, pass, dword, source);
+                emit_dot_products(a, &acc[m..=m], dword, &weight[m..=m]);
+            });
         }
-        PanelLayout::Vnni => {
+        Block::B4x4 => {
             a.note("one block: dwords of 4 input features, times 4 weights of every output");
-            (emit_load_dwords(a, plan, r, pass, ahead), &r.temp[4..8])
+            let (dword, weight) = (&r.temp[0..VECTORS], &r.temp[4..8]);
+            emit_load_rows(a, plan, r, ahead, Scale::X8, |a, _, source| emit_load_dwords(a, pass, dword, source));
+            emit_load_weights(a, plan, r, ahead, weight);
+            emit_dot_products(a, acc, dword, weight);
         }
-    };
-    for (strip, acc) in acc.chunks(STRIP).enumerate() {
-        let source = weights(plan, r, ahead) + (strip * STRIP * 4) as i32;
-        let weight = &weight[..acc.len()];
-        emit_load_weights(a, source, plan.list_outputs(), weight);
-        for (acc, &weight) in acc.iter().zip(weight) {
-            for (&acc, &x) in acc.iter().zip(dwords) {
-                a.vpdpbusd(acc, x, weight); //                 acc[m][v] += X . W[m]
-            }
+        _ => {
+            a.note("one group: 4 rows of X, interleaved to dwords, times 4 weights of every output");
+            let (dword, weight) = (emit_gather(a, plan, r, pass, ahead), &r.temp[12..16]);
+            emit_load_weights(a, plan, r, ahead, weight);
+            emit_dot_products(a, acc, dword, weight);
+        }
+    }
+}
+
+/// `acc[m][v] += X[v] . W[m]`.
+fn emit_dot_products(a: &mut Asm, acc: &[Vec<Zmm>], dword: &[Zmm], weight: &[Zmm]) {
+    for (acc, &weight) in acc.iter().zip(weight) {
+        for (&acc, &x) in acc.iter().zip(dword) {
+            a.vpdpbusd(acc, x, weight);
         }
     }
 }
 
 /// Where the weights of the group `ahead` of the next are.
 pub(super) fn weights(plan: &SpmmPlan, r: &Regs, ahead: i32) -> Mem {
-    ptr(r.weights).index(r.group, weight_scale(plan)) + ahead * plan.group_weight_bytes() as i32
+    ptr(r.weights).index(r.group, weight_scale(plan)) + ahead * GROUP_WEIGHT_BYTES as i32
 }
 
 /// The four rows of X that a group names, as dwords of four features per token. Returns one register per vector of the pass.
@@ -139,15 +150,11 @@ fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead
     dword
 }
 
-/// The dwords of one block of four input features.
-fn emit_load_dwords<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead: i32) -> &'r [Zmm] {
-    let dword = &r.temp[0..4];
-    emit_load_rows(a, plan, r, ahead, Scale::X8, |a, _, source| {
-        for (v, &dword) in (pass.first..).zip(dword).take(pass.vectors) {
-            a.vmovdqu32(dword, source + (v * 4 * LANES) as i32); // X[k..k+4][16v..]
-        }
-    });
-    dword
+/// `dword[v] = X[k..k+4][16v..16v+16]`, whose row of a VNNI panel is at `source`.
+fn emit_load_dwords(a: &mut Asm, pass: &Pass, dword: &[Zmm], source: Mem) {
+    for (v, &dword) in (pass.first..).zip(dword).take(pass.vectors) {
+        a.vmovdqu32(dword, source + (v * 4 * LANES) as i32);
+    }
 }
 
 /// `load(a, i, address)` for every row of X that the group `ahead` of the next names; rows are `8 * scale` bytes apart.
@@ -196,17 +203,18 @@ pub(super) fn emit_load_rows(
     }
 }
 
-/// `weight[m] = W[m][k_0..k_3]` in every lane. Up to eight outputs take one broadcast each; with sixteen loads would bind, and
-/// one load with four shuffles is faster.
-fn emit_load_weights(a: &mut Asm, source: Mem, outputs: usize, weight: &[Zmm]) {
-    if outputs < 16 {
-        for (m, &weight) in weight.iter().enumerate() {
-            a.vpbroadcastd(weight, source + 4 * m as i32);
-        }
+/// `weight[m] = W[m]`, four weights in every lane. Where X takes a load per dot product loads bind, and one load with four
+/// shuffles is faster than four broadcasts.
+fn emit_load_weights(a: &mut Asm, plan: &SpmmPlan, r: &Regs, ahead: i32, weight: &[Zmm]) {
+    let source = weights(plan, r, ahead);
+    if plan.cover() == Block::B1x4 {
+        a.vbroadcasti32x4(weight[0], source); //               W[0..4] in every 128-bit lane
+        emit_spread_weights(a, weight);
         return;
     }
-    a.vbroadcasti32x4(weight[0], source); //                   W[0..4][k_0..k_3] in every 128-bit lane
-    emit_spread_weights(a, weight);
+    for (m, &weight) in (0..).zip(weight) {
+        a.vpbroadcastd(weight, source + 4 * m);
+    }
 }
 
 /// From `weight[0]` with the dwords of four outputs in every 128-bit lane to `weight[m]` with that of output m in all of it.

@@ -6,7 +6,7 @@ use lacuna_jit::Entry;
 
 use super::emit::SpmmArgs;
 use super::narrow::{self, PackIndices};
-use super::plan::{STRIP, SpmmPlan};
+use super::plan::{GROUP_WEIGHT_BYTES, SpmmPlan};
 use super::portable;
 use super::weights::SpmmWeights;
 use crate::epilogue::{BlockOutput, Constants};
@@ -63,8 +63,11 @@ impl SpmmKernel {
             let found = format!("weights of M={} K={}", weights.m, weights.k);
             return mismatch(found, format!("M={} K={}", plan.m, plan.k));
         }
-        if weights.block != plan.block {
-            return mismatch(format!("weights in {} blocks", weights.block), format!("{} blocks", plan.block));
+        if weights.cover != plan.cover() {
+            return mismatch(format!("weights in {} blocks", weights.cover), format!("{} blocks", plan.cover()));
+        }
+        if weights.epilogue != plan.epilogue {
+            return mismatch(format!("weights for {}", weights.epilogue.name()), plan.epilogue.name());
         }
         check_length(plan, "x", x.len(), elements(plan.k, tokens))?;
         check_output(plan, &plan.epilogue.store, out, elements(plan.m, tokens))
@@ -79,9 +82,10 @@ impl SpmmKernel {
                 let args = self.args(weights, x, tokens, out, part, scratch);
                 // SAFETY: the plan's `Isa` token proves the CPU features. `check` made sure that x and out hold
                 // `elements` of the plan's shape, so every tile of the part is inside them; streams, lists and
-                // parameters were packed together by `SpmmWeights::pack`, whose indices are below K, whose output offsets are
-                // below M and whose streams end in room for one vector more; scratch has the bytes that a narrow tail needs.
-                // Parts are disjoint in (tile, row block), and a row block's outputs belong to it alone.
+                // parameters were packed together by `SpmmWeights::pack` for this epilogue, whose indices are below K, whose
+                // output rows are below M and whose streams end in room for one vector more; scratch has the bytes that a narrow tail needs.
+                // Parts are disjoint in (tile, row block), and a row block's outputs, wherever they lie, belong to it alone:
+                // each output is in one row block.
                 unsafe { entry.call(&args) };
             }),
             None => {
@@ -89,22 +93,20 @@ impl SpmmKernel {
                     let tile_tokens = (tokens - tile * TILE).min(TILE);
                     let x = &x[tile * x_tile..][..x_tile];
                     for row in part.first_row..part.first_row + part.rows {
-                        let first = weights.lists[row * plan.lists_per_row()].out_offset as usize;
-                        let strips = (y_tile - first) / (STRIP * TILE);
-                        for strip in 0..strips.min(plan.row_outputs() / STRIP) {
-                            // SAFETY: as above: the strip's 4 x 64 elements are inside `out` and written by this part alone.
-                            let out = unsafe { out.block(tile * y_tile + first + strip * STRIP * TILE) };
+                        let outputs = weights.rows[row].outputs.map(|output| tile * y_tile + output as usize);
+                        let compute = |out: BlockOutput<'_>| {
                             with_fma!(
-                                portable::strip,
+                                portable::row_block,
                                 plan: &SpmmPlan,
                                 weights: &SpmmWeights,
                                 row: usize,
-                                strip: usize,
                                 x: &[u8],
                                 tile_tokens: usize,
                                 out: BlockOutput<'_>
                             );
-                        }
+                        };
+                        // SAFETY: as above: the row block's rows are inside `out` and used by this part alone.
+                        unsafe { out.with_rows(outputs, compute) };
                     }
                 }
             }
@@ -133,9 +135,9 @@ impl SpmmKernel {
         SpmmArgs {
             x: x[part.first_tile * plan.x_tile_bytes()..].as_ptr(),
             indices: weights.indices[first_group * plan.group_index_bytes()..].as_ptr(),
-            weights: weights.weights[first_group * plan.group_weight_bytes()..].as_ptr(),
-            lists: weights.lists[part.first_row * plan.lists_per_row()..].as_ptr(),
-            params: weights.params.pointer(part.first_row * plan.row_outputs() / STRIP),
+            weights: weights.weights[first_group * GROUP_WEIGHT_BYTES..].as_ptr(),
+            rows: weights.rows[part.first_row..].as_ptr(),
+            params: weights.params.pointer(part.first_row),
             y: out.at(part.first_tile * plan.y_tile_elements()),
             constants: Constants::address(),
             pack_indices: PackIndices::TABLE,

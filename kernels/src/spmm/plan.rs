@@ -4,7 +4,7 @@ use lacuna_jit::{Code, Isa, JitError};
 
 use super::emit;
 use crate::cache::AnyPlan;
-use crate::epilogue::Epilogue;
+use crate::epilogue::{Epilogue, Store};
 use crate::layout::padded;
 use crate::pattern::BlockPattern;
 use crate::{Block, PanelLayout, Plan, TILE, VECTORS};
@@ -37,7 +37,7 @@ impl IndexWidth {
 /// The decisions that change how fast a kernel is, never what it computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Schedule {
-    /// Vectors of 16 tokens that one pass over the weights computes: a divisor of 4 with outputs x vectors <= 16.
+    /// Vectors of 16 tokens that one pass over the weights computes: a divisor of 4.
     pub vectors: usize,
     /// Groups per iteration of the inner loop: 1 or 2.
     pub unroll: usize,
@@ -70,7 +70,7 @@ pub struct SpmmPlan {
     pub(super) schedule: Schedule,
 }
 
-/// Output features of which one epilogue takes care.
+/// Output features of a row block: what one epilogue finishes.
 pub(super) const STRIP: usize = 4;
 
 impl SpmmPlan {
@@ -87,6 +87,11 @@ impl SpmmPlan {
     /// The shape of the zeros.
     pub fn block(&self) -> Block {
         self.block
+    }
+
+    /// The blocks that are stored and computed, which cover those of [`SpmmPlan::block`]: 4x1 for taller blocks and single weights.
+    pub fn cover(&self) -> Block {
+        cover(self.block)
     }
 
     /// Width of the stream's indices.
@@ -114,7 +119,6 @@ impl SpmmPlan {
         let Schedule { vectors, unroll, narrow, .. } = schedule;
         let possible = vectors > 0
             && VECTORS.is_multiple_of(vectors)
-            && self.list_outputs() * vectors <= ACCUMULATORS
             && (1..=2).contains(&unroll)
             && (narrow == 0 || can_be_narrow(self.block) && [16, 32].contains(&narrow));
         possible.then_some(SpmmPlan { schedule, ..*self })
@@ -135,48 +139,35 @@ impl SpmmPlan {
         plans
     }
 
-    /// Groups in all lists of weights with this pattern.
+    /// Groups of a full tile for weights with this pattern, or a little less: outputs of 1x4 blocks that share row blocks are
+    /// taken to be of one length, and reordering of unstructured zeros is not foreseen.
     pub(super) fn groups(&self, pattern: &BlockPattern) -> usize {
-        let lists = 0..pattern.block_rows();
-        lists.map(|list| pattern.block_row(list).len().div_ceil(self.group_indices())).sum()
+        let groups = |blocks: usize| match self.cover() {
+            Block::B4x1 => blocks.div_ceil(4) * pattern.outputs() / STRIP, // a taller block is in several row blocks
+            _ => blocks,
+        };
+        let all: usize = (0..pattern.block_rows()).map(|row| groups(pattern.block_row(row).len())).sum();
+        if self.cover() == Block::B1x4 { all.div_ceil(STRIP) } else { all }
     }
 
-    /// Output features that share one list of input features.
-    pub(super) fn list_outputs(&self) -> usize {
-        self.block.outputs()
-    }
-
-    /// Output features between two epilogues: the lists of four single outputs share one.
-    pub(super) fn row_outputs(&self) -> usize {
-        self.list_outputs().max(STRIP)
-    }
-
-    /// Lists between two epilogues.
-    pub(super) fn lists_per_row(&self) -> usize {
-        self.row_outputs() / self.list_outputs()
-    }
-
-    /// Row blocks: what is finished by one round of epilogues.
+    /// Row blocks: what is finished by one epilogue.
     pub(super) fn rows(&self) -> usize {
-        self.m.div_ceil(self.row_outputs())
+        self.m.div_ceil(STRIP)
     }
 
-    /// Indices of one group: the rows of X that make one dword per token.
+    /// Whether the outputs of a row block may be any four: those of a VNNI panel share its dwords and are four in a row.
+    pub(super) fn scatters(&self) -> bool {
+        !matches!(self.epilogue.store, Store::Bytes { layout: PanelLayout::Vnni, .. })
+    }
+
+    /// Indices of one group: four for a dword of every token, or for four dwords of one output each; one for a 4x4 block.
     pub(super) fn group_indices(&self) -> usize {
-        match self.input() {
-            PanelLayout::Plain => 4,
-            PanelLayout::Vnni => 1,
-        }
+        if self.cover() == Block::B4x4 { 1 } else { 4 }
     }
 
     /// Bytes of the indices of one group.
     pub(super) fn group_index_bytes(&self) -> usize {
         self.group_indices() * self.index.bytes()
-    }
-
-    /// Bytes of the weights of one group: four inputs of every output.
-    pub(super) fn group_weight_bytes(&self) -> usize {
-        4 * self.list_outputs()
     }
 
     /// Lists are stored as a multiple of this many groups, the last ones with zero weights.
@@ -197,6 +188,8 @@ impl SpmmPlan {
 
 /// Vector registers that accumulate.
 pub(super) const ACCUMULATORS: usize = 16;
+/// Bytes of the weights of one group: a dword for each output.
+pub(super) const GROUP_WEIGHT_BYTES: usize = 4 * STRIP;
 /// Groups that share a vector when 16 tokens are computed.
 pub(super) const NARROW_GROUPS: usize = 4;
 
@@ -207,15 +200,24 @@ pub(super) fn input(block: Block) -> PanelLayout {
 
 /// Whether there is code for narrow tails.
 pub(super) fn can_be_narrow(block: Block) -> bool {
-    (block.outputs(), block.inputs()) == (4, 1)
+    cover(block) == Block::B4x1
+}
+
+/// The blocks that are computed. A taller block is four outputs at a time: with 16 accumulators that leaves four vectors of
+/// tokens for each, so that a group of rows of X is loaded and interleaved once per 16 dot products, whatever the block.
+fn cover(block: Block) -> Block {
+    match block {
+        Block::B1x4 | Block::B4x4 => block,
+        _ => Block::B4x1,
+    }
 }
 
 impl std::fmt::Display for SpmmPlan {
     /// The decisions in one line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Schedule { vectors, unroll, narrow, prefetch } = self.schedule;
-        let (bits, isa, block) = (8 * self.index.bytes(), self.isa, self.block);
-        write!(f, "stream of {block} blocks on {isa}: tiles of {TILE} tokens outside, block rows by length inside, ")?;
+        let (bits, isa, block) = (8 * self.index.bytes(), self.isa, self.cover());
+        write!(f, "stream of {block} blocks on {isa}: tiles of {TILE} tokens outside, row blocks by length inside, ")?;
         write!(f, "{} tokens per pass, {unroll} groups per iteration, u{bits} indices", vectors * crate::LANES)?;
         if narrow > 0 {
             write!(f, ", tails of up to {narrow} tokens packed")?;
@@ -229,7 +231,8 @@ impl std::fmt::Display for SpmmPlan {
 
 impl Plan for SpmmPlan {
     fn name(&self) -> String {
-        let SpmmPlan { isa, m, k, block, epilogue, schedule, .. } = self;
+        let SpmmPlan { isa, m, k, epilogue, schedule, .. } = self;
+        let block = self.cover();
         format!("spmm-u8s8-{isa}-m{m}k{k}n{TILE}-{block}-stream-{}-{}", schedule.name(), epilogue.name())
     }
 
@@ -242,6 +245,6 @@ impl Plan for SpmmPlan {
     }
 
     fn key(&self) -> AnyPlan {
-        AnyPlan::Spmm(*self)
+        AnyPlan::Spmm(SpmmPlan { block: self.cover(), ..*self }) // the code is that of the cover
     }
 }

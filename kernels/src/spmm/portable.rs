@@ -1,60 +1,65 @@
-//! The plan interpreted in plain Rust: walks the same stream, block rows and tiles as the generated code, and gives the same
+//! The plan interpreted in plain Rust: walks the same stream, row blocks and tiles as the generated code, and gives the same
 //! bits. It is the portable tier, and the second oracle that tells a wrong schedule from a wrong encoding.
 
 use super::plan::{STRIP, SpmmPlan};
 use super::weights::SpmmWeights;
-use crate::TILE;
 use crate::epilogue::{BlockOutput, finish_block};
 use crate::layout::LANE_POSITIONS;
+use crate::{Block, PanelLayout, TILE};
 
-/// Strip `strip` of row block `row` (in stream order) of one tile. `x` is the tile, `out` the strip's output in it.
+/// Row block `row` (in stream order) of one tile. `x` is the tile, `out` the row block's output in it.
 #[inline(always)]
-pub(super) fn strip(
+pub(super) fn row_block(
     plan: &SpmmPlan,
     weights: &SpmmWeights,
     row: usize,
-    strip: usize,
     x: &[u8],
     tokens: usize,
     out: BlockOutput<'_>,
 ) {
-    let (lists_per_row, outputs) = (plan.lists_per_row(), plan.list_outputs());
     let mut acc = [[0i32; TILE]; STRIP];
-    let mut group = weights.group_offsets[row];
-    for (i, list) in weights.lists[row * lists_per_row..][..lists_per_row].iter().enumerate() {
-        // The outputs of the strip that this list has: all four, or output i alone.
-        let (first, acc) = if outputs == 1 { (0, &mut acc[i..i + 1]) } else { (strip * STRIP, &mut acc[..]) };
-        for group in group..group + list.groups as usize {
-            let mut features = [[0u8; TILE]; 4];
-            load_group(weights, plan, group, x, &mut features);
-            let values = &weights.group_weights(plan, group)[first * 4..];
-            for (acc, values) in acc.iter_mut().zip(values.chunks_exact(4)) {
-                for (feature, &weight) in features.iter().zip(values) {
-                    let weight = i32::from(weight as i8);
-                    acc.iter_mut().zip(feature).for_each(|(acc, &x)| *acc += weight * i32::from(x));
+    let mut features = [[0u8; TILE]; 4];
+    let first = weights.group_offsets[row];
+    for group in first..first + weights.rows[row].groups as usize {
+        let rows = weights.group_indices(plan, group).map(|index| &x[index * 8..]);
+        let four_weights = weights.group_weights(group).chunks_exact(4);
+        match plan.cover() {
+            Block::B1x4 => {
+                for ((acc, row), weights) in acc.iter_mut().zip(rows).zip(four_weights) {
+                    load_dwords(row, &mut features);
+                    add(acc, &features, weights);
                 }
             }
+            Block::B4x4 => {
+                rows.for_each(|row| load_dwords(row, &mut features));
+                acc.iter_mut().zip(four_weights).for_each(|(acc, weights)| add(acc, &features, weights));
+            }
+            _ => {
+                features.iter_mut().zip(rows).for_each(|(feature, row)| feature.copy_from_slice(&row[..TILE]));
+                acc.iter_mut().zip(four_weights).for_each(|(acc, weights)| add(acc, &features, weights));
+            }
         }
-        group += (list.groups as usize).next_multiple_of(plan.stored_multiple());
     }
-    if plan.group_indices() > 1 {
+    if plan.input() == PanelLayout::Plain {
         // Rows of a plain panel were added in lane order.
         acc = acc.map(|row| std::array::from_fn(|token| row[usize::from(LANE_POSITIONS[token])]));
     }
-    let params = weights.params.block(row * plan.row_outputs() / STRIP + strip);
-    finish_block(&plan.epilogue, &acc, params, tokens, out);
+    finish_block(&plan.epilogue, &acc, weights.params.block(row), tokens, out);
 }
 
-/// The activations of the four input features of a group, in the order of the panel.
+/// Four input features of a row of a VNNI panel.
 #[inline(always)]
-fn load_group(weights: &SpmmWeights, plan: &SpmmPlan, group: usize, x: &[u8], features: &mut [[u8; TILE]; 4]) {
-    for (i, index) in weights.group_indices(plan, group).enumerate() {
-        if plan.group_indices() > 1 {
-            features[i].copy_from_slice(&x[index * 8..][..TILE]);
-        } else {
-            for (token, four) in x[index * 8..][..4 * TILE].chunks_exact(4).enumerate() {
-                (0..4).for_each(|i| features[i][token] = four[i]);
-            }
-        }
+fn load_dwords(row: &[u8], features: &mut [[u8; TILE]; 4]) {
+    for (token, four) in row[..4 * TILE].chunks_exact(4).enumerate() {
+        (0..4).for_each(|i| features[i][token] = four[i]);
+    }
+}
+
+/// `acc += sum_i weights[i] features[i]`.
+#[inline(always)]
+fn add(acc: &mut [i32; TILE], features: &[[u8; TILE]; 4], weights: &[u8]) {
+    for (feature, &weight) in features.iter().zip(weights) {
+        let weight = i32::from(weight as i8);
+        acc.iter_mut().zip(feature).for_each(|(acc, &x)| *acc += weight * i32::from(x));
     }
 }

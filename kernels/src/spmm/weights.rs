@@ -1,62 +1,71 @@
-//! The weight stream: the pattern and its weights as tables that a small loop walks.
+//! Weights as tables that a small loop walks.
+
+use std::borrow::Cow;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::plan::{IndexWidth, STRIP, SpmmPlan};
-use crate::epilogue::{BlockParams, RowParams};
+use super::order;
+use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, STRIP, SpmmPlan};
+use super::stream::Stream;
+use crate::epilogue::{BlockParams, Epilogue, RowParams};
 use crate::pattern::BlockPattern;
 use crate::{Block, Buffer, KernelError, Plan, TILE};
 
-/// One list of input features: those of one block row of the pattern.
+/// Four outputs that are finished together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
-pub(super) struct List {
+pub(super) struct RowBlock {
     /// Groups to compute. Stored are as many as make a [`SpmmPlan::stored_multiple`].
     pub(super) groups: u32,
-    /// Output features before its row block times 64: the offset of the output within a tile, in elements.
-    pub(super) out_offset: u32,
+    /// Output features times 64: the offsets of the output rows within a tile, in elements.
+    pub(super) outputs: [u32; STRIP],
 }
 
 /// Weights of one layer, packed for [`super::SpmmKernel`].
 ///
-/// **Layout**: *lists* of input features, one per block row of the pattern; four lists of single outputs (1x4) or one list of 4,
-/// 8 or 16 outputs are a *row block*, finished together. Row blocks are sorted by ascending number of groups. Blocks of one input
-/// feature come in *groups* of four, whose last repeats its last index with zero weights; a block of four input features is a
-/// group of its own. Two parallel streams hold, per group, the indices (feature x 8, [`IndexWidth`]) and the s8 weights
-/// `[output][4]`.
+/// **Layout**: *row blocks* of four outputs, sorted by ascending number of *groups*. A group is 16 weights `[output][4]`:
+/// - 4x1: four input features with the weights of all four outputs; the last group of a row block repeats its last feature
+///   with zero weights;
+/// - 4x4: one block;
+/// - 1x4: the i-th block of each of the four outputs; an output with fewer blocks than the longest repeats its last with zero
+///   weights.
+///
+/// Two parallel streams hold the indices (input feature x 8, [`IndexWidth`]) and the s8 weights of each group.
+///
+/// **Order**: which four outputs make a row block is free where each has a row of its own, in plain panels and f32 tiles: of 1x4
+/// blocks those of similar length, so that little is repeated; of unstructured zeros those whose input features coincide, so
+/// that fewer 4x1 blocks cover them. Else, and for VNNI panels, they are four in a row.
 #[derive(Debug, Clone)]
 pub struct SpmmWeights {
     pub(super) m: usize,
     pub(super) k: usize,
-    pub(super) block: Block,
+    pub(super) cover: Block,
     pub(super) index: IndexWidth,
+    pub(super) epilogue: Epilogue,
     /// Group by group, then one vector of padding.
     pub(super) indices: Buffer<u8>,
     /// Group by group, then one vector of padding.
     pub(super) weights: Buffer<u8>,
-    /// `[row block][list]`
-    pub(super) lists: Vec<List>,
-    /// One record per strip of four outputs, `[row block][strip]` in stream order.
+    pub(super) rows: Vec<RowBlock>,
+    /// One record per row block.
     pub(super) params: BlockParams,
     /// Stored groups before each row block, and the total at the end.
     pub(super) group_offsets: Vec<usize>,
     nnz: usize,
     density: f64,
     fill_ratio: f64,
+    fill_ratio_in_order: f64,
     computed: usize,
 }
-
-/// Bytes behind the streams that a vector load of the last group may touch.
-const OVERREAD: usize = 64;
 
 impl SpmmWeights {
     /// Packs `weights` (row-major `[M][K]`) with one [`RowParams`] per output feature for kernels of `plan`.
     ///
     /// # Errors
     /// [`KernelError::Length`] for buffers that do not fit the plan's shape, [`KernelError::Parameter`] for parameters
-    /// [`Epilogue::check`](crate::epilogue::Epilogue::check) refuses.
+    /// [`Epilogue::check`] refuses.
     pub fn pack(plan: &SpmmPlan, weights: &[i8], params: &[RowParams]) -> Result<SpmmWeights, KernelError> {
-        let (m, k) = (plan.m, plan.k);
+        let (m, k, cover) = (plan.m, plan.k, plan.cover());
         if params.len() != m {
             return Err(KernelError::Length {
                 kernel: plan.name(),
@@ -65,59 +74,63 @@ impl SpmmWeights {
                 expected: m,
             });
         }
-        let pattern = BlockPattern::of(weights, m, k, plan.block)?;
-
-        let blocks_per_group = plan.group_indices();
-        let lists_per_row = plan.lists_per_row();
-        let list_groups = |list: usize| match list < pattern.block_rows() {
-            true => pattern.block_row(list).len().div_ceil(blocks_per_group),
-            false => 0,
-        };
-        let lists_of = |row: usize| row * lists_per_row..(row + 1) * lists_per_row;
-        let mut order: Vec<usize> = (0..plan.rows()).collect();
-        order.sort_by_cached_key(|&row| lists_of(row).map(list_groups).sum::<usize>()); // stable: ties stay in matrix order
-
-        let strips = plan.row_outputs() / STRIP;
-        let in_order = order.iter().flat_map(|&row| row * strips..(row + 1) * strips);
-        let params = BlockParams::pack(&plan.epilogue, params, in_order, k, &plan.name())?;
-
-        let multiple = plan.stored_multiple();
-        let stored: usize = (0..pattern.block_rows()).map(|list| list_groups(list).next_multiple_of(multiple)).sum();
-        let mut packer = Packer {
-            indices: Buffer::new(stored * plan.group_index_bytes() + OVERREAD),
-            weights: Buffer::new(stored * plan.group_weight_bytes() + OVERREAD),
-            groups: 0,
-        };
-        let mut lists = Vec::with_capacity(order.len() * lists_per_row);
-        let mut group_offsets = vec![0];
-        let mut computed = 0;
-        for &row in &order {
-            for list in lists_of(row) {
-                let columns = if list < pattern.block_rows() { pattern.block_row(list) } else { &[] };
-                packer.list(plan, columns, |output, feature| {
-                    let output = list * pattern.outputs() + output;
-                    if output < m && feature < k { weights[output * k + feature] } else { 0 }
-                });
-                computed += list_groups(list);
-                let out_offset = (row * plan.row_outputs() * TILE) as u32;
-                lists.push(List { groups: list_groups(list) as u32, out_offset });
+        let in_order = BlockPattern::of(weights, m, k, cover)?;
+        let (outputs, ordered) = match order::row_blocks(plan, weights) {
+            Some(outputs) => {
+                let ordered = order::gather(weights, k, &outputs);
+                (outputs, Cow::Owned(ordered))
             }
-            group_offsets.push(packer.groups);
+            None => (order::in_order(m), Cow::Borrowed(weights)),
+        };
+        let reordered = match &ordered {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(weights) => Some(BlockPattern::of(weights, weights.len() / k, k, cover)?),
+        };
+        let pattern = reordered.as_ref().unwrap_or(&in_order);
+
+        // The block columns of each list: one list per row block, or one for each of its outputs.
+        let list = |i: usize| if i < pattern.block_rows() { pattern.block_row(i) } else { &[] };
+        let lists_of =
+            |row: usize| (0..STRIP / cover.outputs()).map(move |i| list(row * (STRIP / cover.outputs()) + i));
+        let groups = |row: usize| {
+            let longest = lists_of(row).map(<[u32]>::len).max().unwrap_or(0);
+            if cover == Block::B4x1 { longest.div_ceil(4) } else { longest }
+        };
+        let mut order: Vec<usize> = (0..plan.rows()).collect();
+        order.sort_by_cached_key(|&row| groups(row)); // stable: ties stay in matrix order
+
+        let in_stream = order.iter().map(|&row| outputs[row]);
+        let params = BlockParams::pack(&plan.epilogue, params, in_stream.clone(), k, &plan.name())?;
+        let stored = order.iter().map(|&row| groups(row).next_multiple_of(plan.stored_multiple())).sum();
+        let mut stream = Stream::new(plan, stored);
+        let mut rows = Vec::with_capacity(order.len());
+        let mut group_offsets = vec![0];
+        for (&row, outputs) in order.iter().zip(in_stream) {
+            let lists: Vec<&[u32]> = lists_of(row).collect();
+            stream.push(plan, &lists, groups(row), |output, feature| {
+                ordered.get((row * STRIP + output) * k + feature).copied().filter(|_| feature < k).unwrap_or(0)
+            });
+            rows.push(RowBlock { groups: groups(row) as u32, outputs: outputs.map(|m| (m * TILE) as u32) });
+            group_offsets.push(stream.groups);
         }
+        let computed = rows.iter().map(|row| row.groups as usize * GROUP_WEIGHT_BYTES).sum();
+        let blocks = m.div_ceil(cover.outputs()) * k.div_ceil(cover.inputs());
         Ok(SpmmWeights {
             m,
             k,
-            block: plan.block,
+            cover,
             index: plan.index,
-            indices: packer.indices,
-            weights: packer.weights,
-            lists,
+            epilogue: plan.epilogue,
+            indices: stream.indices,
+            weights: stream.weights,
+            rows,
             params,
             group_offsets,
             nnz: pattern.nnz(),
-            density: pattern.density(),
+            density: pattern.blocks() as f64 / blocks as f64,
             fill_ratio: pattern.fill_ratio(),
-            computed: computed * plan.group_weight_bytes(),
+            fill_ratio_in_order: in_order.fill_ratio(),
+            computed,
         })
     }
 
@@ -128,7 +141,7 @@ impl SpmmWeights {
 
     /// Groups that a full tile takes.
     pub(super) fn groups(&self) -> usize {
-        self.lists.iter().map(|list| list.groups as usize).sum()
+        self.rows.iter().map(|row| row.groups as usize).sum()
     }
 
     /// Non-zero weights.
@@ -136,7 +149,7 @@ impl SpmmWeights {
         self.nnz
     }
 
-    /// Stored blocks over all blocks.
+    /// Stored blocks of [`SpmmPlan::cover`] over all blocks.
     pub fn density(&self) -> f64 {
         self.density
     }
@@ -146,9 +159,15 @@ impl SpmmWeights {
         self.fill_ratio
     }
 
+    /// What [`SpmmWeights::fill_ratio`] would be if every four outputs in a row were covered together. Less for unstructured
+    /// zeros, whose rows are reordered.
+    pub fn fill_ratio_in_order(&self) -> f64 {
+        self.fill_ratio_in_order
+    }
+
     /// Bytes of the streams and their tables.
     pub fn bytes(&self) -> usize {
-        self.indices.len() + self.weights.len() + size_of_val(&self.lists[..]) + self.params.bytes()
+        self.indices.len() + self.weights.len() + size_of_val(&self.rows[..]) + self.params.bytes()
     }
 
     /// The indices of group `group`, times 8.
@@ -158,46 +177,8 @@ impl SpmmWeights {
     }
 
     /// The weights of group `group`: four of every output.
-    pub(super) fn group_weights(&self, plan: &SpmmPlan, group: usize) -> &[u8] {
-        &self.weights[group * plan.group_weight_bytes()..][..plan.group_weight_bytes()]
-    }
-}
-
-/// The streams while they are written.
-struct Packer {
-    indices: Buffer<u8>,
-    weights: Buffer<u8>,
-    groups: usize,
-}
-
-impl Packer {
-    /// Appends the groups of one list. `weight(output, feature)` is that of an output of the list.
-    fn list(&mut self, plan: &SpmmPlan, columns: &[u32], weight: impl Fn(usize, usize) -> i8) {
-        let inputs = plan.block.inputs();
-        let Some(&last) = columns.last() else { return };
-        let groups = columns.len().div_ceil(plan.group_indices()).next_multiple_of(plan.stored_multiple());
-        for group in 0..groups {
-            let at = |i: usize| columns.get(group * plan.group_indices() + i).copied();
-            for i in 0..plan.group_indices() {
-                self.index(plan, i, at(i).unwrap_or(last) as usize * inputs);
-            }
-            let (first, bytes) = (self.groups * plan.group_weight_bytes(), plan.group_weight_bytes());
-            for (output, four) in self.weights[first..first + bytes].chunks_exact_mut(4).enumerate() {
-                for (i, byte) in four.iter_mut().enumerate() {
-                    // Four blocks of one input, or one block of four.
-                    let feature =
-                        if inputs == 1 { at(i).map(|c| c as usize) } else { at(0).map(|c| c as usize * 4 + i) };
-                    *byte = feature.map_or(0, |feature| weight(output, feature)) as u8;
-                }
-            }
-            self.groups += 1;
-        }
-    }
-
-    fn index(&mut self, plan: &SpmmPlan, i: usize, feature: usize) {
-        let width = plan.index.bytes();
-        let at = self.groups * plan.group_index_bytes() + i * width;
-        self.indices[at..at + width].copy_from_slice(&(feature as u32 * 8).to_le_bytes()[..width]);
+    pub(super) fn group_weights(&self, group: usize) -> &[u8] {
+        &self.weights[group * GROUP_WEIGHT_BYTES..][..GROUP_WEIGHT_BYTES]
     }
 }
 
@@ -209,29 +190,28 @@ mod tests {
 
     use super::super::SpmmDesc;
     use super::*;
-    use crate::epilogue::Epilogue;
+    use crate::{PanelLayout, Sign};
 
     /// The row-major matrix that the streams say, from their bytes alone. Every stored weight must be at a place of its own.
     fn unpack(plan: &SpmmPlan, packed: &SpmmWeights) -> Vec<i8> {
         let (m, k) = (packed.m, packed.k);
         let mut weights = vec![0; m * k];
         let mut group = 0;
-        for (i, list) in packed.lists.iter().enumerate() {
-            if i % plan.lists_per_row() == 0 {
-                assert_eq!(group, packed.group_offsets[i / plan.lists_per_row()]);
-            }
-            let first_output = list.out_offset as usize / TILE + i % plan.lists_per_row() * plan.list_outputs();
-            let stored = (list.groups as usize).next_multiple_of(plan.stored_multiple());
+        for (row, &first) in packed.rows.iter().zip(&packed.group_offsets) {
+            assert_eq!(group, first);
+            let stored = (row.groups as usize).next_multiple_of(plan.stored_multiple());
             for g in group..group + stored {
-                let indices: Vec<usize> = packed.group_indices(plan, g).collect();
-                for (place, &weight) in packed.group_weights(plan, g).iter().enumerate() {
-                    let feature = match indices[..] {
-                        [first] => first / 8 + place % 4,
-                        _ => indices[place % 4] / 8,
+                let indices: Vec<usize> = packed.group_indices(plan, g).map(|index| index / 8).collect();
+                for (place, &weight) in packed.group_weights(g).iter().enumerate() {
+                    let (output, input) = (place / 4, place % 4);
+                    let feature = match plan.cover() {
+                        Block::B1x4 => indices[output] + input,
+                        Block::B4x4 => indices[0] + input,
+                        _ => indices[input],
                     };
                     if weight != 0 {
-                        assert!(g < group + list.groups as usize, "a weight in a group that is not computed");
-                        let at = (first_output + place / 4) * k + feature;
+                        assert!(g < group + row.groups as usize, "a weight in a group that is not computed");
+                        let at = row.outputs[output] as usize / TILE * k + feature;
                         assert_eq!(std::mem::replace(&mut weights[at], weight as i8), 0, "stored twice");
                     }
                 }
@@ -258,38 +238,76 @@ mod tests {
         fn the_stream_is_the_matrix(
             (m, k, weights) in matrix(),
             block in prop::sample::select(&Block::ALL[..6]),
+            epilogue in prop::sample::select(vec![Epilogue::f32(false), Epilogue::gelu(PanelLayout::Vnni, Sign::Unsigned)]),
         ) {
-            let plan = SpmmDesc { m, k, block, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+            let plan = SpmmDesc { m, k, block, epilogue }.plan(Isa::Portable).unwrap();
             let params: Vec<RowParams> =
                 (0..m).map(|row| RowParams { addend: row as f32, ..RowParams::default() }).collect();
             let packed = SpmmWeights::pack(&plan, &weights, &params).unwrap();
             prop_assert_eq!(unpack(&plan, &packed), &weights[..]);
+            prop_assert!(packed.rows.is_sorted_by_key(|row| row.groups));
 
-            let rows: Vec<u32> =
-                packed.lists.chunks(plan.lists_per_row()).map(|row| row.iter().map(|l| l.groups).sum()).collect();
-            prop_assert!(rows.is_sorted());
-            let mut outputs: Vec<u32> =
-                packed.lists.iter().step_by(plan.lists_per_row()).map(|list| list.out_offset).collect();
-            let strips = plan.row_outputs() / STRIP;
-            let BlockParams::Float(params_found) = &packed.params else { panic!("{:?}", packed.params) };
-            for (row, strip) in params_found.chunks(strips).enumerate() {
-                let first = outputs[row] as usize / TILE;
-                for (output, found) in (first..).zip(strip.iter().flatten()) {
-                    prop_assert_eq!(*found, params.get(output).copied().unwrap_or_default());
+            // Each output is in one row block, with its own parameters; a VNNI panel wants four in a row.
+            let outputs = |row: &RowBlock| row.outputs.map(|output| output as usize / TILE);
+            let BlockParams::Float(found) = &packed.params else { panic!("parameters of another arithmetic") };
+            for (row, found) in packed.rows.iter().zip(found) {
+                let expected = outputs(row).map(|output| params.get(output).copied().unwrap_or_default());
+                prop_assert_eq!(found, &expected);
+                if !plan.scatters() {
+                    let first = outputs(row)[0];
+                    prop_assert_eq!(outputs(row), [first, first + 1, first + 2, first + 3]);
+                    prop_assert_eq!(first % STRIP, 0);
                 }
             }
-            outputs.sort_unstable();
-            prop_assert!(outputs.iter().enumerate().all(|(i, &o)| o as usize == i * plan.row_outputs() * TILE));
-            prop_assert_eq!(outputs.len(), m.div_ceil(plan.row_outputs()));
+            let mut all: Vec<usize> = packed.rows.iter().flat_map(outputs).collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..m.next_multiple_of(STRIP)).collect::<Vec<_>>());
 
             let nnz = weights.iter().filter(|&&w| w != 0).count();
             prop_assert_eq!(packed.nnz(), nnz);
-            let (r, c) = (plan.block.outputs(), plan.block.inputs());
+            let (r, c) = (plan.cover().outputs(), plan.cover().inputs());
             let in_blocks = packed.density() * (m.div_ceil(r) * k.div_ceil(c) * r * c) as f64;
             prop_assert!(nnz as f64 <= in_blocks + 1e-6 && in_blocks <= packed.stored() as f64 + 1e-6);
             if nnz > 0 {
                 prop_assert!((packed.fill_ratio() - nnz as f64 / in_blocks).abs() < 1e-9);
             }
+            if block != Block::Unstructured {
+                prop_assert_eq!(packed.fill_ratio(), packed.fill_ratio_in_order());
+            }
         }
+    }
+
+    /// Rows of 4x1 blocks that were shuffled are found again.
+    #[test]
+    fn shuffled_blocks_are_found() {
+        let (m, k) = (64, 100);
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut rows: Vec<Vec<i8>> = Vec::new();
+        for _ in 0..m / STRIP {
+            let row: Vec<i8> = (0..k).map(|_| i8::from(rng.random_bool(0.2))).collect();
+            rows.extend(vec![row; STRIP]);
+        }
+        rows.shuffle(&mut rng);
+        let plan = |epilogue| SpmmDesc { m, k, block: Block::Unstructured, epilogue }.plan(Isa::Portable).unwrap();
+        let pack = |plan| SpmmWeights::pack(&plan, &rows.concat(), &vec![RowParams::default(); m]).unwrap();
+        let free = pack(plan(Epilogue::f32(false)));
+        assert_eq!(free.fill_ratio(), 1.0);
+        assert!(free.fill_ratio_in_order() < 0.5);
+        let fixed = pack(plan(Epilogue::requantize(PanelLayout::Vnni, Sign::Unsigned)));
+        assert_eq!(fixed.fill_ratio(), free.fill_ratio_in_order());
+    }
+
+    /// A row block of single outputs is as long as its longest, so the lengths of the four are alike.
+    #[test]
+    fn single_outputs_of_a_row_block_are_alike() {
+        let (m, k) = (64, 400);
+        let weights: Vec<i8> = (0..m * k).map(|i| i8::from(i % k / 4 < i / k * 37 % 64)).collect();
+        let stored = |epilogue| {
+            let plan = SpmmDesc { m, k, block: Block::B1x4, epilogue }.plan(Isa::Portable).unwrap();
+            SpmmWeights::pack(&plan, &weights, &vec![RowParams::default(); m]).unwrap().stored()
+        };
+        let nnz = 4 * (0..64).sum::<usize>();
+        assert_eq!(stored(Epilogue::f32(false)), nnz + 4 * 16 * 6, "lengths 4i, 4i + 1, 4i + 2, 4i + 3");
+        assert!(stored(Epilogue::requantize(PanelLayout::Vnni, Sign::Unsigned)) > nnz * 5 / 4);
     }
 }

@@ -1,6 +1,6 @@
 //! The cost model: cycles of one call, from the pattern's counts, the schedule and the caches.
 //!
-//! A group costs what binds it: dot products (two per cycle), vector loads (two), or instructions and the lines from L2 that
+//! A group costs what binds it: dot products (two per cycle), vector loads, or instructions and the lines from L2 that
 //! they wait for. A row block costs its epilogue and its loop. Constants are measured (docs/measurements.md) and named after what they are.
 
 use lacuna_jit::cpu::Caches;
@@ -8,12 +8,13 @@ use lacuna_jit::cpu::Caches;
 use crate::epilogue::{Activation, Store};
 use crate::layout::padded;
 use crate::spmm::SpmmPlan;
-use crate::{LANES, PanelLayout, TILE, VECTORS};
+use crate::spmm::plan::STRIP;
+use crate::{Block, LANES, PanelLayout, TILE, VECTORS};
 
 /// `vpdpbusd` per cycle.
 const DOTS: f64 = 2.0;
-/// Vector loads per cycle, broadcasts included.
-const LOADS: f64 = 2.0;
+/// Vector loads per cycle beside dot products, broadcasts included; alone they are two.
+const LOADS: f64 = 1.6;
 /// Instructions per cycle that the front end sustains.
 const ISSUE: f64 = 6.5;
 /// Share of L1 that holds X; the streams pass through the rest.
@@ -29,7 +30,7 @@ const PACK_FOUR_ROWS: f64 = 5.0;
 /// Cycles to add up the parts of a narrow row block, by vectors.
 const COMBINE: [f64; 2] = [18.0, 9.0];
 
-/// Cycles of the epilogue per strip of four outputs and vector of 16 tokens.
+/// Cycles of the epilogue per row block and vector of 16 tokens.
 fn epilogue_cycles(plan: &SpmmPlan) -> f64 {
     let activation = match plan.epilogue().activation {
         Activation::Identity => 0.0,
@@ -73,13 +74,12 @@ fn tile(plan: &SpmmPlan, groups: usize, vectors: usize, caches: &Caches) -> f64 
 }
 
 fn pass(plan: &SpmmPlan, groups: usize, vectors: usize, caches: &Caches) -> f64 {
-    let outputs = plan.list_outputs() as f64;
-    let dots = outputs * vectors as f64;
-    let (x_loads, interleaves) = match plan.input() {
-        PanelLayout::Plain => (4.0, vectors as f64 + if vectors > 2 { 4.0 } else { 2.0 }),
-        PanelLayout::Vnni => (vectors as f64, 0.0),
+    let dots = (STRIP * vectors) as f64;
+    let (x_loads, interleaves, weight_loads, weight_instructions) = match plan.cover() {
+        Block::B1x4 => (dots, 0.0, 1.0, 5.0),
+        Block::B4x4 => (vectors as f64, 0.0, 4.0, 4.0),
+        _ => (4.0, vectors as f64 + if vectors > 2 { 4.0 } else { 2.0 }, 4.0, 4.0),
     };
-    let (weight_loads, weight_instructions) = if outputs < 16.0 { (outputs, outputs) } else { (4.0, 20.0) };
     let indices = if plan.group_indices() == 4 { 8.0 } else { 1.0 };
     let control = 2.0 / plan.schedule().unroll as f64;
     let instructions = indices + x_loads + interleaves + weight_instructions + dots + control;
@@ -91,19 +91,17 @@ fn pass(plan: &SpmmPlan, groups: usize, vectors: usize, caches: &Caches) -> f64 
     let lines = x_loads * missing;
 
     // One block adds once to each of its accumulators: fewer than eight of them wait for the latency of a dot product.
-    let sets = if plan.list_outputs() == 1 { plan.schedule().unroll as f64 } else { 1.0 };
-    let latency = 4.0 / sets;
+    const LATENCY: f64 = 4.0;
 
     let issue = instructions / ISSUE + lines * L2_LINE;
-    let group = [dots / DOTS, (x_loads + weight_loads) / LOADS, issue, latency];
+    let group = [dots / DOTS, (x_loads + weight_loads) / LOADS, issue, LATENCY];
     let group = group.into_iter().fold(0.0, f64::max);
     groups as f64 * group + rows(plan, vectors)
 }
 
 /// What row blocks cost beside their groups.
 fn rows(plan: &SpmmPlan, vectors: usize) -> f64 {
-    let strips = (plan.row_outputs() / 4) as f64;
-    plan.rows() as f64 * (ROW + strips * vectors as f64 * epilogue_cycles(plan))
+    plan.rows() as f64 * (ROW + vectors as f64 * epilogue_cycles(plan))
 }
 
 /// A narrow tail.
