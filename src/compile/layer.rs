@@ -32,7 +32,29 @@ pub(super) struct LayerPlan {
     down: LinearPlan,
     /// Filled in by the layer that follows: its input layout.
     output_norm: LayerNormDesc,
+    params: ByteParams,
     isa: Isa,
+}
+
+/// Row parameters of the linear layers with 8-bit output; they decide in which arithmetic its epilogue runs.
+struct ByteParams {
+    q: Vec<RowParams>,
+    k: Vec<RowParams>,
+    v: Vec<RowParams>,
+    up: Vec<RowParams>,
+}
+
+impl ByteParams {
+    fn new(layer: &QuantizedLayer, quant: &LayerQuant, heads: Heads) -> ByteParams {
+        let head = |m: usize| m / heads.size;
+        let spread = |params: Vec<RowParams>| heads.spread(&params, RowParams::default());
+        ByteParams {
+            q: spread(linear::requantize_params(&layer.q, |m| quant.q_scale[head(m)], quant.q_zero_point)),
+            k: spread(linear::requantize_params(&layer.k, |m| quant.k_scale[head(m)], 0)),
+            v: spread(linear::requantize_params(&layer.v, |m| quant.v_scale[m], 0)),
+            up: linear::activation_params(&layer.up, &quant.gelu_out.scale, quant.gelu_out.zero_point),
+        }
+    }
 }
 
 /// Heads as stored: each padded with zero features to a multiple of 4, so that K's dwords never straddle heads.
@@ -96,21 +118,26 @@ impl LayerPlan {
         let ffn_input = linear::choose_layout(&[&layer.up], form)?;
         let gelu_output = linear::choose_layout(&[&layer.down], form)?;
 
-        let project = |layout, sign| LinearPlan::new(features, hidden, input, Epilogue::requantize(layout, sign), isa);
+        let params = ByteParams::new(layer, &quant[index], heads);
+        let project = |layout, sign, params: &[RowParams]| {
+            let epilogue = Epilogue::requantize(layout, sign).fixed_if_possible(params, hidden);
+            LinearPlan::new(features, hidden, input, epilogue, isa)
+        };
         let norm = |layout| LayerNormDesc { features: hidden, output: LayerNormOutput::Both(layout) };
-        let gelu = Epilogue::gelu(gelu_output, Sign::Unsigned);
+        let gelu = Epilogue::gelu(gelu_output, Sign::Unsigned).fixed_if_possible(&params.up, hidden);
         Ok(LayerPlan {
             heads,
             input,
-            q: project(PanelLayout::Vnni, Sign::Unsigned)?,
-            k: project(PanelLayout::Vnni, Sign::Signed)?,
-            v: project(PanelLayout::Plain, Sign::Signed)?,
+            q: project(PanelLayout::Vnni, Sign::Unsigned, &params.q)?,
+            k: project(PanelLayout::Vnni, Sign::Signed, &params.k)?,
+            v: project(PanelLayout::Plain, Sign::Signed, &params.v)?,
             attention: AttentionDesc { head_size: heads.padded(), output: attention_output }.plan(isa)?,
             o: LinearPlan::new(hidden, features, attention_output, Epilogue::f32(true), isa)?,
             attention_norm: norm(ffn_input).plan(isa)?,
             up: LinearPlan::new(layer.up.m, hidden, ffn_input, gelu, isa)?,
             down: LinearPlan::new(hidden, layer.up.m, gelu_output, Epilogue::f32(true), isa)?,
             output_norm: LayerNormDesc { features: hidden, output: LayerNormOutput::F32 },
+            params,
             isa,
         })
     }
@@ -137,24 +164,18 @@ impl LayerPlan {
         epsilon: f32,
         kernels: &CompiledSet,
     ) -> Result<CompiledLayer> {
-        let (heads, own) = (self.heads, &quant[index]);
-        let head = |m: usize| m / heads.size;
-        let projection = |plan: LinearPlan, linear: &crate::QuantizedLinear, params: Vec<RowParams>| {
-            let weights = heads.spread_rows(&linear.weight, linear.k);
-            plan.build(&weights, &heads.spread(&params, RowParams::default()), kernels)
+        let (heads, own, params) = (self.heads, &quant[index], &self.params);
+        let projection = |plan: LinearPlan, linear: &crate::QuantizedLinear, params: &[RowParams]| {
+            plan.build(&heads.spread_rows(&linear.weight, linear.k), params, kernels)
         };
-        let q = linear::requantize_params(&layer.q, |m| own.q_scale[head(m)], own.q_zero_point);
-        let k = linear::requantize_params(&layer.k, |m| own.k_scale[head(m)], 0);
-        let v = linear::requantize_params(&layer.v, |m| own.v_scale[m], 0);
-        let gelu = linear::activation_params(&layer.up, &own.gelu_out.scale, own.gelu_out.zero_point);
         let output_norm = self.output_norm.plan(self.isa)?;
         let next = quant.get(index + 1).map(|next| &next.attn_in);
         Ok(CompiledLayer {
             heads,
             attention_params: attention_params(own, heads),
-            q: projection(self.q, &layer.q, q)?,
-            k: projection(self.k, &layer.k, k)?,
-            v: projection(self.v, &layer.v, v)?,
+            q: projection(self.q, &layer.q, &params.q)?,
+            k: projection(self.k, &layer.k, &params.k)?,
+            v: projection(self.v, &layer.v, &params.v)?,
             attention: AttentionKernel::new(self.attention, kernels.get(&self.attention))?,
             o: self.o.build(
                 &heads.spread_columns(&layer.o.weight, layer.o.k),
@@ -168,7 +189,7 @@ impl LayerPlan {
                 epsilon,
                 kernels,
             )?,
-            up: self.up.build(&layer.up.weight, &gelu, kernels)?,
+            up: self.up.build(&layer.up.weight, &params.up, kernels)?,
             down: self.down.build(&layer.down.weight, &linear::f32_params(&layer.down), kernels)?,
             output_norm: Norm::build(output_norm, &weights.output_norm, next, epsilon, kernels)?,
         })
