@@ -58,7 +58,7 @@ pub struct FloatDesc {
     pub k: usize,
     /// Type of weights and input.
     pub dtype: DType,
-    /// How zeros are grouped: 4x1, 8x1, 16x1, unstructured (covered by 4x1) or dense. Any matrix can be packed for any
+    /// How zeros are grouped: 4x1, 8x1, 16x1, unstructured (single weights) or dense. Any matrix can be packed for any
     /// of them; one whose zeros come in these blocks leaves the most work out.
     pub block: Block,
     /// What happens to the sums.
@@ -115,7 +115,8 @@ impl FloatDesc {
         const TALL: RegisterTile = RegisterTile::TALL;
         const DENSE: RegisterTile = RegisterTile::DENSE;
         match self.block {
-            Block::B4x1 | Block::Unstructured => Ok(vec![WIDE]),
+            Block::B4x1 => Ok(vec![WIDE]),
+            Block::Unstructured => Ok(vec![RegisterTile::SINGLE, WIDE]),
             Block::B8x1 | Block::B16x1 => Ok(vec![TALL, WIDE]),
             Block::Dense => {
                 // Percent of the time that a row takes in the tallest, and rows that do not exist take time too.

@@ -5,7 +5,7 @@ use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Scale, Zmm, ptr};
 
 use super::desc::DType;
 use super::epilogue::emit_epilogue;
-use super::plan::{FloatPlan, IndexWidth, STRIP};
+use super::plan::{FloatPlan, IndexWidth};
 use super::weights::BlockRow;
 use crate::layout::padded;
 use crate::{LANES, Plan, TILE, VECTORS};
@@ -173,9 +173,9 @@ fn emit_block_rows(a: &mut Asm, plan: &FloatPlan, r: &Regs, vectors: usize) {
     let chains: Vec<Chain> = r
         .acc
         .chunks_exact(rows * vectors)
+        .take(plan.chains(vectors))
         .map(|chain| chain.chunks_exact(vectors).map(<[Zmm]>::to_vec).collect())
         .collect();
-    debug_assert_eq!(chains.len(), plan.chains(vectors));
     let (sum, others) = chains.split_first().expect("a register tile holds at least one chain");
     let block_row = a.new_dynamic_label();
 
@@ -280,10 +280,10 @@ fn emit_step(a: &mut Asm, plan: &FloatPlan, r: &Regs, acc: &Chain, rows: Rows, o
         }
         DType::Bf16 => emit_pairs(a, plan, r, rows, offset, raw, x),
     }
-    let loads_bind = vectors == 1 && acc.len() == STRIP;
-    let quads = weights.chunks_exact(STRIP).cycle();
-    for (strip, (acc, weights)) in acc.chunks_exact(STRIP).zip(quads).enumerate() {
-        emit_load_weights(a, source + (strip * STRIP * 4) as i32, loads_bind, weights);
+    let loads_bind = vectors == 1 && acc.len() == 4;
+    let strip = plan.strip();
+    for (i, (acc, weights)) in acc.chunks_exact(strip).zip(weights.chunks_exact(strip).cycle()).enumerate() {
+        emit_load_weights(a, source + (i * strip * 4) as i32, loads_bind, weights);
         for (acc, &weight) in acc.iter().zip(weights) {
             for (&acc, &x) in acc.iter().zip(x) {
                 match plan.dtype {
@@ -368,12 +368,12 @@ fn emit_strips(a: &mut Asm, plan: &FloatPlan, r: &Regs, sum: &Chain) {
         2 => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 2]),
         _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 4]),
     }
-    let some_missing = !padded(plan.m).is_multiple_of(plan.tile.rows);
-    for (strip, acc) in sum.chunks(STRIP).enumerate() {
+    let some_missing = !padded(plan.m).is_multiple_of(plan.tile.rows); // never with 1, 2 or 4 rows
+    for (strip, acc) in sum.chunks(plan.strip()).enumerate() {
         if strip > 0 && some_missing {
             dynasm!(a ; .arch x64 ; cmp DWORD [Rq(r.block_row) + block_row_field!(strips)], strip as i32 ; jle =>stored);
         }
-        let out = ptr(r.out) + (strip * STRIP * TILE * element) as i32;
+        let out = ptr(r.out) + (strip * plan.strip() * TILE * element) as i32;
         emit_epilogue(a, &plan.epilogue, acc, out, r.constants, &r.temp);
     }
     dynasm!(a ; .arch x64 ; =>stored);

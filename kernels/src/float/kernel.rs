@@ -6,7 +6,7 @@ use lacuna_jit::Entry;
 use super::desc::DType;
 use super::emit::FloatArgs;
 use super::epilogue::{Constants, FloatStore, RowsOut};
-use super::plan::{FloatPlan, STRIP};
+use super::plan::FloatPlan;
 use super::portable::{self, TileOf};
 use super::weights::{FloatWeights, Shape};
 use crate::kernel::kernel_methods;
@@ -192,7 +192,7 @@ impl FloatKernel {
             };
             for row in part.first_row..part.first_row + part.rows {
                 let block_row = weights.block_rows[row];
-                let len = block_row.strips as usize * STRIP * TILE;
+                let len = block_row.strips as usize * plan.strip() * TILE;
                 // SAFETY: as above: the block row's strips are inside `out` and written by this part alone.
                 let out = unsafe { out.rows(tile * y_tile + block_row.out_offset as usize, len) };
                 with_fma!(

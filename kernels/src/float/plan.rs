@@ -9,13 +9,15 @@ use crate::cache::AnyPlan;
 use crate::layout::padded;
 use crate::{Block, LANES, Plan, TILE};
 
-/// Output features that an epilogue finishes together; rows of every buffer come in multiples of it.
-pub(super) const STRIP: usize = 4;
+/// The most output features that an epilogue finishes together; rows of every buffer come in multiples of it.
+const STRIP: usize = 4;
+/// The most chains: as many as hide the latency of a multiplication with 4 accumulators each.
+pub(super) const MAX_CHAINS: usize = 4;
 
 /// What is accumulated in registers at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct RegisterTile {
-    /// R: output features, a multiple of [`STRIP`].
+    /// R: output features, 1 or a multiple of [`STRIP`].
     pub(super) rows: usize,
     /// V: vectors of 16 tokens: 2 or 4, so that a part of a bf16 row is whole vectors.
     pub(super) vectors: usize,
@@ -24,6 +26,8 @@ pub(super) struct RegisterTile {
 }
 
 impl RegisterTile {
+    /// A step of 4 multiplications loads 4 vectors of X and a weight.
+    pub(super) const SINGLE: RegisterTile = RegisterTile { rows: 1, vectors: 4, accumulators: 16 };
     /// A step of 16 multiplications loads 4 vectors of X and 4 weights.
     pub(super) const WIDE: RegisterTile = RegisterTile { rows: 4, vectors: 4, accumulators: 16 };
     /// A step of 16 multiplications loads 2 vectors of X and 8 weights.
@@ -114,7 +118,12 @@ impl FloatPlan {
     /// Independent sums per output while `vectors` vectors of 16 tokens are computed: step i of the first `steps /
     /// chains * chains` belongs to sum `i % chains`, the others to sum 0, which the others are added to in order.
     pub fn chains(&self, vectors: usize) -> usize {
-        self.tile.accumulators / (self.tile.rows * vectors)
+        (self.tile.accumulators / (self.tile.rows * vectors)).min(MAX_CHAINS)
+    }
+
+    /// Output features that an epilogue finishes together.
+    pub(super) fn strip(&self) -> usize {
+        self.tile.rows.min(STRIP)
     }
 
     /// Whether X is read row by row and not through indices.

@@ -5,15 +5,13 @@ use half::bf16;
 
 use super::epilogue::{RowsOut, finish_row};
 use super::layout::bf16_lane_position;
-use super::plan::FloatPlan;
+use super::plan::{FloatPlan, MAX_CHAINS};
 use super::twin::{flush, fused};
 use super::weights::FloatWeights;
 use crate::{LANES, TILE};
 
 /// The most output features of a block row.
 const MAX_ROWS: usize = 12;
-/// The most chains of a register tile.
-const MAX_CHAINS: usize = 4;
 
 /// One tile of X.
 #[derive(Clone, Copy)]
@@ -66,7 +64,7 @@ pub(super) fn block_row(
                 *total += part;
             }
         }
-        for (r, total) in total.iter().enumerate().take(weights.block_rows[row].strips as usize * super::plan::STRIP) {
+        for (r, total) in total.iter().enumerate().take(weights.block_rows[row].strips as usize * plan.strip()) {
             let natural: [f32; TILE] = match x {
                 TileOf::F32(_) => *total,
                 TileOf::Bf16(_) => std::array::from_fn(|token| total[bf16_lane_position(token)]),

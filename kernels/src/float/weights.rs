@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::desc::DType;
-use super::plan::{FloatPlan, IndexWidth, STRIP};
+use super::plan::{FloatPlan, IndexWidth};
 use super::twin::round_to_bf16;
 use crate::layout::padded;
 use crate::{Buffer, KernelError, Plan, TILE};
@@ -16,7 +16,7 @@ pub(super) struct BlockRow {
     pub(super) steps: u32,
     /// Output features before it times 64: the offset of its output within a tile, in elements.
     pub(super) out_offset: u32,
-    /// Strips of [`STRIP`] output features that the output has rows for.
+    /// Strips of [`FloatPlan::strip`] output features that the output has rows for.
     pub(super) strips: u32,
 }
 
@@ -121,7 +121,7 @@ impl FloatWeights {
             packed.block_rows.push(BlockRow {
                 steps: if plan.is_dense() { k / plan.dtype.inputs() } else { steps(row) } as u32,
                 out_offset: (first * TILE) as u32,
-                strips: (rows.min(padded(m) - first) / STRIP) as u32,
+                strips: (rows.min(padded(m) - first) / plan.strip()) as u32,
             });
             packed.step_offsets.push(packed.step_offsets[place] + steps(row));
         }
@@ -232,7 +232,7 @@ mod tests {
             let steps = packed.step_offsets[i]..packed.step_offsets[i + 1];
             let unread = usize::from(plan.is_dense() && k % inputs != 0); // the loop's steps, without the odd last one
             assert_eq!(steps.len(), row.steps as usize + unread);
-            assert_eq!(row.strips as usize, (padded(m) - first_output).min(plan.tile.rows) / STRIP);
+            assert_eq!(row.strips as usize, (padded(m) - first_output).min(plan.tile.rows) / plan.strip());
             for (step, record) in
                 packed.stream.chunks_exact(plan.record_bytes()).skip(steps.start).take(steps.len()).enumerate()
             {
@@ -270,7 +270,7 @@ mod tests {
         fn the_stream_is_the_matrix(
             (m, k) in (1usize..30, 1usize..40),
             density in 0.0..=1.0f64,
-            block in prop::sample::select(vec![Block::B4x1, Block::B8x1, Block::Dense]),
+            block in prop::sample::select(vec![Block::Unstructured, Block::B4x1, Block::B8x1, Block::Dense]),
             dtype in prop::sample::select(DType::ALL.to_vec()),
             seed in any::<u64>(),
         ) {

@@ -78,7 +78,7 @@ fn weights_count_what_they_hold() {
     let mut rng = StdRng::seed_from_u64(1);
     let (m, k) = (24, 30);
     for dtype in DType::ALL {
-        for (block, rows) in [(Block::B4x1, 4), (Block::B8x1, 8), (Block::B16x1, 8), (Block::Unstructured, 4)] {
+        for (block, rows) in [(Block::B4x1, 4), (Block::B8x1, 8), (Block::B16x1, 8), (Block::Unstructured, 1)] {
             let weights = sparse_weights(m, k, 1, 0.3, &mut rng);
             let plan =
                 FloatDesc { m, k, dtype, block, epilogue: FloatEpilogue::f32(false) }.plan(Isa::Portable).unwrap();
