@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use support::{Guarded, garbage, tiers};
 
 /// Stated bound of GELU.
-const GELU_ERROR: f64 = 2.5e-6;
+const GELU_ERROR: f64 = 2e-6;
 
 fn quantizers() -> impl Iterator<Item = (Activation, PanelLayout, Sign)> {
     [Activation::Identity, Activation::Gelu].into_iter().flat_map(|activation| {

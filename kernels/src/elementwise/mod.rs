@@ -11,7 +11,7 @@
 //!
 //! **Layout**: x and y are an f32 tile, q a plain or VNNI panel ([`crate::layout`]).
 //!
-//! **Numerics**: GELU as [`crate::math::gelu`], absolute error below 2.5e-6. Rounding is to nearest even, once for the
+//! **Numerics**: GELU as [`crate::math::gelu`], absolute error below 2e-6. Rounding is to nearest even, once for the
 //! multiply-add and once to an integer. A value outside s32, or NaN, becomes `i32::MIN` and so the least byte. Padding
 //! features of a panel are zero; those of the f32 tile are neither read nor written.
 //!

@@ -10,7 +10,7 @@
 //!
 //! **Layout**: an f32 tile ([`crate::layout`]). Padding features are neither read nor written.
 //!
-//! **Numerics**: e^x by [`crate::math::exp`], relative error below 2e-7 + 2e-8 |x - max| (where e is not subnormal), beside the
+//! **Numerics**: e^x by [`crate::math::exp`], relative error below 2e-7 + 2.7e-8 |x - max| (where e is not subnormal), beside the
 //! rounding of x - max. Sums run in two accumulators over f mod 2, in descending f, and are added in the end. -inf gives exactly 0.
 //! A token with a NaN or +inf, or with nothing but -inf, is NaN in all features; other tokens are not affected.
 //!
