@@ -341,3 +341,6 @@ pub(crate) fn multiply_rounded(a: i16, b: i16) -> i16 {
 pub(crate) fn multiply_high(a: u16, b: u16) -> u16 {
     ((u32::from(a) * u32::from(b)) >> 16) as u16
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The stated bounds, against f64, over random parameters and those at the edges of what 16 bits can say.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::TILE;
+use crate::epilogue::BlockParams;
+use crate::epilogue::{BlockOutput, finish_block};
+use crate::epilogue::{Epilogue, PanelLayout};
+
+/// What the kernels make of `acc`, through packed parameters.
+fn results(epilogue: &Epilogue, p: &RowParams, acc: &[i32; TILE]) -> Vec<f64> {
+    let super::super::Store::Bytes { sign, .. } = epilogue.store else { panic!("{epilogue:?}") };
+    let params = BlockParams::pack(epilogue, &[*p], std::iter::once([0; 4]), K, "test").unwrap();
+    let mut out = [0; 4 * TILE];
+    finish_block(epilogue, &[*acc; 4], params.block(0), TILE, BlockOutput::Bytes(&mut out));
+    let value = |byte: u8| if sign == Sign::Signed { f64::from(byte as i8) } else { f64::from(byte) };
+    out.chunks(4).map(|row| value(row[0])).collect()
+}
+
+const K: usize = 768;
+const LARGEST_ACC: f64 = (255 * 128 * K) as f64;
+
+fn saturated(y: f64, sign: Sign) -> f64 {
+    match sign {
+        Sign::Unsigned => y.clamp(0.0, 255.0),
+        Sign::Signed => y.clamp(-128.0, 127.0),
+    }
+}
+
+/// x Phi(x).
+fn gelu(x: f64) -> f64 {
+    let a = x.abs();
+    let (mut power, mut sum) = (a, 0.0);
+    for n in 0..200 {
+        sum += power / f64::from(2 * n + 1);
+        power *= -a * a / f64::from(2 * n + 2);
+    }
+    let tail = if a < 6.0 { a * (0.5 - sum / (2.0 * std::f64::consts::PI).sqrt()) } else { 0.0 };
+    x.max(0.0) - tail
+}
+
+/// Accumulators that spread the results of a row over `low..high` and a little beyond, and the largest ones.
+fn accumulators(multiplier: f64, addend: f64, low: f64, high: f64) -> [i32; TILE] {
+    std::array::from_fn(|i| {
+        let y = low + (high - low) * (i as f64 * 1.03 - 2.0) / 60.0;
+        let acc = if multiplier == 0.0 { (i as f64 - 32.0) * 1e5 } else { (y - addend) / multiplier };
+        match i {
+            0 => LARGEST_ACC as i32,
+            1 => -LARGEST_ACC as i32,
+            _ => acc.clamp(-LARGEST_ACC, LARGEST_ACC) as i32,
+        }
+    })
+}
+
+fn multiplier() -> impl Strategy<Value = f32> {
+    let power = (7..20).prop_flat_map(|bits: i32| {
+        let power = 2f32.powi(-bits);
+        prop::sample::select(vec![power, f32::from_bits(power.to_bits() - 1), f32::from_bits(power.to_bits() + 1)])
+    });
+    let anything = (-7.0..-1.8f32).prop_map(|exponent| 10f32.powf(exponent));
+    (prop_oneof![anything, power, Just(0.0), Just(1e-20), Just(0.015_624_9)], any::<bool>())
+        .prop_map(|(m, negative)| if negative { -m } else { m })
+}
+
+fn signs() -> impl Strategy<Value = Sign> {
+    prop::sample::select(vec![Sign::Unsigned, Sign::Signed])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn requantisation_is_within_its_bound(m in multiplier(), addend in -600.0..600.0f32, sign in signs()) {
+        let reach = m.abs() * (2f32.powi(31) - LARGEST_ACC as f32) * 0.99 - 256.0;
+        prop_assume!(m.abs() < 1e-15 || reach > 0.0);
+        let p = RowParams { multiplier: m, addend: if m.abs() < 1e-15 { addend } else { addend.clamp(-reach, reach) }, ..RowParams::default() };
+        let (m, addend) = (f64::from(p.multiplier), f64::from(p.addend));
+        let acc = accumulators(m, addend, -130.0, 260.0);
+        let found = results(&Epilogue::requantize(PanelLayout::Vnni, sign).fixed(), &p, &acc);
+        for (&acc, found) in acc.iter().zip(found) {
+            let exact = saturated(f64::from(acc) * m + addend, sign);
+            prop_assert!((found - exact).abs() < 0.52, "{p:?}: acc {acc}: {found}, exactly {exact}");
+        }
+    }
+
+    #[test]
+    fn gelu_is_within_its_bound(
+        m in multiplier(),
+        addend in -10.0..10.0f32,
+        out_scale in (0.7..3.3f32).prop_map(|exponent| 10f32.powf(exponent)),
+        out_zero in -128..=20i32,
+        sign in signs(),
+    ) {
+        let p = RowParams { multiplier: m / out_scale, addend, out_scale, out_zero: out_zero as f32 };
+        let row = FixedRow::new(&p, Activation::Gelu, sign);
+        prop_assume!(row.is_ok_and(|row| row.holds(K)));
+        let bits = row.unwrap().gelu.fraction_bits;
+        let (m, addend, scale, zero) = (f64::from(p.multiplier), f64::from(addend), f64::from(out_scale), f64::from(out_zero));
+        let acc = accumulators(m, addend, -5.0, (256.0 - zero) / scale);
+        let found = results(&Epilogue::gelu(PanelLayout::Vnni, sign).fixed(), &p, &acc);
+        let bound = 0.5 + 3.5 / f64::from(1 << bits) + 0.002 * scale;
+        for (&acc, found) in acc.iter().zip(found) {
+            let x = f64::from(acc) * m + addend;
+            let exact = saturated(gelu(x) * scale + zero, sign);
+            prop_assert!((found - exact).abs() < bound, "{p:?}: x {x}: {found}, exactly {exact}, bound {bound}");
+        }
+    }
+}
+
+#[test]
+fn fraction_bits_follow_the_output_scale() {
+    let bits = |out_scale, out_zero| GeluRow::new(out_scale, out_zero).map(|row| row.fraction_bits);
+    for (out_scale, expected) in [(2.0, None), (5.0, Some(6)), (70.0, Some(6)), (140.0, Some(5)), (2000.0, Some(1))] {
+        assert_eq!(bits(out_scale, 10.0), expected, "{out_scale}");
+    }
+    assert_eq!((bits(2500.0, 0.0), bits(-30.0, 0.0), bits(30.0, 256.0), bits(0.0, 255.0)), (None, None, None, Some(6)));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let row = |multiplier, addend, out_scale| RowParams { multiplier, addend, out_scale, out_zero: 0.0 };
+    let plain = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned).fixed();
+    let gelu = Epilogue::gelu(PanelLayout::Plain, Sign::Unsigned).fixed();
+    let good = row(1e-4, 3.0, 30.0);
+    for (epilogue, bad, k, parameter) in [
+        (plain, row(0.02, 0.0, 0.0), 8, "multiplier"),
+        (plain, row(-0.02, 0.0, 0.0), 8, "multiplier"),
+        (plain, row(1e-8, 100.0, 0.0), 8, "addend"),
+        (plain, row(1e-7, 100.0, 0.0), 65_000, "addend"),
+        (plain, row(0.0, 100.0, 0.0), 40_000, "addend"),
+        (plain, row(f32::NAN, 0.0, 0.0), 8, "multiplier"),
+        (gelu, row(1e-3, 0.0, 2.0), 8, "output scale"),
+        (gelu, row(1e-3, 0.0, -30.0), 8, "output scale"),
+        (gelu, row(1e-3, 0.0, 30.0), 8, "multiplier"),
+    ] {
+        let error = epilogue.check(&[good, bad], k, "kernel").unwrap_err().to_string();
+        let fits_alone = epilogue.check(&[bad], k, "kernel").is_ok();
+        assert!(!fits_alone && error.starts_with(&format!("kernel: {parameter} of row 1 is")), "{bad:?}: {error}");
+        let epilogue = epilogue.fixed_if_possible(&[bad], k);
+        assert!(!epilogue.name().contains("16"), "{}", epilogue.name());
+    }
+    assert_eq!(plain.fixed_if_possible(&[good, row(0.0, 0.0, 0.0)], 768), plain);
+    let f32 = Epilogue::f32(true);
+    assert_eq!(f32.fixed_if_possible(&[good], 768), f32);
+}
