@@ -39,6 +39,7 @@ pub use config::{Activation, EncoderConfig};
 pub use encoder::{Embeddings, Encoder, Profile, Stage, Truncation};
 pub use error::{Error, Result};
 pub use lacuna_kernels::Block;
+pub use lacuna_kernels::spmm::{Tuning, TuningError, TuningTable};
 pub use matrix::Matrix;
 pub use model::{CalibratedModel, LinearZeros, Model, Timings};
 pub use pooling::{Pooling, PoolingMode, PoolingSource};

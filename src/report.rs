@@ -40,11 +40,11 @@ pub struct LinearReport {
     pub m: usize,
     /// Input features, padding of heads included.
     pub k: usize,
-    /// Stored 4x1 blocks over all; 1 for dense.
+    /// Stored blocks over all; 1 for dense.
     pub density: f64,
     /// Non-zero weights over stored weights.
     pub fill_ratio: f64,
-    /// `sparse 4x1` or `dense`.
+    /// `sparse 4x1`, `sparse 4x4`, `sparse 1x4` or `dense`.
     pub form: &'static str,
     /// Kernel name.
     pub kernel: String,

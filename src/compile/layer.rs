@@ -9,11 +9,12 @@ use lacuna_kernels::layernorm::{
 };
 use lacuna_kernels::{PanelLayout, Sign, layout};
 
+use super::choose::{Chooser, Layer};
 use super::linear::{self, CompiledLinear, LinearPlan};
-use super::{CompiledSet, Form, KernelSet};
-use crate::error::Result;
+use super::{CompiledSet, KernelSet};
+use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer};
+use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 use crate::report::LinearReport;
 use crate::weights::{LayerNormWeights, LayerWeights};
 
@@ -107,35 +108,60 @@ impl LayerPlan {
         quant: &[LayerQuant],
         index: usize,
         head_size: usize,
-        form: Form,
+        chooser: &Chooser<'_>,
         isa: Isa,
     ) -> Result<LayerPlan> {
-        let hidden = layer.o.m;
+        let (hidden, intermediate) = (layer.o.m, layer.up.m);
         let heads = Heads { count: quant[index].q_scale.len(), size: head_size };
         let features = heads.features();
-        let input = linear::choose_layout(&[&layer.q, &layer.k, &layer.v], form)?;
-        let attention_output = linear::choose_layout(&[&layer.o], form)?;
-        let ffn_input = linear::choose_layout(&[&layer.up], form)?;
-        let gelu_output = linear::choose_layout(&[&layer.down], form)?;
-
         let params = ByteParams::new(layer, &quant[index], heads);
-        let project = |layout, sign, params: &[RowParams]| {
-            let epilogue = Epilogue::requantize(layout, sign).fixed_if_possible(params, hidden);
-            LinearPlan::new(features, hidden, input, epilogue, isa)
+
+        // From the end of the layer to its start: the layout that a layer reads is part of the epilogue of the one before.
+        let f32_layer = |linear: &QuantizedLinear, weights: &[i8], k: usize| {
+            let (params, epilogue) = (linear::f32_params(linear), Epilogue::f32(true));
+            let layer = Layer { m: hidden, k, weights, params: &params, epilogue };
+            let (layout, plans) = chooser.choose(&[layer])?;
+            Ok::<_, Error>((layout, plans[0]))
         };
-        let norm = |layout| LayerNormDesc { features: hidden, output: LayerNormOutput::Both(layout) };
+        let (gelu_output, down) = f32_layer(&layer.down, &layer.down.weight, intermediate)?;
         let gelu = Epilogue::gelu(gelu_output, Sign::Unsigned).fixed_if_possible(&params.up, hidden);
+        let (ffn_input, up) = chooser.choose(&[Layer {
+            m: intermediate,
+            k: hidden,
+            weights: &layer.up.weight,
+            params: &params.up,
+            epilogue: gelu,
+        }])?;
+        let o_weights = heads.spread_columns(&layer.o.weight, layer.o.k);
+        let (attention_output, o) = f32_layer(&layer.o, &o_weights, features)?;
+        let projections = [
+            (&layer.q, &params.q, PanelLayout::Vnni, Sign::Unsigned),
+            (&layer.k, &params.k, PanelLayout::Vnni, Sign::Signed),
+            (&layer.v, &params.v, PanelLayout::Plain, Sign::Signed),
+        ];
+        let weights = projections.map(|(linear, ..)| heads.spread_rows(&linear.weight, linear.k));
+        let projections: Vec<Layer<'_>> = projections
+            .iter()
+            .zip(&weights)
+            .map(|(&(_, params, layout, sign), weights)| {
+                let epilogue = Epilogue::requantize(layout, sign).fixed_if_possible(params, hidden);
+                Layer { m: features, k: hidden, weights, params, epilogue }
+            })
+            .collect();
+        let (input, qkv) = chooser.choose(&projections)?;
+
+        let norm = |layout| LayerNormDesc { features: hidden, output: LayerNormOutput::Both(layout) };
         Ok(LayerPlan {
             heads,
             input,
-            q: project(PanelLayout::Vnni, Sign::Unsigned, &params.q)?,
-            k: project(PanelLayout::Vnni, Sign::Signed, &params.k)?,
-            v: project(PanelLayout::Plain, Sign::Signed, &params.v)?,
+            q: qkv[0],
+            k: qkv[1],
+            v: qkv[2],
             attention: AttentionDesc { head_size: heads.padded(), output: attention_output }.plan(isa)?,
-            o: LinearPlan::new(hidden, features, attention_output, Epilogue::f32(true), isa)?,
+            o,
             attention_norm: norm(ffn_input).plan(isa)?,
-            up: LinearPlan::new(layer.up.m, hidden, ffn_input, gelu, isa)?,
-            down: LinearPlan::new(hidden, layer.up.m, gelu_output, Epilogue::f32(true), isa)?,
+            up: up[0],
+            down,
             output_norm: LayerNormDesc { features: hidden, output: LayerNormOutput::F32 },
             params,
             isa,
@@ -165,7 +191,7 @@ impl LayerPlan {
         kernels: &CompiledSet,
     ) -> Result<CompiledLayer> {
         let (heads, own, params) = (self.heads, &quant[index], &self.params);
-        let projection = |plan: LinearPlan, linear: &crate::QuantizedLinear, params: &[RowParams]| {
+        let projection = |plan: LinearPlan, linear: &QuantizedLinear, params: &[RowParams]| {
             plan.build(&heads.spread_rows(&linear.weight, linear.k), params, kernels)
         };
         let output_norm = self.output_norm.plan(self.isa)?;

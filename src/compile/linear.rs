@@ -1,39 +1,16 @@
 //! One linear layer: its form, its parameters, its kernel.
 
-use lacuna_jit::Isa;
-use lacuna_kernels::epilogue::{Epilogue, RowParams};
-use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
-use lacuna_kernels::pattern::BlockPattern;
-use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, Output, PanelLayout, Parallel, Plan};
+use lacuna_kernels::epilogue::RowParams;
+use lacuna_kernels::gemm::{GemmKernel, GemmPlan, GemmWeights};
+use lacuna_kernels::spmm::{SpmmKernel, SpmmPlan, SpmmWeights};
+use lacuna_kernels::{Block, Output, Parallel, Plan};
 
-use super::{CompiledSet, Form, KernelSet};
+use super::{CompiledSet, KernelSet};
 use crate::error::Result;
 use crate::quantize::QuantizedLinear;
 use crate::report::LinearReport;
 
-/// Above this share of stored blocks dense GEMM wins: it runs at 95-98 % of the VNNI peak, SpMM at 90-93 % there.
-const DENSE_FROM: f64 = 0.9;
-
-/// The layout of an activation, chosen for the layers that read it: plain panels for sparse kernels, VNNI panels for dense.
-pub(super) fn choose_layout(readers: &[&QuantizedLinear], form: Form) -> Result<PanelLayout> {
-    let density = match form {
-        Form::Dense => 1.0,
-        Form::Sparse => 0.0,
-        Form::Auto => {
-            let patterns = readers
-                .iter()
-                .map(|r| BlockPattern::of(&r.weight, r.m, r.k, Block::B4x1))
-                .collect::<Result<Vec<_>, _>>()?;
-            let stored: usize = patterns.iter().map(BlockPattern::blocks).sum();
-            let all: usize = patterns.iter().map(|p| p.block_rows() * p.k()).sum();
-            stored as f64 / all as f64
-        }
-    };
-    Ok(if density >= DENSE_FROM { PanelLayout::Vnni } else { PanelLayout::Plain })
-}
-
-/// The plan of a linear layer: the layout of its input decides its form.
+/// The plan of a linear layer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum LinearPlan {
     Sparse(SpmmPlan),
@@ -41,13 +18,6 @@ pub(super) enum LinearPlan {
 }
 
 impl LinearPlan {
-    pub(super) fn new(m: usize, k: usize, input: PanelLayout, epilogue: Epilogue, isa: Isa) -> Result<LinearPlan> {
-        Ok(match input {
-            PanelLayout::Plain => LinearPlan::Sparse(SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa)?),
-            PanelLayout::Vnni => LinearPlan::Dense(GemmDesc { m, k, epilogue }.plan(isa)?),
-        })
-    }
-
     pub(super) fn request(&self, kernels: &mut KernelSet) {
         match self {
             LinearPlan::Sparse(plan) => kernels.request(plan),
@@ -94,7 +64,11 @@ impl CompiledLinear {
                 k: kernel.plan().k(),
                 density: weights.density(),
                 fill_ratio: weights.fill_ratio(),
-                form: "sparse 4x1",
+                form: match kernel.plan().block() {
+                    Block::B1x4 => "sparse 1x4",
+                    Block::B4x4 => "sparse 4x4",
+                    _ => "sparse 4x1",
+                },
                 kernel: kernel.plan().name(),
                 weight_bytes: weights.bytes(),
             },

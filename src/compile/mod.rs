@@ -1,5 +1,6 @@
 //! From a calibrated model to a compiled encoder: quantise, choose forms, pack, generate, seal.
 
+mod choose;
 mod layer;
 mod linear;
 
@@ -8,8 +9,10 @@ use std::time::{Duration, Instant};
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::Plan;
 use lacuna_kernels::cache::{AnyPlan, CompileStats, Compiled, KernelCache};
+use lacuna_kernels::spmm::{Tuning, TuningTable};
 use rayon::prelude::*;
 
+use self::choose::Chooser;
 use self::layer::LayerPlan;
 use crate::encoder::{Encoder, EncoderParts};
 use crate::error::{Error, Result};
@@ -22,7 +25,7 @@ pub(crate) use layer::{CompiledLayer, EmbeddingNorm};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Form {
-    /// Per activation tensor, what is predicted to be faster for the layers that read it.
+    /// Per activation tensor, what is predicted to be fastest for the layers that read it: 4x1, 4x4 or 1x4 blocks, or dense.
     #[default]
     Auto,
     /// Dense int8 everywhere: the baseline that sparsity must beat.
@@ -39,6 +42,8 @@ pub struct CompileOptions {
     pub tier: Option<Tier>,
     /// Which kernels run the linear layers.
     pub form: Form,
+    /// How the schedules of sparse kernels are chosen.
+    pub tuning: Tuning,
 }
 
 impl CompileOptions {
@@ -50,6 +55,11 @@ impl CompileOptions {
     /// With a form for all linear layers.
     pub fn with_form(self, form: Form) -> CompileOptions {
         CompileOptions { form, ..self }
+    }
+
+    /// With another way to choose schedules.
+    pub fn with_tuning(self, tuning: Tuning) -> CompileOptions {
+        CompileOptions { tuning, ..self }
     }
 }
 
@@ -69,6 +79,22 @@ impl CalibratedModel {
     /// [`Error::Kernel`] if a tier was asked for that this machine does not provide, or a kernel cannot be planned, generated or
     /// made executable. Nothing falls back by itself: choose another tier by name.
     pub fn compile_with(&self, options: CompileOptions) -> Result<Encoder> {
+        match options.tuning {
+            Tuning::Fast => self.compile_all(options, None),
+            _ => self.compile_tuned(options, &mut TuningTable::default()),
+        }
+    }
+
+    /// As [`CalibratedModel::compile_with`], with the schedules that `table` holds; those it does not hold are chosen as
+    /// [`CompileOptions::tuning`] says, and added.
+    ///
+    /// # Errors
+    /// Those of [`CalibratedModel::compile_with`].
+    pub fn compile_tuned(&self, options: CompileOptions, table: &mut TuningTable) -> Result<Encoder> {
+        self.compile_all(options, Some(table))
+    }
+
+    fn compile_all(&self, options: CompileOptions, table: Option<&mut TuningTable>) -> Result<Encoder> {
         let _span = tracing::info_span!("compile").entered();
         let tier = Tier::select(options.tier)?;
         let isa = Isa::for_tier(tier);
@@ -79,11 +105,12 @@ impl CalibratedModel {
         phases.end("quantise");
 
         let head_size = model.config().head_size();
-        let mut plans = quantized
-            .par_iter()
-            .enumerate()
-            .map(|(i, layer)| LayerPlan::new(layer, self.quant(), i, head_size, options.form, isa))
-            .collect::<Result<Vec<_>>>()?;
+        let chooser = Chooser::new(options.form, isa, options.tuning, table);
+        let plan = |(i, layer)| LayerPlan::new(layer, self.quant(), i, head_size, &chooser, isa);
+        let mut plans = match chooser.measures() {
+            true => quantized.iter().enumerate().map(plan).collect::<Result<Vec<_>>>()?,
+            false => quantized.par_iter().enumerate().map(plan).collect::<Result<Vec<_>>>()?,
+        };
         for i in 1..plans.len() {
             let (before, next) = plans.split_at_mut(i);
             before[i - 1].feed(&next[0]);
