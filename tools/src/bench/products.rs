@@ -110,8 +110,8 @@ weights over weights that are multiplied), plan; with \
 
 const SPMM_COLUMNS: &str = "\
 With --intrinsics, sampled in turn with the generated kernel: intrinsics_us, and ratio_to_intrinsics, the time of the intrinsics \
-over that of the generated code. It has the epilogues requant-{u8,s8}-plain, f32 and f32-residual, 4x1 blocks, one thread; \
-beside requant16 it requantises in f32.";
+over that of the generated code, as the median of the pairs of samples. The intrinsics have the epilogues requant-{u8,s8}-plain, \
+f32 and f32-residual, 4x1 blocks, one thread; beside requant16 they requantise in f32.";
 
 /// What is measured.
 struct Run<'a> {
@@ -220,7 +220,7 @@ impl Run<'_> {
             true => Vec::new(),
             false => bench.time(&mut works, || peak.measure(bench.context.isa()))?,
         };
-        let intrinsics_seconds = samples.split_off(timed_variants.min(samples.len())).first().map(Samples::median);
+        let intrinsics = samples.split_off(timed_variants.min(samples.len())).into_iter().next();
 
         let mut samples = samples.iter();
         for (row, variant) in rows.iter_mut().zip(&variants) {
@@ -228,9 +228,8 @@ impl Run<'_> {
             bench.timing(row, samples);
             self.figures(row, shape, samples.map(Samples::median), &peak);
             if self.wanted.intrinsics {
-                let seconds = samples.map(Samples::median);
-                let ratio = intrinsics_seconds.zip(seconds).map(|(intrinsics, seconds)| intrinsics / seconds);
-                let intrinsics = intrinsics_seconds.map(|seconds| seconds * 1e6);
+                let ratio = intrinsics.as_ref().zip(samples).map(|(intrinsics, samples)| intrinsics.ratio_to(samples));
+                let intrinsics = intrinsics.as_ref().map(|samples| samples.median() * 1e6);
                 row.figure("intrinsics_us", Some("intrinsics us"), intrinsics, Unit::Decimals(2));
                 row.figure("ratio_to_intrinsics", Some("x intrinsics"), ratio, Unit::Ratio("-"));
             }
