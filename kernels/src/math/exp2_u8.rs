@@ -40,9 +40,8 @@ pub struct Falloff {
 impl Falloff {
     /// The fall of `octaves` per unit of score. What is negative or NaN counts as 0.
     pub fn new(octaves: f32) -> Falloff {
-        let multiplier =
-            (f64::from(octaves) * f64::from(1 << 27)).round_ties_even().clamp(0.0, 31.0 * f64::from(1 << 27));
-        let multiplier = multiplier as u32;
+        let scaled = f64::from(octaves.clamp(0.0, 31.0)) * f64::from(1 << 27);
+        let multiplier = (scaled + 0.5) as u32; // NaN becomes 0
         Falloff { multiplier, limit: u32::MAX.checked_div(multiplier).unwrap_or(u32::MAX) }
     }
 }
