@@ -10,8 +10,8 @@ use super::twin::{flush, fused};
 use super::weights::FloatWeights;
 use crate::{LANES, TILE};
 
-/// The most output features of a block row.
-const MAX_ROWS: usize = 12;
+/// Tokens of half a row. Half rows are computed whole: the tokens of one vector are not next to each other.
+const HALF: usize = 2 * LANES;
 
 /// One tile of X.
 #[derive(Clone, Copy)]
@@ -19,9 +19,6 @@ pub(super) enum TileOf<'a> {
     F32(&'a [f32]),
     Bf16(&'a [bf16]),
 }
-
-/// Sums of a part, `[row][lane]`.
-type Sums = [[f32; TILE]; MAX_ROWS];
 
 /// One block row (number `row` in stream order) of the first `tokens` tokens of one tile. `out` are its rows in the
 /// output.
@@ -32,18 +29,37 @@ pub(super) fn block_row(
     row: usize,
     x: TileOf<'_>,
     tokens: usize,
+    out: RowsOut<'_>,
+) {
+    match plan.tile.rows {
+        1 => rows::<1>(plan, weights, row, x, tokens, out),
+        4 => rows::<4>(plan, weights, row, x, tokens, out),
+        8 => rows::<8>(plan, weights, row, x, tokens, out),
+        12 => rows::<12>(plan, weights, row, x, tokens, out),
+        rows => unreachable!("no register tile has {rows} rows"),
+    }
+}
+
+/// [`block_row`] of R output features.
+#[inline(always)]
+fn rows<const R: usize>(
+    plan: &FloatPlan,
+    weights: &FloatWeights,
+    row: usize,
+    x: TileOf<'_>,
+    tokens: usize,
     mut out: RowsOut<'_>,
 ) {
-    let (rows, part) = (plan.tile.rows, plan.tile.vectors * LANES);
+    let part = plan.tile.vectors * LANES;
     let record = plan.record_bytes();
     let records = &weights.stream[weights.step_offsets[row] * record..weights.step_offsets[row + 1] * record];
-    let bias = &weights.bias[row * rows..][..rows];
+    let bias = &weights.bias[row * R..][..R];
     for first in (0..tokens).step_by(part) {
         let tokens = part.min(tokens - first);
         let chains = plan.chains(tokens.div_ceil(LANES));
         // The steps that are spread over the chains; the others, and the last of an odd dense form, belong to the first.
         let spread = weights.block_rows[row].steps as usize / chains * chains;
-        let mut sums = [[[0.0; TILE]; MAX_ROWS]; MAX_CHAINS];
+        let mut sums = [[[0.0; TILE]; R]; MAX_CHAINS];
         sums[0].iter_mut().zip(bias).for_each(|(sum, &bias)| sum.fill(bias));
         for (i, record) in records.chunks_exact(record).enumerate() {
             let sums = &mut sums[if i < spread { i % chains } else { 0 }];
@@ -51,8 +67,7 @@ pub(super) fn block_row(
             match x {
                 TileOf::F32(x) => step_f32(sums, row_of(plan, indices, i, 0, x).map(|x| &x[first..][..tokens]), values),
                 TileOf::Bf16(x) => {
-                    // Whole halves of rows: lanes of one vector are not next to each other.
-                    let lanes = tokens.next_multiple_of(2 * LANES);
+                    let lanes = tokens.next_multiple_of(HALF);
                     let pair = [0, 1].map(|j| row_of(plan, indices, 2 * i + j, j, x).map(|x| &x[first..][..lanes]));
                     step_bf16(sums, pair, values);
                 }
@@ -87,7 +102,7 @@ fn row_of<'a, T>(plan: &FloatPlan, indices: &[u8], number: usize, place: usize, 
 }
 
 #[inline(always)]
-fn step_f32(sums: &mut Sums, x: Option<&[f32]>, values: &[u8]) {
+fn step_f32(sums: &mut [[f32; TILE]], x: Option<&[f32]>, values: &[u8]) {
     let x = x.expect("every f32 step has its row");
     for (sums, w) in sums.iter_mut().zip(values.chunks_exact(4)) {
         let w = f32::from_le_bytes([w[0], w[1], w[2], w[3]]);
@@ -96,17 +111,37 @@ fn step_f32(sums: &mut Sums, x: Option<&[f32]>, values: &[u8]) {
 }
 
 #[inline(always)]
-fn step_bf16(sums: &mut Sums, pair: [Option<&[bf16]>; 2], values: &[u8]) {
+fn step_bf16(sums: &mut [[f32; TILE]], pair: [Option<&[bf16]>; 2], values: &[u8]) {
+    let widened = |value: bf16| f32::from_bits(u32::from(value.to_bits()) << 16);
     let mut x = [[0.0; TILE]; 2];
     for (x, row) in x.iter_mut().zip(pair) {
         let row = row.unwrap_or(&[]); // beyond K: zeros
-        x.iter_mut().zip(row).for_each(|(x, &value)| *x = flush(value.to_f32()));
+        x.iter_mut().zip(row).for_each(|(x, &value)| *x = flush(widened(value)));
     }
     let lanes = pair[0].map_or(0, <[bf16]>::len);
     for (sums, w) in sums.iter_mut().zip(values.chunks_exact(4)) {
-        let w = [[w[0], w[1]], [w[2], w[3]]].map(|w| bf16::from_le_bytes(w).to_f32());
-        for (sum, (&x0, &x1)) in sums[..lanes].iter_mut().zip(x[0].iter().zip(&x[1])) {
-            *sum = fused(fused(*sum, x1, w[1]), x0, w[0]);
+        let w = [[w[0], w[1]], [w[2], w[3]]].map(|w| widened(bf16::from_le_bytes(w)));
+        for (half, sums) in sums[..lanes].as_chunks_mut::<HALF>().0.iter_mut().enumerate() {
+            add_product(sums, &x[1].as_chunks().0[half], w[1]);
+            add_product(sums, &x[0].as_chunks().0[half], w[0]);
         }
+    }
+}
+
+/// `sums[i] = fused(sums[i], x[i], w)`. Where no sum is near the smallest normal number, that is a plain multiply-add.
+#[inline(always)]
+fn add_product(sums: &mut [f32; HALF], x: &[f32; HALF], w: f32) {
+    // 0 becomes the largest: it is no problem.
+    let magnitude = |value: f32| value.abs().to_bits().wrapping_sub(1);
+    let mut smallest = u32::MAX;
+    let mut added = [0.0; HALF];
+    for ((added, &sum), &x) in added.iter_mut().zip(&*sums).zip(x) {
+        *added = w.mul_add(x, sum);
+        smallest = smallest.min(magnitude(*added)).min(magnitude(sum));
+    }
+    if smallest < f32::MIN_POSITIVE.to_bits() {
+        sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum = fused(*sum, x, w));
+    } else {
+        *sums = added;
     }
 }
