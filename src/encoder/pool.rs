@@ -10,7 +10,7 @@ use crate::pooling::{Pooling, PoolingMode};
 /// Pools one sequence of a feature-major f32 tile into `pooled`, one value per feature.
 ///
 /// # Numerics
-/// Means are f32 sums of 16 partial sums, token t in partial sum t mod 16, so that a sentence gets the same bits wherever it
+/// Means are f32 sums of 16 partial sums, token t in partial sum t mod 16, added in halves, so that a sentence gets the same bits wherever it
 /// lies in a batch; a zero vector is not changed by normalisation.
 pub(super) fn pool(pooling: &Pooling, x: &[f32], sequence: Sequence, pooled: &mut [f32]) {
     let features = pooled.len();
@@ -36,16 +36,24 @@ fn reduce(mode: PoolingMode, x: &[f32], features: usize, feature: usize, sequenc
             for run in runs() {
                 // A run that begins in the middle of the partial sums turns them, so that whole vectors are added.
                 let turn = token % LANES;
-                sums.rotate_left(turn);
+                if turn > 0 {
+                    sums.rotate_left(turn);
+                }
                 let (vectors, rest) = run.as_chunks::<LANES>();
                 for vector in vectors {
                     sums.iter_mut().zip(vector).for_each(|(sum, x)| *sum += x);
                 }
                 sums.iter_mut().zip(rest).for_each(|(sum, x)| *sum += x);
-                sums.rotate_right(turn);
+                if turn > 0 {
+                    sums.rotate_right(turn);
+                }
                 token += run.len();
             }
-            sums.iter().sum::<f32>() / sequence.len as f32
+            for half in [8, 4, 2, 1] {
+                let (low, high) = sums.split_at_mut(half);
+                low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
+            }
+            sums[0] / sequence.len as f32
         }
     }
 }
