@@ -1,4 +1,5 @@
-//! Benchmarks of the products of floats with hot weights; ids are kernel names, so that they match listings and perf maps.
+//! Benchmarks of the products of floats with hot weights; ids are kernel names, so that they match listings and perf
+//! maps.
 //!
 //! `cargo bench --bench float` runs all; `cargo bench --bench float -- spmm-bf16` those whose name contains "spmm-bf16". Throughput
 //! is in dense-equivalent operations (2 M K N).
@@ -34,7 +35,9 @@ fn weights(m: usize, k: usize, rows: usize, sparsity: f64, rng: &mut StdRng) -> 
 
 fn products(c: &mut Criterion) {
     let rng = &mut StdRng::seed_from_u64(1);
-    let sparse = [Block::B4x1, Block::B8x1, Block::B16x1].into_iter().flat_map(|b| SPARSITIES.map(|s| (b, s)));
+    let sparse = [Block::B4x1, Block::B8x1, Block::B16x1, Block::Unstructured]
+        .into_iter()
+        .flat_map(|b| SPARSITIES.map(|s| (b, s)));
     let blocks: Vec<(Block, f64)> = sparse.chain([(Block::Dense, 0.0)]).collect();
     for (m, k) in SHAPES {
         for tokens in TOKENS {
