@@ -248,8 +248,8 @@ instructions! {
     vpsrlw_i        VmI   FullMem  "EVEX.512.66.0F.W0 71 /2 ib";
     vpaddb          Rvm   FullMem  "EVEX.512.66.0F.W0 FC /r";
     vpsubw          Rvm   FullMem  "EVEX.512.66.0F.W0 F9 /r";
-    vpabsw          Rm    FullMem  "EVEX.512.66.0F38.W0 1D /r";
     vpmaxsw         Rvm   FullMem  "EVEX.512.66.0F.W0 EE /r";
+    vpminsw         Rvm   FullMem  "EVEX.512.66.0F.W0 EA /r";
     vpmulhuw        Rvm   FullMem  "EVEX.512.66.0F.W0 E4 /r";
 
     // Shuffles, packs, blends.

@@ -162,8 +162,8 @@ manual! {
     vpsrlw_i           VmI   "vpsrlw zmm1{k1}{z}, zmm2/m512, imm8";
     vpaddb             Rvm   "vpaddb zmm1{k1}{z}, zmm2, zmm3/m512";
     vpsubw             Rvm   "vpsubw zmm1{k1}{z}, zmm2, zmm3/m512";
-    vpabsw             Rm    "vpabsw zmm1{k1}{z}, zmm2/m512";
     vpmaxsw            Rvm   "vpmaxsw zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpminsw            Rvm   "vpminsw zmm1{k1}{z}, zmm2, zmm3/m512";
     vpmulhuw           Rvm   "vpmulhuw zmm1{k1}{z}, zmm2, zmm3/m512";
 
     vpunpcklbw         Rvm   "vpunpcklbw zmm1{k1}{z}, zmm2, zmm3/m512";

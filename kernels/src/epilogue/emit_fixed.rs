@@ -136,8 +136,9 @@ impl Words<'_> {
     /// `t` becomes `max(t, zero) - h(|t - zero|)`, shifted right by the fraction bits.
     fn emit_gelu(&self, a: &mut Asm, r: &GeluRegs) {
         self.emit_load(a, ZERO);
-        self.each(|t, d, zero| a.vpsubw(d, t, zero));
-        self.each(|_, d, _| a.vpabsw(d, d)); //               d = |t - zero|
+        self.each(|t, d, zero| a.vpminsw(d, t, zero));
+        self.each(|t, _, zero| a.vpmaxsw(t, t, zero));
+        self.each(|t, d, _| a.vpsubw(d, t, d)); //            d = |t - zero|
         self.emit_load(a, INDEX);
         self.each(|_, d, index| a.vpmulhuw(d, d, index)); //  p = d index / 2^16
         for pack in self.packs {
@@ -159,8 +160,6 @@ impl Words<'_> {
         }
         self.emit_load(a, LOOK_UP);
         self.each(|_, d, look_up| a.vpmulhuw(d, d, look_up)); // h(|x|) in units of t
-        self.emit_load(a, ZERO);
-        self.each(|t, _, zero| a.vpmaxsw(t, t, zero));
         self.each(|t, d, _| a.vpsubw(t, t, d)); //            max(t, zero) - h
         self.emit_load(a, FRACTION);
         self.each(|t, _, bits| a.vpsravw(t, t, bits));

@@ -66,6 +66,8 @@ pub(crate) const FAR_SHIFT: u8 = 2;
 pub(crate) const ENTRIES: usize = 128;
 /// |x| from which on h is taken as 0.
 const LARGEST_X: f64 = (ENTRIES << FAR_SHIFT) as f64 / STEPS_PER_UNIT;
+/// Largest table steps per unit of d, u16 fixed point: p of the largest d, 3/2 2^15, stays below 2^15.
+const LARGEST_INDEX: f64 = 43_600.0;
 /// Value of h at table value 255.
 const LARGEST_H: f64 = 0.17;
 
@@ -122,7 +124,7 @@ impl FixedRow {
                 let gelu = GeluRow::new(out_scale, out_zero).ok_or((
                     "output scale",
                     p.out_scale,
-                    "0 or 5 to 2000, and an output zero point of -255 to 255, for GELU in 16-bit arithmetic",
+                    "0 or 8 to 2000, and an output zero point of -255 to 255, for GELU in 16-bit arithmetic",
                 ))?;
                 let unit = f64::from(1 << gelu.fraction_bits);
                 Linear {
@@ -203,7 +205,7 @@ impl GeluRow {
             let index = if out_scale == 0.0 { 0.0 } else { (STEPS_PER_UNIT * 65_536.0 / (out_scale * unit)).round() };
             let fits = out_scale >= 0.0
                 && out_zero.abs() <= 255.0
-                && index <= 65_535.0
+                && index <= LARGEST_INDEX
                 && LARGEST_X * out_scale * unit <= LARGEST - zero.abs();
             fits.then(|| GeluRow {
                 zero: zero as i16,

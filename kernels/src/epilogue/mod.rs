@@ -162,7 +162,7 @@ impl Epilogue {
     ///
     /// - |multiplier| (with an activation: times `out_scale`) is below 1/64,
     /// - |addend / multiplier| + 255 128 K, about, is below 2^31, unless the multiplier is 0,
-    /// - with GELU, `out_scale` is 0 or between 5 and 2000, and |`out_zero`| at most 255.
+    /// - with GELU, `out_scale` is 0 or between 8 and 2000, and |`out_zero`| at most 255.
     ///
     /// # Errors
     /// [`KernelError::Parameter`] naming the parameter and the row, [`KernelError::Mismatch`] for f32 output in 16-bit arithmetic.

@@ -98,7 +98,7 @@ fn fixed_gelu_row(acc: &[i32; TILE], block: &FixedGeluBlock, row: usize, sign: S
     let (zero, index, look_up) = (block.zero[row][0], block.index[row][0], block.look_up[row][0]);
     acc.map(|acc| {
         let t = fixed_linear(acc, &block.linear, row);
-        let d = t.wrapping_sub(zero).unsigned_abs();
+        let d = t.abs_diff(zero);
         let p = multiply_high(d, index);
         let g = tables.near[usize::from(p.min(127))].wrapping_add(tables.far[usize::from((p >> FAR_SHIFT).min(127))]);
         let h = multiply_high(u16::from(g) << 8, look_up);

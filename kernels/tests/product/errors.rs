@@ -132,6 +132,26 @@ macro_rules! product_errors {
             }
 
             #[test]
+            fn arithmetic_that_does_not_fit() {
+                for isa in tiers() {
+                    let float = Epilogue::f32(true);
+                    let desc = $desc { m: M, k: K, $($field: $value,)* epilogue: float.fixed() };
+                    let expected = "given f32 output in 16-bit arithmetic, expected f32 output in f32 arithmetic, or 8-bit output";
+                    assert_eq!(desc.plan(isa).unwrap_err().to_string(), format!("{}: {expected}", $name));
+
+                    let plan = plan(isa, M, K, Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned).fixed());
+                    let mut rows = [RowParams::default(); M];
+                    rows[3].multiplier = 0.5;
+                    let error = $weights::pack(&plan, &[1; M * K], &rows).unwrap_err();
+                    assert!(
+                        matches!(error, KernelError::Parameter { parameter: "multiplier", row: 3, found: 0.5, .. }),
+                        "{error}"
+                    );
+                    assert!(error.to_string().starts_with(&plan.name()), "{error}");
+                }
+            }
+
+            #[test]
             fn code_of_another_plan() {
                 let cache = KernelCache::default();
                 for isa in tiers() {

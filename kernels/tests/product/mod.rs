@@ -185,8 +185,8 @@ fn fixed_row_params(k: usize, largest: f32, activation: Activation, numbers: Num
         (Activation::Identity, _) => (1.0, 0.0),
         (Activation::Gelu, Numbers::Typical) => (rng.random_range(10.0..80.0f32), rng.random_range(0..20) as f32),
         (Activation::Gelu, Numbers::Extreme) => {
-            let out_scale = 5.0 * 400f32.powf(rng.random_range(0.0..=1.0));
-            (*[5.0, 2000.0, out_scale, 0.0].choose(rng).unwrap(), rng.random_range(-255..=255) as f32)
+            let out_scale = 8.0 * 250f32.powf(rng.random_range(0.0..=1.0));
+            (*[8.0, 2000.0, out_scale, 0.0].choose(rng).unwrap(), rng.random_range(-255..=255) as f32)
         }
     };
     let unit = if out_scale == 0.0 { 1.0 } else { out_scale }; // of the results that the linear part is in

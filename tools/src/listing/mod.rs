@@ -8,7 +8,7 @@ use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
 use lacuna_kernels::embedding::EmbeddingDesc;
-use lacuna_kernels::epilogue::{Epilogue, Store};
+use lacuna_kernels::epilogue::{Arithmetic, Epilogue, Store};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput};
 use lacuna_kernels::softmax::SoftmaxDesc;
@@ -90,7 +90,7 @@ struct ProductArgs {
     /// K, input features
     #[arg(long, value_name = "K", default_value_t = 768)]
     k: usize,
-    /// requant, gelu, {requant,gelu}-{u8,s8}-{plain,vnni}, f32, f32-residual, gelu-f32, gelu-f32-residual
+    /// requant, gelu, {requant,gelu,requant16,gelu16}-{u8,s8}-{plain,vnni}, f32, f32-residual, gelu-f32, gelu-f32-residual
     #[arg(long, value_parser = args::epilogue, default_value = "requant-u8-plain")]
     epilogue: Epilogue,
 }
@@ -173,7 +173,7 @@ impl From<Layout> for PanelLayout {
 fn row_function(epilogue: &Epilogue) -> Result<RowFunction> {
     match (epilogue.name().as_str(), epilogue.store) {
         ("gelu-f32", _) => Ok(RowFunction::Gelu),
-        (_, Store::Bytes { layout, sign }) => {
+        (_, Store::Bytes { layout, sign }) if epilogue.arithmetic == Arithmetic::F32 => {
             Ok(RowFunction::Quantize { activation: epilogue.activation, layout, sign })
         }
         (name, _) => Err(Error::Argument {
