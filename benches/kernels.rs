@@ -8,8 +8,10 @@ use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::attention::{AttentionBatch, AttentionDesc, AttentionKernel, AttentionParams, Sequence};
 use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams, RowFunction};
 use lacuna_kernels::embedding::{EmbeddingDesc, EmbeddingIds, EmbeddingTables};
-use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams};
+use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
+#[cfg(target_arch = "x86_64")]
+use lacuna_kernels::intrinsics::IntrinsicsSpmm;
 use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormWeights, NormParams};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::softmax::SoftmaxDesc;
@@ -32,12 +34,18 @@ fn random_bytes(len: usize, rng: &mut StdRng) -> Buffer<u8> {
     bytes
 }
 
-/// Random weights of which a share `sparsity` of the 4x1 blocks is zero.
-fn sparse_weights(m: usize, k: usize, sparsity: f64, rng: &mut StdRng) -> Vec<i8> {
+/// Random weights of which a share `sparsity` of the blocks is zero.
+fn sparse_weights(m: usize, k: usize, block: Block, sparsity: f64, rng: &mut StdRng) -> Vec<i8> {
     let mut weights = vec![0; m * k];
-    for rows in weights.chunks_mut(4 * k) {
-        for column in (0..k).filter(|_| rng.random::<f64>() >= sparsity).collect::<Vec<_>>() {
-            rows.iter_mut().skip(column).step_by(k).for_each(|w| *w = rng.random_range(1..=127));
+    for row in (0..m).step_by(block.outputs()) {
+        for column in (0..k).step_by(block.inputs()) {
+            if rng.random::<f64>() < sparsity {
+                continue;
+            }
+            for row in row..(row + block.outputs()).min(m) {
+                weights[row * k + column..row * k + (column + block.inputs()).min(k)]
+                    .fill_with(|| rng.random_range(1..=127));
+            }
         }
     }
     weights
@@ -58,19 +66,57 @@ fn products(c: &mut Criterion) {
             group.throughput(Throughput::Elements((2 * m * k * tokens) as u64));
             for sparsity in SPARSITIES {
                 let plan = SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa()).unwrap();
-                let weights = SpmmWeights::pack(&plan, &sparse_weights(m, k, sparsity, rng), &params(m)).unwrap();
+                let weights =
+                    SpmmWeights::pack(&plan, &sparse_weights(m, k, Block::B4x1, sparsity, rng), &params(m)).unwrap();
                 let kernel = SpmmKernel::compile(plan).unwrap();
                 group.bench_function(BenchmarkId::new(plan.name(), sparsity), |b| {
                     b.iter(|| kernel.run(&weights, &x, tokens, Output::Bytes(&mut out), Parallel::Serial).unwrap());
                 });
             }
             let plan = GemmDesc { m, k, epilogue }.plan(isa()).unwrap();
-            let weights = GemmWeights::pack(&plan, &sparse_weights(m, k, 0.0, rng), &params(m)).unwrap();
+            let weights = GemmWeights::pack(&plan, &sparse_weights(m, k, Block::Dense, 0.0, rng), &params(m)).unwrap();
             let kernel = GemmKernel::compile(plan).unwrap();
             group.bench_function(plan.name(), |b| {
                 b.iter(|| kernel.run(&weights, &x, tokens, Output::Bytes(&mut out), Parallel::Serial).unwrap());
             });
         }
+    }
+}
+
+/// Block shapes and epilogues of one shape, and the kernel in intrinsics that they must beat.
+fn sparse(c: &mut Criterion) {
+    let rng = &mut StdRng::seed_from_u64(3);
+    let (m, k, tokens, sparsity) = (768, 768, 128, 0.9);
+    let requantize = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
+    let x = random_bytes(elements(k, tokens), rng);
+    let (mut bytes, mut floats) = (Buffer::new(elements(m, tokens)), Buffer::new(elements(m, tokens)));
+    let mut group = c.benchmark_group(format!("{:.0} % zero, N={tokens}", sparsity * 100.0));
+    group.throughput(Throughput::Elements((2 * m * k * tokens) as u64));
+    let blocks = Block::ALL.into_iter().filter(|&block| block != Block::Dense).map(|block| (block, requantize));
+    let gelu = Epilogue::gelu(PanelLayout::Plain, Sign::Unsigned);
+    let epilogues = [requantize.fixed(), gelu, gelu.fixed(), Epilogue::f32(false), Epilogue::f32(true)];
+    for (block, epilogue) in blocks.chain(epilogues.map(|epilogue| (Block::B4x1, epilogue))) {
+        let params = vec![RowParams { multiplier: 1e-5, addend: 0.1, out_scale: 30.0, out_zero: 10.0 }; m];
+        let plan = SpmmDesc { m, k, block, epilogue }.plan(isa()).unwrap();
+        let weights = SpmmWeights::pack(&plan, &sparse_weights(m, k, block, sparsity, rng), &params).unwrap();
+        let kernel = SpmmKernel::compile(plan).unwrap();
+        group.bench_function(BenchmarkId::new(plan.name(), block), |b| {
+            b.iter(|| {
+                let out = match epilogue.store {
+                    Store::Bytes { .. } => Output::Bytes(&mut bytes),
+                    Store::F32 { .. } => Output::F32(&mut floats),
+                };
+                kernel.run(&weights, &x, tokens, out, Parallel::Serial).unwrap();
+            });
+        });
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Isa::Avx512Vnni(proof) = isa() {
+        let weights = sparse_weights(m, k, Block::B4x1, sparsity, rng);
+        let kernel = IntrinsicsSpmm::new(proof, m, k, &weights, &params(m), requantize).unwrap();
+        group.bench_function(kernel.name(), |b| {
+            b.iter(|| kernel.run(&x, tokens, Output::Bytes(&mut bytes)).unwrap());
+        });
     }
 }
 
@@ -141,5 +187,5 @@ fn rows(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, products, attention, rows);
+criterion_group!(benches, products, sparse, attention, rows);
 criterion_main!(benches);
