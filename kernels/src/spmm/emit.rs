@@ -65,7 +65,7 @@ pub(super) struct Regs {
     count: Gpr,
     pub(super) group: Gpr,
     pub(super) index: [Gpr; 2],
-    pub(super) out: Gpr,
+    pub(super) later: Gpr,
     next: Option<Gpr>,
     lanes: Option<Mask>,
     pub(super) acc: Vec<Zmm>,
@@ -80,7 +80,7 @@ impl Regs {
             index: [file.gpr("row offset of X")?, file.gpr("row offset of X")?],
             indices: file.gpr("indices, end of the list")?,
             weights: file.gpr("weights, end of the list")?,
-            out: file.gpr("output row")?,
+            later: file.gpr("indices of a later group; output row")?,
             x: file.gpr("tile of X")?,
             y: file.gpr("tile of Y")?,
             row: file.gpr("row block")?,
@@ -141,8 +141,8 @@ pub(super) fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
 /// All row blocks of one tile of which `vectors` vectors of 16 tokens are computed.
 fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
     if vectors * LANES <= plan.schedule.narrow {
-        arg!(a, r, out, scratch);
-        narrow::emit_pack_rows(a, plan, r, r.out, vectors);
+        arg!(a, r, later, scratch);
+        narrow::emit_pack_rows(a, plan, r, r.later, vectors);
         arg!(a, r, x, scratch);
         emit_pass(a, plan, r, &Pass { first: 0, vectors, narrow: true, prefetch: None });
         return;
@@ -197,8 +197,8 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     arg!(a, r, count);
     if let Some(lanes) = r.lanes {
         let dwords: u32 = (pass.first..pass.first + pass.vectors).map(|v| 0x1111 << v).sum();
-        dynasm!(a ; .arch x64 ; mov Rd(r.out), dwords as i32);
-        a.kmovw(lanes, r.out);
+        dynasm!(a ; .arch x64 ; mov Rd(r.later), dwords as i32);
+        a.kmovw(lanes, r.later);
     }
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>row);
@@ -246,10 +246,10 @@ fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
     let plain = matches!(plan.epilogue.store, Store::Bytes { layout: PanelLayout::Plain, .. });
     let first_vector = if plain { 0 } else { (pass.first * TILE) as i32 };
     // Registers of the group loop are free here.
-    let offsets = [r.out, r.group, r.index[0], r.index[1]];
+    let offsets = [r.later, r.group, r.index[0], r.index[1]];
     let rows = match plan.scatters() {
         true => offsets.map(|offset| ptr(r.y).index(offset, scale) + first_vector),
-        false => EpilogueRegs::rows_from(ptr(r.y).index(r.out, scale) + first_vector, TILE as i32 * element),
+        false => EpilogueRegs::rows_from(ptr(r.y).index(r.later, scale) + first_vector, TILE as i32 * element),
     };
     for (i, offset) in (0..).zip(offsets).take(if plan.scatters() { STRIP } else { 1 }) {
         let field = std::mem::offset_of!(RowBlock, outputs) as i32 + 4 * i;

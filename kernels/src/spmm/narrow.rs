@@ -13,7 +13,7 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
 
 use super::emit::{Regs, SpmmArgs};
-use super::group::{emit_begin_list, emit_end_list, emit_load_rows, emit_spread_weights, weights};
+use super::group::{emit_begin_list, emit_end_list, emit_load_each_row, emit_spread_weights, weights};
 use super::plan::SpmmPlan;
 use crate::layout::padded;
 use crate::{LANES, TILE, VECTORS};
@@ -117,7 +117,7 @@ fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Zmm>], vectors
     let (row, bytes, dword, weight) = (&r.temp[0..4], &r.temp[4..8], &r.temp[8..12], &r.temp[12..16]);
     a.note(format!("{} groups: their rows of X side by side, interleaved to dwords", groups(vectors)));
     for group in 0..groups(vectors) {
-        emit_load_rows(a, plan, r, group as i32, row_scale(vectors), |a, i, source| {
+        emit_load_each_row(a, plan, r, group as i32, row_scale(vectors), |a, i, source| {
             emit_load_part(a, vectors, group, row[i], source); // row[i], part g = X[k_i of g]
         });
     }
