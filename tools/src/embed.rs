@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::context::{Context, pool};
 use crate::error::{Error, Result};
-use crate::model::{self, CALIBRATION_SENTENCES, FormArg, ModelArgs};
+use crate::model::{self, CALIBRATION_SENTENCES, FormArg, ModelArgs, TuneArgs};
 use crate::output::{Target, say, write_json};
 use crate::progress::Spinner;
 use crate::stats::Cosines;
@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Which kernels run the linear layers
     #[arg(long, value_enum, default_value = "auto")]
     form: FormArg,
+
+    #[command(flatten)]
+    tuning: TuneArgs,
 
     /// Also run the f32 reference and print the cosine between the two
     #[arg(long)]
@@ -134,7 +137,7 @@ fn embed(args: &Args, context: &Context, target: &Target) -> Result<()> {
         None => (sentences[..sentences.len().min(CALIBRATION_SENTENCES)].to_vec(), true),
     };
     let calibrated = model::calibrate(model, &calibration)?;
-    let encoder = model::compile(&calibrated, args.form.into(), context)?;
+    let encoder = args.tuning.compile(&calibrated, args.form.into(), context)?;
     let embeddings = {
         let _spinner = Spinner::new(format!("embedding {} sentences", sentences.len()));
         encoder.embed(&sentences)?

@@ -19,6 +19,9 @@ pub(crate) enum Error {
     /// Tier selection or code generation.
     #[error(transparent)]
     Jit(#[from] lacuna_jit::JitError),
+    /// A file of chosen schedules.
+    #[error(transparent)]
+    Tuning(#[from] lacuna::TuningError),
     /// A file could not be read or written.
     #[error("{path}: cannot {action}: {source}", path = .path.display())]
     Io {

@@ -1,9 +1,10 @@
 //! What the subcommands that take a model directory share: reading, pruning, calibrating, compiling.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueEnum;
-use lacuna::{Block, CalibratedModel, Encoder, Form, Model, PoolingMode, PoolingSource};
+use lacuna::{Block, CalibratedModel, Encoder, Form, Model, PoolingMode, PoolingSource, Tuning, TuningTable};
 
 use crate::args;
 use crate::context::Context;
@@ -46,6 +47,40 @@ pub(crate) enum FormArg {
     Dense,
     /// Sparse 4x1 everywhere
     Sparse,
+}
+
+/// How the schedules of sparse kernels are chosen.
+#[derive(clap::Args)]
+pub(crate) struct TuneArgs {
+    /// Time every schedule of every sparse kernel for about this many milliseconds each, and take the fastest [default: a
+    /// cost model chooses]
+    #[arg(long, value_name = "MS", value_parser = args::at_least_one)]
+    tune: Option<usize>,
+
+    /// File of chosen schedules: used if it exists (and was made by this version on this CPU), then written with the choices
+    /// that it did not have
+    #[arg(long, value_name = "FILE")]
+    tuning: Option<PathBuf>,
+}
+
+impl TuneArgs {
+    /// Generates the kernels, with schedules as the options say.
+    pub(crate) fn compile(&self, model: &CalibratedModel, form: Form, context: &Context) -> Result<Encoder> {
+        let _spinner = Spinner::new(if self.tune.is_some() { "compiling and timing schedules" } else { "compiling" });
+        let tuning = match self.tune {
+            Some(ms) => Tuning::Measure { budget: Duration::from_millis(ms as u64) },
+            None => Tuning::Fast,
+        };
+        let options = context.compile_options().with_form(form).with_tuning(tuning);
+        let Some(path) = &self.tuning else { return Ok(model.compile_with(options)?) };
+        let mut table = if path.exists() { TuningTable::read(path)? } else { TuningTable::default() };
+        let known = table.len();
+        let encoder = model.compile_tuned(options, &mut table)?;
+        if table.len() > known {
+            table.write(path)?;
+        }
+        Ok(encoder)
+    }
 }
 
 impl From<FormArg> for Form {
