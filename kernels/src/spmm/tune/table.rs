@@ -195,7 +195,8 @@ mod tests {
         assert!(matches!(TuningTable::read(&path), Err(TuningError::File { .. })));
         std::fs::write(&path, "{").unwrap();
         assert!(matches!(TuningTable::read(&path), Err(TuningError::Syntax { .. })));
-        let cases: [(&str, fn(&mut TuningTable)); 3] = [
+        type Spoil = fn(&mut TuningTable);
+        let cases: [(&str, Spoil); 3] = [
             ("format", |table| table.format += 1),
             ("generator", |table| table.generator += 1),
             ("CPU", |table| table.cpu.push('!')),
