@@ -34,7 +34,7 @@ Examples:
   lacuna demo                                               see it work; needs no files
   echo 'A cat sits.' | lacuna embed --model all-MiniLM-L6-v2
   lacuna bench spmm --m 768 --k 768,3072 --n 128 --sparsity 0.8,0.9
-  lacuna bench model --preset minilm --seq 32,128";
+  lacuna bench model --arch minilm --seq 32,128";
 
 const LONG_NOTES: &str = "\
 Examples:
@@ -43,7 +43,7 @@ Examples:
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-dev.csv --calibrate stsb-train.csv
   lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
   lacuna bench spmm --m 768 --k 768,3072 --n 128 --sparsity 0.8,0.9
-  lacuna bench model --preset minilm --seq 32,128
+  lacuna bench model --arch minilm --seq 32,128
   lacuna listing spmm --m 768 --k 768 | less
 
 A model directory holds config.json, model.safetensors and tokenizer.json as the Hugging Face hub has them (BERT \

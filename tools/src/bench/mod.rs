@@ -38,7 +38,7 @@ Examples:
   lacuna bench gemm --m 768 --k 768 --n 128 --cold
   lacuna bench attention --seq 128,384
   lacuna bench layernorm --features 768 --tokens 128
-  lacuna bench model --preset minilm --seq 32,128 --sparsity 0.9
+  lacuna bench model --arch minilm --seq 32,128 --sparsity 0.9
   lacuna bench peak
   lacuna bench emit")]
 pub(crate) struct Args {

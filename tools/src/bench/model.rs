@@ -1,41 +1,32 @@
-//! `lacuna bench model`: a whole encoder, f32 against dense int8 against sparse int8.
+//! `lacuna bench model`: a whole encoder, and where its time goes.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use lacuna::{Block, CalibratedModel, Encoder, Form, Model, Preset, seeded_ids};
-use serde::Serialize;
+use lacuna::{Block, CalibratedModel, Encoder, Form, Model, Preset, Profile, Stage, seeded_ids};
 
-use super::threads_text;
+use super::options::{Bench, Options};
+use super::report::{Row, Unit};
 use crate::args;
-use crate::context::{Context, pool};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::compile;
-use crate::output::{print, print_json};
 use crate::progress::{Spinner, Steps};
-use crate::table::Table;
-use crate::timing::{Budget, Samples, interleaved};
+use crate::timing::{Samples, Work};
 
-/// A whole encoder: f32 reference, dense int8 and sparse int8 side by side
+/// A whole encoder: its time, and where it goes
 ///
-/// One pruned model runs three ways on batches of random token ids: the f32 reference forward pass, int8 with dense kernels,
-/// int8 with the kernels that are chosen for its zeros.
+/// A pruned model embeds batches of random token ids, int8 with the kernels that are chosen for its zeros. A second, instrumented
+/// pass in turn with the first one tells how the time divides among the kernels.
 #[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  lacuna bench model --preset minilm --seq 32,128
-  lacuna bench model --model all-MiniLM-L6-v2 --batch 1,8 --sparsity 0.8
-  lacuna bench model --preset bert-base --threads 8 --json
-
-Presets: bert-mini, minilm, distilbert, bert-base, bert-large, with random weights and a small vocabulary.")]
+#[command(after_help = format!("{EXAMPLES}\n\n{COLUMNS}"))]
 pub(super) struct Args {
     /// Model directory
-    #[arg(long, value_name = "DIR", conflicts_with = "preset", required_unless_present = "preset")]
+    #[arg(long, value_name = "DIR", conflicts_with = "arch", required_unless_present = "arch")]
     model: Option<PathBuf>,
 
     /// Shape of a model with random weights
-    #[arg(long)]
-    preset: Option<Preset>,
+    #[arg(long, visible_alias = "preset")]
+    arch: Option<Preset>,
 
     /// Sequences per batch; a comma-separated list
     #[arg(long, value_name = "B,..", value_delimiter = ',', default_value = "1", value_parser = args::at_least_one)]
@@ -49,79 +40,86 @@ pub(super) struct Args {
     #[arg(long, value_name = "S", default_value_t = 0.9, allow_hyphen_values = true, value_parser = args::sparsity)]
     sparsity: f64,
 
-    /// Seed of random weights and token ids
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-
-    /// Print as JSON
+    /// Measure the same model with dense int8 kernels beside
     #[arg(long)]
-    json: bool,
+    dense: bool,
+
+    /// Measure the f32 reference beside; large models take seconds per sample
+    #[arg(long)]
+    f32: bool,
+
+    #[command(flatten)]
+    options: Options,
 }
 
-/// Vocabulary of presets.
+const EXAMPLES: &str = "\
+Examples:
+  lacuna bench model --arch minilm --seq 32,128
+  lacuna bench model --model all-MiniLM-L6-v2 --batch 1,8 --sparsity 0.8 --dense --f32
+  lacuna bench model --arch bert-base --threads 2 --json > before.json
+  lacuna bench model --arch bert-base --threads 2 --baseline before.json
+
+Architectures: bert-mini, minilm, distilbert, bert-base, bert-large, with random weights and a small vocabulary.";
+
+const COLUMNS: &str = "\
+Columns: median time of a batch, in ms, and its spread, the interquartile range over the median; sequences and tokens per second; \
+then microseconds by kind of kernel, which sum to the time of the batch. They are the shares of the instrumented passes (the \
+middle half of them by time), as seen by the thread that leads the call: embedding and its layer normalisation; the q, k, v \
+projections; attention; the o projection; up with GELU; down; layer normalisations; pooling; and other, which is everything else. \
+With --dense and --f32 also the times of those in ms, and how many times as long they take.
+
+Hot: what a call reads is where the call before left it. With --cold, every core in use reads a buffer larger than the last \
+cache before each sample, and a sample is one call.
+
+JSON: an array of objects with kernel (model), name, batch, seq, sparsity, threads, caches (hot or cold), tier, median_us, \
+spread, samples, median_ms, sequences_per_s, tokens_per_s, embedding_us, qkv_us, attention_us, o_us, up_us, down_us, \
+layernorm_us, pooling_us, other_us, instrumented_us (the median of the instrumented passes); with --dense also dense_int8_ms \
+and speedup_over_dense, with --f32 f32_ms and speedup_over_f32, with --baseline baseline_us and ratio_to_baseline. CSV has the \
+same columns.";
+
+/// Vocabulary of models with random weights.
 const VOCAB_SIZE: usize = 2000;
 /// Sequences of random ids to calibrate on, and their longest length.
 const CALIBRATION: (usize, usize) = (4, 128);
 /// Most tokens of one batch.
 const MAX_TOKENS: usize = 1 << 20;
-/// How long one batch is measured.
-const BUDGET: Budget = Budget { min_rounds: 7, max_rounds: 300, time: Duration::from_secs(3) };
-
-#[derive(Serialize)]
-struct Row {
-    model: String,
-    batch: usize,
-    seq: usize,
-    sparsity: f64,
-    threads: usize,
-    tier: &'static str,
-    f32_ms: f64,
-    dense_int8_ms: f64,
-    sparse_int8_ms: f64,
-    speedup_over_f32: f64,
-    speedup_over_dense: f64,
-    samples: usize,
-}
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let threads = context.measuring_threads();
-    let model = match (&args.model, args.preset) {
-        (Some(dir), _) => {
-            let _spinner = Spinner::new(format!("reading {}", dir.display()));
-            Model::from_dir(dir)?
-        }
-        (None, preset) => {
-            let preset = preset.unwrap_or(Preset::MiniLm); // clap lets no other case through
-            let _spinner = Spinner::new(format!("making {preset}"));
-            Model::seeded_with_vocab(preset, args.seed, VOCAB_SIZE)
-        }
-    };
-    let name = match (&args.model, args.preset) {
-        (Some(dir), _) => dir.display().to_string(),
-        (None, preset) => preset.map_or_else(String::new, |preset| preset.to_string()),
-    };
+    let bench = Bench::new(&args.options, context)?;
+    let (name, model) = args.read()?;
     args.check(model.config().max_position)?;
-    let rows = pool(threads)?.install(|| measure(args, context, model, &name, threads))?;
-    if args.json {
-        return print_json(&rows);
-    }
-    let mut table = Table::new(&["batch", "tokens", "f32 ms", "dense int8 ms", "sparse int8 ms", "x f32", "x dense"]);
-    for row in &rows {
-        let mut cells = vec![row.batch.to_string(), row.seq.to_string()];
-        cells.extend([row.f32_ms, row.dense_int8_ms, row.sparse_int8_ms].map(|ms| format!("{ms:.3}")));
-        cells.extend([row.speedup_over_f32, row.speedup_over_dense].map(|ratio| format!("{ratio:.2}")));
-        table.row(cells);
-    }
-    print(format_args!(
-        "{name}, {:.1} % of 4x1 blocks zero; {}, tier {}, {}, hot weights, medians of interleaved repeats\n\n{table}",
-        args.sparsity * 1e2,
-        lacuna_jit::cpu::brand(),
-        context.tier,
-        threads_text(threads)
-    ))
+    // On all cores, whatever the number that is measured.
+    let calibrated = args.prepare(model)?;
+    let sparse = compile(&calibrated, Form::Auto, context)?;
+    let dense = if args.dense { Some(compile(&calibrated, Form::Dense, context)?) } else { None };
+    let models = Models { name, calibrated, sparse, dense };
+    bench.run(|| measure(args, &bench, &models))
 }
 
 impl Args {
+    fn read(&self) -> Result<(String, Model)> {
+        match (&self.model, self.arch) {
+            (Some(dir), _) => {
+                let _spinner = Spinner::new(format!("reading {}", dir.display()));
+                Ok((dir.display().to_string(), Model::from_dir(dir)?))
+            }
+            (None, arch) => {
+                let arch = arch.unwrap_or(Preset::MiniLm); // clap lets no other case through
+                let _spinner = Spinner::new(format!("making {arch}"));
+                Ok((arch.to_string(), Model::seeded_with_vocab(arch, self.options.seed, VOCAB_SIZE)))
+            }
+        }
+    }
+
+    fn prepare(&self, model: Model) -> Result<CalibratedModel> {
+        let _spinner = Spinner::new("pruning and calibrating");
+        let (count, length) = CALIBRATION;
+        let config = model.config();
+        let seed = self.options.seed.wrapping_add(1);
+        let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), seed);
+        Ok(model.prune(Block::B4x1, self.sparsity)?.calibrate_ids(&ids)?)
+    }
+
     fn check(&self, max_position: usize) -> Result<()> {
         for &seq in &self.seq {
             if seq > max_position {
@@ -143,52 +141,122 @@ impl Args {
     }
 }
 
-fn measure(args: &Args, context: &Context, model: Model, name: &str, threads: usize) -> Result<Vec<Row>> {
-    let vocab = model.config().vocab_size;
-    let (count, length) = CALIBRATION;
-    let ids = seeded_ids(vocab, count, length.min(model.config().max_position), args.seed.wrapping_add(1));
-    let calibrated = {
-        let _spinner = Spinner::new("pruning and calibrating");
-        model.prune(Block::B4x1, args.sparsity)?.calibrate_ids(&ids)?
-    };
-    let dense = compile(&calibrated, Form::Dense, context)?;
-    let sparse = compile(&calibrated, Form::Auto, context)?;
+/// One pruned model, in all the ways that it is measured.
+struct Models {
+    name: String,
+    calibrated: CalibratedModel,
+    sparse: Encoder,
+    dense: Option<Encoder>,
+}
+
+fn measure(args: &Args, bench: &Bench<'_>, models: &Models) -> Result<Vec<Row>> {
     let steps = Steps::new(args.batch.len() * args.seq.len());
+    let config = models.sparse.config();
     let mut rows = Vec::new();
     for &batch in &args.batch {
         for &seq in &args.seq {
             steps.begin(format!("{batch} x {seq} tokens"));
-            let ids = seeded_ids(vocab, batch, seq, args.seed.wrapping_add(2));
-            let samples = time(&calibrated, &dense, &sparse, &ids)?;
-            let [f32, int8, int8_sparse] = samples.each_ref().map(|s| s.median() * 1e3);
-            rows.push(Row {
-                model: name.to_owned(),
-                batch,
-                seq,
-                sparsity: args.sparsity,
-                threads,
-                tier: context.tier.name(),
-                f32_ms: f32,
-                dense_int8_ms: int8,
-                sparse_int8_ms: int8_sparse,
-                speedup_over_f32: f32 / int8_sparse,
-                speedup_over_dense: int8 / int8_sparse,
-                samples: samples[0].len(),
-            });
+            let ids = seeded_ids(config.vocab_size, batch, seq, args.options.seed.wrapping_add(2));
+            let mut row = Row::new("model", models.name.clone());
+            row.size("batch", "batch", batch);
+            row.size("seq", "tokens", seq);
+            row.sparsity(args.sparsity);
+            models.time(args, bench, &ids, &mut row)?;
+            rows.push(row);
             steps.end();
         }
     }
     Ok(rows)
 }
 
-fn time(calibrated: &CalibratedModel, dense: &Encoder, sparse: &Encoder, ids: &[Vec<u32>]) -> Result<[Samples; 3]> {
-    let model = calibrated.model();
-    interleaved(
-        [
-            &mut || Ok(model.oracle().embed(ids, model.pooling()).map(drop)?),
-            &mut || Ok(dense.embed_ids(ids).map(drop)?),
-            &mut || Ok(sparse.embed_ids(ids).map(drop)?),
-        ],
-        BUDGET,
-    )
+impl Models {
+    /// Times one batch, in turn in all ways, and adds what was found to its row.
+    fn time(&self, args: &Args, bench: &Bench<'_>, ids: &[Vec<u32>], row: &mut Row) -> Result<()> {
+        let values = ids.len() * self.sparse.config().hidden_size;
+        let (mut out, mut dense_out) = (vec![0.0; values], vec![0.0; values]);
+        let mut sparse = || Ok(self.sparse.embed_ids_into(ids, &mut out)?);
+        let mut profiled = Profiled { encoder: &self.sparse, ids, out: vec![0.0; values], profiles: Vec::new() };
+        let mut dense = self.dense.as_ref().map(|dense| || Ok(dense.embed_ids_into(ids, &mut dense_out)?));
+        let model = self.calibrated.model();
+        let mut f32 = args.f32.then_some(|| Ok(model.oracle().embed(ids, model.pooling()).map(drop)?));
+        let mut works: Vec<&mut dyn Work> = vec![&mut sparse, &mut profiled];
+        works.extend(dense.as_mut().map(|dense| dense as &mut dyn Work));
+        works.extend(f32.as_mut().map(|f32| f32 as &mut dyn Work));
+        let samples = bench.time(&mut works, || Ok(()))?;
+        let mut medians = samples.iter().map(Samples::median);
+        let mut next = || medians.next().unwrap_or(f64::NAN);
+        let (seconds, instrumented) = (next(), next());
+
+        row.setting(bench.threads, bench.caches());
+        row.fact("tier", bench.context.tier.name());
+        row.figure("median_us", None, Some(seconds * 1e6), Unit::Decimals(2));
+        row.figure("median_ms", Some("ms"), Some(seconds * 1e3), Unit::Decimals(3));
+        row.figure("spread", Some("spread"), samples.first().map(Samples::spread), Unit::Percent);
+        row.fact("samples", samples.first().map_or(0, Samples::len));
+        let tokens: usize = ids.iter().map(Vec::len).sum();
+        row.figure("sequences_per_s", Some("seq/s"), Some(ids.len() as f64 / seconds), Unit::Decimals(0));
+        row.figure("tokens_per_s", Some("tokens/s"), Some(tokens as f64 / seconds), Unit::Decimals(0));
+        let shares = profiled.shares(samples.first().map_or(0, Samples::len));
+        for (stage, share) in Stage::ALL.into_iter().zip(shares) {
+            let (key, heading) = stage_column(stage);
+            row.figure(key, Some(heading), Some(share * seconds * 1e6), Unit::Decimals(1));
+        }
+        row.figure("instrumented_us", None, Some(instrumented * 1e6), Unit::Decimals(2));
+        if self.dense.is_some() {
+            let dense = next();
+            row.figure("dense_int8_ms", Some("dense ms"), Some(dense * 1e3), Unit::Decimals(3));
+            row.figure("speedup_over_dense", Some("x dense"), Some(dense / seconds), Unit::Ratio("-"));
+        }
+        if args.f32 {
+            let f32 = next();
+            row.figure("f32_ms", Some("f32 ms"), Some(f32 * 1e3), Unit::Decimals(3));
+            row.figure("speedup_over_f32", Some("x f32"), Some(f32 / seconds), Unit::Ratio("-"));
+        }
+        Ok(())
+    }
+}
+
+/// Key and heading of a stage's time.
+fn stage_column(stage: Stage) -> (&'static str, &'static str) {
+    match stage {
+        Stage::Embedding => ("embedding_us", "embed us"),
+        Stage::QueryKeyValue => ("qkv_us", "qkv"),
+        Stage::Attention => ("attention_us", "attention"),
+        Stage::AttentionOutput => ("o_us", "o"),
+        Stage::Up => ("up_us", "up"),
+        Stage::Down => ("down_us", "down"),
+        Stage::LayerNorm => ("layernorm_us", "norm"),
+        Stage::Pooling => ("pooling_us", "pool"),
+        _ => ("other_us", "other"),
+    }
+}
+
+/// The instrumented pass.
+struct Profiled<'a> {
+    encoder: &'a Encoder,
+    ids: &'a [Vec<u32>],
+    out: Vec<f32>,
+    profiles: Vec<Profile>,
+}
+
+impl Work for Profiled<'_> {
+    fn call(&mut self) -> Result<()> {
+        self.profiles.push(self.encoder.profile_ids_into(self.ids, &mut self.out)?);
+        Ok(())
+    }
+}
+
+impl Profiled<'_> {
+    /// The fraction of the time that each stage took in the last `count` passes, of which the slowest and the fastest quarter do
+    /// not count. Fractions sum to one.
+    fn shares(&self, count: usize) -> [f64; Stage::ALL.len()] {
+        let mut last = self.profiles[self.profiles.len().saturating_sub(count)..].to_vec();
+        last.sort_by_key(Profile::total);
+        let middle = &last[last.len() / 4..last.len() - last.len() / 4];
+        let sum = |time: &dyn Fn(&Profile) -> std::time::Duration| -> f64 {
+            middle.iter().map(|profile| time(profile).as_secs_f64()).sum()
+        };
+        let total = sum(&Profile::total);
+        Stage::ALL.map(|stage| sum(&|profile| profile.stage(stage)) / total)
+    }
 }

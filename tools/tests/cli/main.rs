@@ -1,6 +1,7 @@
 //! The built command: what it prints, what it refuses, and how it exits.
 
 mod bench;
+mod bench_model;
 mod checkpoint;
 mod embed;
 mod models;

@@ -1,0 +1,98 @@
+//! `lacuna bench model`.
+
+use serde_json::Value;
+
+use crate::{keys, refuses, run, stdout};
+
+const STAGES: [&str; 9] =
+    ["embedding_us", "qkv_us", "attention_us", "o_us", "up_us", "down_us", "layernorm_us", "pooling_us", "other_us"];
+const OTHERS: [&str; 14] = [
+    "kernel",
+    "name",
+    "batch",
+    "seq",
+    "sparsity",
+    "threads",
+    "caches",
+    "tier",
+    "median_us",
+    "median_ms",
+    "spread",
+    "samples",
+    "sequences_per_s",
+    "tokens_per_s",
+];
+
+fn bench(args: &[&str]) -> Vec<Value> {
+    let common = ["bench", "model", "--arch", "bert-mini", "--repeats", "5", "--json"];
+    serde_json::from_str(&stdout(run(&[&common, args].concat()))).unwrap()
+}
+
+fn number(row: &Value, key: &str) -> f64 {
+    row[key].as_f64().unwrap_or_else(|| panic!("{key} of {row}"))
+}
+
+/// Everything a row says follows from its median: rates, and stages that sum to it.
+fn check(row: &Value, extra: &[&str]) {
+    let mut expected = [&STAGES[..], &OTHERS, &["instrumented_us"], extra].concat();
+    expected.sort_unstable();
+    assert_eq!(keys(row), expected);
+    let median = number(row, "median_us");
+    let sum: f64 = STAGES.iter().map(|stage| number(row, stage)).sum();
+    assert!((sum / median - 1.0).abs() < 1e-9, "{row}");
+    assert!(STAGES.iter().all(|stage| number(row, stage) >= 0.0), "{row}");
+    assert!(number(row, "up_us") > 0.0 && number(row, "attention_us") > 0.0, "{row}");
+    let sequences = number(row, "batch") / (median * 1e-6);
+    assert!((number(row, "sequences_per_s") / sequences - 1.0).abs() < 1e-9, "{row}");
+    assert!((number(row, "tokens_per_s") / sequences / number(row, "seq") - 1.0).abs() < 1e-9, "{row}");
+    assert_eq!(number(row, "samples"), 5.0);
+}
+
+#[test]
+fn stages_sum_to_the_time_of_the_batch() {
+    let rows = bench(&["--batch", "1,3", "--seq", "3,70"]);
+    let shapes: Vec<_> = rows.iter().map(|row| (number(row, "batch"), number(row, "seq"))).collect();
+    assert_eq!(shapes, [(1.0, 3.0), (1.0, 70.0), (3.0, 3.0), (3.0, 70.0)]);
+    for row in &rows {
+        check(row, &[]);
+        assert_eq!(
+            (&row["kernel"], &row["name"], &row["caches"]),
+            (&"model".into(), &"bert-mini".into(), &"hot".into())
+        );
+    }
+}
+
+#[test]
+fn other_ways_are_measured_beside() {
+    let rows = bench(&["--seq", "9", "--dense", "--f32", "--threads", "2"]);
+    check(&rows[0], &["dense_int8_ms", "speedup_over_dense", "f32_ms", "speedup_over_f32"]);
+    assert_eq!(rows[0]["threads"], 2);
+    for (time, ratio) in [("dense_int8_ms", "speedup_over_dense"), ("f32_ms", "speedup_over_f32")] {
+        let expected = number(&rows[0], time) / number(&rows[0], "median_ms");
+        assert!((number(&rows[0], ratio) / expected - 1.0).abs() < 1e-9, "{}", rows[0]);
+    }
+}
+
+#[test]
+fn caches_may_be_cold_and_runs_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = dir.path().join("before.json");
+    let args = ["bench", "model", "--preset", "bert-mini", "--seq", "8", "--repeats", "5", "--cold"];
+    std::fs::write(&before, stdout(run(&[&args[..], &["--json"]].concat()))).unwrap();
+    let rows = bench(&["--seq", "8", "--cold", "--baseline", before.to_str().unwrap()]);
+    check(&rows[0], &["baseline_us", "ratio_to_baseline"]);
+    assert_eq!(rows[0]["caches"], "cold");
+    assert!(number(&rows[0], "ratio_to_baseline") > 0.0);
+    let table = stdout(run(&args));
+    assert!(table.contains("seq/s") && table.contains("bert-mini") && table.contains("cold"), "{table}");
+}
+
+#[test]
+fn impossible_models_are_refused() {
+    refuses(&["bench", "model"], "--model <DIR>");
+    refuses(&["bench", "model", "--arch", "gpt"], "bert-mini");
+    refuses(&["bench", "model", "--arch", "minilm", "--model", "x"], "cannot be used with");
+    refuses(&["bench", "model", "--arch", "minilm", "--seq", "513"], "1 to 512");
+    refuses(&["bench", "model", "--arch", "minilm", "--batch", "100000"], "tokens");
+    refuses(&["bench", "model", "--model", "/does/not/exist"], "config.json");
+}
