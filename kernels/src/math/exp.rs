@@ -8,12 +8,27 @@ pub const EXP_MIN: f32 = -150.0;
 /// complement in the lowest bits.
 pub(crate) const EXP_MAGIC: f32 = 786_432.0;
 /// 2^(i/16).
+#[allow(clippy::approx_constant)] // one of them is the square root of 2
 pub const EXP_POWERS: [f32; 16] = [
-    1.0, 1.04427373, 1.09050775, 1.13878858, 1.18920708, 1.24185777, 1.29683959, 1.35425556, 1.41421354, 1.47682619,
-    1.54221082, 1.61049032, 1.68179286, 1.75625217, 1.8340081, 1.91520655,
+    1.0,
+    1.044_273_7,
+    1.090_507_7,
+    1.138_788_6,
+    1.189_207_1,
+    1.241_857_8,
+    1.296_839_6,
+    1.354_255_6,
+    1.414_213_5,
+    1.476_826_2,
+    1.542_210_8,
+    1.610_490_3,
+    1.681_792_9,
+    1.756_252_2,
+    1.834_008_1,
+    1.915_206_6,
 ];
 /// Coefficients of 2^-r for |r| <= 1/32, ascending: (-ln 2)^k / k!. What follows is below 1e-8.
-pub const EXP_R: [f32; 4] = [1.0, -std::f32::consts::LN_2, 0.240_226_51, -0.055_504_11];
+pub const EXP_R: [f32; 4] = [1.0, -std::f32::consts::LN_2, 0.240_226_5, -0.055_504_11];
 
 /// e^x for x <= 0, through 2^(n/16) from a table and a polynomial for the rest.
 ///
