@@ -116,6 +116,25 @@ fn every_head_size() {
     }
 }
 
+/// Up to 16 tokens and heads of up to 64 have code of their own, by the number of key groups; sequences start anywhere in a vector.
+#[test]
+fn short_sequences_of_every_number_of_key_groups() {
+    for head_size in [4, 20, 32, 64, 68] {
+        for lengths in [&[1, 4, 5, 8, 9, 12, 13, 16][..], &[16, 16, 15, 3], &[12; 6], &[2, 17, 16, 40, 8]] {
+            Case::new(2, head_size, lengths, head_size as u64).check();
+        }
+    }
+}
+
+/// Beyond 96 keys a tile of queries is taken in halves.
+#[test]
+fn whole_tiles_around_the_length_at_which_they_are_halved() {
+    for len in [92, 96, 97, 100, 112, 128, 192] {
+        Case::new(1, 32, &[len], len as u64).check();
+        Case::new(1, 16, &[20, len, 5], len as u64).check();
+    }
+}
+
 #[test]
 fn packed_sequences_do_not_see_each_other() {
     for (seed, lengths) in
@@ -197,10 +216,17 @@ fn bad_arguments_are_typed_errors() {
     for other in [batch(24, PanelLayout::Plain), batch(16, PanelLayout::Vnni)] {
         assert!(matches!(run(&other, &case.params, &good, &good), Err(KernelError::Mismatch { .. })));
     }
-    let nan = AttentionParams { score_scale: vec![1.0, f32::NAN], ..case.params.clone() };
+    for bad in [f32::NAN, f32::INFINITY, -1.0, 2e6] {
+        let bad = AttentionParams { score_scale: vec![1.0, bad], ..case.params.clone() };
+        assert!(matches!(
+            run(&plain, &bad, &good, &good),
+            Err(KernelError::Parameter { parameter: "score scale", row: 1, .. })
+        ));
+    }
+    let nan = AttentionParams { out_scale: [vec![-1.0; 15], vec![f32::NAN]].concat(), ..case.params.clone() };
     assert!(matches!(
         run(&plain, &nan, &good, &good),
-        Err(KernelError::Parameter { parameter: "score scale", row: 1, .. })
+        Err(KernelError::Parameter { parameter: "output scale", row: 15, .. })
     ));
     let few = AttentionParams { q_zero: vec![0], ..case.params.clone() };
     assert!(matches!(run(&plain, &few, &good, &good), Err(KernelError::Length { buffer: "q zero points", .. })));
