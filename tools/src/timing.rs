@@ -22,6 +22,11 @@ impl Samples {
         median(&mut self.0.clone())
     }
 
+    /// The fastest sample, in seconds: what disturbances only ever lengthen.
+    pub(crate) fn best(&self) -> f64 {
+        self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
     /// Interquartile range over median.
     pub(crate) fn spread(&self) -> f64 {
         let mut times = self.0.clone();
@@ -169,6 +174,7 @@ mod tests {
         let [x, y] = interleaved([&mut first, &mut second], budget).unwrap();
         assert_eq!((x.len(), y.len()), (3, 3));
         assert_eq!(a, b);
+        assert!(x.best() > 0.0 && x.best() <= x.median());
         let twice = Samples(x.0.iter().map(|time| time * 2.0).collect());
         assert_eq!((twice.ratio_to(&x), y.ratio_to(&y)), (2.0, 1.0));
         assert!(x.median() >= SAMPLE.as_secs_f64() && x.spread() >= 0.0);

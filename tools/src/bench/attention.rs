@@ -54,9 +54,9 @@ Columns: median time of one batch and its spread; GOP/s of the two products alon
 multiply or an add is one operation), and their fraction of the peak of this machine's 8-bit dot product (vpdpbusd), measured in \
 the same process around each shape; bytes of code, and time to emit it.
 
-JSON: an array of objects with kernel, name, seq, batch, heads, head_size, output, threads, caches (hot or cold), tier, median_us, \
-spread, samples, gops, peak_gops, fraction_of_peak, code_bytes, emit_us; with --baseline also baseline_us and ratio_to_baseline. \
-CSV has the same columns.";
+JSON: an array of objects with kernel, name, seq, batch, heads, head_size, output, threads, caches (hot or cold), \
+tier, median_us, best_us (the fastest sample), spread, samples, gops, peak_gops, fraction_of_peak, code_bytes, \
+emit_us; with --baseline also baseline_us and ratio_to_baseline. CSV has the same columns.";
 
 /// Zero point of queries and outputs.
 const ZERO: u8 = 128;

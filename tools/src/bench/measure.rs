@@ -44,6 +44,7 @@ impl Bench<'_> {
         row.setting(self.threads, self.caches());
         row.fact("tier", self.context.tier.name());
         row.figure("median_us", Some("us"), samples.map(|samples| samples.median() * 1e6), Unit::Decimals(2));
+        row.figure("best_us", None, samples.map(|samples| samples.best() * 1e6), Unit::Decimals(2));
         row.figure("spread", Some("spread"), samples.map(Samples::spread), Unit::Percent);
         row.fact("samples", samples.map_or(0, Samples::len));
     }

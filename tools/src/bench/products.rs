@@ -103,9 +103,9 @@ gelu-f32.
 
 With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn; candidate is its name, predicted_cycles what the planner's model expects, if there is one.
 
-JSON: an array of objects with kernel, name, m, k, n, block, dtype, epilogue, sparsity, threads, caches (hot or cold), tier, \
-median_us, spread, samples, gops_dense_equivalent, gops_nonzero, peak_gops, fraction_of_peak, code_bytes, emit_us, fill_ratio (non-zero \
-weights over weights that are multiplied), plan; with \
+JSON: an array of objects with kernel, name, m, k, n, block, dtype, epilogue, sparsity, threads, caches (hot or cold), \
+tier, median_us, best_us (the fastest sample), spread, samples, gops_dense_equivalent, gops_nonzero, peak_gops, \
+fraction_of_peak, code_bytes, emit_us, fill_ratio (non-zero weights over weights that are multiplied), plan; with \
 --baseline also baseline_us and ratio_to_baseline. CSV has the same columns.";
 
 const SPMM_COLUMNS: &str = "\

@@ -144,8 +144,9 @@ least, input and output once each; GFLOP/s of multiplications and multiply-adds,
 two that binds comes to what this machine does, and which it is: its bandwidth on as much memory in the same order, or its rate of \
 multiply-adds, both measured in the same process around each shape; bytes of code, and time to emit it.
 
-JSON: an array of objects with kernel, name, features, tokens, output, threads, caches (hot or cold), tier, median_us, spread, \
-samples, ps_per_element, gb_per_s, gflops, bandwidth_gb_per_s, fma_gflops, fraction_of_limit, limit, code_bytes, emit_us; with --baseline also baseline_us and ratio_to_baseline. CSV has the \
+JSON: an array of objects with kernel, name, features, tokens, output, threads, caches (hot or cold), tier, median_us, \
+best_us (the fastest sample), spread, samples, ps_per_element, gb_per_s, gflops, bandwidth_gb_per_s, fma_gflops, \
+fraction_of_limit, limit, code_bytes, emit_us; with --baseline also baseline_us and ratio_to_baseline. CSV has the \
 same columns.";
 
 pub(super) fn layernorm(args: &LayerNormArgs, context: &Context) -> Result<()> {

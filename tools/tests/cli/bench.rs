@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{generates_code, keys, refuses, run, stdout};
 
 /// The columns of SpMM and GEMM, in order.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "kernel",
     "name",
     "m",
@@ -23,6 +23,7 @@ const KEYS: [&str; 23] = [
     "caches",
     "tier",
     "median_us",
+    "best_us",
     "spread",
     "samples",
     "gops_dense_equivalent",

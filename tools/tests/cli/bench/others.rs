@@ -7,8 +7,19 @@ use super::{number, rows};
 use crate::{generates_code, keys, refuses, run, stdout};
 
 /// What all kernels report.
-const COMMON: [&str; 10] =
-    ["kernel", "name", "threads", "caches", "tier", "median_us", "spread", "samples", "code_bytes", "emit_us"];
+const COMMON: [&str; 11] = [
+    "kernel",
+    "name",
+    "threads",
+    "caches",
+    "tier",
+    "median_us",
+    "best_us",
+    "spread",
+    "samples",
+    "code_bytes",
+    "emit_us",
+];
 
 /// What row kernels report beside.
 const ROW_KEYS: [&str; 10] = [
