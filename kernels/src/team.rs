@@ -105,6 +105,15 @@ unsafe fn call_body<F: Fn(usize) + Sync>(body: *const (), index: usize) {
     unsafe { (*body.cast::<F>())(index) }
 }
 
+/// The phase under way, on one cache line, which is all that moves between cores when a phase begins and ends.
+struct Current {
+    /// Bit b is set while the share that starts there is not claimed; see [`MASKS`].
+    open: AtomicU64,
+    /// Shares of the phase that are not finished.
+    pending: AtomicUsize,
+    phase: UnsafeCell<Phase>,
+}
+
 /// A value on a cache line (and its neighbour, which some CPUs fetch along) of its own.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -123,10 +132,7 @@ struct Line<T>(T);
 /// A member that looked at `open` during one phase and claims in a later one gets a share of the later one, which is as good:
 /// it reads `phase` only after the claim.
 struct Shared {
-    /// Bit b is set while the share that starts there is not claimed; see [`MASKS`].
-    open: Line<AtomicU64>,
-    /// Shares of the phase that are not finished.
-    pending: Line<AtomicUsize>,
+    current: Line<Current>,
     /// Helpers that have joined so far, for their first bits.
     joined: AtomicUsize,
     /// Helpers that have joined and not left.
@@ -134,7 +140,6 @@ struct Shared {
     closed: AtomicBool,
     panicked: AtomicBool,
     threads: usize,
-    phase: UnsafeCell<Phase>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -170,14 +175,16 @@ impl Shared {
         /// - None.
         unsafe fn nothing(_: *const (), _: usize) {}
         Shared {
-            open: Line(AtomicU64::new(0)),
-            pending: Line(AtomicUsize::new(0)),
+            current: Line(Current {
+                open: AtomicU64::new(0),
+                pending: AtomicUsize::new(0),
+                phase: UnsafeCell::new(Phase { body: std::ptr::null(), call: nothing, count: 0, shares: 1 }),
+            }),
             joined: AtomicUsize::new(0),
             present: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
             threads,
-            phase: UnsafeCell::new(Phase { body: std::ptr::null(), call: nothing, count: 0, shares: 1 }),
             panic: Mutex::new(None),
         }
     }
@@ -189,15 +196,15 @@ impl Shared {
     /// - `phase.call` may be called with `phase.body` from any thread until this returns.
     unsafe fn lead_phase(&self, phase: Phase) {
         // SAFETY: no phase is under way, so no share is claimed and nobody reads: see "Memory ordering".
-        unsafe { *self.phase.get() = phase };
-        self.pending.0.store(phase.shares, Relaxed);
-        self.open.0.store(MASKS[phase.shares], Release);
+        unsafe { *self.current.0.phase.get() = phase };
+        self.current.0.pending.store(phase.shares, Relaxed);
+        self.current.0.open.store(MASKS[phase.shares], Release);
         while let Some(bit) = self.claim(0) {
             // SAFETY: just claimed.
             unsafe { self.run_share(bit) };
         }
         let mut waiting = 0;
-        while self.pending.0.load(Acquire) > 0 {
+        while self.current.0.pending.load(Acquire) > 0 {
             pause(&mut waiting);
         }
         if self.panicked.load(Relaxed) {
@@ -210,12 +217,12 @@ impl Shared {
     /// Claims an open share, the first one from bit `first` on, if there is one.
     fn claim(&self, first: u32) -> Option<u32> {
         loop {
-            let open = self.open.0.load(Relaxed);
+            let open = self.current.0.open.load(Relaxed);
             if open == 0 {
                 return None;
             }
             let bit = (open.rotate_right(first).trailing_zeros() + first) % u64::BITS;
-            if self.open.0.fetch_and(!(1 << bit), Acquire) & 1 << bit != 0 {
+            if self.current.0.open.fetch_and(!(1 << bit), Acquire) & 1 << bit != 0 {
                 return Some(bit);
             }
         }
@@ -227,7 +234,7 @@ impl Shared {
     /// - The caller has claimed `bit` and not yet run it.
     unsafe fn run_share(&self, bit: u32) {
         // SAFETY: a share of the phase is claimed and not finished: nobody writes, see "Memory ordering".
-        let Phase { body, call, count, shares } = unsafe { *self.phase.get() };
+        let Phase { body, call, count, shares } = unsafe { *self.current.0.phase.get() };
         let share = (bit as usize * shares).div_ceil(MAX_SHARES); // the inverse of 64 s / n
         let parts = share * count / shares..(share + 1) * count / shares;
         // SAFETY: `lead_phase` has not returned while this share is not finished, and its caller promised the rest.
@@ -236,9 +243,9 @@ impl Shared {
         if let Err(panic) = result {
             self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
             self.panicked.store(true, Relaxed);
-            finished += self.open.0.swap(0, Relaxed).count_ones() as usize;
+            finished += self.current.0.open.swap(0, Relaxed).count_ones() as usize;
         }
-        self.pending.0.fetch_sub(finished, Release);
+        self.current.0.pending.fetch_sub(finished, Release);
     }
 
     /// Makes this thread a helper, and asks the pool for the other `helpers - 1`.
@@ -273,7 +280,7 @@ impl Shared {
     fn await_phase(&self) -> bool {
         let mut waiting = 0;
         while waiting < SPINS + YIELDS && !self.closed.load(Relaxed) {
-            if self.open.0.load(Relaxed) != 0 {
+            if self.current.0.open.load(Relaxed) != 0 {
                 return true;
             }
             pause(&mut waiting);
