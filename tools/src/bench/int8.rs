@@ -58,7 +58,8 @@ impl Int8Matrix {
         Ok(Int8Matrix { weights, epilogue, packed, intrinsics, tuning, candidates: wanted.candidates })
     }
 
-    /// The plan that is picked for `tokens` tokens, all others behind it if they are wanted, with the cycles that the model expects.
+    /// The plan that is picked for `tokens` tokens, all others behind it if they are wanted, with the cycles that the model
+    /// expects.
     fn schedules(&self, plan: &SpmmPlan, weights: &SpmmWeights, tokens: usize) -> Result<Vec<(SpmmPlan, f64)>> {
         let tuner = Tuner::for_tokens(&[tokens]);
         let picked = match self.tuning {

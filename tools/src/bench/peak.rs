@@ -20,12 +20,12 @@ use crate::table::{Table, number};
 Example:
   lacuna bench peak --json
 
-One operation is one multiply or one add. Bandwidths count what is read and what is written; 'copy' reads one half of the buffer and \
-writes the other, 'update' writes what it read. Where code is not generated (another tier) there are no limits, and none of \
-vdpbf16ps where the CPU lacks it.
+One operation is one multiply or one add. Bandwidths count what is read and what is written; 'copy' reads one half of \
+the buffer and writes the other, 'update' writes what it read. Where code is not generated (another tier) there are no \
+limits, and none of vdpbf16ps where the CPU lacks it.
 
-JSON: an object with cpu, tier, peak_gops and median_gops (of vpdpbusd), and limits: name, bytes (of the buffer, or null), best (of \
-all runs), median (of the best of groups of runs: how steady the machine is), unit.")]
+JSON: an object with cpu, tier, peak_gops and median_gops (of vpdpbusd), and limits: name, bytes (of the buffer, or \
+null), best (of all runs), median (of the best of groups of runs: how steady the machine is), unit.")]
 pub(super) struct Args {
     /// Print as JSON
     #[arg(long)]

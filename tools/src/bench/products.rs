@@ -97,11 +97,12 @@ add is one operation); the latter over the peak of this machine's instruction fo
 f32 vfmadd231ps), measured in the same process around each shape; bytes of code, and time to emit it. With several threads the \
 peak is that of one thread times their number.
 
-Epilogues of int8: requant-{u8,s8}-{plain,vnni}, gelu-{u8,s8}-{plain,vnni}, the same as requant16- and gelu16- in 16-bit fixed \
-point, f32, f32-residual, gelu-f32, gelu-f32-residual; requant and gelu alone stand for -u8-plain. Of bf16 and f32: f32, f32-residual, bf16, and gelu- before each; gelu alone is \
-gelu-f32.
+Epilogues of int8: requant-{u8,s8}-{plain,vnni}, gelu-{u8,s8}-{plain,vnni}, the same as requant16- and gelu16- in \
+16-bit fixed point, f32, f32-residual, gelu-f32, gelu-f32-residual; requant and gelu alone stand for -u8-plain. Of \
+bf16 and f32: f32, f32-residual, bf16, and gelu- before each; gelu alone is gelu-f32.
 
-With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn; candidate is its name, predicted_cycles what the planner's model expects, if there is one.
+With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn; candidate is \
+its name, predicted_cycles what the planner's model expects, if there is one.
 
 JSON: an array of objects with kernel, name, m, k, n, block, dtype, epilogue, sparsity, threads, caches (hot or cold), \
 tier, median_us, best_us (the fastest sample), spread, samples, gops_dense_equivalent, gops_nonzero, peak_gops, \
