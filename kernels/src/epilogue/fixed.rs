@@ -35,7 +35,7 @@
 //! ```
 //!
 //! h bends near 0 only: `near` has a step for each of the first 128 values of p, and `far`, which is 0 until there, a step for each
-//! four beyond. Q is the most that keeps |x| <= 3.4 representable, 6 at most.
+//! four beyond. Q is the most that keeps |x| <= 3.4 representable and `2^Q M` below 1, 6 at most.
 //!
 //! **Error** of GELU, in output units: at most 3.5 2^-Q from rounding and 0.002 out_scale from the steps of the tables, beside the
 //! 1/2 of the rounding to a byte.
@@ -121,7 +121,7 @@ impl FixedRow {
                 .row(p, GeluRow::default())
             }
             Activation::Gelu => {
-                let gelu = GeluRow::new(out_scale, out_zero).ok_or((
+                let gelu = GeluRow::new(multiplier, out_scale, out_zero).ok_or((
                     "output scale",
                     p.out_scale,
                     "0 or 8 to 2000, and an output zero point of -255 to 255, for GELU in 16-bit arithmetic",
@@ -166,7 +166,7 @@ impl Linear {
         }
         if shift < 0 {
             let expected =
-                "|multiplier| (behind an activation: times the output scale) below 1/64 for 16-bit arithmetic";
+                "|multiplier| below 1/64 (with GELU: times the output scale, below 1/2) for 16-bit arithmetic";
             return Err(("multiplier", p.multiplier, expected));
         }
         let multiplier = multiplier.clamp(-32_767.0, 32_767.0);
@@ -197,13 +197,16 @@ fn normalize(m: f64) -> Option<(f64, i32)> {
 }
 
 impl GeluRow {
-    /// The most fraction bits with which everything fits; nothing if there is none.
-    fn new(out_scale: f64, out_zero: f64) -> Option<GeluRow> {
+    /// The most fraction bits with which everything fits; nothing if there is none. A multiplier that is too large for all of them
+    /// is left to [`Linear::row`] to refuse.
+    fn new(multiplier: f64, out_scale: f64, out_zero: f64) -> Option<GeluRow> {
         (1..=FRACTION_BITS).rev().find_map(|fraction_bits| {
             let unit = f64::from(1 << fraction_bits);
             let zero = ((out_zero + 0.5) * unit - 1.0).round();
             let index = if out_scale == 0.0 { 0.0 } else { (STEPS_PER_UNIT * 65_536.0 / (out_scale * unit)).round() };
+            let step = (multiplier * out_scale).abs(); // outputs per accumulator unit
             let fits = out_scale >= 0.0
+                && (step * unit < 0.999 || step * 2.0 >= 0.999)
                 && out_zero.abs() <= 255.0
                 && index <= LARGEST_INDEX
                 && LARGEST_X * out_scale * unit <= LARGEST - zero.abs();

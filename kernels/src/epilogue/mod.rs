@@ -18,7 +18,7 @@
 //!
 //! **Numerics** of [`Arithmetic::I16`], for 8-bit output only, which takes a fifth less time than f32, with GELU less than half:
 //! without activation every result is within 0.52 of the exact one instead of 0.5; with GELU within
-//! 0.5 + 3.5 2^-Q + 0.002 out_scale, where Q is 6 for `out_scale` up to about 70 and one less for each doubling. Not all parameters
+//! 0.5 + 3.5 2^-Q + 0.002 out_scale, where Q is 6 for `out_scale` up to about 70 and one less for each doubling of it, or of multiplier x out_scale beyond 1/64. Not all parameters
 //! can be written in 16 bits: [`Epilogue::check`].
 
 mod emit;
@@ -161,7 +161,7 @@ impl Epilogue {
 
     /// Checks that rows with these parameters can be computed for K = `k`: by [`RowParams::check`], and in 16-bit arithmetic that
     ///
-    /// - |multiplier| (with an activation: times `out_scale`) is below 1/64,
+    /// - |multiplier| is below 1/64 (with GELU: times `out_scale`, below 1/2),
     /// - |addend / multiplier| + 255 128 K, about, is below 2^31, unless the multiplier is 0,
     /// - with GELU, `out_scale` is 0 or between 8 and 2000, and |`out_zero`| at most 255.
     ///
