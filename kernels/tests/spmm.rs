@@ -191,6 +191,13 @@ fn wide_inputs_use_wide_indices() {
                 for epilogue in [Epilogue::f32(false), Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned)] {
                     check(&case, isa, epilogue, Place::AtEnd, Parallel::Serial);
                 }
+                for block in [Block::B1x4, Block::B4x4] {
+                    let plans =
+                        SpmmDesc { m, k, block, epilogue: Epilogue::f32(false) }.plan(isa).unwrap().candidates();
+                    for plan in plans {
+                        check_kernel(&case, &SpmmKernel::compile(plan).unwrap(), Place::AtEnd, Parallel::Serial);
+                    }
+                }
             }
         }
     }

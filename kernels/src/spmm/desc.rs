@@ -30,12 +30,22 @@ impl SpmmDesc {
         self.epilogue.check_form("spmm")?;
         pattern::sparse_shape("spmm", self.block)?;
         let schedule = Schedule {
-            vectors: VECTORS,
+            vectors: self.vectors(),
             unroll: 2,
             narrow: if can_be_narrow(self.block) { 16 } else { 0 },
             prefetch: true,
         };
         let index = IndexWidth::for_features(self.k);
         Ok(SpmmPlan { isa, m: self.m, k: self.k, block: self.block, index, epilogue: self.epilogue, schedule })
+    }
+
+    /// Vectors per pass. A dot product with a 1x4 block loads X for itself alone, so the part of X that a pass reads should fit
+    /// L1, which is 48 KB or not much else; then fewer vectors per pass win although they share less.
+    fn vectors(&self) -> usize {
+        match (self.block, self.k) {
+            (Block::B1x4, 2049..) => 1,
+            (Block::B1x4, 1025..) => 2,
+            _ => VECTORS,
+        }
     }
 }

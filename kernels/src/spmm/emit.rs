@@ -144,7 +144,7 @@ fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
         arg!(a, r, later, scratch);
         narrow::emit_pack_rows(a, plan, r, r.later, vectors);
         arg!(a, r, x, scratch);
-        emit_pass(a, plan, r, &Pass { first: 0, vectors, narrow: true, prefetch: None });
+        emit_pass(a, plan, r, &Pass { first: 0, vectors, x: X::NarrowRows, prefetch: None });
         return;
     }
     for first in (0..vectors).step_by(plan.schedule.vectors) {
@@ -153,7 +153,17 @@ fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
             dynasm!(a ; .arch x64 ; lea Rq(next), [Rq(r.x) + plan.x_tile_bytes() as i32]);
         }
         let vectors = plan.schedule.vectors.min(vectors - first);
-        emit_pass(a, plan, r, &Pass { first, vectors, narrow: false, prefetch });
+        let pass = Pass { first, vectors, x: if plan.packs_dwords() { X::Dwords } else { X::Tile }, prefetch };
+        if pass.x == X::Dwords {
+            dynasm!(a ; .arch x64 ; push Rq(r.x));
+            arg!(a, r, later, scratch);
+            narrow::emit_pack_dwords(a, plan, r, r.later, &pass);
+            arg!(a, r, x, scratch);
+        }
+        emit_pass(a, plan, r, &pass);
+        if pass.x == X::Dwords {
+            dynasm!(a ; .arch x64 ; pop Rq(r.x));
+        }
     }
 }
 
@@ -175,16 +185,28 @@ pub(super) struct Pass {
     pub(super) first: usize,
     /// Vectors.
     pub(super) vectors: usize,
-    /// Whether X is packed by [`narrow::emit_pack_rows`].
-    narrow: bool,
+    /// Where it reads X.
+    pub(super) x: X,
     /// Where the next tile of X is prefetched from.
     prefetch: Option<Gpr>,
+}
+
+/// Where a pass reads X.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum X {
+    /// In its tile.
+    Tile,
+    /// In rows packed by [`narrow::emit_pack_rows`].
+    NarrowRows,
+    /// In dwords packed by [`narrow::emit_pack_dwords`].
+    Dwords,
 }
 
 /// All row blocks of one pass.
 fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     // Narrow code needs four accumulators per output, however few tokens there are.
-    let columns = if pass.narrow { VECTORS } else { pass.vectors };
+    let narrow = pass.x == X::NarrowRows;
+    let columns = if narrow { VECTORS } else { pass.vectors };
     let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(columns).take(STRIP).map(<[Zmm]>::to_vec).collect();
     let params_bytes = BlockParams::stride(&plan.epilogue);
     let row = a.new_dynamic_label();
@@ -203,13 +225,13 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>row);
     emit_prefetch(a, plan, pass);
-    let groups = if pass.narrow { narrow::groups(pass.vectors) } else { 1 };
+    let groups = if narrow { narrow::groups(pass.vectors) } else { 1 };
     emit_start(a, &plan.epilogue, ptr(r.params), &acc, groups);
-    let finished = if pass.narrow {
+    let finished = if narrow {
         narrow::emit_list(a, plan, r, &acc, pass.vectors);
         narrow::emit_combine(a, r, &acc, pass.vectors)
     } else {
-        emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, &acc, ahead));
+        emit_groups(a, plan, r, pass, &acc);
         acc
     };
     emit_finish(a, plan, r, pass, &finished);
@@ -221,6 +243,23 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
         ; dec Rq(r.count)
         ; jnz =>row
     );
+}
+
+/// The groups of a row block. A VNNI group of at most two vectors adds once to at most eight accumulators, so a chain of groups
+/// runs at the latency of `vpdpbusd`: the second of two groups has accumulators of its own, added at the end.
+fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
+    if !plan.has_second_accumulators(pass.vectors) {
+        return emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, acc, ahead));
+    }
+    let free = r.acc[STRIP * pass.vectors..].chunks_exact(pass.vectors);
+    let second: Vec<Vec<Zmm>> = free.take(STRIP).map(<[Zmm]>::to_vec).collect();
+    for &zmm in second.iter().flatten() {
+        a.vpxord(zmm, zmm, zmm);
+    }
+    emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, if ahead == 0 { acc } else { &second }, ahead));
+    for (&sum, &part) in acc.iter().flatten().zip(second.iter().flatten()) {
+        a.vpaddd(sum, sum, part);
+    }
 }
 
 /// As many lines of the next tile of X as make all of it when all row blocks are done.

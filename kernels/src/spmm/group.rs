@@ -3,7 +3,7 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
 
-use super::emit::{Pass, Regs, weight_scale};
+use super::emit::{Pass, Regs, X, weight_scale};
 use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, SpmmPlan};
 use crate::{Block, LANES, VECTORS};
 
@@ -89,7 +89,7 @@ pub(super) fn emit_group(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, ac
             a.note("four blocks of one output each: dwords of 4 input features, times 4 weights");
             let (dword, weight) = (&r.temp[0..VECTORS], &r.temp[4..8]);
             emit_load_weights(a, plan, r, ahead, weight);
-            emit_load_rows(a, plan, r, ahead, |a, m, source| {
+            emit_load_rows(a, plan, r, pass, ahead, |a, m, source| {
                 emit_load_dwords(a, pass, dword, source);
                 emit_dot_products(a, &acc[m..=m], dword, &weight[m..=m]);
             });
@@ -97,7 +97,7 @@ pub(super) fn emit_group(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, ac
         Block::B4x4 => {
             a.note("one block: dwords of 4 input features, times 4 weights of every output");
             let (dword, weight) = (&r.temp[0..VECTORS], &r.temp[4..8]);
-            emit_load_rows(a, plan, r, ahead, |a, _, source| emit_load_dwords(a, pass, dword, source));
+            emit_load_rows(a, plan, r, pass, ahead, |a, _, source| emit_load_dwords(a, pass, dword, source));
             emit_load_weights(a, plan, r, ahead, weight);
             emit_dot_products(a, acc, dword, weight);
         }
@@ -127,7 +127,7 @@ pub(super) fn weights(plan: &SpmmPlan, r: &Regs, ahead: i32) -> Mem {
 /// The four rows of X that a group names, as dwords of four features per token. Returns one register per vector of the pass.
 fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead: i32) -> &'r [Zmm] {
     let (row, bytes, dword) = (&r.temp[0..4], &r.temp[4..8], &r.temp[8..12]);
-    emit_load_rows(a, plan, r, ahead, |a, i, source| a.vmovdqu32(row[i], source));
+    emit_load_rows(a, plan, r, pass, ahead, |a, i, source| a.vmovdqu32(row[i], source));
     let vectors = pass.first..pass.first + pass.vectors;
     for (v, &dword) in vectors.clone().zip(dword) {
         let halves = if v < 2 { &bytes[..2] } else { &bytes[2..] };
@@ -153,7 +153,8 @@ fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead
 
 /// `dword[v] = X[k..k+4][16v..16v+16]`, whose row of a VNNI panel is at `source`.
 fn emit_load_dwords(a: &mut Asm, pass: &Pass, dword: &[Zmm], source: Mem) {
-    for (v, &dword) in (pass.first..).zip(dword).take(pass.vectors) {
+    let first = if pass.x == X::Dwords { 0 } else { pass.first };
+    for (v, &dword) in (first..).zip(dword).take(pass.vectors) {
         a.vmovdqu32(dword, source + (v * 4 * LANES) as i32);
     }
 }
@@ -180,12 +181,25 @@ fn emit_load_indices(a: &mut Asm, plan: &SpmmPlan, r: &Regs, to: Gpr, ahead: i32
 }
 
 /// `load(a, i, address)` for every row of X that the group `ahead` of the next names.
-fn emit_load_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, ahead: i32, load: impl Fn(&mut Asm, usize, Mem)) {
+fn emit_load_rows(
+    a: &mut Asm,
+    plan: &SpmmPlan,
+    r: &Regs,
+    pass: &Pass,
+    ahead: i32,
+    load: impl Fn(&mut Asm, usize, Mem),
+) {
+    // Rows of packed dwords have a half or a quarter of the bytes.
+    let scale = match (pass.x, pass.vectors) {
+        (X::Dwords, 1) => Scale::X2,
+        (X::Dwords, 2) => Scale::X4,
+        _ => Scale::X8,
+    };
     if plan.index == IndexWidth::U32 {
-        return emit_load_each_row(a, plan, r, ahead, Scale::X8, load);
+        return emit_load_each_row(a, plan, r, ahead, scale, load);
     }
     let [all, one] = r.index;
-    let row = |at: Gpr| ptr(r.x).index(at, Scale::X8);
+    let row = |at: Gpr| ptr(r.x).index(at, scale);
     if plan.group_indices() == 4 {
         dynasm!(a ; .arch x64 ; movzx Rd(one), Rw(all));
         load(a, 0, row(one)); //                                X[k_0]

@@ -83,7 +83,7 @@ impl SpmmKernel {
                 // SAFETY: the plan's `Isa` token proves the CPU features. `check` made sure that x and out hold
                 // `elements` of the plan's shape, so every tile of the part is inside them; streams, lists and
                 // parameters were packed together by `SpmmWeights::pack` for this epilogue, whose indices are below K, whose
-                // output rows are below M and whose streams end in room for one vector more; scratch has the bytes that a narrow tail needs.
+                // output rows are below M and whose streams end in room for one vector more; scratch has the bytes that packing needs.
                 // Parts are disjoint in (tile, row block), and a row block's outputs, wherever they lie, belong to it alone:
                 // each output is in one row block.
                 unsafe { entry.call(&args) };
@@ -113,11 +113,12 @@ impl SpmmKernel {
         }
     }
 
-    /// Bytes that the generated code needs beside its operands: packed rows, if the part ends in a narrow tail.
+    /// Bytes that the generated code needs beside its operands: packed X, if the part ends in a narrow tail or
+    /// passes pack.
     fn scratch_bytes(&self, tokens: usize, part: Part) -> usize {
         let tail = (tokens - part.first_tile * TILE).min(part.tiles * TILE) % TILE;
         let narrow = (1..=self.plan.schedule.narrow).contains(&tail);
-        if narrow { narrow::scratch_bytes(self.plan.k) } else { 0 }
+        if narrow || self.plan.packs_dwords() { narrow::scratch_bytes(self.plan.k) } else { 0 }
     }
 
     /// What the generated code is called with to compute `part`.

@@ -1,4 +1,4 @@
-//! Tails of up to 32 tokens: rows of X packed densely, and vectors that hold the tokens of several groups.
+//! Parts of X copied to where they are dense. Tails of up to 32 tokens: rows of X packed densely, and vectors that hold the tokens of several groups.
 //!
 //! A row of a plain panel has 64 bytes however few tokens it holds, so a tail would load (and keep in L1) two or four times what
 //! it needs, and interleave half-empty vectors. Instead the tail's rows are first copied to rows of 32 (16) bytes, and one
@@ -12,7 +12,7 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
 
-use super::emit::{Regs, SpmmArgs};
+use super::emit::{Pass, Regs, SpmmArgs};
 use super::group::{emit_begin_list, emit_end_list, emit_load_each_row, emit_spread_weights, weights};
 use super::plan::SpmmPlan;
 use crate::layout::padded;
@@ -89,6 +89,33 @@ pub(super) fn emit_pack_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, to: Gpr, ve
         ; .arch x64
         ; add Rq(from), (AT_ONCE * TILE) as i32
         ; add Rq(to), (AT_ONCE * row_bytes) as i32
+        ; dec Rd(count)
+        ; jnz =>again
+    );
+}
+
+/// Copies the dwords of the pass's one or two vectors of every row of a VNNI tile to rows of their own at `to`, which is
+/// destroyed.
+pub(super) fn emit_pack_dwords(a: &mut Asm, plan: &SpmmPlan, r: &Regs, to: Gpr, pass: &Pass) {
+    const VECTOR_BYTES: i32 = 4 * LANES as i32;
+    let [from, count] = r.index;
+    let again = a.new_dynamic_label();
+    a.note("copy the dwords of the pass to rows without gaps");
+    dynasm!(a
+        ; .arch x64
+        ; mov Rq(from), Rq(r.x)
+        ; mov Rd(count), (padded(plan.k) / 4) as i32
+    );
+    a.align_loop(64);
+    dynasm!(a ; .arch x64 ; =>again);
+    for (v, &dwords) in (0..).zip(&r.temp[..pass.vectors]) {
+        a.vmovdqu32(dwords, ptr(from) + (pass.first as i32 + v) * VECTOR_BYTES);
+        a.vmovdqu32_st(ptr(to) + v * VECTOR_BYTES, dwords);
+    }
+    dynasm!(a
+        ; .arch x64
+        ; add Rq(from), VECTORS as i32 * VECTOR_BYTES
+        ; add Rq(to), pass.vectors as i32 * VECTOR_BYTES
         ; dec Rd(count)
         ; jnz =>again
     );

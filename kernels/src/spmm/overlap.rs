@@ -9,7 +9,7 @@ use crate::layout::padded;
 use crate::rows::with_fma;
 
 /// Outputs that a row block chooses from, the longest that are left: bounds the time for large M.
-const CANDIDATES: usize = 2048;
+const CANDIDATES: usize = 1024;
 
 /// The outputs of every row block of a row-major matrix `[..][k]`.
 pub(super) fn row_blocks(weights: &[i8], k: usize) -> Vec<[usize; STRIP]> {

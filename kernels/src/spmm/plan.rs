@@ -37,7 +37,8 @@ impl IndexWidth {
 /// The decisions that change how fast a kernel is, never what it computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Schedule {
-    /// Vectors of 16 tokens that one pass over the weights computes: a divisor of 4.
+    /// Vectors of 16 tokens that one pass over the weights computes: a divisor of 4. With 1x4 blocks and fewer than 4, a pass
+    /// first copies its part of X to rows without gaps.
     pub vectors: usize,
     /// Groups per iteration of the inner loop: 1 or 2.
     pub unroll: usize,
@@ -175,6 +176,17 @@ impl SpmmPlan {
         if can_be_narrow(self.block) { NARROW_GROUPS } else { 1 }
     }
 
+    /// Whether a pass first copies its part of X to rows without gaps, which fit L1 where the whole tile does not. 4x4 blocks
+    /// and 4x1 blocks read X so rarely that it does not pay.
+    pub(super) fn packs_dwords(&self) -> bool {
+        self.cover() == Block::B1x4 && self.schedule.vectors < VECTORS
+    }
+
+    /// Whether the second of two groups adds to accumulators of its own, in a pass over `vectors` vectors.
+    pub(super) fn has_second_accumulators(&self, vectors: usize) -> bool {
+        self.input() == PanelLayout::Vnni && self.schedule.unroll == 2 && 2 * STRIP * vectors <= ACCUMULATORS
+    }
+
     /// Bytes from one tile of X to the next.
     pub(super) fn x_tile_bytes(&self) -> usize {
         padded(self.k) * TILE
@@ -221,6 +233,9 @@ impl std::fmt::Display for SpmmPlan {
         write!(f, "{} tokens per pass, {unroll} groups per iteration, u{bits} indices", vectors * crate::LANES)?;
         if narrow > 0 {
             write!(f, ", tails of up to {narrow} tokens packed")?;
+        }
+        if self.packs_dwords() {
+            write!(f, ", X copied without gaps for each pass")?;
         }
         if prefetch {
             write!(f, ", next tile prefetched")?;

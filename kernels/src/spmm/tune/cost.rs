@@ -19,12 +19,18 @@ const LOADS: f64 = 1.6;
 const ISSUE: f64 = 6.5;
 /// Share of L1 that holds X; the streams pass through the rest.
 const L1_SHARE: f64 = 0.6;
+/// The same where almost all loads are of X.
+const L1_SHARE_1X4: f64 = 0.9;
+/// Cycles that such loads wait for a line from L2.
+const L2_LINE_1X4: f64 = 0.6;
 /// Cycles that instructions wait for a line from L2, many being under way at once.
 const L2_LINE: f64 = 0.5;
 /// Cycles until a line comes from behind L2, several being under way at once.
 const L3_LINE: f64 = 6.0;
 /// Cycles of a row block that belong to no vector: loop, list, mispredicted exits.
 const ROW: f64 = 8.0;
+/// Cycles to copy a line of X to where a pass reads it.
+const COPY_LINE: f64 = 2.0;
 /// Cycles to pack four rows of a narrow tail.
 const PACK_FOUR_ROWS: f64 = 5.0;
 /// Cycles to add up the parts of a narrow row block, by vectors.
@@ -87,16 +93,21 @@ fn pass(plan: &SpmmPlan, groups: usize, vectors: usize, caches: &Caches) -> f64 
     // Lines of X in use by the pass; what exceeds L1 (with the streams passing through) comes from L2.
     let lines_per_row = if plan.input() == PanelLayout::Plain { 1.0 } else { vectors as f64 / VECTORS as f64 };
     let x_bytes = plan.x_tile_bytes() as f64 * lines_per_row;
-    let missing = (1.0 - L1_SHARE * caches.l1d as f64 / x_bytes).max(0.0);
+    let (share, line) = match plan.cover() {
+        Block::B1x4 => (L1_SHARE_1X4, L2_LINE_1X4),
+        _ => (L1_SHARE, 0.0),
+    };
+    let missing = (1.0 - share * caches.l1d as f64 / x_bytes).max(0.0);
     let lines = x_loads * missing;
 
-    // One block adds once to each of its accumulators: fewer than eight of them wait for the latency of a dot product.
-    const LATENCY: f64 = 4.0;
+    // A group adds once to each of its accumulators: a chain of groups waits for the latency of a dot product.
+    let latency = if plan.has_second_accumulators(vectors) { 2.0 } else { 4.0 };
 
     let issue = instructions / ISSUE + lines * L2_LINE;
-    let group = [dots / DOTS, (x_loads + weight_loads) / LOADS, issue, LATENCY];
+    let group = [dots / DOTS, (x_loads + weight_loads) / LOADS + lines * line, issue, latency];
     let group = group.into_iter().fold(0.0, f64::max);
-    groups as f64 * group + rows(plan, vectors)
+    let copy = if plan.packs_dwords() { padded(plan.k()) as f64 / 4.0 * COPY_LINE * vectors as f64 } else { 0.0 };
+    copy + groups as f64 * group + rows(plan, vectors)
 }
 
 /// What row blocks cost beside their groups.
