@@ -8,18 +8,8 @@ use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Zmm, ptr};
 use super::params::NormParams;
 use super::plan::{CHAINS, LayerNormPlan};
 use crate::epilogue::{EpilogueRegs, OutputLanes, emit_store_bytes};
-use crate::layout::padded;
-use crate::rows::{
-    F32_ROW_BYTES, GROUP, PANEL_ROW_BYTES, VECTOR_BYTES, emit_by_vectors, emit_row_groups, emit_row_groups_back,
-};
+use crate::rows::{F32_ROW_BYTES, GROUP, PANEL_ROW_BYTES, VECTOR_BYTES, emit_by_vectors, emit_row_groups};
 use crate::{Plan, Sign, VECTORS};
-
-/// How far ahead, which is towards the first row, the normalising pass fetches rows from L2: a group of four rows with its stores takes
-/// half of what the CPU looks ahead by itself. Worth 5 %; where there are no such rows it asks in vain, but never faults.
-const PREFETCH_ROWS: i32 = 8;
-
-/// Bytes of the parameters of one feature.
-const PARAM_BYTES: i32 = size_of::<NormParams>() as i32;
 
 /// What the kernel is called with.
 #[derive(Debug)]
@@ -185,51 +175,39 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, sums: &Sums) {
     }
 }
 
-/// `y = (x - mean) rstd gamma + beta`, four rows at a time, to the f32 tile and the panel; from the last row, where the statistics
-/// ended, to the first.
+/// `y = (x - mean) rstd gamma + beta`, four rows at a time, to the f32 tile and the panel.
 fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, acc: &[Vec<Zmm>]) {
     a.note("normalise, quantise, store");
     load_arg!(a, r, x);
     load_arg!(a, r, params);
-    dynasm!(a
-        ; .arch x64
-        ; add Rq(r.x), plan.features as i32 * F32_ROW_BYTES
-        ; add Rq(r.params), plan.features as i32 * PARAM_BYTES
-    );
     if plan.output.panel().is_some() {
         load_arg!(a, r, panel);
-        dynasm!(a ; .arch x64 ; add Rq(r.panel), padded(plan.features) as i32 * PANEL_ROW_BYTES);
     }
-    emit_row_groups_back(a, plan.features, r.count, |a, rows| {
-        dynasm!(a
-            ; .arch x64
-            ; sub Rq(r.x), rows as i32 * F32_ROW_BYTES
-            ; sub Rq(r.params), rows as i32 * PARAM_BYTES
-        );
+    emit_row_groups(a, plan.features, r.count, |a, rows| {
         for (row, y) in acc[..rows].iter().enumerate() {
             emit_normalize_row(a, plan, r, row, y);
         }
         if let Some(layout) = plan.output.panel() {
-            dynasm!(a ; .arch x64 ; sub Rq(r.panel), GROUP as i32 * PANEL_ROW_BYTES);
             for &padding in acc[rows..].iter().flatten() {
                 a.vpxord(padding, padding, padding); //                 padding features are 0
             }
             let rows = EpilogueRegs::rows_from(ptr(r.panel), PANEL_ROW_BYTES);
             let regs = EpilogueRegs { params: ptr(r.params), rows, constants: r.constants, temps: &r.temp };
             emit_store_bytes(a, layout, Sign::Unsigned, acc, &regs, OutputLanes::WholeRow);
+            dynasm!(a ; .arch x64 ; add Rq(r.panel), GROUP as i32 * PANEL_ROW_BYTES);
         }
+        dynasm!(a ; .arch x64 ; add Rq(r.params), (GROUP * size_of::<NormParams>()) as i32);
+        emit_next_x(a, r);
     });
 }
 
 /// One row: f32 to the tile; s32 stays in `y`.
 fn emit_normalize_row(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, row: usize, y: &[Zmm]) {
-    let param = |field: usize| ptr(r.params) + (row as i32 * PARAM_BYTES + field as i32);
+    let param = |field: usize| ptr(r.params) + (row * size_of::<NormParams>() + field) as i32;
     let (gamma, beta, scale, zero) = (r.temp[0], r.temp[1], r.temp[2], r.temp[3]);
     a.vbroadcastss(gamma, param(offset_of!(NormParams, gamma)));
     a.vbroadcastss(beta, param(offset_of!(NormParams, beta)));
     for (v, &y) in y.iter().enumerate() {
-        let ahead = (row as i32 - PREFETCH_ROWS) * F32_ROW_BYTES + v as i32 * VECTOR_BYTES;
-        dynasm!(a ; .arch x64 ; prefetcht0 [Rq(r.x) + ahead]);
         a.vsubps(y, r.mean[v], element(r.x, row, v)); //                y = mean - x[f]
         a.vmulps(y, y, r.rstd[v]); //                                   y = (mean - x[f]) rstd
         a.vfnmadd213ps(y, gamma, beta); //                              y = (x[f] - mean) rstd gamma[f] + beta[f]
