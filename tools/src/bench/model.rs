@@ -72,7 +72,7 @@ Hot: what a call reads is where the call before left it. With --cold, every core
 cache before each sample, and a sample is one call.
 
 JSON: an array of objects with kernel (model), name, batch, seq, sparsity, threads, caches (hot or cold), tier, median_us, \
-spread, samples, median_ms, sequences_per_s, tokens_per_s, embedding_us, qkv_us, attention_us, o_us, up_us, down_us, \
+median_ms, best_us, spread, samples, sequences_per_s, tokens_per_s, embedding_us, qkv_us, attention_us, o_us, up_us, down_us, \
 layernorm_us, pooling_us, other_us, instrumented_us (the median of the instrumented passes); with --dense also dense_int8_ms \
 and speedup_over_dense, with --f32 f32_ms and speedup_over_f32, with --baseline baseline_us and ratio_to_baseline. CSV has the \
 same columns.";
@@ -191,6 +191,7 @@ impl Models {
         row.fact("tier", bench.context.tier.name());
         row.figure("median_us", None, Some(seconds * 1e6), Unit::Decimals(2));
         row.figure("median_ms", Some("ms"), Some(seconds * 1e3), Unit::Decimals(3));
+        row.figure("best_us", None, samples.first().map(|samples| samples.best() * 1e6), Unit::Decimals(2));
         row.figure("spread", Some("spread"), samples.first().map(Samples::spread), Unit::Percent);
         row.fact("samples", samples.first().map_or(0, Samples::len));
         let tokens: usize = ids.iter().map(Vec::len).sum();

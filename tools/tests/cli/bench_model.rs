@@ -6,7 +6,7 @@ use crate::{keys, refuses, run, stdout};
 
 const STAGES: [&str; 9] =
     ["embedding_us", "qkv_us", "attention_us", "o_us", "up_us", "down_us", "layernorm_us", "pooling_us", "other_us"];
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 15] = [
     "kernel",
     "name",
     "batch",
@@ -17,6 +17,7 @@ const OTHERS: [&str; 14] = [
     "tier",
     "median_us",
     "median_ms",
+    "best_us",
     "spread",
     "samples",
     "sequences_per_s",
