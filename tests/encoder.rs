@@ -1,8 +1,11 @@
 //! The compiled encoder against the f32 oracle, between tiers, and in every way of batching.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use lacuna::{Block, CalibratedModel, CompileOptions, Encoder, EncoderConfig, Error, Form, Model, Preset, seeded_ids};
+use lacuna::{
+    Block, CalibratedModel, CompileOptions, Encoder, EncoderConfig, Error, Form, Model, Preset, Stage, seeded_ids,
+};
 use lacuna_jit::Tier;
 
 const VOCAB: usize = 500;
@@ -106,6 +109,30 @@ fn batching_and_threads_change_nothing() {
         let short = pool.install(|| encoder.embed_ids(&ids[..1]).unwrap());
         assert!(short[0] == alone[0], "one sequence on {threads} threads");
     }
+}
+
+/// The same vectors by every entry point, in one buffer, and with a profile whose stages sum to its total.
+#[test]
+fn results_go_where_the_caller_wants_them() {
+    let encoder = compile(&calibrated(small(|_| {})), Tier::detect(), Form::Auto);
+    let hidden_size = encoder.config().hidden_size;
+    let ids = lengths_to_ids(&[30, 9, 128, 70]);
+    let expected = encoder.embed_ids(&ids).unwrap().concat();
+    for threads in [1, 2, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let (mut plain, mut profiled) = (vec![f32::NAN; expected.len()], vec![f32::NAN; expected.len()]);
+        pool.install(|| encoder.embed_ids_into(&ids, &mut plain)).unwrap();
+        let profile = pool.install(|| encoder.profile_ids_into(&ids, &mut profiled)).unwrap();
+        assert!(plain == expected && profiled == expected, "{threads} threads");
+        assert_eq!(Stage::ALL.map(|stage| profile.stage(stage)).iter().sum::<Duration>(), profile.total());
+        assert!([Stage::Embedding, Stage::Attention, Stage::Up].iter().all(|&s| profile.stage(s) > Duration::ZERO));
+    }
+    let mut short = vec![0.0; 4 * hidden_size - 1];
+    let error = encoder.embed_ids_into(&ids, &mut short).unwrap_err();
+    assert!(
+        matches!(error, Error::OutputLength { found, expected, sequences: 4, .. } if found + 1 == expected),
+        "{error}"
+    );
 }
 
 #[test]
