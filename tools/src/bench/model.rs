@@ -9,7 +9,7 @@ use super::report::{Row, Unit};
 use crate::args;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::model::compile;
+use crate::model::{TuneArgs, compile};
 use crate::progress::{Spinner, Steps};
 use crate::timing::{Samples, Work};
 
@@ -49,6 +49,9 @@ pub(super) struct Args {
     f32: bool,
 
     #[command(flatten)]
+    tuning: TuneArgs,
+
+    #[command(flatten)]
     options: Options,
 }
 
@@ -58,6 +61,7 @@ Examples:
   lacuna bench model --model all-MiniLM-L6-v2 --batch 1,8 --sparsity 0.8 --dense --f32
   lacuna bench model --arch bert-base --threads 2 --json > before.json
   lacuna bench model --arch bert-base --threads 2 --baseline before.json
+  lacuna bench model --arch bert-base --tune 50 --tuning bert-base.tuning.json
 
 Architectures: bert-mini, minilm, distilbert, bert-base, bert-large, with random weights and a small vocabulary.";
 
@@ -90,7 +94,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     args.check(model.config().max_position)?;
     // On all cores, whatever the number that is measured.
     let calibrated = args.prepare(model)?;
-    let sparse = compile(&calibrated, Form::Auto, context)?;
+    let sparse = args.tuning.compile(&calibrated, Form::Auto, context)?;
     let dense = if args.dense { Some(compile(&calibrated, Form::Dense, context)?) } else { None };
     let models = Models { name, calibrated, sparse, dense };
     bench.run(|| measure(args, &bench, &models))

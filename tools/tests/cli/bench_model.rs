@@ -97,3 +97,24 @@ fn impossible_models_are_refused() {
     refuses(&["bench", "model", "--arch", "minilm", "--batch", "100000"], "tokens");
     refuses(&["bench", "model", "--model", "/does/not/exist"], "config.json");
 }
+
+#[test]
+fn chosen_schedules_are_kept_in_a_file_and_stale_ones_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tuning.json");
+    let file = path.to_str().unwrap();
+    let read = || -> Value { serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap() };
+    bench(&["--seq", "3", "--tune", "1", "--tuning", file]);
+    let first = read();
+    assert!(!first["choices"].as_object().unwrap().is_empty(), "{first}");
+    bench(&["--seq", "3", "--tuning", file]);
+    assert_eq!(read(), first);
+
+    let mut stale = first;
+    stale["cpu"] = "another".into();
+    std::fs::write(&path, stale.to_string()).unwrap();
+    refuses(&["bench", "model", "--arch", "bert-mini", "--tuning", file], "made for CPU another");
+    std::fs::write(&path, "{").unwrap();
+    refuses(&["bench", "model", "--arch", "bert-mini", "--tuning", file], "not a tuning table");
+    refuses(&["bench", "model", "--arch", "bert-mini", "--tune", "0"], "at least 1");
+}
