@@ -47,7 +47,7 @@ impl<'a> Chooser<'a> {
     /// the fewest cycles in all.
     ///
     /// A plain panel feeds 4x1 blocks; a VNNI panel feeds 4x4 and 1x4 blocks and dense GEMM. Matrices with 8x1 and 16x1 zeros run
-    /// as 4x1, which is as fast on them and shares its code with the others.
+    /// as 4x1, and so do scattered ones, whose rows are reordered.
     pub(super) fn choose(&self, layers: &[Layer<'_>]) -> Result<(PanelLayout, Vec<LinearPlan>)> {
         let each =
             |choose: &dyn Fn(&Layer<'_>) -> Result<Choice>| layers.iter().map(choose).collect::<Result<Vec<_>>>();
@@ -79,8 +79,11 @@ impl<'a> Chooser<'a> {
 
     fn sparse(&self, layer: &Layer<'_>, block: Block) -> Result<Choice> {
         let &Layer { m, k, epilogue, .. } = layer;
-        let plan = SpmmDesc { m, k, block, epilogue }.plan(self.isa)?;
         let pattern = BlockPattern::of(layer.weights, m, k, block)?;
+        // Zeros that are not in 4x1 blocks: packing reorders rows so that fewer blocks cover them.
+        let scattered = block == Block::B4x1 && pattern.fill_ratio() < SCATTERED;
+        let block = if scattered { Block::Unstructured } else { block };
+        let plan = SpmmDesc { m, k, block, epilogue }.plan(self.isa)?;
         let (plan, cycles) = self.tuner.fastest(&plan, &pattern);
         Ok(Choice { plan: LinearPlan::Sparse(plan), cycles })
     }
@@ -97,6 +100,9 @@ impl<'a> Chooser<'a> {
         }
     }
 }
+
+/// Below this fill ratio of 4x1 blocks their zeros are no 4x1 zeros.
+const SCATTERED: f64 = 0.75;
 
 /// A plan and its predicted cycles per token.
 struct Choice {

@@ -32,11 +32,12 @@ pub(crate) fn sparsity(text: &str) -> Result<f64, String> {
     }
 }
 
-/// An epilogue by its name in kernel names; `requant` and `gelu` alone write a plain panel of u8.
+/// An epilogue by its name in kernel names; `requant` and `gelu` alone write a plain panel of u8 in 16-bit arithmetic, as models
+/// do.
 pub(crate) fn epilogue(text: &str) -> Result<Epilogue, String> {
     match text {
-        "requant" => return Ok(Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned)),
-        "gelu" => return Ok(Epilogue::gelu(PanelLayout::Plain, Sign::Unsigned)),
+        "requant" => return Ok(Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned).fixed()),
+        "gelu" => return Ok(Epilogue::gelu(PanelLayout::Plain, Sign::Unsigned).fixed()),
         _ => {}
     }
     let known = Epilogue::all();

@@ -112,7 +112,7 @@ impl Wanted {
     /// [`Error::Argument`] for one that int8 does not have.
     pub(super) fn int8_epilogue(&self) -> Result<Epilogue> {
         let Some(wanted) = &self.epilogue else {
-            return Ok(Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned));
+            return Ok(Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned).fixed());
         };
         wanted.int8.ok_or_else(|| self.no_epilogue(wanted, Epilogue::all().iter().map(Epilogue::name).collect()))
     }

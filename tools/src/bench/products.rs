@@ -98,7 +98,7 @@ f32 vfmadd231ps), measured in the same process around each shape; bytes of code,
 peak is that of one thread times their number.
 
 Epilogues of int8: requant-{u8,s8}-{plain,vnni}, gelu-{u8,s8}-{plain,vnni}, the same as requant16- and gelu16- in \
-16-bit fixed point, f32, f32-residual, gelu-f32, gelu-f32-residual; requant and gelu alone stand for -u8-plain. Of \
+16-bit fixed point, f32, f32-residual, gelu-f32, gelu-f32-residual; requant and gelu alone stand for requant16-u8-plain and gelu16-u8-plain, as models use. Of \
 bf16 and f32: f32, f32-residual, bf16, and gelu- before each; gelu alone is gelu-f32.
 
 With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn; candidate is \

@@ -91,7 +91,7 @@ struct ProductArgs {
     #[arg(long, value_name = "K", default_value_t = 768)]
     k: usize,
     /// requant, gelu, {requant,gelu,requant16,gelu16}-{u8,s8}-{plain,vnni}, f32, f32-residual, gelu-f32, gelu-f32-residual
-    #[arg(long, value_parser = args::epilogue, default_value = "requant-u8-plain")]
+    #[arg(long, value_parser = args::epilogue, default_value = "requant")]
     epilogue: Epilogue,
 }
 
