@@ -5,7 +5,7 @@ use lacuna_jit::{Code, Isa, JitError};
 use crate::KernelError;
 
 /// Bumped when a generator changes what it emits for the same plan, so that nothing saved by an older one is believed.
-pub const GENERATOR_VERSION: u32 = 4;
+pub const GENERATOR_VERSION: u32 = 5;
 
 /// A decided kernel: everything its emitter reads, and nothing it does not, so that a plan is its own cache key.
 pub trait Plan: Clone + Eq + std::hash::Hash + Send + Sync + 'static {
