@@ -227,7 +227,7 @@ fn intrinsics_are_measured_beside() {
     refuses(&["bench", "spmm", "--intrinsics", "--block", "8x1"], "found --block 8x1; expected 4x1 blocks");
     refuses(&["bench", "spmm", "--intrinsics", "--dtype", "f32"], "found --dtype f32; expected int8");
     refuses(&["bench", "spmm", "--intrinsics", "--threads", "2"], "--threads 2; expected one thread");
-    refuses(&["bench", "spmm", "--intrinsics", "--epilogue", "gelu"], "found --epilogue gelu-u8-plain; expected");
+    refuses(&["bench", "spmm", "--intrinsics", "--epilogue", "gelu"], "found --epilogue gelu16-u8-plain; expected");
     refuses(&["bench", "spmm", "--intrinsics", "--tier", "portable"], "found tier portable; expected tier avx512vnni");
     refuses(&["bench", "gemm", "--intrinsics"], "unexpected argument '--intrinsics'");
 }

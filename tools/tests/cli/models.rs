@@ -10,7 +10,8 @@ use crate::{refusal, run, stdout};
 #[test]
 fn inspect_lists_tensors_zeros_and_kernels() {
     let model = ModelDir::new();
-    let inspect = ["inspect", "--model", model.path(), "--sparsity", "0.75"];
+    // On so few features dense is predicted to be faster.
+    let inspect = ["inspect", "--model", model.path(), "--sparsity", "0.75", "--form", "sparse"];
     let text = stdout(run(&inspect));
     assert!(text.contains("BERT, 2 layers, 16 features, 2 heads, 32 between"), "{text}");
     assert!(text.contains("sentences of up to 12 tokens"), "{text}");
