@@ -49,6 +49,16 @@ pub(crate) trait Work {
     /// Does it once.
     fn call(&mut self) -> Result<()>;
 
+    /// The time of `calls` calls in a row, after one that is not timed.
+    fn time(&mut self, calls: u32) -> Result<Duration> {
+        self.call()?;
+        let start = Instant::now();
+        for _ in 0..calls {
+            self.call()?;
+        }
+        Ok(start.elapsed())
+    }
+
     /// Restores what calls change, before each sample and untimed.
     fn prepare(&mut self) {}
 
@@ -93,12 +103,8 @@ impl<'a, W: Work + ?Sized> Timed<'a, W> {
     /// Takes one sample, with hot caches: whatever ran in between, the first call is not timed.
     pub(crate) fn sample(&mut self) -> Result<()> {
         self.work.prepare();
-        self.work.call()?;
-        let start = Instant::now();
-        for _ in 0..self.calls_per_sample {
-            self.work.call()?;
-        }
-        self.samples.0.push(start.elapsed().as_secs_f64() / f64::from(self.calls_per_sample));
+        let time = self.work.time(self.calls_per_sample)?;
+        self.samples.0.push(time.as_secs_f64() / f64::from(self.calls_per_sample));
         Ok(())
     }
 

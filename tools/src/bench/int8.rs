@@ -1,14 +1,14 @@
 //! Products of s8 weights and u8 activations.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lacuna_jit::Code;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::{GemmKernel, GemmWeights};
 use lacuna_kernels::reference::gemm::Matrix as Dense;
 use lacuna_kernels::spmm::{SpmmKernel, SpmmPlan, SpmmWeights, Tuner, Tuning};
-use lacuna_kernels::{Buffer, Output, PanelLayout, Parallel, Plan};
+use lacuna_kernels::{Buffer, Output, PanelLayout, Parallel, Plan, Team};
 
 use super::intrinsics::{Intrinsics, in_f32};
 use super::problem::{Out, Weights, activations, checked_rows};
@@ -143,16 +143,36 @@ struct Int8Call<'a> {
     parallel: Parallel<'a>,
 }
 
-impl Work for Int8Call<'_> {
-    fn call(&mut self) -> Result<()> {
-        let (x, tokens): (&[u8], usize) = (&self.panel, self.x.tokens);
-        let out: Output<'_> = self.out.as_output();
-        match &self.kernel {
-            Kernel::Spmm(kernel, weights) => kernel.run(weights, x, tokens, out, self.parallel)?,
-            Kernel::Gemm(kernel, weights) => kernel.run(weights, x, tokens, out, self.parallel)?,
+impl Kernel<'_> {
+    fn run(&self, x: &[u8], tokens: usize, out: Output<'_>, parallel: Parallel<'_>) -> Result<()> {
+        match self {
+            Kernel::Spmm(kernel, weights) => kernel.run(weights, x, tokens, out, parallel)?,
+            Kernel::Gemm(kernel, weights) => kernel.run(weights, x, tokens, out, parallel)?,
             Kernel::Intrinsics(kernel) => kernel.run(x, tokens, out)?,
         }
         Ok(())
+    }
+}
+
+impl Work for Int8Call<'_> {
+    fn call(&mut self) -> Result<()> {
+        self.kernel.run(&self.panel, self.x.tokens, self.out.as_output(), self.parallel)
+    }
+
+    /// On several threads in one team, as the layers of a model are: its threads are awake when the clock starts.
+    fn time(&mut self, calls: u32) -> Result<Duration> {
+        let (kernel, panel, tokens, out): (_, &[u8], _, _) = (&self.kernel, &self.panel, self.x.tokens, &mut self.out);
+        let threads = self.parallel.threads();
+        Team::run(threads, |team| {
+            let parallel = if threads == 1 { Parallel::Serial } else { Parallel::Team(team) };
+            let mut run = || kernel.run(panel, tokens, out.as_output(), parallel);
+            run()?;
+            let start = Instant::now();
+            for _ in 0..calls {
+                run()?;
+            }
+            Ok(start.elapsed())
+        })
     }
 }
 

@@ -95,7 +95,7 @@ const COLUMNS: &str = "\
 Columns: median time of one product and its spread; GOP/s counting all weights, and counting the non-zero ones (a multiply or an \
 add is one operation); the latter over the peak of this machine's instruction for the data type (int8 vpdpbusd, bf16 vdpbf16ps, \
 f32 vfmadd231ps), measured in the same process around each shape; bytes of code, and time to emit it. With several threads the \
-peak is that of one thread times their number.
+peak is that of one thread times their number, and the calls of a sample of int8 follow each other in one team, as layers do.
 
 Epilogues of int8: requant-{u8,s8}-{plain,vnni}, gelu-{u8,s8}-{plain,vnni}, the same as requant16- and gelu16- in \
 16-bit fixed point, f32, f32-residual, gelu-f32, gelu-f32-residual; requant and gelu alone stand for requant16-u8-plain and gelu16-u8-plain, as models use. Of \
