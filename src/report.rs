@@ -44,7 +44,8 @@ pub struct LinearReport {
     pub density: f64,
     /// Non-zero weights over stored weights.
     pub fill_ratio: f64,
-    /// `sparse 4x1`, `sparse 4x4`, `sparse 1x4` or `dense`.
+    /// `sparse 4x1`, `sparse 4x4`, `sparse 1x4`, `sparse 4x1 reordered` (rows regrouped so that fewer blocks cover scattered
+    /// zeros) or `dense`.
     pub form: &'static str,
     /// Kernel name.
     pub kernel: String,
@@ -155,14 +156,14 @@ impl fmt::Display for LoadReport {
             self.code_bytes as f64 / 1e3,
             self.weight_bytes as f64 / 1e6
         )?;
-        writeln!(f, "{:<12} {:>5} {:>11} {:>11}  kernel", "linear", "form", "density", "fill")?;
+        writeln!(f, "{:<12} {:>13} {:>11} {:>11}  kernel", "linear", "form", "density", "fill")?;
         for group in self.linears.chunk_by(|a, b| a.layer == b.layer) {
             for l in group {
                 let name = format!("{}.{}", l.layer, l.name);
-                let form = if l.form == "dense" { "dense" } else { "4x1" };
+                let form = l.form.strip_prefix("sparse ").unwrap_or(l.form);
                 writeln!(
                     f,
-                    "  {name:<10} {form:>5} {:>10.1}% {:>10.1}%  {}",
+                    "  {name:<10} {form:>13} {:>10.1}% {:>10.1}%  {}",
                     l.density * 1e2,
                     l.fill_ratio * 1e2,
                     l.kernel

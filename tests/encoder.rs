@@ -58,6 +58,27 @@ fn every_tier_and_form_gives_the_same_bits() {
     }
 }
 
+/// Zeros of other shapes run on the kernels made for them, the report says so, and nothing else changes.
+#[test]
+fn zeros_of_every_shape_find_their_kernels() {
+    let ids = lengths_to_ids(&[5, 64, 70]);
+    for (block, form, expected) in [
+        (Block::B4x1, Form::Auto, "sparse 4x1"),
+        (Block::B8x1, Form::Auto, "sparse 4x1"),
+        (Block::B4x4, Form::Auto, "sparse 4x4"),
+        (Block::B1x4, Form::Auto, "sparse 1x4"),
+        (Block::Unstructured, Form::Sparse, "sparse 4x1 reordered"),
+    ] {
+        let model = calibrated(small(|_| {}).prune(block, 0.95).unwrap());
+        let dense = compile(&model, Tier::detect(), Form::Dense).hidden_states(&ids).unwrap();
+        let encoder = compile(&model, Tier::detect(), form);
+        let report = encoder.report();
+        assert!(report.linears.iter().any(|linear| linear.form == expected), "{block}: {report}");
+        assert!(report.to_string().contains(expected.trim_start_matches("sparse ")), "{block}: {report}");
+        assert_eq!(encoder.hidden_states(&ids).unwrap(), dense, "{block}");
+    }
+}
+
 /// Head sizes that are not multiples of 4 (26 as in 312 / 12) are padded, and hidden sizes need not be multiples of 16.
 #[test]
 fn odd_head_sizes_agree_with_the_oracle() {

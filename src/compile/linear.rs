@@ -67,6 +67,7 @@ impl CompiledLinear {
                 form: match kernel.plan().block() {
                     Block::B1x4 => "sparse 1x4",
                     Block::B4x4 => "sparse 4x4",
+                    Block::Unstructured => "sparse 4x1 reordered",
                     _ => "sparse 4x1",
                 },
                 kernel: kernel.plan().name(),

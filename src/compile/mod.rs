@@ -30,7 +30,7 @@ pub enum Form {
     Auto,
     /// Dense int8 everywhere: the baseline that sparsity must beat.
     Dense,
-    /// Sparse 4x1 everywhere, whatever the density.
+    /// Sparse 4x1 everywhere, whatever the density; with rows reordered where the zeros are not in 4x1 blocks.
     Sparse,
 }
 

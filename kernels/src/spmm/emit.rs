@@ -32,7 +32,7 @@ pub(super) struct SpmmArgs {
     pub(super) constants: *const u8,
     /// [`PackIndices::TABLE`]
     pub(super) pack_indices: *const PackIndices,
-    /// Room for the rows of a narrow tail, [`narrow::scratch_bytes`]; null if no tail is narrow.
+    /// Room for packed X, [`narrow::scratch_bytes`]; of no use where nothing is packed.
     pub(super) scratch: *mut u8,
     /// Tokens from the first tile on, >= 1.
     pub(super) tokens: usize,

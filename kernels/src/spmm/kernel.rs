@@ -29,8 +29,8 @@ kernel_methods!(SpmmKernel, SpmmPlan, SpmmArgs);
 impl SpmmKernel {
     /// `out = epilogue(W x)` for `tokens` tokens.
     ///
-    /// **Shapes**: `x` is a panel of K x tokens in the layout of [`SpmmPlan::input`], `out` holds M x tokens in the layout of the epilogue; both have
-    /// [`elements`] elements. Padding tokens and features of `out` are left unspecified.
+    /// **Shapes**: `x` is a panel of K x tokens in the layout of [`SpmmPlan::input`], `out` holds M x tokens in the layout of the
+    /// epilogue; both have [`elements`] elements. Padding tokens and features of `out` are left unspecified.
     ///
     /// # Errors
     /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,

@@ -7,6 +7,7 @@ mod cost;
 mod measure;
 mod table;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 pub use table::{TuningError, TuningTable};
@@ -74,13 +75,11 @@ impl Tuner {
     /// The plan with the schedule that the model finds best for this pattern, and its cycles per token, summed over the tuner's
     /// numbers of tokens.
     pub fn fastest(&self, plan: &SpmmPlan, pattern: &BlockPattern) -> (SpmmPlan, f64) {
-        let groups = plan.groups(pattern);
-        let total = |plan: &SpmmPlan| -> f64 {
-            self.tokens.iter().map(|&n| cost::cycles(plan, groups, n, &self.caches) / n as f64).sum()
-        };
-        let own = (*plan, total(plan));
-        let others = plan.candidates().into_iter().map(|plan| (plan, total(&plan)));
-        others.fold(own, |best, other| if other.1 < best.1 { other } else { best })
+        self.fastest_with(plan, plan.groups(pattern))
+    }
+
+    fn fastest_with(&self, plan: &SpmmPlan, groups: usize) -> (SpmmPlan, f64) {
+        least(plan, |plan| self.tokens.iter().map(|&n| cost::cycles(plan, groups, n, &self.caches) / n as f64).sum())
     }
 
     /// The same for the dense product of this shape, which has one schedule.
@@ -123,36 +122,29 @@ impl Tuner {
         Ok(candidates)
     }
 
-    /// The plan with the schedule that is best over all numbers of tokens: that with the least sum of times, each relative to the
-    /// best of its number of tokens.
+    /// The plan with the schedule that takes the least time per token, summed over the tuner's numbers of tokens.
     ///
     /// # Errors
     /// Those of [`Tuner::measure`]; none with [`Tuning::Fast`].
     pub fn choose(&self, plan: &SpmmPlan, weights: &SpmmWeights, tuning: Tuning) -> Result<SpmmPlan, KernelError> {
-        let mut totals: Vec<(Schedule, f64)> = plan.candidates().iter().map(|p| (*p.schedule(), 0.0)).collect();
+        let Tuning::Measure { budget } = tuning else {
+            return Ok(self.fastest_with(plan, weights.groups()).0);
+        };
+        let mut seconds: HashMap<Schedule, f64> = HashMap::new();
         for &tokens in &self.tokens {
-            let times: Vec<(Schedule, f64)> = match tuning {
-                Tuning::Fast => {
-                    let candidates = self.predict(plan, weights, tokens);
-                    candidates.iter().map(|c| (*c.plan.schedule(), c.predicted_cycles)).collect()
-                }
-                Tuning::Measure { budget } => {
-                    let candidates = self.measure(plan, weights, tokens, budget / self.tokens.len() as u32)?;
-                    let seconds = |c: &Candidate| c.measured.map_or(f64::INFINITY, |time| time.as_secs_f64());
-                    candidates.iter().map(|c| (*c.plan.schedule(), seconds(c))).collect()
-                }
-            };
-            let best = times.iter().map(|&(_, time)| time).fold(f64::INFINITY, f64::min);
-            for (schedule, total) in &mut totals {
-                let time = times.iter().find(|(s, _)| s == schedule).map_or(f64::INFINITY, |&(_, time)| time);
-                *total += time / best;
+            for candidate in self.measure(plan, weights, tokens, budget / self.tokens.len() as u32)? {
+                let time = candidate.measured.map_or(f64::INFINITY, |time| time.as_secs_f64());
+                *seconds.entry(*candidate.plan.schedule()).or_default() += time / tokens as f64;
             }
         }
-        // The first of equals, which is the plan's own if nothing is known to be better.
-        let own = (*plan.schedule(), totals.iter().find(|(s, _)| s == plan.schedule()).map_or(f64::INFINITY, |t| t.1));
-        let best = totals.into_iter().fold(own, |best, other| if other.1 < best.1 { other } else { best });
-        Ok(plan.with_schedule(best.0).unwrap_or(*plan))
+        Ok(least(plan, |plan| seconds.get(plan.schedule()).copied().unwrap_or(f64::INFINITY)).0)
     }
+}
+
+/// The candidate with the least cost, and that; of equals `plan` itself, then the first.
+fn least(plan: &SpmmPlan, cost: impl Fn(&SpmmPlan) -> f64) -> (SpmmPlan, f64) {
+    let others = plan.candidates().into_iter().map(|plan| (plan, cost(&plan)));
+    others.fold((*plan, cost(plan)), |best, other| if other.1 < best.1 { other } else { best })
 }
 
 #[cfg(test)]
