@@ -69,6 +69,9 @@ pub(crate) enum Error {
         /// What would be right.
         expected: String,
     },
+    /// An engine of a comparison.
+    #[error(transparent)]
+    Engine(#[from] crate::compare::EngineError),
     /// A thread pool could not be started.
     #[error("cannot start {threads} threads: {source}; choose fewer with --threads")]
     Threads {

@@ -8,6 +8,7 @@
 mod args;
 mod bench;
 mod cli;
+mod compare;
 mod context;
 mod demo;
 mod embed;

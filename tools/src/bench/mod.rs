@@ -12,7 +12,7 @@ mod measure;
 mod model;
 mod options;
 mod peak;
-mod problem;
+pub(crate) mod problem;
 mod product;
 mod products;
 mod report;

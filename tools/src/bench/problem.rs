@@ -12,18 +12,18 @@ use rand_chacha::rand_core::SeedableRng;
 const CHECK_OPERATIONS: usize = 1 << 26;
 
 /// Seeded weights and epilogue parameters.
-pub(super) struct Weights {
-    pub(super) m: usize,
-    pub(super) k: usize,
+pub(crate) struct Weights {
+    pub(crate) m: usize,
+    pub(crate) k: usize,
     /// Row-major `[m][k]`; no weight in a kept block is zero.
-    pub(super) values: Vec<i8>,
-    pub(super) params: Vec<RowParams>,
+    pub(crate) values: Vec<i8>,
+    pub(crate) params: Vec<RowParams>,
 }
 
 impl Weights {
     /// Random weights of which the fraction `sparsity` of blocks is zero, chosen at random from the whole matrix. Parameters are
     /// such that outputs use the range of their type.
-    pub(super) fn seeded(m: usize, k: usize, block: Block, sparsity: f64, epilogue: &Epilogue, seed: u64) -> Weights {
+    pub(crate) fn seeded(m: usize, k: usize, block: Block, sparsity: f64, epilogue: &Epilogue, seed: u64) -> Weights {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut values = vec![0i8; m * k];
         let density = each_kept_weight(m, k, block, sparsity, &mut rng, |rng, at| {
@@ -34,7 +34,7 @@ impl Weights {
     }
 
     /// Non-zero weights.
-    pub(super) fn nnz(&self) -> usize {
+    pub(crate) fn nnz(&self) -> usize {
         self.values.iter().filter(|&&w| w != 0).count()
     }
 
@@ -47,7 +47,7 @@ impl Weights {
 
 /// Drops the fraction `sparsity` of blocks, chosen at random from the whole M x K matrix, and calls `set` with the index of every
 /// weight in the others. Returns the fraction of blocks that stay.
-pub(super) fn each_kept_weight(
+pub(crate) fn each_kept_weight(
     m: usize,
     k: usize,
     block: Block,
@@ -78,7 +78,7 @@ pub(super) fn each_kept_weight(
 
 /// Output features that a check of `operations` multiply-adds per feature looks at: all of `m`, or as many as its time allows,
 /// the first and the last included.
-pub(super) fn checked_rows(m: usize, operations: usize) -> Vec<usize> {
+pub(crate) fn checked_rows(m: usize, operations: usize) -> Vec<usize> {
     let rows = (CHECK_OPERATIONS / operations.max(1)).clamp(2, m.max(2));
     let mut rows: Vec<usize> = (0..rows).map(|i| i * (m - 1) / (rows - 1)).collect();
     rows.dedup();
@@ -104,20 +104,20 @@ fn params(terms: f32, epilogue: &Epilogue, rng: &mut ChaCha8Rng) -> RowParams {
 }
 
 /// Random activations, K x N.
-pub(super) fn activations(k: usize, tokens: usize, seed: u64) -> Matrix<u8> {
+pub(crate) fn activations(k: usize, tokens: usize, seed: u64) -> Matrix<u8> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     Matrix::from_fn(k, tokens, |_, _| rng.random())
 }
 
 /// The output of a kernel.
-pub(super) enum Out {
+pub(crate) enum Out {
     Bytes(Buffer<u8>),
     F32(Buffer<f32>),
 }
 
 impl Out {
     /// Filled with what no kernel computes, or with the residual that it adds to.
-    pub(super) fn new(m: usize, tokens: usize, epilogue: &Epilogue) -> Out {
+    pub(crate) fn new(m: usize, tokens: usize, epilogue: &Epilogue) -> Out {
         let len = elements(m, tokens);
         match epilogue.store {
             Store::Bytes { .. } => {
@@ -136,7 +136,7 @@ impl Out {
         }
     }
 
-    pub(super) fn as_output(&mut self) -> Output<'_> {
+    pub(crate) fn as_output(&mut self) -> Output<'_> {
         match self {
             Out::Bytes(out) => Output::Bytes(out),
             Out::F32(out) => Output::F32(out),
@@ -144,7 +144,7 @@ impl Out {
     }
 
     /// Compares the given rows with the scalar reference, bit by bit; what is wrong, if anything is.
-    pub(super) fn check(
+    pub(crate) fn check(
         &self,
         weights: &Weights,
         x: &Matrix<u8>,
@@ -170,7 +170,7 @@ impl Out {
     }
 }
 
-pub(super) fn residual(feature: usize, token: usize) -> f32 {
+pub(crate) fn residual(feature: usize, token: usize) -> f32 {
     ((feature * 31 + token * 17) % 256) as f32 / 4.0 - 32.0
 }
 
