@@ -8,7 +8,7 @@ use lacuna_jit::{JitError, Tier};
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::{args, bench, demo, embed, evaluate, inspect, listing};
+use crate::{args, bench, compare, demo, embed, evaluate, inspect, listing};
 
 /// Pruned, quantised sentence encoders on CPUs, through machine code generated for exactly their weights.
 #[derive(Parser)]
@@ -24,9 +24,9 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "TIER", value_parser = tier, help_heading = "Global options")]
     tier: Option<Tier>,
 
-    /// Worker threads [default: all cores; demo and bench: 1]
-    #[arg(long, global = true, value_name = "N", value_parser = args::threads, help_heading = "Global options")]
-    threads: Option<usize>,
+    /// Worker threads; compare takes a list [default: all cores; demo, bench and compare: 1]
+    #[arg(long, global = true, value_name = "N", value_delimiter = ',', value_parser = args::threads, help_heading = "Global options")]
+    threads: Vec<usize>,
 }
 
 const EXAMPLES: &str = "\
@@ -61,18 +61,23 @@ enum Command {
     Evaluate(evaluate::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
+    Compare(compare::Args),
     Listing(listing::Args),
 }
 
 impl Cli {
     pub(crate) fn run(self) -> Result<()> {
-        let context = Context::new(self.tier, self.threads)?;
+        let context = match &self.command {
+            Command::Compare(_) => Context::with_thread_counts(self.tier, self.threads)?,
+            _ => Context::new(self.tier, &self.threads)?,
+        };
         match self.command {
             Command::Demo(args) => demo::run(&args, &context),
             Command::Embed(args) => embed::run(&args, &context),
             Command::Evaluate(args) => evaluate::run(&args, &context),
             Command::Inspect(args) => inspect::run(&args, &context),
             Command::Bench(args) => bench::run(&args, &context),
+            Command::Compare(args) => compare::run(&args, &context),
             Command::Listing(args) => listing::run(&args, &context),
         }
     }

@@ -12,12 +12,25 @@ use crate::error::{Error, Result};
 pub(crate) struct Context {
     /// From `--tier`, else `LACUNA_TIER`, else the best of this machine.
     pub(crate) tier: Tier,
-    threads: Option<usize>,
+    /// From `--threads`; empty without.
+    threads: Vec<usize>,
 }
 
 impl Context {
     /// Selects the tier once, so that a bad one is refused before anything else happens.
-    pub(crate) fn new(tier: Option<Tier>, threads: Option<usize>) -> Result<Context> {
+    pub(crate) fn new(tier: Option<Tier>, threads: &[usize]) -> Result<Context> {
+        match threads {
+            [] | [_] => Context::with_thread_counts(tier, threads.to_vec()),
+            _ => Err(Error::Argument {
+                option: "--threads",
+                found: threads.iter().map(usize::to_string).collect::<Vec<_>>().join(","),
+                expected: "one number; only compare takes a list".into(),
+            }),
+        }
+    }
+
+    /// The same for a command that runs with several thread counts in turn.
+    pub(crate) fn with_thread_counts(tier: Option<Tier>, threads: Vec<usize>) -> Result<Context> {
         Ok(Context { tier: Tier::select(tier)?, threads })
     }
 
@@ -33,13 +46,23 @@ impl Context {
 
     /// `--threads`, or all cores.
     pub(crate) fn threads(&self) -> usize {
-        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get))
+        self.threads.first().copied().unwrap_or_else(cores)
     }
 
     /// `--threads`, or one: for measurements.
     pub(crate) fn measuring_threads(&self) -> usize {
-        self.threads.unwrap_or(1)
+        self.threads.first().copied().unwrap_or(1)
     }
+
+    /// `--threads` as a list; nothing without.
+    pub(crate) fn thread_counts(&self) -> &[usize] {
+        &self.threads
+    }
+}
+
+/// CPUs that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// A pool of `threads` workers.

@@ -19,7 +19,7 @@ use super::product::{Call, DTypeArg, Matrix, Products, Variant, Wanted};
 use crate::error::Result;
 use crate::timing::Work;
 
-pub(super) struct FloatMatrix {
+pub(crate) struct FloatMatrix {
     m: usize,
     k: usize,
     dtype: DType,
@@ -48,15 +48,20 @@ impl FloatMatrix {
         let scale = bf16_value(1.0 / (density as f32 * k as f32).max(1.0).sqrt());
         values.iter_mut().for_each(|w| *w = bf16_value(*w * scale));
         let bias = (0..m).map(|_| rng.random_range(-0.5..0.5f32)).collect();
-        let mut matrix = FloatMatrix {
-            m,
-            k,
-            dtype: if wanted.dtype == DTypeArg::Bf16 { DType::Bf16 } else { DType::F32 },
-            epilogue: wanted.float_epilogue()?,
-            values,
-            bias,
-            kernels: Vec::with_capacity(plans.len()),
-        };
+        let dtype = if wanted.dtype == DTypeArg::Bf16 { DType::Bf16 } else { DType::F32 };
+        FloatMatrix::pack((m, k), dtype, wanted.float_epilogue()?, values, bias, plans)
+    }
+
+    /// Packs weights `[m][k]` for every plan.
+    pub(crate) fn pack(
+        (m, k): (usize, usize),
+        dtype: DType,
+        epilogue: FloatEpilogue,
+        values: Vec<f32>,
+        bias: Vec<f32>,
+        plans: &[FloatPlan],
+    ) -> Result<FloatMatrix> {
+        let mut matrix = FloatMatrix { m, k, dtype, epilogue, values, bias, kernels: Vec::with_capacity(plans.len()) };
         for plan in plans {
             let packed = FloatWeights::pack(plan, &matrix.values, &matrix.bias)?;
             matrix.kernels.push((FloatKernel::compile(*plan)?, packed));
@@ -77,7 +82,14 @@ impl Matrix for FloatMatrix {
 
     fn products<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Result<Products<'a>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let x = Dense::from_fn(self.k, tokens, |_, _| bf16_value(rng.random_range(-2.0..2.0f32)));
+        Ok(self.products_of(Dense::from_fn(self.k, tokens, |_, _| bf16_value(rng.random_range(-2.0..2.0f32))), parallel))
+    }
+}
+
+impl FloatMatrix {
+    /// The products with given activations, K x N.
+    pub(crate) fn products_of<'a>(&'a self, x: Dense<f32>, parallel: Parallel<'a>) -> Products<'a> {
+        let tokens = x.tokens;
         let panel = Rc::new(match self.dtype {
             DType::F32 => Panel::F32(x.to_tile()),
             DType::Bf16 => {
@@ -98,11 +110,9 @@ impl Matrix for FloatMatrix {
                 call: Box::new(FloatCall { matrix: self, kernel, weights, x, panel, out, parallel }),
             }
         };
-        Ok(Products { variants: self.kernels.iter().map(variant).collect(), intrinsics: None })
+        Products { variants: self.kernels.iter().map(variant).collect(), intrinsics: None }
     }
-}
 
-impl FloatMatrix {
     /// Filled with what no kernel computes, or with the residual that it adds to.
     fn output(&self, tokens: usize) -> Panel {
         let len = elements(self.m, tokens);
@@ -179,14 +189,10 @@ impl Call for FloatCall<'_> {
         let (matrix, tokens) = (self.matrix, self.x.tokens);
         self.out = matrix.output(tokens);
         self.call()?;
-        let found = |row: usize, token: usize| match &self.out {
-            Panel::F32(out) => f64::from(out[f32_index(matrix.m, row, token)]),
-            Panel::Bf16(out) => f64::from(out[bf16_index(matrix.m, row, token)]),
-        };
         let rows = checked_rows(matrix.m, 4 * matrix.k * tokens);
         let places = rows.into_iter().flat_map(|row| (0..tokens).map(move |token| (row, token)));
         let wrong = |(row, token): (usize, usize)| {
-            let (found, (expected, error)) = (found(row, token), matrix.expected(row, token, &self.x));
+            let (found, (expected, error)) = (self.value(row, token), matrix.expected(row, token, &self.x));
             let close = (found - expected).abs() <= error;
             (!close).then(|| {
                 format!(
@@ -195,5 +201,12 @@ impl Call for FloatCall<'_> {
             })
         };
         Ok(places.into_iter().find_map(wrong))
+    }
+
+    fn value(&self, row: usize, token: usize) -> f64 {
+        match &self.out {
+            Panel::F32(out) => out[f32_index(self.matrix.m, row, token)].into(),
+            Panel::Bf16(out) => out[bf16_index(self.matrix.m, row, token)].into(),
+        }
     }
 }

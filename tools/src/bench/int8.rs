@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::timing::Work;
 
-pub(super) struct Int8Matrix {
+pub(crate) struct Int8Matrix {
     weights: Weights,
     epilogue: Epilogue,
     packed: Packed,
@@ -45,17 +45,25 @@ impl Int8Matrix {
     ) -> Result<Int8Matrix> {
         let epilogue = wanted.int8_epilogue()?;
         let weights = Weights::seeded(m, k, wanted.block, sparsity, &epilogue, seed);
+        let intrinsics = if wanted.intrinsics { Some(context) } else { None };
+        let tuning = wanted.tuning.unwrap_or(TuningArg::Fast);
+        Ok(Int8Matrix { tuning, candidates: wanted.candidates, ..Int8Matrix::pack(weights, epilogue, plan, intrinsics)? })
+    }
+
+    /// Packs weights for `plan`, and for the kernel in intrinsics if a context for it is given.
+    pub(crate) fn pack(
+        weights: Weights,
+        epilogue: Epilogue,
+        plan: &Int8Plan,
+        intrinsics: Option<&Context>,
+    ) -> Result<Int8Matrix> {
         let (values, params) = (&weights.values, &weights.params);
         let packed = match plan {
             Int8Plan::Gemm(plan) => Packed::Gemm(GemmKernel::compile(*plan)?, GemmWeights::pack(plan, values, params)?),
             Int8Plan::Spmm(plan) => Packed::Spmm(*plan, SpmmWeights::pack(plan, values, params)?),
         };
-        let intrinsics = match wanted.intrinsics {
-            true => Some(Intrinsics::new(&weights, epilogue, context)?),
-            false => None,
-        };
-        let tuning = wanted.tuning.unwrap_or(TuningArg::Fast);
-        Ok(Int8Matrix { weights, epilogue, packed, intrinsics, tuning, candidates: wanted.candidates })
+        let intrinsics = intrinsics.map(|context| Intrinsics::new(&weights, epilogue, context)).transpose()?;
+        Ok(Int8Matrix { weights, epilogue, packed, intrinsics, tuning: TuningArg::Fast, candidates: false })
     }
 
     /// The plan that is picked for `tokens` tokens, all others behind it if they are wanted, with the cycles that the model
@@ -82,11 +90,18 @@ impl Matrix for Int8Matrix {
     }
 
     fn products<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Result<Products<'a>> {
+        self.products_of(Rc::new(activations(self.weights.k, tokens, seed)), parallel)
+    }
+}
+
+impl Int8Matrix {
+    /// The products with given activations, K x N.
+    pub(crate) fn products_of<'a>(&'a self, x: Rc<Dense<u8>>, parallel: Parallel<'a>) -> Result<Products<'a>> {
+        let tokens = x.tokens;
         let input = match &self.packed {
             Packed::Spmm(plan, _) => plan.input(),
             Packed::Gemm(..) => PanelLayout::Vnni,
         };
-        let x = Rc::new(activations(self.weights.k, tokens, seed));
         let panel = Rc::new(x.to_panel(input));
         let call = |kernel: Kernel<'a>| -> Box<dyn Call + 'a> {
             let (x, panel) = (Rc::clone(&x), Rc::clone(&panel));
@@ -182,5 +197,9 @@ impl Call for Int8Call<'_> {
         self.call()?;
         let rows = checked_rows(self.weights.m, self.weights.k * self.x.tokens);
         Ok(self.out.check(self.weights, &self.x, &self.epilogue, &rows))
+    }
+
+    fn value(&self, row: usize, token: usize) -> f64 {
+        self.out.value(self.weights.m, &self.epilogue, row, token)
     }
 }

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 
 /// Ready to run. There is none where the CPU has no AVX-512 VNNI.
-pub(super) struct Intrinsics {
+pub(crate) struct Intrinsics {
     #[cfg(target_arch = "x86_64")]
     kernel: IntrinsicsSpmm,
     #[cfg(not(target_arch = "x86_64"))]
@@ -20,7 +20,7 @@ pub(super) struct Intrinsics {
 }
 
 /// The epilogue as the intrinsics compute it.
-pub(super) fn in_f32(epilogue: Epilogue) -> Epilogue {
+pub(crate) fn in_f32(epilogue: Epilogue) -> Epilogue {
     Epilogue::new(epilogue.activation, epilogue.store)
 }
 

@@ -4,21 +4,21 @@ mod attention;
 mod baseline;
 mod emit;
 mod evict;
-mod float;
-mod int8;
-mod intrinsics;
+pub(crate) mod float;
+pub(crate) mod int8;
+pub(crate) mod intrinsics;
 mod limits;
 mod measure;
 mod model;
 mod options;
 mod peak;
 pub(crate) mod problem;
-mod product;
+pub(crate) mod product;
 mod products;
 mod report;
 mod row_kernels;
 mod rows;
-mod shapes;
+pub(crate) mod shapes;
 
 use clap::Subcommand;
 

@@ -3,7 +3,7 @@
 use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::{Matrix, finish_bytes, finish_f32, gemm};
-use lacuna_kernels::{Block, Buffer, Output};
+use lacuna_kernels::{Block, Buffer, Output, Sign};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -12,6 +12,7 @@ use rand_chacha::rand_core::SeedableRng;
 const CHECK_OPERATIONS: usize = 1 << 26;
 
 /// Seeded weights and epilogue parameters.
+#[derive(Clone)]
 pub(crate) struct Weights {
     pub(crate) m: usize,
     pub(crate) k: usize,
@@ -143,6 +144,16 @@ impl Out {
         }
     }
 
+    /// One element of an M-row output that the epilogue wrote.
+    pub(crate) fn value(&self, m: usize, epilogue: &Epilogue, row: usize, token: usize) -> f64 {
+        match (self, epilogue.store) {
+            (Out::Bytes(out), Store::Bytes { layout, sign: Sign::Unsigned }) => out[layout.index(m, row, token)].into(),
+            (Out::Bytes(out), Store::Bytes { layout, .. }) => out[layout.index(m, row, token)].cast_signed().into(),
+            (Out::F32(out), _) => out[f32_index(m, row, token)].into(),
+            (Out::Bytes(_), Store::F32 { .. }) => f64::NAN,
+        }
+    }
+
     /// Compares the given rows with the scalar reference, bit by bit; what is wrong, if anything is.
     pub(crate) fn check(
         &self,
@@ -196,7 +207,7 @@ fn difference<T: PartialEq + std::fmt::Debug>(
 
 #[cfg(test)]
 mod tests {
-    use lacuna_kernels::{PanelLayout, Sign};
+    use lacuna_kernels::PanelLayout;
 
     use super::*;
 

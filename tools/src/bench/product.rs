@@ -20,13 +20,13 @@ use crate::timing::Work;
 
 /// Which kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Spmm,
     Gemm,
 }
 
 impl Kind {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Spmm => "spmm",
             Kind::Gemm => "gemm",
@@ -36,7 +36,7 @@ impl Kind {
 
 /// Type of weights and activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum DTypeArg {
+pub(crate) enum DTypeArg {
     /// s8 weights, u8 activations, s32 sums
     Int8,
     /// bfloat16, f32 sums
@@ -46,7 +46,7 @@ pub(super) enum DTypeArg {
 }
 
 impl DTypeArg {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             DTypeArg::Int8 => "int8",
             DTypeArg::Bf16 => "bf16",
@@ -55,7 +55,7 @@ impl DTypeArg {
     }
 
     /// What its products are compared with.
-    pub(super) fn limit(self) -> Limit {
+    pub(crate) fn limit(self) -> Limit {
         match self {
             DTypeArg::Int8 => Limit::Vnni,
             DTypeArg::Bf16 => Limit::Bf16,
@@ -66,7 +66,7 @@ impl DTypeArg {
 
 /// An epilogue by name, of the data types that have one of this name.
 #[derive(Debug, Clone)]
-pub(super) struct EpilogueArg {
+pub(crate) struct EpilogueArg {
     name: String,
     int8: Option<Epilogue>,
     float: Option<FloatEpilogue>,
@@ -74,7 +74,7 @@ pub(super) struct EpilogueArg {
 
 impl EpilogueArg {
     /// For clap.
-    pub(super) fn parse(text: &str) -> Result<EpilogueArg, String> {
+    pub(crate) fn parse(text: &str) -> Result<EpilogueArg, String> {
         let int8 = args::epilogue(text);
         let float = match text {
             "gelu" => Some(FloatEpilogue::f32(false).with_gelu()),
@@ -93,16 +93,16 @@ fn float_names() -> Vec<String> {
 
 /// What is wanted of all shapes.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) kind: Kind,
-    pub(super) dtype: DTypeArg,
-    pub(super) block: Block,
-    pub(super) epilogue: Option<EpilogueArg>,
-    pub(super) intrinsics: bool,
+pub(crate) struct Wanted {
+    pub(crate) kind: Kind,
+    pub(crate) dtype: DTypeArg,
+    pub(crate) block: Block,
+    pub(crate) epilogue: Option<EpilogueArg>,
+    pub(crate) intrinsics: bool,
     /// All plans that the planner considers, not only the one it picks.
-    pub(super) candidates: bool,
+    pub(crate) candidates: bool,
     /// How the planner picks, of int8 products.
-    pub(super) tuning: Option<TuningArg>,
+    pub(crate) tuning: Option<TuningArg>,
 }
 
 impl Wanted {
@@ -110,7 +110,7 @@ impl Wanted {
     ///
     /// # Errors
     /// [`Error::Argument`] for one that int8 does not have.
-    pub(super) fn int8_epilogue(&self) -> Result<Epilogue> {
+    pub(crate) fn int8_epilogue(&self) -> Result<Epilogue> {
         let Some(wanted) = &self.epilogue else {
             return Ok(Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned).fixed());
         };
@@ -121,7 +121,7 @@ impl Wanted {
     ///
     /// # Errors
     /// [`Error::Argument`] for one that floats do not have.
-    pub(super) fn float_epilogue(&self) -> Result<FloatEpilogue> {
+    pub(crate) fn float_epilogue(&self) -> Result<FloatEpilogue> {
         let Some(wanted) = &self.epilogue else { return Ok(FloatEpilogue::f32(false)) };
         wanted.float.ok_or_else(|| self.no_epilogue(wanted, float_names()))
     }
@@ -130,7 +130,7 @@ impl Wanted {
     ///
     /// # Errors
     /// [`Error::Argument`] for one that it does not have.
-    pub(super) fn epilogue_name(&self) -> Result<String> {
+    pub(crate) fn epilogue_name(&self) -> Result<String> {
         match self.dtype {
             DTypeArg::Int8 => Ok(self.int8_epilogue()?.name()),
             DTypeArg::Bf16 | DTypeArg::F32 => Ok(self.float_epilogue()?.name()),
@@ -146,7 +146,7 @@ impl Wanted {
     ///
     /// # Errors
     /// Those of planning, and of the epilogue.
-    pub(super) fn plan(&self, m: usize, k: usize, isa: Isa) -> Result<ProductPlan> {
+    pub(crate) fn plan(&self, m: usize, k: usize, isa: Isa) -> Result<ProductPlan> {
         let dtype = match self.dtype {
             DTypeArg::Int8 => {
                 let epilogue = self.int8_epilogue()?;
@@ -172,7 +172,7 @@ impl Wanted {
     ///
     /// # Errors
     /// Those of packing and compiling.
-    pub(super) fn matrix(
+    pub(crate) fn matrix(
         &self,
         (m, k): (usize, usize),
         plan: &ProductPlan,
@@ -193,7 +193,7 @@ impl Wanted {
 
 /// How the planner picks a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum TuningArg {
+pub(crate) enum TuningArg {
     /// By the block shape alone
     Rules,
     /// By the cost model, for the weights and N
@@ -204,7 +204,7 @@ pub(super) enum TuningArg {
 
 /// A planned product.
 #[derive(Debug, Clone)]
-pub(super) enum ProductPlan {
+pub(crate) enum ProductPlan {
     Int8(Int8Plan),
     /// With the other candidates, if they are wanted.
     Float(FloatPlan, Vec<FloatPlan>),
@@ -212,13 +212,13 @@ pub(super) enum ProductPlan {
 
 /// A planned int8 product.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Int8Plan {
+pub(crate) enum Int8Plan {
     Spmm(SpmmPlan),
     Gemm(GemmPlan),
 }
 
 /// Weights packed for a plan.
-pub(super) trait Matrix {
+pub(crate) trait Matrix {
     /// Non-zero weights.
     fn nnz(&self) -> usize;
 
@@ -227,36 +227,39 @@ pub(super) trait Matrix {
 }
 
 /// The ways to compute one product.
-pub(super) struct Products<'a> {
-    pub(super) variants: Vec<Variant<'a>>,
-    pub(super) intrinsics: Option<Box<dyn Call + 'a>>,
+pub(crate) struct Products<'a> {
+    pub(crate) variants: Vec<Variant<'a>>,
+    pub(crate) intrinsics: Option<Box<dyn Call + 'a>>,
 }
 
 /// A product by one plan.
-pub(super) struct Variant<'a> {
-    pub(super) key: AnyPlan,
+pub(crate) struct Variant<'a> {
+    pub(crate) key: AnyPlan,
     /// The decisions in one line.
-    pub(super) plan: String,
+    pub(crate) plan: String,
     /// Bytes of generated code; none on tiers without.
-    pub(super) code_bytes: usize,
+    pub(crate) code_bytes: usize,
     /// Non-zero weights over weights in stored blocks.
-    pub(super) fill_ratio: f64,
+    pub(crate) fill_ratio: f64,
     /// What the cost model expects, if there is one.
-    pub(super) predicted_cycles: Option<f64>,
-    pub(super) call: Box<dyn Call + 'a>,
+    pub(crate) predicted_cycles: Option<f64>,
+    pub(crate) call: Box<dyn Call + 'a>,
 }
 
 /// A product ready to run.
-pub(super) trait Call: Work {
+pub(crate) trait Call: Work {
     /// Runs it on an output that holds something else, and compares; what is wrong, if anything is.
     fn check(&mut self) -> Result<Option<String>>;
+
+    /// One element of the result of the last call.
+    fn value(&self, row: usize, token: usize) -> f64;
 }
 
 /// Repeats of an emission, of which the fastest counts: it is a few microseconds long.
 const EMISSIONS: usize = 5;
 
 /// How long the emitter of a plan takes; nothing where nothing is emitted.
-pub(super) fn emission_time(plan: &AnyPlan) -> Result<Duration> {
+pub(crate) fn emission_time(plan: &AnyPlan) -> Result<Duration> {
     if plan.isa() == Isa::Portable {
         return Ok(Duration::ZERO);
     }

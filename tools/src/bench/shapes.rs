@@ -8,11 +8,11 @@ use crate::error::{Error, Result};
 /// Most weights of one matrix: 256 MB of s8.
 const MAX_WEIGHTS: usize = 1 << 28;
 /// Most elements of one activation: 1 GB of f32.
-pub(super) const MAX_ACTIVATIONS: usize = 1 << 28;
+pub(crate) const MAX_ACTIVATIONS: usize = 1 << 28;
 
 /// The shapes of a product Y = W X.
 #[derive(clap::Args)]
-pub(super) struct ShapeArgs {
+pub(crate) struct ShapeArgs {
     /// M, output features; a comma-separated list
     #[arg(long, value_name = "M,..", value_delimiter = ',', default_value = "768", conflicts_with = "grid")]
     m: Vec<usize>,
@@ -31,11 +31,11 @@ pub(super) struct ShapeArgs {
 }
 
 /// Every matrix is measured with every number of tokens.
-pub(super) struct Shapes {
+pub(crate) struct Shapes {
     /// M and K.
-    pub(super) matrices: Vec<(usize, usize)>,
+    pub(crate) matrices: Vec<(usize, usize)>,
     /// N.
-    pub(super) tokens: Vec<usize>,
+    pub(crate) tokens: Vec<usize>,
 }
 
 /// Sets of shapes.
@@ -66,7 +66,7 @@ impl Grid {
 
 /// The `--sparsity` list.
 #[derive(clap::Args)]
-pub(super) struct SparsityArgs {
+pub(crate) struct SparsityArgs {
     /// Fractions of zero blocks, 0 <= S < 1; a comma-separated list [default: 0.9, or the grid's]
     #[arg(long, value_name = "S,..", value_delimiter = ',', allow_hyphen_values = true, value_parser = args::sparsity)]
     sparsity: Vec<f64>,
@@ -81,7 +81,7 @@ impl ShapeArgs {
     /// # Errors
     /// [`Error::Argument`] for shapes beyond what this command allocates, [`lacuna_kernels::KernelError::Dimension`] for
     /// N = 0. What M and K a kernel takes is the kernel's to say.
-    pub(super) fn shapes(&self, kernel: &'static str) -> Result<Shapes> {
+    pub(crate) fn shapes(&self, kernel: &'static str) -> Result<Shapes> {
         let matrices: Vec<(usize, usize)> = match self.grid {
             Some(_) => GRID_D.into_iter().flat_map(|d| [(d, d), (4 * d, d), (d, 4 * d)]).collect(),
             None => self.m.iter().flat_map(|&m| self.k.iter().map(move |&k| (m, k))).collect(),
@@ -109,7 +109,7 @@ impl ShapeArgs {
     }
 
     /// The sparsities of the grid or the list.
-    pub(super) fn sparsities(&self, args: &SparsityArgs) -> Vec<f64> {
+    pub(crate) fn sparsities(&self, args: &SparsityArgs) -> Vec<f64> {
         match (&args.sparsity[..], self.grid) {
             ([], Some(grid)) => grid.sparsities().to_vec(),
             ([], None) => vec![0.9],
@@ -119,6 +119,6 @@ impl ShapeArgs {
 }
 
 /// An error for shapes that would need more memory than this command takes.
-pub(super) fn too_large(option: &'static str, found: String, most: usize) -> Error {
+pub(crate) fn too_large(option: &'static str, found: String, most: usize) -> Error {
     Error::Argument { option, found, expected: format!("at most {most} elements") }
 }

@@ -1,6 +1,7 @@
 //! What can be compared: the engines by name, and what each must be able to do.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use lacuna::{Block, Preset};
 use lacuna_kernels::reference::gemm::Matrix;
@@ -66,7 +67,7 @@ pub(crate) struct Product {
     /// s8 `[M][K]`, and the multiplier and addend of every row.
     pub(crate) weights: Weights,
     /// u8 `[K][N]`.
-    pub(crate) x: Matrix<u8>,
+    pub(crate) x: Rc<Matrix<u8>>,
     /// What is stored.
     pub(crate) output: OutputKind,
     /// Block shape of the zeros.
