@@ -32,6 +32,30 @@ pub(crate) fn sparsity(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A fraction up to one.
+pub(crate) fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(found) if (0.0..=1.0).contains(&found) => Ok(found),
+        _ => Err(format!("found {text:?}; expected a number from 0 to 1")),
+    }
+}
+
+/// A percentile, of which the middle is the 50th.
+pub(crate) fn percentile(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(found) if (50.0..=100.0).contains(&found) => Ok(found),
+        _ => Err(format!("found {text:?}; expected a number from 50 to 100")),
+    }
+}
+
+/// A time or a limit: a positive number.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(found) if found > 0.0 && f64::is_finite(found) => Ok(found),
+        _ => Err(format!("found {text:?}; expected a number above 0")),
+    }
+}
+
 /// An epilogue by its name in kernel names; `requant` and `gelu` alone write a plain panel of u8 in 16-bit arithmetic, as models
 /// do.
 pub(crate) fn epilogue(text: &str) -> Result<Epilogue, String> {

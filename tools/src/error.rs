@@ -80,6 +80,9 @@ pub(crate) enum Error {
         /// The cause.
         source: rayon::ThreadPoolBuildError,
     },
+    /// The user stopped the command; what there was is printed.
+    #[error("interrupted: what was measured until then is above")]
+    Interrupted,
     /// The command ran, and what it checks is not so.
     #[error("check failed: {0}")]
     Check(String),
@@ -103,10 +106,11 @@ impl Error {
         matches!(self, Error::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// 1 for a failed check, 2 for everything else.
+    /// 1 for a failed check, 130 after an interruption, 2 for everything else.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Error::Check(_) => ExitCode::from(1),
+            Error::Interrupted => ExitCode::from(crate::compare::INTERRUPTED),
             _ => ExitCode::from(2),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) struct Steps(ProgressBar);
 impl Steps {
     pub(crate) fn new(steps: usize) -> Steps {
         let bar = ProgressBar::new(steps as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {eta} left  {msg}") {
             bar.set_style(style);
         }
         Steps(bar)
@@ -40,6 +40,11 @@ impl Steps {
 
     pub(crate) fn end(&self) {
         self.0.inc(1);
+    }
+
+    /// Says how many steps are done, where some were left out.
+    pub(crate) fn at(&self, steps: usize) {
+        self.0.set_position(steps as u64);
     }
 }
 

@@ -17,6 +17,11 @@ impl Samples {
         Samples(Vec::new())
     }
 
+    /// Samples that were taken elsewhere, in seconds per call.
+    pub(crate) fn from_seconds(seconds: Vec<f64>) -> Samples {
+        Samples(seconds)
+    }
+
     /// Seconds.
     pub(crate) fn median(&self) -> f64 {
         median(&mut self.0.clone())
@@ -37,6 +42,11 @@ impl Samples {
     /// on a machine that changes its speed.
     pub(crate) fn ratio_to(&self, other: &Samples) -> f64 {
         median(&mut self.0.iter().zip(&other.0).map(|(this, other)| this / other).collect::<Vec<f64>>())
+    }
+
+    /// Seconds per call, in the order they were taken.
+    pub(crate) fn into_seconds(self) -> Vec<f64> {
+        self.0
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -98,6 +108,15 @@ impl<'a, W: Work + ?Sized> Timed<'a, W> {
         let calls_per_sample = SAMPLE.as_nanos().div_ceil(once.as_nanos().max(1)) as u32;
         let calls_per_sample = calls_per_sample.clamp(1, work.most_calls().max(1));
         Ok(Timed { work, calls_per_sample, samples: Samples::new() })
+    }
+
+    /// What was warmed up before, and is timed with as many calls per sample.
+    pub(crate) fn warm(work: &'a mut W, calls_per_sample: u32) -> Timed<'a, W> {
+        Timed { work, calls_per_sample, samples: Samples::new() }
+    }
+
+    pub(crate) fn calls_per_sample(&self) -> u32 {
+        self.calls_per_sample
     }
 
     /// Takes one sample, with hot caches: whatever ran in between, the first call is not timed.

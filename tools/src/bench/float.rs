@@ -82,7 +82,8 @@ impl Matrix for FloatMatrix {
 
     fn products<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Result<Products<'a>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        Ok(self.products_of(Dense::from_fn(self.k, tokens, |_, _| bf16_value(rng.random_range(-2.0..2.0f32))), parallel))
+        Ok(self
+            .products_of(Dense::from_fn(self.k, tokens, |_, _| bf16_value(rng.random_range(-2.0..2.0f32))), parallel))
     }
 }
 

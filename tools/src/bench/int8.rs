@@ -47,7 +47,11 @@ impl Int8Matrix {
         let weights = Weights::seeded(m, k, wanted.block, sparsity, &epilogue, seed);
         let intrinsics = if wanted.intrinsics { Some(context) } else { None };
         let tuning = wanted.tuning.unwrap_or(TuningArg::Fast);
-        Ok(Int8Matrix { tuning, candidates: wanted.candidates, ..Int8Matrix::pack(weights, epilogue, plan, intrinsics)? })
+        Ok(Int8Matrix {
+            tuning,
+            candidates: wanted.candidates,
+            ..Int8Matrix::pack(weights, epilogue, plan, intrinsics)?
+        })
     }
 
     /// Packs weights for `plan`, and for the kernel in intrinsics if a context for it is given.

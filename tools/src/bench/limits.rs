@@ -8,11 +8,11 @@ use super::report::{Row, Unit};
 use crate::error::Result;
 
 /// Runs of about 50 us whenever a limit is measured.
-pub(super) const RUNS: usize = 8;
+pub(crate) const RUNS: usize = 8;
 
 /// What kernels are compared with: the instruction that does most of their work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Limit {
+pub(crate) enum Limit {
     /// `vpdpbusd`.
     Vnni,
     /// `vdpbf16ps`.
@@ -27,7 +27,7 @@ impl Limit {
 
     /// The best of `runs` runs, in billions of operations per second; nothing on tiers without generated code and on CPUs without
     /// the instruction.
-    pub(super) fn giga(self, isa: Isa, runs: usize) -> Result<Option<f64>> {
+    pub(crate) fn giga(self, isa: Isa, runs: usize) -> Result<Option<f64>> {
         let Isa::Avx512Vnni(proof) = isa else { return Ok(None) };
         Ok(match self {
             Limit::Vnni => Some(vnni_gops(proof, runs)?),

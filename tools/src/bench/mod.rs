@@ -7,7 +7,7 @@ mod evict;
 pub(crate) mod float;
 pub(crate) mod int8;
 pub(crate) mod intrinsics;
-mod limits;
+pub(crate) mod limits;
 mod measure;
 mod model;
 mod options;

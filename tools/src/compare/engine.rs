@@ -88,6 +88,17 @@ pub(crate) enum OutputKind {
     F32,
 }
 
+impl OutputKind {
+    /// The name in options and reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            OutputKind::U8 => "u8",
+            OutputKind::S8 => "s8",
+            OutputKind::F32 => "f32",
+        }
+    }
+}
+
 /// What an engine really stored, which decides how near to the exact result it can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stored {
@@ -203,6 +214,42 @@ const ENGINES: [Facts; 13] = {
         facts(GemmF32,            "gemm-f32",            Library::Gemm,        "f32",          true,    false, true),
     ]
 };
+
+impl Library {
+    /// The name in options and reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Library::Lacuna => "lacuna",
+            Library::OneDnn => "onednn",
+            Library::OnnxRuntime => "onnxruntime",
+            Library::Rten => "rten",
+            Library::Candle => "candle",
+            Library::Gemm => "gemm",
+        }
+    }
+
+    /// The cargo feature that builds it in, of those that have one.
+    pub(crate) fn feature(self) -> Option<&'static str> {
+        match self {
+            Library::Lacuna | Library::OneDnn => None,
+            Library::OnnxRuntime => Some("ort"),
+            Library::Rten => Some("rten"),
+            Library::Candle => Some("candle"),
+            Library::Gemm => Some("gemm"),
+        }
+    }
+
+    /// Whether this command was built with it.
+    pub(crate) fn is_built(self) -> bool {
+        match self {
+            Library::Lacuna | Library::OneDnn => true,
+            Library::OnnxRuntime => cfg!(feature = "ort"),
+            Library::Rten => cfg!(feature = "rten"),
+            Library::Candle => cfg!(feature = "candle"),
+            Library::Gemm => cfg!(feature = "gemm"),
+        }
+    }
+}
 
 impl EngineId {
     /// Every engine, in the order of reports.

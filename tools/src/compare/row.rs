@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::table::percent;
+use crate::timing::Samples;
+
 /// One engine on one subject. Figures of an engine that is out or that disagrees are null.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
@@ -118,4 +121,53 @@ pub(crate) struct Breakdown {
     pub(crate) layers: usize,
     /// Kind of kernel, and microseconds in the whole model.
     pub(crate) parts: Vec<(String, f64)>,
+}
+
+impl Row {
+    /// Adds times and rates.
+    pub(crate) fn time(&mut self, samples: &Samples) {
+        let seconds = samples.median();
+        self.median_us = Some(seconds * 1e6);
+        self.best_us = Some(samples.best() * 1e6);
+        self.spread = Some(samples.spread());
+        match self.subject {
+            Subject::Product { m, k, n, .. } => {
+                self.gops_dense_equivalent = Some(2.0 * (m * k) as f64 * n as f64 / seconds * 1e-9);
+            }
+            Subject::Model { batch, seq, .. } => {
+                self.sequences_per_s = Some(batch as f64 / seconds);
+                self.tokens_per_s = Some((batch * seq) as f64 / seconds);
+            }
+        }
+    }
+}
+
+impl Report {
+    /// A report of the command that runs, without measurements.
+    pub(crate) fn new(machine: Vec<(String, String)>, method: Vec<String>) -> Report {
+        let (rows, breakdowns, absent) = (Vec::new(), Vec::new(), Vec::new());
+        Report { command: command_line(std::env::args().skip(1)), machine, method, rows, breakdowns, absent }
+    }
+}
+
+/// A command as one would type it.
+pub(crate) fn command_line(args: impl Iterator<Item = String>) -> String {
+    let plain =
+        |arg: &str| arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c)) && !arg.is_empty();
+    let quoted = |arg: String| if plain(&arg) { arg } else { format!("'{}'", arg.replace('\'', "'\\''")) };
+    std::iter::once("lacuna".to_owned()).chain(args.map(quoted)).collect::<Vec<_>>().join(" ")
+}
+
+impl Subject {
+    /// In a few words.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Subject::Product { m, k, n, sparsity, block, output } => {
+                format!("{m} x {k}, N={n}, {} zero in {block}, {output}", percent(Some(*sparsity)))
+            }
+            Subject::Model { model, batch, seq, sparsity } => {
+                format!("{model}, {batch} x {seq} tokens, {} zero", percent(Some(*sparsity)))
+            }
+        }
+    }
 }
