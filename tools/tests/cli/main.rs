@@ -3,6 +3,7 @@
 mod bench;
 mod bench_model;
 mod checkpoint;
+mod compare;
 mod embed;
 mod models;
 
@@ -96,6 +97,11 @@ fn every_help_text_explains_and_shows_examples() {
         &["bench", "peak"],
         &["bench", "emit"],
         &["bench", "model"],
+        &["compare"],
+        &["compare", "engines"],
+        &["compare", "kernels"],
+        &["compare", "model"],
+        &["compare", "sweep"],
         &["listing"],
     ] {
         let text = stdout(run(&[args, &["--help"]].concat()));
