@@ -3,6 +3,7 @@
 mod engine;
 mod engines;
 mod error;
+mod locate;
 mod row;
 
 pub(crate) use error::EngineError;
