@@ -95,7 +95,8 @@ fn each_place_is_passed_over_only_when_it_has_none() {
 fn what_the_user_names_must_be_there() {
     let place = Place::with(&["venv/lib/libdnnl.so.3", "empty/readme"]).set("VIRTUAL_ENV", "venv");
     assert_eq!(place.found(ONEDNN, None).0, "venv/lib/libdnnl.so.3");
-    for (named, expected) in [("nowhere", "No such file or directory"), ("empty", "no libdnnl.so.3* or libdnnl.so in")] {
+    for (named, expected) in [("nowhere", "No such file or directory"), ("empty", "no libdnnl.so.3* or libdnnl.so in")]
+    {
         let message = place.refusal(ONEDNN, Some(named));
         assert!(message.contains(expected) && message.contains("of --onednn"), "{message}");
     }
@@ -105,7 +106,11 @@ fn what_the_user_names_must_be_there() {
     assert!(place.find(ONEDNN, Some("venv/lib/libdnnl.so.3")).is_ok());
     let mut place = place;
     place.surroundings.variables.insert("LACUNA_ONEDNN", OsString::new());
-    assert_eq!(place.found(ONEDNN, None).1, Source::Variable("VIRTUAL_ENV"), "an empty variable is one that is not set");
+    assert_eq!(
+        place.found(ONEDNN, None).1,
+        Source::Variable("VIRTUAL_ENV"),
+        "an empty variable is one that is not set"
+    );
 }
 
 #[test]
@@ -120,7 +125,8 @@ fn a_folder_may_hold_the_file_or_be_an_environment() {
 
 #[test]
 fn the_highest_version_wins_as_numbers() {
-    let files = ["a/libdnnl.so", "a/libdnnl.so.3.9", "b/libdnnl.so.3.10.1", "b/libdnnl.so.3", "b/libdnnl.so.4", "b/libdnnl.a"];
+    let files =
+        ["a/libdnnl.so", "a/libdnnl.so.3.9", "b/libdnnl.so.3.10.1", "b/libdnnl.so.3", "b/libdnnl.so.4", "b/libdnnl.a"];
     let place = Place::with(&files).system(&["a", "absent", "b"]);
     assert_eq!(place.found(ONEDNN, None), ("b/libdnnl.so.3.10.1".into(), Source::System));
     let place = Place::with(&files);
@@ -130,7 +136,8 @@ fn the_highest_version_wins_as_numbers() {
     assert_eq!(place.found(ONEDNN, None).0, "a/libdnnl.so.3.9", "the loader's path is a list of places");
     let (old, new) = (CAPI.replace("3.11", "3.8"), CAPI);
     let files = [format!("{old}/libonnxruntime.so.1.9.0"), format!("{new}/libonnxruntime.so.1.22.0")];
-    let place = Place::with(&[&files[0], &files[1], &format!("{new}/libonnxruntime_providers_shared.so")]).system(&["lib"]);
+    let place =
+        Place::with(&[&files[0], &files[1], &format!("{new}/libonnxruntime_providers_shared.so")]).system(&["lib"]);
     assert_eq!(place.found(ONNXRUNTIME, None).0, files[1]);
 }
 
