@@ -4,9 +4,6 @@
 //! `LACUNA_ONNXRUNTIME`; the active virtual environment; the active conda environment; the user's Python packages; the loader's
 //! path; the system's folders. What the option or the variable names must be there: it is never passed over for another.
 
-// Temporary, until the command that uses it lands.
-#![cfg_attr(not(test), allow(dead_code))]
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::{self, Display};
