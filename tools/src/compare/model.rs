@@ -130,7 +130,7 @@ impl Contest<'_> {
         // What is not a number is in the mean and makes the comparison false.
         let agrees = shaped && cosines.min >= bound && cosines.mean >= bound;
         let note = (!agrees).then(|| match shaped {
-            true => format!("least cosine {:.4}; expected at least {bound}", cosines.min),
+            true => format!("least cosine {:.6}; expected at least {bound}", cosines.min),
             false => "embeddings of another shape than the reference's".to_owned(),
         });
         Ok(Ready { implementation, error: 1.0 - cosines.min, error_mean: 1.0 - cosines.mean, agrees, note })
