@@ -58,7 +58,7 @@ pub(crate) struct Effort {
     pub(crate) rounds: usize,
 
     /// Seconds per subject after which no new round begins, once there are five
-    #[arg(long, value_name = "S", default_value_t = 15.0, value_parser = args::positive)]
+    #[arg(long, value_name = "S", default_value_t = 15.0, allow_hyphen_values = true, value_parser = args::positive)]
     pub(crate) budget: f64,
 }
 

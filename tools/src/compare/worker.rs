@@ -24,6 +24,8 @@ use crate::timing::{Timed, Work};
 
 /// How long a product or model runs before it is timed.
 const WARM_UP: Duration = Duration::from_millis(20);
+/// Calls in a row while threads are watched.
+const PROVEN_CALLS: u32 = 8;
 /// How long other threads may go on after a turn.
 const REST: Duration = Duration::from_millis(100);
 

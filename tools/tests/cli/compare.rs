@@ -177,7 +177,8 @@ fn csv_and_page_have_the_same_rows() {
 
 #[test]
 fn the_sweep_finds_a_setting_and_says_how_to_measure_it_again() {
-    let args = ["compare", "sweep", "--arch", "bert-mini", "--seq", "9", "--seconds", "0.05", "--engines", "lacuna-dense"];
+    let args =
+        ["compare", "sweep", "--arch", "bert-mini", "--seq", "9", "--seconds", "0.05", "--engines", "lacuna-dense"];
     let points = rows(run(&[&args[..], &["--limit-ms", "10000", "--batch", "1,3", "--json"]].concat()));
     let best: Vec<&Value> = points.iter().filter(|point| point["best"] == true).collect();
     assert_eq!(best.len(), 1, "{points:?}");
@@ -198,7 +199,8 @@ fn the_sweep_finds_a_setting_and_says_how_to_measure_it_again() {
 
 #[test]
 fn engines_are_listed_with_how_to_get_them() {
-    let text = stdout(lacuna(&["compare", "engines", "--json"]).env("LACUNA_ONEDNN", "/no/such/file").output().unwrap());
+    let text =
+        stdout(lacuna(&["compare", "engines", "--json"]).env("LACUNA_ONEDNN", "/no/such/file").output().unwrap());
     let lines: Vec<Value> = serde_json::from_str(&text).unwrap();
     assert_eq!(row(&lines, "lacuna")["available"], true);
     let absent = row(&lines, "onednn-int8");
@@ -213,7 +215,10 @@ fn a_library_that_is_none_is_one_line_and_the_others_go_on() {
     let text = dir.path().join("libdnnl.so.3");
     std::fs::write(&text, "not a library").unwrap();
     let mut cases = vec![(text.to_str().unwrap().to_owned(), "cannot load")];
-    if let Some(libm) = ["/lib/x86_64-linux-gnu/libm.so.6", "/lib64/libm.so.6"].into_iter().find(|path| std::path::Path::new(path).exists()) {
+    if let Some(libm) = ["/lib/x86_64-linux-gnu/libm.so.6", "/lib64/libm.so.6"]
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists())
+    {
         cases.push((libm.to_owned(), "found no symbol"));
     } else {
         println!("skipped: a shared library that is another; found no libm.so.6");
@@ -245,7 +250,8 @@ struct Long(Child);
 
 impl Long {
     fn start() -> Long {
-        let args = ["compare", "kernels", "--m", "36", "--k", "20", "--n", "19", "--rounds", "100000", "--budget", "600"];
+        let args =
+            ["compare", "kernels", "--m", "36", "--k", "20", "--n", "19", "--rounds", "100000", "--budget", "600"];
         let mut command = lacuna(&[&args[..], &["--engines", "lacuna-dense,lacuna-f32", "--json"]].concat());
         Long(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }

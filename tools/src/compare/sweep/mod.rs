@@ -55,7 +55,7 @@ pub(crate) struct Args {
     sparsity: f64,
 
     /// Longest latency of a batch, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 10.0, value_parser = args::positive)]
+    #[arg(long, value_name = "MS", default_value_t = 10.0, allow_hyphen_values = true, value_parser = args::positive)]
     limit_ms: f64,
 
     /// Percentile of the latencies that must be within the limit
@@ -71,7 +71,7 @@ pub(crate) struct Args {
     instances: Vec<usize>,
 
     /// Seconds that each setting runs
-    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = args::positive)]
+    #[arg(long, value_name = "S", default_value_t = 1.0, allow_hyphen_values = true, value_parser = args::positive)]
     seconds: f64,
 
     #[command(flatten)]
