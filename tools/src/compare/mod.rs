@@ -3,6 +3,7 @@
 mod engine;
 mod engines;
 mod error;
+mod report;
 mod row;
 
 pub(crate) use error::EngineError;
