@@ -125,8 +125,13 @@ fn fewer(shapes: Vec<Shape>) -> (Vec<Shape>, Option<String>) {
     }
     let count = shapes.len();
     let sparsities = distinct(shapes.iter().flat_map(|shape| shape.points.iter().map(|(s, _)| *s)));
+    let is_whole = |shape: &Shape| shape.points.len() == sparsities.len();
+    if !shapes.iter().any(is_whole) {
+        let (shapes, left_out) = spread(shapes, MOST);
+        return (shapes, Some(format!("{left_out} of {count} shapes are not drawn: {MOST} lines can be told apart.")));
+    }
     let mut families: Vec<(String, Vec<Shape>)> = Vec::new();
-    for shape in shapes.into_iter().filter(|shape| shape.points.len() == sparsities.len()) {
+    for shape in shapes.into_iter().filter(is_whole) {
         match families.iter_mut().find(|(family, _)| *family == shape.family) {
             Some((_, members)) => members.push(shape),
             None => families.push((shape.family.clone(), vec![shape])),
@@ -181,5 +186,15 @@ mod tests {
         let (means, how) = fewer(shapes_of(&report));
         assert!(means.iter().any(|shape| shape.name == "N = 32 (of 5)"));
         assert!(how.unwrap().contains("17 of 18"));
+    }
+    #[test]
+    fn without_a_shape_at_every_sparsity_some_shapes_are_drawn() {
+        let mut shapes = shapes_of(&fixtures::sweep());
+        for (i, shape) in shapes.iter_mut().enumerate() {
+            shape.points.remove(i % 2);
+        }
+        let (drawn, how) = fewer(shapes);
+        assert_eq!(drawn.len(), MOST);
+        assert!(how.unwrap().starts_with("9 of 18 shapes are not drawn"));
     }
 }
