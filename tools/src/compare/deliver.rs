@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::interrupt;
 use super::options::Options;
-use super::report::{data, html, table};
+use super::report::{page, rows_json, text, write_csv};
 use super::row::Report;
 use crate::error::{Error, Result};
-use crate::output::{self, print, say};
+use crate::output::{self, print, say, stdout};
 
 /// Standard output in one of three forms, and perhaps a page.
 pub(crate) struct Target {
@@ -39,9 +39,9 @@ impl Target {
 /// [`Error::Interrupted`], when everything is printed, after an interruption; [`Error::Check`] if an engine of ours does not agree.
 pub(crate) fn deliver(report: &Report, target: &Target) -> Result<()> {
     match target.form {
-        Form::Table => print(table::text(report))?,
-        Form::Json => data::print_json(report)?,
-        Form::Csv => data::print_csv(report)?,
+        Form::Table => print(text(report))?,
+        Form::Json => stdout(|out| rows_json(&report.rows, out))?,
+        Form::Csv => stdout(|out| write_csv(&report.rows, out))?,
     }
     if !matches!(target.form, Form::Table) {
         for (engine, why) in &report.absent {
@@ -49,7 +49,7 @@ pub(crate) fn deliver(report: &Report, target: &Target) -> Result<()> {
         }
     }
     if let Some(html) = &target.html {
-        let page = html::page(report);
+        let page = page(report);
         html.write(|out| out.write_all(page.as_bytes()))?;
     }
     if interrupt::wanted() {

@@ -188,7 +188,10 @@ impl Turns {
     /// The reply to a request that concerns what is ready; nothing for others.
     fn answer<W: Work + ?Sized>(&mut self, request: &Request, work: &mut W) -> Result<Option<Reply>> {
         let reply = match *request {
-            Request::Prove { seconds } => Reply::Proof(threads::prove(duration(seconds), || work.call())?),
+            // As it is timed: call after call, by threads that are awake.
+            Request::Prove { seconds } => {
+                Reply::Proof(threads::prove(duration(seconds), || work.time(PROVEN_CALLS).map(drop))?)
+            }
             Request::Sample { count } => Reply::Samples(self.sample(count, work)?),
             Request::Run { seconds } => latencies(duration(seconds), work)?,
             _ => return Ok(None),

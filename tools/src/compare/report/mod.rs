@@ -1,21 +1,21 @@
-//! stub
-pub(crate) mod table {
-    pub(crate) fn text(r: &crate::compare::row::Report) -> String {
-        format!("{r:#?}\n")
-    }
-}
-pub(crate) mod html {
-    pub(crate) fn page(_: &crate::compare::row::Report) -> String {
-        String::new()
-    }
-}
-pub(crate) mod data {
-    use crate::compare::row::Report;
-    use crate::error::Result;
-    pub(crate) fn print_json(r: &Report) -> Result<()> {
-        crate::output::print_json(&r.rows)
-    }
-    pub(crate) fn print_csv(_: &Report) -> Result<()> {
-        Ok(())
-    }
-}
+//! A report as text, JSON, CSV, and a page.
+//!
+//! `groups` puts the rows of one subject together, `verdict` draws conclusions; every form is made from these two, so that no
+//! two forms say different things.
+
+mod charts;
+mod data;
+#[cfg(test)]
+mod fixtures;
+mod grids;
+mod groups;
+mod html;
+mod parts;
+mod table;
+mod verdict;
+
+pub(crate) use {
+    data::{rows_json, write_csv},
+    html::page,
+    table::text,
+};
