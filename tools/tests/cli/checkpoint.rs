@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use lacuna::{Activation, EncoderConfig, EncoderWeights, seeded_weights};
+use lacuna::{EncoderConfig, EncoderWeights, Preset, seeded_weights};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,9 +22,7 @@ pub(crate) fn config() -> EncoderConfig {
         intermediate_size: 32,
         vocab_size: WORDS.len(),
         max_position: LIMIT,
-        type_vocab_size: 2,
-        layer_norm_eps: 1e-12,
-        activation: Activation::Gelu,
+        ..Preset::BertMini.config()
     }
 }
 
@@ -142,7 +140,7 @@ fn tokenizer() -> Value {
 }
 
 fn tensors() -> Vec<Tensor> {
-    let EncoderWeights { embeddings, layers } = seeded_weights(&config(), 5);
+    let EncoderWeights { embeddings, layers, .. } = seeded_weights(&config(), 5);
     let mut tensors = Vec::new();
     let mut add = |name: String, shape: Vec<usize>, values: &[f32]| {
         tensors.push(Tensor(name, "F32", shape, values.iter().flat_map(|x| x.to_le_bytes()).collect()));
