@@ -100,7 +100,11 @@ pub(crate) fn calibrate<S: TokenIds>(
     let stats = collector.finish();
     let projection = weights.embeddings.projection.as_ref().zip(stats.first());
     let projection = projection.map(|(projection, first)| {
-        activation(&first[Tap::ProjectionInput as usize].widened(options.headroom, options.floor), &[projection], options)
+        activation(
+            &first[Tap::ProjectionInput as usize].widened(options.headroom, options.floor),
+            &[projection],
+            options,
+        )
     });
     let layers = weights
         .layers

@@ -76,7 +76,8 @@ impl EmbeddingPlans {
         let model = calibrated.model();
         let first = &calibrated.quant()[0].attn_in;
         let read = calibrated.projection_quant().unwrap_or(first);
-        let weights = pack_norm(&self.norm, &model.weights().embeddings.norm, Some(read), model.config().layer_norm_eps)?;
+        let weights =
+            pack_norm(&self.norm, &model.weights().embeddings.norm, Some(read), model.config().layer_norm_eps)?;
         let embedding = EmbeddingKernel::new(self.embedding, kernels.get(&self.embedding))?;
         let norm = LayerNormKernel::new(self.norm, kernels.get(&self.norm))?;
         Ok(CompiledEmbedding {

@@ -14,8 +14,7 @@ pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// A tiny model of an architecture.
 pub(crate) fn tiny(architecture: Architecture) -> EncoderConfig {
-    let is_roberta =
-        matches!(architecture, Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert);
+    let is_roberta = matches!(architecture, Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert);
     EncoderConfig {
         architecture,
         hidden_size: 12,
@@ -129,9 +128,10 @@ pub(crate) fn directory(config: &Value, tensors: &Tensors) -> TempDir {
 fn write(dir: &Path, config: &Value, tensors: &Tensors) {
     let bytes: Vec<Vec<u8>> =
         tensors.values().map(|(_, values)| values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
-    let views = tensors.iter().zip(&bytes).map(|((name, (shape, _)), bytes)| {
-        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
-    });
+    let views = tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((name, (shape, _)), bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
     std::fs::write(dir.join("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
     std::fs::write(dir.join("config.json"), config.to_string()).unwrap();
 }

@@ -144,10 +144,7 @@ fn seeded_models_exist_for_every_architecture_and_no_other_shape() {
         assert_eq!(model.weights().pooler.is_some(), architecture.has_pooler());
     }
     let projected = EncoderConfig { embedding_size: Some(8), ..tiny(Architecture::Bert) };
-    assert!(matches!(
-        Model::seeded_config(projected, 1),
-        Err(Error::InvalidSetting { setting: "embedding_size", .. })
-    ));
+    assert!(matches!(Model::seeded_config(projected, 1), Err(Error::InvalidSetting { setting: "embedding_size", .. })));
     let typed = EncoderConfig { type_vocab_size: 2, ..tiny(Architecture::DistilBert) };
     assert!(matches!(Model::seeded_config(typed, 1), Err(Error::InvalidSetting { setting: "type_vocab_size", .. })));
     for preset in Preset::ALL {

@@ -18,7 +18,9 @@ fn weights_survive_the_round_trip_under_every_prefix() {
         let plain = tensors(&config, &weights);
         for prefix in PREFIXES {
             let mut named = renamed(&plain, |name| format!("{prefix}{name}"));
-            for extra in ["cls.predictions.bias", "classifier.out_proj.weight", "lm_head.decoder.weight", "decoder.bias"] {
+            for extra in
+                ["cls.predictions.bias", "classifier.out_proj.weight", "lm_head.decoder.weight", "decoder.bias"]
+            {
                 named.insert(extra.to_owned(), (vec![3], vec![1.0; 3]));
             }
             let model = load(&config_json(&config), &named).unwrap_or_else(|error| panic!("{architecture}: {error}"));

@@ -6,7 +6,8 @@ use super::checkpoint::tiny;
 use super::{calibrated, compile, cosine, tiers};
 
 fn model(architecture: Architecture) -> Model {
-    let sizes = EncoderConfig { hidden_size: 64, heads: 2, intermediate_size: 96, vocab_size: 50, ..tiny(architecture) };
+    let sizes =
+        EncoderConfig { hidden_size: 64, heads: 2, intermediate_size: 96, vocab_size: 50, ..tiny(architecture) };
     Model::seeded_config(EncoderConfig { max_position: 100, ..sizes }, 5).unwrap()
 }
 

@@ -41,6 +41,17 @@ impl ModelDir {
         dir
     }
 
+    /// A model of another implementation's making, from the library's fixtures, with a tokenizer.
+    pub(crate) fn golden(name: &str) -> ModelDir {
+        let dir = ModelDir(tempfile::tempdir().unwrap());
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name);
+        for file in ["config.json", "model.safetensors"] {
+            fs::copy(from.join(file), dir.0.path().join(file)).unwrap();
+        }
+        dir.write("tokenizer.json", &tokenizer().to_string());
+        dir
+    }
+
     /// With another `config.json` than the model needs.
     pub(crate) fn with_config(key: &str, value: Value) -> ModelDir {
         let dir = ModelDir::new();
