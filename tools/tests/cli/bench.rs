@@ -90,6 +90,11 @@ fn every_epilogue_is_checked_and_timed_for_both_kernels() {
             "f32",
             "f32-residual",
             "gelu-f32-residual",
+            "relu",
+            "relu-s8-vnni",
+            "gelutanh",
+            "gelutanh-u8-plain",
+            "gelutanh-f32",
         ] {
             let rows = rows(&[kernel, "--m", "13", "--k", "9", "--n", "33", "--epilogue", epilogue]);
             assert_eq!(rows.len(), 1);
@@ -120,7 +125,7 @@ fn floats_are_checked_and_timed() {
     // Generated bf16 needs an instruction of its own.
     let bf16 = if Avx512Bf16::detect().is_some() { &["--block", "4x1"][..] } else { &["--tier", "portable"] };
     for (dtype, options) in [("f32", &["--block", "16x1"][..]), ("bf16", bf16)] {
-        for epilogue in ["f32", "f32-residual", "bf16", "gelu-f32", "gelu"] {
+        for epilogue in ["f32", "f32-residual", "bf16", "gelu-f32", "gelu", "relu", "gelutanh-f32-residual"] {
             if epilogue == "bf16" && Avx512Bf16::detect().is_none() && dtype == "f32" {
                 continue;
             }
