@@ -309,15 +309,6 @@ pub enum Error {
         expected: &'static str,
     },
 
-    /// An activation function that the f32 reference computes, but no kernel.
-    #[error("no kernel for activation {found}; kernels exist for {supported}")]
-    UnsupportedActivation {
-        /// The model's activation.
-        found: crate::config::Activation,
-        /// Those with kernels.
-        supported: &'static str,
-    },
-
     /// A name that is no preset model shape.
     #[error("unknown preset {found:?}; expected one of {expected}")]
     UnknownPreset {

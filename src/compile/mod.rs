@@ -106,7 +106,7 @@ impl CalibratedModel {
         let mut phases = Phases::new();
 
         let model = &self.model;
-        let activation = kernel_activation(model.config().activation)?;
+        let activation = kernel_activation(model.config().activation);
         let quantized: Vec<_> = (0..model.config().layers).into_par_iter().map(|i| self.quantize_layer(i)).collect();
         phases.end("quantise");
 
