@@ -3,6 +3,7 @@
 //! `tests/golden/make.py` makes the models and the hidden states, with the `transformers` library.
 
 mod checkpoint;
+mod compiled;
 mod configs;
 mod files;
 mod golden;
