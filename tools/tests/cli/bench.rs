@@ -313,7 +313,7 @@ fn impossible_benchmarks_are_refused() {
     refuses(&["bench", "spmm", "--dtype", "f32", "--epilogue", "requant"], "found requant with --dtype f32; expected");
     refuses(&["bench", "spmm", "--epilogue", "bf16"], "found bf16 with --dtype int8; expected one of requant-u8-plain");
     refuses(&["bench", "spmm", "--block", "5x5"], "unknown block shape");
-    refuses(&["bench", "spmm", "--epilogue", "relu"], "unknown epilogue");
+    refuses(&["bench", "spmm", "--epilogue", "swish"], "unknown epilogue");
     refuses(&["bench", "spmm", "--grid", "huge"], "paper, short");
     refuses(&["bench", "spmm", "--grid", "paper", "--m", "8"], "cannot be used with");
     refuses(&["bench", "spmm", "--repeats", "0"], "at least 1");
