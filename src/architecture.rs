@@ -22,7 +22,7 @@ pub enum Architecture {
     DistilBert,
     /// `roberta`.
     Roberta,
-    /// `xlm-roberta`: XLM-RoBERTa and models of its form, such as multilingual MiniLM and E5.
+    /// `xlm-roberta`: XLM-RoBERTa and models of its form, such as multilingual E5.
     XlmRoberta,
     /// `camembert`.
     Camembert,

@@ -44,10 +44,14 @@ impl RawConfig {
         let names = SettingNames::of(architecture);
         let is_distil = architecture == Architecture::DistilBert;
         // DistilBERT has names of its own, and takes BERT's for the same settings too.
-        let size = |setting: &'static str, own: Option<usize>, bert: Option<usize>| {
-            let value = if is_distil { own.or(bert) } else { bert };
-            value.ok_or_else(|| invalid(path, setting, "nothing".into(), "a number".into()))
-        };
+        let size =
+            |setting: &'static str, own: Option<usize>, bert: Option<usize>| match (own.filter(|_| is_distil), bert) {
+                (Some(own), Some(bert)) if own != bert => {
+                    let expected = format!("{bert}, which the same setting has under BERT's name");
+                    Err(invalid(path, setting, own.to_string(), expected))
+                }
+                (own, bert) => own.or(bert).ok_or_else(|| invalid(path, setting, "nothing".into(), "a number".into())),
+            };
         let hidden_size = size(names.hidden_size, self.dim, self.hidden_size)?;
         let positions = size("max_position_embeddings", None, self.max_position_embeddings)?;
         let position_offset = match architecture.offsets_positions() {

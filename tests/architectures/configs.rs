@@ -53,6 +53,10 @@ fn distilbert_takes_either_name_of_a_size() {
     ] {
         json[bert] = json[own].take();
     }
+    let mut both = json.clone();
+    (both["dim"], both["n_layers"]) = (json!(12), json!(3));
+    let error = read(&both).unwrap_err();
+    assert!(matches!(&error, Error::InvalidSetting { setting: "n_layers", .. }), "{error}");
     json.as_object_mut().unwrap().retain(|_, value| !value.is_null());
     assert_eq!(read(&json).unwrap(), tiny(Architecture::DistilBert));
 }
