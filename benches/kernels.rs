@@ -164,7 +164,7 @@ fn rows(c: &mut Criterion) {
         b.iter(|| softmax.run(&mut x, tokens, Parallel::Serial).unwrap());
     });
 
-    let gelu = ElementwiseDesc { features, function: RowFunction::Gelu }.compile(isa()).unwrap();
+    let gelu = ElementwiseDesc { features, function: RowFunction::Activate(Activation::Gelu) }.compile(isa()).unwrap();
     group.bench_function(gelu.plan().name(), |b| {
         b.iter(|| gelu.run_in_place(&mut x, tokens, Parallel::Serial).unwrap());
     });

@@ -252,6 +252,33 @@ pub enum Error {
         vocab_size: usize,
     },
 
+    /// A sequence with another number of token types than of tokens.
+    #[error("sequence {sequence}: found {found} token types; expected {expected}, one for each token")]
+    TokenTypeLength {
+        /// Index in the batch.
+        sequence: usize,
+        /// Its number of token types.
+        found: usize,
+        /// Its number of tokens.
+        expected: usize,
+    },
+
+    /// A token type that the embedding table has no row for.
+    #[error(
+        "sequence {sequence}, position {position}: token type {found} out of range; \
+         the model has {type_vocab_size} (with 1, only type 0 is left: leave token types out)"
+    )]
+    TokenTypeOutOfRange {
+        /// Index in the batch.
+        sequence: usize,
+        /// Index in the sequence.
+        position: usize,
+        /// The type.
+        found: u32,
+        /// Rows of the token type table.
+        type_vocab_size: usize,
+    },
+
     /// A sparsity that is not a fraction of the weights.
     #[error("sparsity {found} out of range; expected 0 <= sparsity < 1 (0.9 keeps one weight in ten)")]
     Sparsity {

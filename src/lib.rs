@@ -15,6 +15,7 @@
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+mod architecture;
 mod calibrate;
 mod checkpoint;
 mod compile;
@@ -30,8 +31,10 @@ mod quantize;
 mod report;
 mod seeded;
 mod tokenize;
+mod tokens;
 mod weights;
 
+pub use architecture::Architecture;
 pub use calibrate::{CalibrationOptions, RangeMethod, Smoothing};
 pub use checkpoint::{Checkpoint, TensorInfo};
 pub use compile::{CompileOptions, Form};
@@ -48,6 +51,7 @@ pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear}
 pub use report::{LinearReport, LoadReport, Phase};
 pub use seeded::{Preset, seeded_ids, seeded_weights};
 pub use tokenize::{Encoded, SentenceTokenizer};
+pub use tokens::{TokenIds, TypedIds};
 pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNormWeights, LayerWeights, Linear};
 
 /// The README's example, compiled with the other documentation tests.

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 use lacuna_kernels::Block;
 use rayon::prelude::*;
 
-use crate::calibrate::{CalibrationOptions, calibrate};
+use crate::calibrate::{Calibration, CalibrationOptions, calibrate};
 use crate::checkpoint::Checkpoint;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::oracle::{FakeQuant, Oracle, TapSet};
 use crate::pooling::{Modules, Pooling};
 use crate::prune::{BlockZeros, Pruning, prune_encoder};
-use crate::quantize::{LayerQuant, QuantizedLayer};
+use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 use crate::seeded::{Preset, seeded_weights};
 use crate::tokenize::SentenceTokenizer;
+use crate::tokens::TokenIds;
 use crate::weights::{EncoderWeights, LINEAR_NAMES};
 
 /// Wall time of the phases before compilation; a phase that did not happen is zero.
@@ -47,6 +48,7 @@ pub struct Model {
 pub struct CalibratedModel {
     pub(crate) model: Model,
     pub(crate) quant: Vec<LayerQuant>,
+    pub(crate) projection: Option<ActivationQuant>,
     pub(crate) truncated: usize,
 }
 
@@ -163,7 +165,7 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`Oracle::forward`].
-    pub fn calibrate_ids<S: AsRef<[u32]> + Sync>(self, ids: &[S]) -> Result<CalibratedModel> {
+    pub fn calibrate_ids<S: TokenIds>(self, ids: &[S]) -> Result<CalibratedModel> {
         self.calibrate_ids_with(ids, &CalibrationOptions::default())
     }
 
@@ -171,16 +173,16 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`Model::calibrate_ids`], and [`Error::CalibrationOption`].
-    pub fn calibrate_ids_with<S: AsRef<[u32]> + Sync>(
+    pub fn calibrate_ids_with<S: TokenIds>(
         mut self,
         ids: &[S],
         options: &CalibrationOptions,
     ) -> Result<CalibratedModel> {
         let _span = tracing::info_span!("calibrate").entered();
         let start = Instant::now();
-        let quant = calibrate(&self.config, &self.weights, ids, options)?;
+        let Calibration { layers: quant, projection } = calibrate(&self.config, &self.weights, ids, options)?;
         self.timings.calibrate = start.elapsed();
-        Ok(CalibratedModel { model: self, quant, truncated: 0 })
+        Ok(CalibratedModel { model: self, quant, projection, truncated: 0 })
     }
 
     /// The shape.
@@ -250,6 +252,11 @@ impl CalibratedModel {
         &self.quant
     }
 
+    /// The quantisation of the input of the embeddings' projection, in models that have one.
+    pub fn projection_quant(&self) -> Option<&ActivationQuant> {
+        self.projection.as_ref()
+    }
+
     /// How many calibration sentences were longer than the model's limit, and were cut.
     pub fn truncated_sentences(&self) -> usize {
         self.truncated
@@ -265,20 +272,32 @@ impl CalibratedModel {
         QuantizedLayer::new(&self.model.weights.layers[i], &self.quant[i])
     }
 
+    /// The quantised projection of the embeddings, in models that have one.
+    pub fn quantize_projection(&self) -> Option<QuantizedLinear> {
+        let projection = self.model.weights.embeddings.projection.as_ref();
+        projection.zip(self.projection.as_ref()).map(|(linear, input)| QuantizedLinear::new(linear, input))
+    }
+
     /// Predicts the embeddings of the int8 model in f32, rounding the given tensors; weights are
     /// quantised if `weights` is set.
     ///
     /// # Errors
     /// Those of [`Oracle::forward`].
-    pub fn simulate<S: AsRef<[u32]> + Sync>(&self, ids: &[S], taps: TapSet, weights: bool) -> Result<Vec<Vec<f32>>> {
+    pub fn simulate<S: TokenIds>(&self, ids: &[S], taps: TapSet, weights: bool) -> Result<Vec<Vec<f32>>> {
         let model = &self.model;
         let fake = weights.then(|| {
             let layers: Vec<QuantizedLayer> =
                 (0..model.config.layers).into_par_iter().map(|i| self.quantize_layer(i)).collect();
-            FakeQuant::weights(&model.weights, &self.quant, &layers)
+            let mut fake = FakeQuant::weights(&model.weights, &self.quant, &layers);
+            let projection = self.quantize_projection().zip(self.projection.as_ref());
+            if let Some((projection, input)) = projection {
+                fake.embeddings.projection = Some(projection.dequantize(input));
+            }
+            fake
         });
         let oracle = Oracle::new(&model.config, fake.as_ref().unwrap_or(&model.weights));
-        let observer = FakeQuant::new(&self.quant, model.config.head_size(), taps);
+        let observer =
+            FakeQuant::new(&self.quant, model.config.head_size(), taps).with_projection(self.projection.as_ref());
         oracle.embed_observed(ids, &model.pooling, &observer)
     }
 }

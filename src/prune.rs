@@ -18,7 +18,7 @@ pub struct Pruning {
 
 /// Sets the weakest blocks of every linear layer to zero, the same fraction of each matrix.
 ///
-/// Embeddings, biases and layer normalisations stay as they are.
+/// Embeddings and their projection, the pooler, biases and layer normalisations stay as they are.
 ///
 /// # Errors
 /// [`Error::Sparsity`] unless `0 <= sparsity < 1`; [`Error::DensePruning`] for [`Block::Dense`] with

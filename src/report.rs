@@ -34,7 +34,7 @@ impl Serialize for Phase {
 pub struct LinearReport {
     /// Encoder layer.
     pub layer: usize,
-    /// q, k, v, o, up or down.
+    /// q, k, v, o, up or down; projection.
     pub name: &'static str,
     /// Output features, padding of heads included.
     pub m: usize,
@@ -53,9 +53,27 @@ pub struct LinearReport {
     pub weight_bytes: usize,
 }
 
+/// How the linear layers of an encoder run.
+pub(crate) struct CompiledLinears {
+    /// Those of the layers, in the order they run.
+    pub(crate) layers: Vec<LinearReport>,
+    /// That between the embeddings and the layers.
+    pub(crate) projection: Option<LinearReport>,
+}
+
 /// How an encoder was loaded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LoadReport {
+    /// The model's family: BERT, DistilBERT, RoBERTa, ...
+    pub architecture: &'static str,
+    /// Encoder layers.
+    pub layers: usize,
+    /// Features of the residual stream.
+    pub hidden_size: usize,
+    /// Attention heads per layer.
+    pub heads: usize,
+    /// Activation of the feed-forward blocks: gelu, gelu-tanh or relu.
+    pub activation: &'static str,
     /// The CPU's name.
     pub cpu: String,
     /// The tier in use.
@@ -72,8 +90,10 @@ pub struct LoadReport {
     pub code_bytes: usize,
     /// Bytes of packed weights.
     pub weight_bytes: usize,
-    /// Every linear layer in the order they run.
+    /// Every linear layer of the encoder layers in the order they run.
     pub linears: Vec<LinearReport>,
+    /// The linear layer between embeddings and layers, in models whose embeddings have other features than the layers.
+    pub projection: Option<LinearReport>,
     /// What a reader should know: settings assumed, sentences cut, tiers without kernels.
     pub notes: Vec<String>,
 }
@@ -85,15 +105,22 @@ impl LoadReport {
         isa: Isa,
         compile: Vec<Phase>,
         stats: &CompileStats,
-        linears: Vec<LinearReport>,
+        linears: CompiledLinears,
     ) -> LoadReport {
+        let CompiledLinears { layers: linears, projection } = linears;
         let model = calibrated.model();
         let before = model.timings();
         let phase = |name, duration| Phase { name, duration };
         let mut phases = vec![phase("read", before.read), phase("prune", before.prune)];
         phases.push(phase("calibrate", before.calibrate));
         phases.extend(compile);
+        let config = model.config();
         LoadReport {
+            architecture: config.architecture.name(),
+            layers: config.layers,
+            hidden_size: config.hidden_size,
+            heads: config.heads,
+            activation: config.activation.name(),
             cpu: lacuna_jit::cpu::brand(),
             tier: tier.name(),
             isa: isa.name(),
@@ -101,8 +128,9 @@ impl LoadReport {
             kernels_generated: stats.generated,
             kernels_reused: stats.reused,
             code_bytes: stats.code_bytes,
-            weight_bytes: linears.iter().map(|l| l.weight_bytes).sum(),
+            weight_bytes: linears.iter().chain(&projection).map(|l| l.weight_bytes).sum(),
             linears,
+            projection,
             notes: notes(calibrated, tier, isa),
         }
     }
@@ -139,6 +167,11 @@ fn notes(calibrated: &CalibratedModel, tier: Tier, isa: Isa) -> Vec<String> {
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<12} {}, {} layers, {} features, {} heads, {}",
+            "model", self.architecture, self.layers, self.hidden_size, self.heads, self.activation
+        )?;
         writeln!(f, "{:<12} {} ({}, kernels {})", "machine", self.cpu, self.tier, self.isa)?;
         let phases: Vec<String> = self
             .phases
@@ -157,18 +190,17 @@ impl fmt::Display for LoadReport {
             self.weight_bytes as f64 / 1e6
         )?;
         writeln!(f, "{:<12} {:>13} {:>11} {:>11}  kernel", "linear", "form", "density", "fill")?;
-        for group in self.linears.chunk_by(|a, b| a.layer == b.layer) {
-            for l in group {
-                let name = format!("{}.{}", l.layer, l.name);
-                let form = l.form.strip_prefix("sparse ").unwrap_or(l.form);
-                writeln!(
-                    f,
-                    "  {name:<10} {form:>13} {:>10.1}% {:>10.1}%  {}",
-                    l.density * 1e2,
-                    l.fill_ratio * 1e2,
-                    l.kernel
-                )?;
-            }
+        let projection = self.projection.iter().map(|l| (l.name.to_owned(), l));
+        let layers = self.linears.iter().map(|l| (format!("{}.{}", l.layer, l.name), l));
+        for (name, l) in projection.chain(layers) {
+            let form = l.form.strip_prefix("sparse ").unwrap_or(l.form);
+            writeln!(
+                f,
+                "  {name:<10} {form:>13} {:>10.1}% {:>10.1}%  {}",
+                l.density * 1e2,
+                l.fill_ratio * 1e2,
+                l.kernel
+            )?;
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "{:<12} {note}", "note"))
     }

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
+use crate::architecture::Architecture;
 use crate::config::{Activation, EncoderConfig};
 use crate::error::Error;
 use crate::matrix::Matrix;
@@ -27,6 +28,8 @@ pub enum Preset {
     BertBase,
     /// BERT-large: 24 layers, 1024 features, 16 heads, 4096.
     BertLarge,
+    /// ELECTRA-small: 12 layers, 256 features, 4 heads, 1024; embeddings of 128 features.
+    ElectraSmall,
 }
 
 /// Rows of the word embedding table of the uncased English BERT models.
@@ -40,8 +43,14 @@ const OUTLIER_GAMMA: f32 = 4.0;
 
 impl Preset {
     /// Every preset.
-    pub const ALL: [Preset; 5] =
-        [Preset::BertMini, Preset::MiniLm, Preset::DistilBert, Preset::BertBase, Preset::BertLarge];
+    pub const ALL: [Preset; 6] = [
+        Preset::BertMini,
+        Preset::MiniLm,
+        Preset::DistilBert,
+        Preset::BertBase,
+        Preset::BertLarge,
+        Preset::ElectraSmall,
+    ];
 
     /// The name used in options and reports.
     pub fn name(self) -> &'static str {
@@ -51,6 +60,7 @@ impl Preset {
             Preset::DistilBert => "distilbert",
             Preset::BertBase => "bert-base",
             Preset::BertLarge => "bert-large",
+            Preset::ElectraSmall => "electra-small",
         }
     }
 
@@ -62,15 +72,24 @@ impl Preset {
             Preset::DistilBert => (6, 768, 12),
             Preset::BertBase => (12, 768, 12),
             Preset::BertLarge => (24, 1024, 16),
+            Preset::ElectraSmall => (12, 256, 4),
+        };
+        let architecture = match self {
+            Preset::DistilBert => Architecture::DistilBert,
+            Preset::ElectraSmall => Architecture::Electra,
+            _ => Architecture::Bert,
         };
         EncoderConfig {
+            architecture,
             hidden_size,
             layers,
             heads,
             intermediate_size: 4 * hidden_size,
+            embedding_size: (self == Preset::ElectraSmall).then_some(128),
             vocab_size: VOCAB_SIZE,
             max_position: MAX_POSITION,
-            type_vocab_size: 2,
+            position_offset: 0,
+            type_vocab_size: if architecture.has_token_types() { 2 } else { 1 },
             layer_norm_eps: 1e-12,
             activation: Activation::Gelu,
         }
@@ -100,14 +119,18 @@ impl FromStr for Preset {
 /// so that outputs are as large as inputs and attention scores vary by about one; embeddings have a
 /// standard deviation of 0.05; layer normalisation scales lie around 1 with a few outliers at 4.
 /// Values are sums of four uniform numbers, close to a normal distribution and cut off at 3.5
-/// standard deviations.
+/// standard deviations. There is a pooler in the architectures that may have one.
 pub fn seeded_weights(config: &EncoderConfig, seed: u64) -> EncoderWeights {
-    let hidden = config.hidden_size;
+    let (hidden, features) = (config.hidden_size, config.embedding_features());
     let embeddings = EmbeddingWeights {
-        word: Stream::new(seed, 0, 0).matrix(config.vocab_size, hidden, 0.05),
-        position: Stream::new(seed, 0, 1).matrix(config.max_position, hidden, 0.05),
-        token_type: Stream::new(seed, 0, 2).matrix(config.type_vocab_size, hidden, 0.05),
-        norm: Stream::new(seed, 0, 3).norm(hidden),
+        word: Stream::new(seed, 0, 0).matrix(config.vocab_size, features, 0.05),
+        position: Stream::new(seed, 0, 1).matrix(config.max_position, features, 0.05),
+        token_type: match config.architecture.has_token_types() {
+            true => Stream::new(seed, 0, 2).matrix(config.type_vocab_size, features, 0.05),
+            false => Matrix::zeros(config.type_vocab_size, features),
+        },
+        norm: Stream::new(seed, 0, 3).norm(features),
+        projection: config.projects_embeddings().then(|| Stream::new(seed, 0, 4).linear(hidden, features)),
     };
     let layers = (0..config.layers)
         .into_par_iter()
@@ -126,7 +149,8 @@ pub fn seeded_weights(config: &EncoderConfig, seed: u64) -> EncoderWeights {
             }
         })
         .collect();
-    EncoderWeights { embeddings, layers }
+    let pooler = config.architecture.has_pooler().then(|| Stream::new(seed, 0, 5).linear(hidden, hidden));
+    EncoderWeights { embeddings, layers, pooler }
 }
 
 /// Random token ids in `0..vocab_size`, `count` sequences of `length` tokens.

@@ -33,17 +33,22 @@ pub struct LayerNormWeights {
     pub beta: Vec<f32>,
 }
 
-/// The embedding tables and the layer normalisation after their sum.
+/// The embedding tables, the layer normalisation after their sum, and what leads to the width of the layers.
+///
+/// `x = norm(word[id] + token_type[type] + position[place])`, then `projection(x)` if there is one. E is
+/// [`EncoderConfig::embedding_features`](crate::EncoderConfig::embedding_features), nearly always the hidden size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbeddingWeights {
-    /// `[vocab_size][hidden]`.
+    /// `[vocab_size][E]`.
     pub word: Matrix,
-    /// `[max_position][hidden]`.
+    /// `[max_position][E]`; the first token of a sequence uses row 0 in every architecture.
     pub position: Matrix,
-    /// `[type_vocab_size][hidden]`; single sentences use row 0.
+    /// `[type_vocab_size][E]`; single sentences use row 0. One row of zeros in architectures without token types.
     pub token_type: Matrix,
     /// Layer normalisation of the sum.
     pub norm: LayerNormWeights,
+    /// `hidden x E`, if E is not the hidden size.
+    pub projection: Option<Linear>,
 }
 
 /// One encoder layer.
@@ -62,9 +67,9 @@ pub struct LayerWeights {
     pub o: Linear,
     /// Layer normalisation after attention and residual.
     pub attention_norm: LayerNormWeights,
-    /// First feed-forward projection, before GELU.
+    /// First feed-forward projection, before the activation.
     pub up: Linear,
-    /// Second feed-forward projection, after GELU.
+    /// Second feed-forward projection, after the activation.
     pub down: Linear,
     /// Layer normalisation after the feed-forward block and residual.
     pub output_norm: LayerNormWeights,
@@ -92,4 +97,7 @@ pub struct EncoderWeights {
     pub embeddings: EmbeddingWeights,
     /// Layers, in the order they run.
     pub layers: Vec<LayerWeights>,
+    /// `hidden x hidden`, if the checkpoint has it: `tanh(pooler(x[0]))` of the first token's hidden state is what classification
+    /// heads of BERT read. Embeddings of sentences do not use it.
+    pub pooler: Option<Linear>,
 }

@@ -83,18 +83,20 @@ fn least_allocations(encoder: &Encoder, batches: &[Vec<Vec<u32>>]) -> usize {
 
 #[test]
 fn calls_allocate_nothing() {
-    let mut config = Preset::BertMini.config();
-    (config.layers, config.vocab_size) = (2, 500);
-    let model = Model::seeded_config(config, 3).unwrap().prune(Block::B4x1, 0.8).unwrap();
-    let calibrated = model.calibrate_ids(&seeded_ids(500, 8, 40, 1)).unwrap();
     let batches = batches();
     assert!(allocations_of(|| drop(Vec::<u8>::with_capacity(100))) > 0, "the count must count");
-    for form in [Form::Sparse, Form::Dense] {
-        let encoder = calibrated.compile_with(CompileOptions::default().with_form(form)).unwrap();
-        for threads in [1, 2] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let least = pool.install(|| least_allocations(&encoder, &batches));
-            assert_eq!(least, 0, "{form:?}, {threads} threads");
+    for preset in [Preset::BertMini, Preset::ElectraSmall] {
+        let mut config = preset.config();
+        (config.layers, config.vocab_size) = (2, 500);
+        let model = Model::seeded_config(config, 3).unwrap().prune(Block::B4x1, 0.8).unwrap();
+        let calibrated = model.calibrate_ids(&seeded_ids(500, 8, 40, 1)).unwrap();
+        for form in [Form::Sparse, Form::Dense] {
+            let encoder = calibrated.compile_with(CompileOptions::default().with_form(form)).unwrap();
+            for threads in [1, 2] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let least = pool.install(|| least_allocations(&encoder, &batches));
+                assert_eq!(least, 0, "{preset}, {form:?}, {threads} threads");
+            }
         }
     }
 }

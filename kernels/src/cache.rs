@@ -59,7 +59,7 @@ any_plan! {
     LayerNorm(crate::layernorm::LayerNormPlan),
     /// Softmax down the columns of an f32 tile.
     Softmax(crate::softmax::SoftmaxPlan),
-    /// GELU and quantisation of an f32 tile.
+    /// Activations and quantisation of an f32 tile.
     Elementwise(crate::elementwise::ElementwisePlan),
     /// Gather of embedding rows.
     Embedding(crate::embedding::EmbeddingPlan),

@@ -2,14 +2,14 @@
 //!
 //! | module | computes | input | output |
 //! | --- | --- | --- | --- |
-//! | [`spmm`] | 4x1 block-sparse s8 weights x u8 | plain panel | u8/s8 panel or f32 tile, GELU, residual |
+//! | [`spmm`] | 4x1 block-sparse s8 weights x u8 | plain panel | u8/s8 panel or f32 tile, ReLU or GELU, residual |
 //! | [`gemm`] | dense s8 weights x u8 | VNNI panel | the same |
 //! | [`float`] | sparse or dense f32 or bf16 weights x the same | f32 tile, bf16 panel | f32 tile, bf16 panel |
 //! | [`attention`] | softmax(Q K) V per sequence and head | VNNI and plain panels | u8 panel |
 //! | [`embedding`] | sum of table rows, transposed | token-major tables | f32 tile |
 //! | [`layernorm`] | normalisation over features | f32 tile | f32 tile, u8 panel |
 //! | [`softmax`] | softmax over features | f32 tile | f32 tile |
-//! | [`elementwise`] | GELU, quantisation | f32 tile | f32 tile, u8/s8 panel |
+//! | [`elementwise`] | ReLU, GELU, quantisation | f32 tile | f32 tile, u8/s8 panel |
 //!
 //! [`layout`] defines panels and tiles, [`epilogue`] what happens to accumulators, [`cache`] who generates what once,
 //! [`mod@reference`] what is right, [`peak`] what the machine could do at most. Every kernel has a portable form in plain Rust that

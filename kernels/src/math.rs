@@ -13,7 +13,8 @@ pub use exp2_u8::{Falloff, HIGH as EXP2_HIGH, LOW as EXP2_LOW, exp2_u8};
 
 pub(crate) use gelu::{GELU_COARSE_MAGIC, GELU_MAGIC};
 pub use gelu::{
-    GELU_COARSE_MAX, GELU_COARSE_MIN, GELU_COARSE_PHI, GELU_COARSE_STEP, GELU_MAX, GELU_PHI, gelu, gelu_coarse,
+    GELU_COARSE_MAX, GELU_COARSE_MIN, GELU_COARSE_PHI, GELU_COARSE_STEP, GELU_MAX, GELU_PHI, GELU_TANH_COARSE_PHI,
+    GELU_TANH_PHI, gelu, gelu_coarse, gelu_tanh, gelu_tanh_coarse,
 };
 
 /// log2(e).
@@ -27,6 +28,12 @@ pub fn vmin(a: f32, b: f32) -> f32 {
 /// `vmaxps(a, b)`: b where the two compare equal or either is NaN.
 pub fn vmax(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
+}
+
+/// ReLU, max(x, 0). Exact; -0 stays -0, NaN stays NaN.
+#[inline(always)]
+pub fn relu(x: f32) -> f32 {
+    vmax(0.0, x)
 }
 
 /// Horner's rule with fused steps: `c[0] + x (c[1] + x (c[2] + ..))`.
@@ -67,6 +74,16 @@ pub fn quantize_s8(x: f32) -> i8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn relu_is_exact() {
+        let bits = |x: [f32; 5]| x.map(f32::to_bits);
+        assert_eq!(
+            bits([1e-45, f32::INFINITY, 0.0, -0.0, -1e-45].map(relu)),
+            bits([1e-45, f32::INFINITY, 0.0, -0.0, 0.0])
+        );
+        assert!(relu(f32::NAN).is_nan() && relu(f32::NEG_INFINITY) == 0.0);
+    }
 
     #[test]
     fn rounding_is_to_nearest_even_and_saturates() {

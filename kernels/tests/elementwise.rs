@@ -1,4 +1,4 @@
-//! GELU and quantisation against f64 references, and between tiers bit by bit.
+//! Activations and quantisation against f64 references, and between tiers bit by bit.
 
 mod matrices;
 mod support;
@@ -15,19 +15,35 @@ use matrices::{
 use proptest::prelude::*;
 use support::{Guarded, garbage, tiers};
 
-/// Stated bound of GELU.
-const GELU_ERROR: f64 = 2e-6;
+/// The activations that are one.
+const FUNCTIONS: &[Activation] = Activation::ALL.split_at(1).1;
+
+/// Stated bounds.
+fn stated_error(activation: Activation) -> f64 {
+    match activation {
+        Activation::Identity | Activation::Relu => 0.0,
+        Activation::Gelu => 2e-6,
+        Activation::GeluTanh => 1e-6,
+    }
+}
 
 fn quantizers() -> impl Iterator<Item = (Activation, PanelLayout, Sign)> {
-    [Activation::Identity, Activation::Gelu].into_iter().flat_map(|activation| {
+    Activation::ALL.into_iter().flat_map(|activation| {
         [PanelLayout::Plain, PanelLayout::Vnni].into_iter().flat_map(move |layout| {
             [Sign::Unsigned, Sign::Signed].into_iter().map(move |sign| (activation, layout, sign))
         })
     })
 }
 
-fn gelu(isa: Isa, x: &[f32], features: usize, tokens: usize, parallel: Parallel) -> Vec<f32> {
-    let kernel = ElementwiseDesc { features, function: RowFunction::Gelu }.compile(isa).unwrap();
+fn activate(
+    isa: Isa,
+    activation: Activation,
+    x: &[f32],
+    features: usize,
+    tokens: usize,
+    parallel: Parallel,
+) -> Vec<f32> {
+    let kernel = ElementwiseDesc { features, function: RowFunction::Activate(activation) }.compile(isa).unwrap();
     let mut tile = to_tile(x, features, tokens, 31);
     let before = tile.to_vec();
     kernel.run_in_place(&mut tile, tokens, parallel).unwrap();
@@ -57,14 +73,17 @@ fn quant_params(features: usize, seed: u64) -> Vec<QuantParams> {
     r.chunks(2).map(|r| QuantParams { scale: 30.0 + 20.0 * r[0], zero: (60.0 * r[1] + 60.0).round() }).collect()
 }
 
-fn check_gelu(x: &[f32], features: usize, tokens: usize) {
-    let expected = gelu(Isa::Portable, x, features, tokens, Parallel::Serial);
-    for (&y, &x) in expected.iter().zip(x) {
-        assert!((f64::from(y) - reference::rows::gelu(f64::from(x))).abs() < GELU_ERROR, "gelu({x}) = {y}");
-    }
-    for isa in tiers() {
-        let y = gelu(isa, x, features, tokens, Parallel::Serial);
-        assert_same_bits(&y, &expected, &format!("F={features} N={tokens} {isa}"));
+fn check_activations(x: &[f32], features: usize, tokens: usize) {
+    for &activation in FUNCTIONS {
+        let expected = activate(Isa::Portable, activation, x, features, tokens, Parallel::Serial);
+        for (&y, &x) in expected.iter().zip(x) {
+            let error = (f64::from(y) - reference::rows::activated(activation, f64::from(x))).abs();
+            assert!(error <= stated_error(activation), "{}({x}) = {y}", activation.name());
+        }
+        for isa in tiers() {
+            let y = activate(isa, activation, x, features, tokens, Parallel::Serial);
+            assert_same_bits(&y, &expected, &format!("{} F={features} N={tokens} {isa}", activation.name()));
+        }
     }
 }
 
@@ -77,10 +96,7 @@ fn check_quantize(x: &[f32], params: &[QuantParams], tokens: usize) {
                 Sign::Unsigned => (0, 255, i32::from(q)),
                 Sign::Signed => (-128, 127, i32::from(q as i8)),
             };
-            let (y, slack) = match activation {
-                Activation::Identity => (f64::from(x[i]), 0.0),
-                Activation::Gelu => (reference::rows::gelu(f64::from(x[i])), GELU_ERROR),
-            };
+            let (y, slack) = (reference::rows::activated(activation, f64::from(x[i])), stated_error(activation));
             // The multiply-add rounds once more than the reference: 2^-24 of at most a few hundred.
             let slack = slack + 3e-5 / f64::from(p.scale);
             let bound = |y: f64| reference::rows::quantize(y, p.scale, p.zero, low, high);
@@ -99,7 +115,7 @@ fn edge_sizes_match_the_reference_on_every_tier() {
         for tokens in TOKENS {
             let seed = (features * 1000 + tokens) as u64;
             let x = random(features * tokens, -7.0, 7.0, seed);
-            check_gelu(&x, features, tokens);
+            check_activations(&x, features, tokens);
             check_quantize(&x, &quant_params(features, seed), tokens);
         }
     }
@@ -111,10 +127,13 @@ fn any_bits_give_the_same_on_every_tier() {
     for seed in 0..20 {
         let x: Vec<f32> = garbage(features * tokens, seed);
         let params = quant_params(features, seed);
-        let y = gelu(Isa::Portable, &x, features, tokens, Parallel::Serial);
-        assert!(x.iter().zip(&y).all(|(x, y)| x.is_nan() == y.is_nan() || !x.is_finite()));
+        for &activation in FUNCTIONS {
+            let run = |isa| activate(isa, activation, &x, features, tokens, Parallel::Serial);
+            let y = run(Isa::Portable);
+            assert!(x.iter().zip(&y).all(|(x, y)| x.is_nan() == y.is_nan() || !x.is_finite()));
+            tiers().into_iter().for_each(|isa| assert_same_bits(&run(isa), &y, isa.name()));
+        }
         for isa in tiers() {
-            assert_same_bits(&gelu(isa, &x, features, tokens, Parallel::Serial), &y, isa.name());
             for form in quantizers() {
                 let portable = quantize(Isa::Portable, form, (&x, &params), tokens, Parallel::Serial);
                 assert_eq!(quantize(isa, form, (&x, &params), tokens, Parallel::Serial), portable);
@@ -143,8 +162,10 @@ fn threads_compute_the_same() {
     let (features, tokens) = (77, 130);
     let (x, params) = (random(features * tokens, -8.0, 8.0, 5), quant_params(features, 6));
     for isa in tiers() {
-        let run = |parallel| gelu(isa, &x, features, tokens, parallel);
-        assert_eq!(run(Parallel::Rayon), run(Parallel::Serial));
+        for &activation in FUNCTIONS {
+            let run = |parallel| activate(isa, activation, &x, features, tokens, parallel);
+            assert_eq!(run(Parallel::Rayon), run(Parallel::Serial));
+        }
         for form in quantizers() {
             let run = |parallel| quantize(isa, form, (&x, &params), tokens, parallel);
             assert_eq!(run(Parallel::Rayon), run(Parallel::Serial));
@@ -158,20 +179,23 @@ proptest! {
     #[test]
     fn random_sizes_match(features in 1usize..150, tokens in 1usize..150, range in 0.1f32..12.0, seed: u64) {
         let x = random(features * tokens, -range, range, seed);
-        check_gelu(&x, features, tokens);
+        check_activations(&x, features, tokens);
         check_quantize(&x, &quant_params(features, seed), tokens);
     }
 }
 
 #[test]
 fn bad_arguments_are_named() {
-    let none = ElementwiseDesc { features: 0, function: RowFunction::Gelu };
-    assert!(matches!(none.plan(Isa::Portable), Err(KernelError::Dimension { found: 0, .. })));
+    let in_place = |features, activation| ElementwiseDesc { features, function: RowFunction::Activate(activation) };
+    let none = in_place(0, Activation::Gelu).plan(Isa::Portable);
+    assert!(matches!(none, Err(KernelError::Dimension { found: 0, .. })));
+    let nothing = in_place(3, Activation::Identity).plan(Isa::Portable);
+    assert!(matches!(nothing, Err(KernelError::Mismatch { .. })));
     let function =
         RowFunction::Quantize { activation: Activation::Identity, layout: PanelLayout::Plain, sign: Sign::Unsigned };
     let serial = Parallel::Serial;
     for isa in tiers() {
-        let gelu = ElementwiseDesc { features: 3, function: RowFunction::Gelu }.compile(isa).unwrap();
+        let gelu = in_place(3, Activation::Gelu).compile(isa).unwrap();
         let quantize = ElementwiseDesc { features: 3, function }.compile(isa).unwrap();
         let (mut x, mut panel) = (vec![0f32; 256], vec![0u8; 256]);
         let mut params = vec![QuantParams::default(); 3];

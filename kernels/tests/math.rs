@@ -5,7 +5,8 @@ mod matrices;
 mod support;
 
 use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
-use lacuna_kernels::math::{exp, gelu, gelu_coarse};
+use lacuna_kernels::epilogue::Activation;
+use lacuna_kernels::math::{exp, gelu, gelu_coarse, gelu_tanh, gelu_tanh_coarse, relu};
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::{Parallel, reference};
 use matrices::{assert_same_bits, from_tile, to_tile};
@@ -59,55 +60,79 @@ fn exp_is_within_its_bound() {
     assert!(exp(f32::NAN).is_nan() && exp(-f32::NAN).is_nan());
 }
 
+/// A function with its exact twin, and its bounds: absolute, in ulp above 0, in ulp in -1..0.
+type Gelu = (&'static str, fn(f32) -> f32, fn(f64) -> f64, f64, f64, f64);
+const GELUS: [Gelu; 2] = [
+    ("GELU", gelu, reference::rows::gelu, 2e-6, 7.0, 17.0),
+    ("GELU's tanh form", gelu_tanh, reference::rows::gelu_tanh, 1e-6, 7.0, 20.0),
+];
+
 #[test]
 fn gelu_is_within_its_bounds() {
-    let finite: Vec<f32> = all_values().into_iter().filter(|x| x.is_finite()).collect();
-    let errors = |bound: fn(f32, f64, f64) -> f64| {
-        finite.iter().map(move |&x| {
-            let exact = reference::rows::gelu(f64::from(x));
-            (x, bound(x, exact, (f64::from(gelu(x)) - exact).abs()))
-        })
-    };
-    assert_within_bounds("GELU, absolute", errors(|_, _, error| error / 2e-6));
-    assert_within_bounds(
-        "GELU above 0, 7 ulp",
-        errors(|x, exact, error| if x > 0.0 { ulps(error, exact) / 7.0 } else { 0.0 }),
-    );
-    assert_within_bounds(
-        "GELU in -1..0, 17 ulp",
-        errors(|x, exact, error| if (-1.0..0.0).contains(&x) { ulps(error, exact) / 17.0 } else { 0.0 }),
-    );
-    // Phi(x) = GELU(x) / x, where dividing loses nothing.
-    assert_within_bounds(
-        "Phi, absolute",
-        errors(|x, _, error| if x.is_normal() { error / f64::from(x.abs()) / 4.5e-7 } else { 0.0 }),
-    );
-    assert!([0.0, -0.0, -5.0, -7.0, -f32::MAX].into_iter().all(|x| gelu(x) == 0.0));
-    assert!([5.0, 7.0, f32::MAX, f32::INFINITY].into_iter().all(|x| gelu(x) == x));
-    assert!(gelu(f32::NAN).is_nan());
+    // All exponents, and a dense grid where GELU bends.
+    let grid = (-600_000..=600_000).map(|i| i as f32 * 1e-5);
+    let finite: Vec<f32> = all_values().into_iter().filter(|x| x.is_finite()).chain(grid).collect();
+    for (name, f, exact, absolute, above, below) in GELUS {
+        // Of every argument: itself, the exact result, the error.
+        let errors: Vec<(f32, f64, f64)> =
+            finite.iter().map(|&x| (x, exact(f64::from(x)), (f64::from(f(x)) - exact(f64::from(x))).abs())).collect();
+        let check = |what: &str, bound: &dyn Fn(f32, f64, f64) -> f64| {
+            let over = errors.iter().map(|&(x, exact, error)| (x, bound(x, exact, error)));
+            assert_within_bounds(&format!("{name}, {what}"), over);
+        };
+        check("absolute", &|_, _, error| error / absolute);
+        check("ulp above 0", &|x, exact, error| if x > 0.0 { ulps(error, exact) / above } else { 0.0 });
+        check("ulp in -1..0", &|x, exact, error| {
+            if (-1.0..0.0).contains(&x) { ulps(error, exact) / below } else { 0.0 }
+        });
+        // Phi(x) = GELU(x) / x, where dividing loses nothing.
+        check("Phi, absolute", &|x, _, error| if x.is_normal() { error / f64::from(x.abs()) / 4.5e-7 } else { 0.0 });
+        assert!([0.0, -0.0, -5.0, -7.0, -f32::MAX].into_iter().all(|x| f(x) == 0.0));
+        assert!([5.0, 7.0, f32::MAX, f32::INFINITY].into_iter().all(|x| f(x) == x));
+        assert!(f(f32::NAN).is_nan());
+    }
+}
+
+/// The tanh form is another function: a table in the wrong place would be seen.
+#[test]
+fn the_two_forms_of_gelu_differ_as_they_should() {
+    let apart = |x: f32| f64::from(gelu(x) - gelu_tanh(x)).abs();
+    let worst = (-6000..=6000).map(|i| apart(i as f32 * 1e-3)).fold(0.0, f64::max);
+    assert!((4.6e-4..4.8e-4).contains(&worst), "{worst:e}");
 }
 
 #[test]
 fn coarse_gelu_is_within_its_bound() {
-    let errors = all_values().into_iter().filter(|x| x.is_finite()).map(|x| {
-        let error = (f64::from(gelu_coarse(x)) - reference::rows::gelu(f64::from(x))).abs();
-        (x, error / (2.5e-5 + 1e-6 * f64::from(x.abs())))
-    });
-    assert_within_bounds("GELU for 8 bit", errors);
-    assert!(gelu_coarse(f32::NAN).is_nan());
+    for (name, f, exact) in [
+        ("GELU", gelu_coarse as fn(f32) -> f32, reference::rows::gelu as fn(f64) -> f64),
+        ("GELU's tanh form", gelu_tanh_coarse, reference::rows::gelu_tanh),
+    ] {
+        let grid = (-600_000..=600_000).map(|i| i as f32 * 1e-5);
+        let errors = all_values().into_iter().filter(|x| x.is_finite()).chain(grid).map(|x| {
+            let error = (f64::from(f(x)) - exact(f64::from(x))).abs();
+            (x, error / (2.5e-5 + 1e-6 * f64::from(x.abs())))
+        });
+        assert_within_bounds(&format!("{name} for 8 bit"), errors);
+        assert!(f(f32::NAN).is_nan());
+    }
 }
 
 #[test]
-fn generated_gelu_is_the_scalar_one() {
+fn generated_activations_are_the_scalar_ones() {
     let x = all_values();
     let (features, tokens) = (x.len() / 64, 64);
     let x = &x[x.len() - features * tokens..]; // the special values are the last ones
-    let expected: Vec<f32> = x.iter().map(|&x| gelu(x)).collect();
-    for isa in tiers() {
-        let kernel = ElementwiseDesc { features, function: RowFunction::Gelu }.compile(isa).unwrap();
-        let mut tile = to_tile(x, features, tokens, 1);
-        kernel.run_in_place(&mut tile, tokens, Parallel::Serial).unwrap();
-        assert_same_bits(&from_tile(&tile, features, tokens), &expected, isa.name());
+    for (activation, f) in
+        [(Activation::Relu, relu as fn(f32) -> f32), (Activation::Gelu, gelu), (Activation::GeluTanh, gelu_tanh)]
+    {
+        let expected: Vec<f32> = x.iter().map(|&x| f(x)).collect();
+        for isa in tiers() {
+            let kernel =
+                ElementwiseDesc { features, function: RowFunction::Activate(activation) }.compile(isa).unwrap();
+            let mut tile = to_tile(x, features, tokens, 1);
+            kernel.run_in_place(&mut tile, tokens, Parallel::Serial).unwrap();
+            assert_same_bits(&from_tile(&tile, features, tokens), &expected, isa.name());
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::oracle::{Oracle, Tap};
 use crate::quantize::{ActivationQuant, LayerQuant, WEIGHT_MAX};
+use crate::tokens::TokenIds;
 use crate::weights::{EncoderWeights, LayerWeights, Linear};
 
 /// The code of zero of the queries, which are rounded symmetrically about it.
@@ -77,24 +78,41 @@ impl CalibrationOptions {
     }
 }
 
+/// The quantisation of every tensor between the kernels.
+pub(crate) struct Calibration {
+    /// Per layer.
+    pub(crate) layers: Vec<LayerQuant>,
+    /// Input of the embeddings' projection, if there is one.
+    pub(crate) projection: Option<ActivationQuant>,
+}
+
 /// Runs the oracle over token ids and derives the quantisation of every layer.
-pub(crate) fn calibrate<S: AsRef<[u32]> + Sync>(
+pub(crate) fn calibrate<S: TokenIds>(
     config: &EncoderConfig,
     weights: &EncoderWeights,
     ids: &[S],
     options: &CalibrationOptions,
-) -> Result<Vec<LayerQuant>> {
+) -> Result<Calibration> {
     options.validate()?;
-    let tokens = ids.iter().map(|ids| ids.as_ref().len()).sum();
+    let tokens = ids.iter().map(|tokens| tokens.ids().len()).sum();
     let collector = Collector::new(config.layers, tokens, options.sample_rows);
     Oracle::new(config, weights).forward_observed(ids, &collector)?;
     let stats = collector.finish();
-    Ok(weights
+    let projection = weights.embeddings.projection.as_ref().zip(stats.first());
+    let projection = projection.map(|(projection, first)| {
+        activation(
+            &first[Tap::ProjectionInput as usize].widened(options.headroom, options.floor),
+            &[projection],
+            options,
+        )
+    });
+    let layers = weights
         .layers
         .par_iter()
         .zip(stats)
         .map(|(layer, stats)| layer_quant(config.head_size(), layer, &stats, options))
-        .collect())
+        .collect();
+    Ok(Calibration { layers, projection })
 }
 
 fn layer_quant(

@@ -5,6 +5,7 @@
 
 mod convert;
 mod header;
+mod names;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use rayon::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use self::names::LayerNames;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
@@ -95,29 +97,23 @@ impl Checkpoint {
         Ok(Self { path: path.to_owned(), map })
     }
 
-    /// Reads all weights of a BERT encoder, with or without the `bert.` prefix.
+    /// Reads all weights of an encoder, under the names of its architecture, with or without a prefix such as `bert.` or `model.`.
     ///
-    /// F32, F16 and BF16 tensors become f32. Tensors that the encoder does not need (pooler,
-    /// position ids, heads) are ignored.
+    /// F32, F16 and BF16 tensors become f32. The pooler is read if it is there. Tensors that the encoder does not need (position
+    /// ids, heads) are ignored.
     ///
     /// # Errors
     /// [`Error::MissingTensor`], [`Error::TensorDtype`], [`Error::TensorShape`],
     /// [`Error::NonFiniteWeights`].
     pub fn encoder_weights(&self, config: &EncoderConfig) -> Result<EncoderWeights> {
         let tensors = header::parse(&self.path, &self.map)?;
-        let reader = Reader { path: &self.path, tensors, hidden: config.hidden_size };
-        let hidden = config.hidden_size;
-        let embeddings = EmbeddingWeights {
-            word: reader.matrix("embeddings.word_embeddings.weight", config.vocab_size, hidden)?,
-            position: reader.matrix("embeddings.position_embeddings.weight", config.max_position, hidden)?,
-            token_type: reader.matrix("embeddings.token_type_embeddings.weight", config.type_vocab_size, hidden)?,
-            norm: reader.norm("embeddings.LayerNorm")?,
-        };
+        let reader = Reader { path: &self.path, tensors };
+        let embeddings = reader.embeddings(config)?;
         let layers = (0..config.layers)
             .into_par_iter()
-            .map(|i| reader.layer(i, config.intermediate_size))
+            .map(|i| reader.layer(&names::layer(config.architecture, i), config.hidden_size, config.intermediate_size))
             .collect::<Result<Vec<_>>>()?;
-        Ok(EncoderWeights { embeddings, layers })
+        Ok(EncoderWeights { embeddings, layers, pooler: reader.pooler(config)? })
     }
 }
 
@@ -125,23 +121,52 @@ impl Checkpoint {
 struct Reader<'a> {
     path: &'a Path,
     tensors: SafeTensors<'a>,
-    hidden: usize,
 }
 
 impl Reader<'_> {
-    fn layer(&self, index: usize, intermediate: usize) -> Result<LayerWeights> {
-        let hidden = self.hidden;
-        let name = |part: &str| format!("encoder.layer.{index}.{part}");
-        Ok(LayerWeights {
-            q: self.linear(&name("attention.self.query"), hidden, hidden)?,
-            k: self.linear(&name("attention.self.key"), hidden, hidden)?,
-            v: self.linear(&name("attention.self.value"), hidden, hidden)?,
-            o: self.linear(&name("attention.output.dense"), hidden, hidden)?,
-            attention_norm: self.norm(&name("attention.output.LayerNorm"))?,
-            up: self.linear(&name("intermediate.dense"), intermediate, hidden)?,
-            down: self.linear(&name("output.dense"), hidden, intermediate)?,
-            output_norm: self.norm(&name("output.LayerNorm"))?,
+    fn embeddings(&self, config: &EncoderConfig) -> Result<EmbeddingWeights> {
+        let features = config.embedding_features();
+        // The first rows of RoBERTa's table belong to padding, and to nothing.
+        let rows = config.max_position + config.position_offset;
+        let mut position = self.matrix(names::POSITION, rows, features)?;
+        position.data.drain(..config.position_offset * features);
+        position.rows = config.max_position;
+        Ok(EmbeddingWeights {
+            word: self.matrix(names::WORD, config.vocab_size, features)?,
+            position,
+            token_type: match config.architecture.has_token_types() {
+                true => self.matrix(names::TOKEN_TYPE, config.type_vocab_size, features)?,
+                false => Matrix::zeros(config.type_vocab_size, features),
+            },
+            norm: self.norm(names::EMBEDDING_NORM, features)?,
+            projection: match config.projects_embeddings() {
+                true => Some(self.linear(names::PROJECTION, config.hidden_size, features)?),
+                false => None,
+            },
         })
+    }
+
+    fn layer(&self, names: &LayerNames, hidden: usize, intermediate: usize) -> Result<LayerWeights> {
+        Ok(LayerWeights {
+            q: self.linear(&names.q, hidden, hidden)?,
+            k: self.linear(&names.k, hidden, hidden)?,
+            v: self.linear(&names.v, hidden, hidden)?,
+            o: self.linear(&names.o, hidden, hidden)?,
+            attention_norm: self.norm(&names.attention_norm, hidden)?,
+            up: self.linear(&names.up, intermediate, hidden)?,
+            down: self.linear(&names.down, hidden, intermediate)?,
+            output_norm: self.norm(&names.output_norm, hidden)?,
+        })
+    }
+
+    /// Many checkpoints have none; half of one is damage.
+    fn pooler(&self, config: &EncoderConfig) -> Result<Option<Linear>> {
+        let parts = ["weight", "bias"].map(|part| format!("{}.{part}", names::POOLER));
+        let present = parts.iter().any(|name| self.find(&[name]).is_ok());
+        match config.architecture.has_pooler() && present {
+            true => Ok(Some(self.linear(names::POOLER, config.hidden_size, config.hidden_size)?)),
+            false => Ok(None),
+        }
     }
 
     fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
@@ -151,14 +176,9 @@ impl Reader<'_> {
         })
     }
 
-    /// Old checkpoints call the two parameters `gamma` and `beta`.
-    fn norm(&self, name: &str) -> Result<LayerNormWeights> {
-        let (weight, gamma) = (format!("{name}.weight"), format!("{name}.gamma"));
-        let (bias, beta) = (format!("{name}.bias"), format!("{name}.beta"));
-        Ok(LayerNormWeights {
-            gamma: self.vector(&[&weight, &gamma], self.hidden)?,
-            beta: self.vector(&[&bias, &beta], self.hidden)?,
-        })
+    fn norm(&self, name: &str, features: usize) -> Result<LayerNormWeights> {
+        let vector = |names: [String; 2]| self.vector(&names.each_ref().map(String::as_str), features);
+        Ok(LayerNormWeights { gamma: vector(names::gamma(name))?, beta: vector(names::beta(name))? })
     }
 
     fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
@@ -200,9 +220,9 @@ impl Reader<'_> {
         Ok(values)
     }
 
-    /// The first of `names` that the file has, as it stands or with the `bert.` prefix.
+    /// The first of `names` that the file has, as it stands or with a prefix.
     fn find(&self, names: &[&str]) -> Result<(String, TensorView<'_>)> {
-        let candidates: Vec<String> = names.iter().flat_map(|n| [(*n).to_owned(), format!("bert.{n}")]).collect();
+        let candidates = names::candidates(names);
         for name in &candidates {
             if let Ok(view) = self.tensors.tensor(name) {
                 return Ok((name.clone(), view));

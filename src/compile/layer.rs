@@ -2,8 +2,7 @@
 
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::{AttentionDesc, AttentionKernel, AttentionParams, AttentionPlan};
-use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingKernel, EmbeddingPlan};
-use lacuna_kernels::epilogue::{Epilogue, RowParams};
+use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
 use lacuna_kernels::layernorm::{
     LayerNormDesc, LayerNormKernel, LayerNormOutput, LayerNormPlan, LayerNormWeights as PackedNorm, NormParams,
 };
@@ -13,7 +12,6 @@ use super::choose::{Chooser, Layer};
 use super::linear::{self, CompiledLinear, LinearPlan};
 use super::{CompiledSet, KernelSet};
 use crate::error::{Error, Result};
-use crate::model::Model;
 use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 use crate::report::LinearReport;
 use crate::weights::{LayerNormWeights, LayerWeights};
@@ -108,6 +106,7 @@ impl LayerPlan {
         quant: &[LayerQuant],
         index: usize,
         head_size: usize,
+        activation: Activation,
         chooser: &Chooser<'_>,
         isa: Isa,
     ) -> Result<LayerPlan> {
@@ -123,14 +122,15 @@ impl LayerPlan {
             let (layout, plans) = chooser.choose(&[layer])?;
             Ok::<_, Error>((layout, plans[0]))
         };
-        let (gelu_output, down) = f32_layer(&layer.down, &layer.down.weight, intermediate)?;
-        let gelu = Epilogue::gelu(gelu_output, Sign::Unsigned).fixed_if_possible(&params.up, hidden);
+        let (up_output, down) = f32_layer(&layer.down, &layer.down.weight, intermediate)?;
+        let bytes = Store::Bytes { layout: up_output, sign: Sign::Unsigned };
+        let activated = Epilogue::new(activation, bytes).fixed_if_possible(&params.up, hidden);
         let (ffn_input, up) = chooser.choose(&[Layer {
             m: intermediate,
             k: hidden,
             weights: &layer.up.weight,
             params: &params.up,
-            epilogue: gelu,
+            epilogue: activated,
         }])?;
         let o_weights = heads.spread_columns(&layer.o.weight, layer.o.k);
         let (attention_output, o) = f32_layer(&layer.o, &o_weights, features)?;
@@ -253,7 +253,7 @@ impl Norm {
     }
 }
 
-fn pack_norm(
+pub(super) fn pack_norm(
     plan: &LayerNormPlan,
     weights: &LayerNormWeights,
     panel: Option<&ActivationQuant>,
@@ -290,43 +290,5 @@ impl CompiledLayer {
     pub(super) fn reports(&self, layer: usize) -> Vec<LinearReport> {
         let linears = [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down];
         crate::LINEAR_NAMES.into_iter().zip(linears).map(|(name, linear)| linear.report(layer, name)).collect()
-    }
-}
-
-/// The plans of the embedding and the layernorm behind it.
-pub(super) struct EmbeddingNormPlan {
-    embedding: EmbeddingPlan,
-    norm: LayerNormPlan,
-}
-
-/// The embedding and the layernorm behind it, ready to run.
-#[derive(Debug)]
-pub(crate) struct EmbeddingNorm {
-    pub(crate) kernel: EmbedLayerNorm,
-    pub(crate) weights: PackedNorm,
-}
-
-impl EmbeddingNorm {
-    pub(super) fn plan(model: &Model, first: &LayerPlan, isa: Isa) -> Result<EmbeddingNormPlan> {
-        let features = model.config().hidden_size;
-        Ok(EmbeddingNormPlan {
-            embedding: EmbeddingDesc { features }.plan(isa)?,
-            norm: LayerNormDesc { features, output: LayerNormOutput::Both(first.input) }.plan(isa)?,
-        })
-    }
-}
-
-impl EmbeddingNormPlan {
-    pub(super) fn request(&self, kernels: &mut KernelSet) {
-        kernels.request(&self.embedding);
-        kernels.request(&self.norm);
-    }
-
-    pub(super) fn build(self, model: &Model, panel: &ActivationQuant, kernels: &CompiledSet) -> Result<EmbeddingNorm> {
-        let epsilon = model.config().layer_norm_eps;
-        let weights = pack_norm(&self.norm, &model.weights().embeddings.norm, Some(panel), epsilon)?;
-        let embedding = EmbeddingKernel::new(self.embedding, kernels.get(&self.embedding))?;
-        let norm = LayerNormKernel::new(self.norm, kernels.get(&self.norm))?;
-        Ok(EmbeddingNorm { kernel: EmbedLayerNorm::new(embedding, norm)?, weights })
     }
 }

@@ -1,6 +1,8 @@
 //! From a calibrated model to a compiled encoder: quantise, choose forms, pack, generate, seal.
 
+mod activation;
 mod choose;
+mod embedding;
 mod layer;
 mod linear;
 
@@ -12,14 +14,17 @@ use lacuna_kernels::cache::{AnyPlan, CompileStats, Compiled, KernelCache};
 use lacuna_kernels::spmm::{Tuning, TuningTable};
 use rayon::prelude::*;
 
+use self::activation::kernel_activation;
 use self::choose::Chooser;
+use self::embedding::EmbeddingPlans;
 use self::layer::LayerPlan;
 use crate::encoder::{Encoder, EncoderParts};
 use crate::error::{Error, Result};
 use crate::model::CalibratedModel;
-use crate::report::{LinearReport, LoadReport, Phase};
+use crate::report::{CompiledLinears, LinearReport, LoadReport, Phase};
 
-pub(crate) use layer::{CompiledLayer, EmbeddingNorm};
+pub(crate) use embedding::CompiledEmbedding;
+pub(crate) use layer::CompiledLayer;
 
 /// Which kernels run the linear layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,12 +106,13 @@ impl CalibratedModel {
         let mut phases = Phases::new();
 
         let model = &self.model;
+        let activation = kernel_activation(model.config().activation);
         let quantized: Vec<_> = (0..model.config().layers).into_par_iter().map(|i| self.quantize_layer(i)).collect();
         phases.end("quantise");
 
         let head_size = model.config().head_size();
         let chooser = Chooser::new(options.form, isa, options.tuning, table);
-        let plan = |(i, layer)| LayerPlan::new(layer, self.quant(), i, head_size, &chooser, isa);
+        let plan = |(i, layer)| LayerPlan::new(layer, self.quant(), i, head_size, activation, &chooser, isa);
         let mut plans = match chooser.measures() {
             true => quantized.iter().enumerate().map(plan).collect::<Result<Vec<_>>>()?,
             false => quantized.par_iter().enumerate().map(plan).collect::<Result<Vec<_>>>()?,
@@ -115,7 +121,7 @@ impl CalibratedModel {
             let (before, next) = plans.split_at_mut(i);
             before[i - 1].feed(&next[0]);
         }
-        let embedding = EmbeddingNorm::plan(model, &plans[0], isa)?;
+        let embedding = EmbeddingPlans::new(self, &plans[0], &chooser, isa)?;
         phases.end("plan");
 
         let mut kernels = KernelSet::default();
@@ -131,10 +137,11 @@ impl CalibratedModel {
             .enumerate()
             .map(|(i, (plan, layer))| plan.build(layer, &model.weights().layers[i], self.quant(), i, epsilon, &kernels))
             .collect::<Result<Vec<_>>>()?;
-        let embedding = embedding.build(model, &self.quant()[0].attn_in, &kernels)?;
+        let embedding = embedding.build(self, &kernels)?;
         phases.end("pack");
 
-        let report = LoadReport::new(self, tier, isa, phases.list, &kernels.stats, linear_reports(&layers));
+        let linears = CompiledLinears { layers: linear_reports(&layers), projection: embedding.report() };
+        let report = LoadReport::new(self, tier, isa, phases.list, &kernels.stats, linears);
         Ok(Encoder::new(EncoderParts {
             config: model.config().clone(),
             tables: model.weights().embeddings.clone(),

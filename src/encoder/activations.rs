@@ -9,6 +9,7 @@ use lacuna_kernels::layout::{elements, tiles};
 use lacuna_kernels::{Buffer, ChunksMut, PanelLayout, Parallel, TILE};
 
 use crate::error::Result;
+use crate::tokens::TokenIds;
 
 /// The buffers of one call. They grow to the largest group seen and are then reused.
 pub(super) struct Scratch {
@@ -46,11 +47,11 @@ pub(super) struct PackedIds {
 
 impl Scratch {
     /// Packs the sequences of a group; returns the tokens they span.
-    pub(super) fn pack<S: AsRef<[u32]>>(&mut self, group: &[S]) -> usize {
+    pub(super) fn pack<S: TokenIds>(&mut self, group: &[S]) -> usize {
         self.sequences.clear();
         self.current = 0;
         let (mut start, mut tokens) = (0usize, 0);
-        for len in group.iter().map(|ids| ids.as_ref().len()) {
+        for len in group.iter().map(|tokens| tokens.ids().len()) {
             self.sequences.push(Sequence { start, len });
             tokens = start + len;
             start = tokens.next_multiple_of(Sequence::ALIGNMENT);
@@ -60,9 +61,12 @@ impl Scratch {
             table.clear();
             table.resize(tiles(tokens) * TILE, 0);
         }
-        for (ids, sequence) in group.iter().zip(&self.sequences) {
+        for (tokens, sequence) in group.iter().zip(&self.sequences) {
             let range = sequence.start..sequence.start + sequence.len;
-            word[range.clone()].copy_from_slice(ids.as_ref());
+            word[range.clone()].copy_from_slice(tokens.ids());
+            if let Some(types) = tokens.types() {
+                kind[range.clone()].copy_from_slice(types);
+            }
             position[range].iter_mut().zip(0..).for_each(|(slot, position)| *slot = position);
         }
         tokens
@@ -111,6 +115,8 @@ pub(super) struct Widths {
     pub(super) heads: usize,
     /// Of gelu.
     pub(super) intermediate: usize,
+    /// Of embedded, the input of the embeddings' projection; 0 if there is none.
+    pub(super) projected: usize,
 }
 
 /// What lives from one step to the next.
@@ -135,17 +141,28 @@ pub(super) struct Chunk<'a> {
     pub(super) k: &'a mut [u8],
     pub(super) v: &'a mut [u8],
     pub(super) attended: &'a mut [u8],
-    /// GELU output: u8 panel, intermediate features.
+    /// Output of the activation function: u8 panel, intermediate features.
     pub(super) gelu: &'a mut [u8],
+    /// Sums of embeddings: f32 tile, features of the tables; empty if they are not projected.
+    pub(super) embedded: &'a mut [f32],
+    /// The same, normalised: u8 panel.
+    pub(super) embedded_panel: &'a mut [u8],
     /// The first token, a multiple of [`TILE`].
     pub(super) first: usize,
     pub(super) tokens: usize,
 }
 
+/// What lives only within a step, of the chunk in work.
+struct Temporary {
+    /// panel, gelu, embedded_panel: see [`Chunk`].
+    bytes: [Buffer<u8>; 3],
+    embedded: Buffer<f32>,
+}
+
 thread_local! {
-    /// Panel and GELU output of the chunk in work, the same memory for every chunk so that it stays in the cache of this core.
-    /// They grow to the largest chunk a thread has seen.
-    static TEMPORARY: RefCell<[Buffer<u8>; 2]> = RefCell::new([Buffer::new(0), Buffer::new(0)]);
+    /// The same memory for every chunk, so that it stays in the cache of this core. It grows to the largest chunk a thread has seen.
+    static TEMPORARY: RefCell<Temporary> =
+        RefCell::new(Temporary { bytes: std::array::from_fn(|_| Buffer::new(0)), embedded: Buffer::new(0) });
 }
 
 impl<'a> Activations<'a> {
@@ -162,11 +179,13 @@ impl<'a> Activations<'a> {
         let Activations { x, q, k, v, attended, widths, tokens } = self;
         let tokens = *tokens;
         let run = |first, (x, [q, k, v, attended]): (&mut [f32], [&mut [u8]; 4]), parallel: Parallel<'_>| {
-            TEMPORARY.with_borrow_mut(|[panel, gelu]| {
+            TEMPORARY.with_borrow_mut(|Temporary { bytes: [panel, gelu, embedded_panel], embedded }| {
                 let tokens = chunk.min(tokens - first);
                 let panel = sized(panel, elements(widths.hidden, tokens));
                 let gelu = sized(gelu, elements(widths.intermediate, tokens));
-                body(Chunk { x, panel, q, k, v, attended, gelu, first, tokens }, parallel)
+                let embedded = sized(embedded, elements(widths.projected, tokens));
+                let embedded_panel = sized(embedded_panel, elements(widths.projected, tokens));
+                body(Chunk { x, panel, q, k, v, attended, gelu, embedded, embedded_panel, first, tokens }, parallel)
             })
         };
         if chunk >= tokens {

@@ -8,14 +8,15 @@ use lacuna_kernels::{Output, Parallel, TILE};
 use super::EncoderParts;
 use super::activations::{Activations, Chunk, PackedIds, Schedule, Scratch, Views, Widths};
 use super::profile::{Probe, Stage};
-use crate::compile::CompiledLayer;
+use crate::compile::{CompiledEmbedding, CompiledLayer};
 use crate::error::Result;
+use crate::tokens::TokenIds;
 
 /// Runs one group; returns the final hidden states, an f32 tile of `hidden` features, and where the sequences lie in it.
 ///
 /// Attention is the only step that knows sequences. Everything from one attention to the next is done chunk by chunk; see
 /// [`Schedule`].
-pub(super) fn forward<'s, S: AsRef<[u32]>, P: Probe>(
+pub(super) fn forward<'s, S: TokenIds, P: Probe>(
     parts: &EncoderParts,
     scratch: &'s mut Scratch,
     group: &[S],
@@ -28,7 +29,8 @@ pub(super) fn forward<'s, S: AsRef<[u32]>, P: Probe>(
         scratch.prepare_attention(tokens, layer.heads.features(), layer.attention.plan().output())?;
     }
     let (hidden, intermediate) = (parts.config.hidden_size, parts.config.intermediate_size);
-    let views = scratch.views(Widths { hidden, heads, intermediate }, tokens);
+    let projected = parts.embedding.projection.as_ref().map_or(0, |_| parts.config.embedding_features());
+    let views = scratch.views(Widths { hidden, heads, intermediate, projected }, tokens);
     let Views { activations: mut all, ids, sequences, batches } = views;
     let schedule = Schedule::new(tokens, parallel);
     probe.lap(Stage::Other);
@@ -52,7 +54,7 @@ pub(super) fn forward<'s, S: AsRef<[u32]>, P: Probe>(
     Ok((all.into_x(), sequences))
 }
 
-/// `x = norm(word + type + position)`, and its panel.
+/// `x = norm(word + type + position)`, or the projection of that, and its panel.
 fn embed(parts: &EncoderParts, ids: &PackedIds, a: &mut Chunk<'_>, parallel: Parallel<'_>) -> Result<()> {
     let tables = EmbeddingTables {
         word: &parts.tables.word.data,
@@ -62,8 +64,13 @@ fn embed(parts: &EncoderParts, ids: &PackedIds, a: &mut Chunk<'_>, parallel: Par
     let range = a.first..a.first + tiles(a.tokens) * TILE;
     let ids =
         EmbeddingIds { word: &ids.word[range.clone()], kind: &ids.kind[range.clone()], position: &ids.position[range] };
-    let embedding = &parts.embedding;
-    Ok(embedding.kernel.run(&tables, &ids, &embedding.weights, a.x, Some(a.panel), a.tokens, parallel)?)
+    let CompiledEmbedding { kernel, norm, projection } = &parts.embedding;
+    let Some(projection) = projection else {
+        return Ok(kernel.run(&tables, &ids, norm, a.x, Some(a.panel), a.tokens, parallel)?);
+    };
+    kernel.run(&tables, &ids, norm, a.embedded, Some(a.embedded_panel), a.tokens, parallel)?;
+    projection.linear.run(a.embedded_panel, a.tokens, Output::F32(a.x), parallel)?;
+    Ok(projection.panel.run_quantize(&projection.panel_params, a.x, a.panel, a.tokens, parallel)?)
 }
 
 /// q, k and v of a layer from its panel.

@@ -12,14 +12,14 @@ use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
 
 use self::activations::Scratch;
 use self::profile::{Probe, Stopwatch};
-use crate::compile::{CompiledLayer, EmbeddingNorm};
+use crate::compile::{CompiledEmbedding, CompiledLayer};
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
-use crate::oracle::check_ids;
 use crate::pooling::Pooling;
 use crate::report::LoadReport;
 use crate::tokenize::SentenceTokenizer;
+use crate::tokens::{TokenIds, check_tokens};
 use crate::weights::EmbeddingWeights;
 
 pub use self::profile::{Profile, Stage};
@@ -35,7 +35,7 @@ const MIN_ACTIVATIONS_PER_THREAD: usize = 12288;
 pub(crate) struct EncoderParts {
     pub(crate) config: EncoderConfig,
     pub(crate) tables: EmbeddingWeights,
-    pub(crate) embedding: EmbeddingNorm,
+    pub(crate) embedding: CompiledEmbedding,
     pub(crate) layers: Vec<CompiledLayer>,
     pub(crate) tokenizer: Option<SentenceTokenizer>,
     pub(crate) pooling: Pooling,
@@ -123,11 +123,12 @@ impl Encoder {
         Ok(Embeddings { vectors: self.embed_ids(&ids)?, truncated })
     }
 
-    /// One embedding per sequence of token ids.
+    /// One embedding per sequence of token ids. [`TypedIds`](crate::TypedIds) are sequences with token types.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`], [`Error::EmptySequence`], [`Error::SequenceTooLong`], [`Error::TokenOutOfRange`].
-    pub fn embed_ids<S: AsRef<[u32]> + Sync>(&self, ids: &[S]) -> Result<Vec<Vec<f32>>> {
+    /// [`Error::EmptyBatch`], [`Error::EmptySequence`], [`Error::SequenceTooLong`], [`Error::TokenOutOfRange`],
+    /// [`Error::TokenTypeLength`], [`Error::TokenTypeOutOfRange`].
+    pub fn embed_ids<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Vec<f32>>> {
         let mut vectors = vec![Vec::new(); ids.len()];
         let hidden_size = self.parts.config.hidden_size;
         self.run(ids, &mut vectors, 1, &(), |x, sequence, vectors| {
@@ -146,7 +147,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::OutputLength`] for an `out` of another size, and those of [`Encoder::embed_ids`].
-    pub fn embed_ids_into<S: AsRef<[u32]> + Sync>(&self, ids: &[S], out: &mut [f32]) -> Result<()> {
+    pub fn embed_ids_into<S: TokenIds>(&self, ids: &[S], out: &mut [f32]) -> Result<()> {
         self.pool_into(ids, out, &())
     }
 
@@ -155,7 +156,7 @@ impl Encoder {
     ///
     /// # Errors
     /// Those of [`Encoder::embed_ids_into`].
-    pub fn profile_ids_into<S: AsRef<[u32]> + Sync>(&self, ids: &[S], out: &mut [f32]) -> Result<Profile> {
+    pub fn profile_ids_into<S: TokenIds>(&self, ids: &[S], out: &mut [f32]) -> Result<Profile> {
         let stopwatch = Stopwatch::start();
         self.pool_into(ids, out, &stopwatch)?;
         Ok(stopwatch.stop())
@@ -165,7 +166,7 @@ impl Encoder {
     ///
     /// # Errors
     /// Those of [`Encoder::embed_ids`].
-    pub fn hidden_states<S: AsRef<[u32]> + Sync>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
+    pub fn hidden_states<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
         let mut states = vec![Matrix::default(); ids.len()];
         let hidden_size = self.parts.config.hidden_size;
         self.run(ids, &mut states, 1, &(), |x, sequence, states| {
@@ -174,7 +175,7 @@ impl Encoder {
         Ok(states)
     }
 
-    fn pool_into<S: AsRef<[u32]> + Sync>(&self, ids: &[S], out: &mut [f32], probe: &impl Probe) -> Result<()> {
+    fn pool_into<S: TokenIds>(&self, ids: &[S], out: &mut [f32], probe: &impl Probe) -> Result<()> {
         let (sequences, hidden_size) = (ids.len(), self.parts.config.hidden_size);
         let (found, expected) = (out.len(), sequences.saturating_mul(hidden_size));
         if found != expected {
@@ -185,7 +186,7 @@ impl Encoder {
     }
 
     /// Runs all sequences, in groups. `result` makes `width` values of each sequence, its place in `out`, from the final f32 tile.
-    fn run<S: AsRef<[u32]> + Sync, T: Send>(
+    fn run<S: TokenIds, T: Send>(
         &self,
         ids: &[S],
         out: &mut [T],
@@ -194,7 +195,7 @@ impl Encoder {
         result: impl Fn(&[f32], Sequence, &mut [T]) + Send + Sync,
     ) -> Result<()> {
         let parts = &self.parts;
-        check_ids(&parts.config, ids)?;
+        check_tokens(&parts.config, ids)?;
         let activations = layout::elements(parts.config.hidden_size, packed_tokens(ids));
         Team::run(activations / MIN_ACTIVATIONS_PER_THREAD, |team| {
             probe.lead();
@@ -233,12 +234,12 @@ impl std::fmt::Debug for Encoder {
 }
 
 /// Tokens that the sequences take in a group, gaps between them included.
-fn packed_tokens<S: AsRef<[u32]>>(ids: &[S]) -> usize {
-    ids.iter().map(|ids| ids.as_ref().len().next_multiple_of(Sequence::ALIGNMENT)).sum()
+fn packed_tokens<S: TokenIds>(ids: &[S]) -> usize {
+    ids.iter().map(|tokens| tokens.ids().len().next_multiple_of(Sequence::ALIGNMENT)).sum()
 }
 
 /// How many of the sequences run together: as many as `limit` tokens hold, at least one.
-fn group_len<S: AsRef<[u32]>>(ids: &[S], limit: usize) -> usize {
+fn group_len<S: TokenIds>(ids: &[S], limit: usize) -> usize {
     let mut tokens = 0;
     let fits = |ids: &&S| {
         tokens += packed_tokens(std::slice::from_ref(*ids));

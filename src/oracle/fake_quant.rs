@@ -41,6 +41,7 @@ impl TapSet {
 /// the int8 model up to the f32 rounding of sums.
 pub struct FakeQuant<'a> {
     quant: &'a [LayerQuant],
+    projection: Option<&'a ActivationQuant>,
     head_size: usize,
     taps: TapSet,
 }
@@ -48,10 +49,17 @@ pub struct FakeQuant<'a> {
 impl<'a> FakeQuant<'a> {
     /// A simulation of the rounding of some tensors.
     pub fn new(quant: &'a [LayerQuant], head_size: usize, taps: TapSet) -> Self {
-        Self { quant, head_size, taps }
+        Self { quant, projection: None, head_size, taps }
     }
 
-    /// The f32 weights that the quantised linear layers stand for, with their biases.
+    /// The same, that rounds the input of the embeddings' projection too.
+    #[must_use]
+    pub fn with_projection(self, projection: Option<&'a ActivationQuant>) -> Self {
+        Self { projection, ..self }
+    }
+
+    /// The f32 weights that the quantised linear layers stand for, with their biases. The projection of the embeddings stays as it
+    /// is.
     pub fn weights(weights: &EncoderWeights, quant: &[LayerQuant], layers: &[QuantizedLayer]) -> EncoderWeights {
         let mut fake = weights.clone();
         for ((layer, quant), quantized) in fake.layers.iter_mut().zip(quant).zip(layers) {
@@ -78,6 +86,11 @@ impl Observer for FakeQuant<'_> {
             Tap::AttentionOutput => affine(values, features, &quant.attn_out),
             Tap::FeedForwardInput => affine(values, features, &quant.ffn_in),
             Tap::GeluOutput => affine(values, features, &quant.gelu_out),
+            Tap::ProjectionInput => {
+                if let Some(projection) = self.projection {
+                    affine(values, features, projection);
+                }
+            }
             Tap::Query => {
                 let zero = f32::from(quant.q_zero_point);
                 let scale = |k: usize| quant.q_scale[k / self.head_size];

@@ -4,12 +4,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::ops::{View, add, exp_minus_max, gelu, layer_norm, linear, matmul, sum_by};
+use super::activation::activate;
+use super::ops::{View, add, exp_minus_max, layer_norm, linear, matmul, sum_by};
 use super::{NoObserver, Observer, Site, Tap};
 use crate::config::EncoderConfig;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::matrix::Matrix;
 use crate::pooling::Pooling;
+use crate::tokens::{TokenIds, check_tokens};
 use crate::weights::{EncoderWeights, LayerWeights};
 
 /// Tokens that go through the layers together: large enough that packing a weight matrix for the
@@ -35,9 +37,10 @@ impl<'a> Oracle<'a> {
     /// rayon pool, each on one thread.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`], [`Error::EmptySequence`], [`Error::SequenceTooLong`],
-    /// [`Error::TokenOutOfRange`].
-    pub fn forward<S: AsRef<[u32]> + Sync>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
+    /// [`Error::EmptyBatch`](crate::Error::EmptyBatch), [`EmptySequence`](crate::Error::EmptySequence),
+    /// [`SequenceTooLong`](crate::Error::SequenceTooLong), [`TokenOutOfRange`](crate::Error::TokenOutOfRange),
+    /// [`TokenTypeLength`](crate::Error::TokenTypeLength), [`TokenTypeOutOfRange`](crate::Error::TokenTypeOutOfRange).
+    pub fn forward<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
         self.forward_observed(ids, &NoObserver)
     }
 
@@ -45,10 +48,10 @@ impl<'a> Oracle<'a> {
     ///
     /// # Errors
     /// Those of [`Oracle::forward`].
-    pub fn forward_observed<S: AsRef<[u32]> + Sync>(&self, ids: &[S], observer: &dyn Observer) -> Result<Vec<Matrix>> {
-        let ids: Vec<&[u32]> = ids.iter().map(AsRef::as_ref).collect();
-        check_ids(self.config, &ids)?;
-        let groups = groups(&ids, rayon::current_num_threads());
+    pub fn forward_observed<S: TokenIds>(&self, ids: &[S], observer: &dyn Observer) -> Result<Vec<Matrix>> {
+        check_tokens(self.config, ids)?;
+        let lengths: Vec<usize> = ids.iter().map(|tokens| tokens.ids().len()).collect();
+        let groups = groups(&lengths, rayon::current_num_threads());
         let states: Vec<Vec<Matrix>> =
             groups.into_par_iter().map(|(range, first_token)| self.group(&ids[range], first_token, observer)).collect();
         Ok(states.into_iter().flatten().collect())
@@ -58,7 +61,7 @@ impl<'a> Oracle<'a> {
     ///
     /// # Errors
     /// Those of [`Oracle::forward`].
-    pub fn embed<S: AsRef<[u32]> + Sync>(&self, ids: &[S], pooling: &Pooling) -> Result<Vec<Vec<f32>>> {
+    pub fn embed<S: TokenIds>(&self, ids: &[S], pooling: &Pooling) -> Result<Vec<Vec<f32>>> {
         Ok(self.forward(ids)?.iter().map(|states| pooling.pool(states)).collect())
     }
 
@@ -66,7 +69,7 @@ impl<'a> Oracle<'a> {
     ///
     /// # Errors
     /// Those of [`Oracle::forward`].
-    pub fn embed_observed<S: AsRef<[u32]> + Sync>(
+    pub fn embed_observed<S: TokenIds>(
         &self,
         ids: &[S],
         pooling: &Pooling,
@@ -77,14 +80,14 @@ impl<'a> Oracle<'a> {
     }
 
     /// A group of sequences, back to back, through all layers.
-    fn group(&self, ids: &[&[u32]], first_token: usize, observer: &dyn Observer) -> Vec<Matrix> {
-        let mut sequences = Vec::with_capacity(ids.len());
+    fn group<S: TokenIds>(&self, batch: &[S], first_token: usize, observer: &dyn Observer) -> Vec<Matrix> {
+        let mut sequences = Vec::with_capacity(batch.len());
         let mut end = 0;
-        for ids in ids {
-            sequences.push(end..end + ids.len());
-            end += ids.len();
+        for tokens in batch {
+            sequences.push(end..end + tokens.ids().len());
+            end += tokens.ids().len();
         }
-        let mut hidden = self.embed_tokens(ids, end);
+        let mut hidden = self.embed_tokens(batch, end, first_token, observer);
         for (layer, weights) in self.weights.layers.iter().enumerate() {
             let site = |tap| Site { layer, tap, first_token };
             self.layer(weights, &mut hidden, &sequences, site, observer);
@@ -94,20 +97,35 @@ impl<'a> Oracle<'a> {
         sequences.into_iter().map(|range| Matrix { rows: range.len(), cols, data: rows(range) }).collect()
     }
 
-    /// Word + position + type-0 embedding, normalised.
-    fn embed_tokens(&self, ids: &[&[u32]], tokens: usize) -> Matrix {
+    /// Word + position + type embedding, normalised, and projected where there is a projection.
+    fn embed_tokens<S: TokenIds>(
+        &self,
+        batch: &[S],
+        tokens: usize,
+        first_token: usize,
+        observer: &dyn Observer,
+    ) -> Matrix {
         let tables = &self.weights.embeddings;
-        let mut hidden = Matrix::zeros(tokens, self.config.hidden_size);
-        let positions = ids.iter().flat_map(|ids| ids.iter().enumerate());
-        for (token, (position, &id)) in positions.enumerate() {
+        let mut sums = Matrix::zeros(tokens, self.config.embedding_features());
+        let places = batch.iter().flat_map(|tokens| {
+            let kind = |position: usize| tokens.types().map_or(0, |types| types[position]);
+            tokens.ids().iter().enumerate().map(move |(position, &id)| (id, position, kind(position)))
+        });
+        for (token, (id, position, kind)) in places.enumerate() {
             let sum = tables.word.row(id as usize).iter();
-            let sum = sum.zip(tables.position.row(position)).zip(tables.token_type.row(0));
-            for (x, ((word, position), token_type)) in hidden.row_mut(token).iter_mut().zip(sum) {
+            let sum = sum.zip(tables.position.row(position)).zip(tables.token_type.row(kind as usize));
+            for (x, ((word, position), token_type)) in sums.row_mut(token).iter_mut().zip(sum) {
                 *x = word + position + token_type;
             }
         }
-        layer_norm(&mut hidden, &tables.norm, self.config.layer_norm_eps);
-        hidden
+        layer_norm(&mut sums, &tables.norm, self.config.layer_norm_eps);
+        let Some(projection) = &tables.projection else { return sums };
+        if observer.wants(Tap::ProjectionInput) {
+            let site = Site { layer: 0, tap: Tap::ProjectionInput, first_token };
+            let features = sums.cols;
+            observer.tensor(site, &mut sums.data, features);
+        }
+        linear(&sums, projection)
     }
 
     fn layer(
@@ -148,7 +166,7 @@ impl<'a> Oracle<'a> {
 
         let seen = input(Tap::FeedForwardInput, hidden);
         let mut inner = linear(seen.as_ref().unwrap_or(hidden), &weights.up);
-        gelu(&mut inner.data);
+        activate(self.config.activation, &mut inner.data);
         see(Tap::GeluOutput, &mut inner);
         add(hidden, &linear(&inner, &weights.down));
         layer_norm(hidden, &weights.output_norm, eps);
@@ -204,47 +222,22 @@ fn head_view(m: &Matrix, first: usize, tokens: usize, size: usize) -> View<'_> {
     View { data, rows: tokens, cols: size, row_stride: m.cols, col_stride: 1 }
 }
 
-/// Checks a batch against the limits of a model.
-pub(crate) fn check_ids<S: AsRef<[u32]>>(config: &EncoderConfig, ids: &[S]) -> Result<()> {
-    if ids.is_empty() {
-        return Err(Error::EmptyBatch);
-    }
-    for (sequence, ids) in ids.iter().map(AsRef::as_ref).enumerate() {
-        if ids.is_empty() {
-            return Err(Error::EmptySequence { sequence });
-        }
-        if ids.len() > config.max_position {
-            let (found, limit) = (ids.len(), config.max_position);
-            return Err(Error::SequenceTooLong { sequence, found, limit });
-        }
-        if let Some(position) = ids.iter().position(|&id| id as usize >= config.vocab_size) {
-            return Err(Error::TokenOutOfRange {
-                sequence,
-                position,
-                found: ids[position],
-                vocab_size: config.vocab_size,
-            });
-        }
-    }
-    Ok(())
-}
-
 /// Splits a batch into runs of sequences of about [`GROUP_TOKENS`] tokens, fewer when that leaves
 /// threads idle. Each run comes with the index of its first token in the batch.
-fn groups(ids: &[&[u32]], threads: usize) -> Vec<(Range<usize>, usize)> {
-    let total: usize = ids.iter().map(|ids| ids.len()).sum();
+fn groups(lengths: &[usize], threads: usize) -> Vec<(Range<usize>, usize)> {
+    let total: usize = lengths.iter().sum();
     let target = GROUP_TOKENS.min(total.div_ceil(threads.max(1)));
     let mut groups = Vec::new();
     let (mut start, mut first_token, mut tokens) = (0, 0, 0);
-    for (i, ids) in ids.iter().enumerate() {
-        tokens += ids.len();
+    for (i, length) in lengths.iter().enumerate() {
+        tokens += length;
         if tokens >= target {
             groups.push((start..i + 1, first_token));
             (start, first_token, tokens) = (i + 1, first_token + tokens, 0);
         }
     }
-    if start < ids.len() {
-        groups.push((start..ids.len(), first_token));
+    if start < lengths.len() {
+        groups.push((start..lengths.len(), first_token));
     }
     groups
 }

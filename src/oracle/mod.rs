@@ -6,16 +6,17 @@
 //! machine honestly: `gemm`'s own AVX-512 kernels, one product over all tokens of a group of
 //! sentences, no padding.
 
+mod activation;
 mod fake_quant;
 mod forward;
 mod ops;
 
+pub use activation::{activate, gelu, gelu_tanh};
 pub use fake_quant::{FakeQuant, TapSet};
 pub use forward::Oracle;
-pub(crate) use forward::check_ids;
-pub use ops::{gelu, layer_norm, matmul_transposed};
+pub use ops::{layer_norm, matmul_transposed};
 
-/// The tensors of a layer that quantisation rounds, in the order they are computed.
+/// The tensors that quantisation rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Tap {
     /// Input of the q, k and v projections, `[N][hidden]`: output of a layer normalisation.
@@ -33,13 +34,16 @@ pub enum Tap {
     AttentionOutput,
     /// Input of the up projection, `[N][hidden]`: output of a layer normalisation.
     FeedForwardInput,
-    /// Input of the down projection, `[N][intermediate]`: output of GELU.
+    /// Input of the down projection, `[N][intermediate]`: output of the activation function.
     GeluOutput,
+    /// Input of the projection of the embeddings, `[N][embedding]`: output of a layer normalisation. Seen of layer 0 only, and of
+    /// models that have such a projection.
+    ProjectionInput,
 }
 
 impl Tap {
     /// Every tap.
-    pub const ALL: [Tap; 8] = [
+    pub const ALL: [Tap; 9] = [
         Tap::AttentionInput,
         Tap::Query,
         Tap::Key,
@@ -48,6 +52,7 @@ impl Tap {
         Tap::AttentionOutput,
         Tap::FeedForwardInput,
         Tap::GeluOutput,
+        Tap::ProjectionInput,
     ];
 
     /// The name used in reports.
@@ -61,6 +66,7 @@ impl Tap {
             Tap::AttentionOutput => "attn_out",
             Tap::FeedForwardInput => "ffn_in",
             Tap::GeluOutput => "gelu_out",
+            Tap::ProjectionInput => "proj_in",
         }
     }
 }

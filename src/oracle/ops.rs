@@ -182,31 +182,6 @@ pub(super) fn sum_by(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     partial.iter().sum::<f32>() + rest.iter().map(|&x| f(x)).sum::<f32>()
 }
 
-/// GELU with the error function, in place: `x * (1 + erf(x / sqrt(2))) / 2`.
-///
-/// # Numerics
-/// `erf` is a rational approximation in f32, within 1e-6 of the exact value everywhere.
-pub fn gelu(xs: &mut [f32]) {
-    for x in xs {
-        *x = 0.5 * *x * (1.0 + erf(*x * std::f32::consts::FRAC_1_SQRT_2));
-    }
-}
-
-/// The error function: an odd rational function on the interval where erf rounds to less than one.
-#[inline]
-fn erf(x: f32) -> f32 {
-    /// erf of this rounds to 1 in f32.
-    const LIMIT: f32 = 3.832_507;
-    const NUMERATOR: [f32; 5] =
-        [2.290_506_6e-4, 3.408_291e-3, 5.095_569_5e-2, 1.852_083_2e-1, std::f32::consts::FRAC_2_SQRT_PI];
-    const DENOMINATOR: [f32; 7] =
-        [-1.179_160_3e-7, 2.354_796_6e-5, 1.017_962_5e-3, 1.407_047e-2, 1.109_850_5e-1, 4.974_692_5e-1, 1.0];
-    let x = x.clamp(-LIMIT, LIMIT);
-    let square = x * x;
-    let horner = |c: &[f32]| c.iter().fold(0.0, |sum, &c| sum * square + c);
-    x * horner(&NUMERATOR) / horner(&DENOMINATOR)
-}
-
 /// In place `exp(x - max(x))`, the unnormalised softmax of one row.
 pub(super) fn exp_minus_max(row: &mut [f32]) {
     let (chunks, rest) = row.as_chunks::<16>();
@@ -221,22 +196,6 @@ pub(super) fn exp_minus_max(row: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn erf_is_within_its_bound() {
-        for i in -80_000..=80_000 {
-            let x = i as f32 * 1e-4;
-            let error = (f64::from(erf(x)) - libm::erf(f64::from(x))).abs();
-            assert!(error < 1e-6, "erf({x}) is off by {error}");
-        }
-    }
-
-    #[test]
-    fn erf_passes_nan_on_and_saturates() {
-        assert!(erf(f32::NAN).is_nan());
-        assert_eq!(erf(f32::INFINITY), erf(4.0));
-        assert!((erf(f32::NEG_INFINITY) + 1.0).abs() < 1e-6);
-    }
 
     #[test]
     fn sum_by_covers_the_tail() {

@@ -1,7 +1,7 @@
 //! Parsers of option values, each with an error that says what would be right.
 
 use lacuna::Error;
-use lacuna_kernels::epilogue::Epilogue;
+use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
 use lacuna_kernels::{PanelLayout, Sign};
 
 /// No pool may have more workers.
@@ -56,19 +56,28 @@ pub(crate) fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// An epilogue by its name in kernel names; `requant` and `gelu` alone write a plain panel of u8 in 16-bit arithmetic, as models
-/// do.
+/// An epilogue by its name in kernel names; `requant` and the name of an activation alone write a plain panel of u8 in 16-bit
+/// arithmetic, as models do.
 pub(crate) fn epilogue(text: &str) -> Result<Epilogue, String> {
-    match text {
-        "requant" => return Ok(Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned).fixed()),
-        "gelu" => return Ok(Epilogue::gelu(PanelLayout::Plain, Sign::Unsigned).fixed()),
-        _ => {}
+    let alone = if text == "requant" { Some(Activation::Identity) } else { Activation::from_name(text) };
+    if let Some(activation) = alone {
+        let store = Store::Bytes { layout: PanelLayout::Plain, sign: Sign::Unsigned };
+        return Ok(Epilogue::new(activation, store).fixed());
     }
     let known = Epilogue::all();
     known.iter().find(|epilogue| epilogue.name() == text).copied().ok_or_else(|| {
         let names: Vec<String> = known.iter().map(Epilogue::name).collect();
-        format!("unknown epilogue {text:?}; expected requant, gelu or one of {}", names.join(", "))
+        format!("unknown epilogue {text:?}; expected requant, {} or one of {}", activation_names(), names.join(", "))
     })
+}
+
+/// An activation by its name in kernel names.
+pub(crate) fn activation(text: &str) -> Result<Activation, String> {
+    Activation::from_name(text).ok_or_else(|| format!("found {text:?}; expected {}", activation_names()))
+}
+
+fn activation_names() -> String {
+    Activation::ALL[1..].iter().map(|activation| activation.name()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -90,7 +99,25 @@ mod tests {
         for wanted in Epilogue::all() {
             assert_eq!(epilogue(&wanted.name()), Ok(wanted));
         }
-        assert!(epilogue("relu").unwrap_err().contains("gelu-u8-vnni"));
+        for (alone, full) in [
+            ("requant", "requant16-u8-plain"),
+            ("relu", "relu16-u8-plain"),
+            ("gelu", "gelu16-u8-plain"),
+            ("gelutanh", "gelutanh16-u8-plain"),
+        ] {
+            assert_eq!(epilogue(alone).unwrap().name(), full);
+        }
+        let message = epilogue("swish").unwrap_err();
+        assert!(message.contains("requant, relu, gelu, gelutanh or one of") && message.contains("gelu-u8-vnni"));
+        assert!(epilogue("").is_err());
+    }
+
+    #[test]
+    fn activations_have_names() {
+        assert_eq!(activation("gelutanh"), Ok(Activation::GeluTanh));
+        for text in ["", "swish", "gelu_new"] {
+            assert_eq!(activation(text).unwrap_err(), format!("found {text:?}; expected relu, gelu, gelutanh"));
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::timing::{Budget, Samples, interleaved};
 
 /// Show everything on a made-up model; needs no files
 ///
-/// Builds a BERT encoder with seeded random weights, prunes it in 4x1 blocks, calibrates, quantises to int8, generates code,
+/// Builds an encoder with seeded random weights, prunes it in 4x1 blocks, calibrates, quantises to int8, generates code,
 /// checks the results against the portable kernels and the f32 reference, and times f32, dense int8 and sparse int8 side by
 /// side. Exit status 1 if a check fails.
 #[derive(clap::Args)]
@@ -29,7 +29,7 @@ Examples:
   lacuna demo --tier portable            without generated code
   lacuna demo --json | jq .times
 
-Presets: bert-mini, minilm, distilbert, bert-base, bert-large (shapes only; the vocabulary is small).
+Presets: bert-mini, minilm, distilbert, bert-base, bert-large, electra-small (shapes only; the vocabulary is small).
 Random weights say nothing about what pruning costs in accuracy: that is what `lacuna evaluate` is for.")]
 pub(crate) struct Args {
     /// Shape of the model

@@ -50,6 +50,8 @@ struct Inspection {
     tensors: Vec<Tensor>,
     parameters: usize,
     linears: Vec<Linear>,
+    /// The linear layer between embeddings and layers, in models that have one.
+    projection: Option<LinearReport>,
     kernels: usize,
     code_bytes: usize,
     packed_weight_bytes: usize,
@@ -58,12 +60,20 @@ struct Inspection {
 
 #[derive(Serialize)]
 struct Architecture {
+    /// BERT, DistilBERT, RoBERTa, ...
+    name: &'static str,
     layers: usize,
     hidden_size: usize,
     heads: usize,
     intermediate_size: usize,
+    /// Features of the embedding tables.
+    embedding_size: usize,
     vocab_size: usize,
     max_position: usize,
+    token_types: usize,
+    activation: &'static str,
+    /// Whether the checkpoint has one; embeddings do not use it.
+    pooler: bool,
 }
 
 #[derive(Serialize)]
@@ -112,7 +122,7 @@ const CALIBRATION: (usize, usize) = (4, 32);
 fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     let model = args.model.pruning.apply(args.model.read()?)?;
     let tensors = Checkpoint::in_model(&args.model.model)?.tensors()?;
-    let config = model.config().clone();
+    let (config, pooler) = (model.config().clone(), model.weights().pooler.is_some());
     let (pooling, tokenizer_limit) = (model.pooling().clone(), model.tokenizer().map(|t| t.max_length()));
     let zeros = counted(&model);
     let encoder = {
@@ -125,7 +135,7 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     Ok(Inspection {
         model: args.model.model.display().to_string(),
         tier: context.tier.name(),
-        architecture: Architecture::of(&config),
+        architecture: Architecture::of(&config, pooler),
         pooling: Pooling {
             mode: pooling_name(pooling.mode),
             normalize: pooling.normalize,
@@ -135,6 +145,7 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
         parameters: tensors.iter().map(|t| t.shape.iter().product::<usize>()).sum(),
         tensors: tensors.into_iter().map(Tensor::from).collect(),
         linears: zeros.iter().zip(&report.linears).map(|(zeros, linear)| Linear::new(zeros, linear)).collect(),
+        projection: report.projection.clone(),
         kernels: report.kernels_generated,
         code_bytes: report.code_bytes,
         packed_weight_bytes: report.weight_bytes,
@@ -148,14 +159,19 @@ fn counted(model: &Model) -> Vec<LinearZeros> {
 }
 
 impl Architecture {
-    fn of(config: &EncoderConfig) -> Architecture {
+    fn of(config: &EncoderConfig, pooler: bool) -> Architecture {
         Architecture {
+            name: config.architecture.name(),
             layers: config.layers,
             hidden_size: config.hidden_size,
             heads: config.heads,
             intermediate_size: config.intermediate_size,
+            embedding_size: config.embedding_features(),
             vocab_size: config.vocab_size,
             max_position: config.max_position,
+            token_types: config.type_vocab_size,
+            activation: config.activation.name(),
+            pooler,
         }
     }
 }
@@ -189,17 +205,36 @@ impl Linear {
 impl Inspection {
     fn text(&self) -> String {
         let mut text = String::new();
-        let Architecture { layers, hidden_size, heads, intermediate_size, vocab_size, max_position } =
-            self.architecture;
+        let Architecture {
+            name,
+            layers,
+            hidden_size,
+            heads,
+            intermediate_size,
+            embedding_size,
+            vocab_size,
+            max_position,
+            token_types,
+            activation,
+            pooler,
+        } = self.architecture;
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<13} {value}");
         };
         line("model", self.model.clone());
         line(
             "architecture",
-            format!("BERT, {layers} layers, {hidden_size} features, {heads} heads, {intermediate_size} between"),
+            format!(
+                "{name}, {layers} layers, {hidden_size} features, {heads} heads, {intermediate_size} between, {activation}"
+            ),
         );
-        line("vocabulary", format!("{vocab_size} tokens, {max_position} positions"));
+        line("vocabulary", format!("{vocab_size} tokens, {max_position} positions, {token_types} token types"));
+        if let Some(LinearReport { form, kernel, .. }) = &self.projection {
+            line("projection", format!("embeddings of {embedding_size} features to {hidden_size}, {form}, {kernel}"));
+        }
+        if pooler {
+            line("pooler", "present; embeddings of sentences do not use it".into());
+        }
         let normalize = if self.pooling.normalize { ", normalised" } else { "" };
         line("pooling", format!("{}{normalize} ({})", self.pooling.mode, self.pooling.source));
         line(

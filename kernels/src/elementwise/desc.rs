@@ -11,8 +11,8 @@ use crate::{KernelError, PanelLayout, Sign};
 /// What happens to the elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowFunction {
-    /// GELU, in place.
-    Gelu,
+    /// An activation, in place; not [`Activation::Identity`].
+    Activate(Activation),
     /// Quantisation to a panel.
     Quantize {
         /// Applied before.
@@ -28,15 +28,14 @@ impl RowFunction {
     /// The function before a quantisation, or alone.
     pub(super) fn activation(self) -> Activation {
         match self {
-            RowFunction::Gelu => Activation::Gelu,
-            RowFunction::Quantize { activation, .. } => activation,
+            RowFunction::Activate(activation) | RowFunction::Quantize { activation, .. } => activation,
         }
     }
 
     /// Layout and sign of the panel, if one is written.
     pub(super) fn panel(self) -> Option<(PanelLayout, Sign)> {
         match self {
-            RowFunction::Gelu => None,
+            RowFunction::Activate(_) => None,
             RowFunction::Quantize { layout, sign, .. } => Some((layout, sign)),
         }
     }
@@ -55,9 +54,16 @@ impl ElementwiseDesc {
     /// Decides how to compute it on `isa`.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] if F is 0 or too large.
+    /// [`KernelError::Dimension`] if F is 0 or too large, [`KernelError::Mismatch`] for no function at all.
     pub fn plan(&self, isa: Isa) -> Result<ElementwisePlan, KernelError> {
         check_features("elementwise", self.features)?;
+        if self.function == RowFunction::Activate(Activation::Identity) {
+            return Err(KernelError::Mismatch {
+                kernel: "elementwise".into(),
+                found: "no activation of an f32 tile in place".into(),
+                expected: "an activation, or a panel as output".into(),
+            });
+        }
         Ok(ElementwisePlan { isa, features: self.features, function: self.function })
     }
 

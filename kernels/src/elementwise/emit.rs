@@ -5,10 +5,10 @@ use std::mem::offset_of;
 use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Zmm, ptr};
 
-use super::gelu::{emit_gelu, gelu_temps};
+use super::gelu::gelu_temps;
 use super::kernel::QuantParams;
 use super::plan::ElementwisePlan;
-use crate::epilogue::{Activation, EpilogueRegs, OutputLanes, emit_store_bytes};
+use crate::epilogue::{Activation, Constants, EpilogueRegs, OutputLanes, Precision, emit_activation, emit_store_bytes};
 use crate::rows::{F32_ROW_BYTES, GROUP, PANEL_ROW_BYTES, VECTOR_BYTES, emit_by_vectors, emit_row_groups};
 use crate::{Plan, VECTORS};
 
@@ -33,7 +33,7 @@ pub(super) struct ElementwiseArgs {
 /// | registers | role |
 /// | --- | --- |
 /// | y, 4 W of 16 | `y[f mod 4][v]`: tokens 16v..16v+16, then packed |
-/// | temp, 13 | GELU; scale and zero point; byte transpose |
+/// | temp, 13 | activation; scale and zero point; byte transpose |
 struct Regs {
     file: RegFile,
     x: Gpr,
@@ -57,7 +57,7 @@ impl Regs {
             tokens: file.gpr("tokens")?,
             count: file.gpr("groups of four rows left")?,
             y: file.zmms(GROUP * VECTORS, "y[f mod 4][v]")?,
-            temp: file.zmms(gelu_temps(VECTORS), "GELU; scale and zero point; byte transpose")?,
+            temp: file.zmms(gelu_temps(VECTORS), "activation; scale and zero point; byte transpose")?,
             file,
         })
     }
@@ -95,10 +95,12 @@ fn emit_group(a: &mut Asm, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], row
             a.vmovups(y, element(r.x, row, v));
         }
     }
-    if plan.function.activation() == Activation::Gelu {
+    let activation = plan.function.activation();
+    if activation != Activation::Identity {
+        let table = ptr(r.constants) + Constants::table(activation, Precision::Float);
         // Four vectors at a time, of however many rows: their steps hide each other's latency.
         for vectors in y[..rows].concat().chunks(VECTORS) {
-            emit_gelu(a, vectors, &r.temp, ptr(r.constants));
+            emit_activation(a, activation, Precision::Float, vectors, &r.temp, table);
         }
     }
     for (row, y) in y[..rows].iter().enumerate() {

@@ -1,4 +1,4 @@
-//! GELU as instructions, for any kernel that has f32 vectors in registers.
+//! GELU as instructions, in either form, for any kernel that has f32 vectors in registers.
 //!
 //! The polynomial of each lane comes out of tables of 16 (`vpermd`). On the CPUs measured that uses the pipes beside those of the
 //! multiply-adds, and takes less than half the time of one polynomial for all.
@@ -8,17 +8,17 @@ use lacuna_jit::{Asm, Evex, Mem, Zmm};
 use crate::LANES;
 use crate::math::{
     GELU_COARSE_MAGIC, GELU_COARSE_MAX, GELU_COARSE_MIN, GELU_COARSE_PHI, GELU_COARSE_STEP, GELU_MAGIC, GELU_MAX,
-    GELU_PHI,
+    GELU_PHI, GELU_TANH_COARSE_PHI, GELU_TANH_PHI,
 };
 
-/// Single constants of [`GELU_TABLE`], by their place behind the coefficients.
+/// Single constants of a [`FineTable`], by their place behind the coefficients.
 const GELU_CONSTANTS: [f32; 4] = [GELU_MAX, GELU_MAGIC, 0.5, -0.0];
 const MAX: usize = 0;
 const MAGIC: usize = 1;
 const HALF: usize = 2;
 const SIGN: usize = 3;
 
-/// Single constants of [`GELU_COARSE_TABLE`], by their place behind the coefficients.
+/// Single constants of a [`CoarseTable`], by their place behind the coefficients.
 const COARSE_CONSTANTS: [f32; 5] =
     [GELU_COARSE_MAX, GELU_COARSE_MAGIC, GELU_COARSE_MIN, GELU_COARSE_STEP, 1.0 / GELU_COARSE_STEP];
 const MIN: usize = 2;
@@ -26,10 +26,14 @@ const STEP: usize = 3;
 const STEPS_PER_UNIT: usize = 4;
 
 /// The constants [`emit_gelu`] reads: coefficients `[k][i]`, then single ones.
-pub(crate) const GELU_TABLE: [f32; LANES * GELU_PHI.len() + GELU_CONSTANTS.len()] = table(&GELU_PHI, &GELU_CONSTANTS);
+pub(crate) type FineTable = [f32; LANES * GELU_PHI.len() + GELU_CONSTANTS.len()];
 /// The constants [`emit_gelu_coarse`] reads: coefficients `[k][i]`, then single ones.
-pub(crate) const GELU_COARSE_TABLE: [f32; LANES * GELU_COARSE_PHI.len() + COARSE_CONSTANTS.len()] =
-    table(&GELU_COARSE_PHI, &COARSE_CONSTANTS);
+pub(crate) type CoarseTable = [f32; LANES * GELU_COARSE_PHI.len() + COARSE_CONSTANTS.len()];
+
+pub(crate) const GELU_TABLE: FineTable = table(&GELU_PHI, &GELU_CONSTANTS);
+pub(crate) const GELU_TANH_TABLE: FineTable = table(&GELU_TANH_PHI, &GELU_CONSTANTS);
+pub(crate) const GELU_COARSE_TABLE: CoarseTable = table(&GELU_COARSE_PHI, &COARSE_CONSTANTS);
+pub(crate) const GELU_TANH_COARSE_TABLE: CoarseTable = table(&GELU_TANH_COARSE_PHI, &COARSE_CONSTANTS);
 
 const fn table<const N: usize>(coefficients: &[[f32; LANES]], constants: &[f32]) -> [f32; N] {
     let mut table = [0.0; N];
@@ -61,10 +65,11 @@ fn vectors_at_once(temps: &[Zmm]) -> usize {
     (temps.len() - 1) / 3
 }
 
-/// Replaces each of `y` by GELU(y), step by step with [`crate::math::gelu`] and with the same bits. Four interleaved vectors hide
-/// the latency.
+/// Replaces each of `y` by GELU(y), step by step with [`crate::math::gelu`] or [`crate::math::gelu_tanh`] and with the same bits.
+/// Four interleaved vectors hide the latency.
 ///
-/// `temps` are at least 4 registers, best [`gelu_temps`], destroyed. `table` is the address of [`GELU_TABLE`].
+/// `temps` are at least 4 registers, best [`gelu_temps`], destroyed. `table` is the address of [`GELU_TABLE`] or
+/// [`GELU_TANH_TABLE`].
 pub(crate) fn emit_gelu(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
     for y in y.chunks(vectors_at_once(temps)) {
         emit_gelu_of(a, y, temps, table);
@@ -128,9 +133,11 @@ pub(crate) const fn gelu_coarse_temps(vectors: usize) -> usize {
     gelu_temps(vectors)
 }
 
-/// Replaces each of `y` by GELU(y) for 8-bit results, with the same bits as [`crate::math::gelu_coarse`].
+/// Replaces each of `y` by GELU(y) for 8-bit results, with the same bits as [`crate::math::gelu_coarse`] or
+/// [`crate::math::gelu_tanh_coarse`].
 ///
-/// `temps` are at least 4 registers, best [`gelu_coarse_temps`], destroyed. `table` is the address of [`GELU_COARSE_TABLE`].
+/// `temps` are at least 4 registers, best [`gelu_coarse_temps`], destroyed. `table` is the address of [`GELU_COARSE_TABLE`] or
+/// [`GELU_TANH_COARSE_TABLE`].
 pub(crate) fn emit_gelu_coarse(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
     for y in y.chunks(vectors_at_once(temps)) {
         emit_gelu_coarse_of(a, y, temps, table);

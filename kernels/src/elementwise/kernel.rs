@@ -64,7 +64,7 @@ impl ElementwiseKernel {
                 None => {
                     // SAFETY: as above.
                     let x = unsafe { std::slice::from_raw_parts_mut(x, plan.tile_elements()) };
-                    with_fma!(portable::gelu_tile, plan: &ElementwisePlan, x: &mut [f32], tokens: usize);
+                    with_fma!(portable::activate_tile, plan: &ElementwisePlan, x: &mut [f32], tokens: usize);
                 }
             }
         });
@@ -167,8 +167,12 @@ mod tests {
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
         let quantize = |layout| RowFunction::Quantize { activation: Activation::Gelu, layout, sign: Sign::Signed };
-        let functions = [RowFunction::Gelu, quantize(PanelLayout::Plain), quantize(PanelLayout::Vnni)];
-        for (isa, function) in tiers().into_iter().flat_map(|isa| functions.map(|function| (isa, function))) {
+        let quantized = [quantize(PanelLayout::Plain), quantize(PanelLayout::Vnni)];
+        let in_place = Activation::ALL[1..].iter().map(|&activation| RowFunction::Activate(activation));
+        let functions: Vec<RowFunction> = in_place.chain(quantized).collect();
+        for (isa, function) in
+            tiers().into_iter().flat_map(|isa| functions.iter().map(move |&function| (isa, function)))
+        {
             let plan = ElementwiseDesc { features, function }.plan(isa).unwrap();
             let compiled = KernelCache::global().compile_one(&plan).unwrap();
             let Some(function) = compiled.function() else { continue };

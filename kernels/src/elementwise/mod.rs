@@ -1,7 +1,7 @@
-//! Functions of single elements of an f32 tile: GELU, and quantisation to a panel.
+//! Functions of single elements of an f32 tile: activations, and quantisation to a panel.
 //!
 //! ```text
-//! y[f][n] = x[f][n]  or  gelu(x[f][n])
+//! y[f][n] = x[f][n],  relu(x[f][n]),  gelu(x[f][n])  or its tanh form
 //! q[f][n] = saturate(round(fma(y[f][n], scale[f], zero[f])))
 //! ```
 //!
@@ -11,9 +11,10 @@
 //!
 //! **Layout**: x and y are an f32 tile, q a plain or VNNI panel ([`crate::layout`]).
 //!
-//! **Numerics**: GELU as [`crate::math::gelu`], absolute error below 2e-6. Rounding is to nearest even, once for the
-//! multiply-add and once to an integer. A value outside s32, or NaN, becomes `i32::MIN` and so the least byte. Padding
-//! features of a panel are zero; those of the f32 tile are neither read nor written.
+//! **Numerics**: ReLU is exact; GELU as [`crate::math::gelu`], absolute error below 2e-6, its tanh form as
+//! [`crate::math::gelu_tanh`], below 1e-6. Rounding is to nearest even, once for the multiply-add and once to an integer. A value
+//! outside s32, or NaN, becomes `i32::MIN` and so the least byte. Padding features of a panel are zero; those of the f32 tile are
+//! neither read nor written.
 //!
 //! **Errors**: [`KernelError`](crate::KernelError) for F = 0, N = 0, buffers of another size, parameters that are not
 //! finite.

@@ -38,8 +38,8 @@ impl Plan for ElementwisePlan {
     fn name(&self) -> String {
         let ElementwisePlan { isa, features, function } = self;
         let verb = match function.activation() {
-            Activation::Gelu => "gelu",
             Activation::Identity => "quantize",
+            activation => activation.name(),
         };
         let output =
             function.panel().map_or("f32".to_owned(), |(layout, sign)| format!("{}-{}", sign.name(), layout.name()));

@@ -2,18 +2,18 @@
 
 use super::kernel::QuantParams;
 use super::plan::ElementwisePlan;
-use crate::epilogue::Activation;
-use crate::math::{gelu, quantize_s8, quantize_u8};
+use crate::epilogue::Precision;
+use crate::math::{quantize_s8, quantize_u8};
 use crate::rows::{lanes, store_panel_row, zero_padding_features};
 use crate::{Sign, TILE};
 
 /// One tile, in place.
 #[inline(always)]
-pub(super) fn gelu_tile(plan: &ElementwisePlan, x: &mut [f32], tokens: usize) {
+pub(super) fn activate_tile(plan: &ElementwisePlan, x: &mut [f32], tokens: usize) {
     let (rows, _) = x.as_chunks_mut::<TILE>();
     for row in &mut rows[..plan.features] {
         for x in &mut row[..lanes(tokens)] {
-            *x = gelu(*x);
+            *x = plan.function.activation().apply(Precision::Float, *x);
         }
     }
 }
@@ -32,10 +32,8 @@ pub(super) fn quantize_tile(
     let (rows, _) = x.as_chunks::<TILE>();
     for (f, (row, p)) in rows.iter().zip(params).enumerate() {
         let mut y = *row;
-        if plan.function.activation() == Activation::Gelu {
-            for y in &mut y[..lanes] {
-                *y = gelu(*y);
-            }
+        for y in &mut y[..lanes] {
+            *y = plan.function.activation().apply(Precision::Float, *y);
         }
         let mut q = [0; TILE];
         for (q, y) in q[..lanes].iter_mut().zip(y) {

@@ -2,12 +2,12 @@
 
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Zmm, ptr};
 
+use super::activation::{GeluConstants, Precision, emit_activation};
 use super::emit_fixed::{emit_bias, emit_fixed};
-use super::fixed::GeluTables;
 use super::store::{OutputLanes, emit_store_bytes};
 use super::{Activation, Arithmetic, Epilogue, RowParams, Store};
 use crate::LANES;
-use crate::elementwise::gelu::{GELU_COARSE_TABLE, GELU_TABLE, emit_gelu, emit_gelu_coarse, gelu_coarse_temps};
+use crate::elementwise::gelu::gelu_coarse_temps;
 
 /// Bytes of one vector.
 pub(super) const VECTOR_BYTES: i32 = 64;
@@ -17,28 +17,39 @@ const PARAM_BYTES: i32 = size_of::<RowParams>() as i32;
 /// Read-only memory the generated epilogues point to.
 #[repr(C, align(64))]
 pub(crate) struct Constants {
-    gelu: [f32; GELU_TABLE.len()],
-    gelu_coarse: [f32; GELU_COARSE_TABLE.len()],
-    pub(super) gelu_fixed: GeluTables,
+    gelu: GeluConstants,
     /// 4x4 byte transpose within every 128-bit lane: byte `4 t + r` of the result is byte `4 r + t`.
     transpose: [u8; 64],
+    gelu_tanh: GeluConstants,
 }
 
 impl Constants {
-    pub(crate) const TABLE: &'static Constants = &Constants {
-        gelu: GELU_TABLE,
-        gelu_coarse: GELU_COARSE_TABLE,
-        gelu_fixed: GeluTables::new(),
-        transpose: transpose_4x4(),
-    };
-    const GELU: i32 = std::mem::offset_of!(Constants, gelu) as i32;
-    const GELU_COARSE: i32 = std::mem::offset_of!(Constants, gelu_coarse) as i32;
-    /// Offsets of the tables of the 16-bit GELU.
-    pub(super) const GELU_NEAR: i32 = Self::GELU_FIXED + std::mem::offset_of!(GeluTables, near) as i32;
-    pub(super) const GELU_FAR: i32 = Self::GELU_FIXED + std::mem::offset_of!(GeluTables, far) as i32;
-    const GELU_FIXED: i32 = std::mem::offset_of!(Constants, gelu_fixed) as i32;
+    pub(crate) const TABLE: &'static Constants =
+        &Constants { gelu: GeluConstants::ERF, transpose: transpose_4x4(), gelu_tanh: GeluConstants::TANH };
     /// Offset of the byte transpose.
     pub(crate) const TRANSPOSE: i32 = std::mem::offset_of!(Constants, transpose) as i32;
+
+    /// What an activation reads; only GELU reads anything.
+    pub(super) const fn gelu(&self, activation: Activation) -> &GeluConstants {
+        match activation {
+            Activation::GeluTanh => &self.gelu_tanh,
+            Activation::Identity | Activation::Relu | Activation::Gelu => &self.gelu,
+        }
+    }
+
+    /// Offset of [`Constants::gelu`].
+    pub(super) const fn gelu_offset(activation: Activation) -> i32 {
+        let bytes = match activation {
+            Activation::GeluTanh => std::mem::offset_of!(Constants, gelu_tanh),
+            Activation::Identity | Activation::Relu | Activation::Gelu => std::mem::offset_of!(Constants, gelu),
+        };
+        bytes as i32
+    }
+
+    /// Offset of the table of [`emit_activation`].
+    pub(crate) const fn table(activation: Activation, precision: Precision) -> i32 {
+        Constants::gelu_offset(activation) + GeluConstants::offset(precision)
+    }
 
     /// The address generated code is given.
     pub(crate) fn address() -> *const u8 {
@@ -116,8 +127,10 @@ pub(crate) fn emit_epilogue(
 /// How many rows go through the activation together: up to four vectors, which hide each other's latency.
 fn rows_at_once(epilogue: &Epilogue, vectors: usize, temps: usize) -> usize {
     match epilogue.activation {
-        Activation::Identity => 1,
-        Activation::Gelu => ((1..=4).rev().find(|&n| gelu_coarse_temps(n) <= temps).unwrap_or(1) / vectors).max(1),
+        Activation::Identity | Activation::Relu => 1,
+        Activation::Gelu | Activation::GeluTanh => {
+            ((1..=4).rev().find(|&n| gelu_coarse_temps(n) <= temps).unwrap_or(1) / vectors).max(1)
+        }
     }
 }
 
@@ -136,13 +149,10 @@ fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], 
             a.vfmadd213ps(y, scale, offset); // y = acc * multiplier[m] + addend[m]
         }
     }
-    if epilogue.activation == Activation::Gelu {
-        let all = rows.concat();
-        if to_bytes {
-            emit_gelu_coarse(a, &all, regs.temps, ptr(regs.constants) + Constants::GELU_COARSE);
-        } else {
-            emit_gelu(a, &all, regs.temps, ptr(regs.constants) + Constants::GELU);
-        }
+    if epilogue.activation != Activation::Identity {
+        let precision = if to_bytes { Precision::Bytes } else { Precision::Float };
+        let table = ptr(regs.constants) + Constants::table(epilogue.activation, precision);
+        emit_activation(a, epilogue.activation, precision, &rows.concat(), regs.temps, table);
     }
     if !to_bytes {
         return;

@@ -8,15 +8,16 @@ use std::mem::offset_of;
 use lacuna_jit::{Asm, Evex, Mem, Zmm, ptr};
 
 use super::Activation;
+use super::activation::GeluConstants;
 use super::emit::{Constants, EpilogueRegs};
-use super::fixed::{FAR_SHIFT, FRACTION_BITS, FixedBlock, FixedGeluBlock};
+use super::fixed::{FAR_SHIFT, FRACTION_BITS, FixedBlock, FixedGeluBlock, FixedReluBlock};
 use super::store::{OutputLanes, Pack, emit_store_words};
 use crate::{PanelLayout, Sign};
 
 const BIAS: i32 = offset_of!(FixedBlock, bias) as i32;
 const SHIFT: i32 = offset_of!(FixedBlock, shift) as i32;
 const MULTIPLIER: i32 = offset_of!(FixedBlock, multiplier) as i32;
-const ZERO: i32 = offset_of!(FixedGeluBlock, zero) as i32;
+const ZERO: i32 = offset_of!(FixedReluBlock, zero) as i32;
 const INDEX: i32 = offset_of!(FixedGeluBlock, index) as i32;
 const LOOK_UP: i32 = offset_of!(FixedGeluBlock, look_up) as i32;
 const FRACTION: i32 = offset_of!(FixedGeluBlock, fraction_bits) as i32;
@@ -45,12 +46,13 @@ pub(super) fn emit_fixed(
     regs: &EpilogueRegs<'_>,
     lanes: OutputLanes<'_>,
 ) {
-    let (params, gelu) = match activation {
-        Activation::Identity => (regs.temps, None),
-        Activation::Gelu => {
+    let (params, function) = match activation {
+        Activation::Identity => (regs.temps, Function::Identity),
+        Activation::Relu => (regs.temps, Function::Relu),
+        Activation::Gelu | Activation::GeluTanh => {
             let (gelu, params) = GeluRegs::split(regs.temps);
-            gelu.emit_load(a, ptr(regs.constants));
-            (params, Some(gelu))
+            gelu.emit_load(a, ptr(regs.constants) + Constants::gelu_offset(activation));
+            (params, Function::Gelu(gelu))
         }
     };
     let packs = Pack::all(layout, acc);
@@ -61,14 +63,14 @@ pub(super) fn emit_fixed(
                 let row = pack.index as i32;
                 emit_shift(a, regs.params, row, &acc[pack.index], params[0]);
                 let words = Words { packs: std::slice::from_ref(pack), params, memory: regs.params, row: Some(row) };
-                words.emit(a, gelu.as_ref());
+                words.emit(a, &function);
             }
         }
         PanelLayout::Vnni => {
             for (row, acc) in (0..).zip(acc) {
                 emit_shift(a, regs.params, row, acc, params[0]);
             }
-            Words { packs: &packs, params, memory: regs.params, row: None }.emit(a, gelu.as_ref());
+            Words { packs: &packs, params, memory: regs.params, row: None }.emit(a, &function);
         }
     }
     emit_store_words(a, layout, sign, &packs, regs, lanes);
@@ -82,12 +84,19 @@ fn emit_shift(a: &mut Asm, params: Mem, row: i32, acc: &[Zmm], shift: Zmm) {
     }
 }
 
+/// An activation, with its registers.
+enum Function {
+    Identity,
+    Relu,
+    Gelu(GeluRegs),
+}
+
 /// Words that are computed together.
 struct Words<'a> {
     packs: &'a [Pack],
     /// Two registers for parameters.
     params: &'a [Zmm],
-    /// [`FixedBlock`] or [`FixedGeluBlock`].
+    /// [`FixedBlock`], [`FixedReluBlock`] or [`FixedGeluBlock`].
     memory: Mem,
     /// The only row, if there is only one.
     row: Option<i32>,
@@ -95,14 +104,19 @@ struct Words<'a> {
 
 impl Words<'_> {
     /// From shifted accumulators to words ready to be packed.
-    fn emit(&self, a: &mut Asm, gelu: Option<&GeluRegs>) {
+    fn emit(&self, a: &mut Asm, function: &Function) {
         self.packs.iter().for_each(|pack| pack.emit_words(a));
         self.emit_load(a, MULTIPLIER);
         self.each(|w, _, multiplier| a.vpmulhrsw(w, w, multiplier)); // t = w multiplier / 2^15
-        match gelu {
-            None => self.each(|w, _, _| a.vpsraw_i(w, w, FRACTION_BITS as u8)),
-            Some(gelu) => self.emit_gelu(a, gelu),
+        match function {
+            Function::Gelu(gelu) => return self.emit_gelu(a, gelu),
+            Function::Relu => {
+                self.emit_load(a, ZERO);
+                self.each(|t, _, zero| a.vpmaxsw(t, t, zero));
+            }
+            Function::Identity => {}
         }
+        self.each(|t, _, _| a.vpsraw_i(t, t, FRACTION_BITS as u8));
     }
 
     /// Loads the parameters at `field`, an array `[[word; 4]; 4]`: one row's into every lane; or those of rows 0 and 1 into every
@@ -181,10 +195,11 @@ impl GeluRegs {
         (GeluRegs { near: [own[0], own[1]], far: [own[2], own[3]], zero: own[4], value: own[5] }, params)
     }
 
+    /// Loads the tables at `constants`, a [`GeluConstants`].
     fn emit_load(&self, a: &mut Asm, constants: Mem) {
         for (i, (&near, &far)) in (0..).zip(self.near.iter().zip(&self.far)) {
-            a.vmovdqu32(near, constants + Constants::GELU_NEAR + 64 * i);
-            a.vmovdqu32(far, constants + Constants::GELU_FAR + 64 * i);
+            a.vmovdqu32(near, constants + GeluConstants::NEAR + 64 * i);
+            a.vmovdqu32(far, constants + GeluConstants::FAR + 64 * i);
         }
         a.vpxord(self.zero, self.zero, self.zero);
     }

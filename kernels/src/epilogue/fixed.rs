@@ -23,8 +23,19 @@
 //! 1/2 2^-Q, the rounding of t by 1/2 2^-Q, and the rounding of f by 2^-15 of the distance to the middle, 128 at most. So y is the
 //! exact result rounded with a threshold that is off by at most 2^-6 + 2^-8 < 0.02: |y - exact| < 0.52.
 //!
-//! **GELU** = relu(x) - h(|x|) with h(a) = a Phi(-a), which is never above 0.17 and vanishes beyond 3.4. t is the input of GELU in
-//! *output* units, so that the first part needs no further multiplication:
+//! **ReLU** is a maximum, with t and the 1/2 as without activation, behind the output scale and the zero point:
+//!
+//! ```text
+//! t = round(w multiplier / 2^15)        (x out_scale + out_zero + 1/2) 2^6
+//! zero = round((out_zero + 1/2) 2^6)    t at x = 0
+//! y = saturate(max(t, zero) >> 6)
+//! ```
+//!
+//! The rounding of f cancels in the middle of the outputs that are not saturated, again 128 away at most, and a maximum with what the
+//! exact result rounds to adds no error: |y - exact| < 0.52 as without activation.
+//!
+//! **GELU** = relu(x) - h(|x|) with h(a) = a Phi(-a), which is never above 0.1701 and vanishes beyond 3.4, for the Phi of either form:
+//! only the tables differ. t is the input of GELU in *output* units, so that the first part needs no further multiplication:
 //!
 //! ```text
 //! t = round(w multiplier / 2^15)        (x out_scale + out_zero + 1/2) 2^Q - 1; x = 0 lies at t = zero
@@ -43,10 +54,14 @@
 //! A row whose multiplier is 0 (all of its weights are zero, or it is padding) has a bias of about 2^30, so that w = 32767 whatever the
 //! accumulator, and the multiplier is the result itself.
 
+mod tables;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::{Activation, RowParams};
 use crate::{KernelError, Sign};
+
+pub(crate) use tables::{GeluTables, table_value};
 
 /// Fraction bits of t without activation, and the most with GELU.
 pub(crate) const FRACTION_BITS: u32 = 6;
@@ -80,20 +95,20 @@ pub(crate) struct FixedRow {
     pub(crate) shift: i32,
     /// s15 fixed point.
     pub(crate) multiplier: i16,
-    /// What only GELU needs.
-    pub(crate) gelu: GeluRow,
+    /// What only activations need.
+    pub(crate) activation: ActivationRow,
 }
 
-/// The numbers of one output feature that only GELU needs.
+/// The numbers of one output feature that only activations need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct GeluRow {
+pub(crate) struct ActivationRow {
     /// t at x = 0.
     pub(crate) zero: i16,
-    /// Table steps per unit of |t - zero|, u16 fixed point.
+    /// GELU: table steps per unit of |t - zero|, u16 fixed point.
     pub(crate) index: u16,
-    /// Units of t per unit of the table, in 1/256.
+    /// GELU: units of t per unit of the table, in 1/256.
     pub(crate) look_up: u16,
-    /// Q.
+    /// GELU: Q.
     pub(crate) fraction_bits: u16,
 }
 
@@ -118,10 +133,25 @@ impl FixedRow {
                     offset: 0.5 * unit - 0.5,
                     middle: 0.5 * (low + high) * unit,
                 }
-                .row(p, GeluRow::default())
+                .row(p, ActivationRow::default())
             }
-            Activation::Gelu => {
-                let gelu = GeluRow::new(multiplier, out_scale, out_zero).ok_or((
+            Activation::Relu => {
+                let relu = ActivationRow::relu(out_scale, out_zero).ok_or((
+                    "output scale",
+                    p.out_scale,
+                    "0 or more, and an output zero point of -255 to 255, for ReLU in 16-bit arithmetic",
+                ))?;
+                let unit = f64::from(1 << FRACTION_BITS);
+                Linear {
+                    multiplier: multiplier * out_scale * unit,
+                    addend: addend * out_scale * unit,
+                    offset: (out_zero + 0.5) * unit - 0.5,
+                    middle: (0.5 * (out_zero.max(low) + high) - out_zero) * unit,
+                }
+                .row(p, relu)
+            }
+            Activation::Gelu | Activation::GeluTanh => {
+                let gelu = ActivationRow::gelu(multiplier, out_scale, out_zero).ok_or((
                     "output scale",
                     p.out_scale,
                     "0 or 8 to 2000, and an output zero point of -255 to 255, for GELU in 16-bit arithmetic",
@@ -155,18 +185,18 @@ struct Linear {
 }
 
 impl Linear {
-    fn row(&self, p: &RowParams, gelu: GeluRow) -> Result<FixedRow, Misfit> {
+    fn row(&self, p: &RowParams, activation: ActivationRow) -> Result<FixedRow, Misfit> {
         let Some((fraction, mut shift)) = normalize(self.multiplier) else {
             let constant = (self.addend + self.offset).round().clamp(-LARGEST, LARGEST);
-            return Ok(FixedRow { bias: CONSTANT_BIAS, shift: 0, multiplier: constant as i16, gelu });
+            return Ok(FixedRow { bias: CONSTANT_BIAS, shift: 0, multiplier: constant as i16, activation });
         };
         let mut multiplier = (fraction * 32_768.0).round();
         if multiplier.abs() >= 32_768.0 && shift > 0 {
             (multiplier, shift) = (multiplier / 2.0, shift - 1);
         }
         if shift < 0 {
-            let expected =
-                "|multiplier| below 1/64 (with GELU: times the output scale, below 1/2) for 16-bit arithmetic";
+            let expected = "|multiplier|, with an activation times the output scale, below 1/64 (GELU: below 1/2) \
+                            for 16-bit arithmetic";
             return Err(("multiplier", p.multiplier, expected));
         }
         let multiplier = multiplier.clamp(-32_767.0, 32_767.0);
@@ -178,7 +208,7 @@ impl Linear {
         if bias.abs() > f64::from(i32::MAX) {
             return Err(Linear::too_far(p));
         }
-        Ok(FixedRow { bias: bias as i32, shift, multiplier: multiplier as i16, gelu })
+        Ok(FixedRow { bias: bias as i32, shift, multiplier: multiplier as i16, activation })
     }
 
     /// An addend that is too many accumulator units.
@@ -196,10 +226,17 @@ fn normalize(m: f64) -> Option<(f64, i32)> {
     Some((m * f64::from(-exponent).exp2(), -exponent))
 }
 
-impl GeluRow {
-    /// The most fraction bits with which everything fits; nothing if there is none. A multiplier that is too large for all of them
-    /// is left to [`Linear::row`] to refuse.
-    fn new(multiplier: f64, out_scale: f64, out_zero: f64) -> Option<GeluRow> {
+impl ActivationRow {
+    /// Of ReLU; nothing if it cannot be said.
+    fn relu(out_scale: f64, out_zero: f64) -> Option<ActivationRow> {
+        let zero = ((out_zero + 0.5) * f64::from(1 << FRACTION_BITS)).round();
+        let fits = out_scale >= 0.0 && out_zero.abs() <= 255.0;
+        fits.then(|| ActivationRow { zero: zero as i16, ..ActivationRow::default() })
+    }
+
+    /// Of GELU, with the most fraction bits with which everything fits; nothing if there are none. A multiplier that is too large for
+    /// all of them is left to [`Linear::row`] to refuse.
+    fn gelu(multiplier: f64, out_scale: f64, out_zero: f64) -> Option<ActivationRow> {
         (1..=FRACTION_BITS).rev().find_map(|fraction_bits| {
             let unit = f64::from(1 << fraction_bits);
             let zero = ((out_zero + 0.5) * unit - 1.0).round();
@@ -210,7 +247,7 @@ impl GeluRow {
                 && out_zero.abs() <= 255.0
                 && index <= LARGEST_INDEX
                 && LARGEST_X * out_scale * unit <= LARGEST - zero.abs();
-            fits.then(|| GeluRow {
+            fits.then(|| ActivationRow {
                 zero: zero as i16,
                 index: index as u16,
                 look_up: (LARGEST_H / 255.0 * 256.0 * out_scale * unit).round() as u16,
@@ -256,12 +293,19 @@ pub(crate) struct FixedBlock {
     pub(crate) multiplier: [[i16; 4]; 4],
 }
 
-/// [`FixedBlock`] and what GELU needs.
+/// [`FixedBlock`] and what ReLU needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct FixedReluBlock {
+    pub(crate) linear: FixedBlock,
+    pub(crate) zero: [[i16; 4]; 4],
+}
+
+/// [`FixedReluBlock`] and what GELU needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct FixedGeluBlock {
-    pub(crate) linear: FixedBlock,
-    pub(crate) zero: [[i16; 4]; 4],
+    pub(crate) relu: FixedReluBlock,
     pub(crate) index: [[u16; 4]; 4],
     pub(crate) look_up: [[u16; 4]; 4],
     pub(crate) fraction_bits: [[u16; 4]; 4],
@@ -277,62 +321,21 @@ impl From<&[FixedRow; 4]> for FixedBlock {
     }
 }
 
+impl From<&[FixedRow; 4]> for FixedReluBlock {
+    fn from(rows: &[FixedRow; 4]) -> FixedReluBlock {
+        FixedReluBlock { linear: rows.into(), zero: rows.map(|row| [row.activation.zero; 4]) }
+    }
+}
+
 impl From<&[FixedRow; 4]> for FixedGeluBlock {
     fn from(rows: &[FixedRow; 4]) -> FixedGeluBlock {
         FixedGeluBlock {
-            linear: rows.into(),
-            zero: rows.map(|row| [row.gelu.zero; 4]),
-            index: rows.map(|row| [row.gelu.index; 4]),
-            look_up: rows.map(|row| [row.gelu.look_up; 4]),
-            fraction_bits: rows.map(|row| [row.gelu.fraction_bits; 4]),
+            relu: rows.into(),
+            index: rows.map(|row| [row.activation.index; 4]),
+            look_up: rows.map(|row| [row.activation.look_up; 4]),
+            fraction_bits: rows.map(|row| [row.activation.fraction_bits; 4]),
         }
     }
-}
-
-/// The tables of h(|x|), in steps of 0.17 / 255.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-pub(crate) struct GeluTables {
-    /// h where p < 127; entry 127 stays for all larger p.
-    pub(crate) near: [u8; ENTRIES],
-    /// 0 where the near table decides, then what is to be added to its last entry, modulo 256.
-    pub(crate) far: [u8; ENTRIES],
-}
-
-impl GeluTables {
-    /// Entries are h in the middle of their steps, and 0 in the last one, which stands for all larger |x| too.
-    pub(crate) const fn new() -> GeluTables {
-        let mut tables = GeluTables { near: [0; ENTRIES], far: [0; ENTRIES] };
-        let mut i = 0;
-        while i < ENTRIES {
-            tables.near[i] = table_value((i as f64 + 0.5) / STEPS_PER_UNIT);
-            i += 1;
-        }
-        let last = tables.near[ENTRIES - 1];
-        let mut i = ENTRIES >> FAR_SHIFT;
-        while i < ENTRIES {
-            let x = ((i << FAR_SHIFT) as f64 + 0.5 * (1 << FAR_SHIFT) as f64) / STEPS_PER_UNIT;
-            let value = if i == ENTRIES - 1 { 0 } else { table_value(x) };
-            tables.far[i] = value.wrapping_sub(last);
-            i += 1;
-        }
-        tables
-    }
-}
-
-/// `a Phi(-a)` of 0 <= a < 4 in steps of the tables.
-pub(crate) const fn table_value(a: f64) -> u8 {
-    // Phi(-a) = 1/2 - (1 / sqrt(2 pi)) sum_n (-1)^n a^(2n+1) / (2^n n! (2n+1)): terms reach e^8 at most, sixty are enough.
-    let mut power = a; // (-1)^n a^(2n+1) / (2^n n!)
-    let mut sum = 0.0;
-    let mut n = 0;
-    while n < 60 {
-        sum += power / (2 * n + 1) as f64;
-        n += 1;
-        power *= -a * a / (2 * n) as f64;
-    }
-    const INVERSE_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
-    (a * (0.5 - INVERSE_SQRT_TAU * sum) / LARGEST_H * 255.0 + 0.5) as u8
 }
 
 /// `vpmulhrsw`.

@@ -4,23 +4,25 @@
 //!
 //! ```text
 //! y = fma(acc as f32, multiplier[m], addend[m])
-//! y = gelu(y)                                      if activation is Gelu
+//! y = relu(y), gelu(y) or gelu_tanh(y)             if there is an activation
 //! f32 output:    out[m][n] = y                     or out[m][n] + y (residual, in place)
 //! 8-bit output:  out[m][n] = saturate(round(y))                              without activation
 //!                out[m][n] = saturate(round(fma(y, out_scale[m], out_zero[m])))  with activation
 //! ```
 //!
 //! GELU is [`crate::math::gelu`] for f32 output and [`crate::math::gelu_coarse`], whose error of 5e-5 drowns in the rounding, for
-//! 8-bit output.
+//! 8-bit output. Its tanh form is [`crate::math::gelu_tanh`] and [`crate::math::gelu_tanh_coarse`]: the same instructions on other
+//! tables. ReLU is exact.
 //!
 //! **Numerics** of [`Arithmetic::F32`]: s32 -> f32 and f32 -> s32 round to nearest even, the multiply-add rounds once. A result
 //! outside s32 would become `i32::MIN`; [`RowParams::check`] refuses parameters that could produce one.
 //!
 //! **Numerics** of [`Arithmetic::I16`], for 8-bit output only, which takes a fifth less time than f32, with GELU less than half:
-//! without activation every result is within 0.52 of the exact one instead of 0.5; with GELU within
+//! without activation or with ReLU every result is within 0.52 of the exact one instead of 0.5; with either form of GELU within
 //! 0.5 + 3.5 2^-Q + 0.002 out_scale, where Q is 6 for `out_scale` up to about 70 and one less for each doubling of it, or of multiplier x out_scale beyond 1/64. Not all parameters
 //! can be written in 16 bits: [`Epilogue::check`].
 
+mod activation;
 mod emit;
 mod emit_fixed;
 pub(crate) mod fixed;
@@ -30,19 +32,12 @@ mod store;
 
 use crate::{KernelError, PanelLayout, Sign};
 
+pub use activation::Activation;
+pub(crate) use activation::{Precision, emit_activation};
 pub(crate) use emit::{Constants, EpilogueRegs, emit_epilogue, emit_start};
 pub(crate) use params::BlockParams;
 pub(crate) use portable::{BlockOutput, finish_block};
 pub(crate) use store::{OutputLanes, emit_store_bytes};
-
-/// The function between the linear part and the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// None.
-    Identity,
-    /// x Phi(x), see [`crate::math::gelu`] and [`crate::math::gelu_coarse`].
-    Gelu,
-}
 
 /// Where and as what the results are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,27 +119,24 @@ impl Epilogue {
             .flat_map(|layout| [Sign::Unsigned, Sign::Signed].map(|sign| Store::Bytes { layout, sign }));
         let stores: Vec<Store> = bytes.chain([false, true].map(|residual| Store::F32 { residual })).collect();
         let with = |activation| stores.iter().map(move |&store| Epilogue::new(activation, store));
-        let float: Vec<Epilogue> = with(Activation::Identity).chain(with(Activation::Gelu)).collect();
+        let float: Vec<Epilogue> = Activation::ALL.into_iter().flat_map(with).collect();
         let fixed = float.iter().filter(|e| matches!(e.store, Store::Bytes { .. })).map(|e| e.fixed());
         float.iter().copied().chain(fixed).collect()
     }
 
-    /// The name used in kernel names: `requant-u8-plain`, `gelu-u8-vnni`, `f32`, `f32-residual`; in 16-bit arithmetic
-    /// `requant16-u8-plain`, `gelu16-u8-vnni`.
+    /// The name used in kernel names: `requant-u8-plain`, `gelutanh-u8-vnni`, `f32`, `relu-f32-residual`; in 16-bit arithmetic
+    /// `requant16-u8-plain`, `gelutanh16-u8-vnni`.
     pub fn name(&self) -> String {
-        let activation = match (self.activation, self.arithmetic) {
-            (Activation::Identity, Arithmetic::F32) => "",
-            (Activation::Identity, Arithmetic::I16) => "requant16-",
-            (Activation::Gelu, Arithmetic::F32) => "gelu-",
-            (Activation::Gelu, Arithmetic::I16) => "gelu16-",
+        let verb = match (self.activation, self.store, self.arithmetic) {
+            (Activation::Identity, Store::Bytes { .. }, _) | (Activation::Identity, _, Arithmetic::I16) => "requant",
+            (activation, ..) => activation.name(),
         };
-        match self.store {
-            Store::Bytes { layout, sign } => {
-                let verb = if activation.is_empty() { "requant-" } else { activation };
-                format!("{verb}{}-{}", sign.name(), layout.name())
-            }
-            Store::F32 { residual } => format!("{activation}f32{}", if residual { "-residual" } else { "" }),
-        }
+        let bits = if self.arithmetic == Arithmetic::I16 { "16" } else { "" };
+        let store = match self.store {
+            Store::Bytes { layout, sign } => format!("{}-{}", sign.name(), layout.name()),
+            Store::F32 { residual } => format!("f32{}", if residual { "-residual" } else { "" }),
+        };
+        if verb.is_empty() { store } else { format!("{verb}{bits}-{store}") }
     }
 
     /// Refuses what no kernel can compute: 16-bit arithmetic with f32 output.
@@ -161,9 +153,9 @@ impl Epilogue {
 
     /// Checks that rows with these parameters can be computed for K = `k`: by [`RowParams::check`], and in 16-bit arithmetic that
     ///
-    /// - |multiplier| is below 1/64 (with GELU: times `out_scale`, below 1/2),
+    /// - |multiplier|, with an activation times `out_scale`, is below 1/64 (GELU: below 1/2),
     /// - |addend / multiplier| + 255 128 K, about, is below 2^31, unless the multiplier is 0,
-    /// - with GELU, `out_scale` is 0 or between 8 and 2000, and |`out_zero`| at most 255.
+    /// - with an activation, `out_scale` is not negative (GELU: 0 or between 8 and 2000), and |`out_zero`| at most 255.
     ///
     /// # Errors
     /// [`KernelError::Parameter`] naming the parameter and the row, [`KernelError::Mismatch`] for f32 output in 16-bit arithmetic.

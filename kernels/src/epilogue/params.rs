@@ -1,6 +1,6 @@
 //! Row parameters as the kernels read them: one record per block row of four output features.
 
-use super::fixed::{self, FixedBlock, FixedGeluBlock};
+use super::fixed::{self, FixedBlock, FixedGeluBlock, FixedReluBlock};
 use super::{Activation, Arithmetic, Epilogue, RowParams, Store};
 use crate::KernelError;
 
@@ -14,6 +14,8 @@ pub(crate) enum BlockParams {
     Float(Vec<[RowParams; ROWS]>),
     /// [`Arithmetic::I16`] without activation.
     Fixed(Vec<FixedBlock>),
+    /// [`Arithmetic::I16`] with ReLU.
+    FixedRelu(Vec<FixedReluBlock>),
     /// [`Arithmetic::I16`] with GELU.
     FixedGelu(Vec<FixedGeluBlock>),
 }
@@ -23,6 +25,7 @@ pub(crate) enum BlockParams {
 pub(crate) enum BlockParam<'a> {
     Float(&'a [RowParams; ROWS]),
     Fixed(&'a FixedBlock),
+    FixedRelu(&'a FixedReluBlock),
     FixedGelu(&'a FixedGeluBlock),
 }
 
@@ -47,7 +50,10 @@ impl BlockParams {
         let rows = fixed::rows(params, k, epilogue.activation, sign, kernel)?;
         Ok(match epilogue.activation {
             Activation::Identity => BlockParams::Fixed(blocks.map(|b| (&four(&rows, b)).into()).collect()),
-            Activation::Gelu => BlockParams::FixedGelu(blocks.map(|b| (&four(&rows, b)).into()).collect()),
+            Activation::Relu => BlockParams::FixedRelu(blocks.map(|b| (&four(&rows, b)).into()).collect()),
+            Activation::Gelu | Activation::GeluTanh => {
+                BlockParams::FixedGelu(blocks.map(|b| (&four(&rows, b)).into()).collect())
+            }
         })
     }
 
@@ -56,7 +62,8 @@ impl BlockParams {
         let bytes = match (epilogue.arithmetic, epilogue.activation) {
             (Arithmetic::F32, _) => size_of::<[RowParams; ROWS]>(),
             (Arithmetic::I16, Activation::Identity) => size_of::<FixedBlock>(),
-            (Arithmetic::I16, Activation::Gelu) => size_of::<FixedGeluBlock>(),
+            (Arithmetic::I16, Activation::Relu) => size_of::<FixedReluBlock>(),
+            (Arithmetic::I16, Activation::Gelu | Activation::GeluTanh) => size_of::<FixedGeluBlock>(),
         };
         bytes as i32
     }
@@ -66,6 +73,7 @@ impl BlockParams {
         match self {
             BlockParams::Float(blocks) => blocks[first..].as_ptr().cast(),
             BlockParams::Fixed(blocks) => blocks[first..].as_ptr().cast(),
+            BlockParams::FixedRelu(blocks) => blocks[first..].as_ptr().cast(),
             BlockParams::FixedGelu(blocks) => blocks[first..].as_ptr().cast(),
         }
     }
@@ -75,6 +83,7 @@ impl BlockParams {
         match self {
             BlockParams::Float(blocks) => BlockParam::Float(&blocks[i]),
             BlockParams::Fixed(blocks) => BlockParam::Fixed(&blocks[i]),
+            BlockParams::FixedRelu(blocks) => BlockParam::FixedRelu(&blocks[i]),
             BlockParams::FixedGelu(blocks) => BlockParam::FixedGelu(&blocks[i]),
         }
     }
@@ -84,6 +93,7 @@ impl BlockParams {
         match self {
             BlockParams::Float(blocks) => size_of_val(&blocks[..]),
             BlockParams::Fixed(blocks) => size_of_val(&blocks[..]),
+            BlockParams::FixedRelu(blocks) => size_of_val(&blocks[..]),
             BlockParams::FixedGelu(blocks) => size_of_val(&blocks[..]),
         }
     }

@@ -1,9 +1,11 @@
 //! The epilogue in plain Rust: the same operations in the same order as the generated one.
 
 use super::emit::Constants;
-use super::fixed::{FAR_SHIFT, FRACTION_BITS, FixedBlock, FixedGeluBlock, multiply_high, multiply_rounded};
+use super::fixed::{
+    FAR_SHIFT, FRACTION_BITS, FixedBlock, FixedGeluBlock, FixedReluBlock, GeluTables, multiply_high, multiply_rounded,
+};
 use super::params::BlockParam;
-use super::{Activation, Epilogue, RowParams, Store};
+use super::{Activation, Epilogue, Precision, RowParams, Store};
 use crate::rows::store_panel_row;
 use crate::{Sign, TILE, math};
 
@@ -28,11 +30,7 @@ pub(crate) fn finish_block(
         (Store::F32 { residual }, BlockParam::Float(rows), BlockOutput::F32(out)) => {
             for ((acc, p), out) in acc.iter().zip(rows).zip(out.chunks_exact_mut(TILE)) {
                 for (&acc, out) in acc.iter().zip(out).take(tokens) {
-                    let y = linear(acc, p);
-                    let y = match epilogue.activation {
-                        Activation::Identity => y,
-                        Activation::Gelu => math::gelu(y),
-                    };
+                    let y = epilogue.activation.apply(Precision::Float, linear(acc, p));
                     *out = if residual { y + *out } else { y };
                 }
             }
@@ -42,7 +40,10 @@ pub(crate) fn finish_block(
                 let bytes = match params {
                     BlockParam::Float(rows) => float_row(acc, &rows[row], epilogue.activation, sign),
                     BlockParam::Fixed(block) => fixed_row(acc, block, row, sign),
-                    BlockParam::FixedGelu(block) => fixed_gelu_row(acc, block, row, sign),
+                    BlockParam::FixedRelu(block) => fixed_relu_row(acc, block, row, sign),
+                    BlockParam::FixedGelu(block) => {
+                        fixed_gelu_row(acc, block, row, sign, &Constants::TABLE.gelu(epilogue.activation).fixed)
+                    }
                 };
                 store_panel_row(layout, out, row, &bytes, tokens);
             }
@@ -60,10 +61,8 @@ fn linear(acc: i32, p: &RowParams) -> f32 {
 #[inline(always)]
 fn float_row(acc: &[i32; TILE], p: &RowParams, activation: Activation, sign: Sign) -> [u8; TILE] {
     acc.map(|acc| {
-        let y = match activation {
-            Activation::Identity => linear(acc, p),
-            Activation::Gelu => math::gelu_coarse(linear(acc, p)).mul_add(p.out_scale, p.out_zero),
-        };
+        let y = activation.apply(Precision::Bytes, linear(acc, p));
+        let y = if activation == Activation::Identity { y } else { y.mul_add(p.out_scale, p.out_zero) };
         match sign {
             Sign::Unsigned => math::quantize_u8(y),
             Sign::Signed => math::quantize_s8(y) as u8,
@@ -93,11 +92,21 @@ fn fixed_row(acc: &[i32; TILE], block: &FixedBlock, row: usize, sign: Sign) -> [
 }
 
 #[inline(always)]
-fn fixed_gelu_row(acc: &[i32; TILE], block: &FixedGeluBlock, row: usize, sign: Sign) -> [u8; TILE] {
-    let tables = &Constants::TABLE.gelu_fixed;
-    let (zero, index, look_up) = (block.zero[row][0], block.index[row][0], block.look_up[row][0]);
+fn fixed_relu_row(acc: &[i32; TILE], block: &FixedReluBlock, row: usize, sign: Sign) -> [u8; TILE] {
+    acc.map(|acc| saturate(fixed_linear(acc, &block.linear, row).max(block.zero[row][0]) >> FRACTION_BITS, sign))
+}
+
+#[inline(always)]
+fn fixed_gelu_row(
+    acc: &[i32; TILE],
+    block: &FixedGeluBlock,
+    row: usize,
+    sign: Sign,
+    tables: &GeluTables,
+) -> [u8; TILE] {
+    let (zero, index, look_up) = (block.relu.zero[row][0], block.index[row][0], block.look_up[row][0]);
     acc.map(|acc| {
-        let t = fixed_linear(acc, &block.linear, row);
+        let t = fixed_linear(acc, &block.relu.linear, row);
         let d = t.abs_diff(zero);
         let p = multiply_high(d, index);
         let g = tables.near[usize::from(p.min(127))].wrapping_add(tables.far[usize::from((p >> FAR_SHIFT).min(127))]);

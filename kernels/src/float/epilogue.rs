@@ -1,13 +1,13 @@
-//! What happens to the sums before they leave the registers: `y = gelu(sum)` if asked for, then a store.
+//! What happens to the sums before they leave the registers: an activation if asked for, then a store.
 
 use half::bf16;
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Zmm, ptr};
 
 use super::layout::bf16_lane_position;
 use super::twin::round_to_bf16;
-use crate::elementwise::gelu::{GELU_TABLE, emit_gelu};
-use crate::epilogue::Activation;
-use crate::{LANES, TILE, math};
+use crate::elementwise::gelu::{FineTable, GELU_TABLE, GELU_TANH_TABLE};
+use crate::epilogue::{Activation, Precision, emit_activation};
+use crate::{LANES, TILE};
 
 /// Where and as what the results are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,7 +34,7 @@ impl FloatStore {
 /// Activation and store of a product of floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FloatEpilogue {
-    /// Applied to the f32 result: [`crate::math::gelu`] for either store.
+    /// Applied to the f32 result, in f32 precision for either store: [`crate::math::gelu`], not its coarse form.
     pub activation: Activation,
     /// Output form.
     pub store: FloatStore,
@@ -51,42 +51,52 @@ impl FloatEpilogue {
         FloatEpilogue { activation: Activation::Identity, store: FloatStore::Bf16 }
     }
 
-    /// The same with GELU before the store.
-    pub const fn with_gelu(self) -> FloatEpilogue {
-        FloatEpilogue { activation: Activation::Gelu, ..self }
+    /// The same with `activation` before the store.
+    pub const fn with(self, activation: Activation) -> FloatEpilogue {
+        FloatEpilogue { activation, ..self }
     }
 
     /// Every epilogue there is.
     pub fn all() -> Vec<FloatEpilogue> {
         let plain = [FloatEpilogue::f32(false), FloatEpilogue::f32(true), FloatEpilogue::bf16()];
-        plain.into_iter().chain(plain.map(FloatEpilogue::with_gelu)).collect()
+        Activation::ALL.into_iter().flat_map(|activation| plain.map(|epilogue| epilogue.with(activation))).collect()
     }
 
     /// The name used in kernel names: `f32`, `gelu-f32-residual`, `bf16`.
     pub fn name(&self) -> String {
-        let activation = match self.activation {
-            Activation::Identity => "",
-            Activation::Gelu => "gelu-",
-        };
         let store = match self.store {
             FloatStore::F32 { residual: false } => "f32",
             FloatStore::F32 { residual: true } => "f32-residual",
             FloatStore::Bf16 => "bf16",
         };
-        format!("{activation}{store}")
+        match self.activation {
+            Activation::Identity => store.to_owned(),
+            activation => format!("{}-{store}", activation.name()),
+        }
     }
 }
 
 /// Read-only memory the generated epilogues point to.
 #[repr(C, align(64))]
 pub(super) struct Constants {
-    gelu: [f32; GELU_TABLE.len()],
+    gelu: FineTable,
     /// Quadwords of two vectors of 16 bf16 in turn: the order of [`bf16_lane_position`].
     interleave: [u64; 8],
+    gelu_tanh: FineTable,
 }
 
 impl Constants {
-    const TABLE: &'static Constants = &Constants { gelu: GELU_TABLE, interleave: [0, 4, 1, 5, 2, 6, 3, 7] };
+    const TABLE: &'static Constants =
+        &Constants { gelu: GELU_TABLE, interleave: [0, 4, 1, 5, 2, 6, 3, 7], gelu_tanh: GELU_TANH_TABLE };
+
+    /// Offset of the table of [`emit_activation`], which only GELU reads.
+    const fn table(activation: Activation) -> i32 {
+        let bytes = match activation {
+            Activation::GeluTanh => std::mem::offset_of!(Constants, gelu_tanh),
+            Activation::Identity | Activation::Relu | Activation::Gelu => std::mem::offset_of!(Constants, gelu),
+        };
+        bytes as i32
+    }
 
     /// The address generated code is given.
     pub(super) fn address() -> *const u8 {
@@ -103,10 +113,11 @@ pub(super) fn emit_epilogue(
     constants: Gpr,
     temps: &[Zmm],
 ) {
-    if epilogue.activation == Activation::Gelu {
-        a.note("gelu");
+    if epilogue.activation != Activation::Identity {
+        a.note(epilogue.activation.name());
+        let table = ptr(constants) + Constants::table(epilogue.activation);
         for vectors in acc.concat().chunks(temps.len() / 2) {
-            emit_gelu(a, vectors, temps, ptr(constants) + std::mem::offset_of!(Constants, gelu) as i32);
+            emit_activation(a, epilogue.activation, Precision::Float, vectors, temps, table);
         }
     }
     match epilogue.store {
@@ -152,10 +163,7 @@ pub(super) enum RowsOut<'a> {
 #[inline(always)]
 pub(super) fn finish_row(epilogue: &FloatEpilogue, sums: &[f32], row: usize, first: usize, out: &mut RowsOut<'_>) {
     for (token, &sum) in (first..).zip(sums) {
-        let y = match epilogue.activation {
-            Activation::Identity => sum,
-            Activation::Gelu => math::gelu(sum),
-        };
+        let y = epilogue.activation.apply(Precision::Float, sum);
         match out {
             RowsOut::F32(out) => {
                 let out = &mut out[row * TILE + token];

@@ -102,7 +102,7 @@ pub fn gemm(weights: &[i8], m: usize, x: &Matrix<u8>) -> Matrix<i32> {
 /// **Shapes**: one [`RowParams`] per output feature; `residual` is M x N.
 pub fn finish_f32(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue, residual: &Matrix<f32>) -> Matrix<f32> {
     Matrix::from_fn(acc.features, acc.tokens, |row, token| {
-        let y = activated(acc.at(row, token), &params[row], epilogue.activation, math::gelu);
+        let y = activated(acc.at(row, token), &params[row], epilogue.activation, [math::gelu, math::gelu_tanh]);
         match epilogue.store {
             Store::F32 { residual: true } => y + residual.at(row, token),
             _ => y,
@@ -129,10 +129,10 @@ pub fn finish_bytes(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue
 
 /// Rounded, not saturated.
 fn float_result(acc: i32, p: &RowParams, activation: Activation) -> f32 {
-    let y = activated(acc, p, activation, math::gelu_coarse);
+    let y = activated(acc, p, activation, [math::gelu_coarse, math::gelu_tanh_coarse]);
     match activation {
         Activation::Identity => y.round_ties_even(),
-        Activation::Gelu => y.mul_add(p.out_scale, p.out_zero).round_ties_even(),
+        _ => y.mul_add(p.out_scale, p.out_zero).round_ties_even(),
     }
 }
 
@@ -144,28 +144,38 @@ fn fixed_result(acc: i32, p: &RowParams, activation: Activation, sign: Sign) -> 
     let t = divide(w * i64::from(row.multiplier) + (1 << 14), 15);
     let y = match activation {
         Activation::Identity => divide(t, FRACTION_BITS),
-        Activation::Gelu => {
-            let zero = i64::from(row.gelu.zero);
-            let x = divide((t - zero).abs() * i64::from(row.gelu.index), 16); // |x| in table steps
+        Activation::Relu => divide(t.max(row.activation.zero.into()), FRACTION_BITS),
+        Activation::Gelu | Activation::GeluTanh => {
+            let (row, tanh) = (row.activation, activation == Activation::GeluTanh);
+            let zero = i64::from(row.zero);
+            let x = divide((t - zero).abs() * i64::from(row.index), 16); // |x| in table steps
             let middle = match x {
                 0..128 => x as f64 + 0.5,
                 128..508 => (x / 4 * 4) as f64 + 2.0,
                 _ => f64::INFINITY,
             };
-            let g = if middle.is_finite() { i64::from(table_value(middle / STEPS_PER_UNIT)) } else { 0 };
-            let h = divide(g * i64::from(row.gelu.look_up), 8);
-            divide(t.max(zero) - h, row.gelu.fraction_bits.into())
+            let g = if middle.is_finite() { i64::from(table_value(tanh, middle / STEPS_PER_UNIT)) } else { 0 };
+            let h = divide(g * i64::from(row.look_up), 8);
+            divide(t.max(zero) - h, row.fraction_bits.into())
         }
     };
     y as f32
 }
 
-/// `gelu` is the function of the output's precision.
-fn activated(acc: i32, params: &RowParams, activation: Activation, gelu: fn(f32) -> f32) -> f32 {
+/// `gelu` are the functions of the output's precision: GELU and its tanh form.
+fn activated(acc: i32, params: &RowParams, activation: Activation, gelu: [fn(f32) -> f32; 2]) -> f32 {
     let y = (acc as f32).mul_add(params.multiplier, params.addend);
     match activation {
         Activation::Identity => y,
-        Activation::Gelu => gelu(y),
+        Activation::Relu => {
+            if y < 0.0 {
+                0.0
+            } else {
+                y
+            }
+        }
+        Activation::Gelu => gelu[0](y),
+        Activation::GeluTanh => gelu[1](y),
     }
 }
 

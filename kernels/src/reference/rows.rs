@@ -1,5 +1,7 @@
 //! Obvious f64 references of the row kernels, on plain row-major `[F][N]` matrices.
 
+use crate::epilogue::Activation;
+
 /// Layernorm down each column of `x` (`[F][N]`): `(x - mean) / sqrt(variance + epsilon) * gamma[f] + beta[f]`.
 pub fn layernorm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, tokens: usize) -> Vec<f64> {
     let features = gamma.len();
@@ -34,6 +36,22 @@ pub fn softmax(x: &[f32], tokens: usize) -> Vec<f64> {
 /// GELU: `x / 2 (1 + erf(x / sqrt(2)))`.
 pub fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))
+}
+
+/// GELU in its tanh form: `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`.
+pub fn gelu_tanh(x: f64) -> f64 {
+    let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+    0.5 * x * (1.0 + u.tanh())
+}
+
+/// The activation of a number.
+pub fn activated(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Identity => x,
+        Activation::Relu => x.max(0.0),
+        Activation::Gelu => gelu(x),
+        Activation::GeluTanh => gelu_tanh(x),
+    }
 }
 
 /// The error function by its series of positive terms, `2 / sqrt(pi) exp(-x^2) sum_k 2^k x^(2k+1) / (1 3 5 .. (2k+1))`.

@@ -179,8 +179,17 @@ impl Case {
                 magnitude += product.abs();
             }
             let mut bound = gamma * magnitude + roundings * 2f64.powi(-126);
-            if plan.epilogue().activation == Activation::Gelu {
-                (sum, bound) = (gelu(sum), 1.13 * bound + 2.5e-6 + unit * gelu(sum).abs());
+            let gelu = match plan.epilogue().activation {
+                Activation::Identity => None,
+                Activation::Relu => {
+                    sum = sum.max(0.0);
+                    None
+                }
+                Activation::Gelu => Some(gelu(sum)),
+                Activation::GeluTanh => Some(gelu_tanh(sum)),
+            };
+            if let Some(gelu) = gelu {
+                (sum, bound) = (gelu, 1.13 * bound + 2.5e-6 + unit * gelu.abs());
             }
             match plan.epilogue().store {
                 FloatStore::F32 { residual: false } => {}
@@ -208,6 +217,12 @@ pub(crate) fn candidates(desc: FloatDesc, isa: Isa) -> Vec<FloatPlan> {
         }
         plans => plans.unwrap(),
     }
+}
+
+/// x / (1 + exp(-2 u)), which is x (1 + tanh(u)) / 2.
+fn gelu_tanh(x: f64) -> f64 {
+    let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+    x / (1.0 + (-2.0 * u).exp())
 }
 
 /// x Phi(x), with the error function by its Taylor series near 0 and by its continued fraction elsewhere.

@@ -7,6 +7,7 @@ mod plans;
 mod support;
 
 use case::{BLOCKS, Case, FEATURES, Place, TOKENS, sparse_weights};
+use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::float::{DType, FloatEpilogue};
 use lacuna_kernels::{Block, Parallel, Plan};
 use proptest::prelude::*;
@@ -124,7 +125,7 @@ fn special_patterns() {
         let case = Case::new(m, n, weights, &mut rng);
         for block in BLOCKS {
             for dtype in DType::ALL {
-                for epilogue in [FloatEpilogue::f32(false), FloatEpilogue::bf16().with_gelu()] {
+                for epilogue in [FloatEpilogue::f32(false), FloatEpilogue::bf16().with(Activation::Gelu)] {
                     case.check(dtype, block, epilogue, Place::AtEnd, Parallel::Serial);
                 }
             }

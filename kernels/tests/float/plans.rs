@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use lacuna_jit::{Avx512Bf16, Avx512Vnni, Isa};
+use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatPlan, FloatWeights, peak};
 use lacuna_kernels::pattern::{MAX_K, MAX_M};
 use lacuna_kernels::{Block, Plan};
@@ -37,7 +38,8 @@ fn names_are_unique_and_say_what_the_kernel_is() {
     let desc = |dtype, block, epilogue| FloatDesc { m: 768, k: 3072, dtype, block, epilogue };
     let sparse = desc(DType::F32, Block::B4x1, FloatEpilogue::f32(true)).plan(Isa::Portable).unwrap();
     assert_eq!(sparse.name(), "spmm-f32-portable-m768k3072n64-4x1-r4v4-f32-residual");
-    let dense = desc(DType::Bf16, Block::Dense, FloatEpilogue::bf16().with_gelu()).plan(Isa::Portable).unwrap();
+    let dense =
+        desc(DType::Bf16, Block::Dense, FloatEpilogue::bf16().with(Activation::Gelu)).plan(Isa::Portable).unwrap();
     assert_eq!(dense.name(), "gemm-bf16-portable-m768k3072n64-dense-r12v2-gelu-bf16");
     assert_eq!(
         sparse.to_string(),

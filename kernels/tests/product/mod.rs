@@ -33,8 +33,8 @@ pub(crate) struct Case {
     /// Row-major `[m][k]`.
     pub(crate) weights: Vec<i8>,
     pub(crate) params: Vec<RowParams>,
-    /// Parameters that 16-bit arithmetic accepts: without activation, with GELU.
-    fixed: [Vec<RowParams>; 2],
+    /// Parameters that 16-bit arithmetic accepts, of every activation.
+    fixed: Vec<(Activation, Vec<RowParams>)>,
     pub(crate) x: Matrix<u8>,
     /// What a residual epilogue adds to.
     pub(crate) residual: Matrix<f32>,
@@ -53,8 +53,8 @@ impl Case {
         let acc = gemm(&weights, m, &x);
         let largest = acc.values.iter().map(|a| a.unsigned_abs()).max().unwrap_or(0).max(1) as f32;
         let params = (0..m).map(|_| row_params(k, largest, numbers, rng)).collect();
-        let fixed = [Activation::Identity, Activation::Gelu]
-            .map(|activation| (0..m).map(|_| fixed_row_params(k, largest, activation, numbers, rng)).collect());
+        let mut fixed = |activation| (0..m).map(|_| fixed_row_params(k, largest, activation, numbers, rng)).collect();
+        let fixed = Activation::ALL.into_iter().map(|activation| (activation, fixed(activation))).collect();
         Case { m, k, n, weights, params, fixed, x, residual, acc }
     }
 
@@ -65,10 +65,11 @@ impl Case {
 
     /// The parameters for an epilogue.
     pub(crate) fn params_of(&self, epilogue: &Epilogue) -> &[RowParams] {
-        match (epilogue.arithmetic, epilogue.activation) {
-            (Arithmetic::F32, _) => &self.params,
-            (Arithmetic::I16, Activation::Identity) => &self.fixed[0],
-            (Arithmetic::I16, Activation::Gelu) => &self.fixed[1],
+        match epilogue.arithmetic {
+            Arithmetic::F32 => &self.params,
+            Arithmetic::I16 => {
+                &self.fixed.iter().find(|(activation, _)| *activation == epilogue.activation).expect("all are there").1
+            }
         }
     }
 
@@ -183,8 +184,12 @@ fn row_params(k: usize, largest: f32, numbers: Numbers, rng: &mut StdRng) -> Row
 fn fixed_row_params(k: usize, largest: f32, activation: Activation, numbers: Numbers, rng: &mut StdRng) -> RowParams {
     let (out_scale, out_zero) = match (activation, numbers) {
         (Activation::Identity, _) => (1.0, 0.0),
-        (Activation::Gelu, Numbers::Typical) => (rng.random_range(10.0..80.0f32), rng.random_range(0..20) as f32),
-        (Activation::Gelu, Numbers::Extreme) => {
+        (_, Numbers::Typical) => (rng.random_range(10.0..80.0f32), rng.random_range(0..20) as f32),
+        (Activation::Relu, Numbers::Extreme) => {
+            let out_scale = 10f32.powf(rng.random_range(-2.0..=4.0));
+            (*[1.0, out_scale, 0.0].choose(rng).unwrap(), rng.random_range(-255..=255) as f32)
+        }
+        (Activation::Gelu | Activation::GeluTanh, Numbers::Extreme) => {
             let out_scale = 8.0 * 250f32.powf(rng.random_range(0.0..=1.0));
             (*[8.0, 2000.0, out_scale, 0.0].choose(rng).unwrap(), rng.random_range(-255..=255) as f32)
         }

@@ -8,7 +8,7 @@ use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
 use lacuna_kernels::embedding::EmbeddingDesc;
-use lacuna_kernels::epilogue::Epilogue;
+use lacuna_kernels::epilogue::{Activation, Epilogue};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput};
 use lacuna_kernels::softmax::SoftmaxDesc;
@@ -115,7 +115,7 @@ fn plans(args: &Args, isa: Isa) -> Result<Vec<AnyPlan>> {
     plans.push(LayerNormDesc { features: d, output: LayerNormOutput::Both(layout) }.plan(isa)?.key());
     plans.push(EmbeddingDesc { features: d }.plan(isa)?.key());
     plans.push(SoftmaxDesc { features: d }.plan(isa)?.key());
-    let function = RowFunction::Quantize { activation: lacuna_kernels::epilogue::Activation::Gelu, layout, sign };
+    let function = RowFunction::Quantize { activation: Activation::Gelu, layout, sign };
     plans.push(ElementwiseDesc { features: d, function }.plan(isa)?.key());
     Ok(plans)
 }

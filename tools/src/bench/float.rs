@@ -8,7 +8,7 @@ use lacuna_kernels::float::{
 };
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::Matrix as Dense;
-use lacuna_kernels::reference::rows::gelu;
+use lacuna_kernels::reference::rows::activated;
 use lacuna_kernels::{Buffer, Parallel, Plan};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -138,10 +138,9 @@ impl FloatMatrix {
         }
         // Each of K additions rounds once, or twice in bf16, by half a unit of 2^-23 of a partial sum.
         let mut error = (self.k + 16) as f64 * 2f64.powi(-23) * magnitude;
-        let mut y = sum;
-        if self.epilogue.activation == Activation::Gelu {
-            y = gelu(sum);
-            error = 1.13 * error + 1e-5;
+        let mut y = activated(self.epilogue.activation, sum);
+        if self.epilogue.activation != Activation::Identity {
+            error = 1.13 * error + 1e-5; // no slope is steeper
         }
         match self.epilogue.store {
             FloatStore::Bf16 => error += 2f64.powi(-8) * (y.abs() + error),

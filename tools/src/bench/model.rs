@@ -63,7 +63,7 @@ Examples:
   lacuna bench model --arch bert-base --threads 2 --baseline before.json
   lacuna bench model --arch bert-base --tune 50 --tuning bert-base.tuning.json
 
-Architectures: bert-mini, minilm, distilbert, bert-base, bert-large, with random weights and a small vocabulary.";
+Architectures: bert-mini, minilm, distilbert, bert-base, bert-large, electra-small, with random weights and a small vocabulary.";
 
 const COLUMNS: &str = "\
 Columns: median time of a batch, in ms, and its spread, the interquartile range over the median; sequences and tokens per second; \

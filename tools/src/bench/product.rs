@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lacuna_jit::Isa;
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::epilogue::Epilogue;
+use lacuna_kernels::epilogue::{Activation, Epilogue};
 use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatPlan};
 use lacuna_kernels::gemm::{GemmDesc, GemmPlan};
 use lacuna_kernels::spmm::{SpmmDesc, SpmmPlan};
@@ -76,9 +76,9 @@ impl EpilogueArg {
     /// For clap.
     pub(crate) fn parse(text: &str) -> Result<EpilogueArg, String> {
         let int8 = args::epilogue(text);
-        let float = match text {
-            "gelu" => Some(FloatEpilogue::f32(false).with_gelu()),
-            name => FloatEpilogue::all().into_iter().find(|epilogue| epilogue.name() == name),
+        let float = match Activation::from_name(text) {
+            Some(activation) => Some(FloatEpilogue::f32(false).with(activation)),
+            None => FloatEpilogue::all().into_iter().find(|epilogue| epilogue.name() == text),
         };
         match (int8, float) {
             (Err(message), None) => Err(format!("{message}; for --dtype f32 and bf16 {}", float_names().join(", "))),

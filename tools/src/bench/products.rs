@@ -97,9 +97,10 @@ add is one operation); the latter over the peak of this machine's instruction fo
 f32 vfmadd231ps), measured in the same process around each shape; bytes of code, and time to emit it. With several threads the \
 peak is that of one thread times their number, and the calls of a sample of int8 follow each other in one team, as layers do.
 
-Epilogues of int8: requant-{u8,s8}-{plain,vnni}, gelu-{u8,s8}-{plain,vnni}, the same as requant16- and gelu16- in \
-16-bit fixed point, f32, f32-residual, gelu-f32, gelu-f32-residual; requant and gelu alone stand for requant16-u8-plain and gelu16-u8-plain, as models use. Of \
-bf16 and f32: f32, f32-residual, bf16, and gelu- before each; gelu alone is gelu-f32.
+Epilogues of int8: requant-{u8,s8}-{plain,vnni}, and with the activations relu, gelu and gelutanh (GELU's tanh form) \
+instead of requant; the same as requant16-, relu16- and so on in 16-bit fixed point; f32, f32-residual, and an activation before \
+each (relu-f32); requant and an activation alone stand for requant16-u8-plain, relu16-u8-plain and so on, as models use. Of \
+bf16 and f32: f32, f32-residual, bf16, and an activation before each; alone it stands for the one before f32.
 
 With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn; candidate is \
 its name, predicted_cycles what the planner's model expects, if there is one.

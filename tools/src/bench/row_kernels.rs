@@ -23,7 +23,7 @@ use crate::error::Result;
 pub(super) enum RowKind {
     LayerNorm(LayerNormOutput),
     Softmax,
-    Gelu,
+    Activate(Activation),
     Quantize { activation: Activation, layout: PanelLayout, sign: Sign },
     Embedding { vocabulary: usize },
 }
@@ -33,7 +33,7 @@ impl RowKind {
         match self {
             RowKind::LayerNorm(_) => "layernorm",
             RowKind::Softmax => "softmax",
-            RowKind::Gelu => "gelu",
+            RowKind::Activate(activation) => activation.name(),
             RowKind::Quantize { .. } => "quantize",
             RowKind::Embedding { .. } => "embedding",
         }
@@ -42,14 +42,15 @@ impl RowKind {
     /// What distinguishes kernels of the same name: the output.
     pub(super) fn output(self) -> String {
         match self {
-            RowKind::LayerNorm(LayerNormOutput::F32) | RowKind::Softmax | RowKind::Gelu | RowKind::Embedding { .. } => {
-                "f32".into()
-            }
+            RowKind::LayerNorm(LayerNormOutput::F32)
+            | RowKind::Softmax
+            | RowKind::Activate(_)
+            | RowKind::Embedding { .. } => "f32".into(),
             RowKind::LayerNorm(LayerNormOutput::Panel(layout)) => format!("u8-{}", layout.name()),
             RowKind::LayerNorm(LayerNormOutput::Both(layout)) => format!("f32-u8-{}", layout.name()),
             RowKind::Quantize { activation, layout, sign } => {
-                let gelu = if activation == Activation::Gelu { "gelu-" } else { "" };
-                format!("{gelu}{}-{}", sign.name(), layout.name())
+                let dash = if activation == Activation::Identity { "" } else { "-" };
+                format!("{}{dash}{}-{}", activation.name(), sign.name(), layout.name())
             }
         }
     }
@@ -61,7 +62,7 @@ impl RowKind {
             RowKind::LayerNorm(output) => {
                 f32 + if output.writes_f32() { f32 } else { 0 } + usize::from(output.panel().is_some())
             }
-            RowKind::Softmax | RowKind::Gelu => 2 * f32,
+            RowKind::Softmax | RowKind::Activate(_) => 2 * f32,
             RowKind::Quantize { .. } => f32 + 1,
             RowKind::Embedding { .. } => 3 * f32, // a row of words, one of positions; the kind's row stays in cache
         }
@@ -74,9 +75,8 @@ impl RowKind {
             // The square; two for the normalisation, one for the quantisation.
             RowKind::LayerNorm(output) => 3 + usize::from(output.panel().is_some()),
             RowKind::Softmax => SOFTMAX_MULTIPLICATIONS,
-            RowKind::Gelu => GELU_MULTIPLICATIONS,
-            RowKind::Quantize { activation: Activation::Identity, .. } => 1,
-            RowKind::Quantize { activation: Activation::Gelu, .. } => GELU_COARSE_MULTIPLICATIONS + 1,
+            RowKind::Activate(activation) => activation_multiplications(activation),
+            RowKind::Quantize { activation, .. } => activation_multiplications(activation) + 1,
             RowKind::Embedding { .. } => 0,
         }
     }
@@ -90,7 +90,7 @@ impl RowKind {
     pub(super) fn bandwidth(self) -> Bandwidth {
         match self {
             RowKind::LayerNorm(output) if output.writes_f32() => Bandwidth::Update,
-            RowKind::Softmax | RowKind::Gelu => Bandwidth::Update,
+            RowKind::Softmax | RowKind::Activate(_) => Bandwidth::Update,
             RowKind::LayerNorm(_) | RowKind::Quantize { .. } | RowKind::Embedding { .. } => Bandwidth::Copy,
         }
     }
@@ -113,7 +113,7 @@ pub(super) struct RowCase {
 enum Kernel {
     LayerNorm(LayerNormKernel, LayerNormWeights, Vec<NormParams>),
     Softmax(SoftmaxKernel),
-    Gelu(ElementwiseKernel),
+    Activate(ElementwiseKernel, Activation),
     Quantize(ElementwiseKernel, Vec<QuantParams>),
     Embedding(EmbeddingKernel, Embedding),
 }
@@ -128,10 +128,15 @@ struct Embedding {
 
 /// Of softmax: two for the exponent, three of the polynomial, its product with a power of two, one with the reciprocal of the sum.
 const SOFTMAX_MULTIPLICATIONS: usize = 7;
-/// Of [`lacuna_kernels::math::gelu`]: four of the polynomial, two for the product with x.
+/// Of [`lacuna_kernels::math::gelu`] and its tanh form: four of the polynomial, two for the product with x.
 const GELU_MULTIPLICATIONS: usize = 6;
-/// Of [`lacuna_kernels::math::gelu_coarse`]: two for the distance, three of the polynomial, the product with x.
-const GELU_COARSE_MULTIPLICATIONS: usize = 6;
+
+fn activation_multiplications(activation: Activation) -> usize {
+    match activation {
+        Activation::Identity | Activation::Relu => 0,
+        Activation::Gelu | Activation::GeluTanh => GELU_MULTIPLICATIONS,
+    }
+}
 
 const EPSILON: f32 = 1e-12;
 /// Kinds of tokens: of the first and of the second sentence.
@@ -164,7 +169,7 @@ impl RowCase {
         match &self.kernel {
             Kernel::LayerNorm(kernel, ..) => kernel.plan().key(),
             Kernel::Softmax(kernel) => kernel.plan().key(),
-            Kernel::Gelu(kernel) | Kernel::Quantize(kernel, _) => kernel.plan().key(),
+            Kernel::Activate(kernel, _) | Kernel::Quantize(kernel, _) => kernel.plan().key(),
             Kernel::Embedding(kernel, _) => kernel.plan().key(),
         }
     }
@@ -174,7 +179,7 @@ impl RowCase {
         let code: Option<&Code> = match &self.kernel {
             Kernel::LayerNorm(kernel, ..) => kernel.code(),
             Kernel::Softmax(kernel) => kernel.code(),
-            Kernel::Gelu(kernel) | Kernel::Quantize(kernel, _) => kernel.code(),
+            Kernel::Activate(kernel, _) | Kernel::Quantize(kernel, _) => kernel.code(),
             Kernel::Embedding(kernel, _) => kernel.code(),
         };
         code.map_or(0, |code| code.bytes.len())
@@ -224,13 +229,14 @@ impl RowCase {
                 let y = reference::softmax(x, n);
                 f32s(&|f, t| at(&y, f, t), 1e-5, 1e-30)
             }
-            Kernel::Gelu(_) => f32s(&|f, t| reference::gelu(f64::from(x[f * n + t])), 1e-6, 5e-6),
+            Kernel::Activate(_, activation) => {
+                f32s(&|f, t| reference::activated(*activation, f64::from(x[f * n + t])), 1e-6, 5e-6)
+            }
             Kernel::Quantize(_, params) => {
                 let RowKind::Quantize { activation, layout, sign } = self.kind else { return Ok(None) };
                 let (low, high) = if sign == Sign::Signed { (-128, 127) } else { (0, 255) };
                 let q = |f: usize, t: usize| {
-                    let x = f64::from(x[f * n + t]);
-                    let y = if activation == Activation::Gelu { reference::gelu(x) } else { x };
+                    let y = reference::activated(activation, f64::from(x[f * n + t]));
                     reference::quantize(y, params[f].scale, params[f].zero, low, high)
                 };
                 bytes(layout, sign, &q, 1)
@@ -260,7 +266,10 @@ impl Kernel {
                 Kernel::LayerNorm(kernel, weights, rows)
             }
             RowKind::Softmax => Kernel::Softmax(SoftmaxDesc { features }.compile(isa)?),
-            RowKind::Gelu => Kernel::Gelu(ElementwiseDesc { features, function: RowFunction::Gelu }.compile(isa)?),
+            RowKind::Activate(activation) => {
+                let function = RowFunction::Activate(activation);
+                Kernel::Activate(ElementwiseDesc { features, function }.compile(isa)?, activation)
+            }
             RowKind::Quantize { activation, layout, sign } => {
                 let function = RowFunction::Quantize { activation, layout, sign };
                 let kernel = ElementwiseDesc { features, function }.compile(isa)?;
@@ -294,7 +303,7 @@ impl crate::timing::Work for RowCase {
                 kernel.run(weights, tile, panel, n, parallel)?;
             }
             Kernel::Softmax(kernel) => kernel.run(tile, n, parallel)?,
-            Kernel::Gelu(kernel) => kernel.run_in_place(tile, n, parallel)?,
+            Kernel::Activate(kernel, _) => kernel.run_in_place(tile, n, parallel)?,
             Kernel::Quantize(kernel, params) => kernel.run_quantize(params, tile, &mut self.panel, n, parallel)?,
             Kernel::Embedding(kernel, Embedding { word, kind, position, ids: [words, kinds, positions] }) => {
                 let tables = EmbeddingTables { word, kind, position };
@@ -312,7 +321,7 @@ impl crate::timing::Work for RowCase {
     /// Functions that are applied to their own results end at values that no model has, denormal ones among them.
     fn most_calls(&self) -> u32 {
         match self.kind {
-            RowKind::Softmax | RowKind::Gelu => 16,
+            RowKind::Softmax | RowKind::Activate(_) => 16,
             RowKind::LayerNorm(_) | RowKind::Quantize { .. } | RowKind::Embedding { .. } => 10_000,
         }
     }

@@ -69,20 +69,24 @@ pub(super) struct GeluArgs {
     #[command(flatten)]
     shapes: RowShapes,
 
+    /// The form with tanh instead of the error function
+    #[arg(long)]
+    tanh: bool,
+
     #[command(flatten)]
     options: Options,
 }
 
 /// Quantisation of an f32 tile to an 8-bit panel
 #[derive(clap::Args)]
-#[command(after_help = format!("{}\n\n{COLUMNS}\n\n{NOTES}", example("quantize --features 768 --tokens 32,128 --gelu")))]
+#[command(after_help = format!("{}\n\n{COLUMNS}\n\n{NOTES}", example("quantize --features 768 --tokens 32,128 --activation gelu")))]
 pub(super) struct QuantizeArgs {
     #[command(flatten)]
     shapes: RowShapes,
 
-    /// GELU before
-    #[arg(long)]
-    gelu: bool,
+    /// An activation before: relu, gelu, or gelutanh, GELU's tanh form
+    #[arg(long, value_name = "NAME", value_parser = args::activation)]
+    activation: Option<Activation>,
 
     /// Layout of the panel
     #[arg(long, value_enum, default_value_t = LayoutArg::Plain)]
@@ -164,12 +168,13 @@ pub(super) fn softmax(args: &SoftmaxArgs, context: &Context) -> Result<()> {
 }
 
 pub(super) fn gelu(args: &GeluArgs, context: &Context) -> Result<()> {
-    run(RowKind::Gelu, &args.shapes, &args.options, context)
+    let activation = if args.tanh { Activation::GeluTanh } else { Activation::Gelu };
+    run(RowKind::Activate(activation), &args.shapes, &args.options, context)
 }
 
 pub(super) fn quantize(args: &QuantizeArgs, context: &Context) -> Result<()> {
     let kind = RowKind::Quantize {
-        activation: if args.gelu { Activation::Gelu } else { Activation::Identity },
+        activation: args.activation.unwrap_or(Activation::Identity),
         layout: args.layout.into(),
         sign: if args.signed { Sign::Signed } else { Sign::Unsigned },
     };

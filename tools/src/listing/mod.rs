@@ -8,7 +8,7 @@ use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
 use lacuna_kernels::embedding::EmbeddingDesc;
-use lacuna_kernels::epilogue::{Arithmetic, Epilogue, Store};
+use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, Store};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput};
 use lacuna_kernels::softmax::SoftmaxDesc;
@@ -70,11 +70,11 @@ enum Kernel {
     },
     /// Softmax down the columns of an f32 tile
     Softmax(FeatureArgs),
-    /// GELU or quantisation of an f32 tile
+    /// An activation or quantisation of an f32 tile
     Elementwise {
         #[command(flatten)]
         features: FeatureArgs,
-        /// gelu-f32, or requant/gelu-{u8,s8}-{plain,vnni}
+        /// {relu,gelu,gelutanh}-f32, or {requant,relu,gelu,gelutanh}-{u8,s8}-{plain,vnni}
         #[arg(long, value_parser = args::epilogue, default_value = "gelu-u8-plain")]
         function: Epilogue,
     },
@@ -90,7 +90,8 @@ struct ProductArgs {
     /// K, input features
     #[arg(long, value_name = "K", default_value_t = 768)]
     k: usize,
-    /// requant, gelu, {requant,gelu,requant16,gelu16}-{u8,s8}-{plain,vnni}, f32, f32-residual, gelu-f32, gelu-f32-residual
+    /// requant, relu, gelu, gelutanh; each, or with 16 behind it, before -{u8,s8}-{plain,vnni}; f32, f32-residual, and an
+    /// activation before either
     #[arg(long, value_parser = args::epilogue, default_value = "requant")]
     epilogue: Epilogue,
 }
@@ -171,15 +172,17 @@ impl From<Layout> for PanelLayout {
 
 /// The element-wise function of the name of an epilogue.
 fn row_function(epilogue: &Epilogue) -> Result<RowFunction> {
-    match (epilogue.name().as_str(), epilogue.store) {
-        ("gelu-f32", _) => Ok(RowFunction::Gelu),
-        (_, Store::Bytes { layout, sign }) if epilogue.arithmetic == Arithmetic::F32 => {
-            Ok(RowFunction::Quantize { activation: epilogue.activation, layout, sign })
+    match (epilogue.activation, epilogue.store) {
+        (activation, Store::F32 { residual: false }) if activation != Activation::Identity => {
+            Ok(RowFunction::Activate(activation))
         }
-        (name, _) => Err(Error::Argument {
+        (activation, Store::Bytes { layout, sign }) if epilogue.arithmetic == Arithmetic::F32 => {
+            Ok(RowFunction::Quantize { activation, layout, sign })
+        }
+        _ => Err(Error::Argument {
             option: "--function",
-            found: name.to_owned(),
-            expected: "gelu-f32, or requant or gelu to bytes".into(),
+            found: epilogue.name(),
+            expected: "relu-f32, gelu-f32, gelutanh-f32, or requant or an activation to bytes in f32 arithmetic".into(),
         }),
     }
 }

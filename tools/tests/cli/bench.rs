@@ -90,6 +90,11 @@ fn every_epilogue_is_checked_and_timed_for_both_kernels() {
             "f32",
             "f32-residual",
             "gelu-f32-residual",
+            "relu",
+            "relu-s8-vnni",
+            "gelutanh",
+            "gelutanh-u8-plain",
+            "gelutanh-f32",
         ] {
             let rows = rows(&[kernel, "--m", "13", "--k", "9", "--n", "33", "--epilogue", epilogue]);
             assert_eq!(rows.len(), 1);
@@ -120,7 +125,7 @@ fn floats_are_checked_and_timed() {
     // Generated bf16 needs an instruction of its own.
     let bf16 = if Avx512Bf16::detect().is_some() { &["--block", "4x1"][..] } else { &["--tier", "portable"] };
     for (dtype, options) in [("f32", &["--block", "16x1"][..]), ("bf16", bf16)] {
-        for epilogue in ["f32", "f32-residual", "bf16", "gelu-f32", "gelu"] {
+        for epilogue in ["f32", "f32-residual", "bf16", "gelu-f32", "gelu", "relu", "gelutanh-f32-residual"] {
             if epilogue == "bf16" && Avx512Bf16::detect().is_none() && dtype == "f32" {
                 continue;
             }
@@ -308,7 +313,7 @@ fn impossible_benchmarks_are_refused() {
     refuses(&["bench", "spmm", "--dtype", "f32", "--epilogue", "requant"], "found requant with --dtype f32; expected");
     refuses(&["bench", "spmm", "--epilogue", "bf16"], "found bf16 with --dtype int8; expected one of requant-u8-plain");
     refuses(&["bench", "spmm", "--block", "5x5"], "unknown block shape");
-    refuses(&["bench", "spmm", "--epilogue", "relu"], "unknown epilogue");
+    refuses(&["bench", "spmm", "--epilogue", "swish"], "unknown epilogue");
     refuses(&["bench", "spmm", "--grid", "huge"], "paper, short");
     refuses(&["bench", "spmm", "--grid", "paper", "--m", "8"], "cannot be used with");
     refuses(&["bench", "spmm", "--repeats", "0"], "at least 1");

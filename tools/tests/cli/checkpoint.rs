@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use lacuna::{Activation, EncoderConfig, EncoderWeights, seeded_weights};
+use lacuna::{EncoderConfig, EncoderWeights, Preset, seeded_weights};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,9 +22,7 @@ pub(crate) fn config() -> EncoderConfig {
         intermediate_size: 32,
         vocab_size: WORDS.len(),
         max_position: LIMIT,
-        type_vocab_size: 2,
-        layer_norm_eps: 1e-12,
-        activation: Activation::Gelu,
+        ..Preset::BertMini.config()
     }
 }
 
@@ -40,6 +38,17 @@ impl ModelDir {
         dir.write("config.json", &model_config().to_string());
         dir.write("tokenizer.json", &tokenizer().to_string());
         dir.write_tensors(&tensors());
+        dir
+    }
+
+    /// A model of another implementation's making, from the library's fixtures, with a tokenizer.
+    pub(crate) fn golden(name: &str) -> ModelDir {
+        let dir = ModelDir(tempfile::tempdir().unwrap());
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name);
+        for file in ["config.json", "model.safetensors"] {
+            fs::copy(from.join(file), dir.0.path().join(file)).unwrap();
+        }
+        dir.write("tokenizer.json", &tokenizer().to_string());
         dir
     }
 
@@ -142,7 +151,7 @@ fn tokenizer() -> Value {
 }
 
 fn tensors() -> Vec<Tensor> {
-    let EncoderWeights { embeddings, layers } = seeded_weights(&config(), 5);
+    let EncoderWeights { embeddings, layers, .. } = seeded_weights(&config(), 5);
     let mut tensors = Vec::new();
     let mut add = |name: String, shape: Vec<usize>, values: &[f32]| {
         tensors.push(Tensor(name, "F32", shape, values.iter().flat_map(|x| x.to_le_bytes()).collect()));

@@ -123,7 +123,7 @@ fn damaged_models_are_named() {
     let bias = "encoder.layer.1.output.dense.bias";
     for (expected, model) in [
         ("architecture", ModelDir::with_config("model_type", json!("gpt2"))),
-        ("hidden_act", ModelDir::with_config("hidden_act", json!("relu"))),
+        ("hidden_act", ModelDir::with_config("hidden_act", json!("silu"))),
         ("num_attention_heads", ModelDir::with_config("num_attention_heads", json!(3))),
         ("wrong shape", ModelDir::with_config("hidden_size", json!(32))),
         ("model.safetensors", ModelDir::with_bytes(|bytes| bytes.truncate(bytes.len() - 1))),

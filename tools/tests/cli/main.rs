@@ -208,6 +208,7 @@ fn listings_show_code_registers_and_remarks() {
         (&["layernorm", "--features", "7"], "layernorm-f32-avx512vnni-f7"),
         (&["softmax"], "softmax-f32-avx512vnni-f768"),
         (&["elementwise", "--function", "requant-s8-vnni"], "quantize-f32-avx512vnni-f768-s8-vnni"),
+        (&["elementwise", "--function", "gelutanh-f32"], "gelutanh-f32-avx512vnni-f768-f32"),
         (&["embedding"], "embedding-f32-avx512vnni-f768"),
     ] {
         let text = stdout(run(&[&["listing", "--bytes"], args].concat()));

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::checkpoint::{LIMIT, ModelDir};
-use crate::{refusal, run, stdout};
+use crate::{refusal, run, run_with, stdout};
 
 #[test]
 fn inspect_lists_tensors_zeros_and_kernels() {
@@ -13,7 +13,8 @@ fn inspect_lists_tensors_zeros_and_kernels() {
     // On so few features dense is predicted to be faster.
     let inspect = ["inspect", "--model", model.path(), "--sparsity", "0.75", "--form", "sparse"];
     let text = stdout(run(&inspect));
-    assert!(text.contains("BERT, 2 layers, 16 features, 2 heads, 32 between"), "{text}");
+    assert!(text.contains("BERT, 2 layers, 16 features, 2 heads, 32 between, gelu\n"), "{text}");
+    assert!(text.contains("8 tokens, 12 positions, 2 token types"), "{text}");
     assert!(text.contains("sentences of up to 12 tokens"), "{text}");
     assert!(text.contains("embeddings.position_embeddings.weight"), "{text}");
     assert!(text.contains("assumed, the directory has no pooling settings"), "{text}");
@@ -31,6 +32,56 @@ fn inspect_lists_tensors_zeros_and_kernels() {
     }
     let dense: Value = serde_json::from_str(&stdout(run(&["inspect", "--model", model.path(), "--json"]))).unwrap();
     assert!(dense["linears"].as_array().unwrap().iter().all(|linear| linear["form"] == "dense"));
+}
+
+/// The whole way, from files of another implementation's making to a ranking.
+#[test]
+fn every_architecture_goes_through_every_command() {
+    for (folder, name, between) in [
+        ("bert", "BERT", 64),
+        ("bert-old", "BERT", 60),
+        ("distilbert", "DistilBERT", 64),
+        ("distilbert-relu", "DistilBERT", 48),
+        ("roberta", "RoBERTa", 64),
+        ("xlm-roberta", "XLM-RoBERTa", 48),
+        ("camembert", "CamemBERT", 48),
+        ("electra", "ELECTRA", 64),
+        ("electra-relu", "ELECTRA", 48),
+    ] {
+        let model = ModelDir::golden(folder);
+        let text = stdout(run(&["inspect", "--model", model.path()]));
+        assert!(text.contains(&format!("\narchitecture  {name}, 2 layers, ")), "{folder}: {text}");
+        assert!(text.contains(&format!(" {between} between, ")), "{folder}: {text}");
+        assert_eq!(text.contains("embeddings of 20 features to 52, dense, gemm-"), folder == "electra", "{text}");
+        let json: Value = serde_json::from_str(&stdout(run(&["inspect", "--model", model.path(), "--json"]))).unwrap();
+        let architecture = &json["architecture"];
+        assert_eq!((&architecture["name"], &architecture["intermediate_size"]), (&json!(name), &json!(between)));
+        assert_eq!(json["projection"]["name"] == "projection", folder == "electra", "{json}");
+
+        let embed = ["embed", "--model", model.path(), "--verify", "--report"];
+        let output = run_with(&embed, b"A cat sits.\na dog\n\ncat dog cat dog sits\n");
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        assert!(said.contains(&format!("\nmodel        {name}, 2 layers, ")), "{folder}: {said}");
+        assert_eq!(said.contains("\n  projection "), folder == "electra", "{said}");
+        let text = stdout(output);
+        assert_eq!(text.lines().count(), 4, "{folder}");
+        let portable = ["embed", "--model", model.path(), "--tier", "portable"];
+        assert_eq!(stdout(run_with(&portable, b"A cat sits.\na dog\n\ncat dog cat dog sits\n")), text, "{folder}");
+
+        let dir = tempfile::tempdir().unwrap();
+        let pairs = dir.path().join("pairs.csv");
+        fs::write(&pairs, "a cat,a cat,5\n\"a dog, sits\",cat,1.5\nsits,a,2\ndog dog,cat a,3\n").unwrap();
+        let args = ["evaluate", "--model", model.path(), "--pairs", pairs.to_str().unwrap(), "--json"];
+        let json: Value = serde_json::from_str(&stdout(run(&args))).unwrap();
+        assert!(json["cosine_min"].as_f64().unwrap() > 0.99, "{folder}: {json}");
+    }
+}
+
+#[test]
+fn other_architectures_are_refused_with_a_list_of_those_that_run() {
+    let model = ModelDir::with_config("model_type", "mpnet".into());
+    let line = refusal(run(&["inspect", "--model", model.path()]));
+    assert!(line.contains("mpnet") && line.contains("distilbert") && line.contains("xlm-roberta"), "{line}");
 }
 
 #[test]

@@ -16,6 +16,10 @@ fn results(epilogue: &Epilogue, p: &RowParams, acc: &[i32; TILE]) -> Vec<f64> {
     out.chunks(4).map(|row| value(row[0])).collect()
 }
 
+fn bytes(activation: Activation, sign: Sign) -> Epilogue {
+    Epilogue::new(activation, Store::Bytes { layout: PanelLayout::Vnni, sign }).fixed()
+}
+
 const K: usize = 768;
 const LARGEST_ACC: f64 = (255 * 128 * K) as f64;
 
@@ -24,6 +28,12 @@ fn saturated(y: f64, sign: Sign) -> f64 {
         Sign::Unsigned => y.clamp(0.0, 255.0),
         Sign::Signed => y.clamp(-128.0, 127.0),
     }
+}
+
+/// x / (1 + exp(-2 u)), which is x (1 + tanh(u)) / 2.
+fn gelu_tanh(x: f64) -> f64 {
+    let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+    x / (1.0 + (-2.0 * u).exp())
 }
 
 /// x Phi(x).
@@ -75,7 +85,7 @@ proptest! {
         let p = RowParams { multiplier: m, addend: if m.abs() < 1e-15 { addend } else { addend.clamp(-reach, reach) }, ..RowParams::default() };
         let (m, addend) = (f64::from(p.multiplier), f64::from(p.addend));
         let acc = accumulators(m, addend, -130.0, 260.0);
-        let found = results(&Epilogue::requantize(PanelLayout::Vnni, sign).fixed(), &p, &acc);
+        let found = results(&bytes(Activation::Identity, sign), &p, &acc);
         for (&acc, found) in acc.iter().zip(found) {
             let exact = saturated(f64::from(acc) * m + addend, sign);
             prop_assert!((found - exact).abs() < 0.52, "{p:?}: acc {acc}: {found}, exactly {exact}");
@@ -83,7 +93,32 @@ proptest! {
     }
 
     #[test]
+    fn relu_is_within_its_bound(
+        m in multiplier(),
+        addend in -600.0..600.0f32,
+        out_scale in (-2.0..4.0f32).prop_map(|exponent| 10f32.powf(exponent)),
+        out_zero in -255..=255i32,
+        sign in signs(),
+    ) {
+        let p = RowParams { multiplier: m / out_scale, addend: addend / out_scale, out_scale, out_zero: out_zero as f32 };
+        let row = FixedRow::new(&p, Activation::Relu, sign);
+        prop_assume!(row.is_ok_and(|row| row.holds(K)));
+        let [m, addend, scale, zero] = [p.multiplier, p.addend, p.out_scale, p.out_zero].map(f64::from);
+        let acc = accumulators(m, addend, (-100.0 - zero) / scale, (256.0 - zero) / scale);
+        let found = results(&bytes(Activation::Relu, sign), &p, &acc);
+        for (&acc, found) in acc.iter().zip(found) {
+            let x = f64::from(acc) * m + addend;
+            let exact = saturated(x.max(0.0) * scale + zero, sign);
+            prop_assert!((found - exact).abs() < 0.52, "{p:?}: x {x}: {found}, exactly {exact}");
+        }
+    }
+
+    #[test]
     fn gelu_is_within_its_bound(
+        (activation, gelu) in prop::sample::select(vec![
+            (Activation::Gelu, gelu as fn(f64) -> f64),
+            (Activation::GeluTanh, gelu_tanh),
+        ]),
         m in multiplier(),
         addend in -10.0..10.0f32,
         out_scale in (0.7..3.3f32).prop_map(|exponent| 10f32.powf(exponent)),
@@ -91,12 +126,12 @@ proptest! {
         sign in signs(),
     ) {
         let p = RowParams { multiplier: m / out_scale, addend, out_scale, out_zero: out_zero as f32 };
-        let row = FixedRow::new(&p, Activation::Gelu, sign);
+        let row = FixedRow::new(&p, activation, sign);
         prop_assume!(row.is_ok_and(|row| row.holds(K)));
-        let bits = row.unwrap().gelu.fraction_bits;
+        let bits = row.unwrap().activation.fraction_bits;
         let (m, addend, scale, zero) = (f64::from(p.multiplier), f64::from(addend), f64::from(out_scale), f64::from(out_zero));
         let acc = accumulators(m, addend, -5.0, (256.0 - zero) / scale);
-        let found = results(&Epilogue::gelu(PanelLayout::Vnni, sign).fixed(), &p, &acc);
+        let found = results(&bytes(activation, sign), &p, &acc);
         let bound = 0.5 + 3.5 / f64::from(1 << bits) + 0.002 * scale;
         for (&acc, found) in acc.iter().zip(found) {
             let x = f64::from(acc) * m + addend;
@@ -108,7 +143,7 @@ proptest! {
 
 #[test]
 fn fraction_bits_follow_the_output_scale() {
-    let bits = |out_scale, out_zero| GeluRow::new(1e-6, out_scale, out_zero).map(|row| row.fraction_bits);
+    let bits = |out_scale, out_zero| ActivationRow::gelu(1e-6, out_scale, out_zero).map(|row| row.fraction_bits);
     for (out_scale, expected) in [(2.0, None), (5.0, Some(6)), (70.0, Some(6)), (140.0, Some(5)), (2000.0, Some(1))] {
         assert_eq!(bits(out_scale, 10.0), expected, "{out_scale}");
     }
@@ -120,6 +155,7 @@ fn what_does_not_fit_is_refused_by_name() {
     let row = |multiplier, addend, out_scale| RowParams { multiplier, addend, out_scale, out_zero: 0.0 };
     let plain = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned).fixed();
     let gelu = Epilogue::gelu(PanelLayout::Plain, Sign::Unsigned).fixed();
+    let relu = bytes(Activation::Relu, Sign::Unsigned);
     let good = row(1e-4, 3.0, 30.0);
     for (epilogue, bad, k, parameter) in [
         (plain, row(0.02, 0.0, 0.0), 8, "multiplier"),
@@ -131,6 +167,10 @@ fn what_does_not_fit_is_refused_by_name() {
         (gelu, row(1e-3, 0.0, 2.0), 8, "output scale"),
         (gelu, row(1e-3, 0.0, -30.0), 8, "output scale"),
         (gelu, row(0.1, 0.0, 30.0), 8, "multiplier"),
+        (relu, row(1e-3, 0.0, -30.0), 8, "output scale"),
+        (relu, RowParams { out_zero: 256.0, ..good }, 8, "output scale"),
+        (relu, row(1e-3, 0.0, 20.0), 8, "multiplier"),
+        (relu, row(1e-8, 30.0, 30.0), 8, "addend"),
     ] {
         let error = epilogue.check(&[good, bad], k, "kernel").unwrap_err().to_string();
         let fits_alone = epilogue.check(&[bad], k, "kernel").is_ok();

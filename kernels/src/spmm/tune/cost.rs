@@ -40,7 +40,8 @@ const COMBINE: [f64; 2] = [18.0, 9.0];
 fn epilogue_cycles(plan: &SpmmPlan) -> f64 {
     let activation = match plan.epilogue().activation {
         Activation::Identity => 0.0,
-        Activation::Gelu => 14.0,
+        Activation::Relu => 1.0,
+        Activation::Gelu | Activation::GeluTanh => 14.0,
     };
     activation
         + match plan.epilogue().store {

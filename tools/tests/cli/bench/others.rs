@@ -43,18 +43,20 @@ fn assert_keys(row: &Value, more: &[&str]) {
 }
 
 /// Every row kernel with every variant.
-const ROW_KERNELS: [&[&str]; 12] = [
+const ROW_KERNELS: [&[&str]; 14] = [
     &["layernorm"],
     &["layernorm", "--output", "f32"],
     &["layernorm", "--output", "panel", "--layout", "vnni"],
     &["layernorm", "--layout", "vnni"],
     &["softmax"],
     &["gelu"],
+    &["gelu", "--tanh"],
     &["quantize"],
     &["quantize", "--signed"],
     &["quantize", "--layout", "vnni"],
-    &["quantize", "--gelu"],
-    &["quantize", "--gelu", "--signed", "--layout", "vnni"],
+    &["quantize", "--activation", "gelu"],
+    &["quantize", "--activation", "gelutanh", "--signed", "--layout", "vnni"],
+    &["quantize", "--activation", "relu"],
     &["embedding", "--vocabulary", "50"],
 ];
 
@@ -72,7 +74,11 @@ fn every_row_kernel_is_checked_and_timed() {
                 assert_keys(row, &ROW_KEYS);
                 assert_eq!(
                     (&row["kernel"], &row["tier"], &row["samples"]),
-                    (&kernel[0].into(), &tier.into(), &5.into())
+                    (
+                        &(if kernel.contains(&"--tanh") { "gelutanh" } else { kernel[0] }).into(),
+                        &tier.into(),
+                        &5.into()
+                    )
                 );
                 assert_eq!(number(row, "code_bytes") > 0.0, tier != "portable", "{row}");
                 let elements = number(row, "features") * number(row, "tokens");
@@ -176,6 +182,7 @@ fn impossible_shapes_are_refused() {
     refuses(&["bench", "gelu", "--features", "2000000", "--tokens", "1"], "number of features is 2000000");
     refuses(&["bench", "layernorm", "--output", "s8"], "f32, panel, both");
     refuses(&["bench", "quantize", "--layout", "tiled"], "plain, vnni");
+    refuses(&["bench", "quantize", "--activation", "swish"], "expected relu, gelu, gelutanh");
     refuses(&["bench", "embedding", "--vocabulary", "0"], "number of words is 0");
     refuses(&["bench", "embedding", "--vocabulary", "4000000000"], "4000000000 rows of 768 features");
     refuses(&["bench", "attention", "--head-size", "0"], "at least 1");

@@ -1,0 +1,134 @@
+//! `config.json` as it stands, before it is understood.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Activation, EncoderConfig, SettingNames, invalid};
+use crate::architecture::{Architecture, SUPPORTED};
+use crate::error::{Error, Result};
+
+/// Padding index of RoBERTa and its kin, where `config.json` does not say.
+const DEFAULT_PADDING: i64 = 1;
+
+/// The fields that are read.
+#[derive(Deserialize)]
+pub(super) struct RawConfig {
+    architectures: Option<Vec<String>>,
+    model_type: Option<String>,
+    hidden_size: Option<usize>,
+    dim: Option<usize>,
+    num_hidden_layers: Option<usize>,
+    n_layers: Option<usize>,
+    num_attention_heads: Option<usize>,
+    n_heads: Option<usize>,
+    intermediate_size: Option<usize>,
+    hidden_dim: Option<usize>,
+    embedding_size: Option<usize>,
+    vocab_size: Option<usize>,
+    max_position_embeddings: Option<usize>,
+    type_vocab_size: Option<usize>,
+    layer_norm_eps: Option<f64>,
+    hidden_act: Option<String>,
+    activation: Option<String>,
+    pad_token_id: Option<i64>,
+    position_embedding_type: Option<String>,
+    is_decoder: Option<bool>,
+}
+
+impl RawConfig {
+    /// The configuration, not yet validated.
+    pub(super) fn encoder(&self, path: &Path) -> Result<EncoderConfig> {
+        let architecture = self.architecture(path)?;
+        self.check_settings(path)?;
+        let names = SettingNames::of(architecture);
+        let is_distil = architecture == Architecture::DistilBert;
+        // DistilBERT has names of its own, and takes BERT's for the same settings too.
+        let size =
+            |setting: &'static str, own: Option<usize>, bert: Option<usize>| match (own.filter(|_| is_distil), bert) {
+                (Some(own), Some(bert)) if own != bert => {
+                    let expected = format!("{bert}, which the same setting has under BERT's name");
+                    Err(invalid(path, setting, own.to_string(), expected))
+                }
+                (own, bert) => own.or(bert).ok_or_else(|| invalid(path, setting, "nothing".into(), "a number".into())),
+            };
+        let hidden_size = size(names.hidden_size, self.dim, self.hidden_size)?;
+        let positions = size("max_position_embeddings", None, self.max_position_embeddings)?;
+        let position_offset = match architecture.offsets_positions() {
+            true => self.first_position(path)?,
+            false => 0,
+        };
+        let max_position = positions.checked_sub(position_offset).filter(|&left| left > 0 || positions == 0);
+        Ok(EncoderConfig {
+            architecture,
+            hidden_size,
+            layers: size(names.layers, self.n_layers, self.num_hidden_layers)?,
+            heads: size(names.heads, self.n_heads, self.num_attention_heads)?,
+            intermediate_size: size(names.intermediate_size, self.hidden_dim, self.intermediate_size)?,
+            embedding_size: self.embedding_size(architecture, path)?.filter(|&size| size != hidden_size),
+            vocab_size: size("vocab_size", None, self.vocab_size)?,
+            max_position: max_position.ok_or_else(|| {
+                let expected = format!("more than {position_offset}: pad_token_id + 1 rows belong to no token");
+                invalid(path, "max_position_embeddings", positions.to_string(), expected)
+            })?,
+            position_offset,
+            type_vocab_size: match architecture.has_token_types() {
+                true => self.type_vocab_size.unwrap_or(2),
+                false => 1,
+            },
+            layer_norm_eps: self.layer_norm_eps.filter(|_| !is_distil).unwrap_or(1e-12) as f32,
+            activation: self.activation(is_distil, names.activation, path)?,
+        })
+    }
+
+    fn architecture(&self, path: &Path) -> Result<Architecture> {
+        let classes = self.architectures.as_deref().unwrap_or_default();
+        Architecture::find(self.model_type.as_deref(), classes).ok_or_else(|| Error::UnsupportedArchitecture {
+            path: path.to_owned(),
+            found: format!(
+                "model_type {:?}, architectures {classes:?}",
+                self.model_type.as_deref().unwrap_or("(none)"),
+            ),
+            supported: SUPPORTED,
+        })
+    }
+
+    /// The row of the position table that belongs to the first token, where it is not row 0.
+    fn first_position(&self, path: &Path) -> Result<usize> {
+        let padding = self.pad_token_id.unwrap_or(DEFAULT_PADDING);
+        usize::try_from(padding)
+            .ok()
+            .and_then(|padding| padding.checked_add(1))
+            .ok_or_else(|| invalid(path, "pad_token_id", padding.to_string(), "0 or more".into()))
+    }
+
+    /// ELECTRA always says it; elsewhere it may stand there if it says the same as the hidden size.
+    fn embedding_size(&self, architecture: Architecture, path: &Path) -> Result<Option<usize>> {
+        match (self.embedding_size, architecture.projects_embeddings()) {
+            (None, true) => Err(invalid(path, "embedding_size", "nothing".into(), "a number".into())),
+            (size, _) => Ok(size),
+        }
+    }
+
+    fn activation(&self, is_distil: bool, setting: &'static str, path: &Path) -> Result<Activation> {
+        let own = self.activation.as_deref().filter(|_| is_distil);
+        let name = own.or(self.hidden_act.as_deref());
+        name.map_or(Some(Activation::Gelu), Activation::from_name)
+            .ok_or_else(|| unsupported(path, setting, name.unwrap_or_default(), Activation::NAMES))
+    }
+
+    fn check_settings(&self, path: &Path) -> Result<()> {
+        match self.position_embedding_type.as_deref() {
+            None | Some("absolute") => {}
+            Some(other) => return Err(unsupported(path, "position_embedding_type", other, "\"absolute\"")),
+        }
+        if self.is_decoder == Some(true) {
+            return Err(unsupported(path, "is_decoder", "true", "false"));
+        }
+        Ok(())
+    }
+}
+
+fn unsupported(path: &Path, setting: &'static str, found: &str, supported: &'static str) -> Error {
+    Error::UnsupportedSetting { path: path.to_owned(), setting, found: format!("{found:?}"), supported }
+}

@@ -1,0 +1,40 @@
+//! Every architecture: against hidden states of another implementation, through the compiled encoder, and in its files.
+//!
+//! `tests/golden/make.py` makes the models and the hidden states, with the `transformers` library.
+
+mod checkpoint;
+mod compiled;
+mod configs;
+mod files;
+mod golden;
+mod types;
+
+use lacuna::{CalibratedModel, CompileOptions, Encoder, Matrix, Model, seeded_ids};
+use lacuna_jit::Tier;
+
+/// The tiers of this machine. Portable is one of them.
+fn tiers() -> Vec<Tier> {
+    let (run, skipped): (Vec<Tier>, Vec<Tier>) = Tier::ALL.into_iter().partition(|t| t.missing().is_empty());
+    for tier in skipped {
+        println!("skipped tier {tier}: this machine lacks {}", tier.missing().join(", "));
+    }
+    run
+}
+
+/// Calibrated on seeded tokens, in sequences of every length up to 24: attention over few tokens has larger outputs.
+fn calibrated(model: Model) -> CalibratedModel {
+    let (vocab, limit) = (model.config().vocab_size, model.config().max_position);
+    let mut ids = seeded_ids(vocab, 96, limit.min(24), 3);
+    ids.iter_mut().enumerate().for_each(|(i, ids)| ids.truncate(1 + i % 24));
+    model.calibrate_ids(&ids).unwrap()
+}
+
+fn compile(model: &CalibratedModel, tier: Tier) -> Encoder {
+    model.compile_with(CompileOptions::default().with_tier(Some(tier))).unwrap()
+}
+
+/// Of all values of a sequence together.
+fn cosine(a: &Matrix, b: &Matrix) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    dot(&a.data, &b.data) / (dot(&a.data, &a.data) * dot(&b.data, &b.data)).sqrt()
+}
