@@ -129,7 +129,8 @@ def golden(encoder, generator):
 
 
 def main():
-    versions = {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__}
+    # One key: the order of several is not the same in every run.
+    versions = {"made_with": f"torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"}
     for seed, (name, model_class, config, dtype, names) in enumerate(VARIANTS):
         folder = HERE / name
         folder.mkdir(exist_ok=True)
