@@ -2,18 +2,75 @@
 
 use std::path::PathBuf;
 
-use super::engine::{EngineId, ModelFiles};
-use super::source::SourceModel;
-use crate::error::Result;
+use lacuna::CalibrationOptions;
+use lacuna::onnx::OnnxModel;
 
-/// Exports in a folder that goes when this value does.
+use super::engine::{EngineId, Library, ModelFiles};
+use super::options::OnnxFile;
+use super::source::SourceModel;
+use crate::error::{Error, Result};
+use crate::progress::Spinner;
+
+/// Exports in a folder that goes when this value does, and files that the user names instead.
 pub(crate) struct Exports {
     files: Vec<(EngineId, PathBuf)>,
+    _folder: tempfile::TempDir,
+}
+
+/// What an engine reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    F32,
+    Dynamic,
+    Qdq,
+}
+
+fn form(engine: EngineId) -> Option<Form> {
+    match engine {
+        EngineId::OnnxRuntimeF32 | EngineId::RtenF32 => Some(Form::F32),
+        EngineId::OnnxRuntimeDynamic | EngineId::RtenInt8 => Some(Form::Dynamic),
+        EngineId::OnnxRuntimeQdq => Some(Form::Qdq),
+        _ => None,
+    }
+}
+
+/// Whether an engine reads ONNX files.
+pub(crate) fn reads_onnx(engine: EngineId) -> bool {
+    matches!(engine.library(), Library::OnnxRuntime | Library::Rten) && form(engine).is_some()
 }
 
 impl Exports {
-    pub(crate) fn new(_model: &SourceModel, _engines: impl Iterator<Item = EngineId>) -> Result<Exports> {
-        Ok(Exports { files: Vec::new() })
+    /// Exports the model in the forms that `engines` read and `given` does not have.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder for temporary files takes none, and those of exporting.
+    pub(crate) fn new(
+        model: &SourceModel,
+        given: &[OnnxFile],
+        engines: impl Iterator<Item = EngineId>,
+    ) -> Result<Exports> {
+        let folder = tempfile::Builder::new().prefix("lacuna-compare-").tempdir();
+        let folder = folder.map_err(Error::io(&std::env::temp_dir(), "create"))?;
+        let mut files = Vec::new();
+        let mut written: Vec<(Form, PathBuf)> = Vec::new();
+        for engine in engines {
+            if let Some(file) = given.iter().find(|file| file.engine == engine) {
+                files.push((engine, std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone())));
+                continue;
+            }
+            let Some(form) = form(engine) else { continue };
+            let path = match written.iter().find(|(known, _)| *known == form) {
+                Some((_, path)) => path.clone(),
+                None => {
+                    let path = folder.path().join(format!("{form:?}.onnx"));
+                    export(model, form)?.write(&path)?;
+                    written.push((form, path.clone()));
+                    path
+                }
+            };
+            files.push((engine, path));
+        }
+        Ok(Exports { files, _folder: folder })
     }
 
     /// What an engine loads.
@@ -21,4 +78,13 @@ impl Exports {
         let onnx = self.files.iter().find(|(id, _)| *id == engine).map(|(_, path)| path.clone());
         ModelFiles { source: model.source.clone(), onnx }
     }
+}
+
+fn export(source: &SourceModel, form: Form) -> Result<OnnxModel> {
+    let _spinner = Spinner::new("exporting to ONNX");
+    Ok(match form {
+        Form::F32 => source.model.to_onnx()?,
+        Form::Dynamic => source.model.to_onnx_dynamic()?,
+        Form::Qdq => source.source.calibrated_with(&CalibrationOptions::per_tensor())?.to_onnx_qdq()?,
+    })
 }

@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     'all: for &sparsity in &args.sparsity {
         let model = args.model.prepare(sparsity, args.options.seed)?;
         model.check_batches(&args.batch, &args.seq)?;
-        let exports = Exports::new(&model, field.engines())?;
+        let exports = Exports::new(&model, &args.model.onnx, field.engines())?;
         for &threads in &threads {
             let mut slots = match field.start(threads) {
                 Err(Error::Interrupted) => break 'all,

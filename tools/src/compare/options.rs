@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::engine::EngineId;
+use super::exports::reads_onnx;
 use super::launch::patience;
 use crate::args;
 
@@ -48,6 +49,29 @@ pub(crate) struct Libraries {
     /// ONNX Runtime's shared library [default: LACUNA_ONNXRUNTIME, the active Python environment, the system's folders]
     #[arg(long, value_name = "FILE")]
     pub(crate) onnxruntime: Option<PathBuf>,
+}
+
+/// An ONNX file for an engine, in place of Lacuna's own export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OnnxFile {
+    pub(crate) engine: EngineId,
+    pub(crate) path: PathBuf,
+}
+
+impl OnnxFile {
+    /// `ENGINE=FILE`
+    pub(crate) fn parse(text: &str) -> Result<OnnxFile, String> {
+        let expected = || {
+            let engines: Vec<&str> = EngineId::all().filter(|&id| reads_onnx(id)).map(EngineId::name).collect();
+            format!("found {text:?}; expected ENGINE=FILE with one of {}", engines.join(", "))
+        };
+        let (name, path) = text.split_once('=').ok_or_else(expected)?;
+        let engine = engine(name).ok().filter(|&id| reads_onnx(id)).ok_or_else(expected)?;
+        if path.is_empty() {
+            return Err(expected());
+        }
+        Ok(OnnxFile { engine, path: path.into() })
+    }
 }
 
 /// How long each subject is measured.
@@ -118,6 +142,11 @@ mod tests {
         assert_eq!(set("lacuna-dense"), [EngineId::LacunaDense]);
         assert!(set("lacuna").contains(&EngineId::LacunaF32) && set("lacuna").contains(&EngineId::Lacuna));
         assert!(EngineSet::parse("tensorflow").unwrap_err().contains("onnxruntime-qdq"));
+        let file = OnnxFile::parse("onnxruntime-f32=a=b.onnx").unwrap();
+        assert_eq!(file, OnnxFile { engine: EngineId::OnnxRuntimeF32, path: "a=b.onnx".into() });
+        for wrong in ["onnxruntime-f32", "onnxruntime-f32=", "candle-f32=x.onnx", "x=y"] {
+            assert!(OnnxFile::parse(wrong).unwrap_err().contains("ENGINE=FILE"), "{wrong}");
+        }
         assert!(engine("onednn").is_err() && engine("gemm-f32") == Ok(EngineId::GemmF32));
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use lacuna::{Block, CalibratedModel, Model, Preset, seeded_ids};
+use lacuna::{Block, CalibratedModel, CalibrationOptions, Model, Preset, seeded_ids};
 
 use super::engine::{EngineId, ModelSource};
+use super::options::OnnxFile;
 use crate::args;
 use crate::error::{Error, Result};
 use crate::model::{CALIBRATION_SENTENCES, calibration_file};
@@ -12,8 +13,8 @@ use crate::progress::Spinner;
 
 /// Vocabulary of models with random weights.
 const VOCAB_SIZE: usize = 2000;
-/// Sequences of random ids to calibrate on, and their longest length.
-const CALIBRATION: (usize, usize) = (8, 128);
+/// Tokens of the random sequences to calibrate on: attention over few tokens has larger outputs than over many.
+const CALIBRATION_LENGTHS: [usize; 8] = [1, 4, 16, 32, 64, 128, 128, 256];
 /// Most tokens of one batch.
 const MAX_TOKENS: usize = 1 << 20;
 /// Least cosine of embeddings that are computed in f32.
@@ -37,6 +38,11 @@ pub(crate) struct ModelArgs {
     /// Sentences to calibrate on, one per line or the first column of a .csv; 200 are used [default: random token ids]
     #[arg(long, value_name = "FILE", conflicts_with = "arch")]
     pub(crate) calibrate: Option<PathBuf>,
+
+    /// Give an engine this ONNX file instead of Lacuna's own export, say the one that you use now: ENGINE=FILE, repeatable. It must
+    /// compute the same embeddings
+    #[arg(long, value_name = "ENGINE=FILE", value_parser = OnnxFile::parse)]
+    pub(crate) onnx: Vec<OnnxFile>,
 
     /// Least cosine to the f32 reference that embeddings of int8 engines must have
     #[arg(long, value_name = "C", default_value_t = 0.95, value_parser = args::fraction)]
@@ -115,23 +121,25 @@ impl ModelSource {
         }
     }
 
-    /// The model, calibrated.
+    /// The model, calibrated as Lacuna does by default.
     pub(crate) fn calibrated(&self) -> Result<CalibratedModel> {
-        let model = self.model()?;
-        match &self.calibrate {
-            Some(path) => Ok(model.calibrate(&calibration_file(path, CALIBRATION_SENTENCES)?)?),
-            None => {
-                let ids = self.calibration_ids(&model);
-                Ok(model.calibrate_ids(&ids)?)
-            }
-        }
+        self.calibrated_with(&CalibrationOptions::default())
     }
 
-    /// Random ids to calibrate on.
-    pub(crate) fn calibration_ids(&self, model: &Model) -> Vec<Vec<u32>> {
-        let (count, length) = CALIBRATION;
+    /// The model, calibrated on the sentences, or on random ids of several lengths.
+    pub(crate) fn calibrated_with(&self, options: &CalibrationOptions) -> Result<CalibratedModel> {
+        let model = self.model()?;
+        if let Some(path) = &self.calibrate {
+            return Ok(model.calibrate_with(&calibration_file(path, CALIBRATION_SENTENCES)?, options)?);
+        }
         let config = model.config();
-        seeded_ids(config.vocab_size, count, length.min(config.max_position), self.seed.wrapping_add(1))
+        let lengths = CALIBRATION_LENGTHS.map(|length| length.min(config.max_position));
+        let ids: Vec<Vec<u32>> = lengths
+            .into_iter()
+            .zip(self.seed.wrapping_add(1)..)
+            .flat_map(|(length, seed)| seeded_ids(config.vocab_size, 1, length, seed))
+            .collect();
+        Ok(model.calibrate_ids_with(&ids, options)?)
     }
 }
 

@@ -24,8 +24,8 @@ use crate::timing::{Timed, Work};
 
 /// How long a product or model runs before it is timed.
 const WARM_UP: Duration = Duration::from_millis(20);
-/// Calls in a row while threads are watched.
-const PROVEN_CALLS: u32 = 8;
+/// Seconds of calls in a row while threads are watched: long enough for helpers to wake up on a busy machine.
+const RUN_OF_CALLS: f64 = 0.05;
 /// How long other threads may go on after a turn.
 const REST: Duration = Duration::from_millis(100);
 
@@ -190,7 +190,9 @@ impl Turns {
         let reply = match *request {
             // As it is timed: call after call, by threads that are awake.
             Request::Prove { seconds } => {
-                Reply::Proof(threads::prove(duration(seconds), || work.time(PROVEN_CALLS).map(drop))?)
+                let once = work.time(1)?.as_secs_f64();
+                let calls = (RUN_OF_CALLS / once.max(1e-9)).clamp(1.0, 1e6) as u32;
+                Reply::Proof(threads::prove(duration(seconds), || work.time(calls).map(drop))?)
             }
             Request::Sample { count } => Reply::Samples(self.sample(count, work)?),
             Request::Run { seconds } => latencies(duration(seconds), work)?,

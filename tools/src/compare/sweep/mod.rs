@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let field = Field::new(&args.options, context, EngineId::has_models)?;
     let model = args.model.prepare(args.sparsity, args.options.seed)?;
     model.check_batches(&args.batch, &[args.seq])?;
-    let exports = Exports::new(&model, field.engines())?;
+    let exports = Exports::new(&model, &args.model.onnx, field.engines())?;
     let layouts = layouts(field.cores(), context.thread_counts(), &args.instances);
     if layouts.is_empty() {
         let (found, expected) =
@@ -270,6 +270,9 @@ impl Sweep<'_> {
         option("--onnxruntime", path(&options.libraries.onnxruntime));
         option("--seed", (options.seed != 1).then(|| options.seed.to_string()));
         option("--pin", (!options.pin.is_empty()).then(|| super::threads::list(&options.pin)));
+        for file in model.onnx.iter().filter(|file| file.engine == engine) {
+            option("--onnx", Some(format!("{}={}", file.engine.name(), file.path.display())));
+        }
         let figures = [
             ("--seq", seq.to_string()),
             ("--sparsity", sparsity.to_string()),
