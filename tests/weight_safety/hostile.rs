@@ -6,7 +6,7 @@ use lacuna::{Checkpoint, Error};
 use tempfile::TempDir;
 
 use crate::bounds::{bounded, exercise};
-use crate::pickle::{Tensor, archive, call, dictionary, entries, file, global, int, root, string, tuple};
+use crate::pickle::{Entries, Tensor, archive, call, dictionary, entries, file, global, int, root, string, tuple};
 
 /// What a file of a few hundred bytes may take.
 const LIMIT: usize = 8 << 20;
@@ -66,7 +66,10 @@ fn nothing_is_run_and_objects_are_refused_by_name() {
         ("evil.bare", global("evil", "bare")),
         ("__main__.Net", call("__main__", "Net", &[Tensor::good().pickled()])),
         ("torch.QInt8Storage", Tensor { storage: "QInt8Storage", ..Tensor::good() }.pickled()),
-        ("torch._utils._rebuild_sparse_tensor", call("torch._utils", "_rebuild_sparse_tensor", &[good.1.clone()])),
+        (
+            "torch._utils._rebuild_sparse_tensor",
+            call("torch._utils", "_rebuild_sparse_tensor", std::slice::from_ref(&good.1)),
+        ),
     ] {
         for (place, pickle) in [
             ("root", root(&object)),
@@ -215,7 +218,7 @@ fn archives_that_lie() {
         Some(error) => panic!("{what}: {error}"),
         None => panic!("{what}: accepted"),
     };
-    let with = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let with = |change: &dyn Fn(&mut Entries)| {
         let mut entries = entries(&file(&good));
         change(&mut entries);
         archive(&entries)

@@ -5,8 +5,11 @@ use std::io::{Cursor, Read, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
+/// Names and contents of an archive's entries.
+pub(crate) type Entries = Vec<(String, Vec<u8>)>;
+
 /// The entries of an archive.
-pub(crate) fn entries(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn entries(archive: &[u8]) -> Entries {
     let mut archive = ZipArchive::new(Cursor::new(archive)).unwrap();
     let count = archive.len();
     let entry = |i| {

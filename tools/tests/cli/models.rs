@@ -20,6 +20,7 @@ fn inspect_lists_tensors_zeros_and_kernels() {
 
     let json: Value = serde_json::from_str(&stdout(run(&[&inspect[..], &["--json"]].concat()))).unwrap();
     assert_eq!(json["tokenizer_limit"], LIMIT);
+    assert_eq!(json["weights"], serde_json::json!(["model.safetensors"]));
     assert_eq!(json["tensors"].as_array().unwrap().len(), 5 + 2 * 16);
     let linears = json["linears"].as_array().unwrap();
     assert_eq!(linears.len(), 12);
@@ -31,6 +32,21 @@ fn inspect_lists_tensors_zeros_and_kernels() {
     }
     let dense: Value = serde_json::from_str(&stdout(run(&["inspect", "--model", model.path(), "--json"]))).unwrap();
     assert!(dense["linears"].as_array().unwrap().iter().all(|linear| linear["form"] == "dense"));
+}
+
+#[test]
+fn inspect_names_the_weight_files() {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures");
+    for (folder, weights) in [
+        ("bert-bin", "pytorch_model.bin"),
+        (
+            "bert-safetensors-sharded",
+            "model.safetensors.index.json, model-00001-of-00002.safetensors, model-00002-of-00002.safetensors",
+        ),
+    ] {
+        let text = stdout(run(&["inspect", "--model", &format!("{fixtures}/{folder}")]));
+        assert!(text.contains(&format!("weights       {weights}\n")), "{text}");
+    }
 }
 
 #[test]
