@@ -119,11 +119,14 @@ pub enum Error {
     },
 
     /// A folder has none of the files that weights are read from.
-    #[error("{path}: no weights: found {present}; looked for {looked_for}, in this order", path = path.display())]
+    #[error(
+        "{path}: no weights: found {present}; expected one of {looked_for} (save_pretrained of transformers writes the first)",
+        path = path.display()
+    )]
     NoCheckpoint {
         /// The folder.
         path: PathBuf,
-        /// The names that were looked for.
+        /// The names that were looked for, in this order.
         looked_for: String,
         /// Files in it that may be weights in another format.
         present: String,

@@ -250,6 +250,12 @@ fn formats_that_are_too_old() {
     tar[257..262].copy_from_slice(b"ustar");
     let error = open_bytes("tar", LIMIT, &tar).err().unwrap();
     assert!(matches!(error, Error::TorchFile { .. }) && error.to_string().contains("a tar archive"), "{error}");
+    // Neither is what begins and ends like an archive.
+    let mut both = [vec![0u8; 1024], file(&dictionary(&[("a", Tensor::good().pickled())]))].concat();
+    both[257..262].copy_from_slice(b"ustar");
+    both[..4].copy_from_slice(b"PK\0\0");
+    let error = open_bytes("tar and archive", LIMIT, &both).err().unwrap();
+    assert!(error.to_string().contains("a tar archive"), "{error}");
     // A pickle without an archive has no bytes for its tensors.
     open_bytes("no archive", LIMIT, &dictionary(&[("a", Tensor::good().pickled())])).err().unwrap();
 }

@@ -24,6 +24,8 @@ use super::file::StoredTensor;
 use super::locate::open_file;
 use crate::error::{Error, Result};
 
+/// How a zip archive begins, with an entry or without any.
+const ARCHIVE_MAGIC: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 /// The pickle in an archive.
 const PICKLE: &str = "data.pkl";
 /// The pickles at the start of a file without one: magic number, protocol, system, the stored object, keys of the storages.
@@ -75,7 +77,8 @@ fn check_pickles(path: &Path) -> Result<()> {
     };
     let mut start = Vec::new();
     (&file).take((TAR_MAGIC.1 + TAR_MAGIC.0.len()) as u64).read_to_end(&mut start).map_err(io)?;
-    if start.starts_with(b"PK") {
+    // In the order in which the reader decides, so that it finds what was looked at.
+    if ARCHIVE_MAGIC.iter().any(|magic| start.starts_with(magic)) {
         let pickle = archived(file).map_err(|error| match error {
             ZipError::Io(source) if source.raw_os_error().is_some() => io(source),
             error => other(error.to_string()),
