@@ -68,9 +68,9 @@ pub struct LinearZeros {
 }
 
 impl Model {
-    /// Reads a model directory in the hub's layout: `config.json`, `model.safetensors`, and where
-    /// present `tokenizer.json`, `sentence_bert_config.json`, `modules.json` and the pooling
-    /// settings.
+    /// Reads a model directory in the hub's layout: `config.json`, the weights (looked for as
+    /// [`Checkpoint::in_folder`] says), and where present `tokenizer.json`,
+    /// `sentence_bert_config.json`, `modules.json` and the pooling settings.
     ///
     /// # Errors
     /// Every way in which a file can be missing, damaged or of an unsupported model is its own
@@ -82,7 +82,7 @@ impl Model {
         let config = EncoderConfig::from_file(&modules.encoder.join("config.json"))?;
         modules.check(config.hidden_size)?;
         let (weights, tokenizer) = rayon::join(
-            || Checkpoint::open(&modules.encoder.join("model.safetensors"))?.encoder_weights(&config),
+            || Checkpoint::in_folder(&modules.encoder)?.encoder_weights(&config),
             || SentenceTokenizer::from_dir(&modules.encoder, config.max_position),
         );
         let (weights, tokenizer, pooling) = (weights?, tokenizer?, modules.pooling);

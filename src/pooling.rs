@@ -55,7 +55,7 @@ impl Default for Pooling {
 /// The part of `modules.json` that matters: where the encoder lies, and how to pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Modules {
-    /// Folder of `config.json` and `model.safetensors`.
+    /// Folder of `config.json` and the weights.
     pub(crate) encoder: PathBuf,
     /// The pooling settings.
     pub(crate) pooling: Pooling,

@@ -6,36 +6,41 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use safetensors::tensor::Metadata;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
 
 /// A safetensors file begins with the length of its JSON header as a little-endian u64.
-pub(super) const LENGTH_BYTES: usize = 8;
+const LENGTH_BYTES: usize = 8;
 /// The format's own limit on the header.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// Checks everything that [`parse`] would reject.
-pub(super) fn validate(path: &Path, bytes: &[u8]) -> Result<()> {
-    parse(path, bytes).map(|_| ())
+/// Checks that a file of `length` bytes can have a header at all; an empty file cannot even be mapped.
+pub(super) fn check_length(path: &Path, length: u64) -> Result<()> {
+    match length < LENGTH_BYTES as u64 {
+        true => Err(Error::CheckpointLength {
+            path: path.to_owned(),
+            found: length,
+            expected: format!("at least {LENGTH_BYTES} for the header length"),
+        }),
+        false => Ok(()),
+    }
 }
 
-/// The tensors of a file.
-pub(super) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
+/// The header of a file, and the index of the first byte after it.
+///
+/// The tensors' byte ranges are in the file, contiguous, and as long as shape and dtype need.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<(Metadata, usize)> {
     check_header_length(path, bytes)?;
-    SafeTensors::deserialize(bytes).map_err(|error| diagnose(path, bytes, error))
+    let (length, header) = SafeTensors::read_metadata(bytes).map_err(|error| diagnose(path, bytes, error))?;
+    Ok((header, LENGTH_BYTES + length))
 }
 
 fn check_header_length(path: &Path, bytes: &[u8]) -> Result<()> {
-    let Some(prefix) = bytes.first_chunk::<LENGTH_BYTES>() else {
-        return Err(Error::CheckpointLength {
-            path: path.to_owned(),
-            found: bytes.len() as u64,
-            expected: format!("at least {LENGTH_BYTES} for the header length"),
-        });
-    };
-    let header = u64::from_le_bytes(*prefix);
+    check_length(path, bytes.len() as u64)?;
+    let header = u64::from_le_bytes(bytes.first_chunk::<LENGTH_BYTES>().copied().unwrap_or_default());
     if header > MAX_HEADER_BYTES {
         return Err(Error::CheckpointHeader {
             path: path.to_owned(),

@@ -1,20 +1,32 @@
-//! `model.safetensors`: from a file of named tensors to [`EncoderWeights`].
+//! Weight files: from named tensors to [`EncoderWeights`].
 //!
-//! The file is mapped, checked completely against its own header, and copied into f32 in parallel;
-//! each weight is looked at once on the way, so NaN and infinite values are found for free.
+//! The weights of a folder are looked for in this order, and the first that is there is read:
+//!
+//! ```text
+//! model.safetensors               one file, mapped into memory
+//! model.safetensors.index.json    several, and which of them holds which tensor
+//! pytorch_model.bin               what torch.save writes, read without running it
+//! pytorch_model.bin.index.json    several of those
+//! ```
+//!
+//! Opening checks everything that names, shapes and lengths can tell; only the tensors that are asked for are then read and
+//! converted into f32, in parallel. Each weight is looked at once on the way, so NaN and infinite values are found for free.
 
 mod convert;
+mod file;
 mod header;
+mod locate;
+mod mapped;
 mod names;
+mod sharded;
+mod torch;
 
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use rayon::prelude::*;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
+use self::file::{StoredTensor, WeightFile};
 use self::names::LayerNames;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
@@ -36,65 +48,100 @@ pub struct TensorInfo {
     pub bytes: usize,
 }
 
-/// A mapped safetensors file whose header agrees with its length.
+/// The tensors of one weight file, or of a set of them with an index.
 pub struct Checkpoint {
     path: PathBuf,
-    map: Mmap,
+    files: Vec<WeightFile>,
+    /// Which of `files` holds a tensor.
+    owners: BTreeMap<String, usize>,
 }
 
 impl Checkpoint {
     /// Opens the checkpoint of a model directory, which `modules.json` may put into a folder of its own.
     ///
     /// # Errors
-    /// Those of [`Checkpoint::open`] and of reading `modules.json`.
+    /// Those of [`Checkpoint::in_folder`] and of reading `modules.json`.
     pub fn in_model(dir: &Path) -> Result<Self> {
-        Self::open(&Modules::read(dir)?.encoder.join("model.safetensors"))
+        Self::in_folder(&Modules::read(dir)?.encoder)
     }
 
-    /// Every tensor of the file, in the order of their names.
+    /// Opens the first of these that a folder has: `model.safetensors`, `model.safetensors.index.json`, `pytorch_model.bin`,
+    /// `pytorch_model.bin.index.json`.
     ///
     /// # Errors
-    /// Those of [`Checkpoint::open`], if the file changed since.
-    pub fn tensors(&self) -> Result<Vec<TensorInfo>> {
-        let tensors = header::parse(&self.path, &self.map)?;
-        let mut infos: Vec<TensorInfo> = tensors
-            .iter()
-            .map(|(name, view)| TensorInfo {
-                name: name.to_owned(),
-                dtype: format!("{:?}", view.dtype()),
-                shape: view.shape().to_vec(),
-                bytes: view.data().len(),
-            })
-            .collect();
-        infos.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(infos)
+    /// [`Error::NoCheckpoint`], and those of [`Checkpoint::open`].
+    pub fn in_folder(folder: &Path) -> Result<Self> {
+        Self::open(&locate::locate(folder)?)
     }
 
-    /// Opens and maps a safetensors file and validates its header: length, JSON, and that the
-    /// tensors' byte ranges are in the file, contiguous, and as long as shape and dtype need.
+    /// Opens a weight file, or the set of files that an index lists; the name's ending tells which: `.safetensors`;
+    /// `.bin`, `.pt` or `.pth` for what `torch.save` writes; `.index.json`.
     ///
-    /// The file must not be changed while the value lives.
+    /// Checks all that can be known without reading the tensors: that headers agree with the length of their files, that byte
+    /// ranges are contiguous and as long as shape and dtype need, that an index and its files agree tensor by tensor. From a
+    /// pickle nothing is run.
+    ///
+    /// The files must not be changed while the value lives.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::CheckpointLength`], [`Error::CheckpointHeader`],
-    /// [`Error::TensorOffsets`].
+    /// [`Error::Io`], [`Error::NotWeights`]; safetensors: [`Error::CheckpointLength`], [`Error::CheckpointHeader`],
+    /// [`Error::TensorOffsets`]; torch: [`Error::TorchFile`], [`Error::PickledObject`], [`Error::DuplicateTensor`];
+    /// index: [`Error::Json`], [`Error::ShardIndex`], [`Error::ShardName`], [`Error::MissingShard`], [`Error::ShardTensor`],
+    /// [`Error::UnindexedTensor`], [`Error::DuplicateTensor`].
     pub fn open(path: &Path) -> Result<Self> {
-        let io = |action| move |source| Error::Io { path: path.to_owned(), action, source };
-        let file = File::open(path).map_err(io("open"))?;
-        let length = file.metadata().map_err(io("read the size of"))?.len();
-        if length < header::LENGTH_BYTES as u64 {
-            return Err(Error::CheckpointLength {
-                path: path.to_owned(),
-                found: length,
-                expected: format!("at least {} for the header length", header::LENGTH_BYTES),
-            });
-        }
-        // SAFETY: the mapping is read-only and private to this value. Its obligation is that nobody
-        // truncates or rewrites the file meanwhile; that is documented above, and the time it
-        // matters is the copy of the weights, which happens once, right after opening.
-        let map = unsafe { Mmap::map(&file) }.map_err(io("map into memory"))?;
-        header::validate(path, &map)?;
-        Ok(Self { path: path.to_owned(), map })
+        let is_index = path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".index.json"));
+        let (files, owners) = if is_index {
+            sharded::open(path)?
+        } else {
+            let file = WeightFile::open(path)?;
+            let owners = file.names().into_iter().map(|name| (name, 0)).collect();
+            (vec![file], owners)
+        };
+        Ok(Self { path: path.to_owned(), files, owners })
+    }
+
+    /// What was opened: a weight file or an index.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The files that hold the tensors, in the order of their names.
+    pub fn files(&self) -> Vec<&Path> {
+        self.files.iter().map(WeightFile::path).collect()
+    }
+
+    /// Every tensor, in the order of their names.
+    pub fn tensors(&self) -> Vec<TensorInfo> {
+        let stored = self.owners.keys().filter_map(|name| self.tensor(name));
+        let info = |tensor: StoredTensor| TensorInfo {
+            name: tensor.name.to_owned(),
+            dtype: format!("{:?}", tensor.dtype),
+            shape: tensor.shape.to_vec(),
+            bytes: tensor.bytes,
+        };
+        stored.map(info).collect()
+    }
+
+    /// The values of one tensor of this shape, row-major; F32, F16 and BF16 become f32.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::TensorDtype`], [`Error::TensorShape`], [`Error::TensorData`],
+    /// [`Error::NonFiniteWeights`].
+    pub fn read_f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.tensor(name).ok_or_else(|| self.missing(&[name.to_owned()]))?.read_f32(shape)
+    }
+
+    fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
+        let (name, &file) = self.owners.get_key_value(name)?;
+        self.files.get(file)?.tensor(name)
+    }
+
+    /// The error for a tensor that has none of these names.
+    fn missing(&self, names: &[String]) -> Error {
+        let (first, others) = names.split_first().map_or_else(Default::default, |(f, o)| (f.clone(), o.join(", ")));
+        let alternatives = if others.is_empty() { "no other name".into() } else { others };
+        let path = self.path.clone();
+        Error::MissingTensor { path, tensor: first, alternatives, tensors: self.owners.len() }
     }
 
     /// Reads all weights of an encoder, under the names of its architecture, with or without a prefix such as `bert.` or `model.`.
@@ -103,11 +150,10 @@ impl Checkpoint {
     /// ids, heads) are ignored.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::TensorDtype`], [`Error::TensorShape`],
+    /// [`Error::MissingTensor`], [`Error::TensorDtype`], [`Error::TensorShape`], [`Error::TensorData`],
     /// [`Error::NonFiniteWeights`].
     pub fn encoder_weights(&self, config: &EncoderConfig) -> Result<EncoderWeights> {
-        let tensors = header::parse(&self.path, &self.map)?;
-        let reader = Reader { path: &self.path, tensors };
+        let reader = Reader { checkpoint: self };
         let embeddings = reader.embeddings(config)?;
         let layers = (0..config.layers)
             .into_par_iter()
@@ -119,8 +165,7 @@ impl Checkpoint {
 
 /// Looks tensors up by name and converts them.
 struct Reader<'a> {
-    path: &'a Path,
-    tensors: SafeTensors<'a>,
+    checkpoint: &'a Checkpoint,
 }
 
 impl Reader<'_> {
@@ -191,48 +236,13 @@ impl Reader<'_> {
     }
 
     fn values(&self, names: &[&str], shape: &[usize]) -> Result<Vec<f32>> {
-        let (name, view) = self.find(names)?;
-        let expected_dtype = matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16);
-        if !expected_dtype {
-            return Err(Error::TensorDtype {
-                path: self.path.to_owned(),
-                tensor: name,
-                found: format!("{:?}", view.dtype()),
-            });
-        }
-        if view.shape() != shape {
-            return Err(Error::TensorShape {
-                path: self.path.to_owned(),
-                tensor: name,
-                found: view.shape().to_vec(),
-                expected: shape.to_vec(),
-            });
-        }
-        let (values, non_finite) = convert::to_f32(view.dtype(), view.data());
-        if non_finite > 0 {
-            return Err(Error::NonFiniteWeights {
-                path: self.path.to_owned(),
-                tensor: name,
-                count: non_finite,
-                first_index: values.iter().position(|v| !v.is_finite()).unwrap_or(0),
-            });
-        }
-        Ok(values)
+        self.find(names)?.read_f32(shape)
     }
 
-    /// The first of `names` that the file has, as it stands or with a prefix.
-    fn find(&self, names: &[&str]) -> Result<(String, TensorView<'_>)> {
+    /// The first of `names` that is there, as it stands or with a prefix.
+    fn find(&self, names: &[&str]) -> Result<StoredTensor<'_>> {
         let candidates = names::candidates(names);
-        for name in &candidates {
-            if let Ok(view) = self.tensors.tensor(name) {
-                return Ok((name.clone(), view));
-            }
-        }
-        Err(Error::MissingTensor {
-            path: self.path.to_owned(),
-            tensor: candidates[0].clone(),
-            alternatives: candidates[1..].join(", "),
-            tensors: self.tensors.len(),
-        })
+        let found = candidates.iter().find_map(|name| self.checkpoint.tensor(name));
+        found.ok_or_else(|| self.checkpoint.missing(&candidates))
     }
 }

@@ -46,9 +46,9 @@ Examples:
   lacuna bench model --arch minilm --seq 32,128
   lacuna listing spmm --m 768 --k 768 | less
 
-A model directory holds config.json, model.safetensors and tokenizer.json as the Hugging Face hub has them, and where \
-present sentence-transformers' modules.json, pooling and length settings. Architectures: BERT (MiniLM too), DistilBERT, \
-RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA.
+A model directory holds config.json, the weights and tokenizer.json as the Hugging Face hub has them, and where present \
+sentence-transformers' modules.json, pooling and length settings. Weights are model.safetensors or pytorch_model.bin, each in one \
+file or in several with their .index.json. Architectures: BERT (MiniLM too), DistilBERT, RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA.
 
 Results go to standard output, everything said about them to standard error. Exit status: 0 success; 1 a check that \
 the command made failed; 2 bad input, in one line that names what was found and what was expected.

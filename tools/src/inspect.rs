@@ -47,6 +47,8 @@ struct Inspection {
     pooling: Pooling,
     /// Longest sequence in tokens, special tokens included; none without a tokenizer.
     tokenizer_limit: Option<usize>,
+    /// The weight file, or the index and its files.
+    weights: Vec<String>,
     tensors: Vec<Tensor>,
     parameters: usize,
     linears: Vec<Linear>,
@@ -121,7 +123,8 @@ const CALIBRATION: (usize, usize) = (4, 32);
 
 fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     let model = args.model.pruning.apply(args.model.read()?)?;
-    let tensors = Checkpoint::in_model(&args.model.model)?.tensors()?;
+    let checkpoint = Checkpoint::in_model(&args.model.model)?;
+    let tensors = checkpoint.tensors();
     let (config, pooler) = (model.config().clone(), model.weights().pooler.is_some());
     let (pooling, tokenizer_limit) = (model.pooling().clone(), model.tokenizer().map(|t| t.max_length()));
     let zeros = counted(&model);
@@ -142,6 +145,7 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
             source: pooling_source(&pooling.source),
         },
         tokenizer_limit,
+        weights: weights(&checkpoint),
         parameters: tensors.iter().map(|t| t.shape.iter().product::<usize>()).sum(),
         tensors: tensors.into_iter().map(Tensor::from).collect(),
         linears: zeros.iter().zip(&report.linears).map(|(zeros, linear)| Linear::new(zeros, linear)).collect(),
@@ -151,6 +155,13 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
         packed_weight_bytes: report.weight_bytes,
         notes: report.notes.clone(),
     })
+}
+
+fn weights(checkpoint: &Checkpoint) -> Vec<String> {
+    let mut paths = vec![checkpoint.path()];
+    paths.extend(checkpoint.files());
+    paths.dedup();
+    paths.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
 fn counted(model: &Model) -> Vec<LinearZeros> {
@@ -241,6 +252,7 @@ impl Inspection {
             "tokenizer",
             self.tokenizer_limit.map_or_else(|| "none".into(), |limit| format!("sentences of up to {limit} tokens")),
         );
+        line("weights", self.weights.join(", "));
         line("parameters", format!("{:.2} M in {} tensors", self.parameters as f64 / 1e6, self.tensors.len()));
         line(
             "generated",

@@ -17,7 +17,7 @@ pub(crate) const CALIBRATION_SENTENCES: usize = 200;
 /// Which model, and how it is pruned.
 #[derive(clap::Args)]
 pub(crate) struct ModelArgs {
-    /// Model directory: config.json, model.safetensors, tokenizer.json
+    /// Model directory: config.json, model.safetensors or pytorch_model.bin, tokenizer.json
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
 

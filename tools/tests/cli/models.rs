@@ -21,6 +21,7 @@ fn inspect_lists_tensors_zeros_and_kernels() {
 
     let json: Value = serde_json::from_str(&stdout(run(&[&inspect[..], &["--json"]].concat()))).unwrap();
     assert_eq!(json["tokenizer_limit"], LIMIT);
+    assert_eq!(json["weights"], serde_json::json!(["model.safetensors"]));
     assert_eq!(json["tensors"].as_array().unwrap().len(), 5 + 2 * 16);
     let linears = json["linears"].as_array().unwrap();
     assert_eq!(linears.len(), 12);
@@ -82,6 +83,21 @@ fn other_architectures_are_refused_with_a_list_of_those_that_run() {
     let model = ModelDir::with_config("model_type", "mpnet".into());
     let line = refusal(run(&["inspect", "--model", model.path()]));
     assert!(line.contains("mpnet") && line.contains("distilbert") && line.contains("xlm-roberta"), "{line}");
+}
+
+#[test]
+fn inspect_names_the_weight_files() {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures");
+    for (folder, weights) in [
+        ("bert-bin", "pytorch_model.bin"),
+        (
+            "bert-safetensors-sharded",
+            "model.safetensors.index.json, model-00001-of-00002.safetensors, model-00002-of-00002.safetensors",
+        ),
+    ] {
+        let text = stdout(run(&["inspect", "--model", &format!("{fixtures}/{folder}")]));
+        assert!(text.contains(&format!("weights       {weights}\n")), "{text}");
+    }
 }
 
 #[test]

@@ -1,0 +1,76 @@
+//! Which file of a folder holds the weights, and whether a path is a file that can.
+
+use std::fs::{File, read_dir, symlink_metadata};
+use std::io::{ErrorKind, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The names of weight files, in the order in which they are looked for: the order of `transformers`.
+pub(super) const NAMES: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+
+/// Endings of files that hold weights in any format, to say what a folder has instead.
+const WEIGHT_ENDINGS: [&str; 10] =
+    ["safetensors", "bin", "pt", "pth", "ckpt", "h5", "msgpack", "onnx", "gguf", "index.json"];
+
+/// How many file names an error lists.
+const LISTED: usize = 8;
+
+/// How a Git LFS pointer begins: the text that stands in for a file that was not downloaded.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// The first of [`NAMES`] that the folder has.
+pub(super) fn locate(folder: &Path) -> Result<PathBuf> {
+    for name in NAMES {
+        let path = folder.join(name);
+        // A link whose target is gone counts as present: opening it says so by name.
+        match symlink_metadata(&path) {
+            Ok(_) => return Ok(path),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(source) => return Err(Error::Io { path, action: "look for", source }),
+        }
+    }
+    Err(Error::NoCheckpoint { path: folder.to_owned(), looked_for: NAMES.join(", "), present: others(folder) })
+}
+
+/// The files of the folder that look like weights, or "nothing".
+fn others(folder: &Path) -> String {
+    let is_weights = |name: &String| WEIGHT_ENDINGS.iter().any(|ending| name.ends_with(&format!(".{ending}")));
+    let entries = read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = entries.filter(is_weights).collect();
+    names.sort();
+    let more = names.len().saturating_sub(LISTED);
+    names.truncate(LISTED);
+    match (names.is_empty(), more) {
+        (true, _) => "nothing of the kind".into(),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+/// Opens a regular file that is no Git LFS pointer, at its start; gives its length in bytes too.
+pub(super) fn open_file(path: &Path) -> Result<(File, u64)> {
+    let io = |action| move |source| Error::Io { path: path.to_owned(), action, source };
+    // Before the opening, which for a pipe would wait for a writer.
+    let kind = std::fs::metadata(path).map_err(io("open"))?;
+    if !kind.is_file() {
+        let found = if kind.is_dir() { "a directory" } else { "a device, pipe or socket" };
+        return Err(not_weights(path, found.into(), "a regular file"));
+    }
+    let mut file = File::open(path).map_err(io("open"))?;
+    let length = file.metadata().map_err(io("read the size of"))?.len();
+    let mut start = Vec::new();
+    file.by_ref().take(LFS_POINTER.len() as u64).read_to_end(&mut start).map_err(io("read"))?;
+    if start == LFS_POINTER {
+        let expected = "the file it points to: fetch it with git lfs pull, or download the file itself";
+        return Err(not_weights(path, "a Git LFS pointer".into(), expected));
+    }
+    file.rewind().map_err(io("read"))?;
+    Ok((file, length))
+}
+
+/// The error for a path that no reader is tried on.
+pub(super) fn not_weights(path: &Path, found: String, expected: &'static str) -> Error {
+    Error::NotWeights { path: path.to_owned(), found, expected }
+}

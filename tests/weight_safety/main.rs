@@ -1,0 +1,9 @@
+//! Weight files that want to do harm, or were damaged on the way: never a panic, a hang, memory without bound, or code that runs.
+
+mod bounds;
+mod hostile;
+mod mutated;
+mod pickle;
+
+#[global_allocator]
+static ALLOCATOR: bounds::Counting = bounds::Counting;
