@@ -5,6 +5,7 @@ mod bench_model;
 mod checkpoint;
 mod compare;
 mod embed;
+mod engines;
 mod models;
 
 use std::io::Write;

@@ -1,0 +1,160 @@
+//! `lacuna compare` with the engines of others, where they are: what they compute, on how many threads, in which precision.
+
+use std::path::Path;
+
+use lacuna::onnx::OnnxModel;
+use lacuna::{Model, Preset};
+use serde_json::Value;
+
+use crate::compare::{number, row, rows};
+use crate::{run, stdout};
+
+/// The engines that are there and belong to `family`, and can do what `work` names; says what is skipped.
+fn available(family: &str, work: &str) -> Vec<String> {
+    let lines: Vec<Value> = serde_json::from_str(&stdout(run(&["compare", "engines", "--json"]))).unwrap();
+    let mut names = Vec::new();
+    for line in lines.iter().filter(|line| line["engine"].as_str().is_some_and(|name| name.starts_with(family))) {
+        if line["available"] != true {
+            println!("skipped: {}: {}", line["engine"], line["reason"]);
+        } else if line[work] == true {
+            assert!(line["version"].as_str().is_some_and(|version| version.contains('.')), "{line}");
+            names.push(line["engine"].as_str().unwrap().to_owned());
+        }
+    }
+    names
+}
+
+fn text<'a>(row: &'a Value, key: &str) -> &'a str {
+    row[key].as_str().unwrap_or_default()
+}
+
+/// What everybody must do: agree, and keep to the threads that were asked for.
+fn check(row: &Value) {
+    assert_eq!(row["agrees"], true, "{row}");
+    assert!(!text(row, "version").is_empty() && !text(row, "implementation").is_empty(), "{row}");
+    assert!(number(row, "median_us") > 0.0, "{row}");
+    if cfg!(target_os = "linux") {
+        assert!((1.0..=number(row, "threads")).contains(&number(row, "threads_used")), "{row}");
+    }
+}
+
+/// Thread counts that this machine can show.
+fn thread_counts() -> &'static str {
+    if std::thread::available_parallelism().map_or(1, usize::from) > 1 { "1,2" } else { "1" }
+}
+
+/// Rows of a product that is worth two threads.
+fn products(engine: &str, output: &str) -> Vec<Value> {
+    let args = ["compare", "kernels", "--m", "768", "--k", "768", "--n", "192", "--rounds", "1", "--output", output];
+    rows(run(&[&args[..], &["--engines", engine, "--threads", thread_counts(), "--json"]].concat()))
+}
+
+/// Rows of a small model.
+fn models(engine: &str, more: &[&str]) -> Vec<Value> {
+    let args = ["compare", "model", "--arch", "bert-mini", "--batch", "2", "--seq", "64", "--rounds", "1", "--json"];
+    rows(run(&[&args[..], &["--engines", engine, "--threads", thread_counts()], more].concat()))
+}
+
+#[test]
+fn onednn_computes_the_same_in_the_precision_and_on_the_threads_asked_for() {
+    for engine in available("onednn", "kernels") {
+        for output in ["u8", "s8", "f32"] {
+            for row in &products(&engine, output) {
+                let implementation = text(row, "implementation");
+                if engine == "onednn-int8" && !implementation.contains("vnni") && row["agrees"] == false {
+                    println!("skipped: {engine} as {implementation}, whose 16-bit sums saturate");
+                    continue;
+                }
+                check(row);
+                assert!(!implementation.contains("ref"), "{row}");
+                if cfg!(target_os = "linux") {
+                    assert_eq!(row["threads_used"], row["threads"], "{row}");
+                }
+                if crate::generates_code() {
+                    let expected = if engine == "onednn-int8" { "avx512_core_vnni" } else { "avx512_core" };
+                    assert!(implementation.contains(expected), "{row}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_rust_crates_agree() {
+    for engine in ["rten", "gemm"].iter().flat_map(|family| available(family, "kernels")) {
+        for row in &products(&engine, "u8") {
+            if engine == "rten-int8" && row["agrees"] == false && !crate::generates_code() {
+                println!("skipped: {engine} as {}, which may saturate", row["implementation"]);
+                continue;
+            }
+            check(row);
+            assert!(number(row, "error") < if engine == "rten-int8" { 1e-9 } else { 0.02 }, "{row}");
+        }
+    }
+}
+
+#[test]
+fn onnx_runtime_runs_our_exports_in_the_precision_and_on_the_threads_asked_for() {
+    for engine in available("onnxruntime", "models") {
+        for row in &models(&engine, &[]) {
+            check(row);
+            let implementation = text(row, "implementation");
+            assert!(implementation.contains("CPUExecutionProvider"), "{row}");
+            let integer = implementation.contains("Integer") || implementation.contains("Q");
+            assert_eq!(integer, engine != "onnxruntime-f32", "{row}");
+            assert!(number(row, "error") < if integer { 0.05 } else { 1e-5 }, "{row}");
+            if cfg!(target_os = "linux") {
+                assert_eq!(row["threads_used"], row["threads"], "{row}");
+            }
+        }
+    }
+}
+
+#[test]
+fn models_on_rust_crates_agree() {
+    for engine in ["rten", "candle"].iter().flat_map(|family| available(family, "models")) {
+        for row in &models(&engine, &[]) {
+            check(row);
+            assert!(number(row, "error") < if engine == "rten-int8" { 0.05 } else { 1e-5 }, "{row}");
+        }
+    }
+}
+
+/// A small model's f32 export after `change`.
+fn export(path: &Path, change: impl FnOnce(&mut lacuna::onnx::proto::ModelProto)) {
+    let mut proto = Model::seeded_with_vocab(Preset::BertMini, 1, 2000).to_onnx().unwrap().proto().clone();
+    change(&mut proto);
+    OnnxModel::from_proto(proto).unwrap().write(path).unwrap();
+}
+
+#[test]
+fn onnx_files_that_do_not_load_or_do_not_agree_are_rows_and_the_others_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    for engine in ["onnxruntime-f32", "rten-f32"] {
+        if available(engine, "models").is_empty() {
+            continue;
+        }
+        let file = dir.path().join("file.onnx");
+        let row_of = |sparsity: &str| {
+            let onnx = format!("{engine}={}", file.display());
+            let both = format!("lacuna-f32,{engine}");
+            let rows = models(&both, &["--onnx", &onnx, "--sparsity", sparsity]);
+            assert!(row(&rows, "lacuna-f32")["median_us"].is_number());
+            row(&rows, engine).clone()
+        };
+        export(&file, |_| ());
+        check(&row_of("0"));
+        // The model of the comparison is pruned, the file is not.
+        let other = row_of("0.9");
+        assert!(other["agrees"] == false && text(&other, "note").contains("cosine"), "{other}");
+        if engine == "onnxruntime-f32" {
+            export(&file, |proto| proto.opset_import.iter_mut().for_each(|set| set.version = 999));
+            let refused = row_of("0");
+            assert!(text(&refused, "note").contains("opset"), "{refused}");
+            assert_eq!(text(&refused, "note").lines().count(), 1);
+        }
+        std::fs::write(&file, b"no protobuf at all").unwrap();
+        let refused = row_of("0");
+        assert!(!text(&refused, "note").is_empty() && refused["median_us"].is_null(), "{refused}");
+    }
+}
