@@ -4,6 +4,7 @@ mod bench;
 mod bench_model;
 mod checkpoint;
 mod embed;
+mod export;
 mod models;
 
 use std::io::Write;
@@ -83,6 +84,8 @@ fn every_help_text_explains_and_shows_examples() {
         &["demo"],
         &["embed"],
         &["evaluate"],
+        &["export"],
+        &["export", "onnx"],
         &["inspect"],
         &["bench"],
         &["bench", "spmm"],
