@@ -460,6 +460,33 @@ pub enum Error {
         expected: String,
     },
 
+    /// A model that is too large to be one ONNX file.
+    #[error(
+        "ONNX model too large: found {found} bytes; expected at most {limit}, the limit of protobuf files; \
+         export int8, or a smaller model"
+    )]
+    OnnxTooLarge {
+        /// Bytes of the file, or of its weights alone if they are too many already.
+        found: u64,
+        /// The most there may be.
+        limit: u64,
+    },
+
+    /// A calibrated model whose activations have a scale per feature, which ONNX cannot say.
+    #[error(
+        "layer {layer}, {tensor}: found scales {} and {} of two features; expected one scale per tensor, as ONNX has: \
+         calibrate with CalibrationOptions::per_tensor()",
+        .found[0], .found[1]
+    )]
+    OnnxScales {
+        /// Encoder layer.
+        layer: usize,
+        /// The activation: attn_in, attn_out, ffn_in or gelu_out.
+        tensor: &'static str,
+        /// Two of its scales.
+        found: [f32; 2],
+    },
+
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]
     Kernel(#[from] lacuna_kernels::KernelError),

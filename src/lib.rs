@@ -24,6 +24,7 @@ mod encoder;
 mod error;
 mod matrix;
 mod model;
+pub mod onnx;
 pub mod oracle;
 mod pooling;
 mod prune;

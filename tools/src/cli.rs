@@ -8,7 +8,7 @@ use lacuna_jit::{JitError, Tier};
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::{args, bench, compare, demo, embed, evaluate, inspect, listing};
+use crate::{args, bench, compare, demo, embed, evaluate, export, inspect, listing};
 
 /// Pruned, quantised sentence encoders on CPUs, through machine code generated for exactly their weights.
 #[derive(Parser)]
@@ -41,6 +41,7 @@ Examples:
   lacuna demo                                               see it work; needs no files
   echo 'A cat sits.' | lacuna embed --model all-MiniLM-L6-v2
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-dev.csv --calibrate stsb-train.csv
+  lacuna export onnx --model all-MiniLM-L6-v2 minilm.onnx
   lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
   lacuna bench spmm --m 768 --k 768,3072 --n 128 --sparsity 0.8,0.9
   lacuna bench model --arch minilm --seq 32,128
@@ -60,6 +61,7 @@ enum Command {
     Demo(demo::Args),
     Embed(embed::Args),
     Evaluate(evaluate::Args),
+    Export(export::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
     Compare(compare::Args),
@@ -76,6 +78,7 @@ impl Cli {
             Command::Demo(args) => demo::run(&args, &context),
             Command::Embed(args) => embed::run(&args, &context),
             Command::Evaluate(args) => evaluate::run(&args, &context),
+            Command::Export(args) => export::run(&args, &context),
             Command::Inspect(args) => inspect::run(&args, &context),
             Command::Bench(args) => bench::run(&args, &context),
             Command::Compare(args) => compare::run(&args, &context),

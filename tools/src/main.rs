@@ -14,6 +14,7 @@ mod demo;
 mod embed;
 mod error;
 mod evaluate;
+mod export;
 mod inspect;
 mod listing;
 mod model;

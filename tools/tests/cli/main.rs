@@ -6,6 +6,7 @@ mod checkpoint;
 mod compare;
 mod embed;
 mod engines;
+mod export;
 mod models;
 
 use std::io::Write;
@@ -85,6 +86,8 @@ fn every_help_text_explains_and_shows_examples() {
         &["demo"],
         &["embed"],
         &["evaluate"],
+        &["export"],
+        &["export", "onnx"],
         &["inspect"],
         &["bench"],
         &["bench", "spmm"],

@@ -1,0 +1,150 @@
+//! ONNX: models as graphs that other runtimes load.
+//!
+//! [`Model::to_onnx`] gives f32, [`Model::to_onnx_dynamic`] and [`CalibratedModel::to_onnx_qdq`] int8. Graphs take `input_ids`,
+//! `attention_mask` (1 for tokens, 0 for padding) and `token_type_ids`, all s64 `[batch, sequence]` with both sizes free, and give
+//! `last_hidden_state` `[batch, sequence, hidden]` and `sentence_embedding` `[batch, hidden]`, pooled and normalised as the model says.
+//! They use operators of ONNX's own set alone, version 17, which ONNX Runtime has had since 1.12. Weights that are zero stay zero; no
+//! runtime known to us gains from it.
+//!
+//! [`Model::to_onnx`]: crate::Model::to_onnx
+//! [`Model::to_onnx_dynamic`]: crate::Model::to_onnx_dynamic
+//! [`CalibratedModel::to_onnx_qdq`]: crate::CalibratedModel::to_onnx_qdq
+//!
+//! # Why the graphs look as they do
+//! TODO
+//!
+//! # Limits
+//! A file holds at most 2 GiB, protobuf's limit: [`Error::OnnxTooLarge`]. On CPUs without VNNI, ONNX Runtime adds pairs of u8 x s8
+//! products in 16 bits, which may saturate; the integer sums are exact on those with it.
+
+mod export;
+mod graph;
+mod layers;
+mod linear;
+mod pool;
+pub mod proto;
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::path::Path;
+
+use prost::Message;
+
+use self::proto::{DataType, ModelProto, TensorProto};
+use crate::error::{Error, Result};
+
+/// Most bytes of a protobuf message: every reader counts them in a signed 32-bit number.
+const MAX_BYTES: u64 = (1 << 31) - 1;
+
+/// A model as an ONNX graph, small enough to be a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnnxModel {
+    proto: ModelProto,
+}
+
+/// What an ONNX model consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnnxSummary {
+    /// Bytes of the file.
+    pub bytes: usize,
+    /// Version of the file format.
+    pub ir_version: i64,
+    /// Version of ONNX's own operator set.
+    pub opset: i64,
+    /// Operations.
+    pub nodes: usize,
+    /// Constants.
+    pub initializers: usize,
+    /// Weights of linear layers: elements of matrices that are no tables.
+    pub weights: usize,
+    /// Those that are zero.
+    pub zeros: usize,
+}
+
+impl OnnxModel {
+    /// A model from its messages.
+    ///
+    /// # Errors
+    /// [`Error::OnnxTooLarge`] if it would be larger than 2 GiB as a file.
+    pub fn from_proto(proto: ModelProto) -> Result<Self> {
+        check_size(proto.encoded_len() as u64)?;
+        Ok(Self { proto })
+    }
+
+    /// The messages.
+    pub fn proto(&self) -> &ModelProto {
+        &self.proto
+    }
+
+    /// Length of the file in bytes.
+    pub fn encoded_len(&self) -> usize {
+        self.proto.encoded_len()
+    }
+
+    /// The bytes of the file. Equal models give equal bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.proto.encode_to_vec()
+    }
+
+    /// Writes the bytes of the file.
+    ///
+    /// # Errors
+    /// Those of the writer; part of the file may then have been written.
+    pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
+        out.write_all(&self.to_bytes())
+    }
+
+    /// Writes the file, complete or not at all: an older one is replaced when its successor lies beside it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let failed = |source| Error::Io { path: path.to_owned(), action: "write", source };
+        let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".lacuna-");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o666)); // less the umask, as for any new file
+        }
+        let mut file = builder.tempfile_in(directory).map_err(failed)?;
+        self.write_to(&mut file).map_err(failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+
+    /// What it consists of.
+    pub fn summary(&self) -> OnnxSummary {
+        let graph = self.proto.graph.as_ref();
+        let nodes = graph.map_or(&[][..], |graph| &graph.node);
+        let initializers = graph.map_or(&[][..], |graph| &graph.initializer);
+        let looked_up = nodes.iter().filter(|node| matches!(&*node.op_type, "Gather" | "Slice"));
+        let tables: HashSet<&str> = looked_up.flat_map(|node| &node.input).map(String::as_str).collect();
+        let is_matrix = |t: &&TensorProto| t.dims.len() == 2 && !tables.contains(t.name.as_str());
+        let (mut weights, mut zeros) = (0, 0);
+        for matrix in initializers.iter().filter(is_matrix) {
+            let bytes = matrix.raw_data.as_deref().unwrap_or_default();
+            let size = if matrix.data_type() == DataType::Int8 { 1 } else { 4 };
+            let elements = bytes.chunks_exact(size);
+            weights += elements.len();
+            zeros += elements.filter(|element| element.iter().all(|byte| *byte == 0)).count();
+        }
+        let own = self.proto.opset_import.iter().find(|set| set.domain.is_empty());
+        OnnxSummary {
+            bytes: self.encoded_len(),
+            ir_version: self.proto.ir_version,
+            opset: own.map_or(0, |set| set.version),
+            nodes: nodes.len(),
+            initializers: initializers.len(),
+            weights,
+            zeros,
+        }
+    }
+}
+
+/// Refuses what no reader of protobuf takes.
+fn check_size(bytes: u64) -> Result<()> {
+    if bytes > MAX_BYTES { Err(Error::OnnxTooLarge { found: bytes, limit: MAX_BYTES }) } else { Ok(()) }
+}

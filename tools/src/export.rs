@@ -1,0 +1,267 @@
+//! `lacuna export`: models as files for other runtimes.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Subcommand, ValueEnum};
+use lacuna::onnx::{OnnxModel, OnnxSummary};
+use lacuna::{CalibratedModel, CalibrationOptions, Model, Preset, seeded_ids};
+use serde::Serialize;
+
+use crate::context::{Context, pool};
+use crate::error::{Error, Result};
+use crate::model::{PruneArgs, calibration_file};
+use crate::output::{Target, say, write_json};
+use crate::progress::Spinner;
+use crate::table::{bytes, percent};
+
+/// Write a model as a file for other runtimes
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lacuna export onnx --model all-MiniLM-L6-v2 minilm.onnx
+  lacuna export onnx --model all-MiniLM-L6-v2 --int8 qdq --calibrate sentences.txt minilm.int8.onnx")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    format: Format,
+}
+
+#[derive(Subcommand)]
+enum Format {
+    Onnx(OnnxArgs),
+}
+
+/// ONNX, for ONNX Runtime, rten and others; f32 or int8
+///
+/// Reads the model as `embed` does, prunes it if --sparsity is given, and writes one self-contained graph of ONNX's own operators
+/// (opset 17). Weights that are zero stay zero.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lacuna export onnx --model all-MiniLM-L6-v2 minilm.onnx
+  lacuna export onnx --model all-MiniLM-L6-v2 --int8 dynamic minilm.int8.onnx
+  lacuna export onnx --model all-MiniLM-L6-v2 --sparsity 0.9 --int8 qdq --calibrate sentences.txt pruned.onnx
+  lacuna export onnx --arch bert-base --int8 qdq --json base.onnx
+
+Inputs: input_ids, attention_mask (1 for tokens, 0 for padding, padding on the right), token_type_ids; s64, [batch, sequence],
+both sizes free. Outputs: last_hidden_state [batch, sequence, hidden]; sentence_embedding [batch, hidden], pooled and normalised
+as the model's files say.
+
+--int8 dynamic: activations find their range while the model runs. --int8 qdq: static ranges, from calibration; ONNX has one
+scale per tensor where Lacuna has one per feature, so this int8 is less accurate than Lacuna's own. Both keep weights as s8 with
+a scale per output feature, and everything between linear layers in f32.
+
+Architectures for --arch: bert-mini, minilm, distilbert, bert-base, bert-large, with random weights, those of `bench model`, and a
+small vocabulary.
+
+The file appears when it is complete, or not at all. What is said about it goes to standard error.")]
+pub(crate) struct OnnxArgs {
+    /// Model directory: config.json, model.safetensors, tokenizer.json
+    #[arg(long, value_name = "DIR", conflicts_with = "arch", required_unless_present = "arch")]
+    model: Option<PathBuf>,
+
+    /// Shape of a model with random weights
+    #[arg(long, visible_alias = "preset")]
+    arch: Option<Preset>,
+
+    /// Seed of random weights
+    #[arg(long, default_value_t = 1, conflicts_with = "model")]
+    seed: u64,
+
+    #[command(flatten)]
+    pruning: PruneArgs,
+
+    /// Quantise linear layers to int8 [default: f32]
+    #[arg(long, value_enum)]
+    int8: Option<Int8>,
+
+    /// Calibration sentences of --int8 qdq: a text file, one per line, or the first column of a .csv [default: random tokens with
+    /// --arch, else required]
+    #[arg(long, value_name = "FILE", conflicts_with = "arch")]
+    calibrate: Option<PathBuf>,
+
+    /// Say what was written as one JSON object
+    #[arg(long)]
+    json: bool,
+
+    /// The file to write; - is standard output
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Int8 {
+    /// Static: QuantizeLinear and DequantizeLinear around every linear layer
+    Qdq,
+    /// Dynamic: DynamicQuantizeLinear and MatMulInteger
+    Dynamic,
+}
+
+/// Vocabulary of models with random weights.
+const VOCAB_SIZE: usize = 2000;
+/// Sequences of random tokens to calibrate those on, and their longest length.
+const CALIBRATION: (usize, usize) = (4, 128);
+
+/// What is said about a file.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    file: String,
+    arithmetic: &'static str,
+    sparsity: Option<f64>,
+    /// A file, or "random tokens"; none where nothing is calibrated.
+    calibration: Option<String>,
+    bytes: usize,
+    ir_version: i64,
+    opset: i64,
+    nodes: usize,
+    initializers: usize,
+    linear_weights: usize,
+    linear_zeros: usize,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
+    match &args.format {
+        Format::Onnx(args) => onnx(args, context),
+    }
+}
+
+fn onnx(args: &OnnxArgs, context: &Context) -> Result<()> {
+    let target = Target::new(Some(&args.out))?;
+    if target.is_terminal() {
+        return Err(Error::Argument {
+            option: "OUT",
+            found: "- on a terminal".into(),
+            expected: "a file, or standard output to a file or pipe".into(),
+        });
+    }
+    args.check()?;
+    let onnx = pool(context.threads())?.install(|| args.export())?;
+    {
+        let _spinner = Spinner::new(format!("writing {}", args.out.display()));
+        target.write(|out| onnx.write_to(out))?;
+    }
+    let report = args.report(&onnx.summary());
+    match args.json {
+        // Results matter more than what is said about them: a closed standard error is no failure.
+        true => {
+            let _ = write_json(&mut std::io::stderr().lock(), &report);
+        }
+        false => say(report.text()),
+    }
+    Ok(())
+}
+
+impl OnnxArgs {
+    /// What only the options together tell.
+    fn check(&self) -> Result<()> {
+        match (self.int8, &self.calibrate) {
+            (Some(Int8::Qdq), None) if self.arch.is_none() => Err(Error::Argument {
+                option: "--int8",
+                found: "qdq without --calibrate".into(),
+                expected:
+                    "--calibrate FILE with about 200 sentences of the kind that will be embedded, or --int8 dynamic"
+                        .into(),
+            }),
+            (None | Some(Int8::Dynamic), Some(path)) => Err(Error::Argument {
+                option: "--calibrate",
+                found: path.display().to_string(),
+                expected: "--int8 qdq with it: nothing else is calibrated".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn export(&self) -> Result<OnnxModel> {
+        // A wrong calibration file is refused before a large model is read.
+        let sentences = self.calibrate.as_deref().map(|path| calibration_file(path, usize::MAX)).transpose()?;
+        let model = self.pruning.apply(self.read()?)?;
+        let exporting = || Spinner::new("exporting");
+        Ok(match self.int8 {
+            None => {
+                let _spinner = exporting();
+                model.to_onnx()?
+            }
+            Some(Int8::Dynamic) => {
+                let _spinner = exporting();
+                model.to_onnx_dynamic()?
+            }
+            Some(Int8::Qdq) => {
+                let calibrated = self.calibrated(model, sentences.as_deref())?;
+                let _spinner = exporting();
+                calibrated.to_onnx_qdq()?
+            }
+        })
+    }
+
+    fn read(&self) -> Result<Model> {
+        let _spinner = Spinner::new(format!("reading {}", self.name()));
+        match (&self.model, self.arch) {
+            (Some(dir), _) => Ok(Model::from_dir(dir)?),
+            (None, arch) => Ok(Model::seeded_with_vocab(arch.unwrap_or(Preset::MiniLm), self.seed, VOCAB_SIZE)),
+        }
+    }
+
+    fn calibrated(&self, model: Model, sentences: Option<&[String]>) -> Result<CalibratedModel> {
+        let options = CalibrationOptions::per_tensor();
+        let _spinner = Spinner::new("calibrating");
+        match sentences {
+            Some(sentences) => Ok(model.calibrate_with(sentences, &options)?),
+            None => {
+                let (count, length) = CALIBRATION;
+                let (vocab_size, limit) = (model.config().vocab_size, model.config().max_position);
+                let ids = seeded_ids(vocab_size, count, length.min(limit), self.seed.wrapping_add(1));
+                Ok(model.calibrate_ids_with(&ids, &options)?)
+            }
+        }
+    }
+
+    fn name(&self) -> String {
+        match (&self.model, self.arch) {
+            (Some(dir), _) => dir.display().to_string(),
+            (None, arch) => arch.unwrap_or(Preset::MiniLm).to_string(), // clap lets no other case through
+        }
+    }
+
+    fn report(&self, summary: &OnnxSummary) -> Report {
+        let calibration =
+            || self.calibrate.as_deref().map_or("random tokens".into(), |path: &Path| path.display().to_string());
+        Report {
+            model: self.name(),
+            file: self.out.display().to_string(),
+            arithmetic: match self.int8 {
+                None => "f32",
+                Some(Int8::Qdq) => "int8, static",
+                Some(Int8::Dynamic) => "int8, dynamic",
+            },
+            sparsity: self.pruning.sparsity,
+            calibration: (self.int8 == Some(Int8::Qdq)).then(calibration),
+            bytes: summary.bytes,
+            ir_version: summary.ir_version,
+            opset: summary.opset,
+            nodes: summary.nodes,
+            initializers: summary.initializers,
+            linear_weights: summary.weights,
+            linear_zeros: summary.zeros,
+        }
+    }
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let calibration =
+            self.calibration.as_ref().map_or_else(String::new, |source| format!(", calibrated on {source}"));
+        let zeros = self.linear_zeros as f64 / self.linear_weights.max(1) as f64;
+        format!(
+            "{}: {}, {} nodes, {} initialisers, opset {}, IR {}; {}{calibration}; {} of {:.2} M linear weights are zero",
+            self.file,
+            bytes(self.bytes),
+            self.nodes,
+            self.initializers,
+            self.opset,
+            self.ir_version,
+            self.arithmetic,
+            percent(Some(zeros)),
+            self.linear_weights as f64 / 1e6
+        )
+    }
+}
