@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lacuna::onnx::OnnxModel;
 use lacuna::oracle::{Tap, TapSet};
-use lacuna::{CalibrationOptions, Matrix, Model};
+use lacuna::{CalibrationOptions, Matrix, Model, seeded_ids};
 use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
@@ -121,6 +121,41 @@ fn static_int8_is_what_the_simulation_predicts() {
         let (rounding, unexplained) = (mean_distance(&reference, &simulated), mean_distance(&found, &simulated));
         println!("{heads} x {size}: rounding moves embeddings by {rounding}, of which {unexplained} is unexplained");
         assert!(unexplained < 0.25 * rounding, "{heads} x {size}: {unexplained} of {rounding}");
+    }
+}
+
+/// Projected embeddings, positions that begin later, no token types, every activation.
+#[test]
+fn every_architecture_agrees() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut dirs: Vec<_> = std::fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()).collect();
+    dirs.retain(|dir| dir.join("golden.safetensors").exists());
+    dirs.sort();
+    assert!(dirs.len() >= 9, "{dirs:?}");
+    for dir in dirs {
+        let model = Model::from_dir(&dir).unwrap();
+        let config = model.config();
+        let length = |length: usize| length.min(config.max_position);
+        let ids = |lengths: &[usize], seed: u64| -> Vec<Vec<u32>> {
+            lengths
+                .iter()
+                .zip(seed..)
+                .flat_map(|(&n, seed)| seeded_ids(config.vocab_size, 1, length(n), seed))
+                .collect()
+        };
+        let batch = ids(&[5, 1, 12, 3], 1);
+        let reference = model.oracle().embed(&batch, model.pooling()).unwrap();
+        let options = CalibrationOptions::per_tensor();
+        let calibrated = model.clone().calibrate_ids_with(&ids(&[12, 1, 7, 3, 12, 2, 9, 5], 9), &options).unwrap();
+        for (form, onnx, expected) in [
+            ("f32", model.to_onnx().unwrap(), 0.999_999),
+            ("int8, dynamic", model.to_onnx_dynamic().unwrap(), 0.985),
+            ("int8, static", calibrated.to_onnx_qdq().unwrap(), 0.985),
+        ] {
+            let least = least_cosine(&run(&onnx, &batch, 0).embeddings, &reference);
+            println!("{form}, {} with {}: least cosine {least}", config.architecture, config.activation);
+            assert!(least > expected, "{form} of {}: cosine {least}", dir.display());
+        }
     }
 }
 
