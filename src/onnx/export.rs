@@ -67,7 +67,8 @@ impl CalibratedModel {
 }
 
 impl CalibrationOptions {
-    /// Options for graphs whose tensors have one scale each, as [`CalibratedModel::to_onnx_qdq`] needs.
+    /// Options for graphs whose tensors have one scale each, as [`CalibratedModel::to_onnx_qdq`] needs. The range of least error is taken,
+    /// since no smoothing hides what outliers cost.
     pub fn per_tensor() -> Self {
         Self { smoothing: Smoothing::None, range: RangeMethod::Mse, ..Self::default() }
     }
