@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::rc::Rc;
 use std::time::Instant;
 
 use lacuna_jit::cpu::Tier;
@@ -34,7 +35,7 @@ fn product((m, k, n): (usize, usize, usize), output: OutputKind, threads: usize)
     let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
     let mut weights = Weights::seeded(m, k, Block::Dense, 0.0, &epilogue, (m * 31 + k) as u64);
     weights.params.iter_mut().skip(3).step_by(4).for_each(|params| params.multiplier *= -8.0);
-    Product { weights, x: activations(k, n, n as u64), output, block: Block::Dense, threads }
+    Product { weights, x: Rc::new(activations(k, n, n as u64)), output, block: Block::Dense, threads }
 }
 
 /// y and the sum of the magnitudes of its terms.
