@@ -1,0 +1,44 @@
+//! What the ONNX exports take and give.
+
+use crate::compare::error::EngineError;
+
+/// The inputs, s64 `[batch][sequence]`: token ids, a mask that is 1 for every token, token types that are all 0.
+pub(super) const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+
+/// The output, f32 `[batch][hidden]`.
+pub(super) const OUTPUT: &str = "sentence_embedding";
+
+/// `[batch, sequence]` of a batch whose sequences have the same length.
+pub(super) fn shape(library: &'static str, ids: &[Vec<u32>]) -> Result<[usize; 2], EngineError> {
+    let sequence = ids.first().map_or(0, Vec::len);
+    match ids.iter().position(|ids| ids.is_empty() || ids.len() != sequence) {
+        None if sequence > 0 => Ok([ids.len(), sequence]),
+        found => {
+            let lengths = found.map_or_else(
+                || "no sequences".to_owned(),
+                |at| format!("{} tokens in sequence {at}, {sequence} in the first", ids[at].len()),
+            );
+            Err(EngineError::Call {
+                library,
+                call: "making a batch".to_owned(),
+                reason: format!("found {lengths}; expected sequences of one length"),
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_a_rectangle() {
+        assert_eq!(shape("x", &[vec![1, 2, 3], vec![4, 5, 6]]).unwrap(), [2, 3]);
+        let message = |ids: &[Vec<u32>]| shape("x", ids).unwrap_err().to_string();
+        let head = "x: making a batch failed: found";
+        assert_eq!(message(&[]), format!("{head} no sequences; expected sequences of one length"));
+        let lengths = "2 tokens in sequence 1, 3 in the first; expected sequences of one length";
+        assert_eq!(message(&[vec![1, 2, 3], vec![4, 5]]), format!("{head} {lengths}"));
+        assert!(message(&[vec![], vec![]]).contains("0 tokens in sequence 0"));
+    }
+}

@@ -1,0 +1,144 @@
+//! rten: `rten-gemm` for products, `rten` on an ONNX export for models.
+//!
+//! Both keep weights packed between calls, and pack them outside of what is timed. Integer products are u8 by s8 in this order
+//! only, so the activations are the left operand, token-major, and `Y^T = X^T W^T`; that order is also the fastest in f32.
+//! Sums are exact where the CPU has VNNI. Without it `vpmaddubsw` adds two products in s16 and may saturate, which the
+//! implementation's name says.
+
+mod model;
+mod operators;
+mod product;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use self::model::{Batch, Loaded};
+use crate::compare::engine::{Engine, EngineId, ModelCall, ModelFiles, Product, ProductCall};
+use crate::compare::error::EngineError;
+use crate::error::Result;
+
+/// The version of the crates `rten` and `rten-gemm`.
+const VERSION: &str = "0.27.0";
+
+/// The engine.
+pub(crate) struct Rten {
+    id: EngineId,
+    pool: Arc<::rten::ThreadPool>,
+    model: Option<Loaded>,
+}
+
+impl Rten {
+    /// Products run in the rayon pool that they are called in, models in a pool of `threads` threads of their own.
+    ///
+    /// `id` is [`EngineId::RtenInt8`] or [`EngineId::RtenF32`].
+    pub(crate) fn open(id: EngineId, threads: usize) -> Result<Rten, EngineError> {
+        Ok(Rten { id, pool: Arc::new(::rten::ThreadPool::with_num_threads(threads)), model: None })
+    }
+
+    fn is_int8(&self) -> bool {
+        self.id == EngineId::RtenInt8
+    }
+}
+
+impl Engine for Rten {
+    fn version(&self) -> String {
+        VERSION.to_owned()
+    }
+
+    fn with_product(
+        &mut self,
+        product: &Product,
+        run: &mut dyn FnMut(&mut dyn ProductCall) -> Result<()>,
+    ) -> Result<()> {
+        match self.is_int8() {
+            true => run(&mut product::Int8::new(product)),
+            false => run(&mut product::F32::new(product)),
+        }
+    }
+
+    fn load_model(&mut self, files: &ModelFiles) -> Result<()> {
+        self.model = None;
+        let path: &PathBuf = files.onnx.as_ref().ok_or_else(|| failed("load_model", "found no ONNX file to load"))?;
+        self.model = Some(Loaded::read(path, self.is_int8())?);
+        Ok(())
+    }
+
+    fn with_batch(&mut self, ids: &[Vec<u32>], run: &mut dyn FnMut(&mut dyn ModelCall) -> Result<()>) -> Result<()> {
+        let model = self.model.as_ref().ok_or_else(|| failed("with_batch", "no model is loaded"))?;
+        run(&mut Batch::new(model, ids, Arc::clone(&self.pool))?)
+    }
+}
+
+/// A call into rten that failed.
+fn failed(call: &str, reason: impl std::fmt::Display) -> EngineError {
+    EngineError::Call { library: "rten", call: call.to_owned(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::engine::Stored;
+    use crate::compare::engines::testing::{check_product, locked_version, products};
+
+    #[test]
+    fn integer_products_are_exact() {
+        if product::may_saturate() {
+            println!("skipped: rten-gemm's sums may saturate on this CPU");
+            return;
+        }
+        let mut engine = Rten::open(EngineId::RtenInt8, 1).unwrap();
+        for product in products(1) {
+            check_product(&mut engine, &product, Stored::Sums);
+        }
+    }
+
+    #[test]
+    fn f32_products_are_exact_up_to_rounding() {
+        let mut engine = Rten::open(EngineId::RtenF32, 1).unwrap();
+        for product in products(1) {
+            check_product(&mut engine, &product, Stored::Real);
+        }
+    }
+
+    #[test]
+    fn products_on_two_threads() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        pool.install(|| {
+            for product in products(2) {
+                check_product(&mut Rten::open(EngineId::RtenF32, 2).unwrap(), &product, Stored::Real);
+                if !product::may_saturate() {
+                    check_product(&mut Rten::open(EngineId::RtenInt8, 2).unwrap(), &product, Stored::Sums);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn the_versions_are_those_that_are_built() {
+        for name in ["rten", "rten-gemm"] {
+            assert_eq!(locked_version(name), VERSION);
+        }
+    }
+
+    #[test]
+    #[ignore = "temporary"]
+    fn try_models() {
+        let dir = PathBuf::from(std::env::var("TRY").unwrap());
+        let ids = lacuna::seeded_ids(2000, 1, 128, 3);
+        let files = |onnx| ModelFiles { source: crate::compare::engine::ModelSource { dir: None, arch: None, seed: 0, pruning: None, calibrate: None }, onnx };
+        for (id, name) in [(EngineId::RtenF32, "f32"), (EngineId::RtenInt8, "dyn"), (EngineId::RtenInt8, "dynflat"), (EngineId::RtenInt8, "qdq"), (EngineId::RtenInt8, "f32"), (EngineId::RtenF32, "dyn")] {
+            let mut engine = Rten::open(id, 1).unwrap();
+            match engine.load_model(&files(Some(dir.join(format!("mini_{name}.onnx"))))) {
+                Ok(()) => engine.with_batch(&ids, &mut |call| {
+                    use crate::timing::Work;
+                    let mut best = f64::MAX; let cpu = || { let t = std::fs::read_to_string("/proc/self/stat").unwrap(); let f: Vec<&str> = t.rsplit(')').next().unwrap().split_whitespace().collect(); (f[11].parse::<f64>().unwrap() + f[12].parse::<f64>().unwrap()) * 10.0 }; call.call()?; let before = cpu();
+                    for _ in 0..30 { best = best.min(call.time(1)?.as_secs_f64()); } println!("cpu {:.2} ms per call", (cpu() - before) / 60.0);
+                    println!("{} {name} {:.2} ms {}", id.name(), best * 1e3, call.implementation());
+                    println!("{:?}", &call.embeddings()?[0][..4]);
+                    Ok(())
+                }).unwrap(),
+                Err(e) => println!("{} {e}", id.name()),
+            }
+        }
+    }
+}
