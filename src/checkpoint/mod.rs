@@ -5,6 +5,7 @@
 
 mod convert;
 mod header;
+mod heads;
 mod names;
 
 use std::fs::File;
