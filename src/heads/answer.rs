@@ -59,7 +59,7 @@ impl<B: Backbone> QuestionAnswerer<B> {
     /// # Errors
     /// [`Error::WrongHead`] if the head is none for question answering.
     pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
-        head.expect(HeadKind::QuestionAnswering)?;
+        head.require(HeadKind::QuestionAnswering)?;
         match head.weights.outputs() {
             2 => Ok(Self { backbone, head }),
             n => Err(head.wrong(format!("2 outputs, start and end, instead of {n}"))),

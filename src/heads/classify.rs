@@ -32,7 +32,7 @@ impl<B: Backbone> SequenceClassifier<B> {
     /// # Errors
     /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is none for sequence classification.
     pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
-        head.expect(HeadKind::SequenceClassification)?;
+        head.require(HeadKind::SequenceClassification)?;
         Ok(Self { backbone, head })
     }
 

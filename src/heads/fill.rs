@@ -48,7 +48,7 @@ impl<B: Backbone> MaskFiller<B> {
     /// # Errors
     /// [`Error::WrongHead`] if the head is none for masked tokens; [`Error::NoTokenizer`]; [`Error::NoMaskToken`].
     pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
-        head.expect(HeadKind::MaskedLm)?;
+        head.require(HeadKind::MaskedLm)?;
         let expected = mask_token(backbone.config().architecture);
         let mask = tokenizer(&*backbone)?.id_of(expected).ok_or(Error::NoMaskToken { expected })?;
         Ok(Self { backbone, head, mask })

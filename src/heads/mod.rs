@@ -138,8 +138,11 @@ impl Head {
         Ok(self.weights.logits(states))
     }
 
-    /// Checks that a task gets the head that it needs.
-    fn expect(&self, kind: HeadKind) -> Result<()> {
+    /// Checks that it is the head that a task needs.
+    ///
+    /// # Errors
+    /// [`Error::WrongHead`].
+    pub fn require(&self, kind: HeadKind) -> Result<()> {
         match self.kind() == kind {
             true => Ok(()),
             false => Err(self.wrong(format!("an architecture that ends in {}", kind.class()))),

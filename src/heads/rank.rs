@@ -34,7 +34,7 @@ impl<B: Backbone> CrossEncoder<B> {
     /// # Errors
     /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is none for sequence classification, or has more than two labels.
     pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
-        head.expect(HeadKind::SequenceClassification)?;
+        head.require(HeadKind::SequenceClassification)?;
         match head.labels().len() {
             1 | 2 => Ok(Self { backbone, head, raw: false }),
             _ => Err(head.wrong("one label, or two of which the second is \"relevant\"".into())),

@@ -51,7 +51,7 @@ impl<B: Backbone> TokenClassifier<B> {
     /// # Errors
     /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is none for token classification.
     pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
-        head.expect(HeadKind::TokenClassification)?;
+        head.require(HeadKind::TokenClassification)?;
         Ok(Self { backbone, head })
     }
 

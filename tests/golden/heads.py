@@ -111,8 +111,8 @@ VARIANTS = [
 ]
 
 TEXTS = ["The cat sat on the mat.", "Zoë met Émile in Paris, by the river.", "", "It was dull?  Not a fine film!",
-         "who " * 30 + "met Zoë"]
-PAIRS = [("Where did the dog sit?", "On the mat, by the old river."), ("A film.", "the cat " * 30), ("Émile went home " * 8, "rain " * 9)]
+         "who " * 50 + "met Zoë"]
+PAIRS = [("Where did the dog sit?", "On the mat, by the old river."), ("A film.", "the cat " * 30), ("Émile went home " * 12, "rain " * 12)]
 PASSAGES = ["On the mat, by the old river.", "Zoë met Émile in Paris.", "rain", "It was a fine, big film. " * 6]
 QUESTIONS = [("Who met Émile?", "Zoë met Émile in Paris, by the old river."), ("Where?", ""),
              ("Where did the cats go?", "The dog sat on the mat. Zoë sits by the river in London - it was raining. "
