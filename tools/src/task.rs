@@ -1,11 +1,10 @@
 //! What the commands for models with a head share: reading texts and records, calibrating on them, writing one line for each.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lacuna::heads::{Head, HeadKind};
-use lacuna::{CalibratedModel, Encoder, Error as LibraryError, Model, TextInput, Truncation};
+use lacuna::{CalibratedModel, Encoder, Model, TextInput, Truncation};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -95,7 +94,7 @@ impl TaskArgs {
             head.require(kind)?;
             let lines = text::read_lines(&self.input)?;
             let records = if self.jsonl { parse(&self.input, &lines)? } else { of_lines(lines) };
-            let calibrated = self.calibrated(self.model.pruning.apply(model)?, &records)?;
+            let (calibrated, remark) = self.calibrated(self.model.pruning.apply(model)?, &records)?;
             let encoder = Arc::new(self.tuning.compile(&calibrated, self.form.into(), context)?);
             let done = {
                 let _spinner = Spinner::new(format!("running {} lines", records.len()));
@@ -107,7 +106,7 @@ impl TaskArgs {
                     writeln!(out)
                 })
             })?;
-            done.remarks.iter().for_each(say);
+            remark.iter().chain(&done.remarks).for_each(say);
             if self.report {
                 say(encoder.report().to_string().trim_end());
             }
@@ -115,25 +114,27 @@ impl TaskArgs {
         })
     }
 
-    fn calibrated<R: Record>(&self, model: Model, records: &[R]) -> Result<CalibratedModel> {
+    /// The calibrated model, and what is to be said when its own input had to do.
+    fn calibrated<R: Record>(&self, model: Model, records: &[R]) -> Result<(CalibratedModel, Option<String>)> {
         let Some(path) = &self.calibrate else {
             let inputs: Vec<TextInput<'_>> = records.iter().flat_map(R::inputs).take(CALIBRATION_SENTENCES).collect();
-            if inputs.is_empty() {
-                return Err(LibraryError::EmptyBatch.into());
-            }
-            let calibrated = calibrate(model, &inputs)?;
-            let count = inputs.len();
-            say(format_args!(
-                "calibrated on the first {count} input texts; --calibrate FILE takes others (about 200 are enough)"
-            ));
-            return Ok(calibrated);
+            let remark = format!(
+                "calibrated on the first {} input texts; --calibrate FILE takes others (about 200 are enough)",
+                inputs.len()
+            );
+            return Ok((calibrate(model, &inputs)?, Some(remark)));
         };
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
-            let records: Vec<R> = parse(path, &text::read_lines(path)?)?;
-            return calibrate(model, &records.iter().flat_map(R::inputs).collect::<Vec<_>>());
-        }
-        let texts = model::calibration_file(path, usize::MAX)?;
-        calibrate(model, &texts.iter().map(|text| TextInput::new(text)).collect::<Vec<_>>())
+        let calibrated = match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
+            true => {
+                let records: Vec<R> = parse(path, &text::read_lines(path)?)?;
+                calibrate(model, &records.iter().flat_map(R::inputs).collect::<Vec<_>>())?
+            }
+            false => {
+                let texts = model::calibration_file(path, usize::MAX)?;
+                calibrate(model, &texts.iter().map(|text| TextInput::new(text)).collect::<Vec<_>>())?
+            }
+        };
+        Ok((calibrated, None))
     }
 }
 

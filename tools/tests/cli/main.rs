@@ -5,6 +5,7 @@ mod bench_model;
 mod checkpoint;
 mod compare;
 mod embed;
+mod heads;
 mod models;
 
 use std::io::Write;
@@ -83,6 +84,11 @@ fn every_help_text_explains_and_shows_examples() {
         &[][..],
         &["demo"],
         &["embed"],
+        &["classify"],
+        &["rank"],
+        &["tag"],
+        &["answer"],
+        &["fill"],
         &["evaluate"],
         &["inspect"],
         &["bench"],
