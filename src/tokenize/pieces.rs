@@ -63,15 +63,15 @@ impl TokenIds for TokenizedText {
 
 impl TokenizedText {
     pub(crate) fn new(encoding: &Encoding) -> TokenizedText {
-        let (special, sequences) = (encoding.get_special_tokens_mask(), encoding.get_sequence_ids());
-        let places = encoding.get_offsets().iter().zip(encoding.get_word_ids());
-        let origin = |((part, special), (&(start, end), &word)): ((&Option<usize>, &u32), (&(usize, usize), _))| {
-            (*special == 0).then(|| TokenOrigin { part: part.unwrap_or(0), bytes: start..end, word })
-        };
+        let (special, parts) = (encoding.get_special_tokens_mask(), encoding.get_sequence_ids());
+        let (offsets, words) = (encoding.get_offsets(), encoding.get_word_ids());
+        let origins = special.iter().zip(parts).zip(offsets).zip(words).map(|(((special, part), bytes), word)| {
+            (*special == 0).then(|| TokenOrigin { part: part.unwrap_or(0), bytes: bytes.0..bytes.1, word: *word })
+        });
         TokenizedText {
             ids: encoding.get_ids().to_vec(),
             types: encoding.get_type_ids().to_vec(),
-            origins: sequences.iter().zip(special).zip(places).map(origin).collect(),
+            origins: origins.collect(),
             truncated_from: None,
         }
     }
