@@ -126,3 +126,45 @@ impl TokenizedText {
 fn kept_of<T: Clone>(values: &[T], kept: &[bool]) -> Vec<T> {
     values.iter().zip(kept).filter(|(_, kept)| **kept).map(|(value, _)| value.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokenizers::models::wordlevel::WordLevel;
+    use tokenizers::pre_tokenizers::whitespace::Whitespace;
+    use tokenizers::processors::bert::BertProcessing;
+    use tokenizers::{Tokenizer, TruncationParams};
+
+    use super::*;
+
+    fn tokenizer() -> Tokenizer {
+        let words = ["[UNK]", "[CLS]", "[SEP]", "a", "b"].iter().zip(0..).map(|(word, id)| ((*word).to_owned(), id));
+        let model = WordLevel::builder().vocab(words.collect()).unk_token("[UNK]".into()).build().unwrap();
+        let mut tokenizer = Tokenizer::new(model);
+        tokenizer.with_pre_tokenizer(Some(Whitespace {}));
+        tokenizer.with_post_processor(Some(BertProcessing::new(("[SEP]".into(), 2), ("[CLS]".into(), 1))));
+        tokenizer
+    }
+
+    /// Pairs of every length are cut as the tokenizer library cuts them.
+    #[test]
+    fn pairs_are_cut_longest_first() {
+        let whole = tokenizer();
+        for limit in [3, 4, 5, 8, 9] {
+            let mut library = tokenizer();
+            let params = TruncationParams { max_length: limit, ..TruncationParams::default() };
+            library.with_truncation(Some(params)).unwrap();
+            for (first, second) in (0..9).flat_map(|first| (0..9).map(move |second| (first, second))) {
+                let pair = ("a ".repeat(first), "b ".repeat(second));
+                let expected = library.encode(pair.clone(), true).unwrap();
+                let found = TokenizedText::new(&whole.encode(pair, true).unwrap()).cut(limit);
+                assert_eq!(found.ids, expected.get_ids(), "{first} and {second} to {limit}");
+                assert_eq!(found.types, expected.get_type_ids(), "{first} and {second} to {limit}");
+                let origins: Vec<_> = expected.get_offsets().iter().map(|&(start, end)| start..end).collect();
+                let bytes = found.origins.iter().map(|origin| origin.as_ref().map_or(0..0, |o| o.bytes.clone()));
+                assert_eq!(bytes.collect::<Vec<_>>(), origins, "{first} and {second} to {limit}");
+                let len = first + second + 3;
+                assert_eq!(found.truncated_from, (len > limit).then_some(len));
+            }
+        }
+    }
+}
