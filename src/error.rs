@@ -487,6 +487,83 @@ pub enum Error {
         found: [f32; 2],
     },
 
+    /// A model without a head that is run here.
+    #[error(
+        "{path}: no head that is run here: found architectures {found}; expected one that ends in {expected} \
+         (without a head the model embeds sentences)",
+        path = path.display()
+    )]
+    NoHead {
+        /// The configuration file.
+        path: PathBuf,
+        /// `architectures` as found.
+        found: String,
+        /// The ends of class names that are understood.
+        expected: &'static str,
+    },
+
+    /// A model with another head than the task needs.
+    #[error("{path}: this model has another head: found {found}; expected {expected}", path = path.display())]
+    WrongHead {
+        /// The configuration file.
+        path: PathBuf,
+        /// The class of the model and its number of labels.
+        found: String,
+        /// What the task needs.
+        expected: String,
+    },
+
+    /// Hidden states that do not fit a head.
+    #[error("hidden states: found {found} features in {rows} rows; expected at least 1 row of {expected}")]
+    HeadInput {
+        /// Features.
+        found: usize,
+        /// Tokens.
+        rows: usize,
+        /// Features that the head reads.
+        expected: usize,
+    },
+
+    /// An option of a task out of its bounds.
+    #[error("{option}: found {found}; expected {expected}")]
+    HeadOption {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        found: usize,
+        /// Its bounds.
+        expected: String,
+    },
+
+    /// A question that leaves no room for its context.
+    #[error(
+        "input {input}: the question takes {found} of {limit} tokens; expected room for at least 1 token of context"
+    )]
+    QuestionTooLong {
+        /// Index in the batch.
+        input: usize,
+        /// Tokens of the question, with special tokens.
+        found: usize,
+        /// The model's limit.
+        limit: usize,
+    },
+
+    /// A text to fill in, without a place to do so.
+    #[error("input {input}: found nothing to fill in; expected {mask} at least once")]
+    NoMask {
+        /// Index in the batch.
+        input: usize,
+        /// The mask token.
+        mask: &'static str,
+    },
+
+    /// A tokenizer without the mask token of its architecture.
+    #[error("this model's tokenizer has no token {expected}, which marks what is to be filled in")]
+    NoMaskToken {
+        /// The mask token.
+        expected: &'static str,
+    },
+
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]
     Kernel(#[from] lacuna_kernels::KernelError),

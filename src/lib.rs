@@ -10,6 +10,8 @@
 //!     .embed(&[".."])?            one vector per sentence
 //! ```
 //!
+//! A model with a head classifies, reranks, tags, answers or fills in instead: [`heads`].
+//!
 //! M is the number of output features of a linear layer, K of its input features, N the number of
 //! tokens; weights are `[M][K]`.
 
@@ -22,6 +24,7 @@ mod compile;
 mod config;
 mod encoder;
 mod error;
+pub mod heads;
 mod matrix;
 mod model;
 pub mod onnx;
@@ -51,7 +54,7 @@ pub use prune::{BlockZeros, Pruning, ZeroCount, prune, prune_encoder};
 pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 pub use report::{LinearReport, LoadReport, Phase};
 pub use seeded::{Preset, seeded_ids, seeded_weights};
-pub use tokenize::{Encoded, SentenceTokenizer};
+pub use tokenize::{Encoded, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText};
 pub use tokens::{TokenIds, TypedIds};
 pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNormWeights, LayerWeights, Linear};
 

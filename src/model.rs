@@ -1,6 +1,6 @@
 //! From a model directory to calibrated weights: the stages before compilation.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lacuna_kernels::Block;
@@ -10,12 +10,13 @@ use crate::calibrate::{Calibration, CalibrationOptions, calibrate};
 use crate::checkpoint::Checkpoint;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
+use crate::heads::{Head, HeadConfig, locate_all};
 use crate::oracle::{FakeQuant, Oracle, TapSet};
 use crate::pooling::{Modules, Pooling};
 use crate::prune::{BlockZeros, Pruning, prune_encoder};
 use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 use crate::seeded::{Preset, seeded_weights};
-use crate::tokenize::SentenceTokenizer;
+use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText};
 use crate::tokens::TokenIds;
 use crate::weights::{EncoderWeights, LINEAR_NAMES};
 
@@ -39,6 +40,8 @@ pub struct Model {
     weights: EncoderWeights,
     pooling: Pooling,
     tokenizer: Option<SentenceTokenizer>,
+    /// Where the encoder's files are; seeded models have none.
+    folder: Option<PathBuf>,
     pruning: Option<Pruning>,
     timings: Timings,
 }
@@ -85,9 +88,9 @@ impl Model {
             || Checkpoint::in_folder(&modules.encoder)?.encoder_weights(&config),
             || SentenceTokenizer::from_dir(&modules.encoder, config.max_position),
         );
-        let (weights, tokenizer, pooling) = (weights?, tokenizer?, modules.pooling);
+        let (weights, tokenizer, pooling, folder) = (weights?, tokenizer?, modules.pooling, Some(modules.encoder));
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
-        Ok(Self { config, weights, pooling, tokenizer, pruning: None, timings })
+        Ok(Self { config, weights, pooling, tokenizer, folder, pruning: None, timings })
     }
 
     /// A model of a preset shape with random weights, without a tokenizer.
@@ -116,7 +119,7 @@ impl Model {
         let weights = seeded_weights(&config, seed);
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
         let pooling = Pooling::default();
-        Self { config, weights, pooling, tokenizer: None, pruning: None, timings }
+        Self { config, weights, pooling, tokenizer: None, folder: None, pruning: None, timings }
     }
 
     /// Sets the weakest blocks of every linear layer to zero; see [`prune_encoder`].
@@ -157,6 +160,21 @@ impl Model {
         let ids: Vec<Vec<u32>> = encoded.into_iter().map(|e| e.ids).collect();
         let mut calibrated = self.calibrate_ids_with(&ids, options)?;
         calibrated.truncated = truncated;
+        calibrated.model.timings.calibrate = start.elapsed();
+        Ok(calibrated)
+    }
+
+    /// Calibrates on texts and pairs of texts with the default options, with the token types of pairs: for models with a head.
+    ///
+    /// # Errors
+    /// Those of [`Model::calibrate`].
+    pub fn calibrate_inputs(self, inputs: &[TextInput<'_>]) -> Result<CalibratedModel> {
+        let start = Instant::now();
+        let limit = self.tokenizer.as_ref().map_or(0, SentenceTokenizer::max_length);
+        let located = locate_all(&self.config, self.tokenizer.as_ref(), inputs)?;
+        let tokens: Vec<TokenizedText> = located.into_iter().map(|tokens| tokens.cut(limit)).collect();
+        let mut calibrated = self.calibrate_ids(&tokens)?;
+        calibrated.truncated = tokens.iter().filter(|tokens| tokens.truncated_from.is_some()).count();
         calibrated.model.timings.calibrate = start.elapsed();
         Ok(calibrated)
     }
@@ -203,6 +221,24 @@ impl Model {
     /// The tokenizer, if the directory had one.
     pub fn tokenizer(&self) -> Option<&SentenceTokenizer> {
         self.tokenizer.as_ref()
+    }
+
+    /// Reads the head of the model, from the files that [`Model::from_dir`] read: `architectures`, `id2label` and `problem_type` of
+    /// `config.json`, and the weights under the names of the architecture. Pruning does not touch it.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`] for a model without one, or with one that is not run here; otherwise those of [`Model::from_dir`].
+    pub fn head(&self) -> Result<Head> {
+        let folder = self.folder.as_deref().ok_or_else(|| Error::NoHead {
+            path: PathBuf::from("seeded model"),
+            found: "none".into(),
+            expected: crate::heads::EXPECTED,
+        })?;
+        let path = folder.join("config.json");
+        let config = HeadConfig::from_file(&path, self.config.architecture)?;
+        let checkpoint = Checkpoint::in_folder(folder)?;
+        let weights = checkpoint.head_weights(&self.config, &config, &self.weights.embeddings.word)?;
+        Ok(Head::new(&path, config, weights))
     }
 
     /// What [`Model::prune`] did last.

@@ -1,13 +1,17 @@
 //! Text to token ids, through `tokenizer.json`.
 
+mod pieces;
+
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::Deserialize;
-use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
+use tokenizers::{Encoding, PostProcessor, Tokenizer};
 
 use crate::config::read_json_if_present;
 use crate::error::{Error, Result};
+
+pub use self::pieces::{TextInput, TokenOrigin, TokenizedText};
 
 /// The token ids of one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +31,6 @@ pub struct SentenceTokenizer {
     path: PathBuf,
     tokenizer: Tokenizer,
     max_length: usize,
-    special_tokens: usize,
 }
 
 #[derive(Deserialize)]
@@ -67,9 +70,9 @@ impl SentenceTokenizer {
                 expected: format!("more than the {special_tokens} special tokens"),
             });
         }
-        let truncation = TruncationParams { max_length, ..TruncationParams::default() };
-        tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(failed)?;
-        Ok(Some(Self { path, tokenizer, max_length, special_tokens }))
+        // What is too long is cut here: pairs and long contexts each in their own way.
+        tokenizer.with_padding(None).with_truncation(None).map_err(failed)?;
+        Ok(Some(Self { path, tokenizer, max_length }))
     }
 
     /// The longest sequence in tokens, special tokens included.
@@ -82,19 +85,12 @@ impl SentenceTokenizer {
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn encode(&self, sentence: &str) -> Result<Encoded> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(sentence, true)
-            .map_err(|error| Error::Tokenizer { path: self.path.clone(), reason: error.to_string() })?;
-        let ids = encoding.get_ids().to_vec();
-        // The pieces cut off come back with special tokens of their own.
-        let cut: usize = encoding
-            .get_overflowing()
-            .iter()
-            .map(|piece| piece.get_ids().len().saturating_sub(self.special_tokens))
-            .sum();
-        let truncated_from = (cut > 0).then_some(ids.len() + cut);
-        Ok(Encoded { ids, truncated_from })
+        let encoding = self.tokenizer.encode_fast(sentence, true).map_err(|error| self.failed(&error))?;
+        let (ids, found) = (encoding.get_ids(), encoding.len());
+        if found <= self.max_length {
+            return Ok(Encoded { ids: ids.to_vec(), truncated_from: None });
+        }
+        Ok(Encoded { ids: cut(&encoding, self.max_length), truncated_from: Some(found) })
     }
 
     /// Tokenizes many sentences in parallel; the order is kept.
@@ -104,4 +100,45 @@ impl SentenceTokenizer {
     pub fn encode_batch<S: AsRef<str> + Sync>(&self, sentences: &[S]) -> Result<Vec<Encoded>> {
         sentences.par_iter().map(|sentence| self.encode(sentence.as_ref())).collect()
     }
+
+    /// Tokenizes a text or a pair, and keeps where each token comes from. Nothing is cut.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`].
+    pub fn locate(&self, input: TextInput<'_>) -> Result<TokenizedText> {
+        let encoded = match input.pair {
+            None => self.tokenizer.encode(input.text, true),
+            Some(pair) => self.tokenizer.encode((input.text, pair), true),
+        };
+        Ok(TokenizedText::new(&encoded.map_err(|error| self.failed(&error))?))
+    }
+
+    /// The id of a token, as it stands in the vocabulary.
+    pub fn id_of(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    /// The text that a token stands for, alone.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`].
+    pub fn text_of(&self, id: u32) -> Result<String> {
+        self.tokenizer.decode(&[id], false).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &tokenizers::Error) -> Error {
+        Error::Tokenizer { path: self.path.clone(), reason: error.to_string() }
+    }
+}
+
+/// The first `limit` tokens, special tokens counted and all of them kept.
+fn cut(encoding: &Encoding, limit: usize) -> Vec<u32> {
+    let special = encoding.get_special_tokens_mask();
+    let mut room = limit.saturating_sub(special.iter().filter(|mask| **mask == 1).count());
+    let mut keep = |(id, special): (&u32, &u32)| {
+        let kept = *special == 1 || room > 0;
+        room = room.saturating_sub(usize::from(*special == 0));
+        kept.then_some(*id)
+    };
+    encoding.get_ids().iter().zip(special).filter_map(&mut keep).collect()
 }

@@ -15,6 +15,7 @@
 mod convert;
 mod file;
 mod header;
+mod heads;
 mod locate;
 mod mapped;
 mod names;

@@ -137,7 +137,7 @@ fn whole(m: &Matrix) -> View<'_> {
 }
 
 /// `y[n] = linear(x[n])` for every row.
-pub(super) fn linear(x: &Matrix, layer: &Linear) -> Matrix {
+pub(crate) fn linear(x: &Matrix, layer: &Linear) -> Matrix {
     let mut y = matmul_transposed(x, &layer.weight);
     for row in y.data.chunks_exact_mut(layer.bias.len()) {
         row.iter_mut().zip(&layer.bias).for_each(|(y, b)| *y += b);
@@ -183,7 +183,7 @@ pub(super) fn sum_by(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 }
 
 /// In place `exp(x - max(x))`, the unnormalised softmax of one row.
-pub(super) fn exp_minus_max(row: &mut [f32]) {
+pub(crate) fn exp_minus_max(row: &mut [f32]) {
     let (chunks, rest) = row.as_chunks::<16>();
     let mut partial = [f32::NEG_INFINITY; 16];
     for chunk in chunks {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the fixtures of tests/architectures.rs: tiny seeded models of every architecture, with the hidden states that the
-`transformers` library computes for them.
+"""Makes the fixtures of tests/architectures: tiny seeded models of every architecture, with the hidden states that the
+`transformers` library computes for them; and those of tests/heads, of which heads.py says more.
 
     python3 -m venv venv
     venv/bin/pip install -r tests/golden/requirements.txt
@@ -29,6 +29,8 @@ from transformers import (
     DistilBertForMaskedLM, DistilBertModel, ElectraConfig, ElectraForPreTraining, ElectraModel, RobertaConfig,
     RobertaForMaskedLM, XLMRobertaConfig, XLMRobertaModel,
 )
+
+import heads
 
 HERE = Path(__file__).resolve().parent
 VOCAB = 48
@@ -146,6 +148,7 @@ def main():
         save_file(expected, folder / "golden.safetensors", metadata=versions)
         bytes_ = sum(file.stat().st_size for file in folder.iterdir())
         print(f"{name:<16} {bytes_ / 1000:6.1f} kB")
+    heads.main(HERE, randomise, stored, versions)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ use lacuna_jit::{JitError, Tier};
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::{args, bench, compare, demo, embed, evaluate, export, inspect, listing};
+use crate::{answer, args, bench, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, rank, tag};
 
-/// Pruned, quantised sentence encoders on CPUs, through machine code generated for exactly their weights.
+/// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.
 #[derive(Parser)]
 #[command(name = "lacuna", version, max_term_width = 110, after_help = EXAMPLES, after_long_help = LONG_NOTES)]
 pub(crate) struct Cli {
@@ -33,6 +33,7 @@ const EXAMPLES: &str = "\
 Examples:
   lacuna demo                                               see it work; needs no files
   echo 'A cat sits.' | lacuna embed --model all-MiniLM-L6-v2
+  lacuna rank --model ms-marco-MiniLM-L6-v2 --query 'Where does the cat sit?' --input passages.txt
   lacuna bench spmm --m 768 --k 768,3072 --n 128 --sparsity 0.8,0.9
   lacuna bench model --arch minilm --seq 32,128";
 
@@ -40,6 +41,11 @@ const LONG_NOTES: &str = "\
 Examples:
   lacuna demo                                               see it work; needs no files
   echo 'A cat sits.' | lacuna embed --model all-MiniLM-L6-v2
+  echo 'A fine film.' | lacuna classify --model distilbert-sst2
+  lacuna rank --model ms-marco-MiniLM-L6-v2 --query 'Where does the cat sit?' --input passages.txt
+  echo 'Ada met Charles in London.' | lacuna tag --model bert-base-NER
+  echo 'The cat sat on a mat.' | lacuna answer --model roberta-base-squad2 --question 'Where did the cat sit?'
+  echo 'The [MASK] sat on the mat.' | lacuna fill --model bert-base-uncased
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-dev.csv --calibrate stsb-train.csv
   lacuna export onnx --model all-MiniLM-L6-v2 minilm.onnx
   lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
@@ -49,7 +55,8 @@ Examples:
 
 A model directory holds config.json, the weights and tokenizer.json as the Hugging Face hub has them, and where present \
 sentence-transformers' modules.json, pooling and length settings. Weights are model.safetensors or pytorch_model.bin, each in one \
-file or in several with their .index.json. Architectures: BERT (MiniLM too), DistilBERT, RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA.
+file or in several with their .index.json. Architectures: BERT (MiniLM too), DistilBERT, RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA. \
+classify, rank, tag, answer and fill need a model with the head for it, which `architectures` in config.json names.
 
 Results go to standard output, everything said about them to standard error. Exit status: 0 success; 1 a check that \
 the command made failed; 2 bad input, in one line that names what was found and what was expected.
@@ -60,6 +67,11 @@ Environment: LACUNA_TIER is the tier when --tier is not given; LACUNA_PERF=map w
 enum Command {
     Demo(demo::Args),
     Embed(embed::Args),
+    Classify(classify::Args),
+    Rank(rank::Args),
+    Tag(tag::Args),
+    Answer(answer::Args),
+    Fill(fill::Args),
     Evaluate(evaluate::Args),
     Export(export::Args),
     Inspect(inspect::Args),
@@ -77,6 +89,11 @@ impl Cli {
         match self.command {
             Command::Demo(args) => demo::run(&args, &context),
             Command::Embed(args) => embed::run(&args, &context),
+            Command::Classify(args) => classify::run(&args, &context),
+            Command::Rank(args) => rank::run(&args, &context),
+            Command::Tag(args) => tag::run(&args, &context),
+            Command::Answer(args) => answer::run(&args, &context),
+            Command::Fill(args) => fill::run(&args, &context),
             Command::Evaluate(args) => evaluate::run(&args, &context),
             Command::Export(args) => export::run(&args, &context),
             Command::Inspect(args) => inspect::run(&args, &context),

@@ -5,8 +5,10 @@
 
 #![deny(unsafe_code)]
 
+mod answer;
 mod args;
 mod bench;
+mod classify;
 mod cli;
 mod compare;
 mod context;
@@ -15,14 +17,18 @@ mod embed;
 mod error;
 mod evaluate;
 mod export;
+mod fill;
 mod inspect;
 mod listing;
 mod model;
 mod npy;
 mod output;
 mod progress;
+mod rank;
 mod stats;
 mod table;
+mod tag;
+mod task;
 mod text;
 mod timing;
 

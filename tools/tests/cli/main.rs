@@ -7,6 +7,7 @@ mod compare;
 mod embed;
 mod engines;
 mod export;
+mod heads;
 mod models;
 
 use std::io::Write;
@@ -85,6 +86,11 @@ fn every_help_text_explains_and_shows_examples() {
         &[][..],
         &["demo"],
         &["embed"],
+        &["classify"],
+        &["rank"],
+        &["tag"],
+        &["answer"],
+        &["fill"],
         &["evaluate"],
         &["export"],
         &["export", "onnx"],

@@ -64,6 +64,7 @@ pub(super) fn check_call(call: &mut dyn ProductCall, product: &Product, stored: 
 }
 
 /// The cosine of the two embeddings that are least alike.
+#[cfg(any(feature = "candle", feature = "ort", feature = "rten"))]
 pub(super) fn least_cosine(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();

@@ -70,7 +70,8 @@ impl Profile {
     }
 
     fn of(events: Vec<Event>, skip: usize) -> Option<Profile> {
-        let mut runs: Vec<f64> = events.iter().filter(|event| event.name == "model_run").map(|event| event.ts).collect();
+        let mut runs: Vec<f64> =
+            events.iter().filter(|event| event.name == "model_run").map(|event| event.ts).collect();
         runs.sort_by(f64::total_cmp);
         let (start, runs) = (*runs.get(skip)?, (runs.len() - skip) as f64);
         let mut kernels: Vec<Kernel> = Vec::new();
@@ -129,10 +130,16 @@ mod tests {
 
     fn profile(skip: usize) -> Option<Profile> {
         let node = |ts: u32, dur: u32, kind: &str| {
-            let args = format!(r#"{{"op_name":"{kind}","provider":"CPUExecutionProvider","node_index":"3","input_type_shape":[{{"float":[1,8]}}]}}"#);
-            format!(r#"{{"cat":"Node","pid":1,"tid":2,"dur":{dur},"ts":{ts},"ph":"X","name":"n_kernel_time","args":{args}}}"#)
+            let args = format!(
+                r#"{{"op_name":"{kind}","provider":"CPUExecutionProvider","node_index":"3","input_type_shape":[{{"float":[1,8]}}]}}"#
+            );
+            format!(
+                r#"{{"cat":"Node","pid":1,"tid":2,"dur":{dur},"ts":{ts},"ph":"X","name":"n_kernel_time","args":{args}}}"#
+            )
         };
-        let run = |ts: u32| format!(r#"{{"cat":"Session","pid":1,"tid":2,"dur":50,"ts":{ts},"ph":"X","name":"model_run","args":{{}}}}"#);
+        let run = |ts: u32| {
+            format!(r#"{{"cat":"Session","pid":1,"tid":2,"dur":50,"ts":{ts},"ph":"X","name":"model_run","args":{{}}}}"#)
+        };
         let lines = [
             r#"{"cat":"Session","pid":1,"tid":2,"dur":9,"ts":1,"ph":"X","name":"model_loading_uri","args":{}}"#.to_owned(),
             run(10),

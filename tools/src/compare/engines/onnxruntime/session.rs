@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ort::ep;
 use ort::environment::Environment;
+use ort::ep;
 use ort::memory::Allocator;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
@@ -34,7 +34,12 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// Loads an export that must multiply matrices of integers if `int8`, and must not otherwise.
-    pub(super) fn read(environment: &Environment, path: &Path, threads: usize, int8: bool) -> Result<Loaded, EngineError> {
+    pub(super) fn read(
+        environment: &Environment,
+        path: &Path,
+        threads: usize,
+        int8: bool,
+    ) -> Result<Loaded, EngineError> {
         let profiled = Profiled::session(environment, path, threads)?;
         let mut batch = Inputs::new(&[vec![0; FIRST_RUN]])?;
         let (session, profile) = profiled.finish(1, 0, |session| batch.run(session).map(drop))?;
@@ -104,7 +109,8 @@ struct Inputs {
 impl Inputs {
     fn new(ids: &[Vec<u32>]) -> Result<Inputs, EngineError> {
         let shape = onnx::shape(super::LIBRARY, ids)?;
-        let tensor = |values: Vec<i64>| Tensor::from_array((shape, values)).map_err(|error| failed("CreateTensor", error));
+        let tensor =
+            |values: Vec<i64>| Tensor::from_array((shape, values)).map_err(|error| failed("CreateTensor", error));
         let ids: Vec<i64> = ids.iter().flatten().map(|&id| i64::from(id)).collect();
         let (mask, types) = (vec![1; ids.len()], vec![0; ids.len()]);
         Ok(Inputs { shape, tensors: [tensor(ids)?, tensor(mask)?, tensor(types)?] })

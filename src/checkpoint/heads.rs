@@ -1,0 +1,111 @@
+//! What checkpoints call the tensors of heads, and their shapes.
+
+use super::{Checkpoint, Reader, names};
+use crate::architecture::Architecture;
+use crate::config::{Activation, EncoderConfig};
+use crate::error::Result;
+use crate::heads::{Dense, DenseActivation, HeadConfig, HeadKind, HeadWeights, Transform};
+use crate::matrix::Matrix;
+use crate::weights::Linear;
+
+/// Names of a masked language model's tensors.
+struct VocabularyNames {
+    dense: &'static str,
+    norm: &'static str,
+    /// Absent where it is the word embedding table, which is usual.
+    decoder: &'static str,
+    /// The one that is needed, and another name of it.
+    bias: [&'static str; 2],
+}
+
+impl Checkpoint {
+    /// Reads the weights of a head. `word` is the word embedding table, which a masked language model may share.
+    pub(crate) fn head_weights(&self, config: &EncoderConfig, head: &HeadConfig, word: &Matrix) -> Result<HeadWeights> {
+        let reader = Reader { checkpoint: self };
+        match head.kind {
+            HeadKind::SequenceClassification => reader.first(config, head),
+            HeadKind::TokenClassification => reader.output("classifier", config, head).map(HeadWeights::Each),
+            HeadKind::QuestionAnswering => reader.linear("qa_outputs", 2, config.hidden_size).map(HeadWeights::Each),
+            HeadKind::MaskedLm => reader.vocabulary(config, word),
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn first(&self, config: &EncoderConfig, head: &HeadConfig) -> Result<HeadWeights> {
+        let (dense, activation, out) = match config.architecture {
+            Architecture::Bert => (names::POOLER, DenseActivation::Tanh, "classifier"),
+            Architecture::DistilBert => ("pre_classifier", DenseActivation::Feature(Activation::Relu), "classifier"),
+            Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert => {
+                ("classifier.dense", DenseActivation::Tanh, "classifier.out_proj")
+            }
+            // Whatever the activation of the layers.
+            Architecture::Electra => {
+                ("classifier.dense", DenseActivation::Feature(Activation::Gelu), "classifier.out_proj")
+            }
+        };
+        let linear = self.linear(dense, config.hidden_size, config.hidden_size)?;
+        Ok(HeadWeights::First { dense: Dense { linear, activation }, out: self.output(out, config, head)? })
+    }
+
+    /// The layer that has a row per label: as many as `config.json` names, or as there are.
+    fn output(&self, name: &str, config: &EncoderConfig, head: &HeadConfig) -> Result<Linear> {
+        let stored = self.find(&[&format!("{name}.weight")])?.shape.first().copied().filter(|rows| *rows > 0);
+        let rows = if head.labels.is_empty() { stored.unwrap_or(1) } else { head.labels.len() };
+        self.linear(name, rows, config.hidden_size)
+    }
+
+    fn vocabulary(&self, config: &EncoderConfig, word: &Matrix) -> Result<HeadWeights> {
+        let names = VocabularyNames::of(config.architecture);
+        let features = config.embedding_features();
+        let activation = match config.architecture {
+            Architecture::Bert | Architecture::DistilBert => config.activation,
+            _ => Activation::Gelu, // whatever the activation of the layers
+        };
+        let decoder = format!("{}.weight", names.decoder);
+        let weight = match self.find(&[&decoder]) {
+            Ok(_) => self.matrix(&decoder, config.vocab_size, features)?,
+            Err(_) => word.clone(),
+        };
+        Ok(HeadWeights::Vocabulary {
+            transform: Transform {
+                linear: self.linear(names.dense, features, config.hidden_size)?,
+                activation,
+                norm: self.norm(names.norm, features)?,
+                epsilon: config.layer_norm_eps,
+            },
+            decoder: Linear { weight, bias: self.vector(&names.bias, config.vocab_size)? },
+        })
+    }
+}
+
+impl VocabularyNames {
+    fn of(architecture: Architecture) -> VocabularyNames {
+        match architecture {
+            Architecture::Bert => VocabularyNames {
+                dense: "cls.predictions.transform.dense",
+                norm: "cls.predictions.transform.LayerNorm",
+                decoder: "cls.predictions.decoder",
+                bias: ["cls.predictions.bias", "cls.predictions.decoder.bias"],
+            },
+            Architecture::DistilBert => VocabularyNames {
+                dense: "vocab_transform",
+                norm: "vocab_layer_norm",
+                decoder: "vocab_projector",
+                bias: ["vocab_projector.bias"; 2],
+            },
+            Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert => VocabularyNames {
+                dense: "lm_head.dense",
+                norm: "lm_head.layer_norm",
+                decoder: "lm_head.decoder",
+                bias: ["lm_head.bias", "lm_head.decoder.bias"],
+            },
+            Architecture::Electra => VocabularyNames {
+                dense: "generator_predictions.dense",
+                norm: "generator_predictions.LayerNorm",
+                decoder: "generator_lm_head",
+                bias: ["generator_lm_head.bias"; 2],
+            },
+        }
+    }
+}

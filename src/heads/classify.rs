@@ -1,0 +1,69 @@
+//! Labels for texts and pairs of texts.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::backbone::{run, tokenize, truncations};
+use super::{Backbone, Head, HeadKind, Outputs};
+use crate::encoder::Encoder;
+use crate::error::Result;
+use crate::tokenize::TextInput;
+
+/// A label and how sure the model is of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Classification {
+    /// From `config.json`.
+    pub label: String,
+    /// As [`Problem`](super::Problem) says.
+    pub score: f32,
+}
+
+/// A sequence classification: sentiment, topics, entailment of pairs.
+#[derive(Debug)]
+pub struct SequenceClassifier<B = Encoder> {
+    backbone: Arc<B>,
+    head: Head,
+}
+
+impl<B: Backbone> SequenceClassifier<B> {
+    /// Puts a head onto its encoder.
+    ///
+    /// # Errors
+    /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is none for sequence classification.
+    pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
+        head.require(HeadKind::SequenceClassification)?;
+        Ok(Self { backbone, head })
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Every label with its score, the best first, for each input.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`](crate::Error::EmptyBatch), [`NoTokenizer`](crate::Error::NoTokenizer),
+    /// [`Tokenizer`](crate::Error::Tokenizer); those of [`Encoder::embed_ids`] where the tokenizer does not fit the model.
+    pub fn classify(&self, inputs: &[TextInput<'_>]) -> Result<Outputs<Vec<Classification>>> {
+        let Outputs { results, truncated } = logits(&*self.backbone, &self.head, inputs)?;
+        let results = results.into_iter().map(|logits| self.labelled(logits)).collect();
+        Ok(Outputs { results, truncated })
+    }
+
+    fn labelled(&self, mut logits: Vec<f32>) -> Vec<Classification> {
+        self.head.problem().scores(&mut logits);
+        let labels = self.head.labels().iter().zip(logits);
+        let mut all: Vec<_> = labels.map(|(label, score)| Classification { label: label.clone(), score }).collect();
+        all.sort_by(|a, b| b.score.total_cmp(&a.score));
+        all
+    }
+}
+
+/// The logits of a sequence classification, one vector per input.
+pub(super) fn logits<B: Backbone>(backbone: &B, head: &Head, inputs: &[TextInput<'_>]) -> Result<Outputs<Vec<f32>>> {
+    let all = tokenize(backbone, inputs)?;
+    let results = run(backbone, head, &all, |_| None, |_, logits| Ok(logits.data))?;
+    Ok(Outputs { results, truncated: truncations(&all) })
+}

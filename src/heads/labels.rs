@@ -1,0 +1,201 @@
+//! What `config.json` says of a head: its class, its labels, and how logits become scores.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::HeadKind;
+use crate::architecture::Architecture;
+use crate::config::read_json;
+use crate::error::{Error, Result};
+use crate::oracle::exp_minus_max;
+
+/// Ends of class names, for errors.
+pub(crate) const EXPECTED: &str =
+    "ForSequenceClassification, ForTokenClassification, ForQuestionAnswering or ForMaskedLM";
+
+/// How the logits of a sequence classification become scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Problem {
+    /// `softmax(logits)`: one label is right. What models with several labels are unless they say otherwise.
+    SingleLabel,
+    /// `1 / (1 + exp(-logit))` of each: any number of labels is right. What models with one label are unless they say otherwise.
+    MultiLabel,
+    /// The logits as they are: quantities.
+    Regression,
+}
+
+impl Problem {
+    /// Logits to scores, in place.
+    pub fn scores(self, logits: &mut [f32]) {
+        match self {
+            Problem::SingleLabel => softmax(logits),
+            Problem::MultiLabel => logits.iter_mut().for_each(|x| *x = sigmoid(*x)),
+            Problem::Regression => {}
+        }
+    }
+}
+
+/// `exp(x) / sum(exp(x))`, in place.
+pub(super) fn softmax(xs: &mut [f32]) {
+    exp_minus_max(xs);
+    let sum: f32 = xs.iter().sum();
+    xs.iter_mut().for_each(|x| *x /= sum);
+}
+
+/// `1 / (1 + exp(-x))`.
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The fields that are read.
+#[derive(Deserialize)]
+struct Raw {
+    architectures: Option<Vec<String>>,
+    id2label: Option<BTreeMap<String, String>>,
+    problem_type: Option<String>,
+}
+
+/// What a head is, before its weights are read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HeadConfig {
+    pub(crate) kind: HeadKind,
+    pub(crate) class: String,
+    /// In the order of the outputs; empty where `config.json` names none.
+    pub(crate) labels: Vec<String>,
+    problem: Option<Problem>,
+}
+
+impl HeadConfig {
+    /// Reads what a `config.json` says of the head.
+    pub(crate) fn from_file(path: &Path, architecture: Architecture) -> Result<HeadConfig> {
+        let raw: Raw = read_json(path)?;
+        let classes = raw.architectures.unwrap_or_default();
+        let found = classes.iter().find_map(|class| Some((kind_of(class, architecture)?, class.clone())));
+        let (kind, class) = found.ok_or_else(|| Error::NoHead {
+            path: path.to_owned(),
+            found: if classes.is_empty() { "none".into() } else { classes.join(", ") },
+            expected: EXPECTED,
+        })?;
+        let problem = match raw.problem_type.as_deref() {
+            None => None,
+            Some("single_label_classification") => Some(Problem::SingleLabel),
+            Some("multi_label_classification") => Some(Problem::MultiLabel),
+            Some("regression") => Some(Problem::Regression),
+            Some(other) => {
+                return Err(Error::UnsupportedSetting {
+                    path: path.to_owned(),
+                    setting: "problem_type",
+                    found: format!("{other:?}"),
+                    supported: "\"single_label_classification\", \"multi_label_classification\", \"regression\"",
+                });
+            }
+        };
+        Ok(HeadConfig { kind, class, labels: labels(path, raw.id2label.unwrap_or_default())?, problem })
+    }
+
+    /// Names the outputs of a classification that have no names.
+    pub(super) fn name_labels(&mut self, outputs: usize) {
+        if self.labels.is_empty() {
+            self.labels = (0..outputs).map(|i| format!("LABEL_{i}")).collect();
+        }
+    }
+
+    pub(super) fn problem(&self, outputs: usize) -> Problem {
+        self.problem.unwrap_or(if outputs == 1 { Problem::MultiLabel } else { Problem::SingleLabel })
+    }
+}
+
+fn kind_of(class: &str, architecture: Architecture) -> Option<HeadKind> {
+    // BERT as it was trained: a masked language model, and a second head beside it.
+    let is_pretraining = architecture == Architecture::Bert && class == "BertForPreTraining";
+    let named = HeadKind::ALL.into_iter().find(|kind| class.ends_with(kind.class()));
+    named.or(is_pretraining.then_some(HeadKind::MaskedLm))
+}
+
+/// The labels in the order of their numbers, which are 0, 1, 2, ...
+fn labels(path: &Path, id2label: BTreeMap<String, String>) -> Result<Vec<String>> {
+    let mut numbered = Vec::with_capacity(id2label.len());
+    for (id, label) in &id2label {
+        let number = id.parse::<usize>().ok().filter(|&number| number < id2label.len());
+        numbered.push((number.ok_or_else(|| wrong_id(path, id, id2label.len()))?, label.clone()));
+    }
+    numbered.sort();
+    match numbered.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(twice) => Err(wrong_id(path, &format!("{} twice", twice[0].0), id2label.len())),
+        None => Ok(numbered.into_iter().map(|(_, label)| label).collect()),
+    }
+}
+
+fn wrong_id(path: &Path, found: &str, labels: usize) -> Error {
+    Error::InvalidSetting {
+        path: path.to_owned(),
+        setting: "id2label",
+        found: format!("number {found}"),
+        expected: format!("each of 0 to {} once, for {labels} labels", labels - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<HeadConfig> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, json).unwrap();
+        HeadConfig::from_file(&path, Architecture::Bert)
+    }
+
+    #[test]
+    fn labels_are_in_the_order_of_their_numbers() {
+        let labels: Vec<String> = (0..12).map(|i| format!("\"{i}\": \"l{i}\"")).collect();
+        let json =
+            format!("{{\"architectures\": [\"BertForTokenClassification\"], \"id2label\": {{{}}}}}", labels.join(", "));
+        let config = read(&json).unwrap();
+        assert_eq!(config.kind, HeadKind::TokenClassification);
+        assert_eq!(config.labels, (0..12).map(|i| format!("l{i}")).collect::<Vec<_>>());
+        for ids in ["\"0\": \"a\", \"2\": \"b\"", "\"1\": \"a\"", "\"x\": \"a\"", "\"0\": \"a\", \"00\": \"b\""] {
+            let json = format!("{{\"architectures\": [\"BertForTokenClassification\"], \"id2label\": {{{ids}}}}}");
+            assert!(matches!(read(&json), Err(Error::InvalidSetting { setting: "id2label", .. })), "{ids}");
+        }
+    }
+
+    #[test]
+    fn problems_follow_from_the_type_or_the_number_of_labels() {
+        let of = |kind: &str| read(&format!("{{\"architectures\": [\"BertForSequenceClassification\"] {kind}}}"));
+        let plain = of("").unwrap();
+        assert_eq!((plain.problem(1), plain.problem(2)), (Problem::MultiLabel, Problem::SingleLabel));
+        let multi = of(", \"problem_type\": \"multi_label_classification\"").unwrap();
+        assert_eq!(multi.problem(3), Problem::MultiLabel);
+        assert_eq!(of(", \"problem_type\": \"regression\"").unwrap().problem(1), Problem::Regression);
+        let error = of(", \"problem_type\": \"ranking\"").unwrap_err();
+        assert!(matches!(error, Error::UnsupportedSetting { setting: "problem_type", .. }), "{error}");
+    }
+
+    #[test]
+    fn models_without_a_head_say_what_they_are() {
+        for (json, expected) in [
+            ("{\"architectures\": [\"BertModel\"]}", "BertModel"),
+            ("{}", "none"),
+            ("{\"architectures\": [\"BertForMultipleChoice\"]}", "BertForMultipleChoice"),
+        ] {
+            let error = read(json).unwrap_err();
+            assert!(matches!(&error, Error::NoHead { found, .. } if found == expected), "{error}");
+            assert!(error.to_string().contains("ForSequenceClassification"), "{error}");
+        }
+        assert_eq!(read("{\"architectures\": [\"BertForPreTraining\"]}").unwrap().kind, HeadKind::MaskedLm);
+    }
+
+    #[test]
+    fn scores_are_probabilities() {
+        let mut logits = [1000.0, 1000.0, -1000.0];
+        Problem::SingleLabel.scores(&mut logits);
+        assert_eq!(logits, [0.5, 0.5, 0.0]);
+        let mut logits = [0.0, 200.0, -200.0];
+        Problem::MultiLabel.scores(&mut logits);
+        assert_eq!(logits, [0.5, 1.0, 0.0]);
+    }
+}

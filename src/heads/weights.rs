@@ -1,0 +1,83 @@
+//! The arithmetic of heads.
+
+use crate::config::Activation;
+use crate::matrix::Matrix;
+use crate::oracle::{activate, layer_norm, linear};
+use crate::weights::{LayerNormWeights, Linear};
+
+/// The function after the dense layer of a sequence classification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DenseActivation {
+    /// BERT's pooler, and RoBERTa.
+    Tanh,
+    /// DistilBERT: ReLU; ELECTRA: GELU.
+    Feature(Activation),
+}
+
+/// The dense layer of a sequence classification, `hidden x hidden`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Dense {
+    pub(crate) linear: Linear,
+    pub(crate) activation: DenseActivation,
+}
+
+/// What leads from a hidden state to the width of the word embeddings.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Transform {
+    pub(crate) linear: Linear,
+    pub(crate) activation: Activation,
+    pub(crate) norm: LayerNormWeights,
+    pub(crate) epsilon: f32,
+}
+
+/// The weights of a head.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum HeadWeights {
+    /// `out(activation(dense(x[0])))`.
+    First { dense: Dense, out: Linear },
+    /// `out(x[n])` of every token.
+    Each(Linear),
+    /// `decoder(norm(activation(dense(x[n]))))` of every token.
+    Vocabulary { transform: Transform, decoder: Linear },
+}
+
+impl HeadWeights {
+    /// Features of the hidden states.
+    pub(crate) fn inputs(&self) -> usize {
+        match self {
+            HeadWeights::First { dense, .. } => dense.linear.inputs(),
+            HeadWeights::Each(out) => out.inputs(),
+            HeadWeights::Vocabulary { transform, .. } => transform.linear.inputs(),
+        }
+    }
+
+    /// Logits per row.
+    pub(crate) fn outputs(&self) -> usize {
+        match self {
+            HeadWeights::First { out, .. } | HeadWeights::Each(out) => out.outputs(),
+            HeadWeights::Vocabulary { decoder, .. } => decoder.outputs(),
+        }
+    }
+
+    /// The logits of hidden states whose shape was checked.
+    pub(crate) fn logits(&self, states: &Matrix) -> Matrix {
+        match self {
+            HeadWeights::First { dense, out } => {
+                let first = Matrix { rows: 1, cols: states.cols, data: states.row(0).to_vec() };
+                let mut x = linear(&first, &dense.linear);
+                match dense.activation {
+                    DenseActivation::Tanh => x.data.iter_mut().for_each(|x| *x = x.tanh()),
+                    DenseActivation::Feature(activation) => activate(activation, &mut x.data),
+                }
+                linear(&x, out)
+            }
+            HeadWeights::Each(out) => linear(states, out),
+            HeadWeights::Vocabulary { transform, decoder } => {
+                let mut x = linear(states, &transform.linear);
+                activate(transform.activation, &mut x.data);
+                layer_norm(&mut x, &transform.norm, transform.epsilon);
+                linear(&x, decoder)
+            }
+        }
+    }
+}

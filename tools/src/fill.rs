@@ -1,0 +1,46 @@
+//! `lacuna fill`: texts with masks in, what might stand there out.
+
+use lacuna::heads::{FilledMask, HeadKind, MaskFiller};
+use serde::Serialize;
+
+use crate::args;
+use crate::context::Context;
+use crate::error::Result;
+use crate::tag::{Text, of_lines};
+use crate::task::{Done, TaskArgs, cuts};
+
+/// Fill in the masks of texts, one text per line
+///
+/// For models of an architecture that ends in ForMaskedLM. A mask is written [MASK], or <mask> for RoBERTa, XLM-RoBERTa
+/// and CamemBERT; a text may hold several, and each is filled for itself.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  echo 'The [MASK] sat on the mat.' | lacuna fill --model bert-base-uncased
+  echo 'The <mask> sat on the mat.' | lacuna fill --model roberta-base --top-k 3 --calibrate sentences.txt
+
+Output: one line {\"text\":\"The ...\",\"masks\":[{\"start\":4,\"end\":10,\"candidates\":[{\"id\":4937,\"token\":\"cat\",\"score\":0.4},...]}]} per
+text. Positions are bytes of UTF-8. Input of --jsonl: {\"text\":\"...\"}.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    task: TaskArgs,
+
+    /// Tokens per mask
+    #[arg(long, value_name = "N", default_value = "5", value_parser = args::at_least_one)]
+    top_k: usize,
+}
+
+#[derive(Serialize)]
+struct Row {
+    text: String,
+    masks: Vec<FilledMask>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
+    args.task.run(HeadKind::MaskedLm, context, of_lines, |encoder, head, texts: &[Text]| {
+        let found = MaskFiller::new(encoder, head)?.fill(texts, args.top_k)?;
+        let remarks = cuts(&found.truncated);
+        let rows = texts.iter().zip(found.results).map(|(text, masks)| Row { text: text.text.clone(), masks });
+        Ok(Done { rows: rows.collect(), remarks })
+    })
+}

@@ -1,0 +1,167 @@
+//! `lacuna classify`, `rank`, `tag`, `answer`, `fill`, on the library's fixtures.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::{keys, refusal, refuses, run, run_with, stdout};
+
+fn model(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads").join(name);
+    folder.to_str().unwrap().to_owned()
+}
+
+fn rows(command: &str, name: &str, more: &[&str], input: &str) -> Vec<Value> {
+    let text = stdout(run_with(&[&[command, "--model", &model(name)], more].concat(), input.as_bytes()));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The scores of a list, which must not increase.
+fn sorted(list: &Value) -> Vec<f64> {
+    let scores: Vec<f64> = list.as_array().unwrap().iter().map(|one| one["score"].as_f64().unwrap()).collect();
+    assert!(scores.windows(2).all(|pair| pair[0] >= pair[1]), "{list}");
+    scores
+}
+
+#[test]
+fn texts_and_pairs_are_classified() {
+    let lines = rows("classify", "bert-classify", &[], "The cat sat.\n\nIt was dull!");
+    assert_eq!(
+        lines.iter().map(|row| row["text"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["The cat sat.", "", "It was dull!"]
+    );
+    for row in &lines {
+        assert_eq!(keys(row), ["labels", "text"]);
+        assert!((sorted(&row["labels"]).iter().sum::<f64>() - 1.0).abs() < 1e-5, "{row}");
+    }
+    let input = r#"{"text": "The cat sat."}
+{"text": "The cat sat.", "pair": "On a mat."}"#;
+    let json = rows("classify", "bert-classify", &["--jsonl", "--top-k", "1"], input);
+    assert_eq!(json[0]["labels"].as_array().unwrap().len(), 1);
+    assert_eq!(json[1]["pair"], "On a mat.");
+    let raised =
+        rows("classify", "distilbert-classify", &["--sparsity", "0.5", "--threads", "2"], "Paris by the river");
+    assert_eq!(sorted(&raised[0]["labels"]).len(), 3);
+}
+
+#[test]
+fn passages_are_ranked() {
+    let input = "On the mat.\nZoë met Émile in Paris.\nrain";
+    let found = rows("rank", "bert-rank", &["--query", "Who met Zoë?"], input);
+    assert_eq!(found.len(), 1);
+    assert_eq!(sorted(&found[0]["ranking"]).len(), 3);
+    for place in found[0]["ranking"].as_array().unwrap() {
+        let index = usize::try_from(place["index"].as_u64().unwrap()).unwrap();
+        assert_eq!(place["passage"], input.lines().nth(index).unwrap());
+    }
+    let record = json!({"query": "Who met Zoë?", "passages": input.lines().collect::<Vec<_>>()}).to_string();
+    let input = format!("{record}\n{}\n", json!({"query": "nothing", "passages": []}));
+    let json = rows("rank", "bert-rank", &["--jsonl"], &input);
+    assert_eq!(json[0], found[0]);
+    assert_eq!(json[1], json!({"query": "nothing", "ranking": []}));
+    let raw = rows("rank", "bert-rank", &["--jsonl", "--raw", "--top-k", "2"], &input);
+    for (raw, score) in sorted(&raw[0]["ranking"]).iter().zip(sorted(&json[0]["ranking"])) {
+        assert!((1.0 / (1.0 + (-raw).exp()) - score).abs() < 1e-6);
+    }
+    let line = refusal(run_with(&["rank", "--model", &model("bert-classify"), "--query", "a"], b"b"));
+    assert!(line.contains("one label, or two") && line.contains("with 3 labels"), "{line}");
+}
+
+#[test]
+fn spans_are_tagged_and_answers_found() {
+    let text = "Zoë met Émile in Paris, by the river.";
+    let tagged = rows("tag", "bert-tag", &[], text);
+    let entities = tagged[0]["entities"].as_array().unwrap();
+    assert!(!entities.is_empty());
+    for entity in entities {
+        assert_eq!(keys(entity), ["end", "label", "score", "start", "text"]);
+        assert_eq!(entity["text"], text[part(entity)], "{entity}");
+        assert!(["PER", "LOC"].contains(&entity["label"].as_str().unwrap()));
+    }
+    let ask = |more: &[&str], input: &str| rows("answer", "roberta-answer", more, input);
+    let found = ask(&["--question", "Who met Émile?", "--top-k", "3", "--max-tokens", "4"], text);
+    assert_eq!(sorted(&found[0]["answers"]).len(), 3);
+    for answer in found[0]["answers"].as_array().unwrap() {
+        assert_eq!(keys(answer), ["answer", "end", "score", "start"]);
+        assert_eq!(answer["answer"], text[part(answer)], "{answer}");
+    }
+    let record = json!({"question": "Who met Émile?", "context": text}).to_string();
+    assert_eq!(ask(&["--jsonl", "--top-k", "3", "--max-tokens", "4"], &record), found);
+    let all = ask(&["--jsonl", "--top-k", "100", "--allow-none"], &record);
+    let none: Vec<&Value> = all[0]["answers"].as_array().unwrap().iter().filter(|a| a["answer"].is_null()).collect();
+    assert!(none.len() == 1 && none[0]["start"].is_null() && none[0]["end"].is_null(), "{none:?}");
+}
+
+fn part(span: &Value) -> std::ops::Range<usize> {
+    let at = |key: &str| usize::try_from(span[key].as_u64().unwrap()).unwrap();
+    at("start")..at("end")
+}
+
+#[test]
+fn masks_are_filled() {
+    for (name, text) in [("bert-fill", "Zoë met [MASK] in [MASK]."), ("roberta-fill", "Zoë met <mask> in <mask>.")] {
+        let found = rows("fill", name, &["--top-k", "3"], text);
+        let masks = found[0]["masks"].as_array().unwrap();
+        assert_eq!(masks.len(), 2);
+        for mask in masks {
+            assert!(["[MASK]", "<mask>"].contains(&&text[part(mask)]), "{mask}");
+            assert_eq!(sorted(&mask["candidates"]).len(), 3);
+            assert_eq!(keys(&mask["candidates"][0]), ["id", "score", "token"]);
+        }
+    }
+    let line = refusal(run_with(&["fill", "--model", &model("bert-fill")], b"a [MASK]\na cat"));
+    assert!(line.contains("input 1: found nothing to fill in; expected [MASK]"), "{line}");
+}
+
+#[test]
+fn remarks_calibration_and_output_are_as_of_embed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (texts, pairs, output) = (path("texts.txt"), path("pairs.jsonl"), path("out.jsonl"));
+    fs::write(&texts, "the cat sat\na dog went home\n").unwrap();
+    fs::write(&pairs, "{\"text\": \"the cat\", \"pair\": \"a dog\"}\n").unwrap();
+    let model = model("bert-classify");
+    let classify = ["classify", "--model", &model];
+    let long = "cat ".repeat(60);
+    let done = run_with(&[&classify[..], &["--report"]].concat(), format!("a cat\n{long}").as_bytes());
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(said.contains("calibrated on the first 2 input texts; --calibrate FILE"), "{said}");
+    assert!(said.contains("text 1: 62 tokens, the model takes 40: the rest was cut"), "{said}");
+    assert!(said.contains("BERT, 2 layers"), "{said}");
+    for file in [&texts, &pairs] {
+        let done = run_with(&[&classify[..], &["--calibrate", file, "--output", &output]].concat(), b"a cat");
+        assert_eq!(String::from_utf8_lossy(&done.stderr), "");
+        assert_eq!(stdout(done), "");
+        assert!(fs::read_to_string(&output).unwrap().starts_with("{\"text\":\"a cat\",\"labels\":[{\"label\":"));
+    }
+    fs::write(&pairs, "{\"text\": \"the cat\", \"par\": \"a dog\"}\n").unwrap();
+    let line = refusal(run_with(&[&classify[..], &["--calibrate", &pairs]].concat(), b"a cat"));
+    assert!(line.contains("pairs.jsonl: line 1: found unknown field `par`"), "{line}");
+}
+
+#[test]
+fn other_models_and_other_lines_are_refused() {
+    let refused = |args: &[&str], input: &[u8]| refusal(run_with(args, input));
+    let (classify, plain) = (model("bert-classify"), model("../bert"));
+    let line = refused(&["tag", "--model", &classify], b"a cat");
+    assert!(line.contains("found BertForSequenceClassification with 3 labels; expected"), "{line}");
+    let line = refused(&["classify", "--model", &plain], b"a cat");
+    assert!(line.contains("no head that is run here: found architectures BertModel"), "{line}");
+    assert!(refused(&["classify", "--model", &classify], b"").contains("empty batch"));
+    for (input, expected) in [
+        (&b"{\"text\": \"a\"}\nb"[..], "standard input: line 2: found expected value"),
+        (b"{\"pair\": \"a\"}", "missing field `text`"),
+        (b"{\"text\": 1}", "expected a string"),
+    ] {
+        let line = refused(&["classify", "--model", &classify, "--jsonl"], input);
+        assert!(line.contains(expected) && line.contains(r#"expected {"text": "..."}"#), "{line}");
+    }
+    refuses(&["rank", "--model", "x"], "--query");
+    refuses(&["answer", "--model", "x", "--question", "a", "--jsonl"], "cannot be used with");
+    refuses(&["fill", "--model", "x", "--top-k", "0"], "at least 1");
+    let line = refusal(run(&["fill", "--model", "/does/not/exist"]));
+    assert!(line.contains("/does/not/exist/config.json: cannot read"), "{line}");
+    let line = refused(&["answer", "--model", &model("bert-answer"), "--question", &"who ".repeat(50)], b"the cat sat");
+    assert!(line.contains("input 0: the question takes 53 of 40 tokens"), "{line}");
+}
