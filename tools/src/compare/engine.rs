@@ -106,7 +106,8 @@ pub(crate) enum Stored {
     Codes,
     /// y as f32.
     Real,
-    /// The sums over k as s32, which the caller would still have to requantise.
+    /// The sums over k as s32, which the caller would still have to requantise. rten does that.
+    #[cfg_attr(not(feature = "rten"), allow(dead_code))]
     Sums,
 }
 

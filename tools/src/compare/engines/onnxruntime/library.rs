@@ -54,7 +54,9 @@ pub(super) fn check(path: &Path) -> Result<Checked, EngineError> {
     let version = version.unwrap_or_else(|| "none".to_owned());
     match api.is_null() {
         false => Ok(Checked { version, _library: library }),
-        true => Err(EngineError::Version { path: path.to_owned(), library: LIBRARY, found: version, expected: EXPECTED }),
+        true => {
+            Err(EngineError::Version { path: path.to_owned(), library: LIBRARY, found: version, expected: EXPECTED })
+        }
     }
 }
 

@@ -79,23 +79,3 @@ fn what_it_does_not_do_is_said() {
     assert_eq!(message, "ONNX Runtime: with_batch failed: no model is loaded");
     assert!(engine.version().starts_with("1."), "{}", engine.version());
 }
-
-#[test]
-#[ignore = "temporary"]
-fn try_models() {
-    let dir = PathBuf::from(std::env::var("TRY").unwrap());
-    let ids = lacuna::seeded_ids(2000, 1, 128, 3);
-    for (id, name) in [(EngineId::OnnxRuntimeF32, "f32"), (EngineId::OnnxRuntimeDynamic, "dyn"), (EngineId::OnnxRuntimeQdq, "qdq"), (EngineId::OnnxRuntimeDynamic, "f32"), (EngineId::OnnxRuntimeF32, "dyn")] {
-        let mut engine = open(id).unwrap();
-        match engine.load_model(&files(Some(dir.join(format!("mini_{name}.onnx"))))) {
-            Ok(()) => engine.with_batch(&ids, &mut |call| {
-                let mut best = f64::MAX; let cpu = || { let t = std::fs::read_to_string("/proc/self/stat").unwrap(); let f: Vec<&str> = t.rsplit(')').next().unwrap().split_whitespace().collect(); (f[11].parse::<f64>().unwrap() + f[12].parse::<f64>().unwrap()) * 10.0 }; call.call()?; let before = cpu();
-                for _ in 0..30 { best = best.min(call.time(1)?.as_secs_f64()); } println!("cpu {:.2} ms per call", (cpu() - before) / 60.0);
-                println!("{} {:.2} ms {} {:?}", id.name(), best * 1e3, call.implementation(), call.breakdown()?.map(|b| b.into_iter().take(8).collect::<Vec<_>>()));
-                println!("{:?}", &call.embeddings()?[0][..4]);
-                Ok(())
-            }).unwrap(),
-            Err(e) => println!("{} {e}", id.name()),
-        }
-    }
-}

@@ -30,7 +30,10 @@ impl Loaded {
         let call = format!("loading {}", path.display());
         match (operators.integer(), int8) {
             (0, true) => {
-                return Err(failed(&call, "found no MatMulInteger; expected an export with dynamically quantised layers"));
+                return Err(failed(
+                    &call,
+                    "found no MatMulInteger; expected an export with dynamically quantised layers",
+                ));
             }
             (1.., false) => {
                 let found = format!("found {} MatMulInteger; expected an f32 export", operators.integer());
@@ -68,7 +71,8 @@ pub(super) struct Batch<'a> {
 impl<'a> Batch<'a> {
     pub(super) fn new(loaded: &'a Loaded, ids: &[Vec<u32>], pool: Arc<ThreadPool>) -> Result<Batch<'a>, EngineError> {
         let shape = onnx::shape("rten", ids)?;
-        let id = |id: &u32| i32::try_from(*id).map_err(|_| failed("with_batch", format!("token id {id} does not fit s32")));
+        let id =
+            |id: &u32| i32::try_from(*id).map_err(|_| failed("with_batch", format!("token id {id} does not fit s32")));
         let ids: Vec<i32> = ids.iter().flatten().map(id).collect::<Result<_, _>>()?;
         let inputs = [NdTensor::from_data(shape, ids), NdTensor::full(shape, 1), NdTensor::zeros(shape)];
         Ok(Batch { loaded, inputs, pool, embeddings: None })

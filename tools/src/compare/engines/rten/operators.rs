@@ -66,10 +66,19 @@ mod tests {
 
     #[test]
     fn products_are_counted_by_kind() {
-        let nodes = [node("MatMulInteger", "a"), node("MatMulInteger", "b"), node("MatMulInteger", ""), node("MatMul", "c"), node("Add", "d")];
+        let nodes = [
+            node("MatMulInteger", "a"),
+            node("MatMulInteger", "b"),
+            node("MatMulInteger", ""),
+            node("MatMul", "c"),
+            node("Add", "d"),
+        ];
         let operators = Operators::of(&nodes);
         assert_eq!(operators.integer(), 3);
-        assert_eq!(operators.describe(|name| name == "b"), "3 MatMulInteger, 1 of them fused with their scales, 1 MatMul");
+        assert_eq!(
+            operators.describe(|name| name == "b"),
+            "3 MatMulInteger, 1 of them fused with their scales, 1 MatMul"
+        );
         assert_eq!(Operators::of(&nodes[3..]).describe(|_| true), "1 MatMul");
     }
 }
