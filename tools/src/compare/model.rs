@@ -92,9 +92,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
                     if interrupt::wanted() {
                         break 'all;
                     }
-                    report
-                        .breakdowns
-                        .extend(slots.iter_mut().filter_map(|slot| breakdown(slot, &subject, threads, &model)));
+                    // Others profile in a session of their own, which takes a while: only for a page, where it is drawn.
+                    let tellers =
+                        slots.iter_mut().filter(|slot| args.html.is_some() || slot.id.library() == Library::Lacuna);
+                    report.breakdowns.extend(tellers.filter_map(|slot| breakdown(slot, &subject, threads, &model)));
                     done += 1;
                     steps.at(done * args.effort.rounds);
                 }
@@ -138,7 +139,7 @@ impl Contest<'_> {
 }
 
 fn breakdown(slot: &mut Slot, subject: &Subject, threads: usize, model: &SourceModel) -> Option<Breakdown> {
-    if slot.id.library() != Library::Lacuna || slot.is_lost() {
+    if slot.is_lost() {
         return None;
     }
     let reply = slot.with_worker(|worker| worker.ask(&Request::Breakdown));

@@ -1,5 +1,8 @@
 //! What the engines' tests share: products with an exact result, and the versions that cargo has locked.
 
+// Every feature uses a part.
+#![cfg_attr(not(all(feature = "candle", feature = "gemm", feature = "ort", feature = "rten")), allow(dead_code))]
+
 use std::rc::Rc;
 
 use lacuna_kernels::Block;

@@ -61,32 +61,49 @@ struct Args {
     provider: Option<String>,
 }
 
+impl Event {
+    /// Whether it is a kernel at work; old versions also tell of waiting for one.
+    fn is_kernel(&self) -> bool {
+        self.cat == "Node" && !self.name.ends_with("_fence_before") && !self.name.ends_with("_fence_after")
+    }
+}
+
 impl Profile {
-    /// Reads the file that a session wrote when its profiling ended, leaving out the first `skip` runs.
-    pub(super) fn read(path: &Path, skip: usize) -> Result<Profile, EngineError> {
+    /// Reads the file that a session wrote when its profiling ended. The first run, which does what later ones need not, is left
+    /// out, and of the others the slowest and the fastest quarter.
+    pub(super) fn read(path: &Path) -> Result<Profile, EngineError> {
         let text = std::fs::read(path).map_err(|error| failed("reading the profile", error))?;
         let events: Vec<Event> = serde_json::from_slice(&text).map_err(|error| failed("reading the profile", error))?;
-        Profile::of(events, skip).ok_or_else(|| failed("reading the profile", "found no run in it"))
+        Profile::of(&events).ok_or_else(|| failed("reading the profile", "found no second run in it"))
     }
 
-    fn of(events: Vec<Event>, skip: usize) -> Option<Profile> {
-        let mut runs: Vec<f64> =
+    fn of(events: &[Event]) -> Option<Profile> {
+        let mut starts: Vec<f64> =
             events.iter().filter(|event| event.name == "model_run").map(|event| event.ts).collect();
-        runs.sort_by(f64::total_cmp);
-        let (start, runs) = (*runs.get(skip)?, (runs.len() - skip) as f64);
-        let mut kernels: Vec<Kernel> = Vec::new();
-        for event in events.into_iter().filter(|event| event.cat == "Node" && event.ts >= start) {
-            let Some(Args { op_name: Some(name), provider: Some(provider) }) = event.args else { continue };
-            if event.name.ends_with("_fence_before") || event.name.ends_with("_fence_after") {
-                continue; // waiting for a kernel, in old versions
+        starts.sort_by(f64::total_cmp);
+        let mut runs: Vec<Vec<&Event>> = vec![Vec::new(); starts.len()];
+        for event in events.iter().filter(|event| event.is_kernel()) {
+            let begun = starts.partition_point(|start| *start <= event.ts);
+            if let Some(run) = begun.checked_sub(1).and_then(|run| runs.get_mut(run)) {
+                run.push(event);
             }
-            let at = kernels.iter().position(|kernel| kernel.name == name && kernel.provider == provider);
+        }
+        let mut runs = runs.split_off(1.min(runs.len()));
+        let time = |run: &Vec<&Event>| run.iter().map(|event| event.dur).sum::<f64>();
+        runs.sort_by(|a, b| time(a).total_cmp(&time(b)));
+        let middle = &runs[runs.len() / 4..runs.len() - runs.len() / 4];
+        let share = 1.0 / middle.first().map(|_| middle.len() as f64)?;
+        let mut kernels: Vec<Kernel> = Vec::new();
+        for event in middle.iter().flatten() {
+            let Some(Args { op_name: Some(name), provider: Some(provider) }) = &event.args else { continue };
+            let at = kernels.iter().position(|kernel| kernel.name == *name && kernel.provider == *provider);
             let at = at.unwrap_or_else(|| {
+                let (provider, name) = (provider.clone(), name.clone());
                 kernels.push(Kernel { provider, name, nodes: 0.0, microseconds: 0.0 });
                 kernels.len() - 1
             });
-            kernels[at].nodes += 1.0 / runs;
-            kernels[at].microseconds += event.dur / runs;
+            kernels[at].nodes += share;
+            kernels[at].microseconds += event.dur * share;
         }
         kernels.sort_by(|a, b| b.microseconds.total_cmp(&a.microseconds));
         Some(Profile { kernels })
@@ -128,49 +145,51 @@ impl Kernel {
 mod tests {
     use super::*;
 
-    fn profile(skip: usize) -> Option<Profile> {
-        let node = |ts: u32, dur: u32, kind: &str| {
-            let args = format!(
-                r#"{{"op_name":"{kind}","provider":"CPUExecutionProvider","node_index":"3","input_type_shape":[{{"float":[1,8]}}]}}"#
-            );
-            format!(
-                r#"{{"cat":"Node","pid":1,"tid":2,"dur":{dur},"ts":{ts},"ph":"X","name":"n_kernel_time","args":{args}}}"#
-            )
+    fn line(category: &str, name: &str, ts: u32, dur: u32, args: &str) -> String {
+        let head = format!(r#""cat":"{category}","pid":1,"tid":2,"dur":{dur},"ts":{ts},"ph":"X","name":"{name}""#);
+        format!(r#"{{{head},"args":{{{args}}}}}"#)
+    }
+
+    /// A run whose kernels take these times.
+    fn run(start: u32, product: u32, adds: [u32; 2]) -> Vec<String> {
+        let kernel = |ts, dur, kind: &str| {
+            let shape = r#""input_type_shape":[{"float":[1,8]}]"#;
+            let args = format!(r#""op_name":"{kind}","provider":"CPUExecutionProvider","node_index":"3",{shape}"#);
+            line("Node", "node_kernel_time", start + ts, dur, &args)
         };
-        let run = |ts: u32| {
-            format!(r#"{{"cat":"Session","pid":1,"tid":2,"dur":50,"ts":{ts},"ph":"X","name":"model_run","args":{{}}}}"#)
-        };
-        let lines = [
-            r#"{"cat":"Session","pid":1,"tid":2,"dur":9,"ts":1,"ph":"X","name":"model_loading_uri","args":{}}"#.to_owned(),
-            run(10),
-            node(11, 40, "MatMulIntegerToFloat"),
-            node(12, 9, "Add"),
-            run(100),
-            node(101, 5, "Add"),
-            node(107, 10, "MatMulIntegerToFloat"),
-            node(118, 3, "Add"),
-            run(200),
-            node(201, 7, "Add"),
-            node(209, 30, "MatMulIntegerToFloat"),
-            node(240, 1, "Add"),
-            r#"{"cat":"Node","pid":1,"tid":2,"dur":99,"ts":241,"ph":"X","name":"n_fence_after","args":{"op_name":"Add"}}"#.to_owned(),
-        ];
-        Profile::of(serde_json::from_str(&format!("[{}]", lines.join(","))).unwrap(), skip)
+        vec![
+            line("Session", "model_run", start, 500, ""),
+            kernel(1, adds[0], "Add"),
+            kernel(100, product, "MatMulIntegerToFloat"),
+            kernel(300, adds[1], "Add"),
+            line("Node", "node_fence_after", start + 400, 99, r#""op_name":"Add""#),
+        ]
+    }
+
+    fn profile(runs: &[Vec<String>]) -> Option<Profile> {
+        let mut lines = vec![line("Session", "model_loading_uri", 1, 9, "")];
+        lines.extend(runs.iter().flatten().cloned());
+        Profile::of(&serde_json::from_str::<Vec<Event>>(&format!("[{}]", lines.join(","))).unwrap())
     }
 
     #[test]
-    fn nodes_are_counted_per_run_the_slowest_first() {
-        let profile = profile(1).unwrap();
-        assert_eq!(profile.describe(), "CPUExecutionProvider: 1 MatMulIntegerToFloat, 2 Add");
-        assert_eq!(profile.breakdown(), [("MatMulIntegerToFloat".to_owned(), 20.0), ("Add".to_owned(), 8.0)]);
-        assert_eq!(profile.integer_products(), 1);
+    fn kernels_are_counted_per_run_the_slowest_first() {
+        let first = run(1000, 1, [90, 90]);
+        let runs = [first.clone(), run(2000, 10, [5, 3]), run(3000, 30, [7, 1])];
+        let found = profile(&runs).unwrap();
+        assert_eq!(found.describe(), "CPUExecutionProvider: 1 MatMulIntegerToFloat, 2 Add");
+        assert_eq!(found.breakdown(), [("MatMulIntegerToFloat".to_owned(), 20.0), ("Add".to_owned(), 8.0)]);
+        assert_eq!(found.integer_products(), 1);
+        let runs = [first, run(2000, 10, [5, 3]), run(3000, 30, [7, 1]), run(4000, 150, [9, 9]), run(5000, 1, [1, 1])];
+        assert_eq!(profile(&runs).unwrap(), found, "the slowest and the fastest of four do not count");
     }
 
     #[test]
-    fn a_profile_without_runs_is_none() {
-        assert_eq!(profile(3), None);
+    fn a_profile_without_a_second_run_is_none() {
+        assert_eq!(profile(&[]), None);
+        assert_eq!(profile(&[run(1000, 1, [1, 1])]), None);
         let path = tempfile::NamedTempFile::new().unwrap();
-        let message = Profile::read(path.path(), 0).unwrap_err().to_string();
+        let message = Profile::read(path.path()).unwrap_err().to_string();
         assert!(message.starts_with("ONNX Runtime: reading the profile failed"), "{message}");
     }
 

@@ -17,10 +17,10 @@ use crate::compare::error::EngineError;
 use crate::error::Result;
 use crate::timing::Work;
 
-/// Tokens of the run that tells which kernels there are.
-const FIRST_RUN: usize = 8;
+/// Tokens of the runs that tell which kernels there are, and how many runs.
+const FIRST_RUNS: (usize, usize) = (8, 4);
 
-/// Runs of which the breakdown is the mean.
+/// Runs for the breakdown.
 const PROFILED_RUNS: usize = 20;
 
 /// A model in memory, and how to load it again.
@@ -41,8 +41,8 @@ impl Loaded {
         int8: bool,
     ) -> Result<Loaded, EngineError> {
         let profiled = Profiled::session(environment, path, threads)?;
-        let mut batch = Inputs::new(&[vec![0; FIRST_RUN]])?;
-        let (session, profile) = profiled.finish(1, 0, |session| batch.run(session).map(drop))?;
+        let (tokens, runs) = FIRST_RUNS;
+        let (session, profile) = profiled.finish(&Inputs::new(&[vec![0; tokens]])?, runs)?;
         let call = format!("loading {}", path.display());
         let found = format!("these kernels ran: {}", profile.describe());
         match (profile.integer_products(), int8) {
@@ -74,18 +74,13 @@ impl Profiled {
         Ok(Profiled { session, _folder: folder })
     }
 
-    /// Runs `count` times, and leaves the first `skip` out of the profile. The session goes on without one.
-    fn finish(
-        mut self,
-        count: usize,
-        skip: usize,
-        mut run: impl FnMut(&mut Session) -> Result<(), EngineError>,
-    ) -> Result<(Session, Profile), EngineError> {
-        for _ in 0..count {
-            run(&mut self.session)?;
+    /// Runs `runs` times after a first one, and ends the profile. The session goes on without one.
+    fn finish(mut self, inputs: &Inputs, runs: usize) -> Result<(Session, Profile), EngineError> {
+        for _ in 0..=runs {
+            inputs.run(&mut self.session)?;
         }
         let written = self.session.end_profiling().map_err(|error| failed("SessionEndProfiling", error))?;
-        let profile = Profile::read(Path::new(&written), skip)?;
+        let profile = Profile::read(Path::new(&written))?;
         Ok((self.session, profile))
     }
 }
@@ -117,7 +112,7 @@ impl Inputs {
     }
 
     /// Runs without binding, and returns the shape of the embeddings.
-    fn run(&mut self, session: &mut Session) -> Result<Vec<i64>, EngineError> {
+    fn run(&self, session: &mut Session) -> Result<Vec<i64>, EngineError> {
         let [ids, mask, types] = &self.tensors;
         let [ids_name, mask_name, types_name] = onnx::INPUTS;
         let inputs = ort::inputs! { ids_name => ids, mask_name => mask, types_name => types };
@@ -141,7 +136,7 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(loaded: &'a mut Loaded, ids: &[Vec<u32>]) -> Result<Batch<'a>, EngineError> {
-        let mut inputs = Inputs::new(ids)?;
+        let inputs = Inputs::new(ids)?;
         let shape = inputs.run(&mut loaded.session)?;
         let hidden = match shape[..] {
             [batch, hidden] if usize::try_from(batch) == Ok(inputs.shape[0]) => usize::try_from(hidden).unwrap_or(0),
@@ -186,7 +181,7 @@ impl ModelCall for Batch<'_> {
     fn breakdown(&mut self) -> Result<Option<Vec<(String, f64)>>> {
         let Loaded { environment, path, threads, .. } = &*self.loaded;
         let profiled = Profiled::session(environment, path, *threads)?;
-        let (_, profile) = profiled.finish(PROFILED_RUNS + 1, 1, |session| self.inputs.run(session).map(drop))?;
+        let (_, profile) = profiled.finish(&self.inputs, PROFILED_RUNS)?;
         Ok(Some(profile.breakdown()))
     }
 }

@@ -9,7 +9,6 @@ mod model;
 mod operators;
 mod product;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::model::{Batch, Loaded};
@@ -58,7 +57,7 @@ impl Engine for Rten {
 
     fn load_model(&mut self, files: &ModelFiles) -> Result<()> {
         self.model = None;
-        let path: &PathBuf = files.onnx.as_ref().ok_or_else(|| failed("load_model", "found no ONNX file to load"))?;
+        let path = files.onnx.as_ref().ok_or_else(|| failed("load_model", "found no ONNX file to load"))?;
         self.model = Some(Loaded::read(path, self.is_int8())?);
         Ok(())
     }
@@ -117,56 +116,6 @@ mod tests {
     fn the_versions_are_those_that_are_built() {
         for name in ["rten", "rten-gemm"] {
             assert_eq!(locked_version(name), VERSION);
-        }
-    }
-
-    #[test]
-    #[ignore = "temporary"]
-    fn try_models() {
-        let dir = PathBuf::from(std::env::var("TRY").unwrap());
-        let ids = lacuna::seeded_ids(2000, 1, 128, 3);
-        let files = |onnx| ModelFiles {
-            source: crate::compare::engine::ModelSource {
-                dir: None,
-                arch: None,
-                seed: 0,
-                pruning: None,
-                calibrate: None,
-            },
-            onnx,
-        };
-        for (id, name) in [
-            (EngineId::RtenF32, "f32"),
-            (EngineId::RtenInt8, "dyn"),
-            (EngineId::RtenInt8, "dynflat"),
-            (EngineId::RtenInt8, "qdq"),
-            (EngineId::RtenInt8, "f32"),
-            (EngineId::RtenF32, "dyn"),
-        ] {
-            let mut engine = Rten::open(id, 1).unwrap();
-            match engine.load_model(&files(Some(dir.join(format!("mini_{name}.onnx"))))) {
-                Ok(()) => engine
-                    .with_batch(&ids, &mut |call| {
-                        use crate::timing::Work;
-                        let mut best = f64::MAX;
-                        let cpu = || {
-                            let t = std::fs::read_to_string("/proc/self/stat").unwrap();
-                            let f: Vec<&str> = t.rsplit(')').next().unwrap().split_whitespace().collect();
-                            (f[11].parse::<f64>().unwrap() + f[12].parse::<f64>().unwrap()) * 10.0
-                        };
-                        call.call()?;
-                        let before = cpu();
-                        for _ in 0..30 {
-                            best = best.min(call.time(1)?.as_secs_f64());
-                        }
-                        println!("cpu {:.2} ms per call", (cpu() - before) / 60.0);
-                        println!("{} {name} {:.2} ms {}", id.name(), best * 1e3, call.implementation());
-                        println!("{:?}", &call.embeddings()?[0][..4]);
-                        Ok(())
-                    })
-                    .unwrap(),
-                Err(e) => println!("{} {e}", id.name()),
-            }
         }
     }
 }

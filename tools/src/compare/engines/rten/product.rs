@@ -32,7 +32,8 @@ struct Tokens<T> {
     values: Vec<T>,
 }
 
-/// Whether two products may saturate when they are added: u8 by s8 without VNNI.
+/// Whether sums of two products may saturate: u8 by s8 without VNNI.
+#[cfg(test)]
 pub(super) fn may_saturate() -> bool {
     GemmExecutor::<u8, i8, i32>::default().may_saturate()
 }
