@@ -7,7 +7,7 @@ use super::engine::{EngineId, ModelFiles};
 use super::interrupt;
 use super::launch::{Launch, NoAnswer, Worker, unexpected};
 use super::options::Effort;
-use super::protocol::{Proof, Reply, Request};
+use super::protocol::{Reply, Request};
 use super::row::{Row, Subject};
 use crate::progress::Steps;
 use crate::stats::median;
@@ -205,13 +205,13 @@ fn check_and_prove(
         other => Err(unexpected(&other)),
     });
     match proof {
-        Ok(Proof { threads, cores_busy }) => {
-            (row.threads_used, row.cores_busy) = (threads, cores_busy);
-            // More threads than asked for would be an unfair advantage; fewer are the engine's own choice.
-            entry.timed = threads.is_none_or(|used| used <= row.threads);
-            if let Some(used) = threads.filter(|&used| used != row.threads) {
+        Ok(proof) => {
+            (row.threads_used, row.cores_busy) = (proof.threads, proof.cores_busy);
+            entry.timed = !proof.exceeds(row.threads);
+            if let Some(used) = proof.threads.filter(|&used| used != row.threads || !entry.timed) {
+                let cores = proof.cores_busy.map_or_else(String::new, |cores| format!(", {cores:.1} cores at a time"));
                 let verdict = if entry.timed { "" } else { "; not timed" };
-                row.note = Some(format!("asked for {}, computes on {used}{verdict}", count(row.threads)));
+                row.note = Some(format!("asked for {}, computes on {used}{cores}{verdict}", count(row.threads)));
             }
         }
         Err(why) => row.note = note(&why),

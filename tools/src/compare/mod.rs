@@ -85,7 +85,7 @@ const NOTES: &str = "\
 A row per engine and subject: engine, version, the implementation that it reports using, median time, spread (interquartile range over \
 median), rate, how many times as long each dense engine takes (the median over rounds of samples taken in turn), and the error that \
 was found before anything was timed. A row that disagrees is marked, not timed, and never counted as a win; so is an engine that \
-computes on more threads than it was given. Exit status 1 if one of Lacuna's own engines disagrees, 130 after Ctrl-C, which prints what \
+keeps more cores busy than it was given threads. Exit status 1 if one of Lacuna's own engines disagrees, 130 after Ctrl-C, which prints what \
 was measured until then.
 
 JSON: an array of objects with engine, version, implementation, dtype, threads (asked for), threads_used (seen computing), cores_busy (CPU \

@@ -139,6 +139,20 @@ pub(crate) struct Proof {
     pub(crate) cores_busy: Option<f64>,
 }
 
+/// Cores beyond those asked for that may be noise of the measurement.
+const TOLERANCE: f64 = 0.25;
+
+impl Proof {
+    /// Whether more was computed at a time than `threads` threads can: an unfair advantage. An engine that divides the work of
+    /// T threads among more of them, one waiting while the other computes, has none.
+    pub(crate) fn exceeds(&self, threads: usize) -> bool {
+        match self.cores_busy {
+            Some(cores) => cores > threads as f64 + TOLERANCE,
+            None => self.threads.is_some_and(|used| used > threads),
+        }
+    }
+}
+
 /// Floats as bits.
 pub(crate) fn to_bits(vectors: &[Vec<f32>]) -> Vec<Vec<u32>> {
     vectors.iter().map(|vector| vector.iter().map(|x| x.to_bits()).collect()).collect()
@@ -152,6 +166,14 @@ pub(crate) fn from_bits(vectors: &[Vec<u32>]) -> Vec<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_that_take_turns_are_no_advantage() {
+        let proof = |threads, cores_busy| Proof { threads, cores_busy };
+        assert!(!proof(Some(3), Some(1.9)).exceeds(2) && !proof(Some(1), Some(1.0)).exceeds(2));
+        assert!(proof(Some(2), Some(1.9)).exceeds(1) && proof(Some(2), None).exceeds(1));
+        assert!(!proof(None, None).exceeds(1));
+    }
 
     #[test]
     fn what_is_not_a_number_travels_and_never_agrees() {

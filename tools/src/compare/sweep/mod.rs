@@ -15,7 +15,7 @@ use super::launch::{NoAnswer, unexpected};
 use super::measure::Slot;
 use super::model::Contest;
 use super::options::Options;
-use super::protocol::{Proof, Reply, Request};
+use super::protocol::{Reply, Request};
 use super::row::command_line;
 use super::source::{ModelArgs, SourceModel};
 use crate::args;
@@ -178,10 +178,11 @@ impl Sweep<'_> {
         point.note = ready.note;
         if ready.agrees {
             let proof = slot.with_worker(|worker| worker.ask(&Request::Prove { seconds: PROOF_SECONDS }))?;
-            if let Reply::Proof(Proof { threads: Some(used), .. }) = proof
-                && used > plan.threads
+            if let Reply::Proof(proof) = proof
+                && proof.exceeds(plan.threads)
             {
-                point.note = Some(format!("asked for {}, computes on {used}; not measured", plan.threads));
+                let cores = proof.cores_busy.unwrap_or(f64::NAN);
+                point.note = Some(format!("asked for {}, keeps {cores:.1} cores busy; not measured", plan.threads));
             }
         }
         Ok(point)
