@@ -106,9 +106,11 @@ fn onnx_runtime_runs_our_exports_in_the_precision_and_on_the_threads_asked_for()
             let integer = implementation.contains("Integer") || implementation.contains("Q");
             assert_eq!(integer, engine != "onnxruntime-f32", "{row}");
             assert!(number(row, "error") < if integer { 0.05 } else { 1e-5 }, "{row}");
-            if cfg!(target_os = "linux") {
-                assert_eq!(row["threads_used"], row["threads"], "{row}");
-            }
+        }
+        if cfg!(target_os = "linux") {
+            // A thread that the system never lets run does not compute: on a busy machine that may take more than one look.
+            let all = |rows: &[Value]| rows.iter().all(|row| row["threads_used"] == row["threads"]);
+            assert!((0..4).any(|_| all(&models(&engine, &[]))), "{engine}: never computed on all threads");
         }
     }
 }
