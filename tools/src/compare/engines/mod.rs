@@ -2,6 +2,8 @@
 
 #[cfg(feature = "candle")]
 mod candle;
+#[cfg(all(test, any(feature = "ort", feature = "rten")))]
+mod exported;
 #[cfg(feature = "gemm")]
 mod gemm;
 mod lacuna;

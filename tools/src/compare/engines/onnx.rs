@@ -2,8 +2,39 @@
 
 use crate::compare::error::EngineError;
 
-/// The inputs, s64 `[batch][sequence]`: token ids, a mask that is 1 for every token, token types that are all 0.
-pub(super) const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+/// An input, s64 `[batch][sequence]`. Files of other exporters may do without all but the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Token ids.
+    Ids,
+    /// 1 for every token: sequences of one length are not padded.
+    Mask,
+    /// 0 for every token.
+    Types,
+}
+
+impl Input {
+    /// Every input.
+    pub(super) const ALL: [Input; 3] = [Input::Ids, Input::Mask, Input::Types];
+
+    /// Its name in the file.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Input::Ids => "input_ids",
+            Input::Mask => "attention_mask",
+            Input::Types => "token_type_ids",
+        }
+    }
+
+    /// The values of a batch, one sequence after the other. `T` is what the engine computes with.
+    pub(super) fn values<T: From<u8> + Clone>(self, ids: &[T]) -> Vec<T> {
+        match self {
+            Input::Ids => ids.to_vec(),
+            Input::Mask => vec![T::from(1); ids.len()],
+            Input::Types => vec![T::from(0); ids.len()],
+        }
+    }
+}
 
 /// The output, f32 `[batch][hidden]`.
 pub(super) const OUTPUT: &str = "sentence_embedding";
@@ -30,6 +61,11 @@ pub(super) fn shape(library: &'static str, ids: &[Vec<u32>]) -> Result<[usize; 2
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn masks_and_types_are_constants() {
+        assert_eq!(Input::ALL.map(|input| input.values(&[7i64, 8])), [[7, 8], [1, 1], [0, 0]]);
+    }
 
     #[test]
     fn a_batch_is_a_rectangle() {

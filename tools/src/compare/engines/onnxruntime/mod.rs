@@ -58,9 +58,10 @@ impl OnnxRuntime {
 
 impl Runtime {
     fn load(path: &Path) -> Result<Runtime, EngineError> {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let mut loaded = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let checked = library::check(&path)?;
+        let checked = library::check(path)?;
+        // Loaded, so it is there: the whole path, as the crate takes others for relative to the command's file.
+        let path = path.canonicalize().map_err(|error| failed(&format!("loading {}", path.display()), error))?;
         if let Some(runtime) = &*loaded {
             return match runtime.path == path {
                 true => Ok(runtime.clone()),

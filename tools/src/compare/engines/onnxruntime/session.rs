@@ -12,7 +12,7 @@ use ort::value::Tensor;
 use super::failed;
 use super::profile::Profile;
 use crate::compare::engine::ModelCall;
-use crate::compare::engines::onnx;
+use crate::compare::engines::onnx::{self, Input};
 use crate::compare::error::EngineError;
 use crate::error::Result;
 use crate::timing::Work;
@@ -42,7 +42,8 @@ impl Loaded {
     ) -> Result<Loaded, EngineError> {
         let profiled = Profiled::session(environment, path, threads)?;
         let (tokens, runs) = FIRST_RUNS;
-        let (session, profile) = profiled.finish(&Inputs::new(&[vec![0; tokens]])?, runs)?;
+        let inputs = Inputs::new(&profiled.session, &[vec![0; tokens]])?;
+        let (session, profile) = profiled.finish(&inputs, runs)?;
         let call = format!("loading {}", path.display());
         let found = format!("these kernels ran: {}", profile.describe());
         match (profile.integer_products(), int8) {
@@ -95,27 +96,25 @@ fn options(environment: &Environment, threads: usize, profile: &Path) -> ort::Re
         .with_profiling(profile.join("profile"))?)
 }
 
-/// The inputs of a batch, s64 `[batch][sequence]`.
+/// The inputs of a batch, s64 `[batch][sequence]`: those that the file has.
 struct Inputs {
     shape: [usize; 2],
-    tensors: [Tensor<i64>; 3],
+    tensors: Vec<(Input, Tensor<i64>)>,
 }
 
 impl Inputs {
-    fn new(ids: &[Vec<u32>]) -> Result<Inputs, EngineError> {
+    fn new(session: &Session, ids: &[Vec<u32>]) -> Result<Inputs, EngineError> {
         let shape = onnx::shape(super::LIBRARY, ids)?;
-        let tensor =
-            |values: Vec<i64>| Tensor::from_array((shape, values)).map_err(|error| failed("CreateTensor", error));
         let ids: Vec<i64> = ids.iter().flatten().map(|&id| i64::from(id)).collect();
-        let (mask, types) = (vec![1; ids.len()], vec![0; ids.len()]);
-        Ok(Inputs { shape, tensors: [tensor(ids)?, tensor(mask)?, tensor(types)?] })
+        let has = |input: &Input| session.inputs().iter().any(|outlet| outlet.name() == input.name());
+        let tensor = |input: Input| Ok((input, Tensor::from_array((shape, input.values(&ids)))?));
+        let tensors: ort::Result<_> = Input::ALL.into_iter().filter(has).map(tensor).collect();
+        Ok(Inputs { shape, tensors: tensors.map_err(|error| failed("CreateTensor", error))? })
     }
 
     /// Runs without binding, and returns the shape of the embeddings.
     fn run(&self, session: &mut Session) -> Result<Vec<i64>, EngineError> {
-        let [ids, mask, types] = &self.tensors;
-        let [ids_name, mask_name, types_name] = onnx::INPUTS;
-        let inputs = ort::inputs! { ids_name => ids, mask_name => mask, types_name => types };
+        let inputs: Vec<_> = self.tensors.iter().map(|(input, tensor)| (input.name(), tensor)).collect();
         let outputs = session.run(inputs).map_err(|error| failed("Run", error))?;
         let missing = || failed("Run", format!("found no output {}", onnx::OUTPUT));
         let output = outputs.get(onnx::OUTPUT).ok_or_else(missing)?;
@@ -136,7 +135,7 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(loaded: &'a mut Loaded, ids: &[Vec<u32>]) -> Result<Batch<'a>, EngineError> {
-        let inputs = Inputs::new(ids)?;
+        let inputs = Inputs::new(&loaded.session, ids)?;
         let shape = inputs.run(&mut loaded.session)?;
         let hidden = match shape[..] {
             [batch, hidden] if usize::try_from(batch) == Ok(inputs.shape[0]) => usize::try_from(hidden).unwrap_or(0),
@@ -149,8 +148,8 @@ impl<'a> Batch<'a> {
         let bind = || {
             let mut output = Tensor::<f32>::new(&Allocator::default(), [inputs.shape[0], hidden])?;
             let mut binding = loaded.session.create_binding()?;
-            for (name, tensor) in onnx::INPUTS.into_iter().zip(&inputs.tensors) {
-                binding.bind_input(name, tensor)?;
+            for (input, tensor) in &inputs.tensors {
+                binding.bind_input(input.name(), tensor)?;
             }
             binding.bind_output(onnx::OUTPUT, &mut output)?;
             Ok((binding, output))

@@ -1,5 +1,6 @@
 use super::*;
 use crate::compare::engine::ModelSource;
+use crate::compare::engines::exported::Exported;
 use crate::compare::locate::{SharedLibrary, Surroundings, locate};
 
 /// The library of this machine; without one, the reason is printed and the test does nothing.
@@ -78,4 +79,71 @@ fn what_it_does_not_do_is_said() {
     let message = engine.with_batch(&[vec![1]], &mut |_| Ok(())).unwrap_err().to_string();
     assert_eq!(message, "ONNX Runtime: with_batch failed: no model is loaded");
     assert!(engine.version().starts_with("1."), "{}", engine.version());
+}
+
+#[test]
+fn exports_run_in_their_own_arithmetic() {
+    let Some(mut engine) = open(EngineId::OnnxRuntimeF32) else { return };
+    let exported = Exported::new();
+    let said = exported.check(&mut engine, exported.f32(), 0.9999);
+    assert!(said.starts_with("CPUExecutionProvider: ") && !said.contains("Integer"), "{said}");
+    for (id, onnx) in [(EngineId::OnnxRuntimeDynamic, exported.dynamic()), (EngineId::OnnxRuntimeQdq, exported.qdq())] {
+        let Some(mut engine) = open(id) else { return };
+        println!("{} {}: {}", id.name(), engine.version(), exported.check(&mut engine, onnx, 0.97));
+    }
+}
+
+#[test]
+fn two_threads_give_the_same_embeddings() {
+    let Some(path) = library() else { return };
+    let exported = Exported::new();
+    let mut engine = OnnxRuntime::open(EngineId::OnnxRuntimeF32, &path, 2).unwrap();
+    exported.check(&mut engine, exported.f32(), 0.9999);
+}
+
+#[test]
+fn exports_in_another_arithmetic_are_refused() {
+    let exported = Exported::new();
+    let mut refusals = Vec::new();
+    for (id, onnx) in [
+        (EngineId::OnnxRuntimeDynamic, exported.f32()),
+        (EngineId::OnnxRuntimeQdq, exported.f32()),
+        (EngineId::OnnxRuntimeF32, exported.dynamic()),
+    ] {
+        let Some(mut engine) = open(id) else { return };
+        refusals.push(Exported::refusal(&mut engine, onnx));
+    }
+    assert!(
+        refusals[0].contains("found no product of integers; these kernels ran: CPUExecutionProvider: "),
+        "{refusals:?}"
+    );
+    assert!(refusals[1].contains("found no product of integers"), "{refusals:?}");
+    assert!(refusals[2].contains("found products of integers, expected f32"), "{refusals:?}");
+}
+
+#[test]
+fn other_files_than_exports_are_refused() {
+    let Some(mut engine) = open(EngineId::OnnxRuntimeF32) else { return };
+    let exported = Exported::new();
+    let opset = exported.changed(|model| model.opset_import[0].version = 999);
+    let message = Exported::refusal(&mut engine, opset);
+    assert!(message.starts_with("ONNX Runtime: CreateSession failed: ") && message.contains("999"), "{message}");
+    let output = exported.changed(|model| {
+        let graph = model.graph.as_mut().unwrap();
+        graph.output.retain(|output| output.name != "sentence_embedding");
+    });
+    assert!(Exported::refusal(&mut engine, output).ends_with("found no output sentence_embedding"));
+    let cut = exported.f32();
+    let bytes = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    Exported::refusal(&mut engine, cut);
+    exported.check(&mut engine, exported.f32(), 0.9999);
+}
+
+#[test]
+fn inputs_that_a_file_does_without_are_not_given() {
+    let Some(mut engine) = open(EngineId::OnnxRuntimeF32) else { return };
+    let exported = Exported::new();
+    let onnx = exported.without_token_types();
+    exported.check(&mut engine, onnx, 0.9999);
 }

@@ -77,6 +77,7 @@ fn failed(call: &str, reason: impl std::fmt::Display) -> EngineError {
 mod tests {
     use super::*;
     use crate::compare::engine::Stored;
+    use crate::compare::engines::exported::Exported;
     use crate::compare::engines::testing::{check_product, locked_version, products};
 
     #[test]
@@ -117,5 +118,53 @@ mod tests {
         for name in ["rten", "rten-gemm"] {
             assert_eq!(locked_version(name), VERSION);
         }
+    }
+
+    #[test]
+    fn exports_run_in_their_own_arithmetic() {
+        let exported = Exported::new();
+        for threads in [1, 2] {
+            let mut engine = Rten::open(EngineId::RtenF32, threads).unwrap();
+            let said = exported.check(&mut engine, exported.f32(), 0.9999);
+            assert!(said.contains("MatMul") && !said.contains("MatMulInteger"), "{said}");
+            if product::may_saturate() {
+                println!("skipped: rten-gemm's sums may saturate on this CPU");
+                continue;
+            }
+            let mut engine = Rten::open(EngineId::RtenInt8, threads).unwrap();
+            let said = exported.check(&mut engine, exported.dynamic(), 0.97);
+            assert!(said.contains(": 4 MatMul, 12 MatMulInteger"), "{said}");
+        }
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let exported = Exported::new();
+        let mut f32 = Rten::open(EngineId::RtenF32, 1).unwrap();
+        let mut int8 = Rten::open(EngineId::RtenInt8, 1).unwrap();
+        for onnx in [exported.f32(), exported.qdq()] {
+            assert!(Exported::refusal(&mut int8, onnx).contains("found no MatMulInteger"));
+        }
+        let message = Exported::refusal(&mut f32, exported.dynamic());
+        assert!(message.contains("found 12 MatMulInteger; expected an f32 export"), "{message}");
+        let output = exported.changed(|model| {
+            let graph = model.graph.as_mut().unwrap();
+            graph.node.retain(|node| !node.output.iter().any(|output| output == "sentence_embedding"));
+        });
+        assert!(Exported::refusal(&mut f32, output).contains("sentence_embedding"));
+        let cut = exported.f32();
+        let bytes = std::fs::read(&cut).unwrap();
+        for content in [&bytes[..bytes.len() / 2], b"", b"no model"] {
+            std::fs::write(&cut, content).unwrap();
+            let message = Exported::refusal(&mut f32, cut.clone());
+            assert!(message.starts_with("rten: ") && message.contains("f32.onnx"), "{message}");
+        }
+    }
+
+    #[test]
+    fn inputs_that_a_file_does_without_are_not_given() {
+        let exported = Exported::new();
+        let onnx = exported.without_token_types();
+        exported.check(&mut Rten::open(EngineId::RtenF32, 1).unwrap(), onnx, 0.9999);
     }
 }

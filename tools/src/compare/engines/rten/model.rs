@@ -10,7 +10,7 @@ use rten_tensor::prelude::*;
 use super::operators::Operators;
 use super::{failed, product};
 use crate::compare::engine::ModelCall;
-use crate::compare::engines::onnx;
+use crate::compare::engines::onnx::{self, Input};
 use crate::compare::error::EngineError;
 use crate::error::Result;
 use crate::timing::Work;
@@ -18,7 +18,7 @@ use crate::timing::Work;
 /// A model in memory.
 pub(super) struct Loaded {
     model: Model,
-    inputs: [NodeId; 3],
+    inputs: Vec<(Input, NodeId)>,
     output: NodeId,
     implementation: String,
 }
@@ -44,16 +44,19 @@ impl Loaded {
         let mut options = ModelOptions::with_all_ops();
         let model = options.prepack_weights(true).load_file(path).map_err(|error| failed(&call, error))?;
         let node = |name| model.node_id(name).map_err(|error| failed(&call, error));
-        let [ids, mask, types] = onnx::INPUTS.map(node);
+        let mut inputs = vec![(Input::Ids, node(Input::Ids.name())?)];
+        for input in [Input::Mask, Input::Types] {
+            let found = model.find_node(input.name()).filter(|node| model.input_ids().contains(node));
+            inputs.extend(found.map(|node| (input, node)));
+        }
         let kernels = match int8 {
             true => format!("{}, {}", product::int8_kernel(), product::f32_kernel()),
             false => product::f32_kernel(),
         };
-        let products = operators.describe(|name| model.find_node(name).is_some());
         Ok(Loaded {
-            inputs: [ids?, mask?, types?],
+            inputs,
             output: node(onnx::OUTPUT)?,
-            implementation: format!("{kernels}: {products}"),
+            implementation: format!("{kernels}: {}", operators.describe()),
             model,
         })
     }
@@ -62,8 +65,8 @@ impl Loaded {
 /// A batch of a loaded model.
 pub(super) struct Batch<'a> {
     loaded: &'a Loaded,
-    /// Ids, mask and token types, `[batch][sequence]`; rten computes with s32 where the file says s64.
-    inputs: [NdTensor<i32, 2>; 3],
+    /// `[batch][sequence]`; rten computes with s32 where the file says s64.
+    inputs: Vec<(NodeId, NdTensor<i32, 2>)>,
     pool: Arc<ThreadPool>,
     embeddings: Option<NdTensor<f32, 2>>,
 }
@@ -74,15 +77,15 @@ impl<'a> Batch<'a> {
         let id =
             |id: &u32| i32::try_from(*id).map_err(|_| failed("with_batch", format!("token id {id} does not fit s32")));
         let ids: Vec<i32> = ids.iter().flatten().map(id).collect::<Result<_, _>>()?;
-        let inputs = [NdTensor::from_data(shape, ids), NdTensor::full(shape, 1), NdTensor::zeros(shape)];
+        let tensor = |&(input, node): &(Input, NodeId)| (node, NdTensor::from_data(shape, input.values(&ids)));
+        let inputs = loaded.inputs.iter().map(tensor).collect();
         Ok(Batch { loaded, inputs, pool, embeddings: None })
     }
 }
 
 impl Work for Batch<'_> {
     fn call(&mut self) -> Result<()> {
-        let values = self.loaded.inputs.iter().zip(&self.inputs);
-        let values = values.map(|(&id, tensor)| (id, ValueOrView::from(tensor.view()))).collect();
+        let values = self.inputs.iter().map(|(node, tensor)| (*node, ValueOrView::from(tensor.view()))).collect();
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.pool)));
         let run = self.loaded.model.run_n(values, [self.loaded.output], Some(options));
         let [output] = run.map_err(|error| failed("run", error))?;
