@@ -2,8 +2,11 @@
 //!
 //! candle's matrix products are the `gemm` crate's. Built here that crate has its AVX-512 kernels, which candle alone leaves
 //! out, so the times are candle at its best. Architectures beside BERT run on it too where they compute the same: their tables
-//! of positions start at the first token, and they have one token type, of zeros. Threads: products are divided among as many as `RAYON_NUM_THREADS` says, or the
-//! physical cores without it; rows of softmax and layer normalisation among the threads of the current rayon pool.
+//! of positions start at the first token, and they have one token type, of zeros.
+//!
+//! Threads: products, softmax and layer normalisation run in the current rayon pool, divided among as many as
+//! `RAYON_NUM_THREADS` says. Element-wise operations run in a pool of candle's own, as large as `CANDLE_NUM_THREADS` says or, without
+//! it, the other variable. The two take turns, so more threads are seen computing than were asked for, but not at a time.
 
 use std::collections::HashMap;
 
@@ -33,17 +36,22 @@ struct Loaded {
 }
 
 impl Candle {
-    /// Calls run on `threads` threads of the rayon pool that they are made in.
+    /// Calls run on `threads` threads at a time, in the rayon pool that they are made in and in one of candle's own.
     ///
     /// # Errors
-    /// [`EngineError::Call`] if candle is going to use another number, which it takes from `RAYON_NUM_THREADS`.
+    /// [`EngineError::Call`] if candle is going to use another number, which it takes from the environment.
     pub(crate) fn open(threads: usize) -> Result<Candle, EngineError> {
-        match candle_core::utils::get_num_threads() {
-            found if found == threads => Ok(Candle { model: None }),
-            found => {
-                let reason = format!("found {found} threads; expected {threads}: set RAYON_NUM_THREADS={threads}");
-                Err(EngineError::Call { library: "candle", call: "get_num_threads".to_owned(), reason })
-            }
+        let refuse = |variable: &str, found: &str| {
+            let reason = format!("found {found} threads; expected {threads}: set {variable}={threads}");
+            Err(failed("get_num_threads")(reason))
+        };
+        let found = candle_core::utils::get_num_threads();
+        if found != threads {
+            return refuse("RAYON_NUM_THREADS", &found.to_string());
+        }
+        match std::env::var("CANDLE_NUM_THREADS") {
+            Ok(found) if found != threads.to_string() => refuse("CANDLE_NUM_THREADS", &found),
+            _ => Ok(Candle { model: None }),
         }
     }
 }
