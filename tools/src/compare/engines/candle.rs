@@ -235,14 +235,14 @@ fn failed<E: std::fmt::Display>(call: &'static str) -> impl FnOnce(E) -> EngineE
 
 #[cfg(test)]
 mod tests {
-    use lacuna::{PoolingSource, Preset, seeded_ids};
+    use lacuna::{Architecture, PoolingSource, Preset, seeded_ids};
 
     use super::*;
     use crate::compare::engine::ModelSource;
     use crate::compare::engines::testing::{least_cosine, locked_version};
 
-    fn tiny() -> Model {
-        let config = EncoderConfig {
+    fn tiny() -> EncoderConfig {
+        EncoderConfig {
             hidden_size: 48,
             heads: 4,
             layers: 3,
@@ -250,13 +250,12 @@ mod tests {
             vocab_size: 70,
             max_position: 40,
             ..Preset::BertMini.config()
-        };
-        Model::seeded_config(config, 11).unwrap()
+        }
     }
 
     #[test]
     fn embeddings_are_those_of_the_reference() {
-        let model = tiny();
+        let model = Model::seeded_config(tiny(), 11).unwrap();
         let mut loaded = Loaded::new(&model).unwrap();
         for (batch, length) in [(1, 1), (1, 40), (3, 17)] {
             let ids = seeded_ids(70, batch, length, 12);
@@ -271,6 +270,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_architecture_and_activation() {
+        let ids = seeded_ids(70, 2, 23, 13);
+        for architecture in Architecture::ALL {
+            let type_vocab_size = if architecture.has_token_types() { 2 } else { 1 };
+            for activation in Activation::ALL {
+                let config = EncoderConfig { architecture, type_vocab_size, activation, ..tiny() };
+                let model = Model::seeded_config(config, 14).unwrap();
+                let loaded = Loaded::new(&model).unwrap();
+                let found = Batch::new(&loaded, &ids).unwrap().embeddings().unwrap();
+                let expected = model.oracle().embed(&ids, model.pooling()).unwrap();
+                assert!(least_cosine(&found, &expected) > 0.9999, "{architecture}, {activation}");
+            }
+        }
+        let config = EncoderConfig { architecture: Architecture::Electra, embedding_size: Some(24), ..tiny() };
+        let message = Loaded::new(&Model::seeded_config(config, 15).unwrap()).err().unwrap().to_string();
+        assert_eq!(message, "candle-f32 does not compute embeddings of another width than the layers");
     }
 
     #[test]
