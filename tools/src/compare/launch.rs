@@ -120,7 +120,7 @@ impl Process {
         if !launch.pin.is_empty() {
             command.args(["--pin", &list(&launch.pin)]);
         }
-        for variable in ["OMP_NUM_THREADS", "RAYON_NUM_THREADS", "RTEN_NUM_THREADS"] {
+        for variable in ["OMP_NUM_THREADS", "RAYON_NUM_THREADS", "RTEN_NUM_THREADS", "CANDLE_NUM_THREADS"] {
             command.env(variable, &threads);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -45,7 +45,7 @@ impl Loaded {
         let model = options.prepack_weights(true).load_file(path).map_err(|error| failed(&call, error))?;
         let node = |name| model.node_id(name).map_err(|error| failed(&call, error));
         let mut inputs = vec![(Input::Ids, node(Input::Ids.name())?)];
-        for input in [Input::Mask, Input::Types] {
+        for input in Input::ALL.into_iter().filter(|&input| input != Input::Ids) {
             let found = model.find_node(input.name()).filter(|node| model.input_ids().contains(node));
             inputs.extend(found.map(|node| (input, node)));
         }
