@@ -451,6 +451,15 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// Precisions for another number of layers than the model has.
+    #[error("precision: found entries for {found} layers; expected {expected}, one per encoder layer")]
+    PrecisionLayers {
+        /// Entries given.
+        found: usize,
+        /// Layers of the model.
+        expected: usize,
+    },
+
     /// A name that is no preset model shape.
     #[error("unknown preset {found:?}; expected one of {expected}")]
     UnknownPreset {

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::heads::{Head, HeadConfig, locate_all};
 use crate::oracle::{FakeQuant, Oracle, TapSet};
 use crate::pooling::{Modules, Pooling};
+use crate::precision::LayerPrecision;
 use crate::prune::{BlockZeros, Pruning, prune_encoder};
 use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 use crate::seeded::{Preset, seeded_weights};
@@ -51,6 +52,7 @@ pub struct Model {
 pub struct CalibratedModel {
     pub(crate) model: Model,
     pub(crate) quant: Vec<LayerQuant>,
+    pub(crate) precision: Vec<LayerPrecision>,
     pub(crate) projection: Option<ActivationQuant>,
     pub(crate) truncated: usize,
 }
@@ -200,7 +202,8 @@ impl Model {
         let start = Instant::now();
         let Calibration { layers: quant, projection } = calibrate(&self.config, &self.weights, ids, options)?;
         self.timings.calibrate = start.elapsed();
-        Ok(CalibratedModel { model: self, quant, projection, truncated: 0 })
+        let precision = vec![LayerPrecision::default(); quant.len()];
+        Ok(CalibratedModel { model: self, quant, precision, projection, truncated: 0 })
     }
 
     /// The shape.
@@ -286,6 +289,24 @@ impl CalibratedModel {
     /// The quantisation of every layer's activations.
     pub fn quant(&self) -> &[LayerQuant] {
         &self.quant
+    }
+
+    /// The arithmetic of every layer; all static unless [`CalibratedModel::with_precision`] said otherwise.
+    pub fn precision(&self) -> &[LayerPrecision] {
+        &self.precision
+    }
+
+    /// The same model with another arithmetic for some tensors.
+    ///
+    /// # Errors
+    /// [`Error::PrecisionLayers`] unless there is one entry per layer.
+    pub fn with_precision(mut self, precision: Vec<LayerPrecision>) -> Result<CalibratedModel> {
+        let (found, expected) = (precision.len(), self.quant.len());
+        if found != expected {
+            return Err(Error::PrecisionLayers { found, expected });
+        }
+        self.precision = precision;
+        Ok(self)
     }
 
     /// The quantisation of the input of the embeddings' projection, in models that have one.
