@@ -6,7 +6,8 @@ use std::fmt;
 ///
 /// A weight matrix is `[M][K]`: M output features, K input features. Model cards on the hub often
 /// name the same shapes the other way round: their "1x4 block" is [`Block::B4x1`] here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum Block {
     /// 4 output features of one input feature. The shape the SpMM kernels run natively.
@@ -65,6 +66,20 @@ impl Block {
 impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl From<Block> for String {
+    fn from(block: Block) -> String {
+        block.name().to_owned()
+    }
+}
+
+impl TryFrom<String> for Block {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
     }
 }
 

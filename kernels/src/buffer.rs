@@ -33,12 +33,14 @@ impl<T: Pod> Buffer<T> {
 impl<T: Pod> std::ops::Deref for Buffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        // Through bytes: a line need not be a whole number of elements.
+        bytemuck::cast_slice(&bytemuck::cast_slice::<Line, u8>(&self.lines)[..self.len * size_of::<T>()])
     }
 }
 
 impl<T: Pod> std::ops::DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        let bytes = bytemuck::cast_slice_mut::<Line, u8>(&mut self.lines);
+        bytemuck::cast_slice_mut(&mut bytes[..self.len * size_of::<T>()])
     }
 }

@@ -90,6 +90,18 @@ pub enum KernelError {
         /// What fits.
         expected: String,
     },
+    /// A section of packed weights that no packing writes.
+    #[error("{kernel}: packed {section}: found {found}, expected {expected}; pack the model again")]
+    Section {
+        /// Kernel name.
+        kernel: String,
+        /// Which section.
+        section: &'static str,
+        /// What is in it.
+        found: String,
+        /// What belongs there.
+        expected: String,
+    },
     /// Code generation or executable memory.
     #[error(transparent)]
     Jit(#[from] JitError),

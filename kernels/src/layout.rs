@@ -12,6 +12,8 @@
 //!
 //! Elements of padding features and padding tokens hold unspecified values: no kernel lets them reach another element.
 
+use serde::{Deserialize, Serialize};
+
 /// Tokens in one tile.
 pub const TILE: usize = 64;
 /// 32-bit lanes of one vector; tokens of a tail are computed in steps of this many.
@@ -72,7 +74,8 @@ pub const fn f32_index(features: usize, feature: usize, token: usize) -> usize {
 }
 
 /// One of the two layouts of 8-bit activations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PanelLayout {
     /// `[tile][feature][64]`, lane order of [`lane_position`]: what the sparse kernels read.
     Plain,
@@ -99,7 +102,8 @@ impl PanelLayout {
 }
 
 /// Whether the bytes of a panel are u8 or s8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Sign {
     /// 0..=255.
     Unsigned,

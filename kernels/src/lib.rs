@@ -46,6 +46,7 @@ pub mod reference;
 mod rows;
 pub mod softmax;
 pub mod spmm;
+mod stored;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -59,4 +60,5 @@ pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
 pub use output::Output;
 pub use parallel::Parallel;
 pub use plan::{GENERATOR_VERSION, Plan};
+pub use stored::Stored;
 pub use team::Team;

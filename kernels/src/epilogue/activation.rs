@@ -3,6 +3,7 @@
 use std::mem::offset_of;
 
 use lacuna_jit::{Asm, Evex, Mem, Zmm};
+use serde::{Deserialize, Serialize};
 
 use super::fixed::GeluTables;
 use crate::elementwise::gelu::{
@@ -12,7 +13,8 @@ use crate::elementwise::gelu::{
 use crate::math;
 
 /// The function between the linear part and the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Activation {
     /// None.
     Identity,

@@ -311,6 +311,23 @@ pub(crate) struct FixedGeluBlock {
     pub(crate) fraction_bits: [[u16; 4]; 4],
 }
 
+impl FixedBlock {
+    /// Whether shifts and sums are such as [`FixedRow::new`] makes for K = `k`.
+    pub(crate) fn is_possible(&self, k: usize) -> bool {
+        let room = i64::from(i32::MAX) - k as i64 * LARGEST_PRODUCT;
+        self.bias.iter().all(|bias| i64::from(*bias).abs() <= room)
+            && self.shift.iter().all(|shift| (0..=31).contains(shift))
+    }
+}
+
+impl FixedGeluBlock {
+    /// The same, for GELU.
+    pub(crate) fn is_possible(&self, k: usize) -> bool {
+        let bits = self.fraction_bits.as_flattened();
+        self.relu.linear.is_possible(k) && bits.iter().all(|bits| u32::from(*bits) <= FRACTION_BITS)
+    }
+}
+
 impl From<&[FixedRow; 4]> for FixedBlock {
     fn from(rows: &[FixedRow; 4]) -> FixedBlock {
         FixedBlock {

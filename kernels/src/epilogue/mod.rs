@@ -30,17 +30,20 @@ mod params;
 mod portable;
 mod store;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{KernelError, PanelLayout, Sign};
 
 pub use activation::Activation;
 pub(crate) use activation::{Precision, emit_activation};
 pub(crate) use emit::{Constants, EpilogueRegs, emit_epilogue, emit_start};
-pub(crate) use params::BlockParams;
+pub(crate) use params::{BlockParams, PARAMS};
 pub(crate) use portable::{BlockOutput, finish_block};
 pub(crate) use store::{OutputLanes, emit_store_bytes};
 
 /// Where and as what the results are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Store {
     /// Requantised to 8 bit.
     Bytes {
@@ -67,7 +70,8 @@ impl Store {
 }
 
 /// What the results are computed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Arithmetic {
     /// f32: any parameters, any output.
     F32,
@@ -76,7 +80,7 @@ pub enum Arithmetic {
 }
 
 /// Activation, store and arithmetic of a GEMM or SpMM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Epilogue {
     /// Applied to the result of the linear part.
     pub activation: Activation,

@@ -1,23 +1,28 @@
 //! Row parameters as the kernels read them: one record per block row of four output features.
 
+use bytes::Bytes;
+
 use super::fixed::{self, FixedBlock, FixedGeluBlock, FixedReluBlock};
 use super::{Activation, Arithmetic, Epilogue, RowParams, Store};
-use crate::KernelError;
+use crate::{KernelError, Stored};
 
 /// Output features per record.
 const ROWS: usize = 4;
+
+/// The section of packed weights that they are.
+pub(crate) const PARAMS: &str = "params";
 
 /// Parameters of all block rows of a layer, in the form that its epilogue reads.
 #[derive(Debug, Clone)]
 pub(crate) enum BlockParams {
     /// [`Arithmetic::F32`].
-    Float(Vec<[RowParams; ROWS]>),
+    Float(Stored<[RowParams; ROWS]>),
     /// [`Arithmetic::I16`] without activation.
-    Fixed(Vec<FixedBlock>),
+    Fixed(Stored<FixedBlock>),
     /// [`Arithmetic::I16`] with ReLU.
-    FixedRelu(Vec<FixedReluBlock>),
+    FixedRelu(Stored<FixedReluBlock>),
     /// [`Arithmetic::I16`] with GELU.
-    FixedGelu(Vec<FixedGeluBlock>),
+    FixedGelu(Stored<FixedGeluBlock>),
 }
 
 /// Parameters of one block row.
@@ -57,6 +62,58 @@ impl BlockParams {
         })
     }
 
+    /// Borrows the parameters of `blocks` block rows of a K = `k` product from `bytes`.
+    ///
+    /// # Errors
+    /// [`KernelError::Section`] for bytes of another length, or that [`BlockParams::pack`] would not write.
+    pub(crate) fn shared(
+        epilogue: &Epilogue,
+        bytes: Bytes,
+        blocks: usize,
+        k: usize,
+        kernel: &str,
+    ) -> Result<BlockParams, KernelError> {
+        epilogue.check_form(kernel)?;
+        let error =
+            |found, expected| KernelError::Section { kernel: kernel.to_owned(), section: PARAMS, found, expected };
+        let expected = blocks * BlockParams::stride(epilogue) as usize;
+        if bytes.len() != expected {
+            let expected = format!("{expected} for {blocks} row blocks");
+            return Err(error(format!("{} bytes", bytes.len()), expected));
+        }
+        let params = match (epilogue.arithmetic, epilogue.activation) {
+            (Arithmetic::F32, _) => BlockParams::Float(Stored::shared(bytes, kernel, PARAMS)?),
+            (Arithmetic::I16, Activation::Identity) => BlockParams::Fixed(Stored::shared(bytes, kernel, PARAMS)?),
+            (Arithmetic::I16, Activation::Relu) => BlockParams::FixedRelu(Stored::shared(bytes, kernel, PARAMS)?),
+            (Arithmetic::I16, Activation::Gelu | Activation::GeluTanh) => {
+                BlockParams::FixedGelu(Stored::shared(bytes, kernel, PARAMS)?)
+            }
+        };
+        let wrong = match &params {
+            BlockParams::Float(blocks) => return RowParams::check(blocks.as_flattened(), k, kernel).map(|()| params),
+            BlockParams::Fixed(blocks) => blocks.iter().position(|block| !block.is_possible(k)),
+            BlockParams::FixedRelu(blocks) => blocks.iter().position(|block| !block.linear.is_possible(k)),
+            BlockParams::FixedGelu(blocks) => blocks.iter().position(|block| !block.is_possible(k)),
+        };
+        match wrong {
+            Some(row) => Err(error(
+                format!("numbers in row block {row} that no parameters become"),
+                "shifts of 0 to 31 bits and sums that stay in s32".into(),
+            )),
+            None => Ok(params),
+        }
+    }
+
+    /// All of them as bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            BlockParams::Float(blocks) => bytemuck::cast_slice(blocks),
+            BlockParams::Fixed(blocks) => bytemuck::cast_slice(blocks),
+            BlockParams::FixedRelu(blocks) => bytemuck::cast_slice(blocks),
+            BlockParams::FixedGelu(blocks) => bytemuck::cast_slice(blocks),
+        }
+    }
+
     /// Bytes from one block row's parameters to the next.
     pub(crate) fn stride(epilogue: &Epilogue) -> i32 {
         let bytes = match (epilogue.arithmetic, epilogue.activation) {
@@ -90,12 +147,7 @@ impl BlockParams {
 
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> usize {
-        match self {
-            BlockParams::Float(blocks) => size_of_val(&blocks[..]),
-            BlockParams::Fixed(blocks) => size_of_val(&blocks[..]),
-            BlockParams::FixedRelu(blocks) => size_of_val(&blocks[..]),
-            BlockParams::FixedGelu(blocks) => size_of_val(&blocks[..]),
-        }
+        self.as_bytes().len()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::epilogue::Epilogue;
 use crate::{KernelError, pattern};
 
 /// A dense product wanted: shape and epilogue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct GemmDesc {
     /// Output features M.
     pub m: usize,

@@ -2,7 +2,7 @@
 
 use lacuna_jit::{Code, Isa, JitError};
 
-use super::emit;
+use super::{GemmDesc, emit};
 use crate::cache::AnyPlan;
 use crate::epilogue::Epilogue;
 use crate::layout::padded;
@@ -33,6 +33,11 @@ impl GemmPlan {
     /// Input features K.
     pub fn k(&self) -> usize {
         self.k
+    }
+
+    /// What it was planned for.
+    pub fn desc(&self) -> GemmDesc {
+        GemmDesc { m: self.m, k: self.k, epilogue: self.epilogue }
     }
 
     /// What happens to the accumulators.

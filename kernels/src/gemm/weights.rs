@@ -1,8 +1,10 @@
 //! Dense weights, packed in the order the register blocks read them.
 
+use bytes::Bytes;
+
 use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
-use crate::epilogue::{BlockParams, RowParams};
-use crate::{Buffer, KernelError, Plan};
+use crate::epilogue::{BlockParams, PARAMS, RowParams};
+use crate::{Buffer, KernelError, Plan, Stored};
 
 /// Weights of one layer, packed for [`super::GemmKernel`].
 ///
@@ -12,7 +14,7 @@ use crate::{Buffer, KernelError, Plan};
 pub struct GemmWeights {
     pub(super) m: usize,
     pub(super) k: usize,
-    pub(super) packed: Buffer<u8>,
+    pub(super) packed: Stored<u8>,
     /// One record per strip.
     pub(super) params: BlockParams,
 }
@@ -33,7 +35,7 @@ impl GemmWeights {
         let strips = (0..plan.strips()).map(|strip| std::array::from_fn(|row| strip * STRIP + row));
         let params = BlockParams::pack(&plan.epilogue, params, strips, k, &plan.name())?;
 
-        let mut packed = Buffer::new(plan.strips() * STRIP * plan.steps() * 4);
+        let mut packed = Buffer::new(packed_bytes(plan));
         let mut dwords = packed.chunks_exact_mut(4);
         for block in 0..plan.blocks() {
             let first = block * BLOCK_STRIPS * STRIP;
@@ -47,13 +49,44 @@ impl GemmWeights {
                 }
             }
         }
-        Ok(GemmWeights { m, k, packed, params })
+        Ok(GemmWeights { m, k, packed: packed.into(), params })
+    }
+
+    /// The names of the sections, in the order of [`GemmWeights::sections`].
+    pub const SECTIONS: [&str; 2] = [WEIGHTS, PARAMS];
+
+    /// The weights as bytes: packed weights, and parameters.
+    pub fn sections(&self) -> [&[u8]; 2] {
+        [&self.packed, self.params.as_bytes()]
+    }
+
+    /// Weights for kernels of `plan` from sections that [`GemmWeights::sections`] gave for a plan of the same descriptor. They are
+    /// borrowed.
+    ///
+    /// # Errors
+    /// [`KernelError::Section`] for sections of a wrong length, [`KernelError::Parameter`] for parameters that no epilogue takes.
+    pub fn from_sections(plan: &GemmPlan, sections: [Bytes; 2]) -> Result<GemmWeights, KernelError> {
+        let (name, [packed, params]) = (plan.name(), sections);
+        let expected = packed_bytes(plan);
+        if packed.len() != expected {
+            let (found, expected) = (format!("{} bytes", packed.len()), expected.to_string());
+            return Err(KernelError::Section { kernel: name, section: WEIGHTS, found, expected });
+        }
+        let params = BlockParams::shared(&plan.epilogue, params, plan.strips(), plan.k, &name)?;
+        Ok(GemmWeights { m: plan.m, k: plan.k, packed: Stored::shared(packed, &name, WEIGHTS)?, params })
     }
 
     /// Bytes of the packed weights and their parameters.
     pub fn bytes(&self) -> usize {
         self.packed.len() + self.params.bytes()
     }
+}
+
+const WEIGHTS: &str = "weights";
+
+/// Bytes of all packed weights.
+fn packed_bytes(plan: &GemmPlan) -> usize {
+    plan.strips() * STRIP * plan.steps() * 4
 }
 
 #[cfg(test)]
@@ -86,15 +119,16 @@ mod tests {
             let plan = GemmDesc { m, k, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
             let params: Vec<RowParams> =
                 (0..m).map(|row| RowParams { addend: row as f32, ..RowParams::default() }).collect();
-            let mut packed = GemmWeights::pack(&plan, &weights, &params).unwrap();
-            prop_assert_eq!(packed.packed.len(), m.next_multiple_of(4) * k.next_multiple_of(4));
+            let packed = GemmWeights::pack(&plan, &weights, &params).unwrap();
+            let mut left = packed.packed.to_vec();
+            prop_assert_eq!(left.len(), m.next_multiple_of(4) * k.next_multiple_of(4));
             for (i, &weight) in weights.iter().enumerate() {
-                let found = std::mem::take(&mut packed.packed[packed_index(&plan, i / k, i % k)]);
+                let found = std::mem::take(&mut left[packed_index(&plan, i / k, i % k)]);
                 prop_assert_eq!(found as i8, weight, "output {}, input {}", i / k, i % k);
             }
-            prop_assert!(packed.packed.iter().all(|&byte| byte == 0));
+            prop_assert!(left.iter().all(|&byte| byte == 0));
             let BlockParams::Float(found) = &packed.params else { panic!("{:?}", packed.params) };
-            prop_assert!(found.iter().flatten().take(m).eq(&params));
+            prop_assert!(found.as_flattened().iter().take(m).eq(&params));
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{Block, KernelError, VECTORS, pattern};
 
 /// A sparse product wanted: shape, block shape and epilogue. The pattern belongs to the weights: stream-form code is the same
 /// for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct SpmmDesc {
     /// Output features M.
     pub m: usize,

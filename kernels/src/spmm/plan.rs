@@ -2,7 +2,7 @@
 
 use lacuna_jit::{Code, Isa, JitError};
 
-use super::emit;
+use super::{SpmmDesc, emit};
 use crate::cache::AnyPlan;
 use crate::epilogue::{Epilogue, Store};
 use crate::layout::padded;
@@ -83,6 +83,11 @@ impl SpmmPlan {
     /// Input features K.
     pub fn k(&self) -> usize {
         self.k
+    }
+
+    /// What it was planned for.
+    pub fn desc(&self) -> SpmmDesc {
+        SpmmDesc { m: self.m, k: self.k, block: self.block, epilogue: self.epilogue }
     }
 
     /// The shape of the zeros.

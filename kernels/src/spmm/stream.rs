@@ -11,7 +11,7 @@ pub(super) struct Stream {
 }
 
 /// Bytes behind the streams.
-const OVERREAD: usize = 64;
+pub(super) const OVERREAD: usize = 64;
 
 impl Stream {
     /// Room for `groups` groups.

@@ -9,7 +9,7 @@ use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, STRIP, SpmmPlan};
 use super::stream::Stream;
 use crate::epilogue::{BlockParams, Epilogue, RowParams};
 use crate::pattern::BlockPattern;
-use crate::{Block, Buffer, KernelError, Plan, TILE};
+use crate::{Block, KernelError, Plan, Stored, TILE};
 
 /// Four outputs that are finished together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
@@ -43,19 +43,19 @@ pub struct SpmmWeights {
     pub(super) index: IndexWidth,
     pub(super) epilogue: Epilogue,
     /// Group by group, then one vector of padding.
-    pub(super) indices: Buffer<u8>,
+    pub(super) indices: Stored<u8>,
     /// Group by group, then one vector of padding.
-    pub(super) weights: Buffer<u8>,
+    pub(super) weights: Stored<u8>,
     pub(super) rows: Vec<RowBlock>,
     /// One record per row block.
     pub(super) params: BlockParams,
     /// Stored groups before each row block, and the total at the end.
     pub(super) group_offsets: Vec<usize>,
-    nnz: usize,
-    density: f64,
-    fill_ratio: f64,
-    fill_ratio_in_order: f64,
-    computed: usize,
+    pub(super) nnz: usize,
+    pub(super) density: f64,
+    pub(super) fill_ratio: f64,
+    pub(super) fill_ratio_in_order: f64,
+    pub(super) computed: usize,
 }
 
 impl SpmmWeights {
@@ -121,8 +121,8 @@ impl SpmmWeights {
             cover,
             index: plan.index,
             epilogue: plan.epilogue,
-            indices: stream.indices,
-            weights: stream.weights,
+            indices: stream.indices.into(),
+            weights: stream.weights.into(),
             rows,
             params,
             group_offsets,
@@ -250,7 +250,7 @@ mod tests {
             // Each output is in one row block, with its own parameters; a VNNI panel wants four in a row.
             let outputs = |row: &RowBlock| row.outputs.map(|output| output as usize / TILE);
             let BlockParams::Float(found) = &packed.params else { panic!("parameters of another arithmetic") };
-            for (row, found) in packed.rows.iter().zip(found) {
+            for (row, found) in packed.rows.iter().zip(found.iter()) {
                 let expected = outputs(row).map(|output| params.get(output).copied().unwrap_or_default());
                 prop_assert_eq!(found, &expected);
                 if !plan.scatters() {

@@ -1,0 +1,174 @@
+//! Packed weights as sections of bytes, which may be borrowed from a file.
+//!
+//! What the generated code relies on is checked here and nowhere later: sections may come from anybody.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, STRIP, SpmmPlan};
+use super::stream::OVERREAD;
+use super::weights::{RowBlock, SpmmWeights};
+use crate::epilogue::{BlockParams, PARAMS};
+use crate::layout::padded;
+use crate::{KernelError, Plan, Stored, TILE};
+
+/// What is known of packed weights beside their bytes; kernels do not read it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SpmmFacts {
+    /// [`SpmmWeights::nnz`]
+    pub nnz: usize,
+    /// [`SpmmWeights::density`]
+    pub density: f64,
+    /// [`SpmmWeights::fill_ratio`]
+    pub fill_ratio: f64,
+    /// [`SpmmWeights::fill_ratio_in_order`]
+    pub fill_ratio_in_order: f64,
+}
+
+const INDICES: &str = "indices";
+const WEIGHTS: &str = "weights";
+const ROWS: &str = "rows";
+
+impl SpmmWeights {
+    /// The names of the sections, in the order of [`SpmmWeights::sections`].
+    pub const SECTIONS: [&str; 4] = [INDICES, WEIGHTS, ROWS, PARAMS];
+
+    /// What is known beside the sections.
+    pub fn facts(&self) -> SpmmFacts {
+        SpmmFacts {
+            nnz: self.nnz,
+            density: self.density,
+            fill_ratio: self.fill_ratio,
+            fill_ratio_in_order: self.fill_ratio_in_order,
+        }
+    }
+
+    /// The weights as bytes: both streams with the padding behind them, one record per row block, and the parameters.
+    pub fn sections(&self) -> [&[u8]; 4] {
+        [&self.indices, &self.weights, bytemuck::cast_slice(&self.rows), self.params.as_bytes()]
+    }
+
+    /// Weights for kernels of `plan` from sections that [`SpmmWeights::sections`] gave for a plan of the same descriptor.
+    /// Streams and parameters are borrowed; the row blocks, which say where results are written, are copied.
+    ///
+    /// # Errors
+    /// [`KernelError::Section`] for what [`SpmmWeights::pack`] cannot have written: sections of a wrong length, an input feature
+    /// beyond K, an output feature that is beyond M or has not exactly one row. [`KernelError::Parameter`] for parameters that no
+    /// epilogue takes.
+    pub fn from_sections(plan: &SpmmPlan, facts: SpmmFacts, sections: [Bytes; 4]) -> Result<SpmmWeights, KernelError> {
+        let name = plan.name();
+        let [indices, weights, rows, params] = sections;
+        let rows = row_blocks(plan, &rows)?;
+        let mut group_offsets = Vec::with_capacity(rows.len() + 1);
+        let mut groups = 0usize;
+        group_offsets.push(0);
+        for row in &rows {
+            // Each is below 2^32 and there are at most 2^20 of them.
+            groups += (row.groups as usize).next_multiple_of(plan.stored_multiple());
+            group_offsets.push(groups);
+        }
+        for (section, bytes, group_bytes) in
+            [(INDICES, &indices, plan.group_index_bytes()), (WEIGHTS, &weights, GROUP_WEIGHT_BYTES)]
+        {
+            let expected = groups.saturating_mul(group_bytes).saturating_add(OVERREAD);
+            if bytes.len() != expected {
+                let expected = format!("{expected} for {groups} groups");
+                return Err(error(plan, section, format!("{} bytes", bytes.len()), expected));
+            }
+        }
+        check_indices(plan, &indices)?;
+        let params = BlockParams::shared(&plan.epilogue, params, plan.rows(), plan.k, &name)?;
+        Ok(SpmmWeights {
+            m: plan.m,
+            k: plan.k,
+            cover: plan.cover(),
+            index: plan.index,
+            epilogue: plan.epilogue,
+            indices: Stored::shared(indices, &name, INDICES)?,
+            weights: Stored::shared(weights, &name, WEIGHTS)?,
+            computed: rows.iter().map(|row| row.groups as usize * GROUP_WEIGHT_BYTES).sum(),
+            rows,
+            params,
+            group_offsets,
+            nnz: facts.nnz,
+            density: facts.density,
+            fill_ratio: facts.fill_ratio,
+            fill_ratio_in_order: facts.fill_ratio_in_order,
+        })
+    }
+}
+
+fn error(plan: &SpmmPlan, section: &'static str, found: String, expected: String) -> KernelError {
+    KernelError::Section { kernel: plan.name(), section, found, expected }
+}
+
+/// The row blocks: as many as the plan has, each output feature below M, rounded up to whole row blocks, in one of them.
+fn row_blocks(plan: &SpmmPlan, bytes: &[u8]) -> Result<Vec<RowBlock>, KernelError> {
+    let expected = plan.rows() * size_of::<RowBlock>();
+    if bytes.len() != expected {
+        return Err(error(plan, ROWS, format!("{} bytes", bytes.len()), format!("{expected}")));
+    }
+    let rows: Vec<RowBlock> = bytes.chunks_exact(size_of::<RowBlock>()).map(bytemuck::pod_read_unaligned).collect();
+    // More groups than all of K makes would be a list that repeats itself.
+    let most = plan.k.div_ceil(4) as u32;
+    let mut seen = vec![false; padded(plan.m)];
+    for (i, row) in rows.iter().enumerate() {
+        if row.groups > most {
+            return Err(error(
+                plan,
+                ROWS,
+                format!("{} groups in row block {i}", row.groups),
+                format!("at most {most}"),
+            ));
+        }
+        let first = row.outputs[0] as usize;
+        for (place, &output) in row.outputs.iter().enumerate() {
+            let (output, in_order) = (output as usize, first.saturating_add(place * TILE));
+            let fresh = seen.get_mut(output / TILE).is_some_and(|seen| !std::mem::replace(seen, true));
+            if !fresh || !output.is_multiple_of(TILE) {
+                let found = format!("output offset {output} in row block {i}");
+                let expected = format!("each multiple of {TILE} below {} once", padded(plan.m) * TILE);
+                return Err(error(plan, ROWS, found, expected));
+            }
+            if !plan.scatters() && (output != in_order || !first.is_multiple_of(STRIP * TILE)) {
+                let found = format!("output offset {output} at place {place} of row block {i}");
+                return Err(error(plan, ROWS, found, "four outputs in a row for a VNNI panel".into()));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Every index must be that of a block inside K, and the padding zero: a kernel may read its indices ahead.
+fn check_indices(plan: &SpmmPlan, bytes: &[u8]) -> Result<(), KernelError> {
+    let last_block = (plan.k - 1) / plan.cover().inputs() * plan.cover().inputs();
+    let unit = 8 * plan.cover().inputs() as u32;
+    let (stream, padding) = bytes.split_at(bytes.len() - OVERREAD);
+    if padding.iter().any(|&byte| byte != 0) {
+        return Err(error(plan, INDICES, "padding that is not zero".into(), "zeros behind the last group".into()));
+    }
+    let (max, bits) = match plan.index {
+        IndexWidth::U16 => extent16(stream),
+        IndexWidth::U32 => extent32(stream),
+    };
+    let most = last_block as u32 * 8;
+    if max > most || bits % unit != 0 {
+        let found = if max > most { format!("index {max}") } else { format!("an index that is no multiple of {unit}") };
+        let expected = format!("multiples of {unit} up to {most} for K = {}", plan.k);
+        return Err(error(plan, INDICES, found, expected));
+    }
+    Ok(())
+}
+
+/// The largest u16, and all bits that any has.
+fn extent16(stream: &[u8]) -> (u32, u32) {
+    let all = stream.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
+    let (max, bits) = all.fold((0, 0), |(max, bits): (u16, u16), index| (max.max(index), bits | index));
+    (max.into(), bits.into())
+}
+
+/// The same of u32.
+fn extent32(stream: &[u8]) -> (u32, u32) {
+    let all = stream.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+    all.fold((0, 0), |(max, bits), index| (max.max(index), bits | index))
+}
