@@ -13,7 +13,7 @@ use crate::pooling::PoolingSource;
 /// Wall time of one phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phase {
-    /// read, prune, calibrate, quantise, plan, emit, seal, pack.
+    /// read, prune, calibrate, quantise, plan, pack, emit, seal.
     pub name: &'static str,
     /// Wall time.
     pub duration: Duration,

@@ -10,7 +10,7 @@ use lacuna_kernels::spmm::{SpmmDesc, SpmmWeights, Tuner, Tuning, TuningTable};
 use lacuna_kernels::{Block, PanelLayout};
 
 use super::Form;
-use super::linear::LinearPlan;
+use super::linear::IntegerPlan;
 use crate::error::Result;
 
 /// A linear layer as it will be stored, and what its kernel must do.
@@ -48,7 +48,7 @@ impl<'a> Chooser<'a> {
     ///
     /// A plain panel feeds 4x1 blocks; a VNNI panel feeds 4x4 and 1x4 blocks and dense GEMM. Matrices with 8x1 and 16x1 zeros run
     /// as 4x1, and so do scattered ones, whose rows are reordered.
-    pub(super) fn choose(&self, layers: &[Layer<'_>]) -> Result<(PanelLayout, Vec<LinearPlan>)> {
+    pub(super) fn choose(&self, layers: &[Layer<'_>]) -> Result<(PanelLayout, Vec<IntegerPlan>)> {
         let each =
             |choose: &dyn Fn(&Layer<'_>) -> Result<Choice>| layers.iter().map(choose).collect::<Result<Vec<_>>>();
         let (layout, choices) = match self.form {
@@ -74,7 +74,7 @@ impl<'a> Chooser<'a> {
     fn dense(&self, layer: &Layer<'_>) -> Result<Choice> {
         let &Layer { m, k, epilogue, .. } = layer;
         let plan = GemmDesc { m, k, epilogue }.plan(self.isa)?;
-        Ok(Choice { plan: LinearPlan::Dense(plan), cycles: self.tuner.dense_cycles(m, k) })
+        Ok(Choice { plan: IntegerPlan::Dense(plan), cycles: self.tuner.dense_cycles(m, k) })
     }
 
     fn sparse(&self, layer: &Layer<'_>, block: Block) -> Result<Choice> {
@@ -85,16 +85,16 @@ impl<'a> Chooser<'a> {
         let block = if scattered { Block::Unstructured } else { block };
         let plan = SpmmDesc { m, k, block, epilogue }.plan(self.isa)?;
         let (plan, cycles) = self.tuner.fastest(&plan, &pattern);
-        Ok(Choice { plan: LinearPlan::Sparse(plan), cycles })
+        Ok(Choice { plan: IntegerPlan::Sparse(plan), cycles })
     }
 
     /// The schedule of the table, or one measured for it.
-    fn tune(&self, layer: &Layer<'_>, plan: LinearPlan) -> Result<LinearPlan> {
+    fn tune(&self, layer: &Layer<'_>, plan: IntegerPlan) -> Result<IntegerPlan> {
         match (plan, &self.table) {
-            (LinearPlan::Sparse(plan), Some(table)) => {
+            (IntegerPlan::Sparse(plan), Some(table)) => {
                 let packed = SpmmWeights::pack(&plan, layer.weights, layer.params)?;
                 let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(LinearPlan::Sparse(table.choose(&self.tuner, &plan, &packed, self.tuning)?))
+                Ok(IntegerPlan::Sparse(table.choose(&self.tuner, &plan, &packed, self.tuning)?))
             }
             _ => Ok(plan),
         }
@@ -106,7 +106,7 @@ const SCATTERED: f64 = 0.75;
 
 /// A plan and its predicted cycles per token.
 struct Choice {
-    plan: LinearPlan,
+    plan: IntegerPlan,
     cycles: f64,
 }
 

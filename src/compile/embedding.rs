@@ -5,14 +5,13 @@ use lacuna_kernels::Sign;
 use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, ElementwisePlan, QuantParams, RowFunction};
 use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingKernel, EmbeddingPlan};
 use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams};
-use lacuna_kernels::layernorm::{
-    LayerNormDesc, LayerNormKernel, LayerNormOutput, LayerNormPlan, LayerNormWeights as PackedNorm,
-};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormPlan, LayerNormWeights as NormRows};
 
 use super::choose::{Chooser, Layer};
-use super::layer::{LayerPlan, pack_norm};
-use super::linear::{self, CompiledLinear, LinearPlan};
-use super::{CompiledSet, KernelSet};
+use super::layer::LayerPlan;
+use super::linear::{CompiledLinear, IntegerPlan, PackedLinear};
+use super::norm::{Norm, PackedNorm};
+use super::{CompiledSet, KernelSet, params};
 use crate::error::Result;
 use crate::model::CalibratedModel;
 use crate::quantize::{ActivationQuant, QuantizedLinear};
@@ -30,7 +29,7 @@ pub(super) struct EmbeddingPlans {
 struct ProjectionPlans {
     quantized: QuantizedLinear,
     params: Vec<RowParams>,
-    linear: LinearPlan,
+    linear: IntegerPlan,
     panel: ElementwisePlan,
 }
 
@@ -45,7 +44,7 @@ impl EmbeddingPlans {
         let (output, projection) = match calibrated.quantize_projection() {
             None => (LayerNormOutput::Both(first.input), None),
             Some(quantized) => {
-                let (m, k, params) = (quantized.m, quantized.k, linear::f32_params(&quantized));
+                let (m, k, params) = (quantized.m, quantized.k, params::f32_params(&quantized));
                 let weights = &quantized.weight;
                 let epilogue = Epilogue::f32(false);
                 let (input, plans) = chooser.choose(&[Layer { m, k, weights, params: &params, epilogue }])?;
@@ -63,38 +62,71 @@ impl EmbeddingPlans {
         })
     }
 
+    /// Packs their parameters.
+    pub(super) fn pack(self, calibrated: &CalibratedModel) -> Result<PackedEmbedding> {
+        let model = calibrated.model();
+        let first = &calibrated.quant()[0].attn_in;
+        let read = calibrated.projection_quant().unwrap_or(first);
+        let (weights, epsilon) = (&model.weights().embeddings.norm, model.config().layer_norm_eps);
+        Ok(PackedEmbedding {
+            embedding: self.embedding,
+            norm: PackedNorm::pack(self.norm, weights, Some(read), epsilon)?,
+            projection: self.projection.map(|projection| projection.pack(first)).transpose()?,
+        })
+    }
+}
+
+impl ProjectionPlans {
+    fn pack(self, panel: &ActivationQuant) -> Result<PackedProjection> {
+        let zero = f32::from(panel.zero_point);
+        Ok(PackedProjection {
+            linear: self.linear.pack(&self.quantized.weight, &self.params)?,
+            panel: self.panel,
+            panel_params: panel.scale.iter().map(|scale| QuantParams { scale: 1.0 / scale, zero }).collect(),
+        })
+    }
+}
+
+/// What runs before the first layer as it is stored: all that it needs but code.
+pub(super) struct PackedEmbedding {
+    embedding: EmbeddingPlan,
+    norm: PackedNorm,
+    projection: Option<PackedProjection>,
+}
+
+struct PackedProjection {
+    linear: PackedLinear,
+    panel: ElementwisePlan,
+    panel_params: Vec<QuantParams>,
+}
+
+impl PackedEmbedding {
     pub(super) fn request(&self, kernels: &mut KernelSet) {
         kernels.request(&self.embedding);
-        kernels.request(&self.norm);
+        self.norm.request(kernels);
         if let Some(projection) = &self.projection {
             projection.linear.request(kernels);
             kernels.request(&projection.panel);
         }
     }
 
-    pub(super) fn build(self, calibrated: &CalibratedModel, kernels: &CompiledSet) -> Result<CompiledEmbedding> {
-        let model = calibrated.model();
-        let first = &calibrated.quant()[0].attn_in;
-        let read = calibrated.projection_quant().unwrap_or(first);
-        let weights =
-            pack_norm(&self.norm, &model.weights().embeddings.norm, Some(read), model.config().layer_norm_eps)?;
+    pub(super) fn attach(self, kernels: &CompiledSet) -> Result<CompiledEmbedding> {
         let embedding = EmbeddingKernel::new(self.embedding, kernels.get(&self.embedding))?;
-        let norm = LayerNormKernel::new(self.norm, kernels.get(&self.norm))?;
+        let Norm { kernel, weights } = self.norm.attach(kernels)?;
         Ok(CompiledEmbedding {
-            kernel: EmbedLayerNorm::new(embedding, norm)?,
+            kernel: EmbedLayerNorm::new(embedding, kernel)?,
             norm: weights,
-            projection: self.projection.map(|projection| projection.build(first, kernels)).transpose()?,
+            projection: self.projection.map(|projection| projection.attach(kernels)).transpose()?,
         })
     }
 }
 
-impl ProjectionPlans {
-    fn build(self, panel: &ActivationQuant, kernels: &CompiledSet) -> Result<Projection> {
-        let zero = f32::from(panel.zero_point);
+impl PackedProjection {
+    fn attach(self, kernels: &CompiledSet) -> Result<Projection> {
         Ok(Projection {
-            linear: self.linear.build(&self.quantized.weight, &self.params, kernels)?,
+            linear: self.linear.attach(kernels)?,
             panel: ElementwiseKernel::new(self.panel, kernels.get(&self.panel))?,
-            panel_params: panel.scale.iter().map(|scale| QuantParams { scale: 1.0 / scale, zero }).collect(),
+            panel_params: self.panel_params,
         })
     }
 }
@@ -103,7 +135,7 @@ impl ProjectionPlans {
 #[derive(Debug)]
 pub(crate) struct CompiledEmbedding {
     pub(crate) kernel: EmbedLayerNorm,
-    pub(crate) norm: PackedNorm,
+    pub(crate) norm: NormRows,
     pub(crate) projection: Option<Projection>,
 }
 

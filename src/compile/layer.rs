@@ -3,32 +3,32 @@
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::{AttentionDesc, AttentionKernel, AttentionParams, AttentionPlan};
 use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
-use lacuna_kernels::layernorm::{
-    LayerNormDesc, LayerNormKernel, LayerNormOutput, LayerNormPlan, LayerNormWeights as PackedNorm, NormParams,
-};
-use lacuna_kernels::{PanelLayout, Sign, layout};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormPlan};
+use lacuna_kernels::{PanelLayout, Sign};
 
 use super::choose::{Chooser, Layer};
-use super::linear::{self, CompiledLinear, LinearPlan};
-use super::{CompiledSet, KernelSet};
+use super::heads::Heads;
+use super::linear::{CompiledLinear, IntegerPlan, PackedLinear};
+use super::norm::{Norm, PackedNorm};
+use super::{CompiledSet, KernelSet, params};
 use crate::error::{Error, Result};
-use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
+use crate::quantize::{LayerQuant, QuantizedLayer, QuantizedLinear};
 use crate::report::LinearReport;
-use crate::weights::{LayerNormWeights, LayerWeights};
+use crate::weights::LayerWeights;
 
 /// The decisions for one layer.
 pub(super) struct LayerPlan {
     heads: Heads,
     /// Layout of the input of q, k, v.
     pub(super) input: PanelLayout,
-    q: LinearPlan,
-    k: LinearPlan,
-    v: LinearPlan,
+    q: IntegerPlan,
+    k: IntegerPlan,
+    v: IntegerPlan,
     attention: AttentionPlan,
-    o: LinearPlan,
+    o: IntegerPlan,
     attention_norm: LayerNormPlan,
-    up: LinearPlan,
-    down: LinearPlan,
+    up: IntegerPlan,
+    down: IntegerPlan,
     /// Filled in by the layer that follows: its input layout.
     output_norm: LayerNormDesc,
     params: ByteParams,
@@ -48,55 +48,11 @@ impl ByteParams {
         let head = |m: usize| m / heads.size;
         let spread = |params: Vec<RowParams>| heads.spread(&params, RowParams::default());
         ByteParams {
-            q: spread(linear::requantize_params(&layer.q, |m| quant.q_scale[head(m)], quant.q_zero_point)),
-            k: spread(linear::requantize_params(&layer.k, |m| quant.k_scale[head(m)], 0)),
-            v: spread(linear::requantize_params(&layer.v, |m| quant.v_scale[m], 0)),
-            up: linear::activation_params(&layer.up, &quant.gelu_out.scale, quant.gelu_out.zero_point),
+            q: spread(params::requantize_params(&layer.q, |m| quant.q_scale[head(m)], quant.q_zero_point)),
+            k: spread(params::requantize_params(&layer.k, |m| quant.k_scale[head(m)], 0)),
+            v: spread(params::requantize_params(&layer.v, |m| quant.v_scale[m], 0)),
+            up: params::activation_params(&layer.up, &quant.gelu_out.scale, quant.gelu_out.zero_point),
         }
-    }
-}
-
-/// Heads as stored: each padded with zero features to a multiple of 4, so that K's dwords never straddle heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Heads {
-    count: usize,
-    size: usize,
-}
-
-impl Heads {
-    fn padded(self) -> usize {
-        layout::padded(self.size)
-    }
-
-    /// Features of Q, K, V and the attention output.
-    pub(crate) fn features(self) -> usize {
-        self.count * self.padded()
-    }
-
-    /// Where feature `f` (of `count * size`) is stored.
-    fn place(self, f: usize) -> usize {
-        f / self.size * self.padded() + f % self.size
-    }
-
-    /// One value per stored feature: `values` where there is a feature, `padding` elsewhere.
-    fn spread<T: Copy>(self, values: &[T], padding: T) -> Vec<T> {
-        let mut stored = vec![padding; self.features()];
-        values.iter().enumerate().for_each(|(f, &value)| stored[self.place(f)] = value);
-        stored
-    }
-
-    /// Rows of a `[M][K]` matrix, spread over stored output features.
-    fn spread_rows(self, weights: &[i8], k: usize) -> Vec<i8> {
-        let mut stored = vec![0; self.features() * k];
-        for (f, row) in weights.chunks_exact(k).enumerate() {
-            stored[self.place(f) * k..][..k].copy_from_slice(row);
-        }
-        stored
-    }
-
-    /// Columns of a `[M][K]` matrix, spread over stored input features.
-    fn spread_columns(self, weights: &[i8], k: usize) -> Vec<i8> {
-        weights.chunks_exact(k).flat_map(|row| self.spread(row, 0)).collect()
     }
 }
 
@@ -117,7 +73,7 @@ impl LayerPlan {
 
         // From the end of the layer to its start: the layout that a layer reads is part of the epilogue of the one before.
         let f32_layer = |linear: &QuantizedLinear, weights: &[i8], k: usize| {
-            let (params, epilogue) = (linear::f32_params(linear), Epilogue::f32(true));
+            let (params, epilogue) = (params::f32_params(linear), Epilogue::f32(true));
             let layer = Layer { m: hidden, k, weights, params: &params, epilogue };
             let (layout, plans) = chooser.choose(&[layer])?;
             Ok::<_, Error>((layout, plans[0]))
@@ -173,51 +129,33 @@ impl LayerPlan {
         self.output_norm.output = LayerNormOutput::Both(next.input);
     }
 
-    pub(super) fn request(&self, kernels: &mut KernelSet) -> Result<()> {
-        [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down].into_iter().for_each(|plan| plan.request(kernels));
-        kernels.request(&self.attention);
-        kernels.request(&self.attention_norm);
-        kernels.request(&self.output_norm.plan(self.isa)?);
-        Ok(())
-    }
-
-    pub(super) fn build(
+    /// Packs the weights of this layer, number `index`.
+    pub(super) fn pack(
         self,
         layer: &QuantizedLayer,
         weights: &LayerWeights,
         quant: &[LayerQuant],
         index: usize,
         epsilon: f32,
-        kernels: &CompiledSet,
-    ) -> Result<CompiledLayer> {
+    ) -> Result<PackedLayer> {
         let (heads, own, params) = (self.heads, &quant[index], &self.params);
-        let projection = |plan: LinearPlan, linear: &QuantizedLinear, params: &[RowParams]| {
-            plan.build(&heads.spread_rows(&linear.weight, linear.k), params, kernels)
+        let projection = |plan: IntegerPlan, linear: &QuantizedLinear, params: &[RowParams]| {
+            plan.pack(&heads.spread_rows(&linear.weight, linear.k), params)
         };
         let output_norm = self.output_norm.plan(self.isa)?;
         let next = quant.get(index + 1).map(|next| &next.attn_in);
-        Ok(CompiledLayer {
+        Ok(PackedLayer {
             heads,
             attention_params: attention_params(own, heads),
             q: projection(self.q, &layer.q, &params.q)?,
             k: projection(self.k, &layer.k, &params.k)?,
             v: projection(self.v, &layer.v, &params.v)?,
-            attention: AttentionKernel::new(self.attention, kernels.get(&self.attention))?,
-            o: self.o.build(
-                &heads.spread_columns(&layer.o.weight, layer.o.k),
-                &linear::f32_params(&layer.o),
-                kernels,
-            )?,
-            attention_norm: Norm::build(
-                self.attention_norm,
-                &weights.attention_norm,
-                Some(&own.ffn_in),
-                epsilon,
-                kernels,
-            )?,
-            up: self.up.build(&layer.up.weight, &params.up, kernels)?,
-            down: self.down.build(&layer.down.weight, &linear::f32_params(&layer.down), kernels)?,
-            output_norm: Norm::build(output_norm, &weights.output_norm, next, epsilon, kernels)?,
+            attention: self.attention,
+            o: self.o.pack(&heads.spread_columns(&layer.o.weight, layer.o.k), &params::f32_params(&layer.o))?,
+            attention_norm: PackedNorm::pack(self.attention_norm, &weights.attention_norm, Some(&own.ffn_in), epsilon)?,
+            up: self.up.pack(&layer.up.weight, &params.up)?,
+            down: self.down.pack(&layer.down.weight, &params::f32_params(&layer.down))?,
+            output_norm: PackedNorm::pack(output_norm, &weights.output_norm, next, epsilon)?,
         })
     }
 }
@@ -233,41 +171,44 @@ fn attention_params(quant: &LayerQuant, heads: Heads) -> AttentionParams {
     }
 }
 
-/// A layernorm with its parameters.
-#[derive(Debug)]
-pub(crate) struct Norm {
-    pub(crate) kernel: LayerNormKernel,
-    pub(crate) weights: PackedNorm,
+/// One layer as it is stored: all that it needs but code.
+pub(super) struct PackedLayer {
+    heads: Heads,
+    attention_params: AttentionParams,
+    q: PackedLinear,
+    k: PackedLinear,
+    v: PackedLinear,
+    attention: AttentionPlan,
+    o: PackedLinear,
+    attention_norm: PackedNorm,
+    up: PackedLinear,
+    down: PackedLinear,
+    output_norm: PackedNorm,
 }
 
-impl Norm {
-    fn build(
-        plan: LayerNormPlan,
-        weights: &LayerNormWeights,
-        panel: Option<&ActivationQuant>,
-        epsilon: f32,
-        kernels: &CompiledSet,
-    ) -> Result<Norm> {
-        let packed = pack_norm(&plan, weights, panel, epsilon)?;
-        Ok(Norm { kernel: LayerNormKernel::new(plan, kernels.get(&plan))?, weights: packed })
+impl PackedLayer {
+    pub(super) fn request(&self, kernels: &mut KernelSet) {
+        [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down].into_iter().for_each(|plan| plan.request(kernels));
+        kernels.request(&self.attention);
+        self.attention_norm.request(kernels);
+        self.output_norm.request(kernels);
     }
-}
 
-pub(super) fn pack_norm(
-    plan: &LayerNormPlan,
-    weights: &LayerNormWeights,
-    panel: Option<&ActivationQuant>,
-    epsilon: f32,
-) -> Result<PackedNorm> {
-    let rows: Vec<NormParams> = (0..weights.gamma.len())
-        .map(|f| NormParams {
-            gamma: weights.gamma[f],
-            beta: weights.beta[f],
-            out_scale: panel.map_or(0.0, |quant| 1.0 / quant.scale[f]),
-            out_zero: panel.map_or(0.0, |quant| f32::from(quant.zero_point)),
+    pub(super) fn attach(self, kernels: &CompiledSet) -> Result<CompiledLayer> {
+        Ok(CompiledLayer {
+            heads: self.heads,
+            attention_params: self.attention_params,
+            q: self.q.attach(kernels)?,
+            k: self.k.attach(kernels)?,
+            v: self.v.attach(kernels)?,
+            attention: AttentionKernel::new(self.attention, kernels.get(&self.attention))?,
+            o: self.o.attach(kernels)?,
+            attention_norm: self.attention_norm.attach(kernels)?,
+            up: self.up.attach(kernels)?,
+            down: self.down.attach(kernels)?,
+            output_norm: self.output_norm.attach(kernels)?,
         })
-        .collect();
-    Ok(PackedNorm::pack(plan, &rows, epsilon)?)
+    }
 }
 
 /// One layer, ready to run.

@@ -7,33 +7,46 @@ use lacuna_kernels::{Block, Output, Parallel, Plan};
 
 use super::{CompiledSet, KernelSet};
 use crate::error::Result;
-use crate::quantize::QuantizedLinear;
 use crate::report::LinearReport;
 
 /// The plan of a linear layer.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum LinearPlan {
+pub(super) enum IntegerPlan {
     Sparse(SpmmPlan),
     Dense(GemmPlan),
 }
 
-impl LinearPlan {
+impl IntegerPlan {
+    /// Packs row-major `[m][k]` weights and their row parameters.
+    pub(super) fn pack(self, weights: &[i8], params: &[RowParams]) -> Result<PackedLinear> {
+        Ok(match self {
+            IntegerPlan::Sparse(plan) => PackedLinear::Sparse(plan, SpmmWeights::pack(&plan, weights, params)?),
+            IntegerPlan::Dense(plan) => PackedLinear::Dense(plan, GemmWeights::pack(&plan, weights, params)?),
+        })
+    }
+}
+
+/// A linear layer as it is stored: all that it needs but code.
+pub(super) enum PackedLinear {
+    Sparse(SpmmPlan, SpmmWeights),
+    Dense(GemmPlan, GemmWeights),
+}
+
+impl PackedLinear {
     pub(super) fn request(&self, kernels: &mut KernelSet) {
         match self {
-            LinearPlan::Sparse(plan) => kernels.request(plan),
-            LinearPlan::Dense(plan) => kernels.request(plan),
+            PackedLinear::Sparse(plan, _) => kernels.request(plan),
+            PackedLinear::Dense(plan, _) => kernels.request(plan),
         }
     }
 
-    pub(super) fn build(self, weights: &[i8], params: &[RowParams], kernels: &CompiledSet) -> Result<CompiledLinear> {
+    pub(super) fn attach(self, kernels: &CompiledSet) -> Result<CompiledLinear> {
         Ok(match self {
-            LinearPlan::Sparse(plan) => {
-                let packed = SpmmWeights::pack(&plan, weights, params)?;
-                CompiledLinear::Sparse(SpmmKernel::new(plan, kernels.get(&plan))?, packed)
+            PackedLinear::Sparse(plan, weights) => {
+                CompiledLinear::Sparse(SpmmKernel::new(plan, kernels.get(&plan))?, weights)
             }
-            LinearPlan::Dense(plan) => {
-                let packed = GemmWeights::pack(&plan, weights, params)?;
-                CompiledLinear::Dense(GemmKernel::new(plan, kernels.get(&plan))?, packed)
+            PackedLinear::Dense(plan, weights) => {
+                CompiledLinear::Dense(GemmKernel::new(plan, kernels.get(&plan))?, weights)
             }
         })
     }
@@ -86,52 +99,4 @@ impl CompiledLinear {
             },
         }
     }
-}
-
-/// `y[m] = multiplier[m] acc[m] + addend[m]` of a quantised layer, in units of y. A row of zeros has no accumulator to scale:
-/// its multiplier is 0, whatever scale its weights were given.
-fn scale_and_addend(linear: &QuantizedLinear, row: usize) -> (f32, f32) {
-    let weights = &linear.weight[row * linear.k..][..linear.k];
-    if weights.iter().all(|&w| w == 0) {
-        return (0.0, linear.bias[row]);
-    }
-    let sum: i64 = weights.iter().map(|&w| i64::from(w)).sum();
-    let scale = linear.weight_scale[row];
-    let zero = f64::from(scale) * f64::from(linear.input_zero_point) * sum as f64;
-    (scale, (f64::from(linear.bias[row]) - zero) as f32)
-}
-
-/// Parameters of f32 output.
-pub(super) fn f32_params(linear: &QuantizedLinear) -> Vec<RowParams> {
-    (0..linear.m)
-        .map(|row| {
-            let (multiplier, addend) = scale_and_addend(linear, row);
-            RowParams { multiplier, addend, ..RowParams::default() }
-        })
-        .collect()
-}
-
-/// Parameters of 8-bit output without activation: `q = y / scale(m) + zero`.
-pub(super) fn requantize_params(linear: &QuantizedLinear, scale: impl Fn(usize) -> f32, zero: u8) -> Vec<RowParams> {
-    (0..linear.m)
-        .map(|row| {
-            let (multiplier, addend) = scale_and_addend(linear, row);
-            let scale = scale(row);
-            RowParams {
-                multiplier: multiplier / scale,
-                addend: addend / scale + f32::from(zero),
-                ..RowParams::default()
-            }
-        })
-        .collect()
-}
-
-/// Parameters of 8-bit output behind an activation.
-pub(super) fn activation_params(linear: &QuantizedLinear, scale: &[f32], zero: u8) -> Vec<RowParams> {
-    let mut params = f32_params(linear);
-    for (p, &scale) in params.iter_mut().zip(scale) {
-        p.out_scale = 1.0 / scale;
-        p.out_zero = f32::from(zero);
-    }
-    params
 }

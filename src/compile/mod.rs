@@ -3,8 +3,11 @@
 mod activation;
 mod choose;
 mod embedding;
+mod heads;
 mod layer;
 mod linear;
+mod norm;
+mod params;
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +19,8 @@ use rayon::prelude::*;
 
 use self::activation::kernel_activation;
 use self::choose::Chooser;
-use self::embedding::EmbeddingPlans;
-use self::layer::LayerPlan;
+use self::embedding::{EmbeddingPlans, PackedEmbedding};
+use self::layer::{LayerPlan, PackedLayer};
 use crate::encoder::{Encoder, EncoderParts};
 use crate::error::{Error, Result};
 use crate::model::CalibratedModel;
@@ -77,8 +80,8 @@ impl CalibratedModel {
         self.compile_with(CompileOptions::default())
     }
 
-    /// Quantises, plans and packs all layers in parallel on the current rayon pool, generates a kernel for every distinct shape
-    /// and epilogue, and seals the code once.
+    /// Quantises, plans and packs all layers in parallel on the current rayon pool, then generates a kernel for every distinct
+    /// shape and epilogue and seals the code once.
     ///
     /// # Errors
     /// [`Error::Kernel`] if a tier was asked for that this machine does not provide, or a kernel cannot be planned, generated or
@@ -124,21 +127,19 @@ impl CalibratedModel {
         let embedding = EmbeddingPlans::new(self, &plans[0], &chooser, isa)?;
         phases.end("plan");
 
-        let mut kernels = KernelSet::default();
-        plans.iter().try_for_each(|plan| plan.request(&mut kernels))?;
-        embedding.request(&mut kernels);
-        let kernels = kernels.compile()?;
-        phases.split("emit", kernels.stats.emit, "seal");
-
         let epsilon = model.config().layer_norm_eps;
         let layers = plans
             .into_par_iter()
             .zip(&quantized)
             .enumerate()
-            .map(|(i, (plan, layer))| plan.build(layer, &model.weights().layers[i], self.quant(), i, epsilon, &kernels))
+            .map(|(i, (plan, layer))| plan.pack(layer, &model.weights().layers[i], self.quant(), i, epsilon))
             .collect::<Result<Vec<_>>>()?;
-        let embedding = embedding.build(self, &kernels)?;
+        let packed = PackedModel { embedding: embedding.pack(self)?, layers };
         phases.end("pack");
+
+        let kernels = packed.kernels()?;
+        let (embedding, layers) = packed.attach(&kernels)?;
+        phases.split("emit", kernels.stats.emit, "seal");
 
         let linears = CompiledLinears { layers: linear_reports(&layers), projection: embedding.report() };
         let report = LoadReport::new(self, tier, isa, phases.list, &kernels.stats, linears);
@@ -151,6 +152,28 @@ impl CalibratedModel {
             pooling: model.pooling().clone(),
             report,
         }))
+    }
+}
+
+/// A model as it is stored: decisions and packed weights, no code.
+struct PackedModel {
+    embedding: PackedEmbedding,
+    layers: Vec<PackedLayer>,
+}
+
+impl PackedModel {
+    /// Generates a kernel for every distinct plan.
+    fn kernels(&self) -> Result<CompiledSet> {
+        let mut kernels = KernelSet::default();
+        self.layers.iter().for_each(|layer| layer.request(&mut kernels));
+        self.embedding.request(&mut kernels);
+        kernels.compile()
+    }
+
+    /// Pairs plans and weights with their code.
+    fn attach(self, kernels: &CompiledSet) -> Result<(CompiledEmbedding, Vec<CompiledLayer>)> {
+        let layers = self.layers.into_iter().map(|layer| layer.attach(kernels)).collect::<Result<_>>()?;
+        Ok((self.embedding.attach(kernels)?, layers))
     }
 }
 
