@@ -1,6 +1,7 @@
 //! Memory for weights: owned, or borrowed from bytes that others share, such as a mapped file.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytemuck::Pod;
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use crate::{Buffer, KernelError};
 
 /// Plain elements that are never changed: in a buffer of their own, or in a part of [`Bytes`], which stay alive with them.
 ///
-/// Cheap to clone where it is shared.
+/// Clones share the elements.
 #[derive(Debug, Clone)]
 pub struct Stored<T> {
     memory: Memory<T>,
@@ -17,7 +18,7 @@ pub struct Stored<T> {
 
 #[derive(Debug, Clone)]
 enum Memory<T> {
-    Owned(Buffer<T>),
+    Owned(Arc<Buffer<T>>),
     /// Aligned for T, and whole elements.
     Shared(Bytes, PhantomData<T>),
 }
@@ -28,6 +29,9 @@ impl<T: Pod> Stored<T> {
     /// # Errors
     /// [`KernelError::Section`] if `bytes` are not aligned for `T`, or no whole number of elements.
     pub fn shared(bytes: Bytes, kernel: &str, section: &'static str) -> Result<Stored<T>, KernelError> {
+        if bytes.is_empty() {
+            return Ok(Buffer::new(0).into()); // wherever nothing is, it need not be aligned
+        }
         match bytemuck::try_cast_slice::<u8, T>(&bytes) {
             Ok(_) => Ok(Stored { memory: Memory::Shared(bytes, PhantomData) }),
             Err(_) => Err(KernelError::Section {
@@ -60,7 +64,7 @@ impl<T: Pod> std::ops::Deref for Stored<T> {
 
 impl<T> From<Buffer<T>> for Stored<T> {
     fn from(buffer: Buffer<T>) -> Stored<T> {
-        Stored { memory: Memory::Owned(buffer) }
+        Stored { memory: Memory::Owned(Arc::new(buffer)) }
     }
 }
 

@@ -1,0 +1,202 @@
+//! A packed file, mapped and verified.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use bytemuck::Pod;
+use bytes::Bytes;
+use lacuna_kernels::Stored;
+use memmap2::Mmap;
+use rayon::prelude::*;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::PackedError;
+use super::header::{ALIGNMENT, CHUNK, Header, checksum};
+
+/// What the manifest says of the file, beside the model.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Manifest<M> {
+    /// Who wrote it.
+    pub(super) writer: String,
+    /// What the sections mean.
+    pub(super) model: M,
+    /// In the order in which they lie.
+    pub(super) sections: Vec<Section>,
+}
+
+/// Bytes of a packed file under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Section {
+    /// The name: `word`, `layers.0.q.indices`, ...
+    pub name: String,
+    /// Its first byte, from the end of the manifest, rounded up to a multiple of 64.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// A mapped file. Its pages are shared by all processes that open it, and stay mapped while anything borrows them.
+#[derive(Debug)]
+pub(crate) struct PackedFile {
+    path: PathBuf,
+    bytes: Bytes,
+    header: Header,
+    sections: Vec<Section>,
+    places: HashMap<String, Range<usize>>,
+}
+
+impl PackedFile {
+    /// Maps a file and reads its manifest, whose checksum is compared; [`PackedFile::verify`] compares the others.
+    pub(super) fn open<M: DeserializeOwned>(path: &Path) -> Result<(PackedFile, M), PackedError> {
+        if cfg!(target_endian = "big") {
+            return Err(PackedError::BigEndian { path: path.to_owned() });
+        }
+        let bytes = map(path)?;
+        let header = Header::read(path, &bytes)?;
+        checksum(path, &bytes, header.end as usize..bytes.len(), header.table)?;
+        let manifest_bytes = Header::BYTES..Header::BYTES + header.manifest as usize;
+        let mut file =
+            PackedFile { path: path.to_owned(), bytes, header, sections: Vec::new(), places: HashMap::new() };
+        file.verify_range(manifest_bytes.clone())?;
+        let manifest: Manifest<M> = serde_json::from_slice(&file.bytes[manifest_bytes])
+            .map_err(|source| PackedError::Manifest { path: path.to_owned(), source })?;
+        file.places = file.place(&manifest.sections)?;
+        file.sections = manifest.sections;
+        Ok((file, manifest.model))
+    }
+
+    /// Compares all checksums, in parallel.
+    pub(super) fn verify(&self) -> Result<(), PackedError> {
+        self.verify_range(Header::BYTES..self.header.end as usize)
+    }
+
+    /// Compares the checksums of a section.
+    pub(super) fn verify_section(&self, name: &str) -> Result<(), PackedError> {
+        self.places.get(name).map_or(Ok(()), |range| self.verify_range(range.clone()))
+    }
+
+    /// Compares the checksums of all chunks that a range touches.
+    fn verify_range(&self, range: Range<usize>) -> Result<(), PackedError> {
+        let (body, end) = (Header::BYTES, self.header.end as usize);
+        let chunks = (range.start - body) / CHUNK..(range.end - body).div_ceil(CHUNK);
+        let table = self.bytes[end..].as_chunks::<8>().0;
+        chunks.into_par_iter().try_for_each(|i| {
+            let start = body + i * CHUNK;
+            checksum(&self.path, &self.bytes, start..end.min(start + CHUNK), u64::from_le_bytes(table[i]))
+        })
+    }
+
+    /// Where the sections lie: one behind the other, at multiples of 64, to the end.
+    fn place(&self, sections: &[Section]) -> Result<HashMap<String, Range<usize>>, PackedError> {
+        let (first, end) = (self.header.data(), self.header.end as usize);
+        let mut places = HashMap::with_capacity(sections.len());
+        let mut next = first;
+        for section in sections {
+            let range = usize::try_from(section.offset)
+                .ok()
+                .and_then(|offset| first.checked_add(offset))
+                .and_then(|start| Some(start..start.checked_add(usize::try_from(section.length).ok()?)?));
+            let Some(range) = range.filter(|range| range.start == next && range.end <= end) else {
+                let found = format!("{} bytes at {}", section.length, section.offset);
+                let expected = format!("at {}, and at most {} bytes", next.saturating_sub(first), end.saturating_sub(next));
+                return Err(self.section_error(&section.name, found, expected));
+            };
+            next = range.end.next_multiple_of(ALIGNMENT);
+            if places.insert(section.name.clone(), range).is_some() {
+                return Err(self.section_error(&section.name, "the name twice".into(), "every name once".into()));
+            }
+        }
+        if next != end {
+            let found = format!("an end of the sections at {next}");
+            return Err(self.content_error("manifest", found, format!("{end}, as the header says")));
+        }
+        Ok(places)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All sections.
+    pub(super) fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    /// Bytes of the file.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The bytes of a section, borrowed.
+    pub(crate) fn section(&self, name: &str) -> Result<Bytes, PackedError> {
+        match self.places.get(name) {
+            Some(range) => Ok(self.bytes.slice(range.clone())),
+            None => Err(self.section_error(name, "none".into(), "one of this name".into())),
+        }
+    }
+
+    /// The elements of a section, borrowed; there must be `expected`.
+    pub(crate) fn stored<T: Pod>(&self, name: &str, expected: usize) -> Result<Stored<T>, PackedError> {
+        let bytes = self.section(name)?;
+        let elements = bytes.len() / size_of::<T>();
+        if !bytes.len().is_multiple_of(size_of::<T>()) || elements != expected {
+            let found = format!("{} bytes", bytes.len());
+            return Err(self.section_error(name, found, format!("{expected} elements of {} bytes", size_of::<T>())));
+        }
+        Stored::shared(bytes, "", "").map_err(|source| self.weights_error(name, source))
+    }
+
+    /// The elements of a small section, copied.
+    pub(crate) fn elements<T: Pod>(&self, name: &str, expected: usize) -> Result<Vec<T>, PackedError> {
+        Ok(self.stored::<T>(name, expected)?.to_vec())
+    }
+
+    pub(crate) fn section_error(&self, section: &str, found: String, expected: String) -> PackedError {
+        PackedError::Section { path: self.path.clone(), section: section.to_owned(), found, expected }
+    }
+
+    pub(crate) fn content_error(&self, what: &str, found: String, expected: String) -> PackedError {
+        PackedError::Content { path: self.path.clone(), what: what.to_owned(), found, expected }
+    }
+
+    pub(crate) fn weights_error(&self, what: &str, source: lacuna_kernels::KernelError) -> PackedError {
+        PackedError::Weights { path: self.path.clone(), what: what.to_owned(), source }
+    }
+}
+
+/// Whether a path leads to a regular file that begins as packed files do.
+///
+/// # Errors
+/// [`PackedError::Io`] for a file that cannot be read.
+pub fn is_packed(path: impl AsRef<Path>) -> Result<bool, PackedError> {
+    use std::io::Read;
+    let path = path.as_ref();
+    if !std::fs::metadata(path).map_err(PackedError::io(path, "open"))?.is_file() {
+        return Ok(false);
+    }
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(PackedError::io(path, "open"))?;
+    file.take(8).read_to_end(&mut start).map_err(PackedError::io(path, "read"))?;
+    Ok(start == super::header::MAGIC)
+}
+
+fn map(path: &Path) -> Result<Bytes, PackedError> {
+    // Before the opening, which for a pipe would wait for a writer.
+    let kind = std::fs::metadata(path).map_err(PackedError::io(path, "open"))?;
+    if !kind.is_file() {
+        let found = if kind.is_dir() { "a directory" } else { "a device, pipe or socket" };
+        return Err(PackedError::NotPacked { path: path.to_owned(), found: found.into() });
+    }
+    let file = File::open(path).map_err(PackedError::io(path, "open"))?;
+    if file.metadata().map_err(PackedError::io(path, "read the size of"))?.len() == 0 {
+        return Ok(Bytes::new());
+    }
+    // SAFETY: the mapping is read-only. Its obligation is that nobody truncates or rewrites the file while it is mapped; this is
+    // documented at `PackedModel::open`. Writers of this crate never change a file: they put a new one in its place.
+    let map = unsafe { Mmap::map(&file) }.map_err(PackedError::io(path, "map into memory"))?;
+    Ok(Bytes::from_owner(map))
+}

@@ -1,0 +1,131 @@
+//! Writes packed files, complete or not at all.
+
+use std::borrow::Cow;
+use std::fs::Permissions;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use bytemuck::Pod;
+use serde::Serialize;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::PackedError;
+use super::file::{Manifest, Section};
+use super::header::{ALIGNMENT, CHUNK, Header};
+
+/// The sections of a file to be written, in the order in which they will lie.
+#[derive(Debug, Default)]
+pub(crate) struct Sections<'a> {
+    list: Vec<(String, Cow<'a, [u8]>)>,
+}
+
+impl<'a> Sections<'a> {
+    /// Adds a section of elements.
+    pub(crate) fn add<T: Pod>(&mut self, name: impl Into<String>, elements: &'a [T]) {
+        self.list.push((name.into(), Cow::Borrowed(bytemuck::cast_slice(elements))));
+    }
+
+    /// Adds a section of bytes that were made for it.
+    pub(crate) fn add_owned(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
+        self.list.push((name.into(), Cow::Owned(bytes)));
+    }
+
+    /// Where they will lie, and where the last ends.
+    fn places(&self) -> (Vec<Section>, usize) {
+        let mut offset = 0;
+        let places = self.list.iter().map(|(name, bytes)| {
+            let section = Section { name: name.clone(), offset: offset as u64, length: bytes.len() as u64 };
+            offset = (offset + bytes.len()).next_multiple_of(ALIGNMENT);
+            section
+        });
+        (places.collect(), offset)
+    }
+
+    /// Writes them with a manifest into a file beside `path`, and moves it to `path` when it is complete and on the disk. Gives its
+    /// length in bytes.
+    pub(super) fn write<M: Serialize>(self, path: &Path, model: M) -> Result<u64, PackedError> {
+        let (sections, end) = self.places();
+        let manifest = Manifest { writer: concat!("lacuna ", env!("CARGO_PKG_VERSION")).to_owned(), model, sections };
+        let manifest = serde_json::to_vec(&manifest)
+            .map_err(|source| PackedError::Manifest { path: path.to_owned(), source })?;
+        let mut header = Header { end: 0, manifest: manifest.len() as u64, table: 0 };
+        header.end = (header.data() + end) as u64;
+
+        let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        let file = temporary(directory).map_err(PackedError::io(path, "create"))?;
+        let write = || {
+            let mut out = BufWriter::with_capacity(CHUNK, file);
+            out.write_all(&[0; Header::BYTES])?; // its place
+            let mut body = Chunks { out, hasher: Xxh3::new(), written: 0, table: Vec::new() };
+            body.write(&manifest)?;
+            for (_, bytes) in &self.list {
+                body.align()?;
+                body.write(bytes)?;
+            }
+            body.align()?;
+            let (mut out, table) = body.finish();
+            out.write_all(&table)?;
+            out.seek(SeekFrom::Start(0))?;
+            out.write_all(&Header { table: xxh3_64(&table), ..header }.to_bytes())?;
+            let file = out.into_inner()?;
+            file.as_file().sync_all()?;
+            Ok((file, header.end + table.len() as u64))
+        };
+        let (file, length) = write().map_err(PackedError::io(path, "write"))?;
+        file.persist(path).map_err(|error| PackedError::io(path, "create")(error.error))?;
+        Ok(length)
+    }
+}
+
+/// A file in `directory` that is removed unless it is persisted, with the permissions of any new file.
+fn temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".lacuna-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(Permissions::from_mode(0o666)); // less the umask
+    }
+    builder.tempfile_in(directory)
+}
+
+/// Writes bytes and keeps the checksum of every chunk.
+struct Chunks<W> {
+    out: W,
+    hasher: Xxh3,
+    written: usize,
+    table: Vec<u8>,
+}
+
+impl<W: Write> Chunks<W> {
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(CHUNK - self.written % CHUNK));
+            self.out.write_all(now)?;
+            self.hasher.update(now);
+            self.written += now.len();
+            if self.written.is_multiple_of(CHUNK) {
+                self.end_chunk();
+            }
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    fn align(&mut self) -> io::Result<()> {
+        const ZEROS: [u8; ALIGNMENT] = [0; ALIGNMENT];
+        self.write(&ZEROS[..self.written.next_multiple_of(ALIGNMENT) - self.written])
+    }
+
+    fn end_chunk(&mut self) {
+        self.table.extend(self.hasher.digest().to_le_bytes());
+        self.hasher.reset();
+    }
+
+    fn finish(mut self) -> (W, Vec<u8>) {
+        if !self.written.is_multiple_of(CHUNK) {
+            self.end_chunk();
+        }
+        (self.out, self.table)
+    }
+}
