@@ -61,6 +61,10 @@ any_plan! {
     Softmax(crate::softmax::SoftmaxPlan),
     /// Activations and quantisation of an f32 tile.
     Elementwise(crate::elementwise::ElementwisePlan),
+    /// Quantisation of an f32 tile with a scale per token.
+    TokenQuant(crate::dynamic::TokenQuantPlan),
+    /// Sums of a product, times a scale per token.
+    TokenRescale(crate::dynamic::TokenRescalePlan),
     /// Gather of embedding rows.
     Embedding(crate::embedding::EmbeddingPlan),
 }

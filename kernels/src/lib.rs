@@ -9,6 +9,7 @@
 //! | [`embedding`] | sum of table rows, transposed | token-major tables | f32 tile |
 //! | [`layernorm`] | normalisation over features | f32 tile | f32 tile, u8 panel |
 //! | [`softmax`] | softmax over features | f32 tile | f32 tile |
+//! | [`dynamic`] | codes with a scale per token, and results from such | f32 tile | u8/s8 panel, f32 tile |
 //! | [`elementwise`] | ReLU, GELU, quantisation | f32 tile | f32 tile, u8/s8 panel |
 //!
 //! [`layout`] defines panels and tiles, [`epilogue`] what happens to accumulators, [`cache`] who generates what once,
@@ -25,6 +26,7 @@ mod block;
 mod buffer;
 pub mod cache;
 mod chunks;
+pub mod dynamic;
 pub mod elementwise;
 pub mod embedding;
 pub mod epilogue;

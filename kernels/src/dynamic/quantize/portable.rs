@@ -1,0 +1,40 @@
+//! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
+
+use super::super::{CODES, LEAST_MAXIMUM, ZERO_CODE};
+use super::desc::TokenQuantPlan;
+use crate::rows::{lanes, store_panel_row, zero_padding_features};
+use crate::{TILE, math};
+
+/// One tile; `scales` are those of its tokens.
+#[inline(always)]
+pub(super) fn tile(
+    plan: &TokenQuantPlan,
+    inverse: &[f32],
+    x: &[f32],
+    panel: &mut [u8],
+    scales: &mut [f32],
+    tokens: usize,
+) {
+    let lanes = lanes(tokens);
+    let (rows, _) = x.as_chunks::<TILE>();
+    let mut max = [0i32; TILE];
+    for (row, &inverse) in rows.iter().zip(inverse) {
+        for (max, &x) in max[..lanes].iter_mut().zip(row) {
+            *max = (*max).max((x * inverse).abs().to_bits().cast_signed()); // the sign is clear: NaN is more than infinity
+        }
+    }
+    let mut factor = [0f32; TILE];
+    for t in 0..lanes {
+        let max = math::vmax(LEAST_MAXIMUM, f32::from_bits(max[t].cast_unsigned()));
+        scales[t] = max / CODES;
+        factor[t] = CODES / max;
+    }
+    for (f, (row, &inverse)) in rows.iter().zip(inverse).enumerate() {
+        let mut codes = [0; TILE];
+        for t in 0..lanes {
+            codes[t] = math::quantize_u8((row[t] * inverse).mul_add(factor[t], f32::from(ZERO_CODE)));
+        }
+        store_panel_row(plan.layout, panel, f, &codes, lanes);
+    }
+    zero_padding_features(plan.layout, panel, plan.features, lanes);
+}
