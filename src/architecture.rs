@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The family of an encoder, by `model_type` of its `config.json`.
 ///
 /// All are the same stack of layers: embeddings, then attention and feed-forward blocks with layer normalisation after each
@@ -13,7 +15,8 @@ use std::fmt;
 /// | DistilBERT | from 0 | no: one row of zeros | | no |
 /// | RoBERTa, XLM-RoBERTa, CamemBERT | from the padding index + 1 | one, in practice | | yes |
 /// | ELECTRA | from 0 | yes | projection, if `embedding_size` is not `hidden_size` | no |
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Architecture {
     /// `bert`: BERT and models of its form, such as MiniLM.

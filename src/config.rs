@@ -5,6 +5,8 @@ mod raw;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use self::raw::RawConfig;
 use crate::architecture::Architecture;
 use crate::error::{Error, Result};
@@ -17,7 +19,7 @@ const MAX_ELEMENTS: usize = 1 << 32;
 const MAX_LAYERS: usize = 1024;
 
 /// The shape of a BERT-class encoder.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EncoderConfig {
     /// The family: how its checkpoints are named, and what they hold.
     pub architecture: Architecture,
@@ -48,7 +50,8 @@ pub struct EncoderConfig {
 }
 
 /// The activation function of the feed-forward block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Activation {
     /// `x * (1 + erf(x / sqrt(2))) / 2`: `gelu`.

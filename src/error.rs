@@ -577,6 +577,10 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// A packed model.
+    #[error(transparent)]
+    Packed(#[from] crate::packed::PackedError),
+
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]
     Kernel(#[from] lacuna_kernels::KernelError),

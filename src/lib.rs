@@ -10,6 +10,9 @@
 //!     .embed(&[".."])?            one vector per sentence
 //! ```
 //!
+//! Everything before the last two steps can be done once: [`CalibratedModel::pack`] and [`PackedModel::write`] keep it in a file, and
+//! [`Encoder::open`] takes it from there.
+//!
 //! A model with a head classifies, reranks, tags, answers or fills in instead: [`heads`].
 //!
 //! M is the number of output features of a linear layer, K of its input features, N the number of
@@ -29,6 +32,7 @@ mod matrix;
 mod model;
 pub mod onnx;
 pub mod oracle;
+mod packed;
 mod pooling;
 mod precision;
 mod prune;
@@ -50,6 +54,7 @@ pub use lacuna_kernels::Block;
 pub use lacuna_kernels::spmm::{Tuning, TuningError, TuningTable};
 pub use matrix::Matrix;
 pub use model::{CalibratedModel, LinearZeros, Model, Timings};
+pub use packed::{PackedError, PackedModel, Section, is_packed};
 pub use pooling::{Pooling, PoolingMode, PoolingSource};
 pub use precision::{LayerPrecision, Precision};
 pub use prune::{BlockZeros, Pruning, ZeroCount, prune, prune_encoder};

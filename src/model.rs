@@ -1,6 +1,7 @@
 //! From a model directory to calibrated weights: the stages before compilation.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lacuna_kernels::Block;
@@ -348,7 +349,7 @@ impl CalibratedModel {
             let mut fake = FakeQuant::weights(&model.weights, &self.quant, &layers);
             let projection = self.quantize_projection().zip(self.projection.as_ref());
             if let Some((projection, input)) = projection {
-                fake.embeddings.projection = Some(projection.dequantize(input));
+                Arc::make_mut(&mut fake.embeddings).projection = Some(projection.dequantize(input));
             }
             fake
         });

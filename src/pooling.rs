@@ -6,14 +6,15 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{read_json, read_json_if_present};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 
 /// How the hidden states of a sentence become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PoolingMode {
     /// Mean over all tokens, special tokens included.

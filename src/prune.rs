@@ -8,7 +8,7 @@ use crate::matrix::Matrix;
 use crate::weights::EncoderWeights;
 
 /// A sparsity and the block shape it was made with.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Pruning {
     /// The block shape.
     pub block: Block,

@@ -7,13 +7,13 @@ use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::cache::CompileStats;
 use serde::Serialize;
 
-use crate::model::CalibratedModel;
+use crate::packed::PackedModel;
 use crate::pooling::PoolingSource;
 
 /// Wall time of one phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phase {
-    /// read, prune, calibrate, quantise, plan, pack, emit, seal.
+    /// read, prune, calibrate, quantise, plan, pack, emit, seal; of a packed file map, verify, emit, seal.
     pub name: &'static str,
     /// Wall time.
     pub duration: Duration,
@@ -100,20 +100,14 @@ pub struct LoadReport {
 
 impl LoadReport {
     pub(crate) fn new(
-        calibrated: &CalibratedModel,
+        model: &PackedModel,
         tier: Tier,
         isa: Isa,
-        compile: Vec<Phase>,
+        phases: Vec<Phase>,
         stats: &CompileStats,
         linears: CompiledLinears,
     ) -> LoadReport {
         let CompiledLinears { layers: linears, projection } = linears;
-        let model = calibrated.model();
-        let before = model.timings();
-        let phase = |name, duration| Phase { name, duration };
-        let mut phases = vec![phase("read", before.read), phase("prune", before.prune)];
-        phases.push(phase("calibrate", before.calibrate));
-        phases.extend(compile);
         let config = model.config();
         LoadReport {
             architecture: config.architecture.name(),
@@ -131,7 +125,7 @@ impl LoadReport {
             weight_bytes: linears.iter().chain(&projection).map(|l| l.weight_bytes).sum(),
             linears,
             projection,
-            notes: notes(calibrated, tier, isa),
+            notes: notes(model, tier, isa),
         }
     }
 
@@ -146,7 +140,7 @@ impl LoadReport {
     }
 }
 
-fn notes(calibrated: &CalibratedModel, tier: Tier, isa: Isa) -> Vec<String> {
+fn notes(model: &PackedModel, tier: Tier, isa: Isa) -> Vec<String> {
     let mut notes = Vec::new();
     if isa == Isa::Portable {
         let why = match tier {
@@ -155,10 +149,10 @@ fn notes(calibrated: &CalibratedModel, tier: Tier, isa: Isa) -> Vec<String> {
         };
         notes.push(format!("{why}: plain Rust kernels run, with the same results and much slower"));
     }
-    if calibrated.model().pooling().source == PoolingSource::Default && calibrated.model().tokenizer().is_some() {
+    if model.pooling().source == PoolingSource::Default && model.tokenizer().is_some() {
         notes.push("the model has no pooling settings: mean pooling without normalisation is assumed".to_owned());
     }
-    match calibrated.truncated_sentences() {
+    match model.origin().truncated {
         0 => {}
         n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were cut")),
     }

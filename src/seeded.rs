@@ -150,7 +150,7 @@ pub fn seeded_weights(config: &EncoderConfig, seed: u64) -> EncoderWeights {
         })
         .collect();
     let pooler = config.architecture.has_pooler().then(|| Stream::new(seed, 0, 5).linear(hidden, hidden));
-    EncoderWeights { embeddings, layers, pooler }
+    EncoderWeights { embeddings: embeddings.into(), layers, pooler }
 }
 
 /// Random token ids in `0..vocab_size`, `count` sequences of `length` tokens.

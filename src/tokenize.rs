@@ -4,6 +4,7 @@ mod pieces;
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use rayon::prelude::*;
 use serde::Deserialize;
 use tokenizers::{Encoding, PostProcessor, Tokenizer};
@@ -29,6 +30,8 @@ pub struct Encoded {
 #[derive(Debug, Clone)]
 pub struct SentenceTokenizer {
     path: PathBuf,
+    /// What it was read from.
+    json: Bytes,
     tokenizer: Tokenizer,
     max_length: usize,
 }
@@ -59,12 +62,23 @@ impl SentenceTokenizer {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(Error::Io { path, action: "read", source }),
         };
-        let failed = |error: tokenizers::Error| Error::Tokenizer { path: path.clone(), reason: error.to_string() };
-        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(failed)?;
+        let settings = if limit.is_some() { settings_path } else { dir.join("config.json") };
+        Self::parse(&path, &settings, bytes.into(), max_length).map(Some)
+    }
+
+    /// A tokenizer of `tokenizer.json`'s bytes, which `path` holds.
+    pub(crate) fn from_json(path: &Path, json: Bytes, max_length: usize) -> Result<Self> {
+        Self::parse(path, path, json, max_length)
+    }
+
+    /// `settings` is the file that gave the limit.
+    fn parse(path: &Path, settings: &Path, json: Bytes, max_length: usize) -> Result<Self> {
+        let failed = |error: tokenizers::Error| Error::Tokenizer { path: path.to_owned(), reason: error.to_string() };
+        let mut tokenizer = Tokenizer::from_bytes(&json).map_err(failed)?;
         let special_tokens = tokenizer.get_post_processor().map_or(0, |p| p.added_tokens(false));
         if max_length <= special_tokens {
             return Err(Error::InvalidSetting {
-                path: if limit.is_some() { settings_path } else { dir.join("config.json") },
+                path: settings.to_owned(),
                 setting: "max_seq_length",
                 found: max_length.to_string(),
                 expected: format!("more than the {special_tokens} special tokens"),
@@ -72,7 +86,12 @@ impl SentenceTokenizer {
         }
         // What is too long is cut here: pairs and long contexts each in their own way.
         tokenizer.with_padding(None).with_truncation(None).map_err(failed)?;
-        Ok(Some(Self { path, tokenizer, max_length }))
+        Ok(Self { path: path.to_owned(), json, tokenizer, max_length })
+    }
+
+    /// The bytes of `tokenizer.json`.
+    pub(crate) fn json(&self) -> &[u8] {
+        &self.json
     }
 
     /// The longest sequence in tokens, special tokens included.

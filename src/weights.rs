@@ -1,5 +1,7 @@
 //! The f32 weights of an encoder.
 
+use std::sync::Arc;
+
 use crate::matrix::Matrix;
 
 /// A linear layer, `y[m] = sum_k weight[m][k] * x[k] + bias[m]`.
@@ -93,8 +95,8 @@ impl LayerWeights {
 /// All weights of an encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncoderWeights {
-    /// Embedding tables.
-    pub embeddings: EmbeddingWeights,
+    /// Embedding tables: shared with the encoders compiled from them.
+    pub embeddings: Arc<EmbeddingWeights>,
     /// Layers, in the order they run.
     pub layers: Vec<LayerWeights>,
     /// `hidden x hidden`, if the checkpoint has it: `tanh(pooler(x[0]))` of the first token's hidden state is what classification

@@ -160,7 +160,7 @@ impl Checkpoint {
             .into_par_iter()
             .map(|i| reader.layer(&names::layer(config.architecture, i), config.hidden_size, config.intermediate_size))
             .collect::<Result<Vec<_>>>()?;
-        Ok(EncoderWeights { embeddings, layers, pooler: reader.pooler(config)? })
+        Ok(EncoderWeights { embeddings: embeddings.into(), layers, pooler: reader.pooler(config)? })
     }
 }
 

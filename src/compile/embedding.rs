@@ -89,15 +89,15 @@ impl ProjectionPlans {
 
 /// What runs before the first layer as it is stored: all that it needs but code.
 pub(super) struct PackedEmbedding {
-    embedding: EmbeddingPlan,
-    norm: PackedNorm,
-    projection: Option<PackedProjection>,
+    pub(super) embedding: EmbeddingPlan,
+    pub(super) norm: PackedNorm,
+    pub(super) projection: Option<PackedProjection>,
 }
 
-struct PackedProjection {
-    linear: PackedLinear,
-    panel: ElementwisePlan,
-    panel_params: Vec<QuantParams>,
+pub(super) struct PackedProjection {
+    pub(super) linear: PackedLinear,
+    pub(super) panel: ElementwisePlan,
+    pub(super) panel_params: Vec<QuantParams>,
 }
 
 impl PackedEmbedding {

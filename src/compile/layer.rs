@@ -173,17 +173,17 @@ fn attention_params(quant: &LayerQuant, heads: Heads) -> AttentionParams {
 
 /// One layer as it is stored: all that it needs but code.
 pub(super) struct PackedLayer {
-    heads: Heads,
-    attention_params: AttentionParams,
-    q: PackedLinear,
-    k: PackedLinear,
-    v: PackedLinear,
-    attention: AttentionPlan,
-    o: PackedLinear,
-    attention_norm: PackedNorm,
-    up: PackedLinear,
-    down: PackedLinear,
-    output_norm: PackedNorm,
+    pub(super) heads: Heads,
+    pub(super) attention_params: AttentionParams,
+    pub(super) q: PackedLinear,
+    pub(super) k: PackedLinear,
+    pub(super) v: PackedLinear,
+    pub(super) attention: AttentionPlan,
+    pub(super) o: PackedLinear,
+    pub(super) attention_norm: PackedNorm,
+    pub(super) up: PackedLinear,
+    pub(super) down: PackedLinear,
+    pub(super) output_norm: PackedNorm,
 }
 
 impl PackedLayer {

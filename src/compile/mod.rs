@@ -8,6 +8,8 @@ mod layer;
 mod linear;
 mod norm;
 mod params;
+mod stored;
+mod tables;
 
 use std::time::{Duration, Instant};
 
@@ -21,13 +23,16 @@ use self::activation::kernel_activation;
 use self::choose::Chooser;
 use self::embedding::{EmbeddingPlans, PackedEmbedding};
 use self::layer::{LayerPlan, PackedLayer};
-use crate::encoder::{Encoder, EncoderParts};
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::model::CalibratedModel;
-use crate::report::{CompiledLinears, LinearReport, LoadReport, Phase};
+use crate::packed::{Origin, PackedModel};
+use crate::report::{CompiledLinears, LinearReport, Phase};
 
 pub(crate) use embedding::CompiledEmbedding;
 pub(crate) use layer::CompiledLayer;
+pub(crate) use stored::LayersEntry;
+pub(crate) use tables::{Tables, WORD};
 
 /// Which kernels run the linear layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -104,6 +109,15 @@ impl CalibratedModel {
 
     fn compile_all(&self, options: CompileOptions, table: Option<&mut TuningTable>) -> Result<Encoder> {
         let _span = tracing::info_span!("compile").entered();
+        self.pack_encoder(options, table)?.attach(options.tier)
+    }
+
+    /// Everything but code and head.
+    pub(crate) fn pack_encoder(
+        &self,
+        options: CompileOptions,
+        table: Option<&mut TuningTable>,
+    ) -> Result<PackedModel> {
         let tier = Tier::select(options.tier)?;
         let isa = Isa::for_tier(tier);
         let mut phases = Phases::new();
@@ -134,34 +148,50 @@ impl CalibratedModel {
             .enumerate()
             .map(|(i, (plan, layer))| plan.pack(layer, &model.weights().layers[i], self.quant(), i, epsilon))
             .collect::<Result<Vec<_>>>()?;
-        let packed = PackedModel { embedding: embedding.pack(self)?, layers };
+        let layers = PackedLayers { embedding: embedding.pack(self)?, layers };
+        let tables = Tables::of(&model.weights().embeddings)?;
         phases.end("pack");
 
-        let kernels = packed.kernels()?;
-        let (embedding, layers) = packed.attach(&kernels)?;
-        phases.split("emit", kernels.stats.emit, "seal");
-
-        let linears = CompiledLinears { layers: linear_reports(&layers), projection: embedding.report() };
-        let report = LoadReport::new(self, tier, isa, phases.list, &kernels.stats, linears);
-        Ok(Encoder::new(EncoderParts {
-            config: model.config().clone(),
-            tables: model.weights().embeddings.clone(),
-            embedding,
-            layers,
-            tokenizer: model.tokenizer().cloned(),
-            pooling: model.pooling().clone(),
-            report,
-        }))
+        let before = model.timings();
+        let before = [("read", before.read), ("prune", before.prune), ("calibrate", before.calibrate)];
+        let before = before.into_iter().map(|(name, duration)| Phase { name, duration });
+        let origin = Origin {
+            phases: before.chain(phases.list).collect(),
+            truncated: self.truncated_sentences(),
+            pruning: model.pruning(),
+        };
+        let tokenizer = model.tokenizer().cloned();
+        Ok(PackedModel::new(model.config().clone(), tables, layers, tokenizer, model.pooling().clone(), origin))
     }
 }
 
-/// A model as it is stored: decisions and packed weights, no code.
-struct PackedModel {
+/// The layers of a model as they are stored: decisions and packed weights, no code.
+pub(crate) struct PackedLayers {
     embedding: PackedEmbedding,
     layers: Vec<PackedLayer>,
 }
 
-impl PackedModel {
+/// All that has code.
+pub(crate) struct CompiledLayers {
+    pub(crate) embedding: CompiledEmbedding,
+    pub(crate) layers: Vec<CompiledLayer>,
+    pub(crate) stats: CompileStats,
+    pub(crate) linears: CompiledLinears,
+}
+
+impl PackedLayers {
+    /// Generates the kernels, for the instruction set that the plans are made for, and pairs plans and weights with their code. Adds
+    /// the phases that it has.
+    pub(crate) fn compile(self, list: &mut Vec<Phase>) -> Result<CompiledLayers> {
+        let mut phases = Phases::new();
+        let kernels = self.kernels()?;
+        let (embedding, layers) = self.attach(&kernels)?;
+        phases.split("emit", kernels.stats.emit, "seal");
+        list.extend(phases.list);
+        let linears = CompiledLinears { layers: linear_reports(&layers), projection: embedding.report() };
+        Ok(CompiledLayers { embedding, layers, stats: kernels.stats, linears })
+    }
+
     /// Generates a kernel for every distinct plan.
     fn kernels(&self) -> Result<CompiledSet> {
         let mut kernels = KernelSet::default();
@@ -182,18 +212,18 @@ fn linear_reports(layers: &[CompiledLayer]) -> Vec<LinearReport> {
 }
 
 /// Wall times of the phases, in order.
-struct Phases {
+pub(crate) struct Phases {
     start: Instant,
-    list: Vec<Phase>,
+    pub(crate) list: Vec<Phase>,
 }
 
 impl Phases {
-    fn new() -> Phases {
+    pub(crate) fn new() -> Phases {
         Phases { start: Instant::now(), list: Vec::new() }
     }
 
     /// Ends the phase that began when the last one ended.
-    fn end(&mut self, name: &'static str) {
+    pub(crate) fn end(&mut self, name: &'static str) {
         let duration = self.start.elapsed();
         tracing::info!(phase = name, ?duration);
         self.list.push(Phase { name, duration });

@@ -59,9 +59,9 @@ pub(super) fn forward<'s, S: TokenIds, P: Probe>(
 /// `x = norm(word + type + position)`, or the projection of that, and its panel.
 fn embed(parts: &EncoderParts, ids: &PackedIds, a: &mut Chunk<'_>, parallel: Parallel<'_>) -> Result<()> {
     let tables = EmbeddingTables {
-        word: &parts.tables.word.data,
-        kind: &parts.tables.token_type.data,
-        position: &parts.tables.position.data,
+        word: &parts.tables.word,
+        kind: &parts.tables.token_type,
+        position: &parts.tables.position,
     };
     let range = a.first..a.first + tiles(a.tokens) * TILE;
     let ids =

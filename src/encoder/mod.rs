@@ -13,7 +13,7 @@ use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
 
 use self::activations::Scratch;
 use self::profile::{Probe, Stopwatch};
-use crate::compile::{CompiledEmbedding, CompiledLayer};
+use crate::compile::{CompiledEmbedding, CompiledLayer, Tables};
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
@@ -21,7 +21,6 @@ use crate::pooling::Pooling;
 use crate::report::LoadReport;
 use crate::tokenize::SentenceTokenizer;
 use crate::tokens::{TokenIds, check_tokens};
-use crate::weights::EmbeddingWeights;
 
 pub use self::profile::{Profile, Stage};
 pub use self::session::{Cancel, Session};
@@ -36,7 +35,7 @@ const MIN_ACTIVATIONS_PER_THREAD: usize = 12288;
 /// What [`crate::CalibratedModel::compile`] puts together.
 pub(crate) struct EncoderParts {
     pub(crate) config: EncoderConfig,
-    pub(crate) tables: EmbeddingWeights,
+    pub(crate) tables: Tables,
     pub(crate) embedding: CompiledEmbedding,
     pub(crate) layers: Vec<CompiledLayer>,
     pub(crate) tokenizer: Option<SentenceTokenizer>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::HeadKind;
 use crate::architecture::Architecture;
@@ -16,7 +16,8 @@ pub(crate) const EXPECTED: &str =
     "ForSequenceClassification, ForTokenClassification, ForQuestionAnswering or ForMaskedLM";
 
 /// How the logits of a sequence classification become scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Problem {
     /// `softmax(logits)`: one label is right. What models with several labels are unless they say otherwise.
@@ -59,7 +60,7 @@ struct Raw {
 }
 
 /// What a head is, before its weights are read.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HeadConfig {
     pub(crate) kind: HeadKind,
     pub(crate) class: String,

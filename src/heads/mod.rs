@@ -32,6 +32,8 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 
@@ -48,7 +50,8 @@ pub(crate) use self::labels::{EXPECTED, HeadConfig};
 pub(crate) use self::weights::{Dense, DenseActivation, HeadWeights, Transform};
 
 /// What a head is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum HeadKind {
     /// `...ForSequenceClassification`: labels, or a score, for a text or a pair.
@@ -93,6 +96,14 @@ impl Head {
     pub(crate) fn new(path: &Path, mut config: HeadConfig, weights: HeadWeights) -> Head {
         config.name_labels(weights.outputs());
         Head { path: path.to_owned(), config, weights }
+    }
+
+    pub(crate) fn config(&self) -> &HeadConfig {
+        &self.config
+    }
+
+    pub(crate) fn weights(&self) -> &HeadWeights {
+        &self.weights
     }
 
     /// What it is for.

@@ -1,12 +1,15 @@
 //! The arithmetic of heads.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Activation;
 use crate::matrix::Matrix;
 use crate::oracle::{activate, layer_norm, linear};
 use crate::weights::{LayerNormWeights, Linear};
 
 /// The function after the dense layer of a sequence classification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum DenseActivation {
     /// BERT's pooler, and RoBERTa.
     Tanh,

@@ -105,7 +105,7 @@ fn export(model: &Model, arithmetic: Arithmetic<'_>) -> Result<OnnxModel> {
 
 /// Bytes of all tables and matrices.
 fn weight_bytes(weights: &EncoderWeights, arithmetic: Arithmetic<'_>) -> u64 {
-    let EmbeddingWeights { word, position, token_type, .. } = &weights.embeddings;
+    let EmbeddingWeights { word, position, token_type, .. } = &*weights.embeddings;
     let tables: usize = [word, position, token_type].map(|table| table.data.len()).iter().sum();
     let linears = weights.layers.iter().flat_map(LayerWeights::linears).chain(&weights.embeddings.projection);
     let matrices: usize = linears.map(|linear| linear.weight.data.len()).sum();

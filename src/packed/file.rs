@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PackedError;
 use super::header::{ALIGNMENT, CHUNK, Header, checksum};
+use super::writer::replace;
 
 /// What the manifest says of the file, beside the model.
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,6 +116,12 @@ impl PackedFile {
             return Err(self.content_error("manifest", found, format!("{end}, as the header says")));
         }
         Ok(places)
+    }
+
+    /// Writes the same file to another place. Gives its length in bytes.
+    pub(super) fn copy(&self, path: &Path) -> Result<u64, PackedError> {
+        replace(path, |out| std::io::Write::write_all(out, &self.bytes))?;
+        Ok(self.bytes.len() as u64)
     }
 
     pub(crate) fn path(&self) -> &Path {

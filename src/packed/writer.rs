@@ -1,7 +1,6 @@
 //! Writes packed files, complete or not at all.
 
-use std::borrow::Cow;
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -16,18 +15,13 @@ use super::header::{ALIGNMENT, CHUNK, Header};
 /// The sections of a file to be written, in the order in which they will lie.
 #[derive(Debug, Default)]
 pub(crate) struct Sections<'a> {
-    list: Vec<(String, Cow<'a, [u8]>)>,
+    list: Vec<(String, &'a [u8])>,
 }
 
 impl<'a> Sections<'a> {
     /// Adds a section of elements.
     pub(crate) fn add<T: Pod>(&mut self, name: impl Into<String>, elements: &'a [T]) {
-        self.list.push((name.into(), Cow::Borrowed(bytemuck::cast_slice(elements))));
-    }
-
-    /// Adds a section of bytes that were made for it.
-    pub(crate) fn add_owned(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
-        self.list.push((name.into(), Cow::Owned(bytes)));
+        self.list.push((name.into(), bytemuck::cast_slice(elements)));
     }
 
     /// Where they will lie, and where the last ends.
@@ -51,9 +45,7 @@ impl<'a> Sections<'a> {
         let mut header = Header { end: 0, manifest: manifest.len() as u64, table: 0 };
         header.end = (header.data() + end) as u64;
 
-        let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-        let file = temporary(directory).map_err(PackedError::io(path, "create"))?;
-        let write = || {
+        replace(path, |file| {
             let mut out = BufWriter::with_capacity(CHUNK, file);
             out.write_all(&[0; Header::BYTES])?; // its place
             let mut body = Chunks { out, hasher: Xxh3::new(), written: 0, table: Vec::new() };
@@ -67,14 +59,20 @@ impl<'a> Sections<'a> {
             out.write_all(&table)?;
             out.seek(SeekFrom::Start(0))?;
             out.write_all(&Header { table: xxh3_64(&table), ..header }.to_bytes())?;
-            let file = out.into_inner()?;
-            file.as_file().sync_all()?;
-            Ok((file, header.end + table.len() as u64))
-        };
-        let (file, length) = write().map_err(PackedError::io(path, "write"))?;
-        file.persist(path).map_err(|error| PackedError::io(path, "create")(error.error))?;
-        Ok(length)
+            out.flush()
+        })?;
+        Ok(header.end + 8 * header.chunks().unwrap_or(0))
     }
+}
+
+/// Writes a file beside `path`, brings it to the disk, and moves it to `path`: complete or not at all.
+pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), PackedError> {
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let mut file = temporary(directory).map_err(PackedError::io(path, "create"))?;
+    let written = write(file.as_file_mut()).and_then(|()| file.as_file().sync_all());
+    written.map_err(PackedError::io(path, "write"))?;
+    file.persist(path).map_err(|error| PackedError::io(path, "create")(error.error))?;
+    Ok(())
 }
 
 /// A file in `directory` that is removed unless it is persisted, with the permissions of any new file.

@@ -35,7 +35,11 @@ impl AttentionParams {
     /// Largest factors that keep scaled scores and outputs far inside f32 and s32: outputs are means of s8.
     const MAX_SCALE: f32 = 1e6;
 
-    fn check(&self, plan: &AttentionPlan) -> Result<(), KernelError> {
+    /// Refuses scales that no kernel of `plan` takes; [`AttentionKernel::run`] does too.
+    ///
+    /// # Errors
+    /// [`KernelError::Parameter`].
+    pub fn check(&self, plan: &AttentionPlan) -> Result<(), KernelError> {
         const MAX: f32 = AttentionParams::MAX_SCALE;
         let checked = [
             ("score scale", &self.score_scale, 0.0, "within 0 and 1e6"),

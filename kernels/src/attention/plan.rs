@@ -46,6 +46,11 @@ pub struct AttentionPlan {
 }
 
 impl AttentionPlan {
+    /// What it was planned for.
+    pub fn desc(&self) -> AttentionDesc {
+        AttentionDesc { head_size: self.head_size, output: self.output }
+    }
+
     /// Features per head.
     pub fn head_size(&self) -> usize {
         self.head_size

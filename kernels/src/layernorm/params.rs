@@ -72,6 +72,11 @@ impl LayerNormWeights {
         Ok(LayerNormWeights { rows: packed, epsilon })
     }
 
+    /// One per feature.
+    pub fn rows(&self) -> &[NormParams] {
+        &self.rows
+    }
+
     /// Features F.
     pub fn features(&self) -> usize {
         self.rows.len()

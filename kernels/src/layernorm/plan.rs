@@ -2,7 +2,7 @@
 
 use lacuna_jit::{Code, Isa, JitError};
 
-use super::desc::LayerNormOutput;
+use super::desc::{LayerNormDesc, LayerNormOutput};
 use super::emit;
 use crate::cache::AnyPlan;
 use crate::layout::padded;
@@ -22,6 +22,11 @@ pub struct LayerNormPlan {
 }
 
 impl LayerNormPlan {
+    /// What it was planned for.
+    pub fn desc(&self) -> LayerNormDesc {
+        LayerNormDesc { features: self.features, output: self.output }
+    }
+
     /// Features F.
     pub fn features(&self) -> usize {
         self.features

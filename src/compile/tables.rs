@@ -1,0 +1,66 @@
+//! The embedding tables, wherever they are.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lacuna_kernels::{KernelError, Stored};
+
+use crate::config::EncoderConfig;
+use crate::matrix::Matrix;
+use crate::packed::{PackedError, PackedFile, Sections};
+use crate::weights::EmbeddingWeights;
+
+/// The embedding tables, each `[rows][E]`: borrowed from the f32 model or from a mapped file.
+#[derive(Debug, Clone)]
+pub(crate) struct Tables {
+    pub(crate) word: Stored<f32>,
+    pub(crate) token_type: Stored<f32>,
+    pub(crate) position: Stored<f32>,
+}
+
+/// The name of the word table's section, which a head may use too.
+pub(crate) const WORD: &str = "word";
+const TOKEN_TYPE: &str = "token_type";
+const POSITION: &str = "position";
+
+impl Tables {
+    /// Those of a model.
+    pub(super) fn of(weights: &Arc<EmbeddingWeights>) -> Result<Tables, KernelError> {
+        let table = |matrix: fn(&EmbeddingWeights) -> &Matrix| {
+            let owner = Owner { weights: Arc::clone(weights), matrix };
+            Stored::shared(Bytes::from_owner(owner), "embedding", "table")
+        };
+        Ok(Tables {
+            word: table(|weights| &weights.word)?,
+            token_type: table(|weights| &weights.token_type)?,
+            position: table(|weights| &weights.position)?,
+        })
+    }
+
+    pub(crate) fn save<'a>(&'a self, sections: &mut Sections<'a>) {
+        sections.add(WORD, &self.word);
+        sections.add(TOKEN_TYPE, &self.token_type);
+        sections.add(POSITION, &self.position);
+    }
+
+    pub(crate) fn load(file: &PackedFile, config: &EncoderConfig) -> Result<Tables, PackedError> {
+        let features = config.embedding_features();
+        Ok(Tables {
+            word: file.stored(WORD, config.vocab_size.saturating_mul(features))?,
+            token_type: file.stored(TOKEN_TYPE, config.type_vocab_size.saturating_mul(features))?,
+            position: file.stored(POSITION, config.max_position.saturating_mul(features))?,
+        })
+    }
+}
+
+/// A table as bytes, and what keeps it.
+struct Owner {
+    weights: Arc<EmbeddingWeights>,
+    matrix: fn(&EmbeddingWeights) -> &Matrix,
+}
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&(self.matrix)(&self.weights).data)
+    }
+}

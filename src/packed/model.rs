@@ -1,0 +1,354 @@
+//! A model with everything decided and packed: in memory, or in a file.
+
+use std::path::{Path, PathBuf};
+
+use lacuna_jit::{Isa, Tier};
+use serde::{Deserialize, Serialize};
+
+use super::head::HeadEntry;
+use super::{PackedError, PackedFile, Section, Sections};
+use crate::compile::{CompileOptions, Form, LayersEntry, PackedLayers, Phases, Tables};
+use crate::config::EncoderConfig;
+use crate::encoder::{Encoder, EncoderParts};
+use crate::error::{Error, Result};
+use crate::heads::Head;
+use crate::model::CalibratedModel;
+use crate::pooling::{Pooling, PoolingMode, PoolingSource};
+use crate::prune::Pruning;
+use crate::report::{LoadReport, Phase};
+use crate::tokenize::SentenceTokenizer;
+use lacuna_kernels::spmm::{Tuning, TuningTable};
+
+/// A calibrated model with every decision made and every weight packed; only code is missing, which is generated for the machine that
+/// runs it.
+///
+/// [`CalibratedModel::pack`] makes one, [`PackedModel::write`] puts it into a file, [`PackedModel::open`] maps that file.
+/// [`PackedModel::compile_with`] gives the same encoder as [`CalibratedModel::compile_with`] did, to the bit, on every tier.
+///
+/// ```no_run
+/// # fn main() -> lacuna::Result<()> {
+/// use lacuna::{Encoder, Model};
+///
+/// let sentences = ["A cat sits.", "Rain falls."]; // better 200 of the kind that will be embedded
+/// Model::from_dir("all-MiniLM-L6-v2")?.calibrate(&sentences)?.pack()?.write("minilm.lacuna")?;
+/// let encoder = Encoder::open("minilm.lacuna")?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct PackedModel {
+    config: EncoderConfig,
+    tables: Tables,
+    layers: PackedLayers,
+    tokenizer: Option<SentenceTokenizer>,
+    pooling: Pooling,
+    origin: Origin,
+    head: StoredHead,
+    file: Option<PackedFile>,
+}
+
+/// How a model came to be packed.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// Wall times so far.
+    pub(crate) phases: Vec<Phase>,
+    /// Calibration sentences that were cut.
+    pub(crate) truncated: usize,
+    /// What was pruned.
+    pub(crate) pruning: Option<Pruning>,
+}
+
+enum StoredHead {
+    None,
+    Here(Box<Head>),
+    InFile(HeadEntry),
+}
+
+/// The model's part of the manifest.
+#[derive(Serialize, Deserialize)]
+struct ModelEntry {
+    config: EncoderConfig,
+    pooling: PoolingEntry,
+    /// The longest sequence in tokens, if there is a tokenizer.
+    max_length: Option<usize>,
+    head: Option<HeadEntry>,
+    layers: LayersEntry,
+    pruning: Option<Pruning>,
+    /// Calibration sentences that were cut.
+    truncated: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PoolingEntry {
+    mode: PoolingMode,
+    normalize: bool,
+    /// Whether the model directory had no settings.
+    assumed: bool,
+}
+
+/// The section of `tokenizer.json`.
+const TOKENIZER: &str = "tokenizer";
+
+impl CalibratedModel {
+    /// Decides and packs with default options.
+    ///
+    /// # Errors
+    /// Those of [`CalibratedModel::pack_with`].
+    pub fn pack(&self) -> Result<PackedModel> {
+        self.pack_with(CompileOptions::default())
+    }
+
+    /// Quantises, plans and packs as [`CalibratedModel::compile_with`] does, and takes along the tokenizer, the pooling settings and
+    /// the head, if there is one that is run here.
+    ///
+    /// The tier matters for measured schedules alone: what is packed runs on every tier.
+    ///
+    /// # Errors
+    /// Those of [`CalibratedModel::compile_with`] and [`Model::head`](crate::Model::head), but for [`Error::NoHead`].
+    pub fn pack_with(&self, options: CompileOptions) -> Result<PackedModel> {
+        match options.tuning {
+            Tuning::Fast => self.pack_all(options, None),
+            _ => self.pack_tuned(options, &mut TuningTable::default()),
+        }
+    }
+
+    /// As [`CalibratedModel::pack_with`], with the schedules of a table, as in [`CalibratedModel::compile_tuned`].
+    ///
+    /// # Errors
+    /// Those of [`CalibratedModel::pack_with`].
+    pub fn pack_tuned(&self, options: CompileOptions, table: &mut TuningTable) -> Result<PackedModel> {
+        self.pack_all(options, Some(table))
+    }
+
+    fn pack_all(&self, options: CompileOptions, table: Option<&mut TuningTable>) -> Result<PackedModel> {
+        let head = match self.model().head() {
+            Ok(head) => StoredHead::Here(Box::new(head)),
+            Err(Error::NoHead { .. }) => StoredHead::None,
+            Err(error) => return Err(error),
+        };
+        Ok(PackedModel { head, ..self.pack_encoder(options, table)? })
+    }
+}
+
+impl PackedModel {
+    pub(crate) fn new(
+        config: EncoderConfig,
+        tables: Tables,
+        layers: PackedLayers,
+        tokenizer: Option<SentenceTokenizer>,
+        pooling: Pooling,
+        origin: Origin,
+    ) -> PackedModel {
+        PackedModel { config, tables, layers, tokenizer, pooling, origin, head: StoredHead::None, file: None }
+    }
+
+    /// Writes the model into a file, complete or not at all: it is made beside its place, brought to the disk, and moved there. Gives
+    /// its length in bytes.
+    ///
+    /// # Errors
+    /// [`PackedError::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<u64> {
+        if let Some(file) = &self.file {
+            return Ok(file.copy(path.as_ref())?);
+        }
+        let mut sections = Sections::default();
+        // Text first: it is parsed while the rest is verified.
+        let json = self.tokenizer.as_ref().map(SentenceTokenizer::json);
+        if let Some(json) = json {
+            sections.add(TOKENIZER, json);
+        }
+        let head = match &self.head {
+            StoredHead::Here(head) => Some(HeadEntry::save(head, &self.tables, &mut sections)),
+            StoredHead::None | StoredHead::InFile(_) => None, // the latter comes with its file
+        };
+        self.tables.save(&mut sections);
+        let layers = self.layers.save(&mut sections);
+        let Pooling { mode, normalize, source } = &self.pooling;
+        let entry = ModelEntry {
+            config: self.config.clone(),
+            pooling: PoolingEntry { mode: *mode, normalize: *normalize, assumed: *source == PoolingSource::Default },
+            max_length: self.tokenizer.as_ref().map(SentenceTokenizer::max_length),
+            head,
+            layers,
+            pruning: self.origin.pruning,
+            truncated: self.origin.truncated,
+        };
+        Ok(sections.write(path.as_ref(), entry)?)
+    }
+
+    /// Maps a file, compares its checksums, checks everything that generated code relies on, and reads the tokenizer, in parallel on
+    /// the current rayon pool.
+    ///
+    /// Weights and tables are borrowed from the mapping until the last encoder made of them is gone. Nobody may change or shorten the
+    /// file meanwhile: results could then be wrong, or the process be ended by the system. To put another model in its place, move
+    /// a new file there, as [`PackedModel::write`] does.
+    ///
+    /// # Errors
+    /// Every way in which a file can be damaged, too new, or contradict itself is its own variant of [`PackedError`].
+    pub fn open(path: impl AsRef<Path>) -> Result<PackedModel> {
+        let _span = tracing::info_span!("open").entered();
+        let path = path.as_ref();
+        let mut phases = Phases::new();
+        let (file, entry) = PackedFile::open::<ModelEntry>(path)?;
+        entry.config.validate(path)?;
+        phases.end("map");
+        let (loaded, tokenizer) = rayon::join(
+            || {
+                file.verify()?;
+                let tables = Tables::load(&file, &entry.config)?;
+                Ok::<_, PackedError>((tables, PackedLayers::load(&file, &entry.config, &entry.layers)?))
+            },
+            || tokenizer(&file, &entry),
+        );
+        let ((tables, layers), tokenizer) = (loaded?, tokenizer?);
+        phases.end("verify");
+        let source = if entry.pooling.assumed { PoolingSource::Default } else { PoolingSource::File(path.to_owned()) };
+        Ok(PackedModel {
+            config: entry.config,
+            tables,
+            layers,
+            tokenizer,
+            pooling: Pooling { mode: entry.pooling.mode, normalize: entry.pooling.normalize, source },
+            origin: Origin { phases: phases.list, truncated: entry.truncated, pruning: entry.pruning },
+            head: entry.head.map_or(StoredHead::None, StoredHead::InFile),
+            file: Some(file),
+        })
+    }
+
+    /// Compiles the encoder for this machine.
+    ///
+    /// # Errors
+    /// Those of [`PackedModel::compile_with`].
+    pub fn compile(&self) -> Result<Encoder> {
+        self.compile_with(CompileOptions::default())
+    }
+
+    /// Generates the code for a tier. Weights and tables are shared with all other encoders of this model.
+    ///
+    /// # Errors
+    /// [`PackedError::Decided`] for options that were decided when the model was packed; [`Error::Kernel`] as in
+    /// [`CalibratedModel::compile_with`].
+    pub fn compile_with(&self, options: CompileOptions) -> Result<Encoder> {
+        if options.form != Form::Auto {
+            return Err(PackedError::Decided { option: "form", found: format!("{:?}", options.form) }.into());
+        }
+        if options.tuning != Tuning::Fast {
+            return Err(PackedError::Decided { option: "tuning", found: format!("{:?}", options.tuning) }.into());
+        }
+        self.attach(options.tier)
+    }
+
+    /// Generates the code.
+    pub(crate) fn attach(&self, tier: Option<Tier>) -> Result<Encoder> {
+        let tier = Tier::select(tier)?;
+        let isa = Isa::for_tier(tier);
+        let mut phases = self.origin.phases.clone();
+        let compiled = self.layers.for_isa(isa)?.compile(&mut phases)?;
+        let report = LoadReport::new(self, tier, isa, phases, &compiled.stats, compiled.linears);
+        Ok(Encoder::new(EncoderParts {
+            config: self.config.clone(),
+            tables: self.tables.clone(),
+            embedding: compiled.embedding,
+            layers: compiled.layers,
+            tokenizer: self.tokenizer.clone(),
+            pooling: self.pooling.clone(),
+            report,
+        }))
+    }
+
+    /// The head that was packed along, in memory of its own.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`] for a model without one; [`PackedError::Section`] and [`PackedError::Content`].
+    pub fn head(&self) -> Result<Head> {
+        match (&self.head, &self.file) {
+            (StoredHead::Here(head), _) => Ok(Head::clone(head)),
+            (StoredHead::InFile(entry), Some(file)) => Ok(entry.load(file, &self.config)?),
+            _ => Err(Error::NoHead {
+                path: self.path().map_or_else(|| PathBuf::from("packed model"), Path::to_owned),
+                found: "none".into(),
+                expected: crate::heads::EXPECTED,
+            }),
+        }
+    }
+
+    /// The class of the head in `config.json`, if there is a head.
+    pub fn head_class(&self) -> Option<&str> {
+        match &self.head {
+            StoredHead::None => None,
+            StoredHead::Here(head) => Some(head.class()),
+            StoredHead::InFile(entry) => Some(&entry.config.class),
+        }
+    }
+
+    /// The shape.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// Pooling settings.
+    pub fn pooling(&self) -> &Pooling {
+        &self.pooling
+    }
+
+    /// The tokenizer, if the model came with one.
+    pub fn tokenizer(&self) -> Option<&SentenceTokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// What the model was pruned to before it was packed.
+    pub fn pruning(&self) -> Option<Pruning> {
+        self.origin.pruning
+    }
+
+    /// The file, of a model that was opened.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(PackedFile::path)
+    }
+
+    /// The sections of the file in their order; of a model that was opened.
+    pub fn sections(&self) -> &[Section] {
+        self.file.as_ref().map_or(&[], PackedFile::sections)
+    }
+
+    /// Bytes of the file; 0 for a model in memory.
+    pub fn file_bytes(&self) -> usize {
+        self.file.as_ref().map_or(0, PackedFile::len)
+    }
+
+    /// The error for something that a packed model cannot do for want of f32 weights.
+    pub fn needs_weights(&self, what: impl Into<String>, remedy: &'static str) -> PackedError {
+        let path = self.path().map_or_else(|| PathBuf::from("packed model"), Path::to_owned);
+        PackedError::NeedsWeights { path, what: what.into(), remedy }
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+impl std::fmt::Debug for PackedModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PackedModel").field("config", &self.config).field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+impl Encoder {
+    /// Opens a packed model and compiles it for this machine: [`PackedModel::open`] and [`PackedModel::compile`].
+    ///
+    /// # Errors
+    /// Theirs.
+    pub fn open(path: impl AsRef<Path>) -> Result<Encoder> {
+        PackedModel::open(path)?.compile()
+    }
+}
+
+fn tokenizer(file: &PackedFile, entry: &ModelEntry) -> Result<Option<SentenceTokenizer>> {
+    let Some(max_length) = entry.max_length else { return Ok(None) };
+    file.verify_section(TOKENIZER)?; // it is parsed before all of the file is verified
+    let json = file.section(TOKENIZER)?;
+    if max_length > entry.config.max_position {
+        let expected = format!("at most {}, the positions of the model", entry.config.max_position);
+        return Err(file.content_error("max_length", max_length.to_string(), expected).into());
+    }
+    SentenceTokenizer::from_json(file.path(), json, max_length).map(Some)
+}
