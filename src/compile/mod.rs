@@ -113,11 +113,7 @@ impl CalibratedModel {
     }
 
     /// Everything but code and head.
-    pub(crate) fn pack_encoder(
-        &self,
-        options: CompileOptions,
-        table: Option<&mut TuningTable>,
-    ) -> Result<PackedModel> {
+    pub(crate) fn pack_encoder(&self, options: CompileOptions, table: Option<&mut TuningTable>) -> Result<PackedModel> {
         let tier = Tier::select(options.tier)?;
         let isa = Isa::for_tier(tier);
         let mut phases = Phases::new();

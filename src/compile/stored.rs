@@ -80,7 +80,11 @@ impl PackedLayers {
     ) -> Result<PackedLayers, PackedError> {
         let (found, expected) = (entry.layers.len(), config.layers);
         if found != expected {
-            return Err(file.content_error("layers", found.to_string(), format!("{expected}, as the configuration says")));
+            return Err(file.content_error(
+                "layers",
+                found.to_string(),
+                format!("{expected}, as the configuration says"),
+            ));
         }
         let layers = entry.layers.par_iter().enumerate().map(|(i, entry)| LoadedLayer::load(file, config, entry, i));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
@@ -96,7 +100,8 @@ impl PackedLayers {
     pub(crate) fn for_isa(&self, isa: Isa) -> Result<PackedLayers, KernelError> {
         let embedding = &self.embedding;
         let projection = embedding.projection.as_ref().map(|projection| {
-            let panel = ElementwiseDesc { features: projection.panel.features(), function: projection.panel.function() };
+            let panel =
+                ElementwiseDesc { features: projection.panel.features(), function: projection.panel.function() };
             Ok::<_, KernelError>(PackedProjection {
                 linear: projection.linear.for_isa(isa)?,
                 panel: panel.plan(isa)?,
@@ -131,8 +136,11 @@ fn load_embedding(
         Some(entry) => {
             let linear = PackedLinear::load(entry, "projection", file)?;
             linear.expect(file, "projection", config.hidden_size, features, |_| Epilogue::f32(false))?;
-            let function =
-                RowFunction::Quantize { activation: epilogue::Activation::Identity, layout: first, sign: Sign::Unsigned };
+            let function = RowFunction::Quantize {
+                activation: epilogue::Activation::Identity,
+                layout: first,
+                sign: Sign::Unsigned,
+            };
             let panel = ElementwiseDesc { features: config.hidden_size, function }.plan(ISA).map_err(in_embedding)?;
             let panel_params: Vec<lacuna_kernels::elementwise::QuantParams> =
                 file.elements("projection.panel", config.hidden_size)?;
@@ -250,7 +258,8 @@ impl LoadedLayer {
         let name = |part: &str| format!("layers.{index}.{part}");
         let LoadedLayer { heads, attention_params, linears: [q, k, v, o, up, down], .. } = self;
         let in_attention = |source| file.weights_error(&name("attention"), source);
-        let attention = AttentionDesc { head_size: heads.padded(), output: o.input() }.plan(ISA).map_err(in_attention)?;
+        let attention =
+            AttentionDesc { head_size: heads.padded(), output: o.input() }.plan(ISA).map_err(in_attention)?;
         attention_params.check(&attention).map_err(in_attention)?;
         let norm = |part, output| {
             let desc = LayerNormDesc { features: config.hidden_size, output };

@@ -58,11 +58,8 @@ pub(super) fn forward<'s, S: TokenIds, P: Probe>(
 
 /// `x = norm(word + type + position)`, or the projection of that, and its panel.
 fn embed(parts: &EncoderParts, ids: &PackedIds, a: &mut Chunk<'_>, parallel: Parallel<'_>) -> Result<()> {
-    let tables = EmbeddingTables {
-        word: &parts.tables.word,
-        kind: &parts.tables.token_type,
-        position: &parts.tables.position,
-    };
+    let tables =
+        EmbeddingTables { word: &parts.tables.word, kind: &parts.tables.token_type, position: &parts.tables.position };
     let range = a.first..a.first + tiles(a.tokens) * TILE;
     let ids =
         EmbeddingIds { word: &ids.word[range.clone()], kind: &ids.kind[range.clone()], position: &ids.position[range] };

@@ -157,7 +157,9 @@ pub enum PackedError {
     },
 
     /// An option that was decided when the model was packed.
-    #[error("{option}: found {found}; expected none for a packed model, in which it is decided: pack the model again with it")]
+    #[error(
+        "{option}: found {found}; expected none for a packed model, in which it is decided: pack the model again with it"
+    )]
     Decided {
         /// The option.
         option: &'static str,

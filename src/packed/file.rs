@@ -103,7 +103,8 @@ impl PackedFile {
                 .and_then(|start| Some(start..start.checked_add(usize::try_from(section.length).ok()?)?));
             let Some(range) = range.filter(|range| range.start == next && range.end <= end) else {
                 let found = format!("{} bytes at {}", section.length, section.offset);
-                let expected = format!("at {}, and at most {} bytes", next.saturating_sub(first), end.saturating_sub(next));
+                let expected =
+                    format!("at {}, and at most {} bytes", next.saturating_sub(first), end.saturating_sub(next));
                 return Err(self.section_error(&section.name, found, expected));
             };
             next = range.end.next_multiple_of(ALIGNMENT);

@@ -63,8 +63,10 @@ impl Header {
             };
             return Err(PackedError::NotPacked { path: path.to_owned(), found });
         }
-        let length = |expected: usize| {
-            PackedError::Length { path: path.to_owned(), found: file.len() as u64, expected: expected as u64 }
+        let length = |expected: usize| PackedError::Length {
+            path: path.to_owned(),
+            found: file.len() as u64,
+            expected: expected as u64,
         };
         let bytes: &[u8; Header::BYTES] = file.first_chunk().ok_or_else(|| length(Header::BYTES))?;
         let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));

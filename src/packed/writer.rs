@@ -40,8 +40,8 @@ impl<'a> Sections<'a> {
     pub(super) fn write<M: Serialize>(self, path: &Path, model: M) -> Result<u64, PackedError> {
         let (sections, end) = self.places();
         let manifest = Manifest { writer: concat!("lacuna ", env!("CARGO_PKG_VERSION")).to_owned(), model, sections };
-        let manifest = serde_json::to_vec(&manifest)
-            .map_err(|source| PackedError::Manifest { path: path.to_owned(), source })?;
+        let manifest =
+            serde_json::to_vec(&manifest).map_err(|source| PackedError::Manifest { path: path.to_owned(), source })?;
         let mut header = Header { end: 0, manifest: manifest.len() as u64, table: 0 };
         header.end = (header.data() + end) as u64;
 

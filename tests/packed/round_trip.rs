@@ -1,0 +1,185 @@
+//! What is packed is what is run.
+
+use std::sync::Arc;
+
+use lacuna::heads::{Backbone, MaskFiller};
+use lacuna::{
+    Architecture, Block, CompileOptions, Encoder, EncoderConfig, Error, Form, Model, PackedError, PackedModel, Tuning,
+};
+use lacuna_jit::Tier;
+
+use super::{batch, calibrated, head_folder, options, seeded, through_file, tiers, tiny};
+
+const FORMS: [Form; 3] = [Form::Auto, Form::Dense, Form::Sparse];
+
+/// The same bits from the calibrated model, from it packed in memory, and from the file, on every tier.
+fn check(config: EncoderConfig, zeros: Option<(Block, f64)>, form: Form) {
+    let what = format!("{} {zeros:?} {form:?}", config.architecture);
+    let model = Model::seeded_config(config, 3).unwrap();
+    let model = match zeros {
+        Some((block, sparsity)) => model.prune(block, sparsity).unwrap(),
+        None => model,
+    };
+    let model = calibrated(model);
+    let ids = batch(model.model().config());
+    let packed = model.pack_with(CompileOptions::default().with_form(form)).unwrap();
+    let opened = through_file(&packed);
+    assert_eq!(opened.config(), model.model().config());
+    assert_eq!(opened.pruning(), model.model().pruning());
+    for tier in tiers() {
+        let expected = model.compile_with(options(tier, form)).unwrap();
+        let states = expected.hidden_states(&ids).unwrap();
+        for packed in [&packed, &opened] {
+            let encoder = packed.compile_with(CompileOptions::default().with_tier(Some(tier))).unwrap();
+            assert_eq!(encoder.hidden_states(&ids).unwrap(), states, "{what} on {tier}");
+            let forms = |encoder: &Encoder| {
+                let linears = encoder.report().linears.iter().chain(&encoder.report().projection);
+                linears.map(|linear| (linear.form, linear.kernel.clone(), linear.weight_bytes)).collect::<Vec<_>>()
+            };
+            assert_eq!(forms(&encoder), forms(&expected), "{what} on {tier}");
+        }
+    }
+}
+
+#[test]
+fn every_architecture() {
+    for architecture in Architecture::ALL {
+        for form in FORMS {
+            check(tiny(architecture), Some((Block::B4x1, 0.8)), form);
+        }
+    }
+}
+
+#[test]
+fn every_pattern_of_zeros() {
+    let wide = EncoderConfig { hidden_size: 64, heads: 2, intermediate_size: 128, ..tiny(Architecture::Bert) };
+    for block in [Block::B4x1, Block::B1x4, Block::B4x4, Block::B8x1, Block::Unstructured] {
+        check(wide.clone(), Some((block, 0.95)), Form::Auto);
+        check(wide.clone(), Some((block, 0.5)), Form::Sparse);
+    }
+    check(wide.clone(), None, Form::Auto);
+    check(wide, None, Form::Dense);
+}
+
+#[test]
+fn indices_of_four_bytes() {
+    let wide = EncoderConfig { intermediate_size: 8200, layers: 1, ..tiny(Architecture::Bert) };
+    check(wide, Some((Block::B4x1, 0.9)), Form::Sparse);
+}
+
+/// All heads, with their tokenizers: the same scores for the same text.
+#[test]
+fn heads_and_tokenizers_come_along() {
+    for name in [
+        "bert-classify",
+        "bert-rank",
+        "bert-tag",
+        "bert-answer",
+        "bert-fill",
+        "distilbert-classify",
+        "distilbert-tag",
+        "distilbert-fill",
+        "roberta-classify",
+        "roberta-answer",
+        "roberta-fill",
+        "electra-classify",
+        "electra-fill",
+    ] {
+        let model = Model::from_dir(head_folder(name)).unwrap();
+        let head = model.head().unwrap();
+        let texts = ["The cat sat on the mat.", "the river went e and", ""];
+        let model = model.calibrate(&texts).unwrap();
+        let packed = model.pack().unwrap();
+        let opened = through_file(&packed);
+        assert_eq!(packed.head().unwrap(), head, "{name}");
+        assert_eq!(opened.head_class(), Some(head.class()));
+        let expected = model.compile().unwrap();
+        let (encoder, found) = (opened.compile().unwrap(), opened.head().unwrap());
+        assert_eq!(encoder.embed(&texts).unwrap(), expected.embed(&texts).unwrap(), "{name}");
+        let ids: Vec<Vec<u32>> =
+            opened.tokenizer().unwrap().encode_batch(&texts).unwrap().into_iter().map(|encoded| encoded.ids).collect();
+        let states = Backbone::hidden_states(&encoder, &ids).unwrap();
+        for states in &states {
+            assert_eq!(found.logits(states).unwrap(), head.logits(states).unwrap(), "{name}");
+        }
+        assert_eq!((found.kind(), found.class(), found.labels()), (head.kind(), head.class(), head.labels()), "{name}");
+        if name.ends_with("-fill") {
+            let decoder = opened.sections().iter().find(|section| section.name == "head.out.weight");
+            assert_eq!(decoder, None, "{name}: the decoder is the word table, and there once");
+            let filler = MaskFiller::new(Arc::new(encoder), found).unwrap();
+            assert!(!filler.fill(&[format!("The {} sat.", filler.mask_token())], 3).unwrap()[0].is_empty());
+        }
+    }
+}
+
+#[test]
+fn measured_schedules_are_kept() {
+    let model = calibrated(Model::seeded_config(tiny(Architecture::Bert), 3).unwrap().prune(Block::B4x1, 0.9).unwrap());
+    let tuning = Tuning::Measure { budget: std::time::Duration::from_millis(1) };
+    let packed = model.pack_with(CompileOptions::default().with_form(Form::Sparse).with_tuning(tuning)).unwrap();
+    let kernels = |model: &PackedModel| -> Vec<String> {
+        model.compile().unwrap().report().linears.iter().map(|linear| linear.kernel.clone()).collect()
+    };
+    assert_eq!(kernels(&through_file(&packed)), kernels(&packed));
+}
+
+#[test]
+fn many_threads_open_one_file() {
+    let model = seeded(tiny(Architecture::Roberta));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.lacuna");
+    model.pack().unwrap().write(&path).unwrap();
+    let ids = batch(model.model().config());
+    let expected = model.compile().unwrap().hidden_states(&ids).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    assert_eq!(Encoder::open(&path).unwrap().hidden_states(&ids).unwrap(), expected);
+                }
+            });
+        }
+    });
+}
+
+/// A successor takes the place of the name; what is mapped stays what it was.
+#[test]
+fn a_file_in_use_can_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.lacuna");
+    let (first, second) = (seeded(tiny(Architecture::Bert)), seeded(tiny(Architecture::Electra)));
+    first.pack().unwrap().write(&path).unwrap();
+    let opened = PackedModel::open(&path).unwrap();
+    second.pack().unwrap().write(&path).unwrap();
+    let ids = batch(first.model().config());
+    let states = opened.compile().unwrap().hidden_states(&ids).unwrap();
+    assert_eq!(states, first.compile().unwrap().hidden_states(&ids).unwrap());
+    assert_eq!(PackedModel::open(&path).unwrap().config().architecture, Architecture::Electra);
+
+    // An opened model is written as it lies.
+    let copy = folder.path().join("copy.lacuna");
+    opened.write(&copy).unwrap();
+    assert_eq!(PackedModel::open(&copy).unwrap().compile().unwrap().hidden_states(&ids).unwrap(), states);
+}
+
+#[test]
+fn what_was_decided_cannot_be_asked_for_again() {
+    let packed = through_file(&seeded(tiny(Architecture::Bert)).pack().unwrap());
+    let tuning = Tuning::Measure { budget: std::time::Duration::from_millis(1) };
+    for (options, expected) in [
+        (CompileOptions::default().with_form(Form::Dense), "form"),
+        (CompileOptions::default().with_tuning(tuning), "tuning"),
+    ] {
+        match packed.compile_with(options).unwrap_err() {
+            Error::Packed(PackedError::Decided { option, .. }) => assert_eq!(option, expected),
+            error => panic!("{error}"),
+        }
+    }
+    assert!(matches!(packed.head().unwrap_err(), Error::NoHead { .. }));
+    let error = packed.needs_weights("--verify", "give its path with --model");
+    assert!(error.to_string().contains("--verify needs the f32 weights"), "{error}");
+    let portable = packed.compile_with(CompileOptions::default().with_tier(Some(Tier::Portable))).unwrap();
+    assert_eq!(portable.report().tier, "portable");
+    let phases: Vec<&str> = portable.report().phases.iter().map(|phase| phase.name).collect();
+    assert_eq!(phases, ["map", "verify", "emit", "seal"]);
+}

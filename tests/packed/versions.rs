@@ -1,0 +1,58 @@
+//! Files of other versions: older ones are read or refused by name, newer ones refused.
+
+use lacuna::heads::SequenceClassifier;
+use lacuna::{CompileOptions, Model, PackedError, PackedModel, TextInput};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+use super::{Bench, fixture, head_folder, smallest, tiers};
+
+const TEXTS: [&str; 3] = ["The cat sat on the mat.", "the film", ""];
+
+#[test]
+fn other_versions_are_refused_by_name() {
+    let bench = Bench::new();
+    let bytes = smallest();
+    for version in [0u32, 2, 7, u32::MAX] {
+        let mut other = bytes.clone();
+        other[8..12].copy_from_slice(&version.to_le_bytes());
+        let error = bench.refused(&other, "another version");
+        assert!(matches!(error, PackedError::Version { found, .. } if found == version), "{error}");
+        let remedy = if version == 0 { "pack the model again" } else { "newer lacuna" };
+        assert!(error.to_string().contains(remedy), "{error}");
+    }
+}
+
+fn results(model: &PackedModel, options: CompileOptions) -> Value {
+    let encoder = model.compile_with(options).unwrap();
+    // Bits: the int8 part is the same on every machine.
+    let embeddings: Vec<Vec<u32>> =
+        encoder.embed(&TEXTS).unwrap().iter().map(|vector| vector.iter().map(|x| x.to_bits()).collect()).collect();
+    let classifier = SequenceClassifier::new(Arc::new(encoder), model.head().unwrap()).unwrap();
+    let labels: Vec<String> =
+        classifier.classify(&TEXTS.map(TextInput::new)).unwrap().iter().map(|all| all[0].label.clone()).collect();
+    json!({"embeddings": embeddings, "labels": labels})
+}
+
+/// The file that version 1 wrote, with what it gave then.
+#[test]
+fn version_1_stays_readable() {
+    let model = PackedModel::open(fixture("packed-v1.lacuna")).unwrap();
+    let expected: Value = serde_json::from_slice(&std::fs::read(fixture("packed-v1.json")).unwrap()).unwrap();
+    for tier in tiers() {
+        let found = results(&model, CompileOptions::default().with_tier(Some(tier)));
+        assert_eq!(found, expected, "{tier}");
+    }
+}
+
+/// Makes the fixture, when a version is new: `cargo test --test packed -- --ignored make`.
+#[test]
+#[ignore = "writes tests/fixtures"]
+fn make() {
+    let model = Model::from_dir(head_folder("bert-classify")).unwrap();
+    let model = model.prune(lacuna::Block::B4x1, 0.6).unwrap().calibrate(&TEXTS).unwrap();
+    let packed = model.pack().unwrap();
+    packed.write(fixture("packed-v1.lacuna")).unwrap();
+    let results = results(&packed, CompileOptions::default());
+    std::fs::write(fixture("packed-v1.json"), serde_json::to_vec(&results).unwrap()).unwrap();
+}
