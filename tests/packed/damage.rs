@@ -87,7 +87,7 @@ fn what_is_no_packed_file_is_named() {
     let path = folder.path().join("x");
     for (bytes, expected) in [
         (&b""[..], "an empty file"),
-        (b"{\"a\": 1}", "begins with \"{\\\"a\\\": 1\""),
+        (b"{\"a\": 1}", "begins with \"{\\\"a\\\": 1}"),
         (b"\x8bLACUNA\r\n", "LACUNA\\r"), // a line break that something converted
     ] {
         std::fs::write(&path, bytes).unwrap();
