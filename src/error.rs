@@ -573,6 +573,10 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// A model of the hub could not be fetched.
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
+
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]
     Kernel(#[from] lacuna_kernels::KernelError),

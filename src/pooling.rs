@@ -86,6 +86,29 @@ struct RawPooling {
     pooling_mode_lasttoken: bool,
 }
 
+impl RawModule {
+    /// The type is a Python path such as `sentence_transformers.models.Pooling`.
+    fn kind(&self) -> &str {
+        self.r#type.rsplit('.').next().unwrap_or_default()
+    }
+}
+
+/// A module of a `modules.json`.
+#[cfg(feature = "hub")]
+pub(crate) struct ModulePath {
+    /// Transformer, Pooling, Normalize or what else there is.
+    pub(crate) kind: String,
+    /// Its folder, as it stands.
+    pub(crate) path: String,
+}
+
+/// The modules that a `modules.json` lists.
+#[cfg(feature = "hub")]
+pub(crate) fn module_paths(path: &Path) -> Result<Vec<ModulePath>> {
+    let list: Vec<RawModule> = read_json(path)?;
+    Ok(list.into_iter().map(|module| ModulePath { kind: module.kind().to_owned(), path: module.path }).collect())
+}
+
 const SUPPORTED_MODULES: &str = "Transformer, Pooling, Normalize";
 const SUPPORTED_MODES: &str = "exactly one of mean, cls, max";
 
@@ -108,8 +131,7 @@ impl Modules {
         };
         let mut modules = Self { encoder: dir.to_owned(), pooling: Pooling::default() };
         for module in &list {
-            // The type is a Python path such as `sentence_transformers.models.Pooling`.
-            match module.r#type.rsplit('.').next().unwrap_or_default() {
+            match module.kind() {
                 "Transformer" => modules.encoder = dir.join(&module.path),
                 "Pooling" => {
                     let config = dir.join(&module.path).join("config.json");
