@@ -122,8 +122,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 const CALIBRATION: (usize, usize) = (4, 32);
 
 fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
-    let model = args.model.pruning.apply(args.model.read()?)?;
-    let checkpoint = Checkpoint::in_model(&args.model.model)?;
+    let folder = args.model.folder()?;
+    let model = args.model.pruning.apply(model::read(&folder)?)?;
+    let checkpoint = Checkpoint::in_model(&folder)?;
     let tensors = checkpoint.tensors();
     let (config, pooler) = (model.config().clone(), model.weights().pooler.is_some());
     let (pooling, tokenizer_limit) = (model.pooling().clone(), model.tokenizer().map(|t| t.max_length()));
@@ -136,7 +137,7 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     };
     let report = encoder.report();
     Ok(Inspection {
-        model: args.model.model.display().to_string(),
+        model: args.model.source.name(),
         tier: context.tier.name(),
         architecture: Architecture::of(&config, pooler),
         pooling: Pooling {

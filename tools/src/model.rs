@@ -10,16 +10,17 @@ use crate::args;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::progress::Spinner;
+use crate::source::{SourceArgs, exactly_one};
 
 /// Calibration sentences taken from a command's own input when no file is given.
 pub(crate) const CALIBRATION_SENTENCES: usize = 200;
 
 /// Which model, and how it is pruned.
 #[derive(clap::Args)]
+#[command(group(exactly_one(&[])))]
 pub(crate) struct ModelArgs {
-    /// Model directory: config.json, model.safetensors or pytorch_model.bin, tokenizer.json
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
 
     #[command(flatten)]
     pub(crate) pruning: PruneArgs,
@@ -96,8 +97,12 @@ impl From<FormArg> for Form {
 impl ModelArgs {
     /// Reads the model, without pruning it.
     pub(crate) fn read(&self) -> Result<Model> {
-        let _spinner = Spinner::new(format!("reading {}", self.model.display()));
-        Ok(Model::from_dir(&self.model)?)
+        read(&self.folder()?)
+    }
+
+    /// The folder of the model, fetched if need be.
+    pub(crate) fn folder(&self) -> Result<PathBuf> {
+        Ok(self.source.folder()?.unwrap_or_default()) // clap has seen to one
     }
 }
 
@@ -108,6 +113,12 @@ impl PruneArgs {
         let _spinner = Spinner::new("pruning");
         Ok(model.prune(self.block, sparsity)?)
     }
+}
+
+/// Reads the model of a folder.
+pub(crate) fn read(folder: &Path) -> Result<Model> {
+    let _spinner = Spinner::new(format!("reading {}", folder.display()));
+    Ok(Model::from_dir(folder)?)
 }
 
 /// Calibrates on sentences.
