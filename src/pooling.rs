@@ -24,12 +24,28 @@ pub enum PoolingMode {
     Max,
 }
 
+impl PoolingMode {
+    /// Every mode.
+    pub const ALL: [PoolingMode; 3] = [PoolingMode::Mean, PoolingMode::Cls, PoolingMode::Max];
+
+    /// Its name in the files of sentence-transformers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PoolingMode::Mean => "mean",
+            PoolingMode::Cls => "cls",
+            PoolingMode::Max => "max",
+        }
+    }
+}
+
 /// Where the pooling settings came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolingSource {
     /// Read from this file.
     File(PathBuf),
+    /// The caller chose it: [`Model::with_pooling`](crate::Model::with_pooling).
+    Chosen,
     /// The directory has no pooling settings: mean pooling without normalisation was assumed.
     Default,
 }

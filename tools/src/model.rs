@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use lacuna::{Block, CalibratedModel, Encoder, Form, Model, PoolingMode, PoolingSource, Tuning, TuningTable};
+use lacuna::{Block, CalibratedModel, Encoder, Form, Model, PoolingSource, Tuning, TuningTable};
 
 use crate::args;
 use crate::context::Context;
@@ -173,20 +173,11 @@ pub(crate) fn csv_error(path: &Path, error: &csv::Error) -> Error {
     }
 }
 
-/// `mean`, `cls` or `max`.
-pub(crate) fn pooling_name(mode: PoolingMode) -> &'static str {
-    match mode {
-        PoolingMode::Mean => "mean",
-        PoolingMode::Cls => "cls",
-        PoolingMode::Max => "max",
-        _ => "unknown",
-    }
-}
-
 /// Where pooling settings come from.
 pub(crate) fn pooling_source(source: &PoolingSource) -> String {
     match source {
         PoolingSource::File(path) => path.display().to_string(),
+        PoolingSource::Chosen => "chosen".to_owned(),
         _ => "assumed, the directory has no pooling settings".to_owned(),
     }
 }
