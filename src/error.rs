@@ -581,6 +581,10 @@ pub enum Error {
     #[error(transparent)]
     Packed(#[from] crate::packed::PackedError),
 
+    /// A model of the hub could not be fetched.
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
+
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]
     Kernel(#[from] lacuna_kernels::KernelError),

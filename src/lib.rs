@@ -28,6 +28,7 @@ mod config;
 mod encoder;
 mod error;
 pub mod heads;
+pub mod hub;
 mod matrix;
 mod model;
 pub mod onnx;

@@ -13,7 +13,7 @@ use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadConfig, locate_all};
 use crate::oracle::{FakeQuant, Oracle, TapSet};
-use crate::pooling::{Modules, Pooling};
+use crate::pooling::{Modules, Pooling, PoolingMode, PoolingSource};
 use crate::precision::LayerPrecision;
 use crate::prune::{BlockZeros, Pruning, prune_encoder};
 use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
@@ -222,6 +222,13 @@ impl Model {
         &self.pooling
     }
 
+    /// The same model with another pooling than its files say; `source` becomes [`PoolingSource::Chosen`].
+    #[must_use]
+    pub fn with_pooling(mut self, mode: PoolingMode, normalize: bool) -> Self {
+        self.pooling = Pooling { mode, normalize, source: PoolingSource::Chosen };
+        self
+    }
+
     /// The tokenizer, if the directory had one.
     pub fn tokenizer(&self) -> Option<&SentenceTokenizer> {
         self.tokenizer.as_ref()
@@ -285,6 +292,11 @@ impl CalibratedModel {
     /// The f32 model: configuration, weights, tokenizer, pooling, oracle, timings.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// The f32 model, for which the quantisation is given up.
+    pub fn into_model(self) -> Model {
+        self.model
     }
 
     /// The quantisation of every layer's activations.

@@ -25,12 +25,28 @@ pub enum PoolingMode {
     Max,
 }
 
+impl PoolingMode {
+    /// Every mode.
+    pub const ALL: [PoolingMode; 3] = [PoolingMode::Mean, PoolingMode::Cls, PoolingMode::Max];
+
+    /// Its name in the files of sentence-transformers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PoolingMode::Mean => "mean",
+            PoolingMode::Cls => "cls",
+            PoolingMode::Max => "max",
+        }
+    }
+}
+
 /// Where the pooling settings came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolingSource {
     /// Read from this file.
     File(PathBuf),
+    /// The caller chose it: [`Model::with_pooling`](crate::Model::with_pooling).
+    Chosen,
     /// The directory has no pooling settings: mean pooling without normalisation was assumed.
     Default,
 }
@@ -87,6 +103,29 @@ struct RawPooling {
     pooling_mode_lasttoken: bool,
 }
 
+impl RawModule {
+    /// The type is a Python path such as `sentence_transformers.models.Pooling`.
+    fn kind(&self) -> &str {
+        self.r#type.rsplit('.').next().unwrap_or_default()
+    }
+}
+
+/// A module of a `modules.json`.
+#[cfg(feature = "hub")]
+pub(crate) struct ModulePath {
+    /// Transformer, Pooling, Normalize or what else there is.
+    pub(crate) kind: String,
+    /// Its folder, as it stands.
+    pub(crate) path: String,
+}
+
+/// The modules that a `modules.json` lists.
+#[cfg(feature = "hub")]
+pub(crate) fn module_paths(path: &Path) -> Result<Vec<ModulePath>> {
+    let list: Vec<RawModule> = read_json(path)?;
+    Ok(list.into_iter().map(|module| ModulePath { kind: module.kind().to_owned(), path: module.path }).collect())
+}
+
 const SUPPORTED_MODULES: &str = "Transformer, Pooling, Normalize";
 const SUPPORTED_MODES: &str = "exactly one of mean, cls, max";
 
@@ -109,8 +148,7 @@ impl Modules {
         };
         let mut modules = Self { encoder: dir.to_owned(), pooling: Pooling::default() };
         for module in &list {
-            // The type is a Python path such as `sentence_transformers.models.Pooling`.
-            match module.r#type.rsplit('.').next().unwrap_or_default() {
+            match module.kind() {
                 "Transformer" => modules.encoder = dir.join(&module.path),
                 "Pooling" => {
                     let config = dir.join(&module.path).join("config.json");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// The names of weight files, in the order in which they are looked for: the order of `transformers`.
-pub(super) const NAMES: [&str; 4] =
+pub(crate) const NAMES: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// Endings of files that hold weights in any format, to say what a folder has instead.

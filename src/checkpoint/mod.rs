@@ -28,7 +28,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use self::file::{StoredTensor, WeightFile};
+#[cfg(feature = "hub")]
+pub(crate) use self::locate::NAMES as WEIGHT_NAMES;
 use self::names::LayerNames;
+#[cfg(feature = "hub")]
+pub(crate) use self::sharded::names as shard_names;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;

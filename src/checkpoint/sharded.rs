@@ -69,6 +69,14 @@ pub(super) fn open(path: &Path) -> Result<(Vec<WeightFile>, BTreeMap<String, usi
     Ok((files, owners))
 }
 
+/// The names of the files of an index, which are names and no paths.
+#[cfg(feature = "hub")]
+pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
+    let RawIndex { weight_map, .. } = read(path)?;
+    let index = Index::new(path, &weight_map.0)?;
+    Ok(index.shards.keys().map(|&name| name.to_owned()).collect())
+}
+
 fn read(path: &Path) -> Result<RawIndex> {
     let (file, length) = open_file(path)?;
     if length > MAX_INDEX_BYTES {

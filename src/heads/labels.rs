@@ -29,6 +29,15 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Its name in `config.json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Problem::SingleLabel => "single_label_classification",
+            Problem::MultiLabel => "multi_label_classification",
+            Problem::Regression => "regression",
+        }
+    }
+
     /// Logits to scores, in place.
     pub fn scores(self, logits: &mut [f32]) {
         match self {
@@ -51,9 +60,71 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
+/// What a cross-encoder makes of its logit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ScoreFunction {
+    /// `1 / (1 + exp(-logit))`. What cross-encoders have unless they say otherwise.
+    Sigmoid,
+    /// The logit as it is.
+    Identity,
+}
+
+impl ScoreFunction {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ScoreFunction::Sigmoid => "sigmoid",
+            ScoreFunction::Identity => "identity",
+        }
+    }
+
+    /// The score of a logit.
+    pub fn score(self, logit: f32) -> f32 {
+        match self {
+            ScoreFunction::Sigmoid => sigmoid(logit),
+            ScoreFunction::Identity => logit,
+        }
+    }
+
+    /// The function of a Python path such as `torch.nn.modules.activation.Sigmoid`.
+    fn from_path(path: &str) -> Option<ScoreFunction> {
+        match path.strip_prefix("torch.nn.")?.rsplit('.').next()? {
+            "Sigmoid" => Some(ScoreFunction::Sigmoid),
+            "Identity" => Some(ScoreFunction::Identity),
+            _ => None,
+        }
+    }
+}
+
+/// Which setting of `config.json` names a function for scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ScoreSetting {
+    Newer,
+    Older,
+}
+
+impl ScoreSetting {
+    const fn name(self) -> &'static str {
+        match self {
+            ScoreSetting::Newer => "sentence_transformers.activation_fn",
+            ScoreSetting::Older => "sbert_ce_default_activation_function",
+        }
+    }
+}
+
+/// The settings of sentence-transformers, in their own object.
+#[derive(Deserialize)]
+struct RawSentenceTransformers {
+    activation_fn: Option<String>,
+}
+
 /// The fields that are read.
 #[derive(Deserialize)]
 struct Raw {
+    sentence_transformers: Option<RawSentenceTransformers>,
+    sbert_ce_default_activation_function: Option<String>,
     architectures: Option<Vec<String>>,
     id2label: Option<BTreeMap<String, String>>,
     problem_type: Option<String>,
@@ -67,6 +138,8 @@ pub(crate) struct HeadConfig {
     /// In the order of the outputs; empty where `config.json` names none.
     pub(crate) labels: Vec<String>,
     problem: Option<Problem>,
+    /// Which setting names a function for the scores of a cross-encoder, and the name.
+    score: Option<(ScoreSetting, String)>,
 }
 
 impl HeadConfig {
@@ -94,7 +167,22 @@ impl HeadConfig {
                 });
             }
         };
-        Ok(HeadConfig { kind, class, labels: labels(path, raw.id2label.unwrap_or_default())?, problem })
+        let newer = raw.sentence_transformers.and_then(|settings| settings.activation_fn);
+        let newer = newer.map(|name| (ScoreSetting::Newer, name));
+        let older = raw.sbert_ce_default_activation_function;
+        let score = newer.or(older.map(|name| (ScoreSetting::Older, name)));
+        Ok(HeadConfig { kind, class, labels: labels(path, raw.id2label.unwrap_or_default())?, problem, score })
+    }
+
+    /// The function of a cross-encoder's scores, as sentence-transformers wrote it into `config.json`.
+    pub(super) fn score_function(&self, path: &Path) -> Result<ScoreFunction> {
+        let Some((setting, name)) = &self.score else { return Ok(ScoreFunction::Sigmoid) };
+        ScoreFunction::from_path(name).ok_or_else(|| Error::UnsupportedSetting {
+            path: path.to_owned(),
+            setting: setting.name(),
+            found: format!("{name:?}"),
+            supported: "Sigmoid and Identity of torch.nn",
+        })
     }
 
     /// Names the outputs of a classification that have no names.
@@ -148,6 +236,36 @@ mod tests {
         let path = dir.path().join("config.json");
         std::fs::write(&path, json).unwrap();
         HeadConfig::from_file(&path, Architecture::Bert)
+    }
+
+    #[test]
+    fn the_function_of_scores_is_what_sentence_transformers_wrote() {
+        use ScoreFunction::{Identity, Sigmoid};
+        let function = |settings: &str| {
+            let json = format!("{{\"architectures\": [\"BertForSequenceClassification\"]{settings}}}");
+            read(&json).unwrap().score_function(Path::new("config.json"))
+        };
+        let newer = |path: &str| {
+            format!(", \"sentence_transformers\": {{\"activation_fn\": \"{path}\", \"version\": \"5.0\"}}")
+        };
+        let older = |path: &str| format!(", \"sbert_ce_default_activation_function\": \"{path}\"");
+        let (sigmoid, identity) = ("torch.nn.modules.activation.Sigmoid", "torch.nn.modules.linear.Identity");
+        for (settings, expected) in [
+            (String::new(), Sigmoid),
+            (", \"sentence_transformers\": {}".into(), Sigmoid),
+            (newer(sigmoid), Sigmoid),
+            (newer(identity), Identity),
+            (older(identity), Identity),
+            (older("torch.nn.Sigmoid"), Sigmoid),
+            (newer(identity) + &older(sigmoid), Identity),
+        ] {
+            assert_eq!(function(&settings).unwrap(), expected, "{settings}");
+        }
+        for settings in [newer("torch.nn.modules.activation.Tanh"), older("my.own.Sigmoid"), newer("")] {
+            let error = function(&settings).unwrap_err();
+            assert!(matches!(error, Error::UnsupportedSetting { .. }), "{settings}");
+            assert!(error.to_string().contains("Sigmoid and Identity"), "{error}");
+        }
     }
 
     #[test]

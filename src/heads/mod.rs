@@ -41,7 +41,7 @@ pub use self::answer::{Answer, AnswerOptions, QuestionAnswerer};
 pub use self::backbone::{Backbone, Outputs};
 pub use self::classify::{Classification, SequenceClassifier};
 pub use self::fill::{Candidate, FilledMask, MaskFiller};
-pub use self::labels::Problem;
+pub use self::labels::{Problem, ScoreFunction};
 pub use self::rank::{CrossEncoder, Ranked};
 pub use self::tag::{Entity, TokenClassifier};
 
@@ -72,6 +72,16 @@ impl HeadKind {
         HeadKind::QuestionAnswering,
         HeadKind::MaskedLm,
     ];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            HeadKind::SequenceClassification => "sequence classification",
+            HeadKind::TokenClassification => "token classification",
+            HeadKind::QuestionAnswering => "question answering",
+            HeadKind::MaskedLm => "masked language model",
+        }
+    }
 
     /// How the class names of such models end.
     pub const fn class(self) -> &'static str {
@@ -127,6 +137,21 @@ impl Head {
     /// How the outputs of a sequence classification become scores.
     pub fn problem(&self) -> Problem {
         self.config.problem(self.weights.outputs())
+    }
+
+    /// What a cross-encoder with this head makes of its logit: `sentence_transformers.activation_fn` of `config.json`, or
+    /// `sbert_ce_default_activation_function` as of old, or a sigmoid.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedSetting`] for another function than [`ScoreFunction`] has.
+    pub fn score_function(&self) -> Result<ScoreFunction> {
+        self.config.score_function(&self.path)
+    }
+
+    /// How many weights and biases it computes with; the decoder of a masked language model counts, even if it is the table of
+    /// word embeddings.
+    pub fn parameters(&self) -> usize {
+        self.weights.parameters()
     }
 
     /// What the head makes of the hidden states of one sequence.

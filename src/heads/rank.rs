@@ -5,8 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::classify::logits;
-use super::labels::sigmoid;
-use super::{Backbone, Head, HeadKind, Outputs};
+use super::{Backbone, Head, HeadKind, Outputs, ScoreFunction};
 use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::tokenize::TextInput;
@@ -25,29 +24,31 @@ pub struct Ranked {
 pub struct CrossEncoder<B = Encoder> {
     backbone: Arc<B>,
     head: Head,
-    raw: bool,
+    function: ScoreFunction,
 }
 
 impl<B: Backbone> CrossEncoder<B> {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is none for sequence classification, or has more than two labels.
+    /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is none for sequence classification, or has more than two labels;
+    /// those of [`Head::score_function`].
     pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
         head.require(HeadKind::SequenceClassification)?;
         match head.labels().len() {
-            1 | 2 => Ok(Self { backbone, head, raw: false }),
+            1 | 2 => Ok(Self { function: head.score_function()?, backbone, head }),
             _ => Err(head.wrong("one label, or two of which the second is \"relevant\"".into())),
         }
     }
 
-    /// Scores that are not squeezed between 0 and 1: the logit, of two labels the second's less the first's.
+    /// Another function for the scores than the model's: [`ScoreFunction::Identity`] gives logits, whatever the model says.
     #[must_use]
-    pub fn with_raw_scores(self, raw: bool) -> Self {
-        Self { raw, ..self }
+    pub fn with_score_function(self, function: ScoreFunction) -> Self {
+        Self { function, ..self }
     }
 
-    /// A score per (query, passage): `1 / (1 + exp(-logit))`, which of two labels is the second's softmax.
+    /// A score per (query, passage): the model's [`ScoreFunction`] of the logit, of two labels the second's less the first's. A
+    /// sigmoid of that difference is the second's softmax.
     ///
     /// # Errors
     /// Those of [`SequenceClassifier::classify`](super::SequenceClassifier::classify).
@@ -58,7 +59,7 @@ impl<B: Backbone> CrossEncoder<B> {
                 [no, yes] => yes - no,
                 _ => logits.iter().sum(), // there is one
             };
-            if self.raw { logit } else { sigmoid(logit) }
+            self.function.score(logit)
         };
         Ok(Outputs { results: results.into_iter().map(score).collect(), truncated })
     }

@@ -62,6 +62,19 @@ impl HeadWeights {
         }
     }
 
+    /// Weights and biases.
+    pub(crate) fn parameters(&self) -> usize {
+        let linear = |linear: &Linear| linear.weight.data.len() + linear.bias.len();
+        match self {
+            HeadWeights::First { dense, out } => linear(&dense.linear) + linear(out),
+            HeadWeights::Each(out) => linear(out),
+            HeadWeights::Vocabulary { transform, decoder } => {
+                let norm = transform.norm.gamma.len() + transform.norm.beta.len();
+                linear(&transform.linear) + norm + linear(decoder)
+            }
+        }
+    }
+
     /// The logits of hidden states whose shape was checked.
     pub(crate) fn logits(&self, states: &Matrix) -> Matrix {
         match self {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use lacuna::{Error, Model};
+use lacuna::heads::CrossEncoder;
+use lacuna::{Error, Model, TextInput};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
@@ -121,4 +123,24 @@ fn decoders_may_be_their_own() {
         let own = logits(own.path());
         assert!((1..own.rows).all(|row| own.row(row) == own.row(0)) && own != tied, "{name}: the bias alone");
     }
+}
+
+/// What sentence-transformers wrote beside a cross-encoder decides what its scores are.
+#[test]
+fn scores_are_of_the_function_that_the_model_names() {
+    let set = |path: &'static str| {
+        let dir = changed("bert-rank", |config, _| config["sentence_transformers"] = json!({ "activation_fn": path }));
+        std::fs::copy(folder("bert-rank").join("tokenizer.json"), dir.path().join("tokenizer.json")).unwrap();
+        let model = Model::from_dir(dir.path()).unwrap();
+        let head = model.head().unwrap();
+        CrossEncoder::new(Arc::new(model), head)
+    };
+    let pairs = [TextInput::pair("Who met?", "Zoë met Émile."), TextInput::pair("Who met?", "The cat sat.")];
+    let sigmoid = set("torch.nn.modules.activation.Sigmoid").unwrap().scores(&pairs).unwrap();
+    let logits = set("torch.nn.modules.linear.Identity").unwrap().scores(&pairs).unwrap();
+    for (score, logit) in sigmoid.iter().zip(logits.iter()) {
+        assert!((score - 1.0 / (1.0 + (-logit).exp())).abs() < 1e-6);
+    }
+    let unknown = set("torch.nn.modules.activation.GELU").unwrap_err();
+    assert!(matches!(unknown, Error::UnsupportedSetting { setting: "sentence_transformers.activation_fn", .. }));
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lacuna::TextInput;
 use lacuna::heads::{
-    Backbone, Classification, CrossEncoder, Head, HeadKind, MaskFiller, Problem, SequenceClassifier, TokenClassifier,
+    Backbone, Classification, CrossEncoder, Head, HeadKind, MaskFiller, Problem, ScoreFunction, SequenceClassifier,
+    TokenClassifier,
 };
 use serde_json::Value;
 
@@ -170,7 +171,7 @@ fn passages_are_scored_and_ranked() {
     let ranker = CrossEncoder::new(Arc::new(model.clone()), head.clone()).unwrap();
     let ranked = ranker.rank(query, &passages).unwrap();
     assert!(ranked.windows(2).all(|pair| pair[0].score > pair[1].score));
-    let raw = ranker.with_raw_scores(true).rank(query, &passages).unwrap();
+    let raw = ranker.with_score_function(ScoreFunction::Identity).rank(query, &passages).unwrap();
     for (ranked, raw) in ranked.iter().zip(raw.iter()) {
         assert_eq!(ranked.index, raw.index);
         near(raw.score, &rows[raw.index]["logits"][0], TOLERANCE, "bert-rank");
@@ -194,7 +195,7 @@ fn two_labels_rank_by_the_second() {
     let labels = SequenceClassifier::new(model.clone(), head.clone()).unwrap().classify(&pairs).unwrap();
     let ranker = CrossEncoder::new(model, head).unwrap();
     let scores = ranker.scores(&pairs).unwrap();
-    let raw = ranker.with_raw_scores(true).scores(&pairs).unwrap();
+    let raw = ranker.with_score_function(ScoreFunction::Identity).scores(&pairs).unwrap();
     for i in 0..2 {
         let yes = labels[i].iter().find(|label| label.label == "yes").unwrap().score;
         assert!((scores[i] - yes).abs() < 1e-6);

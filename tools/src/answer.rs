@@ -1,13 +1,15 @@
 //! `lacuna answer`: questions and contexts in, the parts of the contexts that answer them out.
 
+use std::sync::Arc;
+
 use lacuna::TextInput;
-use lacuna::heads::{Answer, AnswerOptions, HeadKind, QuestionAnswerer};
+use lacuna::heads::{Answer, AnswerOptions, Backbone, Head, HeadKind, QuestionAnswerer};
 use serde::{Deserialize, Serialize};
 
 use crate::args;
 use crate::context::Context;
 use crate::error::Result;
-use crate::task::{Done, Record, TaskArgs};
+use crate::task::{Done, Outcome, Record, Task, TaskArgs, parse_json, ranked};
 
 /// Answer questions with words of a context
 ///
@@ -50,13 +52,17 @@ pub(crate) struct Args {
 /// A question and where to look.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Question {
+pub(crate) struct Question {
     question: String,
     context: String,
 }
 
 impl Record for Question {
     const EXPECTED: &'static str = r#"{"question": "...", "context": "..."}"#;
+
+    fn parse(line: &str) -> Result<Self, String> {
+        parse_json(line)
+    }
 
     fn inputs(&self) -> Vec<TextInput<'_>> {
         vec![self.input()]
@@ -70,7 +76,7 @@ impl Question {
 }
 
 #[derive(Serialize)]
-struct Row {
+pub(crate) struct Row {
     question: String,
     answers: Vec<Found>,
 }
@@ -95,22 +101,37 @@ impl Found {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    let question = args.question.clone().unwrap_or_default();
-    let of_line = |context| Question { question: question.clone(), context };
-    let of_lines = |lines: Vec<String>| lines.into_iter().map(of_line).collect();
-    let options = AnswerOptions {
-        top_k: args.top_k,
-        max_tokens: args.max_tokens,
-        overlap: args.overlap,
-        allow_none: args.allow_none,
-    };
-    args.task.run(HeadKind::QuestionAnswering, context, of_lines, |encoder, head, questions: &[Question]| {
+    args.task.run(context, args)
+}
+
+impl Task for Args {
+    type Record = Question;
+    type Row = Row;
+
+    const KIND: HeadKind = HeadKind::QuestionAnswering;
+
+    fn of_lines(&self, lines: Vec<String>) -> Vec<Question> {
+        let question = self.question.clone().unwrap_or_default();
+        lines.into_iter().map(|context| Question { question: question.clone(), context }).collect()
+    }
+
+    fn work<B: Backbone>(&self, backbone: Arc<B>, head: Head, questions: &[Question]) -> Result<Done<Row>> {
+        let options = AnswerOptions {
+            top_k: self.top_k,
+            max_tokens: self.max_tokens,
+            overlap: self.overlap,
+            allow_none: self.allow_none,
+        };
         let inputs: Vec<TextInput<'_>> = questions.iter().map(Question::input).collect();
-        let found = QuestionAnswerer::new(encoder, head)?.answer(&inputs, &options)?;
+        let found = QuestionAnswerer::new(backbone, head)?.answer(&inputs, &options)?;
         let rows = questions.iter().zip(found).map(|(Question { question, context }, answers)| Row {
             question: question.clone(),
             answers: answers.into_iter().map(|answer| Found::new(context, answer)).collect(),
         });
-        Ok(Done { rows: rows.collect(), remarks: Vec::new() })
-    })
+        Ok(Done { rows: rows.collect(), cuts: Vec::new() })
+    }
+
+    fn outcomes(row: &Row) -> Vec<Outcome> {
+        ranked(&row.answers, |found| (format!("{:?}:{:?}", found.start, found.end), found.score))
+    }
 }

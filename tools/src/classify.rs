@@ -1,13 +1,15 @@
 //! `lacuna classify`: texts or pairs in, labels out.
 
+use std::sync::Arc;
+
 use lacuna::TextInput;
-use lacuna::heads::{Classification, HeadKind, SequenceClassifier};
+use lacuna::heads::{Backbone, Classification, Head, HeadKind, SequenceClassifier};
 use serde::{Deserialize, Serialize};
 
 use crate::args;
 use crate::context::Context;
 use crate::error::Result;
-use crate::task::{Done, Record, TaskArgs, cuts};
+use crate::task::{Done, Outcome, Record, Task, TaskArgs, cuts, parse_json, ranked};
 
 /// Label texts or pairs of texts, one per line
 ///
@@ -33,13 +35,17 @@ pub(crate) struct Args {
 /// A text or a pair.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Text {
+pub(crate) struct Text {
     text: String,
     pair: Option<String>,
 }
 
 impl Record for Text {
     const EXPECTED: &'static str = r#"{"text": "..."} or {"text": "...", "pair": "..."}"#;
+
+    fn parse(line: &str) -> Result<Self, String> {
+        parse_json(line)
+    }
 
     fn inputs(&self) -> Vec<TextInput<'_>> {
         vec![self.input()]
@@ -53,7 +59,7 @@ impl Text {
 }
 
 #[derive(Serialize)]
-struct Row {
+pub(crate) struct Row {
     text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pair: Option<String>,
@@ -61,15 +67,31 @@ struct Row {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    let of_lines = |lines: Vec<String>| lines.into_iter().map(|text| Text { text, pair: None }).collect();
-    args.task.run(HeadKind::SequenceClassification, context, of_lines, |encoder, head, texts: &[Text]| {
+    args.task.run(context, args)
+}
+
+impl Task for Args {
+    type Record = Text;
+    type Row = Row;
+
+    const KIND: HeadKind = HeadKind::SequenceClassification;
+
+    fn of_lines(&self, lines: Vec<String>) -> Vec<Text> {
+        lines.into_iter().map(|text| Text { text, pair: None }).collect()
+    }
+
+    fn work<B: Backbone>(&self, backbone: Arc<B>, head: Head, texts: &[Text]) -> Result<Done<Row>> {
         let inputs: Vec<TextInput<'_>> = texts.iter().map(Text::input).collect();
-        let found = SequenceClassifier::new(encoder, head)?.classify(&inputs)?;
-        let remarks = cuts(&found.truncated);
+        let found = SequenceClassifier::new(backbone, head)?.classify(&inputs)?;
+        let cuts = cuts("text", &found.truncated);
         let rows = texts.iter().zip(found.results).map(|(text, mut labels)| {
-            labels.truncate(args.top_k.unwrap_or(usize::MAX));
+            labels.truncate(self.top_k.unwrap_or(usize::MAX));
             Row { text: text.text.clone(), pair: text.pair.clone(), labels }
         });
-        Ok(Done { rows: rows.collect(), remarks })
-    })
+        Ok(Done { rows: rows.collect(), cuts })
+    }
+
+    fn outcomes(row: &Row) -> Vec<Outcome> {
+        ranked(&row.labels, |found| (found.label.clone(), found.score))
+    }
 }

@@ -1,19 +1,19 @@
 //! `lacuna embed`: sentences in, embeddings out.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use clap::ValueEnum;
-use lacuna::{CalibratedModel, Embeddings, Error as LibraryError, LoadReport};
-use serde::Serialize;
+use lacuna::{CalibratedModel, Embeddings, Error as LibraryError, Model, PoolingMode, TextInput};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::context::{Context, pool};
 use crate::error::{Error, Result};
-use crate::model::{self, CALIBRATION_SENTENCES, FormArg, ModelArgs, TuneArgs};
-use crate::output::{Target, say, write_json};
+use crate::npy;
+use crate::output::Target;
 use crate::progress::Spinner;
 use crate::stats::Cosines;
-use crate::{npy, text};
+use crate::task::{Record, Summary, TaskArgs, cuts};
 
 /// Embed sentences, one per line
 ///
@@ -26,49 +26,31 @@ Examples:
   echo 'A cat sits.' | lacuna embed --model all-MiniLM-L6-v2
   lacuna embed --model all-MiniLM-L6-v2 --input sentences.txt --output embeddings.npy --format npy
   lacuna embed --model all-MiniLM-L6-v2 --sparsity 0.9 --input sentences.txt --verify --report
+  echo '{\"id\":7,\"text\":\"A cat sits.\"}' | lacuna embed --from-hub sentence-transformers/all-MiniLM-L6-v2 --jsonl
 
+Input of --jsonl: {\"text\":\"A cat sits.\"}; whatever other fields there are go to the output as they stand.
 Output, jsonl: one line {\"text\":\"A cat sits.\",\"embedding\":[0.01,...]} per sentence.
 Output, npy: a little-endian f32 array of shape (sentences, features), for numpy.load.
 An output file appears when it is complete, or not at all.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    model: ModelArgs,
-
-    /// Sentences, one per line, UTF-8; - is standard input
-    #[arg(long, value_name = "FILE", default_value = "-")]
-    input: PathBuf,
-
-    /// Where the embeddings go; - is standard output
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    task: TaskArgs,
 
     /// Output format
     #[arg(long, value_enum, default_value = "jsonl")]
     format: Format,
 
-    /// Calibration sentences: a text file, one per line, or the first column of a .csv [default: the first 200 input
-    /// sentences]
-    #[arg(long, value_name = "FILE")]
-    calibrate: Option<PathBuf>,
+    /// How token vectors become one [default: what the model's files say, else mean]
+    #[arg(long, value_enum)]
+    pooling: Option<PoolingArg>,
 
-    /// Which kernels run the linear layers
-    #[arg(long, value_enum, default_value = "auto")]
-    form: FormArg,
+    /// Divide embeddings by their L2 norm [default: what the model's files say, else not]
+    #[arg(long, overrides_with = "no_normalize")]
+    normalize: bool,
 
-    #[command(flatten)]
-    tuning: TuneArgs,
-
-    /// Also run the f32 reference and print the cosine between the two
-    #[arg(long)]
-    verify: bool,
-
-    /// Print how the model was loaded: times, kernels, densities, forms
-    #[arg(long)]
-    report: bool,
-
-    /// Say all of that as one JSON object on standard error
-    #[arg(long)]
-    json: bool,
+    /// Leave embeddings as they are pooled, whatever the model's files say
+    #[arg(long, overrides_with = "normalize")]
+    no_normalize: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -79,41 +61,73 @@ enum Format {
     Npy,
 }
 
-/// What is said about a run, apart from its result.
-#[derive(Serialize)]
-struct Summary<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PoolingArg {
+    /// Mean over all tokens, special tokens included
+    Mean,
+    /// The first token
+    Cls,
+    /// Maximum over all tokens, per feature
+    Max,
+}
+
+impl From<PoolingArg> for PoolingMode {
+    fn from(pooling: PoolingArg) -> PoolingMode {
+        match pooling {
+            PoolingArg::Mean => PoolingMode::Mean,
+            PoolingArg::Cls => PoolingMode::Cls,
+            PoolingArg::Max => PoolingMode::Max,
+        }
+    }
+}
+
+/// A line of the input.
+struct Sentence {
+    text: String,
+    /// The JSON object that it is the `text` of, as it stands.
+    object: Option<String>,
+}
+
+impl Record for Sentence {
+    const EXPECTED: &'static str = r#"{"text": "..."}, with any other fields but "embedding""#;
+
+    fn parse(line: &str) -> Result<Sentence, String> {
+        #[derive(Deserialize)]
+        struct Object {
+            text: String,
+            embedding: Option<IgnoredAny>,
+        }
+        let object = line.trim();
+        // serde takes an array for a struct, too.
+        let is_object = object.starts_with('{');
+        match serde_json::from_str::<Object>(object) {
+            Err(error) => Err(error.to_string()),
+            Ok(_) if !is_object => Err("an array".into()),
+            Ok(Object { embedding: Some(_), .. }) => Err("a field \"embedding\", which is the result's".into()),
+            Ok(Object { text, .. }) => Ok(Sentence { text, object: Some(object.to_owned()) }),
+        }
+    }
+
+    fn inputs(&self) -> Vec<TextInput<'_>> {
+        vec![TextInput::new(&self.text)]
+    }
+}
+
+impl AsRef<str> for Sentence {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+/// What only this command says of a run.
+#[derive(serde::Serialize)]
+struct About {
     sentences: usize,
     features: usize,
-    tier: &'static str,
-    calibration: Calibration,
-    truncated: Vec<Truncated>,
-    verify: Option<Cosines>,
-    report: Option<&'a LoadReport>,
-}
-
-#[derive(Serialize)]
-struct Calibration {
-    /// A file, or "input".
-    source: String,
-    sentences: usize,
-}
-
-#[derive(Serialize)]
-struct Truncated {
-    sentence: usize,
-    tokens: usize,
-    limit: usize,
-}
-
-/// One row of jsonl output.
-#[derive(Serialize)]
-struct Row<'a> {
-    text: &'a str,
-    embedding: &'a [f32],
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    let target = Target::new(args.output.as_deref())?;
+    let target = args.task.target()?;
     if args.format == Format::Npy && target.is_terminal() {
         return Err(Error::Argument {
             option: "--format",
@@ -125,95 +139,69 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 fn embed(args: &Args, context: &Context, target: &Target) -> Result<()> {
+    let task = &args.task;
     // The model first: a wrong directory is refused before somebody types sentences into a terminal.
-    let model = args.model.read()?;
-    let sentences = text::read_lines(&args.input)?;
-    if sentences.is_empty() {
-        return Err(LibraryError::EmptyBatch.into());
-    }
-    let model = args.model.pruning.apply(model)?;
-    let (calibration, own) = match &args.calibrate {
-        Some(path) => (model::calibration_file(path, usize::MAX)?, false),
-        None => (sentences[..sentences.len().min(CALIBRATION_SENTENCES)].to_vec(), true),
-    };
-    let calibrated = model::calibrate(model, &calibration)?;
-    let encoder = args.tuning.compile(&calibrated, args.form.into(), context)?;
+    let model = args.pooled(task.model.read()?);
+    let sentences = task.records(|lines| lines.into_iter().map(|text| Sentence { text, object: None }).collect())?;
+    let (calibrated, calibration) = task.calibrated(task.model.pruning.apply(model)?, &sentences)?;
+    let encoder = task.compile(&calibrated, context)?;
     let embeddings = {
         let _spinner = Spinner::new(format!("embedding {} sentences", sentences.len()));
         encoder.embed(&sentences)?
     };
-    let verify = args.verify.then(|| verify(&calibrated, &sentences, &embeddings)).transpose()?;
-    let summary = Summary {
-        sentences: sentences.len(),
-        features: encoder.config().hidden_size,
-        tier: context.tier.name(),
-        calibration: Calibration {
-            source: match &args.calibrate {
-                Some(path) => path.display().to_string(),
-                None => "input".into(),
-            },
-            sentences: calibration.len(),
-        },
-        truncated: embeddings
-            .truncated
-            .iter()
-            .map(|t| Truncated { sentence: t.sentence, tokens: t.tokens, limit: t.limit })
-            .collect(),
-        verify,
-        report: args.report.then(|| encoder.report()),
-    };
+    let verify = task.verify.then(|| verify(&calibrated, &sentences, &embeddings)).transpose()?;
+    let features = encoder.config().hidden_size;
     target.write(|out| match args.format {
         Format::Jsonl => write_jsonl(out, &sentences, &embeddings),
-        Format::Npy => npy::write(out, &embeddings.vectors, summary.features),
+        Format::Npy => npy::write(out, &embeddings.vectors, features),
     })?;
-    match args.json {
-        true => {
-            let _ = write_json(&mut io::stderr().lock(), &summary);
-        }
-        false => remark(&summary, own),
-    }
+    let summary = Summary {
+        about: About { sentences: sentences.len(), features },
+        tier: context.tier.name(),
+        calibration,
+        truncated: cuts("sentence", &embeddings.truncated),
+        verify,
+        report: task.report.then(|| encoder.report()),
+    };
+    summary.say(task.json);
     Ok(())
 }
 
-fn write_jsonl(out: &mut dyn Write, sentences: &[String], embeddings: &Embeddings) -> io::Result<()> {
-    for (text, embedding) in sentences.iter().zip(embeddings.iter()) {
-        serde_json::to_writer(&mut *out, &Row { text, embedding })?;
-        writeln!(out)?;
+impl Args {
+    /// The model with the pooling that the options say.
+    fn pooled(&self, model: Model) -> Model {
+        let own = model.pooling();
+        let mode = self.pooling.map_or(own.mode, PoolingMode::from);
+        let normalize = self.normalize || own.normalize && !self.no_normalize;
+        match (mode, normalize) == (own.mode, own.normalize) {
+            true => model,
+            false => model.with_pooling(mode, normalize),
+        }
+    }
+}
+
+fn write_jsonl(out: &mut dyn Write, sentences: &[Sentence], embeddings: &Embeddings) -> io::Result<()> {
+    for (Sentence { text, object }, embedding) in sentences.iter().zip(embeddings.iter()) {
+        match object.as_deref().and_then(|object| object.strip_suffix('}')) {
+            Some(object) => write!(out, "{}", object.trim_end())?,
+            None => {
+                write!(out, "{{\"text\":")?;
+                serde_json::to_writer(&mut *out, text)?;
+            }
+        }
+        write!(out, ",\"embedding\":")?;
+        serde_json::to_writer(&mut *out, embedding)?;
+        writeln!(out, "}}")?;
     }
     Ok(())
 }
 
 /// Cosines between the embeddings and those of the f32 reference.
-fn verify(calibrated: &CalibratedModel, sentences: &[String], embeddings: &Embeddings) -> Result<Cosines> {
+fn verify(calibrated: &CalibratedModel, sentences: &[Sentence], embeddings: &Embeddings) -> Result<Cosines> {
     let _spinner = Spinner::new("running the f32 reference");
     let model = calibrated.model();
     let tokenizer = model.tokenizer().ok_or(LibraryError::NoTokenizer)?;
     let ids: Vec<Vec<u32>> = tokenizer.encode_batch(sentences)?.into_iter().map(|encoded| encoded.ids).collect();
     let reference = model.oracle().embed(&ids, model.pooling())?;
     Ok(Cosines::between(embeddings, &reference))
-}
-
-/// The summary in words.
-fn remark(summary: &Summary<'_>, own: bool) {
-    if own {
-        let count = summary.calibration.sentences;
-        say(format_args!(
-            "calibrated on the first {count} input sentences; --calibrate FILE takes others (about 200 are enough)"
-        ));
-    }
-    for cut in &summary.truncated {
-        say(format_args!(
-            "sentence {}: {} tokens, the model takes {}: the rest was cut",
-            cut.sentence, cut.tokens, cut.limit
-        ));
-    }
-    if let Some(cosines) = &summary.verify {
-        say(format_args!(
-            "cosine to the f32 reference: mean {:.5}, least {:.5} over {} sentences",
-            cosines.mean, cosines.min, summary.sentences
-        ));
-    }
-    if let Some(report) = summary.report {
-        say(report.to_string().trim_end());
-    }
 }

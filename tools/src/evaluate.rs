@@ -106,7 +106,7 @@ fn evaluate(args: &Args, context: &Context) -> Result<Evaluation> {
     };
     let cosines = Cosines::between(&embeddings, pruned.as_ref().unwrap_or(&read));
     Ok(Evaluation {
-        model: args.model.model.display().to_string(),
+        model: args.model.source.name(),
         pairs: pairs.scores.len(),
         calibration_sentences: calibration.len(),
         sparsity: args.model.pruning.sparsity,

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::model::{PruneArgs, calibration_file};
 use crate::output::{Target, say, write_json};
 use crate::progress::Spinner;
+use crate::source::{SourceArgs, exactly_one};
 use crate::table::{bytes, percent};
 
 /// Write a model as a file for other runtimes
@@ -54,17 +55,17 @@ Architectures for --arch: bert-mini, minilm, distilbert, bert-base, bert-large, 
 small vocabulary.
 
 The file appears when it is complete, or not at all. What is said about it goes to standard error.")]
+#[command(group(exactly_one(&["arch"])))]
 pub(crate) struct OnnxArgs {
-    /// Model directory: config.json, model.safetensors, tokenizer.json
-    #[arg(long, value_name = "DIR", conflicts_with = "arch", required_unless_present = "arch")]
-    model: Option<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
 
     /// Shape of a model with random weights
     #[arg(long, visible_alias = "preset")]
     arch: Option<Preset>,
 
     /// Seed of random weights
-    #[arg(long, default_value_t = 1, conflicts_with = "model")]
+    #[arg(long, default_value_t = 1, conflicts_with_all = ["model", "from_hub"])]
     seed: u64,
 
     #[command(flatten)]
@@ -194,9 +195,10 @@ impl OnnxArgs {
     }
 
     fn read(&self) -> Result<Model> {
+        let folder = self.source.folder()?;
         let _spinner = Spinner::new(format!("reading {}", self.name()));
-        match (&self.model, self.arch) {
-            (Some(dir), _) => Ok(Model::from_dir(dir)?),
+        match (folder, self.arch) {
+            (Some(folder), _) => Ok(Model::from_dir(folder)?),
             (None, arch) => Ok(Model::seeded_with_vocab(arch.unwrap_or(Preset::MiniLm), self.seed, VOCAB_SIZE)),
         }
     }
@@ -216,10 +218,7 @@ impl OnnxArgs {
     }
 
     fn name(&self) -> String {
-        match (&self.model, self.arch) {
-            (Some(dir), _) => dir.display().to_string(),
-            (None, arch) => arch.unwrap_or(Preset::MiniLm).to_string(), // clap lets no other case through
-        }
+        self.arch.map_or_else(|| self.source.name(), |arch| arch.to_string())
     }
 
     fn report(&self, summary: &OnnxSummary) -> Report {

@@ -25,6 +25,7 @@ mod npy;
 mod output;
 mod progress;
 mod rank;
+mod source;
 mod stats;
 mod table;
 mod tag;

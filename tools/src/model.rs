@@ -4,22 +4,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use lacuna::{Block, CalibratedModel, Encoder, Form, Model, PoolingMode, PoolingSource, Tuning, TuningTable};
+use lacuna::{Block, CalibratedModel, Encoder, Form, Model, PoolingSource, Tuning, TuningTable};
 
 use crate::args;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::progress::Spinner;
+use crate::source::{SourceArgs, exactly_one};
 
 /// Calibration sentences taken from a command's own input when no file is given.
 pub(crate) const CALIBRATION_SENTENCES: usize = 200;
 
 /// Which model, and how it is pruned.
 #[derive(clap::Args)]
+#[command(group(exactly_one(&[])))]
 pub(crate) struct ModelArgs {
-    /// Model directory: config.json, model.safetensors or pytorch_model.bin, tokenizer.json
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
 
     #[command(flatten)]
     pub(crate) pruning: PruneArgs,
@@ -96,8 +97,12 @@ impl From<FormArg> for Form {
 impl ModelArgs {
     /// Reads the model, without pruning it.
     pub(crate) fn read(&self) -> Result<Model> {
-        let _spinner = Spinner::new(format!("reading {}", self.model.display()));
-        Ok(Model::from_dir(&self.model)?)
+        read(&self.folder()?)
+    }
+
+    /// The folder of the model, fetched if need be.
+    pub(crate) fn folder(&self) -> Result<PathBuf> {
+        Ok(self.source.folder()?.unwrap_or_default()) // clap has seen to one
     }
 }
 
@@ -108,6 +113,12 @@ impl PruneArgs {
         let _spinner = Spinner::new("pruning");
         Ok(model.prune(self.block, sparsity)?)
     }
+}
+
+/// Reads the model of a folder.
+pub(crate) fn read(folder: &Path) -> Result<Model> {
+    let _spinner = Spinner::new(format!("reading {}", folder.display()));
+    Ok(Model::from_dir(folder)?)
 }
 
 /// Calibrates on sentences.
@@ -162,20 +173,11 @@ pub(crate) fn csv_error(path: &Path, error: &csv::Error) -> Error {
     }
 }
 
-/// `mean`, `cls` or `max`.
-pub(crate) fn pooling_name(mode: PoolingMode) -> &'static str {
-    match mode {
-        PoolingMode::Mean => "mean",
-        PoolingMode::Cls => "cls",
-        PoolingMode::Max => "max",
-        _ => "unknown",
-    }
-}
-
 /// Where pooling settings come from.
 pub(crate) fn pooling_source(source: &PoolingSource) -> String {
     match source {
         PoolingSource::File(path) => path.display().to_string(),
+        PoolingSource::Chosen => "chosen".to_owned(),
         _ => "assumed, the directory has no pooling settings".to_owned(),
     }
 }

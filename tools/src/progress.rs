@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use lacuna::hub::FetchProgress;
 
 /// A phase of unknown length; it disappears when the value is dropped.
 pub(crate) struct Spinner(ProgressBar);
@@ -51,5 +52,36 @@ impl Steps {
 impl Drop for Steps {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// The files of a download, one after the other; each disappears when it is complete.
+#[derive(Default)]
+pub(crate) struct Download(Option<ProgressBar>);
+
+impl FetchProgress for Download {
+    fn begin(&mut self, file: &str, bytes: u64) {
+        let bar = ProgressBar::new(bytes).with_message(file.to_owned());
+        if let Ok(style) =
+            ProgressStyle::with_template("{msg}  {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left")
+        {
+            bar.set_style(style);
+        }
+        self.end();
+        self.0 = Some(bar);
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        self.0.iter().for_each(|bar| bar.inc(bytes));
+    }
+
+    fn end(&mut self) {
+        self.0.take().iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -1,18 +1,21 @@
 //! `lacuna rank`: a query and passages in, the passages in order out.
 
+use std::sync::Arc;
+
 use lacuna::TextInput;
-use lacuna::heads::{CrossEncoder, HeadKind};
+use lacuna::heads::{Backbone, CrossEncoder, Head, HeadKind, Ranked, ScoreFunction};
 use serde::{Deserialize, Serialize};
 
 use crate::args;
 use crate::context::Context;
 use crate::error::Result;
-use crate::task::{Done, Record, TaskArgs, cut};
+use crate::task::{Cut, Done, Outcome, Record, Task, TaskArgs, parse_json, ranked};
 
 /// Rank passages by how well they answer a query
 ///
 /// For cross-encoders: models of an architecture that ends in ForSequenceClassification with one label, or with two of
-/// which the second is "relevant". Every passage is read together with the query.
+/// which the second is "relevant". Every passage is read together with the query. Scores are the sigmoid of the logit,
+/// or the logit itself where sentence-transformers wrote that into the model's config.json.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = args::at_least_one)]
     top_k: Option<usize>,
 
-    /// Scores are logits, not squeezed between 0 and 1
+    /// Scores are logits, whatever the model says
     #[arg(long)]
     raw: bool,
 }
@@ -41,7 +44,7 @@ pub(crate) struct Args {
 /// A query and what is ranked for it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Query {
+pub(crate) struct Query {
     query: String,
     passages: Vec<String>,
 }
@@ -49,13 +52,17 @@ struct Query {
 impl Record for Query {
     const EXPECTED: &'static str = r#"{"query": "...", "passages": ["...", ...]}"#;
 
+    fn parse(line: &str) -> Result<Self, String> {
+        parse_json(line)
+    }
+
     fn inputs(&self) -> Vec<TextInput<'_>> {
         self.passages.iter().map(|passage| TextInput::pair(&self.query, passage)).collect()
     }
 }
 
 #[derive(Serialize)]
-struct Row {
+pub(crate) struct Row {
     query: String,
     ranking: Vec<Place>,
 }
@@ -68,19 +75,32 @@ struct Place {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    let query = args.query.clone().unwrap_or_default();
-    let of_lines = |passages: Vec<String>| vec![Query { query, passages }];
-    args.task.run(HeadKind::SequenceClassification, context, of_lines, |encoder, head, queries: &[Query]| {
-        let ranker = CrossEncoder::new(encoder, head)?.with_raw_scores(args.raw);
-        let (mut rows, mut remarks) = (Vec::with_capacity(queries.len()), Vec::new());
+    args.task.run(context, args)
+}
+
+impl Task for Args {
+    type Record = Query;
+    type Row = Row;
+
+    const KIND: HeadKind = HeadKind::SequenceClassification;
+
+    fn of_lines(&self, passages: Vec<String>) -> Vec<Query> {
+        vec![Query { query: self.query.clone().unwrap_or_default(), passages }]
+    }
+
+    fn work<B: Backbone>(&self, backbone: Arc<B>, head: Head, queries: &[Query]) -> Result<Done<Row>> {
+        let mut ranker = CrossEncoder::new(backbone, head)?;
+        if self.raw {
+            ranker = ranker.with_score_function(ScoreFunction::Identity);
+        }
+        let (mut rows, mut cuts) = (Vec::with_capacity(queries.len()), Vec::new());
         for (i, Query { query, passages }) in queries.iter().enumerate() {
             let mut ranking = Vec::new();
             if !passages.is_empty() {
                 let found = ranker.rank(query, passages)?;
-                let name = |passage: usize| format!("query {i}, passage {passage}");
-                remarks.extend(found.truncated.iter().map(|one| cut(&name(one.sentence), one)));
-                let best = found.results.iter().take(args.top_k.unwrap_or(usize::MAX));
-                let place = |found: &lacuna::heads::Ranked| {
+                cuts.extend(found.truncated.iter().map(|cut| Cut::new(vec![("query", i)], "passage", cut)));
+                let best = found.results.iter().take(self.top_k.unwrap_or(usize::MAX));
+                let place = |found: &Ranked| {
                     let passage = passages.get(found.index).cloned().unwrap_or_default();
                     Place { index: found.index, score: found.score, passage }
                 };
@@ -88,6 +108,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
             }
             rows.push(Row { query: query.clone(), ranking });
         }
-        Ok(Done { rows, remarks })
-    })
+        Ok(Done { rows, cuts })
+    }
+
+    fn outcomes(row: &Row) -> Vec<Outcome> {
+        ranked(&row.ranking, |place| (place.index.to_string(), place.score))
+    }
 }

@@ -1,12 +1,14 @@
 //! `lacuna tag`: texts in, the spans that have labels out.
 
+use std::sync::Arc;
+
 use lacuna::TextInput;
-use lacuna::heads::{HeadKind, TokenClassifier};
+use lacuna::heads::{Backbone, Head, HeadKind, TokenClassifier};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::task::{Done, Record, TaskArgs, cuts};
+use crate::task::{Done, Outcome, Record, Task, TaskArgs, cuts, parse_json};
 
 /// Find names, places and other labelled spans in texts, one per line
 ///
@@ -35,6 +37,10 @@ pub(crate) struct Text {
 impl Record for Text {
     const EXPECTED: &'static str = r#"{"text": "..."}"#;
 
+    fn parse(line: &str) -> Result<Self, String> {
+        parse_json(line)
+    }
+
     fn inputs(&self) -> Vec<TextInput<'_>> {
         vec![TextInput::new(&self.text)]
     }
@@ -52,7 +58,7 @@ pub(crate) fn of_lines(lines: Vec<String>) -> Vec<Text> {
 }
 
 #[derive(Serialize)]
-struct Row {
+pub(crate) struct Row {
     text: String,
     entities: Vec<Entity>,
 }
@@ -65,9 +71,22 @@ struct Entity {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    args.task.run(HeadKind::TokenClassification, context, of_lines, |encoder, head, texts: &[Text]| {
-        let found = TokenClassifier::new(encoder, head)?.tag(texts)?;
-        let remarks = cuts(&found.truncated);
+    args.task.run(context, args)
+}
+
+impl Task for Args {
+    type Record = Text;
+    type Row = Row;
+
+    const KIND: HeadKind = HeadKind::TokenClassification;
+
+    fn of_lines(&self, lines: Vec<String>) -> Vec<Text> {
+        of_lines(lines)
+    }
+
+    fn work<B: Backbone>(&self, backbone: Arc<B>, head: Head, texts: &[Text]) -> Result<Done<Row>> {
+        let found = TokenClassifier::new(backbone, head)?.tag(texts)?;
+        let cuts = cuts("text", &found.truncated);
         let rows = texts.iter().zip(found.results).map(|(Text { text }, entities)| {
             let of = |entity: lacuna::heads::Entity| {
                 let part = text.get(entity.start..entity.end).unwrap_or_default().to_owned();
@@ -75,6 +94,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
             };
             Row { text: text.clone(), entities: entities.into_iter().map(of).collect() }
         });
-        Ok(Done { rows: rows.collect(), remarks })
-    })
+        Ok(Done { rows: rows.collect(), cuts })
+    }
+
+    /// Every entity is a decision.
+    fn outcomes(row: &Row) -> Vec<Outcome> {
+        let of = |Entity { entity, .. }: &Entity| Outcome {
+            key: format!("{}:{}:{}", entity.start, entity.end, entity.label),
+            score: entity.score,
+            decides: true,
+        };
+        row.entities.iter().map(of).collect()
+    }
 }

@@ -10,6 +10,7 @@ use crate::args;
 use crate::error::{Error, Result};
 use crate::model::{CALIBRATION_SENTENCES, calibration_file};
 use crate::progress::Spinner;
+use crate::source::{SourceArgs, exactly_one};
 
 /// Vocabulary of models with random weights.
 const VOCAB_SIZE: usize = 2000;
@@ -22,10 +23,10 @@ pub(crate) const F32_COSINE: f64 = 0.9999;
 
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
+#[command(group(exactly_one(&["arch"])))]
 pub(crate) struct ModelArgs {
-    /// Model directory
-    #[arg(long, value_name = "DIR", conflicts_with = "arch", required_unless_present = "arch")]
-    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
 
     /// Shape of a model with random weights
     #[arg(long, visible_alias = "preset")]
@@ -66,18 +67,13 @@ impl ModelArgs {
         // Workers may run elsewhere than the command.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let source = ModelSource {
-            dir: self.model.as_ref().map(absolute),
+            dir: self.source.folder()?.as_ref().map(absolute),
             arch: self.arch.map(|arch| arch.name().to_owned()),
             seed,
             pruning: (sparsity > 0.0).then(|| (self.block.name().to_owned(), sparsity)),
             calibrate: self.calibrate.as_ref().map(absolute),
         };
-        let name = match (&self.model, self.arch) {
-            (Some(dir), _) => {
-                dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned())
-            }
-            (None, arch) => arch.unwrap_or(Preset::MiniLm).name().to_owned(), // clap lets no other case through
-        };
+        let name = self.arch.map_or_else(|| self.source.short_name(), |arch| arch.name().to_owned());
         let _spinner = Spinner::new(format!("preparing {name}"));
         Ok(SourceModel { name, model: source.model()?, source, min_cosine: self.min_cosine })
     }

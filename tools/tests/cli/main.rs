@@ -8,6 +8,7 @@ mod embed;
 mod engines;
 mod export;
 mod heads;
+mod hub;
 mod models;
 
 use std::io::Write;

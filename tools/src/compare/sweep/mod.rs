@@ -263,7 +263,7 @@ impl Sweep<'_> {
             words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
         };
         let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        option("--model", path(&model.model));
+        model.source.options().into_iter().for_each(|(name, value)| option(name, value));
         option("--arch", model.arch.map(|arch| arch.to_string()));
         option("--block", (model.block != lacuna::Block::B4x1).then(|| model.block.to_string()));
         option("--calibrate", path(&model.calibrate));

@@ -1,0 +1,85 @@
+//! Which files of a model are read, in one place for the cache and for the hub.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::HubError;
+use crate::checkpoint::{WEIGHT_NAMES, shard_names};
+use crate::error::Result;
+use crate::pooling::module_paths;
+
+/// Something that has files of one revision of a model: the cache, or the hub with the cache.
+pub(super) trait Files {
+    /// The model, for errors.
+    fn model(&self) -> String;
+
+    /// A file in the cache; `None` if the model has none of that name.
+    fn find(&mut self, file: &str) -> Result<Option<PathBuf>>;
+
+    /// The error for a file that is not there and must be.
+    fn missing(&self, file: &str, expected: &str) -> HubError;
+}
+
+/// Looks for everything that is read of a model, so that afterwards all of it is in the cache.
+///
+/// # Errors
+/// Those of finding; [`HubError::FileName`], [`HubError::MissingFile`]; those of reading `modules.json` and an index.
+pub(super) fn visit(files: &mut dyn Files) -> Result<()> {
+    let mut encoder = String::new();
+    match files.find("modules.json")? {
+        None => {
+            files.find("1_Pooling/config.json")?;
+        }
+        Some(path) => {
+            for module in module_paths(&path)? {
+                let folder = check(files, "modules.json", module.path)?;
+                match module.kind.as_str() {
+                    "Transformer" => encoder = folder,
+                    "Pooling" => require(files, &join(&folder, "config.json"), "the settings that modules.json names")?,
+                    _ => {}
+                }
+            }
+        }
+    }
+    require(files, &join(&encoder, "config.json"), "config.json")?;
+    for optional in ["tokenizer.json", "sentence_bert_config.json"] {
+        files.find(&join(&encoder, optional))?;
+    }
+    weights(files, &encoder)
+}
+
+/// The first of the weight files that there is, with the files that it is an index of.
+fn weights(files: &mut dyn Files, encoder: &str) -> Result<()> {
+    for name in WEIGHT_NAMES {
+        let file = join(encoder, name);
+        let Some(path) = files.find(&file)? else { continue };
+        if name.ends_with(".index.json") {
+            let folder = Path::new(&file).parent().and_then(Path::to_str).unwrap_or_default();
+            for shard in shard_names(&path)? {
+                require(files, &join(folder, &shard), "all files that its index of weights names")?;
+            }
+        }
+        return Ok(());
+    }
+    let expected = format!("one of {}", WEIGHT_NAMES.join(", "));
+    Err(files.missing(&join(encoder, WEIGHT_NAMES[0]), &expected).into())
+}
+
+fn require(files: &mut dyn Files, file: &str, expected: &str) -> Result<()> {
+    match files.find(file)? {
+        Some(_) => Ok(()),
+        None => Err(files.missing(file, expected).into()),
+    }
+}
+
+/// A folder of the model: relative, and not through a parent.
+fn check(files: &dyn Files, file: &'static str, found: String) -> Result<String> {
+    let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+    match Path::new(&found).components().all(is_plain) && !found.contains(['\\', ':']) {
+        true => Ok(found.trim_end_matches('/').to_owned()),
+        false => Err(HubError::FileName { model: files.model(), file, found }.into()),
+    }
+}
+
+fn join(folder: &str, file: &str) -> String {
+    if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
+}
