@@ -44,7 +44,7 @@ fn products(c: &mut Criterion) {
             let mut x = Buffer::<f32>::new(elements(k, tokens));
             x.iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
             let mut x_bf16 = Buffer::<bf16>::new(x.len());
-            pack_bf16_panel(&x, k, tokens, &mut x_bf16).unwrap();
+            pack_bf16_panel(&x, k, tokens, &mut x_bf16, Parallel::Serial).unwrap();
             let mut out = Buffer::<f32>::new(elements(m, tokens));
             let mut group = c.benchmark_group(format!("m{m}k{k} N={tokens}"));
             group.throughput(Throughput::Elements((2 * m * k * tokens) as u64));

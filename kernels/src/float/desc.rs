@@ -5,7 +5,7 @@ use std::fmt;
 use lacuna_jit::{Avx512Bf16, Isa};
 
 use super::epilogue::{FloatEpilogue, FloatStore};
-use super::plan::{FloatPlan, IndexWidth, RegisterTile};
+use super::plan::{FloatPlan, IndexWidth, RegisterTile, SumOrder};
 use crate::{Block, KernelError, Plan, TILE, pattern};
 
 /// The type of weights and activations. Sums are f32 in both.
@@ -87,8 +87,8 @@ impl FloatDesc {
     fn plans(&self, isa: Isa, bf16: Option<Avx512Bf16>) -> Result<Vec<FloatPlan>, KernelError> {
         let &FloatDesc { m, k, dtype, block, epilogue } = self;
         pattern::check_shape("float", m, k)?;
-        let index = self.index_width();
-        let plan = |tile| FloatPlan { isa, bf16: None, m, k, dtype, block, tile, index, epilogue };
+        let (index, order) = (self.index_width(), SumOrder::default());
+        let plan = |tile| FloatPlan { isa, bf16: None, m, k, dtype, block, tile, index, epilogue, order };
         let plans = self.register_tiles()?.into_iter().map(plan);
         if isa == Isa::Portable || dtype == DType::F32 && epilogue.store != FloatStore::Bf16 {
             return Ok(plans.collect());

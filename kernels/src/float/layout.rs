@@ -5,9 +5,9 @@ use half::bf16;
 use lacuna_jit::Avx512Bf16;
 
 use super::twin::round_to_bf16;
-use crate::layout::{elements, padded, tiles};
+use crate::layout::{elements, padded};
 use crate::rows::with_fma;
-use crate::{KernelError, TILE};
+use crate::{ChunksMut, KernelError, Parallel, TILE};
 
 /// Position, within a row of a bf16 panel, of the token `token` of its tile.
 ///
@@ -30,25 +30,30 @@ pub const fn bf16_index(features: usize, feature: usize, token: usize) -> usize 
 ///
 /// # Errors
 /// [`KernelError::Length`] for buffers without [`elements`] elements.
-pub fn pack_bf16_panel(tile: &[f32], features: usize, tokens: usize, panel: &mut [bf16]) -> Result<(), KernelError> {
+pub fn pack_bf16_panel(
+    tile: &[f32],
+    features: usize,
+    tokens: usize,
+    panel: &mut [bf16],
+    parallel: Parallel<'_>,
+) -> Result<(), KernelError> {
     let expected = elements(features, tokens);
     for (buffer, found) in [("f32 tile", tile.len()), ("bf16 panel", panel.len())] {
         if found != expected {
             return Err(KernelError::Length { kernel: "pack-bf16-panel".to_owned(), buffer, found, expected });
         }
     }
-    for tile_index in 0..tiles(tokens) {
-        let first = tile_index * padded(features) * TILE;
-        let rows = first..first + features * TILE;
-        let (tile, panel) = (&tile[rows.clone()], &mut panel[rows]);
+    let tile_elements = padded(features) * TILE;
+    parallel.for_each_chunk(ChunksMut::new(panel, tile_elements), |i, panel| {
+        let (tile, panel) = (&tile[i * tile_elements..][..features * TILE], &mut panel[..features * TILE]);
         #[cfg(target_arch = "x86_64")]
         if Avx512Bf16::detect().is_some() {
             // SAFETY: the feature was detected, and with it AVX512F.
             unsafe { pack_rows_avx512(tile, panel) };
-            continue;
+            return;
         }
         with_fma!(pack_rows, tile: &[f32], panel: &mut [bf16]);
-    }
+    });
     Ok(())
 }
 
@@ -117,7 +122,7 @@ mod tests {
             let len = elements(features, tokens);
             let tile: Vec<f32> = (0..len).map(|i| 1.0 + i as f32 / 1000.0).collect();
             let (mut panel, mut plain) = (vec![bf16::NAN; len], vec![bf16::NAN; len]);
-            pack_bf16_panel(&tile, features, tokens, &mut panel).unwrap();
+            pack_bf16_panel(&tile, features, tokens, &mut panel, Parallel::Rayon).unwrap();
             pack_rows(&tile, &mut plain);
             for (feature, token) in (0..features).flat_map(|f| (0..tokens).map(move |n| (f, n))) {
                 let expected = round_to_bf16(tile[f32_index(features, feature, token)]);
@@ -130,9 +135,9 @@ mod tests {
     #[test]
     fn wrong_lengths_are_errors() {
         let mut panel = vec![bf16::ZERO; elements(3, 5)];
-        let error = pack_bf16_panel(&[0.0; 7], 3, 5, &mut panel).unwrap_err();
+        let error = pack_bf16_panel(&[0.0; 7], 3, 5, &mut panel, Parallel::Serial).unwrap_err();
         assert_eq!(error.to_string(), "pack-bf16-panel: f32 tile has 7 elements, expected 256");
-        let error = pack_bf16_panel(&vec![0.0; elements(3, 5)], 3, 5, &mut panel[1..]).unwrap_err();
+        let error = pack_bf16_panel(&vec![0.0; elements(3, 5)], 3, 5, &mut panel[1..], Parallel::Serial).unwrap_err();
         assert_eq!(error.to_string(), "pack-bf16-panel: bf16 panel has 255 elements, expected 256");
     }
 }

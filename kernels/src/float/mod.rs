@@ -29,7 +29,7 @@
 //! **Numerics**: sums start at the bias and take one feature after the other, each step fused: the product is not
 //! rounded, the sum is rounded to nearest even. Where a register tile has accumulators to spare (a tail of few vectors)
 //! they form [`FloatPlan::chains`] sums of every second, third, .. step, added at the end: the last bits of a token's
-//! results can depend on how many tokens share its tile. With `gamma(n) = n u / (1 - n u)`, u = 2^-24 and n = K + 4,
+//! results can depend on how many tokens share its tile, unless the plan is made for [`SumOrder::Fixed`]. With `gamma(n) = n u / (1 - n u)`, u = 2^-24 and n = K + 4,
 //! the sum differs from the exact one of the same (rounded) operands by at most `gamma(n) (|b| + sum_k |w| |x|)`, as
 //! long as nothing overflows; in bf16 by 2^-126 more per product and sum, and by the denormal operands that it takes
 //! for zeros.
@@ -57,6 +57,6 @@ pub use epilogue::{FloatEpilogue, FloatStore};
 pub use half::bf16;
 pub use kernel::{FloatInput, FloatKernel, FloatOutput};
 pub use layout::{bf16_index, bf16_lane_position, pack_bf16_panel};
-pub use plan::FloatPlan;
+pub use plan::{FloatPlan, SumOrder};
 pub use twin::{dot_bf16, round_to_bf16};
 pub use weights::FloatWeights;

@@ -69,6 +69,17 @@ impl IndexWidth {
     }
 }
 
+/// In which order a product of floats adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SumOrder {
+    /// As is fastest for the number of tokens: the last bits of a token's results can depend on how many share its tile.
+    #[default]
+    Fastest,
+    /// The same for every token: its results depend on nothing but its own column of X. A part of few tokens takes up to
+    /// twice as long.
+    Fixed,
+}
+
 /// A decided product of floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FloatPlan {
@@ -82,6 +93,7 @@ pub struct FloatPlan {
     pub(super) tile: RegisterTile,
     pub(super) index: IndexWidth,
     pub(super) epilogue: FloatEpilogue,
+    pub(super) order: SumOrder,
 }
 
 impl FloatPlan {
@@ -115,9 +127,23 @@ impl FloatPlan {
         self.tile.rows
     }
 
+    /// The same with sums in another order.
+    pub fn with_order(self, order: SumOrder) -> FloatPlan {
+        FloatPlan { order, ..self }
+    }
+
+    /// In which order sums are added.
+    pub fn order(&self) -> SumOrder {
+        self.order
+    }
+
     /// Independent sums per output while `vectors` vectors of 16 tokens are computed: step i of the first `steps /
     /// chains * chains` belongs to sum `i % chains`, the others to sum 0, which the others are added to in order.
     pub fn chains(&self, vectors: usize) -> usize {
+        let vectors = match self.order {
+            SumOrder::Fastest => vectors,
+            SumOrder::Fixed => self.tile.vectors,
+        };
         (self.tile.accumulators / (self.tile.rows * vectors)).min(MAX_CHAINS)
     }
 
@@ -175,7 +201,11 @@ impl Plan for FloatPlan {
     fn name(&self) -> String {
         let FloatPlan { isa, m, k, dtype, block, tile: RegisterTile { rows, vectors, .. }, epilogue, .. } = self;
         let kind = if self.is_dense() { "gemm" } else { "spmm" };
-        format!("{kind}-{dtype}-{isa}-m{m}k{k}n{TILE}-{block}-r{rows}v{vectors}-{}", epilogue.name())
+        let order = match self.order {
+            SumOrder::Fastest => "",
+            SumOrder::Fixed => "-fixed",
+        };
+        format!("{kind}-{dtype}-{isa}-m{m}k{k}n{TILE}-{block}-r{rows}v{vectors}{order}-{}", epilogue.name())
     }
 
     fn isa(&self) -> Isa {

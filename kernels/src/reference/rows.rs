@@ -84,6 +84,14 @@ pub fn embedding(tables: [&[f32]; 3], ids: [&[u32]; 3], features: usize, tokens:
     x
 }
 
+/// The scale of one token and the codes of its features, before they are rounded: `scale = max |x| / 127`, `x / scale + 128`.
+/// A token of zeros has the code 128 whatever its scale, which is the least that there is.
+pub fn token_codes(x: &[f64]) -> (f64, Vec<f64>) {
+    let max = x.iter().fold(2f64.powi(-100), |max, x| max.max(x.abs()));
+    let scale = max / 127.0;
+    (scale, x.iter().map(|x| x / scale + 128.0).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

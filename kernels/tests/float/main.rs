@@ -6,12 +6,14 @@ mod plans;
 #[path = "../support/mod.rs"]
 mod support;
 
-use case::{BLOCKS, Case, FEATURES, Place, TOKENS, sparse_weights};
+use case::{BLOCKS, Case, FEATURES, Place, TOKENS, candidates, sparse_weights};
+use lacuna_jit::Isa;
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::float::{DType, FloatEpilogue};
+use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, SumOrder};
 use lacuna_kernels::{Block, Parallel, Plan};
 use proptest::prelude::*;
 use rand::prelude::*;
+use support::tiers;
 
 /// Asserts that two results have the same bits; all NaNs are one.
 #[track_caller]
@@ -216,6 +218,44 @@ fn threads_change_nothing() {
                 for dtype in DType::ALL {
                     for epilogue in [FloatEpilogue::f32(true), FloatEpilogue::bf16()] {
                         pool.install(|| case.check(dtype, block, epilogue, Place::AtEnd, Parallel::Rayon));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// With sums in fixed order a token has the same bits wherever it lies, and every tier agrees.
+#[test]
+fn sums_in_fixed_order_know_no_neighbours() {
+    let mut rng = StdRng::seed_from_u64(9);
+    let n = 90; // whole vectors, and tails of every kind
+    for (m, k) in [(1, 1), (5, 9), (13, 26), (30, 67)] {
+        for block in BLOCKS {
+            let all = Case::sparse(m, k, n, block, 0.6, &mut rng);
+            for dtype in DType::ALL {
+                let desc = FloatDesc { m, k, dtype, block, epilogue: FloatEpilogue::f32(true) };
+                for plan in tiers().into_iter().flat_map(|isa| candidates(desc, isa)) {
+                    let plan = plan.with_order(SumOrder::Fixed);
+                    let together = all.run(plan, Place::AtEnd, Parallel::Serial);
+                    for (first, count) in [(0, 1), (3, 17), (60, 30), (64, 26), (70, 20), (89, 1)] {
+                        let columns = |x: &[f32]| x.chunks(n).flat_map(|row| row[first..][..count].to_vec()).collect();
+                        let part = Case {
+                            n: count,
+                            weights: all.weights.clone(),
+                            bias: all.bias.clone(),
+                            x: columns(&all.x),
+                            residual: columns(&all.residual),
+                            ..all
+                        };
+                        let expected: Vec<f32> = columns(&together);
+                        let found = part.run(plan, Place::AtEnd, Parallel::Serial);
+                        assert_same_floats(&found, &expected, &format!("{} on {count} tokens", plan.name()));
+                    }
+                    let portable = candidates(desc, Isa::Portable).into_iter().map(|p| p.with_order(SumOrder::Fixed));
+                    for other in portable.filter(|other| other.rows() == plan.rows()) {
+                        let other = all.run(other, Place::AtEnd, Parallel::Serial);
+                        assert_same_floats(&together, &other, &plan.name());
                     }
                 }
             }
