@@ -13,6 +13,7 @@ use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadConfig, locate_all};
 use crate::oracle::{FakeQuant, Oracle, TapSet};
+use crate::packed::{PackedError, is_packed};
 use crate::pooling::{Modules, Pooling, PoolingMode, PoolingSource};
 use crate::precision::LayerPrecision;
 use crate::prune::{BlockZeros, Pruning, prune_encoder};
@@ -84,6 +85,11 @@ impl Model {
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self> {
         let _span = tracing::info_span!("read").entered();
         let start = Instant::now();
+        if let Ok(true) = is_packed(dir.as_ref()) {
+            let (path, what) = (dir.as_ref().to_owned(), "Model::from_dir".to_owned());
+            let remedy = "to run a packed model, open it as PackedModel";
+            return Err(PackedError::NeedsWeights { path, what, remedy }.into());
+        }
         let modules = Modules::read(dir.as_ref())?;
         let config = EncoderConfig::from_file(&modules.encoder.join("config.json"))?;
         modules.check(config.hidden_size)?;

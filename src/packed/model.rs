@@ -295,6 +295,13 @@ impl PackedModel {
         self.tokenizer.as_ref()
     }
 
+    /// The same model with another pooling; its source becomes [`PoolingSource::Chosen`].
+    #[must_use]
+    pub fn with_pooling(mut self, mode: PoolingMode, normalize: bool) -> PackedModel {
+        self.pooling = Pooling { mode, normalize, source: PoolingSource::Chosen };
+        self
+    }
+
     /// What the model was pruned to before it was packed.
     pub fn pruning(&self) -> Option<Pruning> {
         self.origin.pruning

@@ -8,7 +8,9 @@ use lacuna_jit::{JitError, Tier};
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::{answer, args, bench, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, rank, tag};
+use crate::{
+    answer, args, bench, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, pack, rank, tag,
+};
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.
 #[derive(Parser)]
@@ -48,6 +50,7 @@ Examples:
   echo 'The [MASK] sat on the mat.' | lacuna fill --model bert-base-uncased
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-dev.csv --calibrate stsb-train.csv
   lacuna export onnx --model all-MiniLM-L6-v2 minilm.onnx
+  lacuna pack --model all-MiniLM-L6-v2 --calibrate sentences.txt --output minilm.lacuna
   lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
   lacuna bench spmm --m 768 --k 768,3072 --n 128 --sparsity 0.8,0.9
   lacuna bench model --arch minilm --seq 32,128
@@ -74,6 +77,7 @@ enum Command {
     Fill(fill::Args),
     Evaluate(evaluate::Args),
     Export(export::Args),
+    Pack(pack::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
     Compare(compare::Args),
@@ -96,6 +100,7 @@ impl Cli {
             Command::Fill(args) => fill::run(&args, &context),
             Command::Evaluate(args) => evaluate::run(&args, &context),
             Command::Export(args) => export::run(&args, &context),
+            Command::Pack(args) => pack::run(&args, &context),
             Command::Inspect(args) => inspect::run(&args, &context),
             Command::Bench(args) => bench::run(&args, &context),
             Command::Compare(args) => compare::run(&args, &context),

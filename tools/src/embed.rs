@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use lacuna::{CalibratedModel, Embeddings, Error as LibraryError, Model, PoolingMode, TextInput};
+use lacuna::{CalibratedModel, Embeddings, Error as LibraryError, PoolingMode, TextInput};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -11,9 +11,10 @@ use crate::context::{Context, pool};
 use crate::error::{Error, Result};
 use crate::npy;
 use crate::output::Target;
+use crate::packed::Opened;
 use crate::progress::Spinner;
 use crate::stats::Cosines;
-use crate::task::{Record, Summary, TaskArgs, cuts};
+use crate::task::{Ready, Record, Summary, TaskArgs, cuts};
 
 /// Embed sentences, one per line
 ///
@@ -141,15 +142,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 fn embed(args: &Args, context: &Context, target: &Target) -> Result<()> {
     let task = &args.task;
     // The model first: a wrong directory is refused before somebody types sentences into a terminal.
-    let model = args.pooled(task.model.read()?);
+    let model = args.pooled(task.model.open()?);
     let sentences = task.records(|lines| lines.into_iter().map(|text| Sentence { text, object: None }).collect())?;
-    let (calibrated, calibration) = task.calibrated(task.model.pruning.apply(model)?, &sentences)?;
-    let encoder = task.compile(&calibrated, context)?;
+    let Ready { encoder, calibrated, calibration } = task.ready(model, &sentences, context)?;
     let embeddings = {
         let _spinner = Spinner::new(format!("embedding {} sentences", sentences.len()));
         encoder.embed(&sentences)?
     };
-    let verify = task.verify.then(|| verify(&calibrated, &sentences, &embeddings)).transpose()?;
+    let calibrated = calibrated.as_ref().filter(|_| task.verify);
+    let verify = calibrated.map(|calibrated| verify(calibrated, &sentences, &embeddings)).transpose()?;
     let features = encoder.config().hidden_size;
     target.write(|out| match args.format {
         Format::Jsonl => write_jsonl(out, &sentences, &embeddings),
@@ -169,14 +170,9 @@ fn embed(args: &Args, context: &Context, target: &Target) -> Result<()> {
 
 impl Args {
     /// The model with the pooling that the options say.
-    fn pooled(&self, model: Model) -> Model {
-        let own = model.pooling();
-        let mode = self.pooling.map_or(own.mode, PoolingMode::from);
-        let normalize = self.normalize || own.normalize && !self.no_normalize;
-        match (mode, normalize) == (own.mode, own.normalize) {
-            true => model,
-            false => model.with_pooling(mode, normalize),
-        }
+    fn pooled(&self, model: Opened) -> Opened {
+        let normalize = if self.normalize || self.no_normalize { Some(self.normalize) } else { None };
+        model.with_pooling(self.pooling.map(PoolingMode::from), normalize)
     }
 }
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use lacuna::heads::HeadKind;
 use lacuna::{
-    Checkpoint, EncoderConfig, Error as LibraryError, Form, LinearReport, LinearZeros, Model, TensorInfo, seeded_ids,
+    Checkpoint, EncoderConfig, Error as LibraryError, Form, LinearReport, LinearZeros, LoadReport, Model, PackedModel,
+    TensorInfo, seeded_ids,
 };
 use serde::Serialize;
 
@@ -12,19 +13,21 @@ use crate::context::{Context, pool};
 use crate::error::Result;
 use crate::model::{self, FormArg, ModelArgs, pooling_source};
 use crate::output::{print, print_json};
+use crate::packed::{Contents, decided};
 use crate::progress::Spinner;
 use crate::table::{Table, bytes, percent};
 
 /// Show a model's tensors and zeros, and what would be generated for it
 ///
 /// Reads and checks the model as `embed` does, prunes it if --sparsity is given, and compiles it, so that the kernels listed
-/// are the ones that would run on this machine.
+/// are the ones that would run on this machine. Of a packed file the sections are listed, with their sizes.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lacuna inspect --model all-MiniLM-L6-v2
   lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
   lacuna inspect --model all-MiniLM-L6-v2 --json | jq '.linears[0]'
+  lacuna inspect --model minilm.lacuna
 
 Zeros are counted as blocks, outputs x inputs: a 4x1 block is 4 output features of one input feature. The sparse \
 kernels skip 4x1 blocks; density is the share of them that is stored, fill the share of stored weights that is not \
@@ -131,10 +134,37 @@ struct Linear {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
+    if let Some(model) = pool(context.threads())?.install(|| args.model.open_packed())? {
+        return inspect_packed(args, &model, context);
+    }
     let inspection = pool(context.threads())?.install(|| inspect(args, context))?;
     match args.json {
         true => print_json(&inspection),
         false => print(inspection.text()),
+    }
+}
+
+/// A packed file, and the kernels for it.
+#[derive(Serialize)]
+struct PackedInspection {
+    tier: &'static str,
+    #[serde(flatten)]
+    contents: Contents,
+    report: LoadReport,
+}
+
+fn inspect_packed(args: &Args, model: &PackedModel, context: &Context) -> Result<()> {
+    if !matches!(args.form, FormArg::Auto) {
+        return Err(decided("--form", format!("{:?}", args.form).to_lowercase()));
+    }
+    let encoder = pool(context.threads())?.install(|| model.compile_with(context.compile_options()))?;
+    let (contents, report) = (Contents::of(model), encoder.report().clone());
+    let inspection = PackedInspection { tier: context.tier.name(), contents, report };
+    match args.json {
+        true => print_json(&inspection),
+        false => {
+            print(format!("{}\n{}\n{}", inspection.contents, inspection.report, inspection.contents.section_table()))
+        }
     }
 }
 

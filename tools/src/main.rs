@@ -23,6 +23,8 @@ mod listing;
 mod model;
 mod npy;
 mod output;
+mod pack;
+mod packed;
 mod progress;
 mod rank;
 mod source;

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use lacuna::{Block, CalibratedModel, Encoder, Form, Model, PoolingSource, Tuning, TuningTable};
+use lacuna::{
+    Block, CalibratedModel, CompileOptions, Encoder, Form, Model, PackedModel, PoolingSource, Tuning, TuningTable,
+};
 
 use crate::args;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::packed;
 use crate::progress::Spinner;
 use crate::source::{SourceArgs, exactly_one};
 
@@ -68,20 +71,50 @@ impl TuneArgs {
     /// Generates the kernels, with schedules as the options say.
     pub(crate) fn compile(&self, model: &CalibratedModel, form: Form, context: &Context) -> Result<Encoder> {
         let _spinner = Spinner::new(if self.tune.is_some() { "compiling and timing schedules" } else { "compiling" });
+        let options = self.options(form, context);
+        match &self.tuning {
+            None => Ok(model.compile_with(options)?),
+            Some(path) => with_table(path, |table| Ok(model.compile_tuned(options, table)?)),
+        }
+    }
+
+    /// Packs the weights, with schedules as the options say.
+    pub(crate) fn pack(&self, model: &CalibratedModel, form: Form, context: &Context) -> Result<PackedModel> {
+        let _spinner = Spinner::new(if self.tune.is_some() { "packing and timing schedules" } else { "packing" });
+        let options = self.options(form, context);
+        match &self.tuning {
+            None => Ok(model.pack_with(options)?),
+            Some(path) => with_table(path, |table| Ok(model.pack_tuned(options, table)?)),
+        }
+    }
+
+    /// Refuses to choose schedules of a packed model.
+    pub(crate) fn check_packed(&self) -> Result<()> {
+        match (self.tune, &self.tuning) {
+            (Some(ms), _) => Err(packed::decided("--tune", ms.to_string())),
+            (None, Some(path)) => Err(packed::decided("--tuning", path.display().to_string())),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn options(&self, form: Form, context: &Context) -> CompileOptions {
         let tuning = match self.tune {
             Some(ms) => Tuning::Measure { budget: Duration::from_millis(ms as u64) },
             None => Tuning::Fast,
         };
-        let options = context.compile_options().with_form(form).with_tuning(tuning);
-        let Some(path) = &self.tuning else { return Ok(model.compile_with(options)?) };
-        let mut table = if path.exists() { TuningTable::read(path)? } else { TuningTable::default() };
-        let known = table.len();
-        let encoder = model.compile_tuned(options, &mut table)?;
-        if table.len() > known {
-            table.write(path)?;
-        }
-        Ok(encoder)
+        context.compile_options().with_form(form).with_tuning(tuning)
     }
+}
+
+/// Runs `work` with the table of a file, which is written if it has grown.
+fn with_table<T>(path: &Path, work: impl FnOnce(&mut TuningTable) -> Result<T>) -> Result<T> {
+    let mut table = if path.exists() { TuningTable::read(path)? } else { TuningTable::default() };
+    let known = table.len();
+    let done = work(&mut table)?;
+    if table.len() > known {
+        table.write(path)?;
+    }
+    Ok(done)
 }
 
 impl From<FormArg> for Form {

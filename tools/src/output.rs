@@ -66,6 +66,16 @@ impl Target {
         }
     }
 
+    /// The path of a regular file; anything else is refused, named as `option` says.
+    pub(crate) fn file(&self, option: &'static str) -> Result<&Path> {
+        let found = match self {
+            Target::File(path) => return Ok(path),
+            Target::Stdout => "standard output".to_owned(),
+            Target::Device(path) => path.display().to_string(),
+        };
+        Err(Error::Argument { option, found, expected: "the name of a file, which can be mapped".into() })
+    }
+
     /// Whether the result would land on a screen.
     pub(crate) fn is_terminal(&self) -> bool {
         matches!(self, Target::Stdout) && io::stdout().is_terminal()

@@ -14,7 +14,8 @@ use crate::progress::{Download, Spinner};
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct SourceArgs {
-    /// Model directory: config.json, model.safetensors or pytorch_model.bin, tokenizer.json
+    /// Model directory: config.json, model.safetensors or pytorch_model.bin, tokenizer.json; where a model is only run, a file of
+    /// lacuna pack, too
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
 
@@ -47,6 +48,11 @@ impl SourceArgs {
     pub(crate) fn options(&self) -> [(&'static str, Option<String>); 2] {
         let folder = self.model.as_ref().map(|folder| folder.display().to_string());
         [("--model", folder), ("--from-hub", self.from_hub.as_ref().map(HubModel::to_string))]
+    }
+
+    /// What `--model` names, if it was given.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.model.as_deref()
     }
 
     /// The last part of the name.

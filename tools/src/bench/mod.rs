@@ -10,6 +10,7 @@ pub(crate) mod intrinsics;
 pub(crate) mod limits;
 mod measure;
 mod model;
+mod open;
 mod options;
 mod peak;
 pub(crate) mod problem;
@@ -39,6 +40,7 @@ Examples:
   lacuna bench attention --seq 128,384
   lacuna bench layernorm --features 768 --tokens 128
   lacuna bench model --arch minilm --seq 32,128 --sparsity 0.9
+  lacuna bench open --model minilm.lacuna
   lacuna bench peak
   lacuna bench emit")]
 pub(crate) struct Args {
@@ -60,6 +62,7 @@ enum What {
     Peak(peak::Args),
     Emit(emit::Args),
     Model(model::Args),
+    Open(open::Args),
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
@@ -75,6 +78,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         What::Peak(args) => peak::run(args, context),
         What::Emit(args) => emit::run(args, context),
         What::Model(args) => model::run(args, context),
+        What::Open(args) => open::run(args, context),
     }
 }
 

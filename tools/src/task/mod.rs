@@ -16,6 +16,7 @@ use crate::context::{Context, pool};
 use crate::error::{Error, Result};
 use crate::model::{self, CALIBRATION_SENTENCES, FormArg, ModelArgs, TuneArgs};
 use crate::output::Target;
+use crate::packed::{Opened, decided, needs_weights};
 use crate::progress::Spinner;
 use crate::text;
 
@@ -110,6 +111,14 @@ pub(crate) struct Done<T> {
     pub(crate) cuts: Vec<Cut>,
 }
 
+/// An encoder, ready to run.
+pub(crate) struct Ready {
+    pub(crate) encoder: Encoder,
+    /// What it was compiled from; nothing for a packed model.
+    pub(crate) calibrated: Option<CalibratedModel>,
+    pub(crate) calibration: Calibration,
+}
+
 /// What is said of a run with a head.
 #[derive(Serialize)]
 struct About<'a> {
@@ -128,19 +137,19 @@ impl TaskArgs {
         let target = self.target()?;
         pool(context.threads())?.install(|| {
             // The model first: a wrong directory is refused before somebody types texts into a terminal.
-            let model = self.model.read()?;
+            let model = self.model.open()?;
             let head = model.head()?;
             head.require(T::KIND)?;
             let records = self.records(|lines| task.of_lines(lines))?;
-            let (calibrated, calibration) = self.calibrated(self.model.pruning.apply(model)?, &records)?;
-            let encoder = Arc::new(self.compile(&calibrated, context)?);
+            let Ready { encoder, calibrated, calibration } = self.ready(model, &records, context)?;
+            let encoder = Arc::new(encoder);
             let done = {
                 let _spinner = Spinner::new(format!("running {} lines", records.len()));
                 task.work(Arc::clone(&encoder), head.clone(), &records)?
             };
-            let verify = match self.verify {
-                false => None,
-                true => {
+            let verify = match calibrated.filter(|_| self.verify) {
+                None => None,
+                Some(calibrated) => {
                     let _spinner = Spinner::new("running the f32 reference");
                     let reference = task.work(Arc::new(calibrated.into_model()), head.clone(), &records)?;
                     Some(Agreement::of(&done.rows, &reference.rows, T::outcomes))
@@ -174,8 +183,34 @@ impl TaskArgs {
         if self.jsonl { parse(&self.input, &lines) } else { Ok(of_lines(lines)) }
     }
 
+    /// The encoder, calibrated and compiled as the options say; of a packed model only compiled, and options that it cannot follow
+    /// are refused.
+    pub(crate) fn ready<R: Record>(&self, model: Opened, records: &[R], context: &Context) -> Result<Ready> {
+        let packed = match model {
+            Opened::Packed(packed) => packed,
+            Opened::Directory(model) => {
+                let (calibrated, calibration) = self.calibrated(self.model.pruning.apply(model)?, records)?;
+                let encoder = self.tuning.compile(&calibrated, self.form.into(), context)?;
+                return Ok(Ready { encoder, calibrated: Some(calibrated), calibration });
+            }
+        };
+        if self.verify {
+            return Err(needs_weights(&packed, "--verify", "verify with it before packing"));
+        }
+        if self.calibrate.is_some() {
+            return Err(needs_weights(&packed, "--calibrate", "calibrate with lacuna pack --calibrate"));
+        }
+        if !matches!(self.form, FormArg::Auto) {
+            return Err(decided("--form", format!("{:?}", self.form).to_lowercase()));
+        }
+        self.tuning.check_packed()?;
+        let encoder = packed.compile_with(context.compile_options())?;
+        let source = packed.path().map_or_else(String::new, |path| path.display().to_string());
+        Ok(Ready { encoder, calibrated: None, calibration: Calibration { source, texts: 0, from_input: false } })
+    }
+
     /// The calibrated model, and what it was calibrated on: the file, or else the beginning of the input.
-    pub(crate) fn calibrated<R: Record>(&self, model: Model, records: &[R]) -> Result<(CalibratedModel, Calibration)> {
+    fn calibrated<R: Record>(&self, model: Model, records: &[R]) -> Result<(CalibratedModel, Calibration)> {
         let from_input = self.calibrate.is_none();
         let source = self.calibrate.as_ref().map_or_else(|| "input".into(), |path| path.display().to_string());
         let (of_file, texts);
@@ -192,11 +227,6 @@ impl TaskArgs {
         };
         let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
         Ok((model.calibrate_inputs(&inputs)?, Calibration { source, texts: inputs.len(), from_input }))
-    }
-
-    /// Generates the kernels.
-    pub(crate) fn compile(&self, calibrated: &CalibratedModel, context: &Context) -> Result<Encoder> {
-        self.tuning.compile(calibrated, self.form.into(), context)
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Summary<'a, T, V> {
 
 #[derive(serde::Serialize)]
 pub(crate) struct Calibration {
-    /// A file, or "input".
+    /// A file, or "input"; for a packed model that file, and no texts.
     pub(crate) source: String,
     pub(crate) texts: usize,
     /// Whether the command's own input had to do.

@@ -1,0 +1,73 @@
+//! `lacuna pack`: a model directory in, one file out that opens at once.
+
+use std::path::PathBuf;
+
+use lacuna::{PackedModel, TextInput};
+
+use crate::context::{Context, pool};
+use crate::error::Result;
+use crate::model::{self, FormArg, ModelArgs, TuneArgs};
+use crate::output::{Target, print, print_json};
+use crate::packed::Contents;
+use crate::progress::Spinner;
+
+/// Pack a model into one file that opens in milliseconds
+///
+/// Reads the model, prunes it if --sparsity is given, calibrates and quantises it, chooses forms and schedules, and writes everything
+/// that running it needs: tokenizer, pooling, head, embedding tables, weights as the kernels read them. The file runs on every tier;
+/// code is generated when it is opened. Give it to other commands as --model FILE.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lacuna pack --model all-MiniLM-L6-v2 --calibrate sentences.txt --output minilm.lacuna
+  lacuna pack --model all-MiniLM-L6-v2 --sparsity 0.9 --calibrate sentences.txt --tune 20 --output minilm90.lacuna
+  echo 'A cat sits.' | lacuna embed --model minilm.lacuna
+
+The file appears when it is complete, or not at all; one of the same name is replaced, and processes that have it open keep what
+they have. docs/packed.md has the format.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// Calibration texts, about 200 of the kind that the model will read: a text file, one per line, or the first column of a .csv
+    #[arg(long, value_name = "FILE")]
+    calibrate: PathBuf,
+
+    /// Which kernels run the linear layers
+    #[arg(long, value_enum, default_value = "auto")]
+    form: FormArg,
+
+    #[command(flatten)]
+    tuning: TuneArgs,
+
+    /// Where the packed model goes
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// Print what was packed as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
+    let target = Target::new(Some(&args.output))?; // refused before the work is done
+    let path = target.file("--output")?;
+    let contents = pool(context.threads())?.install(|| {
+        let model = args.model.pruning.apply(args.model.read()?)?;
+        let texts = model::calibration_file(&args.calibrate, usize::MAX)?;
+        let inputs: Vec<TextInput<'_>> = texts.iter().map(|text| TextInput::new(text)).collect();
+        let calibrated = {
+            let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
+            model.calibrate_inputs(&inputs)?
+        };
+        let packed = args.tuning.pack(&calibrated, args.form.into(), context)?;
+        let _spinner = Spinner::new(format!("writing {}", path.display()));
+        packed.write(path)?;
+        // Read back: what is said of it is what is there.
+        Ok::<_, crate::error::Error>(Contents::of(&PackedModel::open(path)?))
+    })?;
+    match args.json {
+        true => print_json(&contents),
+        false => print(contents),
+    }
+}

@@ -1,0 +1,187 @@
+//! Packed files in place of model directories: opening either, and what is in a file.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use lacuna::heads::Head;
+use lacuna::{Error as LibraryError, Model, PackedError, PackedModel, PoolingMode, Pruning};
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::model::ModelArgs;
+use crate::progress::Spinner;
+use crate::table::{Table, bytes};
+
+/// A model as it was given.
+pub(crate) enum Opened {
+    /// A directory, in f32.
+    Directory(Model),
+    /// A file of `lacuna pack`.
+    Packed(PackedModel),
+}
+
+impl Opened {
+    /// The head.
+    pub(crate) fn head(&self) -> Result<Head> {
+        match self {
+            Opened::Directory(model) => Ok(model.head()?),
+            Opened::Packed(model) => Ok(model.head()?),
+        }
+    }
+
+    /// With another pooling than the model's own, if one is asked for.
+    pub(crate) fn with_pooling(self, mode: Option<PoolingMode>, normalize: Option<bool>) -> Opened {
+        let own = match &self {
+            Opened::Directory(model) => model.pooling(),
+            Opened::Packed(model) => model.pooling(),
+        };
+        let (mode, normalize) = (mode.unwrap_or(own.mode), normalize.unwrap_or(own.normalize));
+        if (mode, normalize) == (own.mode, own.normalize) {
+            return self;
+        }
+        match self {
+            Opened::Directory(model) => Opened::Directory(model.with_pooling(mode, normalize)),
+            Opened::Packed(model) => Opened::Packed(model.with_pooling(mode, normalize)),
+        }
+    }
+}
+
+impl ModelArgs {
+    /// Reads a directory, without pruning it, or opens a packed file.
+    pub(crate) fn open(&self) -> Result<Opened> {
+        match self.open_packed()? {
+            Some(model) => Ok(Opened::Packed(model)),
+            None => Ok(Opened::Directory(self.read()?)),
+        }
+    }
+
+    /// Opens the packed file, if `--model` is one.
+    pub(crate) fn open_packed(&self) -> Result<Option<PackedModel>> {
+        let Some(path) = self.packed() else { return Ok(None) };
+        let model = open(path)?;
+        match self.pruning.sparsity {
+            None => Ok(Some(model)),
+            Some(_) => Err(needs_weights(&model, "--sparsity", "prune with lacuna pack --sparsity")),
+        }
+    }
+
+    /// The packed file that `--model` names.
+    fn packed(&self) -> Option<PathBuf> {
+        let path = self.source.path()?;
+        let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
+        (lacuna::is_packed(path).unwrap_or(false) || named && !path.is_dir()).then(|| path.to_owned())
+    }
+}
+
+/// Opens a packed file.
+pub(crate) fn open(path: PathBuf) -> Result<PackedModel> {
+    let _spinner = Spinner::new(format!("opening {}", path.display()));
+    Ok(PackedModel::open(path)?)
+}
+
+/// The refusal of an option that a packed model has no weights for.
+pub(crate) fn needs_weights(model: &PackedModel, option: &str, remedy: &'static str) -> crate::error::Error {
+    LibraryError::from(model.needs_weights(option, remedy)).into()
+}
+
+/// The refusal of an option that is settled in a packed model.
+pub(crate) fn decided(option: &'static str, found: String) -> crate::error::Error {
+    LibraryError::from(PackedError::Decided { option, found }).into()
+}
+
+/// What a packed file holds.
+#[derive(Serialize)]
+pub(crate) struct Contents {
+    file: String,
+    bytes: usize,
+    architecture: String,
+    layers: usize,
+    hidden_size: usize,
+    vocab_size: usize,
+    pooling: &'static str,
+    normalize: bool,
+    /// The class of the head; none without.
+    head: Option<String>,
+    /// Longest sequence in tokens; none without a tokenizer.
+    tokenizer_limit: Option<usize>,
+    pruning: Option<Pruning>,
+    sections: Vec<Section>,
+}
+
+#[derive(Serialize)]
+struct Section {
+    name: String,
+    bytes: u64,
+}
+
+impl Contents {
+    pub(crate) fn of(model: &PackedModel) -> Contents {
+        let (config, pooling) = (model.config(), model.pooling());
+        Contents {
+            file: model.path().map_or_else(String::new, |path| path.display().to_string()),
+            bytes: model.file_bytes(),
+            architecture: config.architecture.to_string(),
+            layers: config.layers,
+            hidden_size: config.hidden_size,
+            vocab_size: config.vocab_size,
+            pooling: pooling.mode.name(),
+            normalize: pooling.normalize,
+            head: model.head_class().map(str::to_owned),
+            tokenizer_limit: model.tokenizer().map(lacuna::SentenceTokenizer::max_length),
+            pruning: model.pruning(),
+            sections: model
+                .sections()
+                .iter()
+                .map(|section| Section { name: section.name.clone(), bytes: section.length })
+                .collect(),
+        }
+    }
+
+    /// Every section with its size.
+    pub(crate) fn section_table(&self) -> Table {
+        let mut table = Table::new(&["<section", "size"]);
+        for section in &self.sections {
+            table.row([section.name.clone(), bytes(section.bytes as usize)]);
+        }
+        table
+    }
+
+    /// Bytes by what they are for.
+    fn kinds(&self) -> Vec<(&'static str, u64)> {
+        const KINDS: [&str; 5] = ["tokenizer", "head", "embedding tables", "weights", "parameters"];
+        let kind = |name: &str| match name.rsplit('.').next() {
+            _ if name.starts_with("tokenizer") => 0,
+            _ if name.starts_with("head.") => 1,
+            Some("word" | "position" | "token_type") => 2,
+            Some("indices" | "weights" | "rows" | "stream") => 3,
+            _ => 4,
+        };
+        let mut sums = [0; KINDS.len()];
+        self.sections.iter().for_each(|section| sums[kind(&section.name)] += section.bytes);
+        let rest = self.bytes as u64 - sums.iter().sum::<u64>();
+        let all = KINDS.into_iter().zip(sums).chain([("manifest, checksums, padding", rest)]);
+        all.filter(|(_, bytes)| *bytes > 0).collect()
+    }
+}
+
+impl fmt::Display for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |name: &str, value: String| writeln!(f, "{name:<13} {value}");
+        line("packed model", format!("{}, {}", self.file, bytes(self.bytes)))?;
+        line(
+            "architecture",
+            format!(
+                "{}, {} layers, {} features, {} tokens in the vocabulary",
+                self.architecture, self.layers, self.hidden_size, self.vocab_size
+            ),
+        )?;
+        if let Some(pruning) = &self.pruning {
+            line("pruned", format!("{:.0} % of {} blocks", pruning.sparsity * 1e2, pruning.block))?;
+        }
+        line("pooling", format!("{}{}", self.pooling, if self.normalize { ", normalised" } else { "" }))?;
+        line("head", self.head.clone().unwrap_or_else(|| "none".into()))?;
+        let limit = |limit| format!("texts of up to {limit} tokens");
+        line("tokenizer", self.tokenizer_limit.map_or_else(|| "none".into(), limit))?;
+        self.kinds().into_iter().try_for_each(|(kind, sum)| line("", format!("{:>9}  {kind}", bytes(sum as usize))))
+    }
+}
