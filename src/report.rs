@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::packed::PackedModel;
 use crate::pooling::PoolingSource;
+use crate::precision::{LayerPrecision, Precision};
 
 /// Wall time of one phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,10 @@ pub struct LinearReport {
     pub fill_ratio: f64,
     /// `sparse 4x1`, `sparse 4x4`, `sparse 1x4`, `sparse 4x1 reordered` (rows regrouped so that fewer blocks cover scattered
     /// zeros) or `dense`.
+    /// Products of floats: `sparse unstructured`, `sparse 4x1`, `sparse 8x1` or `dense`.
     pub form: &'static str,
+    /// The arithmetic of the tensor that it reads.
+    pub precision: Precision,
     /// Kernel name.
     pub kernel: String,
     /// Bytes of packed weights.
@@ -152,11 +156,27 @@ fn notes(model: &PackedModel, tier: Tier, isa: Isa) -> Vec<String> {
     if model.pooling().source == PoolingSource::Default && model.tokenizer().is_some() {
         notes.push("the model has no pooling settings: mean pooling without normalisation is assumed".to_owned());
     }
+    notes.extend(precision_note(&model.origin().precision));
     match model.origin().truncated {
         0 => {}
         n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were cut")),
     }
     notes
+}
+
+/// How many layers and tensors are not static, if any is not.
+fn precision_note(layers: &[LayerPrecision]) -> Option<String> {
+    let mixed = layers.iter().filter(|layer| **layer != LayerPrecision::default()).count();
+    let tensors: Vec<Precision> = layers.iter().flat_map(|l| [l.attn_in, l.ffn_in, l.gelu_out]).collect();
+    let counts: Vec<String> = Precision::ALL
+        .into_iter()
+        .map(|precision| (precision, tensors.iter().filter(|found| **found == precision).count()))
+        .filter(|(_, count)| *count > 0)
+        .map(|(precision, count)| format!("{count} {precision}"))
+        .collect();
+    let (all, tensors) = (layers.len(), tensors.len());
+    (mixed > 0)
+        .then(|| format!("{mixed} of {all} layers are not all static; of {tensors} tensors {}", counts.join(", ")))
 }
 
 impl fmt::Display for LoadReport {
@@ -183,14 +203,15 @@ impl fmt::Display for LoadReport {
             self.code_bytes as f64 / 1e3,
             self.weight_bytes as f64 / 1e6
         )?;
-        writeln!(f, "{:<12} {:>13} {:>11} {:>11}  kernel", "linear", "form", "density", "fill")?;
+        writeln!(f, "{:<12} {:>9} {:>13} {:>11} {:>11}  kernel", "linear", "precision", "form", "density", "fill")?;
         let projection = self.projection.iter().map(|l| (l.name.to_owned(), l));
         let layers = self.linears.iter().map(|l| (format!("{}.{}", l.layer, l.name), l));
         for (name, l) in projection.chain(layers) {
             let form = l.form.strip_prefix("sparse ").unwrap_or(l.form);
             writeln!(
                 f,
-                "  {name:<10} {form:>13} {:>10.1}% {:>10.1}%  {}",
+                "  {name:<10} {:>9} {form:>13} {:>10.1}% {:>10.1}%  {}",
+                l.precision.name(),
                 l.density * 1e2,
                 l.fill_ratio * 1e2,
                 l.kernel

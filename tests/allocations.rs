@@ -6,7 +6,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use lacuna::{Block, CompileOptions, Encoder, Form, Model, Preset, seeded_ids};
+use lacuna::{Block, CompileOptions, Encoder, Form, LayerPrecision, Model, Precision, Preset, seeded_ids};
+use lacuna_jit::{Avx512Bf16, Tier};
 
 struct Counting;
 
@@ -84,6 +85,20 @@ fn least_allocations(encoder: &Arc<Encoder>, batches: &[Vec<Vec<u32>>]) -> usize
     least
 }
 
+/// A static model, and one with every arithmetic that this machine has.
+fn precisions() -> [[LayerPrecision; 2]; 2] {
+    let halves = match Avx512Bf16::detect() {
+        None if Tier::detect() != Tier::Portable => {
+            println!("bf16 left out: this machine lacks {}", Avx512Bf16::FEATURE);
+            Precision::F32
+        }
+        _ => Precision::Bf16,
+    };
+    let first = LayerPrecision { attn_in: Precision::Dynamic, ffn_in: halves, gelu_out: halves };
+    let second = LayerPrecision { attn_in: Precision::F32, ffn_in: Precision::Dynamic, gelu_out: Precision::Dynamic };
+    [[LayerPrecision::default(); 2], [first, second]]
+}
+
 #[test]
 fn calls_allocate_nothing() {
     let batches = batches();
@@ -93,12 +108,15 @@ fn calls_allocate_nothing() {
         (config.layers, config.vocab_size) = (2, 500);
         let model = Model::seeded_config(config, 3).unwrap().prune(Block::B4x1, 0.8).unwrap();
         let calibrated = model.calibrate_ids(&seeded_ids(500, 8, 40, 1)).unwrap();
-        for form in [Form::Sparse, Form::Dense] {
+        let all =
+            [Form::Sparse, Form::Dense].into_iter().flat_map(|form| precisions().map(|precision| (form, precision)));
+        for (form, precision) in all {
+            let calibrated = calibrated.clone().with_precision(precision.to_vec()).unwrap();
             let encoder = Arc::new(calibrated.compile_with(CompileOptions::default().with_form(form)).unwrap());
             for threads in [1, 2] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let least = pool.install(|| least_allocations(&encoder, &batches));
-                assert_eq!(least, 0, "{preset}, {form:?}, {threads} threads");
+                assert_eq!(least, 0, "{preset}, {form:?}, {precision:?}, {threads} threads");
             }
         }
     }

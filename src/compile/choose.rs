@@ -25,8 +25,8 @@ pub(super) struct Layer<'a> {
 
 /// What the choice of kernels depends on beside the layers.
 pub(super) struct Chooser<'a> {
-    form: Form,
-    isa: Isa,
+    pub(super) form: Form,
+    pub(super) isa: Isa,
     tuner: Tuner,
     tuning: Tuning,
     /// Choices that are kept; without a table and measurement the model alone decides.

@@ -1,58 +1,69 @@
 //! The embedding, the layernorm behind it, and the projection to the width of the layers where there is one.
 
-use lacuna_jit::Isa;
 use lacuna_kernels::Sign;
 use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, ElementwisePlan, QuantParams, RowFunction};
 use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingKernel, EmbeddingPlan};
-use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams};
+use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormPlan, LayerNormWeights as NormRows};
 
-use super::choose::{Chooser, Layer};
+use super::choose::Chooser;
+use super::input::InputPlan;
 use super::layer::LayerPlan;
-use super::linear::{CompiledLinear, IntegerPlan, PackedLinear};
+use super::linear::{CompiledLinear, LinearPlan, PackedLinear};
 use super::norm::{Norm, PackedNorm};
-use super::{CompiledSet, KernelSet, params};
-use crate::error::Result;
+use super::precision::{Producer, Target};
+use super::source::{Source, Stored};
+use super::{CompiledSet, KernelSet};
+use crate::error::{Error, Result};
 use crate::model::CalibratedModel;
+use crate::precision::Precision;
 use crate::quantize::{ActivationQuant, QuantizedLinear};
 use crate::report::LinearReport;
+use crate::weights::Linear;
 
 /// The plans of the kernels before the first layer.
-pub(super) struct EmbeddingPlans {
+pub(super) struct EmbeddingPlans<'a> {
     embedding: EmbeddingPlan,
-    /// Writes the panel that the first layer reads, or that the projection does.
+    /// Writes what the first layer reads, or what the projection does.
     norm: LayerNormPlan,
-    projection: Option<ProjectionPlans>,
+    projection: Option<ProjectionPlans<'a>>,
 }
 
-/// `x = projection(embedded)` in int8, then the panel of x.
-struct ProjectionPlans {
+/// `x = projection(embedded)` in int8, then the panel of x if the first layer reads one.
+struct ProjectionPlans<'a> {
     quantized: QuantizedLinear,
-    params: Vec<RowParams>,
-    linear: IntegerPlan,
-    panel: ElementwisePlan,
+    float: &'a Linear,
+    linear: LinearPlan,
+    panel: Option<ElementwisePlan>,
 }
 
-impl EmbeddingPlans {
+impl<'a> EmbeddingPlans<'a> {
     pub(super) fn new(
-        calibrated: &CalibratedModel,
+        calibrated: &'a CalibratedModel,
         first: &LayerPlan,
         chooser: &Chooser<'_>,
-        isa: Isa,
-    ) -> Result<EmbeddingPlans> {
+    ) -> Result<EmbeddingPlans<'a>> {
+        let isa = chooser.isa;
         let features = calibrated.model().config().embedding_features();
-        let (output, projection) = match calibrated.quantize_projection() {
-            None => (LayerNormOutput::Both(first.input), None),
-            Some(quantized) => {
-                let (m, k, params) = (quantized.m, quantized.k, params::f32_params(&quantized));
-                let weights = &quantized.weight;
-                let epilogue = Epilogue::f32(false);
-                let (input, plans) = chooser.choose(&[Layer { m, k, weights, params: &params, epilogue }])?;
-                let (layout, sign) = (first.input, Sign::Unsigned);
-                let function = RowFunction::Quantize { activation: Activation::Identity, layout, sign };
-                let panel = ElementwiseDesc { features: m, function }.plan(isa)?;
-                let linear = plans[0];
-                (LayerNormOutput::Panel(input), Some(ProjectionPlans { quantized, params, linear, panel }))
+        let float = calibrated.model().weights().embeddings.projection.as_ref();
+        let (output, projection) = match calibrated.quantize_projection().zip(float) {
+            None => (first.inputs[0].of_layernorm(), None),
+            Some((quantized, float)) => {
+                let source = Source { quantized: &quantized, float, stored: Stored::AsIs };
+                let target = Target::F32(Activation::Identity);
+                let mut group = chooser.group(Precision::Static, Producer::Other, &[(source, target)])?;
+                let panel = |layout| {
+                    let (activation, sign) = (Activation::Identity, Sign::Unsigned);
+                    let function = RowFunction::Quantize { activation, layout, sign };
+                    ElementwiseDesc { features: quantized.m, function }.plan(isa)
+                };
+                let panel = first.inputs[0].panel().map(panel).transpose()?;
+                let output = match group.input {
+                    InputPlan::Panel(layout) => LayerNormOutput::Panel(layout),
+                    _ => LayerNormOutput::F32,
+                };
+                let projection = group.linears.pop().map(|linear| ProjectionPlans { quantized, float, linear, panel });
+                (output, projection)
             }
         };
         Ok(EmbeddingPlans {
@@ -76,14 +87,12 @@ impl EmbeddingPlans {
     }
 }
 
-impl ProjectionPlans {
+impl ProjectionPlans<'_> {
     fn pack(self, panel: &ActivationQuant) -> Result<PackedProjection> {
         let zero = f32::from(panel.zero_point);
-        Ok(PackedProjection {
-            linear: self.linear.pack(&self.quantized.weight, &self.params)?,
-            panel: self.panel,
-            panel_params: panel.scale.iter().map(|scale| QuantParams { scale: 1.0 / scale, zero }).collect(),
-        })
+        let params = || panel.scale.iter().map(|scale| QuantParams { scale: 1.0 / scale, zero }).collect();
+        let source = Source { quantized: &self.quantized, float: self.float, stored: Stored::AsIs };
+        Ok(PackedProjection { linear: self.linear.pack(source)?, panel: self.panel.map(|plan| (plan, params())) })
     }
 }
 
@@ -96,8 +105,7 @@ pub(super) struct PackedEmbedding {
 
 pub(super) struct PackedProjection {
     pub(super) linear: PackedLinear,
-    pub(super) panel: ElementwisePlan,
-    pub(super) panel_params: Vec<QuantParams>,
+    pub(super) panel: Option<(ElementwisePlan, Vec<QuantParams>)>,
 }
 
 impl PackedEmbedding {
@@ -106,7 +114,7 @@ impl PackedEmbedding {
         self.norm.request(kernels);
         if let Some(projection) = &self.projection {
             projection.linear.request(kernels);
-            kernels.request(&projection.panel);
+            projection.panel.iter().for_each(|(plan, _)| kernels.request(plan));
         }
     }
 
@@ -123,11 +131,8 @@ impl PackedEmbedding {
 
 impl PackedProjection {
     fn attach(self, kernels: &CompiledSet) -> Result<Projection> {
-        Ok(Projection {
-            linear: self.linear.attach(kernels)?,
-            panel: ElementwiseKernel::new(self.panel, kernels.get(&self.panel))?,
-            panel_params: self.panel_params,
-        })
+        let panel = |(plan, params)| Ok::<_, Error>((ElementwiseKernel::new(plan, kernels.get(&plan))?, params));
+        Ok(Projection { linear: self.linear.attach(kernels)?, panel: self.panel.map(panel).transpose()? })
     }
 }
 
@@ -143,8 +148,8 @@ pub(crate) struct CompiledEmbedding {
 #[derive(Debug)]
 pub(crate) struct Projection {
     pub(crate) linear: CompiledLinear,
-    pub(crate) panel: ElementwiseKernel,
-    pub(crate) panel_params: Vec<QuantParams>,
+    /// Unless the first layer reads no panel.
+    pub(crate) panel: Option<(ElementwiseKernel, Vec<QuantParams>)>,
 }
 
 impl CompiledEmbedding {

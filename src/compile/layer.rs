@@ -1,163 +1,152 @@
-//! One encoder layer: which layout every activation has, which kernels there are, and their parameters.
+//! One encoder layer: which form every activation has, which kernels there are, and their parameters.
 
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::{AttentionDesc, AttentionKernel, AttentionParams, AttentionPlan};
-use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
+use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormPlan};
 use lacuna_kernels::{PanelLayout, Sign};
 
-use super::choose::{Chooser, Layer};
+use super::choose::Chooser;
 use super::heads::Heads;
-use super::linear::{CompiledLinear, IntegerPlan, PackedLinear};
+use super::input::{Input, InputPlan, PackedInput};
+use super::linear::{CompiledLinear, LinearPlan, PackedLinear};
 use super::norm::{Norm, PackedNorm};
-use super::{CompiledSet, KernelSet, params};
+use super::precision::{Bytes, Producer, Target};
+use super::source::{Source, Stored};
+use super::{CompiledSet, KernelSet};
 use crate::error::{Error, Result};
-use crate::quantize::{LayerQuant, QuantizedLayer, QuantizedLinear};
+use crate::precision::{LayerPrecision, Precision};
+use crate::quantize::{LayerQuant, QuantizedLayer};
 use crate::report::LinearReport;
-use crate::weights::LayerWeights;
+use crate::weights::{LINEAR_NAMES, LayerWeights};
+
+/// What a layer is made of.
+#[derive(Clone, Copy)]
+pub(super) struct LayerSource<'a> {
+    pub(super) quantized: &'a QuantizedLayer,
+    pub(super) float: &'a LayerWeights,
+    pub(super) quant: &'a LayerQuant,
+    /// Quantisation of the input of the layer that follows, if there is one.
+    pub(super) next: Option<&'a LayerQuant>,
+    pub(super) precision: LayerPrecision,
+    pub(super) head_size: usize,
+}
+
+impl<'a> LayerSource<'a> {
+    fn heads(&self) -> Heads {
+        Heads { count: self.quant.q_scale.len(), size: self.head_size }
+    }
+
+    /// q, k, v, o, up, down.
+    fn linears(&self) -> [Source<'a>; 6] {
+        let (quantized, float, heads) = (self.quantized.linears(), self.float.linears(), self.heads());
+        let (rows, columns, as_is) = (Stored::Rows(heads), Stored::Columns(heads), Stored::AsIs);
+        let stored = [rows, rows, rows, columns, as_is, as_is];
+        std::array::from_fn(|i| Source { quantized: quantized[i], float: float[i], stored: stored[i] })
+    }
+}
 
 /// The decisions for one layer.
 pub(super) struct LayerPlan {
     heads: Heads,
-    /// Layout of the input of q, k, v.
-    pub(super) input: PanelLayout,
-    q: IntegerPlan,
-    k: IntegerPlan,
-    v: IntegerPlan,
+    /// Of q, k, v; of up; of down.
+    pub(super) inputs: [InputPlan; 3],
+    /// q, k, v, o, up, down.
+    linears: [LinearPlan; 6],
     attention: AttentionPlan,
-    o: IntegerPlan,
     attention_norm: LayerNormPlan,
-    up: IntegerPlan,
-    down: IntegerPlan,
-    /// Filled in by the layer that follows: its input layout.
+    /// Filled in by the layer that follows: its input.
     output_norm: LayerNormDesc,
-    params: ByteParams,
     isa: Isa,
 }
 
-/// Row parameters of the linear layers with 8-bit output; they decide in which arithmetic its epilogue runs.
-struct ByteParams {
-    q: Vec<RowParams>,
-    k: Vec<RowParams>,
-    v: Vec<RowParams>,
-    up: Vec<RowParams>,
-}
-
-impl ByteParams {
-    fn new(layer: &QuantizedLayer, quant: &LayerQuant, heads: Heads) -> ByteParams {
-        let head = |m: usize| m / heads.size;
-        let spread = |params: Vec<RowParams>| heads.spread(&params, RowParams::default());
-        ByteParams {
-            q: spread(params::requantize_params(&layer.q, |m| quant.q_scale[head(m)], quant.q_zero_point)),
-            k: spread(params::requantize_params(&layer.k, |m| quant.k_scale[head(m)], 0)),
-            v: spread(params::requantize_params(&layer.v, |m| quant.v_scale[m], 0)),
-            up: params::activation_params(&layer.up, &quant.gelu_out.scale, quant.gelu_out.zero_point),
-        }
-    }
-}
-
 impl LayerPlan {
-    pub(super) fn new(
-        layer: &QuantizedLayer,
-        quant: &[LayerQuant],
-        index: usize,
-        head_size: usize,
-        activation: Activation,
-        chooser: &Chooser<'_>,
-        isa: Isa,
-    ) -> Result<LayerPlan> {
-        let (hidden, intermediate) = (layer.o.m, layer.up.m);
-        let heads = Heads { count: quant[index].q_scale.len(), size: head_size };
-        let features = heads.features();
-        let params = ByteParams::new(layer, &quant[index], heads);
+    pub(super) fn new(source: LayerSource<'_>, activation: Activation, chooser: &Chooser<'_>) -> Result<LayerPlan> {
+        let LayerSource { quant, precision, .. } = source;
+        let (isa, heads) = (chooser.isa, source.heads());
+        let [q, k, v, o, up, down] = source.linears();
 
-        // From the end of the layer to its start: the layout that a layer reads is part of the epilogue of the one before.
-        let f32_layer = |linear: &QuantizedLinear, weights: &[i8], k: usize| {
-            let (params, epilogue) = (params::f32_params(linear), Epilogue::f32(true));
-            let layer = Layer { m: hidden, k, weights, params: &params, epilogue };
-            let (layout, plans) = chooser.choose(&[layer])?;
-            Ok::<_, Error>((layout, plans[0]))
+        // From the end of the layer to its start: what a layer reads decides what the one before writes.
+        let producer = Producer::Linear(precision.ffn_in);
+        let down = chooser.group(precision.gelu_out, producer, &[(down, Target::Residual)])?;
+        let target = match down.input {
+            InputPlan::Panel(layout) => {
+                let (scale, zero) = (quant.gelu_out.scale.clone(), quant.gelu_out.zero_point);
+                Target::Bytes(Bytes { activation, layout, sign: Sign::Unsigned, scale, zero })
+            }
+            InputPlan::PerToken(_) | InputPlan::Rounded(_) | InputPlan::F32 => Target::F32(activation),
+            InputPlan::Bf16 => Target::Bf16(activation),
         };
-        let (up_output, down) = f32_layer(&layer.down, &layer.down.weight, intermediate)?;
-        let bytes = Store::Bytes { layout: up_output, sign: Sign::Unsigned };
-        let activated = Epilogue::new(activation, bytes).fixed_if_possible(&params.up, hidden);
-        let (ffn_input, up) = chooser.choose(&[Layer {
-            m: intermediate,
-            k: hidden,
-            weights: &layer.up.weight,
-            params: &params.up,
-            epilogue: activated,
-        }])?;
-        let o_weights = heads.spread_columns(&layer.o.weight, layer.o.k);
-        let (attention_output, o) = f32_layer(&layer.o, &o_weights, features)?;
-        let projections = [
-            (&layer.q, &params.q, PanelLayout::Vnni, Sign::Unsigned),
-            (&layer.k, &params.k, PanelLayout::Vnni, Sign::Signed),
-            (&layer.v, &params.v, PanelLayout::Plain, Sign::Signed),
-        ];
-        let weights = projections.map(|(linear, ..)| heads.spread_rows(&linear.weight, linear.k));
-        let projections: Vec<Layer<'_>> = projections
-            .iter()
-            .zip(&weights)
-            .map(|(&(_, params, layout, sign), weights)| {
-                let epilogue = Epilogue::requantize(layout, sign).fixed_if_possible(params, hidden);
-                Layer { m: features, k: hidden, weights, params, epilogue }
-            })
-            .collect();
-        let (input, qkv) = chooser.choose(&projections)?;
+        let up = chooser.group(precision.ffn_in, Producer::Other, &[(up, target)])?;
+        let o = chooser.group(Precision::Static, Producer::Other, &[(o, Target::Residual)])?;
+        let InputPlan::Panel(attended) = o.input else { return Err(one_per_source("panel")) };
 
-        let norm = |layout| LayerNormDesc { features: hidden, output: LayerNormOutput::Both(layout) };
+        let projection = |scale, zero, layout, sign| {
+            Target::Bytes(Bytes { activation: Activation::Identity, layout, sign, scale, zero })
+        };
+        let per_head = |scales: &[f32]| (0..source.quantized.q.m).map(|m| scales[m / heads.size]).collect::<Vec<f32>>();
+        let qkv = chooser.group(
+            precision.attn_in,
+            Producer::Other,
+            &[
+                (q, projection(per_head(&quant.q_scale), quant.q_zero_point, PanelLayout::Vnni, Sign::Unsigned)),
+                (k, projection(per_head(&quant.k_scale), 0, PanelLayout::Vnni, Sign::Signed)),
+                (v, projection(quant.v_scale.clone(), 0, PanelLayout::Plain, Sign::Signed)),
+            ],
+        )?;
+
+        let hidden = source.quantized.o.m;
+        let inputs = [qkv.input, up.input, down.input];
+        let linears = [qkv.linears, o.linears, up.linears, down.linears].into_iter().flatten().collect::<Vec<_>>();
         Ok(LayerPlan {
             heads,
-            input,
-            q: qkv[0],
-            k: qkv[1],
-            v: qkv[2],
-            attention: AttentionDesc { head_size: heads.padded(), output: attention_output }.plan(isa)?,
-            o,
-            attention_norm: norm(ffn_input).plan(isa)?,
-            up: up[0],
-            down,
+            inputs,
+            linears: linears.try_into().map_err(|_| one_per_source("plan"))?,
+            attention: AttentionDesc { head_size: heads.padded(), output: attended }.plan(isa)?,
+            attention_norm: LayerNormDesc { features: hidden, output: inputs[1].of_layernorm() }.plan(isa)?,
             output_norm: LayerNormDesc { features: hidden, output: LayerNormOutput::F32 },
-            params,
             isa,
         })
     }
 
     /// Makes the last layernorm of this layer write what the next layer reads.
     pub(super) fn feed(&mut self, next: &LayerPlan) {
-        self.output_norm.output = LayerNormOutput::Both(next.input);
+        self.output_norm.output = next.inputs[0].of_layernorm();
     }
 
-    /// Packs the weights of this layer, number `index`.
-    pub(super) fn pack(
-        self,
-        layer: &QuantizedLayer,
-        weights: &LayerWeights,
-        quant: &[LayerQuant],
-        index: usize,
-        epsilon: f32,
-    ) -> Result<PackedLayer> {
-        let (heads, own, params) = (self.heads, &quant[index], &self.params);
-        let projection = |plan: IntegerPlan, linear: &QuantizedLinear, params: &[RowParams]| {
-            plan.pack(&heads.spread_rows(&linear.weight, linear.k), params)
-        };
+    /// Packs the weights.
+    pub(super) fn pack(self, source: LayerSource<'_>, epsilon: f32) -> Result<PackedLayer> {
+        let LayerSource { quant, float, next, .. } = source;
+        let mut packed = Vec::with_capacity(LINEAR_NAMES.len());
+        for (plan, source) in self.linears.into_iter().zip(source.linears()) {
+            packed.push(plan.pack(source)?);
+        }
+        let [attn_in, ffn_in, gelu_out] = self.inputs;
         let output_norm = self.output_norm.plan(self.isa)?;
-        let next = quant.get(index + 1).map(|next| &next.attn_in);
         Ok(PackedLayer {
-            heads,
-            attention_params: attention_params(own, heads),
-            q: projection(self.q, &layer.q, &params.q)?,
-            k: projection(self.k, &layer.k, &params.k)?,
-            v: projection(self.v, &layer.v, &params.v)?,
+            heads: self.heads,
+            attention_params: attention_params(quant, self.heads),
+            inputs: [
+                attn_in.pack(&quant.attn_in.scale)?,
+                ffn_in.pack(&quant.ffn_in.scale)?,
+                gelu_out.pack(&quant.gelu_out.scale)?,
+            ],
+            linears: packed.try_into().map_err(|_| one_per_source("matrix"))?,
             attention: self.attention,
-            o: self.o.pack(&heads.spread_columns(&layer.o.weight, layer.o.k), &params::f32_params(&layer.o))?,
-            attention_norm: PackedNorm::pack(self.attention_norm, &weights.attention_norm, Some(&own.ffn_in), epsilon)?,
-            up: self.up.pack(&layer.up.weight, &params.up)?,
-            down: self.down.pack(&layer.down.weight, &params::f32_params(&layer.down))?,
-            output_norm: PackedNorm::pack(output_norm, &weights.output_norm, next, epsilon)?,
+            attention_norm: PackedNorm::pack(self.attention_norm, &float.attention_norm, Some(&quant.ffn_in), epsilon)?,
+            output_norm: PackedNorm::pack(output_norm, &float.output_norm, next.map(|next| &next.attn_in), epsilon)?,
         })
     }
+}
+
+/// Planning gives one of each for every linear layer; anything else is a defect of this crate.
+fn one_per_source(what: &str) -> Error {
+    lacuna_kernels::KernelError::Mismatch {
+        kernel: "encoder layer".into(),
+        found: format!("another number of linear layers than a {what} each"),
+        expected: LINEAR_NAMES.join(", "),
+    }
+    .into()
 }
 
 fn attention_params(quant: &LayerQuant, heads: Heads) -> AttentionParams {
@@ -175,37 +164,41 @@ fn attention_params(quant: &LayerQuant, heads: Heads) -> AttentionParams {
 pub(super) struct PackedLayer {
     pub(super) heads: Heads,
     pub(super) attention_params: AttentionParams,
-    pub(super) q: PackedLinear,
-    pub(super) k: PackedLinear,
-    pub(super) v: PackedLinear,
+    /// Of q, k, v; of up; of down.
+    pub(super) inputs: [PackedInput; 3],
+    /// q, k, v, o, up, down.
+    pub(super) linears: [PackedLinear; 6],
     pub(super) attention: AttentionPlan,
-    pub(super) o: PackedLinear,
     pub(super) attention_norm: PackedNorm,
-    pub(super) up: PackedLinear,
-    pub(super) down: PackedLinear,
     pub(super) output_norm: PackedNorm,
 }
 
 impl PackedLayer {
     pub(super) fn request(&self, kernels: &mut KernelSet) {
-        [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down].into_iter().for_each(|plan| plan.request(kernels));
+        self.inputs.iter().for_each(|input| input.request(kernels));
+        self.linears.iter().for_each(|linear| linear.request(kernels));
         kernels.request(&self.attention);
         self.attention_norm.request(kernels);
         self.output_norm.request(kernels);
     }
 
     pub(super) fn attach(self, kernels: &CompiledSet) -> Result<CompiledLayer> {
+        let [attn_in, ffn_in, gelu_out] = self.inputs;
+        let [q, k, v, o, up, down] = self.linears;
         Ok(CompiledLayer {
             heads: self.heads,
             attention_params: self.attention_params,
-            q: self.q.attach(kernels)?,
-            k: self.k.attach(kernels)?,
-            v: self.v.attach(kernels)?,
+            attn_in: attn_in.attach(kernels)?,
+            q: q.attach(kernels)?,
+            k: k.attach(kernels)?,
+            v: v.attach(kernels)?,
             attention: AttentionKernel::new(self.attention, kernels.get(&self.attention))?,
-            o: self.o.attach(kernels)?,
+            o: o.attach(kernels)?,
             attention_norm: self.attention_norm.attach(kernels)?,
-            up: self.up.attach(kernels)?,
-            down: self.down.attach(kernels)?,
+            ffn_in: ffn_in.attach(kernels)?,
+            up: up.attach(kernels)?,
+            gelu_out: gelu_out.attach(kernels)?,
+            down: down.attach(kernels)?,
             output_norm: self.output_norm.attach(kernels)?,
         })
     }
@@ -215,6 +208,8 @@ impl PackedLayer {
 #[derive(Debug)]
 pub(crate) struct CompiledLayer {
     pub(crate) heads: Heads,
+    /// Of q, k and v.
+    pub(crate) attn_in: Input,
     pub(crate) q: CompiledLinear,
     pub(crate) k: CompiledLinear,
     pub(crate) v: CompiledLinear,
@@ -222,14 +217,22 @@ pub(crate) struct CompiledLayer {
     pub(crate) attention_params: AttentionParams,
     pub(crate) o: CompiledLinear,
     pub(crate) attention_norm: Norm,
+    /// Of up.
+    pub(crate) ffn_in: Input,
     pub(crate) up: CompiledLinear,
+    /// Of down.
+    pub(crate) gelu_out: Input,
     pub(crate) down: CompiledLinear,
     pub(crate) output_norm: Norm,
 }
 
 impl CompiledLayer {
+    /// q, k, v, o, up, down.
+    pub(crate) fn linears(&self) -> [&CompiledLinear; 6] {
+        [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down]
+    }
+
     pub(super) fn reports(&self, layer: usize) -> Vec<LinearReport> {
-        let linears = [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down];
-        crate::LINEAR_NAMES.into_iter().zip(linears).map(|(name, linear)| linear.report(layer, name)).collect()
+        LINEAR_NAMES.into_iter().zip(self.linears()).map(|(name, linear)| linear.report(layer, name)).collect()
     }
 }

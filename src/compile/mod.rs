@@ -3,11 +3,15 @@
 mod activation;
 mod choose;
 mod embedding;
+mod float;
 mod heads;
+mod input;
 mod layer;
 mod linear;
 mod norm;
 mod params;
+mod precision;
+mod source;
 mod stored;
 mod tables;
 
@@ -22,15 +26,19 @@ use rayon::prelude::*;
 use self::activation::kernel_activation;
 use self::choose::Chooser;
 use self::embedding::{EmbeddingPlans, PackedEmbedding};
-use self::layer::{LayerPlan, PackedLayer};
+use self::layer::{LayerPlan, LayerSource, PackedLayer};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::model::CalibratedModel;
 use crate::packed::{Origin, PackedModel};
+use crate::quantize::QuantizedLayer;
 use crate::report::{CompiledLinears, LinearReport, Phase};
 
 pub(crate) use embedding::CompiledEmbedding;
+pub(crate) use input::{Forms, Input, Operand};
 pub(crate) use layer::CompiledLayer;
+pub(crate) use linear::Destination;
+pub(crate) use norm::Norm;
 pub(crate) use stored::LayersEntry;
 pub(crate) use tables::{Tables, WORD};
 
@@ -123,26 +131,25 @@ impl CalibratedModel {
         let quantized: Vec<_> = (0..model.config().layers).into_par_iter().map(|i| self.quantize_layer(i)).collect();
         phases.end("quantise");
 
-        let head_size = model.config().head_size();
         let chooser = Chooser::new(options.form, isa, options.tuning, table);
-        let plan = |(i, layer)| LayerPlan::new(layer, self.quant(), i, head_size, activation, &chooser, isa);
+        let sources: Vec<LayerSource<'_>> = quantized.iter().enumerate().map(|(i, q)| self.source(i, q)).collect();
+        let plan = |source: &LayerSource<'_>| LayerPlan::new(*source, activation, &chooser);
         let mut plans = match chooser.measures() {
-            true => quantized.iter().enumerate().map(plan).collect::<Result<Vec<_>>>()?,
-            false => quantized.par_iter().enumerate().map(plan).collect::<Result<Vec<_>>>()?,
+            true => sources.iter().map(plan).collect::<Result<Vec<_>>>()?,
+            false => sources.par_iter().map(plan).collect::<Result<Vec<_>>>()?,
         };
         for i in 1..plans.len() {
             let (before, next) = plans.split_at_mut(i);
             before[i - 1].feed(&next[0]);
         }
-        let embedding = EmbeddingPlans::new(self, &plans[0], &chooser, isa)?;
+        let embedding = EmbeddingPlans::new(self, &plans[0], &chooser)?;
         phases.end("plan");
 
         let epsilon = model.config().layer_norm_eps;
         let layers = plans
             .into_par_iter()
-            .zip(&quantized)
-            .enumerate()
-            .map(|(i, (plan, layer))| plan.pack(layer, &model.weights().layers[i], self.quant(), i, epsilon))
+            .zip(&sources)
+            .map(|(plan, source)| plan.pack(*source, epsilon))
             .collect::<Result<Vec<_>>>()?;
         let layers = PackedLayers { embedding: embedding.pack(self)?, layers };
         let tables = Tables::of(&model.weights().embeddings)?;
@@ -155,9 +162,24 @@ impl CalibratedModel {
             phases: before.chain(phases.list).collect(),
             truncated: self.truncated_sentences(),
             pruning: model.pruning(),
+            precision: self.precision().to_vec(),
         };
         let tokenizer = model.tokenizer().cloned();
         Ok(PackedModel::new(model.config().clone(), tables, layers, tokenizer, model.pooling().clone(), origin))
+    }
+}
+
+impl CalibratedModel {
+    /// What layer `i` is made of.
+    fn source<'a>(&'a self, i: usize, quantized: &'a QuantizedLayer) -> LayerSource<'a> {
+        LayerSource {
+            quantized,
+            float: &self.model.weights().layers[i],
+            quant: &self.quant[i],
+            next: self.quant.get(i + 1),
+            precision: self.precision[i],
+            head_size: self.model.config().head_size(),
+        }
     }
 }
 

@@ -14,13 +14,14 @@ pub(super) struct PackedNorm {
 }
 
 impl PackedNorm {
-    /// `panel` is the quantisation of the panel, if the plan writes one.
+    /// `panel` is the quantisation of what reads it, used if the plan writes a panel.
     pub(super) fn pack(
         plan: LayerNormPlan,
         weights: &LayerNormWeights,
         panel: Option<&ActivationQuant>,
         epsilon: f32,
     ) -> Result<PackedNorm> {
+        let panel = panel.filter(|_| plan.output().panel().is_some());
         let rows: Vec<NormParams> = (0..weights.gamma.len())
             .map(|f| NormParams {
                 gamma: weights.gamma[f],

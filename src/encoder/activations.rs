@@ -5,9 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use bytemuck::Pod;
 use lacuna_kernels::attention::{AttentionBatch, Sequence};
+use lacuna_kernels::float::bf16;
 use lacuna_kernels::layout::{elements, tiles};
 use lacuna_kernels::{Buffer, ChunksMut, PanelLayout, Parallel, TILE};
 
+use super::EncoderParts;
+use crate::compile::{CompiledLayer, Input};
 use crate::error::Result;
 use crate::tokens::TokenIds;
 
@@ -106,7 +109,7 @@ pub(super) struct Views<'a> {
     pub(super) batches: &'a [AttentionBatch],
 }
 
-/// Features of the activations.
+/// Features of the activations; 0 for those that no layer has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Widths {
     /// Of x and panel.
@@ -115,8 +118,42 @@ pub(super) struct Widths {
     pub(super) heads: usize,
     /// Of gelu.
     pub(super) intermediate: usize,
-    /// Of embedded, the input of the embeddings' projection; 0 if there is none.
+    /// Of embedded, the input of the embeddings' projection.
     pub(super) projected: usize,
+    /// Of activated.
+    pub(super) activated: usize,
+    /// Of sums.
+    pub(super) sums: usize,
+    /// Of halves and of gelu_halves.
+    pub(super) halves: [usize; 2],
+    /// Whether there are scales per token.
+    pub(super) scales: bool,
+}
+
+impl Widths {
+    pub(super) fn of(parts: &EncoderParts) -> Widths {
+        let (config, layers) = (&parts.config, &parts.layers);
+        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
+        let any = |of: &dyn Fn(&CompiledLayer) -> bool, width| if layers.iter().any(of) { width } else { 0 };
+        let halves = |input: &Input| matches!(input, Input::Bf16 | Input::Rounded(_));
+        Widths {
+            hidden,
+            heads: layers.first().map_or(0, |layer| layer.heads.features()),
+            intermediate,
+            projected: parts.embedding.projection.as_ref().map_or(0, |_| config.embedding_features()),
+            activated: any(&|layer| !matches!(layer.gelu_out, Input::Panel | Input::Bf16), intermediate),
+            sums: layers.iter().flat_map(|layer| layer.linears().map(|linear| linear.sums())).max().unwrap_or(0),
+            halves: [
+                any(&|layer| halves(&layer.attn_in) || halves(&layer.ffn_in), hidden),
+                any(&|layer| halves(&layer.gelu_out), intermediate),
+            ],
+            scales: layers.iter().any(|layer| {
+                [&layer.attn_in, &layer.ffn_in, &layer.gelu_out]
+                    .iter()
+                    .any(|input| matches!(input, Input::PerToken(..)))
+            }),
+        }
+    }
 }
 
 /// What lives from one step to the next.
@@ -143,6 +180,16 @@ pub(super) struct Chunk<'a> {
     pub(super) attended: &'a mut [u8],
     /// Output of the activation function: u8 panel, intermediate features.
     pub(super) gelu: &'a mut [u8],
+    /// The same before it has codes: f32 tile.
+    pub(super) activated: &'a mut [f32],
+    /// Sums of products that are not results yet: f32 tile of the widest.
+    pub(super) sums: &'a mut [f32],
+    /// Scales of the tokens of the 8-bit panel in work.
+    pub(super) scales: &'a mut [f32],
+    /// Input of q, k, v and of up: bf16 panel, hidden features.
+    pub(super) halves: &'a mut [bf16],
+    /// Output of the activation function: bf16 panel, intermediate features.
+    pub(super) gelu_halves: &'a mut [bf16],
     /// Sums of embeddings: f32 tile, features of the tables; empty if they are not projected.
     pub(super) embedded: &'a mut [f32],
     /// The same, normalised: u8 panel.
@@ -156,13 +203,25 @@ pub(super) struct Chunk<'a> {
 struct Temporary {
     /// panel, gelu, embedded_panel: see [`Chunk`].
     bytes: [Buffer<u8>; 3],
-    embedded: Buffer<f32>,
+    /// embedded, activated, sums, scales.
+    floats: [Buffer<f32>; 4],
+    /// halves, gelu_halves.
+    halves: [Buffer<bf16>; 2],
+}
+
+impl Default for Temporary {
+    fn default() -> Self {
+        Temporary {
+            bytes: std::array::from_fn(|_| Buffer::new(0)),
+            floats: std::array::from_fn(|_| Buffer::new(0)),
+            halves: std::array::from_fn(|_| Buffer::new(0)),
+        }
+    }
 }
 
 thread_local! {
     /// The same memory for every chunk, so that it stays in the cache of this core. It grows to the largest chunk a thread has seen.
-    static TEMPORARY: RefCell<Temporary> =
-        RefCell::new(Temporary { bytes: std::array::from_fn(|_| Buffer::new(0)), embedded: Buffer::new(0) });
+    static TEMPORARY: RefCell<Temporary> = RefCell::default();
 }
 
 impl<'a> Activations<'a> {
@@ -179,13 +238,30 @@ impl<'a> Activations<'a> {
         let Activations { x, q, k, v, attended, widths, tokens } = self;
         let tokens = *tokens;
         let run = |first, (x, [q, k, v, attended]): (&mut [f32], [&mut [u8]; 4]), parallel: Parallel<'_>| {
-            TEMPORARY.with_borrow_mut(|Temporary { bytes: [panel, gelu, embedded_panel], embedded }| {
+            TEMPORARY.with_borrow_mut(|Temporary { bytes, floats, halves }| {
                 let tokens = chunk.min(tokens - first);
-                let panel = sized(panel, elements(widths.hidden, tokens));
-                let gelu = sized(gelu, elements(widths.intermediate, tokens));
-                let embedded = sized(embedded, elements(widths.projected, tokens));
-                let embedded_panel = sized(embedded_panel, elements(widths.projected, tokens));
-                body(Chunk { x, panel, q, k, v, attended, gelu, embedded, embedded_panel, first, tokens }, parallel)
+                let [panel, gelu, embedded_panel] = bytes;
+                let [embedded, activated, sums, scales] = floats;
+                let [halves, gelu_halves] = halves;
+                let chunk = Chunk {
+                    x,
+                    panel: sized(panel, elements(widths.hidden, tokens)),
+                    q,
+                    k,
+                    v,
+                    attended,
+                    gelu: sized(gelu, elements(widths.intermediate, tokens)),
+                    activated: sized(activated, elements(widths.activated, tokens)),
+                    sums: sized(sums, elements(widths.sums, tokens)),
+                    scales: sized(scales, if widths.scales { tiles(tokens) * TILE } else { 0 }),
+                    halves: sized(halves, elements(widths.halves[0], tokens)),
+                    gelu_halves: sized(gelu_halves, elements(widths.halves[1], tokens)),
+                    embedded: sized(embedded, elements(widths.projected, tokens)),
+                    embedded_panel: sized(embedded_panel, elements(widths.projected, tokens)),
+                    first,
+                    tokens,
+                };
+                body(chunk, parallel)
             })
         };
         if chunk >= tokens {

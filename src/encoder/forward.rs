@@ -3,12 +3,12 @@
 use lacuna_kernels::attention::{AttentionBatch, Sequence};
 use lacuna_kernels::embedding::{EmbeddingIds, EmbeddingTables};
 use lacuna_kernels::layout::tiles;
-use lacuna_kernels::{Output, Parallel, TILE};
+use lacuna_kernels::{Parallel, TILE};
 
 use super::activations::{Activations, Chunk, PackedIds, Schedule, Scratch, Views, Widths};
 use super::profile::{Probe, Stage};
 use super::{EncoderParts, Session};
-use crate::compile::{CompiledEmbedding, CompiledLayer};
+use crate::compile::{CompiledEmbedding, CompiledLayer, Destination, Forms, Input, Norm, Operand};
 use crate::error::Result;
 use crate::tokens::TokenIds;
 
@@ -25,13 +25,10 @@ pub(super) fn forward<'s, S: TokenIds, P: Probe>(
     session: Option<&Session>,
 ) -> Result<(&'s [f32], &'s [Sequence])> {
     let tokens = scratch.pack(group);
-    let heads = parts.layers.first().map_or(0, |layer| layer.heads.features());
     for layer in &parts.layers {
         scratch.prepare_attention(tokens, layer.heads.features(), layer.attention.plan().output())?;
     }
-    let (hidden, intermediate) = (parts.config.hidden_size, parts.config.intermediate_size);
-    let projected = parts.embedding.projection.as_ref().map_or(0, |_| parts.config.embedding_features());
-    let views = scratch.views(Widths { hidden, heads, intermediate, projected }, tokens);
+    let views = scratch.views(Widths::of(parts), tokens);
     let Views { activations: mut all, ids, sequences, batches } = views;
     let schedule = Schedule::new(tokens, parallel);
     probe.lap(Stage::Other);
@@ -56,7 +53,7 @@ pub(super) fn forward<'s, S: TokenIds, P: Probe>(
     Ok((all.into_x(), sequences))
 }
 
-/// `x = norm(word + type + position)`, or the projection of that, and its panel.
+/// `x = norm(word + type + position)`, or the projection of that, and its panel if the first layer reads one.
 fn embed(parts: &EncoderParts, ids: &PackedIds, a: &mut Chunk<'_>, parallel: Parallel<'_>) -> Result<()> {
     let tables =
         EmbeddingTables { word: &parts.tables.word, kind: &parts.tables.token_type, position: &parts.tables.position };
@@ -64,19 +61,28 @@ fn embed(parts: &EncoderParts, ids: &PackedIds, a: &mut Chunk<'_>, parallel: Par
     let ids =
         EmbeddingIds { word: &ids.word[range.clone()], kind: &ids.kind[range.clone()], position: &ids.position[range] };
     let CompiledEmbedding { kernel, norm, projection } = &parts.embedding;
+    let writes_panel = kernel.layernorm().plan().output().panel().is_some();
     let Some(projection) = projection else {
-        return Ok(kernel.run(&tables, &ids, norm, a.x, Some(a.panel), a.tokens, parallel)?);
+        let panel = writes_panel.then_some(&mut *a.panel);
+        return Ok(kernel.run(&tables, &ids, norm, a.x, panel, a.tokens, parallel)?);
     };
-    kernel.run(&tables, &ids, norm, a.embedded, Some(a.embedded_panel), a.tokens, parallel)?;
-    projection.linear.run(a.embedded_panel, a.tokens, Output::F32(a.x), parallel)?;
-    Ok(projection.panel.run_quantize(&projection.panel_params, a.x, a.panel, a.tokens, parallel)?)
+    let panel = writes_panel.then_some(&mut *a.embedded_panel);
+    kernel.run(&tables, &ids, norm, a.embedded, panel, a.tokens, parallel)?;
+    let embedded = Operand::Panel(a.embedded_panel);
+    projection.linear.run(embedded, a.tokens, Destination::F32(a.x), a.sums, parallel)?;
+    match &projection.panel {
+        Some((panel, params)) => Ok(panel.run_quantize(params, a.x, a.panel, a.tokens, parallel)?),
+        None => Ok(()),
+    }
 }
 
-/// q, k and v of a layer from its panel.
+/// q, k and v of a layer from its input.
 fn project(layer: &CompiledLayer, a: &mut Chunk<'_>, parallel: Parallel<'_>, probe: &impl Probe) -> Result<()> {
-    layer.q.run(a.panel, a.tokens, Output::Bytes(a.q), parallel)?;
-    layer.k.run(a.panel, a.tokens, Output::Bytes(a.k), parallel)?;
-    layer.v.run(a.panel, a.tokens, Output::Bytes(a.v), parallel)?;
+    let forms = Forms { panel: a.panel, scales: a.scales, halves: a.halves };
+    let x = layer.attn_in.read(a.x, forms, a.tokens, parallel)?;
+    layer.q.run(x, a.tokens, Destination::Bytes(a.q), a.sums, parallel)?;
+    layer.k.run(x, a.tokens, Destination::Bytes(a.k), a.sums, parallel)?;
+    layer.v.run(x, a.tokens, Destination::Bytes(a.v), a.sums, parallel)?;
     probe.lap(Stage::QueryKeyValue);
     Ok(())
 }
@@ -95,20 +101,33 @@ fn attend(
     })
 }
 
-/// `x = norm(x + o(attended))`, then `x = norm(x + down(gelu(up(x))))`, each norm with its panel.
+/// `x = norm(x + o(attended))`, then `x = norm(x + down(gelu(up(x))))`, each norm with its panel if the next layers read one.
 fn finish(layer: &CompiledLayer, a: &mut Chunk<'_>, parallel: Parallel<'_>, probe: &impl Probe) -> Result<()> {
-    layer.o.run(a.attended, a.tokens, Output::F32(a.x), parallel)?;
+    layer.o.run(Operand::Panel(a.attended), a.tokens, Destination::F32(a.x), a.sums, parallel)?;
     probe.lap(Stage::AttentionOutput);
-    let norm = &layer.attention_norm;
-    norm.kernel.run(&norm.weights, a.x, Some(a.panel), a.tokens, parallel)?;
+    normalize(&layer.attention_norm, a, parallel)?;
     probe.lap(Stage::LayerNorm);
-    layer.up.run(a.panel, a.tokens, Output::Bytes(a.gelu), parallel)?;
+
+    let forms = Forms { panel: a.panel, scales: a.scales, halves: a.halves };
+    let x = layer.ffn_in.read(a.x, forms, a.tokens, parallel)?;
+    let out = match layer.gelu_out {
+        Input::Panel => Destination::Bytes(a.gelu),
+        Input::Bf16 => Destination::Bf16(a.gelu_halves),
+        Input::PerToken(..) | Input::Rounded(_) | Input::F32 => Destination::F32(a.activated),
+    };
+    layer.up.run(x, a.tokens, out, a.sums, parallel)?;
     probe.lap(Stage::Up);
-    layer.down.run(a.gelu, a.tokens, Output::F32(a.x), parallel)?;
+
+    let forms = Forms { panel: a.gelu, scales: a.scales, halves: a.gelu_halves };
+    let gelu = layer.gelu_out.read(a.activated, forms, a.tokens, parallel)?;
+    layer.down.run(gelu, a.tokens, Destination::F32(a.x), a.sums, parallel)?;
     probe.lap(Stage::Down);
-    let norm = &layer.output_norm;
-    let panel = norm.kernel.plan().output().panel().map(|_| &mut *a.panel);
-    norm.kernel.run(&norm.weights, a.x, panel, a.tokens, parallel)?;
+    normalize(&layer.output_norm, a, parallel)?;
     probe.lap(Stage::LayerNorm);
     Ok(())
+}
+
+fn normalize(norm: &Norm, a: &mut Chunk<'_>, parallel: Parallel<'_>) -> Result<()> {
+    let panel = norm.kernel.plan().output().panel().map(|_| &mut *a.panel);
+    Ok(norm.kernel.run(&norm.weights, a.x, panel, a.tokens, parallel)?)
 }

@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 pub enum Stage {
     /// Gathering the embeddings, their layer normalisation, and quantising them.
     Embedding,
-    /// The q, k and v projections.
+    /// The q, k and v projections; in layers that are not static, also the form in which they read their input.
     QueryKeyValue,
     /// Scores, softmax and weighted values.
     Attention,
     /// The o projection and its residual.
     AttentionOutput,
-    /// The first feed-forward projection and GELU.
+    /// The first feed-forward projection and GELU, with the form of its input likewise.
     Up,
-    /// The second feed-forward projection and its residual.
+    /// The second feed-forward projection and its residual, with the form of its input likewise.
     Down,
     /// Layer normalisation and quantising, twice per layer.
     LayerNorm,

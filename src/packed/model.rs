@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::heads::Head;
 use crate::model::CalibratedModel;
 use crate::pooling::{Pooling, PoolingMode, PoolingSource};
+use crate::precision::LayerPrecision;
 use crate::prune::Pruning;
 use crate::report::{LoadReport, Phase};
 use crate::tokenize::SentenceTokenizer;
@@ -55,6 +56,8 @@ pub(crate) struct Origin {
     pub(crate) truncated: usize,
     /// What was pruned.
     pub(crate) pruning: Option<Pruning>,
+    /// The arithmetic of every layer.
+    pub(crate) precision: Vec<LayerPrecision>,
 }
 
 enum StoredHead {
@@ -161,7 +164,7 @@ impl PackedModel {
             StoredHead::None | StoredHead::InFile(_) => None, // the latter comes with its file
         };
         self.tables.save(&mut sections);
-        let layers = self.layers.save(&mut sections);
+        let layers = self.layers.save(&self.origin.precision, &mut sections);
         let Pooling { mode, normalize, source } = &self.pooling;
         let entry = ModelEntry {
             config: self.config.clone(),
@@ -208,7 +211,12 @@ impl PackedModel {
             layers,
             tokenizer,
             pooling: Pooling { mode: entry.pooling.mode, normalize: entry.pooling.normalize, source },
-            origin: Origin { phases: phases.list, truncated: entry.truncated, pruning: entry.pruning },
+            origin: Origin {
+                phases: phases.list,
+                truncated: entry.truncated,
+                pruning: entry.pruning,
+                precision: entry.layers.precision(),
+            },
             head: entry.head.map_or(StoredHead::None, StoredHead::InFile),
             file: Some(file),
         })
@@ -300,6 +308,11 @@ impl PackedModel {
     pub fn with_pooling(mut self, mode: PoolingMode, normalize: bool) -> PackedModel {
         self.pooling = Pooling { mode, normalize, source: PoolingSource::Chosen };
         self
+    }
+
+    /// The arithmetic of every layer.
+    pub fn precision(&self) -> &[LayerPrecision] {
+        &self.origin.precision
     }
 
     /// What the model was pruned to before it was packed.

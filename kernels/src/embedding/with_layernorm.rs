@@ -31,6 +31,11 @@ impl EmbedLayerNorm {
         Ok(EmbedLayerNorm { embedding, layernorm })
     }
 
+    /// The layernorm.
+    pub fn layernorm(&self) -> &LayerNormKernel {
+        &self.layernorm
+    }
+
     /// Embeds `tokens` tokens, normalises them into `x` and quantises them into `panel`, as the layernorm's output
     /// says.
     ///

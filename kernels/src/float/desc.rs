@@ -9,7 +9,8 @@ use super::plan::{FloatPlan, IndexWidth, RegisterTile, SumOrder};
 use crate::{Block, KernelError, Plan, TILE, pattern};
 
 /// The type of weights and activations. Sums are f32 in both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DType {
     /// IEEE single precision.
     F32,
@@ -50,7 +51,7 @@ impl fmt::Display for DType {
 }
 
 /// A product wanted: shape, types, block shape and epilogue. The pattern belongs to the weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct FloatDesc {
     /// Output features M.
     pub m: usize,

@@ -10,7 +10,8 @@ use crate::epilogue::{Activation, Precision, emit_activation};
 use crate::{LANES, TILE};
 
 /// Where and as what the results are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FloatStore {
     /// f32 tile.
     F32 {
@@ -32,7 +33,7 @@ impl FloatStore {
 }
 
 /// Activation and store of a product of floats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct FloatEpilogue {
     /// Applied to the f32 result, in f32 precision for either store: [`crate::math::gelu`], not its coarse form.
     pub activation: Activation,

@@ -177,7 +177,7 @@ impl FloatKernel {
             let args = self.args(weights, x, tokens, out, part);
             // SAFETY: the plan's tokens prove the CPU features. `check` made sure that x and out hold `elements` of the
             // plan's shape and types, so every tile of the part is inside them; stream, block rows and biases were
-            // packed together by `FloatWeights::pack` for this shape: its offsets are of rows below K, its block rows
+            // packed by `FloatWeights::pack` or checked by `FloatWeights::from_sections` for this shape: its offsets are of rows below K, its block rows
             // store strips below M, padded. Parts are disjoint in (tile, block row), and a block row's outputs belong
             // to it alone. Prefetches do not fault.
             return unsafe { entry.call(&args) };

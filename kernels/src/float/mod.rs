@@ -49,6 +49,7 @@ mod layout;
 pub mod peak;
 mod plan;
 mod portable;
+mod sections;
 mod twin;
 mod weights;
 
@@ -58,5 +59,6 @@ pub use half::bf16;
 pub use kernel::{FloatInput, FloatKernel, FloatOutput};
 pub use layout::{bf16_index, bf16_lane_position, pack_bf16_panel};
 pub use plan::{FloatPlan, SumOrder};
+pub use sections::FloatFacts;
 pub use twin::{dot_bf16, round_to_bf16};
 pub use weights::FloatWeights;

@@ -2,7 +2,7 @@
 
 use lacuna_jit::{Avx512Bf16, Code, Isa, JitError};
 
-use super::desc::DType;
+use super::desc::{DType, FloatDesc};
 use super::emit;
 use super::epilogue::FloatEpilogue;
 use crate::cache::AnyPlan;
@@ -70,7 +70,8 @@ impl IndexWidth {
 }
 
 /// In which order a product of floats adds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SumOrder {
     /// As is fastest for the number of tokens: the last bits of a token's results can depend on how many share its tile.
     #[default]
@@ -97,6 +98,11 @@ pub struct FloatPlan {
 }
 
 impl FloatPlan {
+    /// What it was planned for.
+    pub fn desc(&self) -> FloatDesc {
+        FloatDesc { m: self.m, k: self.k, dtype: self.dtype, block: self.block, epilogue: self.epilogue }
+    }
+
     /// Output features M.
     pub fn m(&self) -> usize {
         self.m

@@ -6,7 +6,7 @@ use super::desc::DType;
 use super::plan::{FloatPlan, IndexWidth};
 use super::twin::round_to_bf16;
 use crate::layout::padded;
-use crate::{Buffer, KernelError, Plan, TILE};
+use crate::{Buffer, KernelError, Plan, Stored, TILE};
 
 /// One block row of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -30,14 +30,14 @@ pub(super) struct BlockRow {
 #[derive(Debug, Clone)]
 pub struct FloatWeights {
     pub(super) shape: Shape,
-    pub(super) stream: Buffer<u8>,
+    pub(super) stream: Stored<u8>,
     pub(super) block_rows: Vec<BlockRow>,
     /// `[block row][R]`, in stream order.
     pub(super) bias: Vec<f32>,
     /// Steps before each block row, and the total at the end; with the dense form's last one.
     pub(super) step_offsets: Vec<usize>,
-    blocks: usize,
-    nnz: usize,
+    pub(super) blocks: usize,
+    pub(super) nnz: usize,
 }
 
 /// What plan and weights must agree on.
@@ -99,16 +99,17 @@ impl FloatWeights {
         order.sort_by_key(|&row| steps(row)); // stable: equal lengths stay in matrix order
 
         let total: usize = order.iter().map(|&row| steps(row)).sum();
+        let mut stream = Buffer::<u8>::new(total * plan.record_bytes());
         let mut packed = FloatWeights {
             shape: Shape::of(plan),
-            stream: Buffer::new(total * plan.record_bytes()),
+            stream: Buffer::new(0).into(), // once it is written
             block_rows: Vec::with_capacity(order.len()),
             bias: vec![0.0; order.len() * rows],
             step_offsets: vec![0],
             blocks: columns.iter().map(Vec::len).sum(),
             nnz: weights.iter().filter(|&&w| w != 0.0).count(),
         };
-        let mut records = packed.stream.chunks_exact_mut(plan.record_bytes());
+        let mut records = stream.chunks_exact_mut(plan.record_bytes());
         for (place, &row) in order.iter().enumerate() {
             let first = row * rows;
             let outputs = first..m.min(first + rows);
@@ -125,6 +126,7 @@ impl FloatWeights {
             });
             packed.step_offsets.push(packed.step_offsets[place] + steps(row));
         }
+        packed.stream = stream.into();
         Ok(packed)
     }
 

@@ -40,6 +40,29 @@ impl TokenQuantScales {
         }
         Ok(TokenQuantScales { inverse })
     }
+
+    /// The same from the inverses that [`TokenQuantScales::inverse`] gives.
+    ///
+    /// # Errors
+    /// Those of [`TokenQuantScales::pack`].
+    pub fn from_inverse(plan: &TokenQuantPlan, inverse: &[f32]) -> Result<TokenQuantScales, KernelError> {
+        check_length(plan, "feature scales", inverse.len(), plan.features)?;
+        if let Some((row, &found)) =
+            inverse.iter().enumerate().find(|(_, inverse)| !(inverse.is_finite() && **inverse > 0.0))
+        {
+            let (kernel, parameter, expected) =
+                (plan.name(), "inverse feature scale", "a positive number that is finite");
+            return Err(KernelError::Parameter { kernel, parameter, row, found, expected });
+        }
+        let mut copy = Buffer::new(inverse.len());
+        copy.copy_from_slice(inverse);
+        Ok(TokenQuantScales { inverse: copy })
+    }
+
+    /// 1 / scale of every feature.
+    pub fn inverse(&self) -> &[f32] {
+        &self.inverse
+    }
 }
 
 /// A callable quantisation per token. Cheap to clone; keeps its code alive.

@@ -55,6 +55,11 @@ impl RescaleRows {
         packed.copy_from_slice(rows);
         Ok(RescaleRows { rows: packed })
     }
+
+    /// One per feature.
+    pub fn rows(&self) -> &[RescaleParams] {
+        &self.rows
+    }
 }
 
 /// Where a rescaling writes: what its plan's output says.

@@ -1,0 +1,72 @@
+//! A linear layer of the model, as its kernel stores it.
+
+use std::borrow::Cow;
+
+use super::heads::Heads;
+use crate::quantize::QuantizedLinear;
+use crate::weights::Linear;
+
+/// A linear layer, quantised and in f32, and where its features are stored.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// With weights rounded for its input's scales.
+    pub(super) quantized: &'a QuantizedLinear,
+    pub(super) float: &'a Linear,
+    pub(super) stored: Stored,
+}
+
+/// Where features are stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stored {
+    /// As the model has them.
+    AsIs,
+    /// Output features in padded heads.
+    Rows(Heads),
+    /// Input features in padded heads.
+    Columns(Heads),
+}
+
+impl<'a> Source<'a> {
+    /// M, as stored.
+    pub(super) fn m(self) -> usize {
+        match self.stored {
+            Stored::Rows(heads) => heads.features(),
+            Stored::AsIs | Stored::Columns(_) => self.quantized.m,
+        }
+    }
+
+    /// K, as stored.
+    pub(super) fn k(self) -> usize {
+        match self.stored {
+            Stored::Columns(heads) => heads.features(),
+            Stored::AsIs | Stored::Rows(_) => self.quantized.k,
+        }
+    }
+
+    /// s8 weights, row-major `[m][k]`.
+    pub(super) fn integers(self) -> Cow<'a, [i8]> {
+        self.spread(&self.quantized.weight)
+    }
+
+    /// f32 weights, row-major `[m][k]`.
+    pub(super) fn floats(self) -> Cow<'a, [f32]> {
+        self.spread(&self.float.weight.data)
+    }
+
+    fn spread<T: Copy + Default>(self, weights: &'a [T]) -> Cow<'a, [T]> {
+        let k = self.quantized.k;
+        match self.stored {
+            Stored::AsIs => Cow::Borrowed(weights),
+            Stored::Rows(heads) => Cow::Owned(heads.spread_rows(weights, k)),
+            Stored::Columns(heads) => Cow::Owned(heads.spread_columns(weights, k)),
+        }
+    }
+
+    /// What belongs to the output features, as stored; zeros for padding.
+    pub(super) fn per_output<T: Copy + Default>(self, values: Vec<T>) -> Vec<T> {
+        match self.stored {
+            Stored::Rows(heads) => heads.spread(&values, T::default()),
+            Stored::AsIs | Stored::Columns(_) => values,
+        }
+    }
+}
