@@ -7,6 +7,9 @@ mod support;
 use bytes::Bytes;
 use lacuna_jit::Isa;
 use lacuna_kernels::epilogue::{Epilogue, Store};
+use lacuna_kernels::float::{
+    DType, FloatDesc, FloatEpilogue, FloatInput, FloatKernel, FloatOutput, FloatWeights, bf16, pack_bf16_panel,
+};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
@@ -78,6 +81,70 @@ fn kernels_run_on_borrowed_sections() {
         }
     }
 }
+
+#[test]
+fn products_of_floats_run_on_borrowed_sections() {
+    let mut rng = StdRng::seed_from_u64(4);
+    for (m, k, n) in [(1, 1, 1), (9, 14, 65), (36, 41, 30)] {
+        let weights: Vec<f32> =
+            (0..m * k).map(|_| if rng.random_bool(0.4) { rng.random_range(-1.0..1.0) } else { 0.0 }).collect();
+        let bias: Vec<f32> = (0..m).map(|row| row as f32).collect();
+        let x: Vec<f32> = (0..elements(k, n)).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let mut x_bf16 = vec![bf16::ZERO; x.len()];
+        pack_bf16_panel(&x, k, n, &mut x_bf16, Parallel::Serial).unwrap();
+        for isa in tiers() {
+            for (dtype, block) in DType::ALL.into_iter().flat_map(|dtype| FLOAT_BLOCKS.map(|block| (dtype, block))) {
+                let desc = FloatDesc { m, k, dtype, block, epilogue: FloatEpilogue::f32(false) };
+                let Ok(plan) = desc.plan(isa) else {
+                    println!("skipped {dtype} on {isa}: this CPU has no instructions for it");
+                    continue;
+                };
+                assert_eq!(plan.desc(), desc);
+                let packed = FloatWeights::pack(&plan, &weights, &bias).unwrap();
+                let sections = packed.sections().map(aligned);
+                let read = FloatWeights::from_sections(&plan, packed.facts(), sections.clone()).unwrap();
+                assert_eq!(read.sections(), packed.sections());
+                assert!(sections[0].is_empty() || read.sections()[0].as_ptr() == sections[0].as_ptr());
+                let kernel = FloatKernel::compile(plan).unwrap();
+                let run = |weights: &FloatWeights| {
+                    let mut out = vec![0.0; elements(m, n)];
+                    let x = match dtype {
+                        DType::F32 => FloatInput::F32(&x),
+                        DType::Bf16 => FloatInput::Bf16(&x_bf16),
+                    };
+                    kernel.run(weights, x, n, FloatOutput::F32(&mut out), Parallel::Serial).unwrap();
+                    out.iter().map(|x| x.to_bits()).collect::<Vec<u32>>()
+                };
+                assert_eq!(run(&read), run(&packed), "{}", desc.block);
+
+                // What the code relies on.
+                let refuse = |section: usize, change: &dyn Fn(&mut Vec<u8>)| {
+                    let mut sections = packed.sections().map(<[u8]>::to_vec);
+                    change(&mut sections[section]);
+                    let sections = sections.each_ref().map(|section| aligned(section));
+                    let error = FloatWeights::from_sections(&plan, packed.facts(), sections).unwrap_err();
+                    let KernelError::Section { section: found, .. } = &error else { panic!("{error}") };
+                    assert_eq!(*found, FloatWeights::SECTIONS[section], "{error}");
+                };
+                for section in 0..3 {
+                    refuse(section, &|s| s.push(0));
+                }
+                // A block row is { steps: u32, offset: u32, strips: u32 }.
+                refuse(1, &|s| s[3] = 0x7f);
+                refuse(1, &|s| s[4] = 1);
+                refuse(1, &|s| s[7] = 0x7f);
+                refuse(1, &|s| s[8] = 77);
+                refuse(2, &|s| s[..4].fill(0xff));
+                if block != Block::Dense && !packed.sections()[0].is_empty() {
+                    refuse(0, &|s| s[..2].fill(0xff));
+                    refuse(0, &|s| s[0] |= 1);
+                }
+            }
+        }
+    }
+}
+
+const FLOAT_BLOCKS: [Block; 4] = [Block::Dense, Block::B4x1, Block::B8x1, Block::Unstructured];
 
 /// Whatever the bytes are, they are refused or harmless: buffers end at pages that nobody may touch.
 #[test]

@@ -129,6 +129,12 @@ impl PackedFile {
         &self.path
     }
 
+    /// Where the file is mapped.
+    #[cfg(test)]
+    pub(super) fn addresses(&self) -> std::ops::Range<*const u8> {
+        self.bytes.as_ptr_range()
+    }
+
     /// All sections.
     pub(super) fn sections(&self) -> &[Section] {
         &self.sections

@@ -372,3 +372,46 @@ fn tokenizer(file: &PackedFile, entry: &ModelEntry) -> Result<Option<SentenceTok
     }
     SentenceTokenizer::from_json(file.path(), json, max_length).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+    use crate::seeded::{Preset, seeded_ids};
+
+    /// Where the memory of a model's sections is.
+    fn addresses(model: &PackedModel) -> Vec<(String, std::ops::Range<*const u8>)> {
+        let mut sections = Sections::default();
+        model.tables.save(&mut sections);
+        model.layers.save(&model.origin.precision, &mut sections);
+        sections.iter().map(|(name, bytes)| (name.to_owned(), bytes.as_ptr_range())).collect()
+    }
+
+    /// Tables, weights and parameters lie in the mapping; only what is small and says where results go is copied.
+    #[test]
+    fn pages_are_borrowed_from_the_file() {
+        let config = EncoderConfig { layers: 2, vocab_size: 300, ..Preset::BertMini.config() };
+        let ids = seeded_ids(300, 4, 16, 1);
+        let model = Model::seeded_config(config, 1).unwrap().calibrate_ids(&ids).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.lacuna");
+        for form in [Form::Sparse, Form::Dense] {
+            model.pack_with(CompileOptions::default().with_form(form)).unwrap().write(&path).unwrap();
+            let opened = PackedModel::open(&path).unwrap();
+            let mapped = opened.file.as_ref().unwrap().addresses();
+            let (mut borrowed, mut copied) = (0, 0);
+            for (name, range) in addresses(&opened) {
+                let inside = mapped.start <= range.start && range.end <= mapped.end;
+                let last = name.rsplit('.').next().unwrap();
+                let is_large = ["word", "position", "token_type", "indices", "weights", "params"].contains(&last);
+                assert_eq!(inside, is_large, "{name}");
+                let bytes = range.end as usize - range.start as usize;
+                if inside { borrowed += bytes } else { copied += bytes }
+            }
+            assert!(borrowed > 20 * copied, "{borrowed} bytes borrowed, {copied} copied");
+            // Tables of a model in memory are its own.
+            let packed = model.pack().unwrap();
+            assert_eq!(packed.tables.word.as_ptr(), model.model().weights().embeddings.word.data.as_ptr());
+        }
+    }
+}

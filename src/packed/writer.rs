@@ -24,6 +24,12 @@ impl<'a> Sections<'a> {
         self.list.push((name.into(), bytemuck::cast_slice(elements)));
     }
 
+    /// All of them.
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.list.iter().map(|(name, bytes)| (&name[..], *bytes))
+    }
+
     /// Where they will lie, and where the last ends.
     fn places(&self) -> (Vec<Section>, usize) {
         let mut offset = 0;

@@ -207,7 +207,8 @@ fn sections_that_lie() {
     refused("renamed", "found none", &|f| section(f, 0, "name", json!("words")));
     refused("left over", "end of the sections", &|f| f.data.extend([0; 64]));
     // Decisions that contradict the model.
-    let q = |f: &mut Forged, key: &str, value: Value| f.manifest["model"]["layers"]["layers"][0]["q"][key] = value;
+    let q =
+        |f: &mut Forged, key: &str, value: Value| f.manifest["model"]["layers"]["layers"][0]["linears"][0][key] = value;
     refused("schedule", "schedule", &|f| {
         q(f, "schedule", json!({"vectors": 3, "unroll": 1, "narrow": 0, "prefetch": false}))
     });
@@ -216,7 +217,7 @@ fn sections_that_lie() {
     refused("form", "unknown variant", &|f| q(f, "form", json!("quantum")));
     refused("layers", "layers: found 0", &|f| f.manifest["model"]["layers"]["layers"] = json!([]));
     refused("projection", "projection", &|f| {
-        f.manifest["model"]["layers"]["projection"] = f.manifest["model"]["layers"]["layers"][0]["q"].clone();
+        f.manifest["model"]["layers"]["projection"] = f.manifest["model"]["layers"]["layers"][0]["linears"][0].clone();
     });
 }
 

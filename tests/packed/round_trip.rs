@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lacuna::heads::{Backbone, MaskFiller};
 use lacuna::{
-    Architecture, Block, CompileOptions, Encoder, EncoderConfig, Error, Form, Model, PackedError, PackedModel, Tuning,
+    Architecture, Block, CompileOptions, Encoder, EncoderConfig, Error, Form, LayerPrecision, Model, PackedError,
+    PackedModel, Precision, Tuning,
 };
 use lacuna_jit::Tier;
 
@@ -59,6 +60,47 @@ fn every_pattern_of_zeros() {
     }
     check(wide.clone(), None, Form::Auto);
     check(wide, None, Form::Dense);
+}
+
+/// Every precision of every tensor, and mixtures; the same bits as from the calibrated model.
+#[test]
+fn every_precision() {
+    let config = EncoderConfig { layers: 3, ..tiny(Architecture::Electra) };
+    for block in [Block::B4x1, Block::Unstructured] {
+        let model = calibrated(Model::seeded_config(config.clone(), 3).unwrap().prune(block, 0.7).unwrap());
+        let ids = batch(model.model().config());
+        let mixed = Precision::ALL.into_iter().enumerate().map(|(i, attn_in)| {
+            let at = |by: usize| Precision::ALL[(i + by) % Precision::ALL.len()];
+            LayerPrecision { attn_in, ffn_in: at(1), gelu_out: at(2) }
+        });
+        for precision in Precision::ALL.into_iter().map(LayerPrecision::all).chain(mixed) {
+            let layers = vec![precision, LayerPrecision::default(), precision];
+            let model = model.clone().with_precision(layers.clone()).unwrap();
+            for form in [Form::Auto, Form::Sparse] {
+                let opened = through_file(&model.pack_with(CompileOptions::default().with_form(form)).unwrap());
+                assert_eq!(opened.precision(), layers);
+                for tier in tiers() {
+                    let compiled = model.compile_with(options(tier, form));
+                    let encoder = opened.compile_with(CompileOptions::default().with_tier(Some(tier)));
+                    match (compiled, encoder) {
+                        (Ok(expected), Ok(encoder)) => {
+                            let expected = expected.hidden_states(&ids).unwrap();
+                            assert_eq!(
+                                encoder.hidden_states(&ids).unwrap(),
+                                expected,
+                                "{precision:?} {form:?} on {tier}"
+                            );
+                        }
+                        (Err(expected), Err(error)) => {
+                            println!("skipped {precision:?} on {tier}: {expected}");
+                            assert_eq!(error.to_string(), expected.to_string());
+                        }
+                        (expected, found) => panic!("{precision:?} on {tier}: {expected:?}, {found:?}"),
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]
