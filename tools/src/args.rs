@@ -1,5 +1,7 @@
 //! Parsers of option values, each with an error that says what would be right.
 
+use std::ops::RangeInclusive;
+
 use lacuna::Error;
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
 use lacuna_kernels::{PanelLayout, Sign};
@@ -20,6 +22,15 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n @ 1..) => Ok(n),
         _ => Err(format!("found {text:?}; expected a whole number of at least 1")),
+    }
+}
+
+/// Lengths from one to another, `5-60`.
+pub(crate) fn lengths(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let parts = text.split_once('-').map(|(from, to)| (from.parse(), to.parse()));
+    match parts {
+        Some((Ok(from @ 1..), Ok(to))) if from <= to => Ok(from..=to),
+        _ => Err(format!("found {text:?}; expected two whole numbers, A-B, 1 <= A <= B")),
     }
 }
 
@@ -125,5 +136,9 @@ mod tests {
         assert_eq!(threads("2"), Ok(2));
         assert!(threads("0").is_err() && threads("1025").is_err() && threads("-1").is_err() && threads("x").is_err());
         assert!(at_least_one("0").is_err());
+        assert_eq!((lengths("5-60"), lengths("7-7")), (Ok(5..=60), Ok(7..=7)));
+        for text in ["", "5", "0-3", "6-5", "5-", "-5", "a-b", "5..60", "1-2-3"] {
+            assert!(lengths(text).is_err(), "{text}");
+        }
     }
 }

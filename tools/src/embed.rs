@@ -100,10 +100,11 @@ impl Record for Sentence {
         }
         let object = line.trim();
         // serde takes an array for a struct, too.
-        let is_object = object.starts_with('{');
+        if !object.starts_with('{') {
+            return Err("no JSON object".into());
+        }
         match serde_json::from_str::<Object>(object) {
             Err(error) => Err(error.to_string()),
-            Ok(_) if !is_object => Err("an array".into()),
             Ok(Object { embedding: Some(_), .. }) => Err("a field \"embedding\", which is the result's".into()),
             Ok(Object { text, .. }) => Ok(Sentence { text, object: Some(object.to_owned()) }),
         }

@@ -7,6 +7,7 @@ mod evict;
 pub(crate) mod float;
 pub(crate) mod int8;
 pub(crate) mod intrinsics;
+mod lengths;
 pub(crate) mod limits;
 mod measure;
 mod model;
@@ -20,6 +21,7 @@ mod report;
 mod row_kernels;
 mod rows;
 pub(crate) mod shapes;
+mod subject;
 
 use clap::Subcommand;
 
@@ -40,6 +42,7 @@ Examples:
   lacuna bench attention --seq 128,384
   lacuna bench layernorm --features 768 --tokens 128
   lacuna bench model --arch minilm --seq 32,128 --sparsity 0.9
+  lacuna bench lengths --arch minilm --sequences 64 --lengths 5-60
   lacuna bench open --model minilm.lacuna
   lacuna bench peak
   lacuna bench emit")]
@@ -62,6 +65,7 @@ enum What {
     Peak(peak::Args),
     Emit(emit::Args),
     Model(model::Args),
+    Lengths(lengths::Args),
     Open(open::Args),
 }
 
@@ -78,6 +82,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         What::Peak(args) => peak::run(args, context),
         What::Emit(args) => emit::run(args, context),
         What::Model(args) => model::run(args, context),
+        What::Lengths(args) => lengths::run(args, context),
         What::Open(args) => open::run(args, context),
     }
 }

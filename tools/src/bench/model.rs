@@ -1,16 +1,15 @@
 //! `lacuna bench model`: a whole encoder, and where its time goes.
 
-use std::path::PathBuf;
-
-use lacuna::{Block, CalibratedModel, Encoder, Form, Model, Preset, Profile, Stage, seeded_ids};
+use lacuna::{CalibratedModel, Encoder, Form, Profile, Stage, seeded_ids};
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
+use super::subject::{MAX_TOKENS, SubjectArgs};
 use crate::args;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::{TuneArgs, compile};
-use crate::progress::{Spinner, Steps};
+use crate::progress::Steps;
 use crate::timing::{Samples, Work};
 
 /// A whole encoder: its time, and where it goes
@@ -20,13 +19,8 @@ use crate::timing::{Samples, Work};
 #[derive(clap::Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{COLUMNS}"))]
 pub(super) struct Args {
-    /// Model directory
-    #[arg(long, value_name = "DIR", conflicts_with = "arch", required_unless_present = "arch")]
-    model: Option<PathBuf>,
-
-    /// Shape of a model with random weights
-    #[arg(long, visible_alias = "preset")]
-    arch: Option<Preset>,
+    #[command(flatten)]
+    subject: SubjectArgs,
 
     /// Sequences per batch; a comma-separated list
     #[arg(long, value_name = "B,..", value_delimiter = ',', default_value = "1", value_parser = args::at_least_one)]
@@ -35,10 +29,6 @@ pub(super) struct Args {
     /// Tokens per sequence; a comma-separated list
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "128", value_parser = args::at_least_one)]
     seq: Vec<usize>,
-
-    /// Fraction of 4x1 blocks pruned, 0 <= S < 1
-    #[arg(long, value_name = "S", default_value_t = 0.9, allow_hyphen_values = true, value_parser = args::sparsity)]
-    sparsity: f64,
 
     /// Measure the same model with dense int8 kernels beside
     #[arg(long)]
@@ -81,19 +71,12 @@ layernorm_us, pooling_us, other_us, instrumented_us (the median of the instrumen
 and speedup_over_dense, with --f32 f32_ms and speedup_over_f32, with --baseline baseline_us and ratio_to_baseline. CSV has the \
 same columns.";
 
-/// Vocabulary of models with random weights.
-const VOCAB_SIZE: usize = 2000;
-/// Sequences of random ids to calibrate on, and their longest length.
-const CALIBRATION: (usize, usize) = (4, 128);
-/// Most tokens of one batch.
-const MAX_TOKENS: usize = 1 << 20;
-
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let bench = Bench::new(&args.options, context)?;
-    let (name, model) = args.read()?;
+    let (name, model) = args.subject.read(args.options.seed)?;
     args.check(model.config().max_position)?;
     // On all cores, whatever the number that is measured.
-    let calibrated = args.prepare(model)?;
+    let calibrated = args.subject.prepare(model, args.options.seed)?;
     let sparse = args.tuning.compile(&calibrated, Form::Auto, context)?;
     let dense = if args.dense { Some(compile(&calibrated, Form::Dense, context)?) } else { None };
     let models = Models { name, calibrated, sparse, dense };
@@ -101,29 +84,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 impl Args {
-    fn read(&self) -> Result<(String, Model)> {
-        match (&self.model, self.arch) {
-            (Some(dir), _) => {
-                let _spinner = Spinner::new(format!("reading {}", dir.display()));
-                Ok((dir.display().to_string(), Model::from_dir(dir)?))
-            }
-            (None, arch) => {
-                let arch = arch.unwrap_or(Preset::MiniLm); // clap lets no other case through
-                let _spinner = Spinner::new(format!("making {arch}"));
-                Ok((arch.to_string(), Model::seeded_with_vocab(arch, self.options.seed, VOCAB_SIZE)))
-            }
-        }
-    }
-
-    fn prepare(&self, model: Model) -> Result<CalibratedModel> {
-        let _spinner = Spinner::new("pruning and calibrating");
-        let (count, length) = CALIBRATION;
-        let config = model.config();
-        let seed = self.options.seed.wrapping_add(1);
-        let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), seed);
-        Ok(model.prune(Block::B4x1, self.sparsity)?.calibrate_ids(&ids)?)
-    }
-
     fn check(&self, max_position: usize) -> Result<()> {
         for &seq in &self.seq {
             if seq > max_position {
@@ -164,7 +124,7 @@ fn measure(args: &Args, bench: &Bench<'_>, models: &Models) -> Result<Vec<Row>> 
             let mut row = Row::new("model", models.name.clone());
             row.size("batch", "batch", batch);
             row.size("seq", "tokens", seq);
-            row.sparsity(args.sparsity);
+            row.sparsity(args.subject.sparsity);
             models.time(args, bench, &ids, &mut row)?;
             rows.push(row);
             steps.end();

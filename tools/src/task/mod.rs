@@ -122,6 +122,7 @@ pub(crate) struct Ready {
 /// What is said of a run with a head.
 #[derive(Serialize)]
 struct About<'a> {
+    /// Of the output.
     lines: usize,
     head: &'a str,
 }
@@ -162,7 +163,7 @@ impl TaskArgs {
                 })
             })?;
             let summary = Summary {
-                about: About { lines: records.len(), head: head.class() },
+                about: About { lines: done.rows.len(), head: head.class() },
                 tier: context.tier.name(),
                 calibration,
                 truncated: done.cuts,

@@ -118,3 +118,31 @@ fn chosen_schedules_are_kept_in_a_file_and_stale_ones_are_refused() {
     refuses(&["bench", "model", "--arch", "bert-mini", "--tuning", file], "not a tuning table");
     refuses(&["bench", "model", "--arch", "bert-mini", "--tune", "0"], "at least 1");
 }
+
+#[test]
+fn lengths_are_measured_beside_padding() {
+    let args = ["bench", "lengths", "--arch", "bert-mini", "--sequences", "3,8", "--lengths", "2-9", "--repeats", "5"];
+    let rows: Vec<Value> =
+        serde_json::from_str(&stdout(run(&[&args[..], &["--json", "--seed", "7"]].concat()))).unwrap();
+    assert_eq!(rows.iter().map(|row| number(row, "batch")).collect::<Vec<_>>(), [3.0, 8.0]);
+    for row in &rows {
+        let (tokens, padded, longest) =
+            (number(row, "tokens"), number(row, "padded_tokens"), number(row, "longest_tokens"));
+        let batch = number(row, "batch");
+        assert!(tokens >= 2.0 * batch && tokens <= padded && padded == batch * longest && longest <= 9.0, "{row}");
+        assert_eq!(number(row, "tokens_over_padded"), tokens / padded);
+        assert!((number(row, "us_per_token") - number(row, "median_us") / tokens).abs() < 1e-9, "{row}");
+        for key in
+            ["padded_ms", "equal_ms", "one_by_one_ms", "ratio_to_padded", "ratio_to_equal", "ratio_to_one_by_one"]
+        {
+            assert!(number(row, key) > 0.0, "{key}: {row}");
+        }
+        assert_eq!(number(row, "samples"), 5.0);
+    }
+    let table = stdout(run(&args));
+    assert!(table.contains("of padded") && table.contains("us/token") && table.contains("bert-mini"), "{table}");
+    refuses(&["bench", "lengths"], "--arch <ARCH>");
+    refuses(&["bench", "lengths", "--arch", "minilm", "--lengths", "9-2"], "1 <= A <= B");
+    refuses(&["bench", "lengths", "--arch", "minilm", "--lengths", "5-600"], "at most 512, the positions");
+    refuses(&["bench", "lengths", "--arch", "minilm", "--sequences", "1000000"], "tokens in a batch");
+}

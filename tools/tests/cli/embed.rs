@@ -65,7 +65,7 @@ fn remarks_go_to_standard_error() {
     let output = run_with(&["embed", "--model", model.path(), "--verify", "--report"], input.as_bytes());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(rows(&stdout(output)).len(), 2);
-    assert!(said.contains("calibrated on the first 2 input sentences"), "{said}");
+    assert!(said.contains("calibrated on the first 2 input texts"), "{said}");
     assert!(said.contains("sentence 1: 17 tokens, the model takes 12: the rest was cut"), "{said}");
     assert!(said.contains("cosine to the f32 reference: mean 0.9"), "{said}");
     assert!(said.contains("1.down"), "{said}");
@@ -82,10 +82,59 @@ fn remarks_as_json_are_one_object() {
     let output = run_with(&args, input.as_bytes());
     let said: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(keys(&said), ["calibration", "features", "report", "sentences", "tier", "truncated", "verify"],);
-    assert_eq!(said["calibration"]["sentences"], 2);
+    assert_eq!(said["calibration"], json!({"source": calibration, "texts": 2}));
     assert_eq!(said["truncated"], json!([{"sentence": 0, "tokens": 17, "limit": 12}]));
     assert!(said["verify"]["mean"].as_f64().unwrap() > 0.9);
     assert_eq!(said["report"], Value::Null);
+}
+
+#[test]
+fn fields_of_json_lines_go_through_as_they_stand() {
+    let model = ModelDir::new();
+    let embed =
+        |more: &[&str], input: &str| run_with(&[&["embed", "--model", model.path()], more].concat(), input.as_bytes());
+    let plain = rows(&stdout(embed(&[], "A cat sits.\na dog")));
+    let first = r#"{"id": 1e3, "text": "A cat sits.", "more": {"z": [1,2], "a": "\u00e9"}"#;
+    let input = format!("  {first} }}\r\n{{\"text\":\"a dog\"}}\n");
+    let text = stdout(embed(&["--jsonl"], &input));
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with(&format!("{first},\"embedding\":[")), "{text}");
+    for (line, (text, embedding)) in lines.iter().zip(&plain) {
+        let row: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(row["text"], text.as_str());
+        let found: Vec<f32> = row["embedding"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect();
+        assert_eq!(&found, embedding);
+    }
+    for (input, expected) in [
+        (r#"{"txt": "a"}"#, "missing field `text`"),
+        (r#"{"text": 1}"#, "expected a string"),
+        (r#"["a"]"#, "no JSON object"),
+        (r#"{"text": "a", "embedding": []}"#, "a field \"embedding\""),
+        (r#"{"text": "a", "text": "b"}"#, "duplicate field"),
+        ("a cat", "no JSON object"),
+        ("", "no JSON object"),
+    ] {
+        let line = refusal(embed(&["--jsonl"], &format!("{{\"text\": \"a\"}}\n{input}\n")));
+        assert!(line.contains(expected) && line.contains("standard input: line 2"), "{input}: {line}");
+    }
+}
+
+#[test]
+fn pooling_is_what_the_files_say_unless_the_options_do() {
+    let model = ModelDir::new();
+    let embed =
+        |more: &[&str]| rows(&stdout(run_with(&[&["embed", "--model", model.path()], more].concat(), b"a cat sits")));
+    let norm = |rows: &[(String, Vec<f32>)]| rows[0].1.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let mean = embed(&[]);
+    assert_eq!(embed(&["--pooling", "mean", "--no-normalize"]), mean);
+    let (cls, max) = (embed(&["--pooling", "cls"]), embed(&["--pooling", "max"]));
+    assert!(cls != mean && max != mean && cls != max);
+    assert!((norm(&embed(&["--normalize"])) - 1.0).abs() < 1e-5 && (norm(&mean) - 1.0).abs() > 1e-3);
+    assert!(max[0].1.iter().zip(&mean[0].1).all(|(max, mean)| max >= mean));
+    // The last of the two counts.
+    assert_eq!(embed(&["--normalize", "--no-normalize"]), mean);
+    let error = refusal(run(&["embed", "--model", model.path(), "--pooling", "sum"]));
+    assert!(error.contains("mean, cls, max"), "{error}");
 }
 
 #[test]

@@ -140,6 +140,51 @@ fn remarks_calibration_and_output_are_as_of_embed() {
     assert!(line.contains("pairs.jsonl: line 1: found unknown field `par`"), "{line}");
 }
 
+/// The int8 encoder beside the f32 reference, for every kind of head.
+#[test]
+fn results_are_verified_and_said_as_json() {
+    let ask = ["--question", "Who met Émile?"];
+    let text = "Zoë met Émile in Paris.";
+    for (command, name, more, input) in [
+        ("classify", "bert-classify", &["--top-k", "2"][..], "The cat sat.\nIt was dull!".to_owned()),
+        ("rank", "bert-rank", &["--query", "who"], format!("{text}\nrain")),
+        ("tag", "bert-tag", &[], text.to_owned()),
+        ("answer", "bert-answer", &ask, text.to_owned()),
+        ("fill", "bert-fill", &[], "Zoë met [MASK] in [MASK].".to_owned()),
+    ] {
+        let model = model(name);
+        let args = [&[command, "--model", &model, "--verify"], more].concat();
+        let said = run_with(&args, input.as_bytes());
+        let words = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(words.contains("beside the f32 reference: ") && words.contains(" decisions equal ("), "{words}");
+        let output = run_with(&[&args[..], &["--json"]].concat(), input.as_bytes());
+        let json: Value = serde_json::from_slice(&output.stderr).unwrap();
+        let written = stdout(output);
+        assert_eq!(written, stdout(said), "{command}");
+        assert_eq!(keys(&json), ["calibration", "head", "lines", "report", "tier", "truncated", "verify"]);
+        assert_eq!(json["lines"], written.lines().count());
+        let verify = &json["verify"];
+        assert_eq!(keys(verify), ["decisions", "equal", "largest_difference", "share"]);
+        let (decisions, equal) = (verify["decisions"].as_u64().unwrap(), verify["equal"].as_u64().unwrap());
+        let expected = match command {
+            "classify" | "fill" => 2,
+            "rank" | "answer" => 1,
+            _ => decisions,
+        };
+        assert!(decisions == expected && decisions > 0 && equal <= decisions, "{command}: {verify}");
+        let difference = verify["largest_difference"].as_f64().unwrap();
+        assert!(difference > 0.0 && difference < 0.2, "{command}: {verify}");
+        assert!(words.contains(&format!("{equal} of {decisions} decisions")), "{words}");
+    }
+    let long = "cat ".repeat(60);
+    let record = json!({"query": "a", "passages": ["b", long]}).to_string();
+    let output = run_with(&["rank", "--model", &model("bert-rank"), "--jsonl", "--json"], record.as_bytes());
+    let json: Value = serde_json::from_slice(&output.stderr).unwrap();
+    let cut = &json["truncated"][0];
+    assert_eq!((&cut["query"], &cut["passage"]), (&json!(0), &json!(1)), "{json}");
+    assert_eq!(json["verify"], Value::Null);
+}
+
 #[test]
 fn other_models_and_other_lines_are_refused() {
     let refused = |args: &[&str], input: &[u8]| refusal(run_with(args, input));

@@ -9,9 +9,17 @@ fn a_model_comes_from_one_place() {
         refuses(&[command], "--from-hub <NAME[@REVISION]>");
         refuses(&[command, "--model", "x", "--from-hub", "a/b"], "cannot be used with");
         refuses(&[command, "--from-hub", "../b"], "expected owner/model or owner/model@revision");
+    }
+    for command in ["embed", "inspect"] {
         refuses(&[command, "--model", "x", "--offline"], "--offline: found no --from-hub");
     }
-    for command in [&["export", "onnx", "out.onnx"][..], &["compare", "model"], &["compare", "sweep"]] {
+    for command in [
+        &["export", "onnx", "out.onnx"][..],
+        &["compare", "model"],
+        &["compare", "sweep"],
+        &["bench", "model"],
+        &["bench", "lengths"],
+    ] {
         refuses(command, "--from-hub <NAME[@REVISION]>");
         refuses(&[command, &["--arch", "minilm", "--from-hub", "a/b"]].concat(), "cannot be used with");
     }

@@ -108,6 +108,7 @@ fn every_help_text_explains_and_shows_examples() {
         &["bench", "peak"],
         &["bench", "emit"],
         &["bench", "model"],
+        &["bench", "lengths"],
         &["compare"],
         &["compare", "engines"],
         &["compare", "kernels"],

@@ -35,6 +35,44 @@ fn inspect_lists_tensors_zeros_and_kernels() {
     assert!(dense["linears"].as_array().unwrap().iter().all(|linear| linear["form"] == "dense"));
 }
 
+#[test]
+fn inspect_shows_the_head_or_why_there_is_none() {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");
+    let inspect = |folder: &str| -> (String, Value) {
+        let folder = format!("{fixtures}/{folder}");
+        let text = stdout(run(&["inspect", "--model", &folder]));
+        let line = text.lines().find(|line| line.starts_with("head ")).unwrap().to_owned();
+        (line, serde_json::from_str(&stdout(run(&["inspect", "--model", &folder, "--json"]))).unwrap())
+    };
+    let (line, json) = inspect("heads/bert-classify");
+    assert!(
+        line.contains("sequence classification (BertForSequenceClassification), 0.00 M parameters; 3 labels: "),
+        "{line}"
+    );
+    assert!(line.ends_with("; single_label_classification"), "{line}");
+    assert_eq!(json["head"]["labels"].as_array().unwrap().len(), 3);
+    let hidden = json["architecture"]["hidden_size"].as_u64().unwrap();
+    assert_eq!(json["head"]["parameters"], hidden * hidden + hidden + 3 * hidden + 3);
+    assert_eq!((&json["head"]["score_function"], &json["no_head"]), (&Value::Null, &Value::Null));
+    let (line, json) = inspect("heads/bert-rank");
+    assert!(line.ends_with("; rank: sigmoid"), "{line}");
+    assert_eq!(json["head"]["score_function"], "sigmoid");
+    for (folder, kind) in [
+        ("heads/bert-tag", "token classification"),
+        ("heads/bert-answer", "question answering"),
+        ("heads/bert-fill", "masked language model"),
+    ] {
+        assert_eq!(inspect(folder).1["head"]["kind"], kind);
+    }
+    let (line, json) = inspect("bert");
+    assert!(line.ends_with(" none; architectures BertModel"), "{line}");
+    assert_eq!((&json["head"], &json["no_head"]), (&Value::Null, &json!("none; architectures BertModel")));
+    // A head that is promised and not there does not keep the encoder from being shown.
+    let model = ModelDir::with_config("architectures", json!(["BertForTokenClassification"]));
+    let text = stdout(run(&["inspect", "--model", model.path()]));
+    assert!(text.contains("cannot be read: ") && text.contains("classifier"), "{text}");
+}
+
 /// The whole way, from files of another implementation's making to a ranking.
 #[test]
 fn every_architecture_goes_through_every_command() {

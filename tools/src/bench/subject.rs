@@ -1,0 +1,53 @@
+//! The models that are measured: where they come from, and how they are pruned.
+
+use lacuna::{Block, CalibratedModel, Model, Preset, seeded_ids};
+
+use crate::args;
+use crate::error::Result;
+use crate::model::read;
+use crate::progress::Spinner;
+use crate::source::{SourceArgs, exactly_one};
+
+/// Vocabulary of models with random weights.
+const VOCAB_SIZE: usize = 2000;
+/// Sequences of random ids to calibrate on, and their longest length.
+const CALIBRATION: (usize, usize) = (4, 128);
+/// Most tokens of one batch.
+pub(super) const MAX_TOKENS: usize = 1 << 20;
+
+/// Which model.
+#[derive(clap::Args)]
+#[command(group(exactly_one(&["arch"])))]
+pub(super) struct SubjectArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// Shape of a model with random weights
+    #[arg(long, visible_alias = "preset")]
+    arch: Option<Preset>,
+
+    /// Fraction of 4x1 blocks pruned, 0 <= S < 1
+    #[arg(long, value_name = "S", default_value_t = 0.9, allow_hyphen_values = true, value_parser = args::sparsity)]
+    pub(super) sparsity: f64,
+}
+
+impl SubjectArgs {
+    /// The model and its name.
+    pub(super) fn read(&self, seed: u64) -> Result<(String, Model)> {
+        let Some(arch) = self.arch else {
+            let folder = self.source.folder()?.unwrap_or_default(); // clap has seen to one
+            return Ok((self.source.name(), read(&folder)?));
+        };
+        let _spinner = Spinner::new(format!("making {arch}"));
+        Ok((arch.to_string(), Model::seeded_with_vocab(arch, seed, VOCAB_SIZE)))
+    }
+
+    /// The model pruned, and calibrated on random ids.
+    pub(super) fn prepare(&self, model: Model, seed: u64) -> Result<CalibratedModel> {
+        let _spinner = Spinner::new("pruning and calibrating");
+        let (count, length) = CALIBRATION;
+        let config = model.config();
+        let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), seed.wrapping_add(1));
+        Ok(model.prune(Block::B4x1, self.sparsity)?.calibrate_ids(&ids)?)
+    }
+}
