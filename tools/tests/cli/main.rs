@@ -10,6 +10,7 @@ mod export;
 mod heads;
 mod hub;
 mod models;
+mod packed;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -95,6 +96,7 @@ fn every_help_text_explains_and_shows_examples() {
         &["evaluate"],
         &["export"],
         &["export", "onnx"],
+        &["pack"],
         &["inspect"],
         &["bench"],
         &["bench", "spmm"],
@@ -108,6 +110,7 @@ fn every_help_text_explains_and_shows_examples() {
         &["bench", "peak"],
         &["bench", "emit"],
         &["bench", "model"],
+        &["bench", "open"],
         &["bench", "lengths"],
         &["compare"],
         &["compare", "engines"],
