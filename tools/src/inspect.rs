@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use lacuna::{Checkpoint, EncoderConfig, Form, LinearReport, LinearZeros, Model, TensorInfo, seeded_ids};
+use lacuna::{Checkpoint, EncoderConfig, Form, LinearReport, LinearZeros, Model, Precision, TensorInfo, seeded_ids};
 use serde::Serialize;
 
 use crate::context::{Context, pool};
@@ -105,6 +105,7 @@ struct Linear {
     zeros_1x4: f64,
     zeros_4x4: f64,
     form: &'static str,
+    precision: Precision,
     density: f64,
     fill_ratio: f64,
     kernel: String,
@@ -206,6 +207,7 @@ impl Linear {
             zeros_1x4: zeros.zeros.b1x4.fraction(),
             zeros_4x4: zeros.zeros.b4x4.fraction(),
             form: report.form,
+            precision: report.precision,
             density: report.density,
             fill_ratio: report.fill_ratio,
             kernel: report.kernel.clone(),
@@ -278,13 +280,25 @@ impl Inspection {
     }
 
     fn linear_table(&self) -> Table {
-        let mut table =
-            Table::new(&["<linear", "M", "K", "zeros", "4x1", "1x4", "4x4", "density", "fill", "<form", "<kernel"]);
+        let mut table = Table::new(&[
+            "<linear",
+            "M",
+            "K",
+            "zeros",
+            "4x1",
+            "1x4",
+            "4x4",
+            "density",
+            "fill",
+            "<form",
+            "<precision",
+            "<kernel",
+        ]);
         for l in &self.linears {
             let zeros = [l.zeros_unstructured, l.zeros_4x1, l.zeros_1x4, l.zeros_4x4, l.density, l.fill_ratio];
             let mut cells = vec![format!("{}.{}", l.layer, l.name), l.m.to_string(), l.k.to_string()];
             cells.extend(zeros.map(|fraction| percent(Some(fraction))));
-            cells.extend([l.form.to_owned(), l.kernel.clone()]);
+            cells.extend([l.form.to_owned(), l.precision.to_string(), l.kernel.clone()]);
             table.row(cells);
         }
         table
