@@ -1,7 +1,6 @@
 //! Reading a model directory: what is right, and everything that can be wrong with it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use lacuna::{EncoderConfig, EncoderWeights, Error, Model, Preset, seeded_weights};
 use safetensors::Dtype;
