@@ -573,6 +573,10 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// Calibration cannot go on, or an option of it is unknown.
+    #[error(transparent)]
+    Calibration(#[from] crate::calibrate::CalibrationError),
+
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]
     Kernel(#[from] lacuna_kernels::KernelError),
