@@ -16,7 +16,7 @@ const STRIDE: usize = 16;
 /// With fewer values per code, bins hold noise and the divergence says nothing.
 const VALUES_PER_CODE: usize = 16;
 /// How often a histogram is taken anew over what is left: outliers far out leave the rest in a few bins.
-const ZOOMS: usize = 4;
+const ZOOMS: usize = 12;
 
 /// The part `[low, high]` of a range with the least divergence; `code(low, high)` gives the rounding of a candidate. The range itself
 /// if there are too few values to say.
@@ -55,8 +55,8 @@ pub(super) fn clip<C: Fn(f32) -> i32>(
                 .map(|from| (from, to)),
         );
         (low, high) = (histogram.edge(from), histogram.edge(to));
-        // At the tightest candidate: maybe more is to be cut, but these bins are too coarse to see it.
-        if to - from >= least + 2 * STRIDE {
+        // Of less than half of the bins, too few hold what is left to see whether more is to be cut.
+        if to - from >= BINS / 2 {
             break;
         }
     }

@@ -8,7 +8,9 @@ use lacuna_jit::{JitError, Tier};
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::{answer, args, bench, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, rank, tag};
+use crate::{
+    answer, args, bench, calibrate, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, rank, tag,
+};
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.
 #[derive(Parser)]
@@ -46,6 +48,7 @@ Examples:
   echo 'Ada met Charles in London.' | lacuna tag --model bert-base-NER
   echo 'The cat sat on a mat.' | lacuna answer --model roberta-base-squad2 --question 'Where did the cat sit?'
   echo 'The [MASK] sat on the mat.' | lacuna fill --model bert-base-uncased
+  lacuna calibrate --model all-MiniLM-L6-v2 --calibrate sentences.txt
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-dev.csv --calibrate stsb-train.csv
   lacuna export onnx --model all-MiniLM-L6-v2 minilm.onnx
   lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
@@ -72,6 +75,7 @@ enum Command {
     Tag(tag::Args),
     Answer(answer::Args),
     Fill(fill::Args),
+    Calibrate(calibrate::Args),
     Evaluate(evaluate::Args),
     Export(export::Args),
     Inspect(inspect::Args),
@@ -94,6 +98,7 @@ impl Cli {
             Command::Tag(args) => tag::run(&args, &context),
             Command::Answer(args) => answer::run(&args, &context),
             Command::Fill(args) => fill::run(&args, &context),
+            Command::Calibrate(args) => calibrate::run(&args, &context),
             Command::Evaluate(args) => evaluate::run(&args, &context),
             Command::Export(args) => export::run(&args, &context),
             Command::Inspect(args) => inspect::run(&args, &context),
