@@ -585,6 +585,10 @@ pub enum Error {
     #[error(transparent)]
     Hub(#[from] crate::hub::HubError),
 
+    /// Calibration cannot go on, or an option of it is unknown.
+    #[error(transparent)]
+    Calibration(#[from] crate::calibrate::CalibrationError),
+
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]
     Kernel(#[from] lacuna_kernels::KernelError),

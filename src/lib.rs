@@ -40,12 +40,16 @@ mod prune;
 mod quantize;
 mod report;
 mod seeded;
+mod simulate;
 mod tokenize;
 mod tokens;
 mod weights;
 
 pub use architecture::Architecture;
-pub use calibrate::{CalibrationOptions, RangeMethod, Smoothing};
+pub use calibrate::{
+    CalibrationError, CalibrationOptions, CalibrationReport, CandidateReport, Choice, Keep, PrecisionReport,
+    RangeMethod, Smoothing, TensorReport,
+};
 pub use checkpoint::{Checkpoint, TensorInfo};
 pub use compile::{CompileOptions, Form};
 pub use config::{Activation, EncoderConfig};

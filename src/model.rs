@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 use lacuna_kernels::Block;
 use rayon::prelude::*;
 
-use crate::calibrate::{Calibration, CalibrationOptions, calibrate};
+use crate::calibrate::{Calibration, CalibrationOptions, CalibrationReport, calibrate};
 use crate::checkpoint::Checkpoint;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadConfig, locate_all};
-use crate::oracle::{FakeQuant, Oracle, TapSet};
+use crate::oracle::{Oracle, TapSet};
 use crate::packed::{PackedError, is_packed};
 use crate::pooling::{Modules, Pooling, PoolingMode, PoolingSource};
 use crate::precision::LayerPrecision;
 use crate::prune::{BlockZeros, Pruning, prune_encoder};
 use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 use crate::seeded::{Preset, seeded_weights};
+use crate::simulate::Simulation;
 use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText};
 use crate::tokens::TokenIds;
 use crate::weights::{EncoderWeights, LINEAR_NAMES};
@@ -57,6 +58,7 @@ pub struct CalibratedModel {
     pub(crate) precision: Vec<LayerPrecision>,
     pub(crate) projection: Option<ActivationQuant>,
     pub(crate) truncated: usize,
+    pub(crate) report: Option<CalibrationReport>,
 }
 
 /// The zeros of one linear layer.
@@ -207,10 +209,10 @@ impl Model {
     ) -> Result<CalibratedModel> {
         let _span = tracing::info_span!("calibrate").entered();
         let start = Instant::now();
-        let Calibration { layers: quant, projection } = calibrate(&self.config, &self.weights, ids, options)?;
+        let calibration = calibrate(&self.config, &self.weights, &self.pooling, ids, options)?;
+        let Calibration { layers: quant, precision, projection, report } = calibration;
         self.timings.calibrate = start.elapsed();
-        let precision = vec![LayerPrecision::default(); quant.len()];
-        Ok(CalibratedModel { model: self, quant, precision, projection, truncated: 0 })
+        Ok(CalibratedModel { model: self, quant, precision, projection, truncated: 0, report })
     }
 
     /// The shape.
@@ -354,26 +356,21 @@ impl CalibratedModel {
         projection.zip(self.projection.as_ref()).map(|(linear, input)| QuantizedLinear::new(linear, input))
     }
 
-    /// Predicts the embeddings of the int8 model in f32, rounding the given tensors; weights are
-    /// quantised if `weights` is set.
+    /// What calibration measured on held-out sequences; nothing unless
+    /// [`CalibrationOptions::report`], [`choice`](CalibrationOptions::choice) or [`keep`](CalibrationOptions::keep) asked for it.
+    pub fn report(&self) -> Option<&CalibrationReport> {
+        self.report.as_ref()
+    }
+
+    /// Predicts the embeddings of the quantised model in f32, rounding the given tensors as
+    /// [`CalibratedModel::precision`] says; weights are rounded if `weights` is set.
     ///
     /// # Errors
     /// Those of [`Oracle::forward`].
     pub fn simulate<S: TokenIds>(&self, ids: &[S], taps: TapSet, weights: bool) -> Result<Vec<Vec<f32>>> {
-        let model = &self.model;
-        let fake = weights.then(|| {
-            let layers: Vec<QuantizedLayer> =
-                (0..model.config.layers).into_par_iter().map(|i| self.quantize_layer(i)).collect();
-            let mut fake = FakeQuant::weights(&model.weights, &self.quant, &layers);
-            let projection = self.quantize_projection().zip(self.projection.as_ref());
-            if let Some((projection, input)) = projection {
-                Arc::make_mut(&mut fake.embeddings).projection = Some(projection.dequantize(input));
-            }
-            fake
-        });
-        let oracle = Oracle::new(&model.config, fake.as_ref().unwrap_or(&model.weights));
-        let observer =
-            FakeQuant::new(&self.quant, model.config.head_size(), taps).with_projection(self.projection.as_ref());
-        oracle.embed_observed(ids, &model.pooling, &observer)
+        let Model { config, weights: float, pooling, .. } = &self.model;
+        let (quant, projection, precision) = (&self.quant, self.projection.as_ref(), &self.precision);
+        let simulation = Simulation { config, weights: float, pooling, quant, projection, precision };
+        simulation.embed(ids, taps, weights)
     }
 }

@@ -129,7 +129,7 @@ fn rounding_nothing_changes_nothing() {
 fn every_scheme_stays_close_and_is_deterministic() {
     let ids = seeded_ids(200, 16, 32, 3);
     let reference = small().oracle().embed(&ids, small().pooling()).unwrap();
-    for range in [RangeMethod::MinMax, RangeMethod::Percentile(99.9), RangeMethod::Mse] {
+    for range in [RangeMethod::MinMax, RangeMethod::Percentile(99.9), RangeMethod::Mse, RangeMethod::Kl] {
         for smoothing in [Smoothing::None, Smoothing::Alpha(0.7), Smoothing::Search] {
             let default = CalibrationOptions { sample_rows: 64, ..CalibrationOptions::default() };
             let options = CalibrationOptions { range, smoothing, attention_range: range, ..default };

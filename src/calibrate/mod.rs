@@ -1,155 +1,287 @@
-//! Calibration: which scales and zero points the activations get.
+//! Calibration: which scales and zero points the activations get, and in which arithmetic their readers compute.
 //!
 //! The f32 model runs over some sentences; of every tensor that will be rounded, the range per
 //! feature and a sample of rows are kept. From those, per tensor: a relative scale per feature
-//! (smoothing), then the range of codes.
+//! (smoothing), then the range of codes. What they cost can be measured, on sentences that were not used to find them.
 
+mod choose;
 mod collect;
+mod error;
+mod kl;
+mod measure;
+mod names;
+mod options;
 mod range;
+mod report;
 mod smooth;
+#[cfg(test)]
+mod tests;
 
+pub use error::CalibrationError;
+pub use options::{CalibrationOptions, Choice, Keep};
 pub use range::RangeMethod;
+pub use report::{CalibrationReport, CandidateReport, PrecisionReport, TensorReport};
 pub use smooth::Smoothing;
 
 use rayon::prelude::*;
 
-use self::collect::{Collector, TapStats};
+use self::choose::{Chosen, Input, Judged};
+use self::collect::{Collector, Halves, TapStats, is_held_out};
+use self::report::decibels;
 use crate::config::EncoderConfig;
-use crate::error::{Error, Result};
-use crate::oracle::{Oracle, Tap};
+use crate::error::Result;
+use crate::oracle::{Oracle, Tap, TapSet};
+use crate::pooling::Pooling;
+use crate::precision::{LayerPrecision, Precision};
 use crate::quantize::{ActivationQuant, LayerQuant, WEIGHT_MAX};
-use crate::tokens::TokenIds;
-use crate::weights::{EncoderWeights, LayerWeights, Linear};
+use crate::simulate::Simulation;
+use crate::tokens::{TokenIds, TypedIds};
+use crate::weights::{EncoderWeights, LayerWeights};
 
 /// The code of zero of the queries, which are rounded symmetrically about it.
 const QUERY_ZERO_POINT: u8 = 128;
-
-/// How ranges are chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CalibrationOptions {
-    /// Where the range of the inputs of linear layers ends.
-    pub range: RangeMethod,
-    /// How scales are distributed over the features of an input.
-    pub smoothing: Smoothing,
-    /// Where the range of queries, keys and values ends.
-    pub attention_range: RangeMethod,
-    /// Factor on every range that belongs to one feature alone. A few thousand calibration tokens
-    /// show the extremes of a whole tensor well, those of a single feature less so.
-    pub headroom: f32,
-    /// Least range of a feature, as a fraction of the root mean square of the tensor's ranges.
-    pub floor: f32,
-    /// Whether the mean error of rounded weights is put into the bias.
-    pub bias_correction: bool,
-    /// Rows of every tensor kept for searches.
-    pub sample_rows: usize,
-}
-
-impl Default for CalibrationOptions {
-    fn default() -> Self {
-        Self {
-            range: RangeMethod::MinMax,
-            smoothing: Smoothing::Alpha(0.75),
-            attention_range: RangeMethod::MinMax,
-            headroom: 1.25,
-            floor: 1.0,
-            bias_correction: true,
-            sample_rows: 256,
-        }
-    }
-}
-
-impl CalibrationOptions {
-    fn validate(&self) -> Result<()> {
-        let check = |option, found: f64, valid: bool, expected| match valid {
-            true => Ok(()),
-            false => Err(Error::CalibrationOption { option, found, expected }),
-        };
-        for range in [self.range, self.attention_range] {
-            if let RangeMethod::Percentile(p) = range {
-                check("percentile", p, p > 50.0 && p <= 100.0, "50 < percentile <= 100")?;
-            }
-        }
-        if let Smoothing::Alpha(alpha) = self.smoothing {
-            check("smoothing alpha", alpha.into(), (0.0..=1.0).contains(&alpha), "0 <= alpha <= 1")?;
-        }
-        check("headroom", self.headroom.into(), (1.0..=16.0).contains(&self.headroom), "1 <= headroom <= 16")?;
-        check("floor", self.floor.into(), (0.0..=16.0).contains(&self.floor), "0 <= floor <= 16")?;
-        check("sample_rows", self.sample_rows as f64, self.sample_rows > 0, "at least 1")
-    }
-}
+/// Into how many groups the sequences of a forward pass are split at least. Not the number of threads: products of other groups may
+/// differ in their last bits.
+const GROUPS: usize = 16;
 
 /// The quantisation of every tensor between the kernels.
 pub(crate) struct Calibration {
     /// Per layer.
     pub(crate) layers: Vec<LayerQuant>,
+    /// Per layer.
+    pub(crate) precision: Vec<LayerPrecision>,
     /// Input of the embeddings' projection, if there is one.
     pub(crate) projection: Option<ActivationQuant>,
+    /// If it was asked for, or something was measured.
+    pub(crate) report: Option<CalibrationReport>,
 }
 
-/// Runs the oracle over token ids and derives the quantisation of every layer.
+/// Runs the oracle over token ids and derives the quantisation of every layer. The result is the same on any number of threads.
 pub(crate) fn calibrate<S: TokenIds>(
     config: &EncoderConfig,
     weights: &EncoderWeights,
+    pooling: &Pooling,
     ids: &[S],
     options: &CalibrationOptions,
 ) -> Result<Calibration> {
     options.validate()?;
-    let tokens = ids.iter().map(|tokens| tokens.ids().len()).sum();
-    let collector = Collector::new(config.layers, tokens, options.sample_rows);
-    Oracle::new(config, weights).forward_observed(ids, &collector)?;
-    let stats = collector.finish();
-    let projection = weights.embeddings.projection.as_ref().zip(stats.first());
-    let projection = projection.map(|(projection, first)| {
-        activation(
-            &first[Tap::ProjectionInput as usize].widened(options.headroom, options.floor),
-            &[projection],
-            options,
-        )
+    let collector = Collector::new(config.layers, ids, options.sample_rows);
+    let states = Oracle::new(config, weights).forward_in_groups(ids, GROUPS, &collector)?;
+    let stats = collector.finish()?;
+    let projection = weights.embeddings.projection.as_ref().zip(stats.first()).map(|(projection, first)| {
+        let input = Input {
+            layer: None,
+            tap: Tap::ProjectionInput,
+            halves: &first[Tap::ProjectionInput as usize],
+            readers: vec![projection],
+            names: vec!["projection"],
+            has_precision: false,
+        };
+        input.choose(options)
     });
-    let layers = weights
+    let layers: Vec<LayerChoice> = weights
         .layers
         .par_iter()
-        .zip(stats)
-        .map(|(layer, stats)| layer_quant(config.head_size(), layer, &stats, options))
+        .zip(&stats)
+        .enumerate()
+        .map(|(i, (weights, stats))| LayerChoice::new(i, config.head_size(), weights, stats, options))
         .collect();
-    Ok(Calibration { layers, projection })
+    let precision: Vec<LayerPrecision> = layers.iter().map(LayerChoice::precision).collect();
+    let judged = options.measures().then(|| {
+        let quant: Vec<LayerQuant> = layers.iter().map(LayerChoice::judged).collect();
+        let projection = projection.as_ref().and_then(|chosen| chosen.judged.as_ref()).map(|judged| &judged.quant);
+        let simulation = Simulation { config, weights, pooling, quant: &quant, projection, precision: &precision };
+        let reference: Vec<Vec<f32>> = states.iter().map(|states| pooling.pool(states)).collect();
+        held_out_cosines(&simulation, ids, &reference)
+    });
+    let report = judged.transpose()?.map(|cosines| {
+        let rows = stats.first().map_or(0, |first| {
+            let Halves { fit, held_out } = &first[Tap::AttentionInput as usize];
+            if held_out.features() == 0 { fit.rows().len() } else { held_out.rows().len() }
+        });
+        let projection = projection.iter().filter_map(|chosen| Some(chosen.judged.as_ref()?.report.clone()));
+        let mut tensors: Vec<TensorReport> = projection.chain(layers.iter().flat_map(LayerChoice::reports)).collect();
+        tensors.sort_by(|a, b| b.relative_error.total_cmp(&a.relative_error));
+        summary(ids, rows, options, cosines, tensors)
+    });
+    let layers = layers.into_iter().map(LayerChoice::quant).collect();
+    Ok(Calibration { layers, precision, projection: projection.map(|chosen| chosen.quant), report })
 }
 
-fn layer_quant(
-    head_size: usize,
-    weights: &LayerWeights,
-    stats: &[TapStats],
-    options: &CalibrationOptions,
-) -> LayerQuant {
-    let of = |tap: Tap| &stats[tap as usize];
-    let widened = |stats: &TapStats| stats.widened(options.headroom, options.floor);
-    let activation = |stats: &TapStats, readers: &[&Linear]| activation(&widened(stats), readers, options);
-    let symmetric =
-        |stats: &TapStats, features| range::symmetric_scales(stats, features, WEIGHT_MAX, options.attention_range);
-    LayerQuant {
-        attn_in: activation(of(Tap::AttentionInput), &[&weights.q, &weights.k, &weights.v]),
-        q_scale: symmetric(of(Tap::Query), head_size),
-        q_zero_point: QUERY_ZERO_POINT,
-        k_scale: symmetric(of(Tap::Key), head_size),
-        v_scale: symmetric(&widened(of(Tap::Value)), 1),
-        attn_out: activation(of(Tap::AttentionOutput), &[&weights.o]),
-        ffn_in: activation(of(Tap::FeedForwardInput), &[&weights.up]),
-        gelu_out: activation(of(Tap::GeluOutput), &[&weights.down]),
-    }
-}
-
-/// The quantisation of the common input of some linear layers.
-fn activation(stats: &TapStats, readers: &[&Linear], options: &CalibrationOptions) -> ActivationQuant {
-    let mut quant = match options.smoothing {
-        Smoothing::None => smooth::with_relative(stats, readers, vec![1.0; stats.features()], options.range),
-        Smoothing::Alpha(alpha) => {
-            let relative = smooth::relative_scales(stats, readers, alpha);
-            smooth::with_relative(stats, readers, relative, options.range)
-        }
-        Smoothing::Search => smooth::search(stats, readers, options.range),
+/// Mean and least cosine between the simulated and the f32 embeddings of what was held out.
+fn held_out_cosines<S: TokenIds>(simulation: &Simulation<'_>, ids: &[S], reference: &[Vec<f32>]) -> Result<(f64, f64)> {
+    let zeros = vec![0; ids.iter().map(|tokens| tokens.ids().len()).max().unwrap_or(0)];
+    let held_out: Vec<usize> = (0..ids.len()).filter(|&i| is_held_out(i) || ids.len() == 1).collect();
+    let typed = |&i: &usize| {
+        let tokens = ids[i].ids();
+        TypedIds { ids: tokens, types: ids[i].types().unwrap_or(&zeros[..tokens.len()]) }
     };
-    if !options.bias_correction {
-        quant.mean.fill(0.0);
+    let typed: Vec<TypedIds<'_>> = held_out.iter().map(typed).collect();
+    let embeddings = simulation.embed_in_groups(&typed, TapSet::ALL, true, GROUPS)?;
+    let cosines: Vec<f64> = held_out.iter().zip(&embeddings).map(|(&i, a)| cosine(a, &reference[i])).collect();
+    let mean = cosines.iter().sum::<f64>() / cosines.len().max(1) as f64;
+    Ok((mean, cosines.into_iter().fold(1.0, f64::min)))
+}
+
+fn summary<S: TokenIds>(
+    ids: &[S],
+    rows: usize,
+    options: &CalibrationOptions,
+    (cosine_mean, cosine_min): (f64, f64),
+    tensors: Vec<TensorReport>,
+) -> CalibrationReport {
+    let mut lengths: Vec<usize> = ids.iter().map(|tokens| tokens.ids().len()).collect();
+    lengths.sort_unstable();
+    let at = |i: usize| lengths.get(i).copied().unwrap_or(0);
+    CalibrationReport {
+        sequences: ids.len(),
+        held_out: (0..ids.len()).filter(|&i| is_held_out(i)).count(),
+        tokens: lengths.iter().sum(),
+        lengths: [at(0), at(ids.len() / 2), at(ids.len().saturating_sub(1))],
+        rows,
+        choice: options.choice,
+        keep_below_db: options.keep.map(|keep| keep.below_db),
+        cosine_mean,
+        cosine_min,
+        tensors,
     }
-    quant
+}
+
+/// In f64; 1 of two vectors of zeros.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum() };
+    let norms = (dot(a, a) * dot(b, b)).sqrt();
+    match (norms > 0.0, a == b) {
+        (true, _) => dot(a, b) / norms,
+        (false, equal) => f64::from(u8::from(equal)),
+    }
+}
+
+/// What an encoder layer gets.
+struct LayerChoice {
+    attn_in: Chosen,
+    attn_out: Chosen,
+    ffn_in: Chosen,
+    gelu_out: Chosen,
+    q: Operand,
+    k: Operand,
+    v: Operand,
+}
+
+/// Scales of an operand of attention.
+struct Operand {
+    scale: Vec<f32>,
+    /// Fitted on the half that is not held out, and what that costs on the other.
+    judged: Option<(Vec<f32>, TensorReport)>,
+}
+
+impl LayerChoice {
+    fn new(
+        layer: usize,
+        head_size: usize,
+        weights: &LayerWeights,
+        stats: &[Halves],
+        options: &CalibrationOptions,
+    ) -> LayerChoice {
+        let LayerWeights { q, k, v, o, up, down, .. } = weights;
+        let input = |tap: Tap, readers: &[_], names: &[_]| {
+            let (readers, names, has_precision) = (readers.to_vec(), names.to_vec(), tap != Tap::AttentionOutput);
+            Input { layer: Some(layer), tap, halves: &stats[tap as usize], readers, names, has_precision }
+        };
+        let inputs = [
+            input(Tap::AttentionInput, &[q, k, v], &["q", "k", "v"]),
+            input(Tap::AttentionOutput, &[o], &["o"]),
+            input(Tap::FeedForwardInput, &[up], &["up"]),
+            input(Tap::GeluOutput, &[down], &["down"]),
+        ];
+        let ((attn_in, attn_out), (ffn_in, gelu_out)) = rayon::join(
+            || rayon::join(|| inputs[0].choose(options), || inputs[1].choose(options)),
+            || rayon::join(|| inputs[2].choose(options), || inputs[3].choose(options)),
+        );
+        let operand = |tap: Tap, features| Operand::new(layer, tap, features, &stats[tap as usize], options);
+        let [q, k, v] =
+            [(Tap::Query, head_size), (Tap::Key, head_size), (Tap::Value, 1)].map(|(tap, n)| operand(tap, n));
+        LayerChoice { attn_in, attn_out, ffn_in, gelu_out, q, k, v }
+    }
+
+    fn precision(&self) -> LayerPrecision {
+        LayerPrecision {
+            attn_in: self.attn_in.precision,
+            ffn_in: self.ffn_in.precision,
+            gelu_out: self.gelu_out.precision,
+        }
+    }
+
+    /// Fitted on all sequences.
+    fn quant(self) -> LayerQuant {
+        LayerQuant {
+            attn_in: self.attn_in.quant,
+            q_scale: self.q.scale,
+            q_zero_point: QUERY_ZERO_POINT,
+            k_scale: self.k.scale,
+            v_scale: self.v.scale,
+            attn_out: self.attn_out.quant,
+            ffn_in: self.ffn_in.quant,
+            gelu_out: self.gelu_out.quant,
+        }
+    }
+
+    /// Fitted without what was held out.
+    fn judged(&self) -> LayerQuant {
+        let input = |chosen: &Chosen| chosen.judged.as_ref().map_or(&chosen.quant, |judged| &judged.quant).clone();
+        let operand = |operand: &Operand| operand.judged.as_ref().map_or(&operand.scale, |(scale, _)| scale).clone();
+        LayerQuant {
+            attn_in: input(&self.attn_in),
+            q_scale: operand(&self.q),
+            q_zero_point: QUERY_ZERO_POINT,
+            k_scale: operand(&self.k),
+            v_scale: operand(&self.v),
+            attn_out: input(&self.attn_out),
+            ffn_in: input(&self.ffn_in),
+            gelu_out: input(&self.gelu_out),
+        }
+    }
+
+    fn reports(&self) -> Vec<TensorReport> {
+        let inputs = [&self.attn_in, &self.attn_out, &self.ffn_in, &self.gelu_out];
+        let inputs = inputs.into_iter().filter_map(|chosen| chosen.judged.as_ref()).map(|Judged { report, .. }| report);
+        let operands = [&self.q, &self.k, &self.v].into_iter().filter_map(|operand| operand.judged.as_ref());
+        inputs.chain(operands.map(|(_, report)| report)).cloned().collect()
+    }
+}
+
+impl Operand {
+    /// Scales of `features` neighbouring features each. Values, which have one each, get headroom.
+    fn new(layer: usize, tap: Tap, features: usize, halves: &Halves, options: &CalibrationOptions) -> Operand {
+        let scales = |stats: &TapStats| match tap {
+            Tap::Value => range::symmetric_scales(
+                &stats.widened(options.headroom, options.floor),
+                features,
+                WEIGHT_MAX,
+                options.attention_range,
+            ),
+            _ => range::symmetric_scales(stats, features, WEIGHT_MAX, options.attention_range),
+        };
+        let judged = options.measures().then(|| {
+            let fitted = scales(&halves.fit);
+            let held_out = if halves.held_out.features() == 0 { &halves.fit } else { &halves.held_out };
+            let (relative_error, clipped) = measure::symmetric_error(held_out, &fitted, features, WEIGHT_MAX);
+            let report = TensorReport {
+                layer: Some(layer),
+                tensor: tap.name(),
+                readers: vec!["attention"],
+                range: options.attention_range,
+                smoothing: None,
+                snr_db: decibels(relative_error),
+                relative_error,
+                clipped,
+                precision: Precision::Static,
+                reason: None,
+                precisions: Vec::new(),
+                candidates: Vec::new(),
+            };
+            (fitted, report)
+        });
+        Operand { scale: scales(&halves.all()), judged }
+    }
 }

@@ -25,8 +25,18 @@ pub enum Smoothing {
 /// Values of alpha that [`Smoothing::Search`] tries.
 const ALPHAS: [f32; 9] = [0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0];
 
+/// The quantisation of a tensor by a range and a smoothing.
+pub(super) fn fit(stats: &TapStats, readers: &[&Linear], range: RangeMethod, smoothing: Smoothing) -> ActivationQuant {
+    let relative = match smoothing {
+        Smoothing::None => vec![1.0; stats.features()],
+        Smoothing::Alpha(alpha) => relative_scales(stats, readers, alpha),
+        Smoothing::Search => return search(stats, readers, range),
+    };
+    with_relative(stats, readers, relative, range)
+}
+
 /// Relative scales of the features for a given alpha.
-pub(super) fn relative_scales(stats: &TapStats, readers: &[&Linear], alpha: f32) -> Vec<f32> {
+fn relative_scales(stats: &TapStats, readers: &[&Linear], alpha: f32) -> Vec<f32> {
     let largest: Vec<f32> = stats.min.iter().zip(&stats.max).map(|(lo, hi)| lo.abs().max(hi.abs())).collect();
     let weights = column_max(stats.features(), readers);
     let defined = |k: usize| largest[k] > 0.0 && weights[k] > 0.0;
@@ -47,12 +57,7 @@ pub(super) fn relative_scales(stats: &TapStats, readers: &[&Linear], alpha: f32)
 }
 
 /// The quantisation with given relative scales.
-pub(super) fn with_relative(
-    stats: &TapStats,
-    readers: &[&Linear],
-    relative: Vec<f32>,
-    method: RangeMethod,
-) -> ActivationQuant {
+fn with_relative(stats: &TapStats, readers: &[&Linear], relative: Vec<f32>, method: RangeMethod) -> ActivationQuant {
     let energy = column_energy(stats.features(), readers);
     let importance: Vec<f32> = energy.iter().zip(&relative).map(|(e, s)| e * s * s).collect();
     let range = affine_range(stats, &relative, &importance, method);
@@ -61,7 +66,7 @@ pub(super) fn with_relative(
 }
 
 /// The quantisation with the best of [`ALPHAS`].
-pub(super) fn search(stats: &TapStats, readers: &[&Linear], method: RangeMethod) -> ActivationQuant {
+fn search(stats: &TapStats, readers: &[&Linear], method: RangeMethod) -> ActivationQuant {
     let energy = column_energy(stats.features(), readers);
     let candidates = ALPHAS.map(|alpha| {
         let quant = with_relative(stats, readers, relative_scales(stats, readers, alpha), method);

@@ -49,9 +49,20 @@ impl<'a> Oracle<'a> {
     /// # Errors
     /// Those of [`Oracle::forward`].
     pub fn forward_observed<S: TokenIds>(&self, ids: &[S], observer: &dyn Observer) -> Result<Vec<Matrix>> {
+        self.forward_in_groups(ids, rayon::current_num_threads(), observer)
+    }
+
+    /// The same with sequences in about `at_least` groups, or more. Other groups may give other last bits, so that for the same bits on
+    /// any number of threads the number has to be the same.
+    pub(crate) fn forward_in_groups<S: TokenIds>(
+        &self,
+        ids: &[S],
+        at_least: usize,
+        observer: &dyn Observer,
+    ) -> Result<Vec<Matrix>> {
         check_tokens(self.config, ids)?;
         let lengths: Vec<usize> = ids.iter().map(|tokens| tokens.ids().len()).collect();
-        let groups = groups(&lengths, rayon::current_num_threads());
+        let groups = groups(&lengths, at_least);
         let states: Vec<Vec<Matrix>> =
             groups.into_par_iter().map(|(range, first_token)| self.group(&ids[range], first_token, observer)).collect();
         Ok(states.into_iter().flatten().collect())

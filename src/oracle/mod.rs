@@ -13,6 +13,7 @@ mod ops;
 
 pub use activation::{activate, gelu, gelu_tanh};
 pub use fake_quant::{FakeQuant, TapSet};
+pub(crate) use fake_quant::{reader_weights, round_tensor};
 pub use forward::Oracle;
 pub(crate) use ops::{exp_minus_max, linear};
 pub use ops::{layer_norm, matmul_transposed};

@@ -9,7 +9,8 @@ use lacuna_jit::{JitError, Tier};
 use crate::context::Context;
 use crate::error::Result;
 use crate::{
-    answer, args, bench, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, pack, rank, tag,
+    answer, args, bench, calibrate, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, pack, rank,
+    tag,
 };
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.
@@ -48,6 +49,7 @@ Examples:
   echo 'Ada met Charles in London.' | lacuna tag --model bert-base-NER
   echo 'The cat sat on a mat.' | lacuna answer --model roberta-base-squad2 --question 'Where did the cat sit?'
   echo 'The [MASK] sat on the mat.' | lacuna fill --model bert-base-uncased
+  lacuna calibrate --model all-MiniLM-L6-v2 --calibrate sentences.txt
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-dev.csv --calibrate stsb-train.csv
   lacuna export onnx --model all-MiniLM-L6-v2 minilm.onnx
   lacuna pack --model all-MiniLM-L6-v2 --calibrate sentences.txt --output minilm.lacuna
@@ -75,6 +77,7 @@ enum Command {
     Tag(tag::Args),
     Answer(answer::Args),
     Fill(fill::Args),
+    Calibrate(calibrate::Args),
     Evaluate(evaluate::Args),
     Export(export::Args),
     Pack(pack::Args),
@@ -98,6 +101,7 @@ impl Cli {
             Command::Tag(args) => tag::run(&args, &context),
             Command::Answer(args) => answer::run(&args, &context),
             Command::Fill(args) => fill::run(&args, &context),
+            Command::Calibrate(args) => calibrate::run(&args, &context),
             Command::Evaluate(args) => evaluate::run(&args, &context),
             Command::Export(args) => export::run(&args, &context),
             Command::Pack(args) => pack::run(&args, &context),

@@ -12,7 +12,7 @@ use crate::context::{Context, pool};
 use crate::error::Result;
 use crate::model::{self, FormArg, ModelArgs, pooling_source};
 use crate::output::{print, print_json};
-use crate::packed::{Contents, decided};
+
 use crate::progress::Spinner;
 use crate::table::{Table, bytes, percent};
 
@@ -121,7 +121,7 @@ struct Linear {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     if let Some(model) = pool(context.threads())?.install(|| args.model.open_packed())? {
-        return inspect_packed(args, &model, context);
+        return packed::inspect(args, &model, context);
     }
     let inspection = pool(context.threads())?.install(|| inspect(args, context))?;
     match args.json {

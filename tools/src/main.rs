@@ -8,6 +8,8 @@
 mod answer;
 mod args;
 mod bench;
+mod calibrate;
+mod calibration;
 mod classify;
 mod cli;
 mod compare;

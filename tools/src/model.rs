@@ -166,13 +166,14 @@ pub(crate) fn compile(model: &CalibratedModel, form: Form, context: &Context) ->
     Ok(model.compile_with(context.compile_options().with_form(form))?)
 }
 
-/// Calibration sentences of a file: the first column of a `.csv`, the lines of anything else. `limit` of them.
+/// Calibration sentences of a file: the first column of a `.csv`, the lines of anything else. `limit` of them, spread evenly over
+/// the file: files are often sorted by where texts come from, and calibration has to see all kinds.
 pub(crate) fn calibration_file(path: &Path, limit: usize) -> Result<Vec<String>> {
-    let mut sentences = match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+    let sentences = match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
         true => first_column(path)?,
         false => crate::text::read_lines(path)?,
     };
-    sentences.truncate(limit);
+    let sentences = spread(sentences, limit);
     match sentences.is_empty() {
         false => Ok(sentences),
         true => Err(Error::Argument {
@@ -181,6 +182,17 @@ pub(crate) fn calibration_file(path: &Path, limit: usize) -> Result<Vec<String>>
             expected: "at least 1, better 200 of the kind that will be embedded".into(),
         }),
     }
+}
+
+/// At most `limit` of the sentences, evenly spread, in their order.
+pub(crate) fn spread(sentences: Vec<String>, limit: usize) -> Vec<String> {
+    let count = sentences.len();
+    if count <= limit {
+        return sentences;
+    }
+    // The i-th interval of `limit` equal ones ends at the first index that it does not contain.
+    let taken = |i: usize| (i + 1) * limit / count > i * limit / count;
+    sentences.into_iter().enumerate().filter(|(i, _)| taken(*i)).map(|(_, sentence)| sentence).collect()
 }
 
 fn first_column(path: &Path) -> Result<Vec<String>> {
@@ -212,5 +224,21 @@ pub(crate) fn pooling_source(source: &PoolingSource) -> String {
         PoolingSource::File(path) => path.display().to_string(),
         PoolingSource::Chosen => "chosen".to_owned(),
         _ => "assumed, the directory has no pooling settings".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_are_spread_evenly() {
+        for (count, limit) in [(0, 3), (1, 1), (3, 5), (5, 5), (10, 3), (7, 2), (100, 99), (1000, 1), (1000, 200)] {
+            let all: Vec<String> = (0..count).map(|i| i.to_string()).collect();
+            let taken: Vec<usize> = spread(all, limit).iter().map(|s| s.parse().unwrap()).collect();
+            assert_eq!(taken.len(), count.min(limit), "{count}, {limit}");
+            let gaps: Vec<usize> = taken.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert!(gaps.iter().all(|&gap| gap == count / limit || gap == count.div_ceil(limit)), "{gaps:?}");
+        }
     }
 }

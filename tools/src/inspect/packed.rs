@@ -8,6 +8,7 @@ use crate::context::{Context, pool};
 use crate::error::Result;
 use crate::model::FormArg;
 use crate::output::{print, print_json};
+use crate::packed::{Contents, decided};
 
 /// A packed file, and the kernels for it.
 #[derive(Serialize)]

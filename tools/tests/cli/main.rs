@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_model;
+mod calibrate;
 mod checkpoint;
 mod compare;
 mod embed;
@@ -93,6 +94,7 @@ fn every_help_text_explains_and_shows_examples() {
         &["tag"],
         &["answer"],
         &["fill"],
+        &["calibrate"],
         &["evaluate"],
         &["export"],
         &["export", "onnx"],

@@ -1,18 +1,23 @@
 //! `lacuna evaluate`: what quantisation and pruning do to the embeddings, on sentence pairs with gold scores.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+mod pairs;
+mod schemes;
 
-use lacuna::{Error as LibraryError, Form, Model};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use lacuna::{Error as LibraryError, Form, Model, SentenceTokenizer};
 use serde::Serialize;
 
-use crate::args;
+use self::pairs::Pairs;
+use self::schemes::{Row, Schemes};
+use crate::calibration::{CalibrationArgs, calibrate};
 use crate::context::{Context, pool};
-use crate::error::{Error, Result};
-use crate::model::{self, CALIBRATION_SENTENCES, ModelArgs, csv_error};
+use crate::error::Result;
+use crate::model::{self, ModelArgs};
 use crate::output::{print, print_json, say};
 use crate::progress::Spinner;
-use crate::stats::{Cosines, cosine, spearman};
+use crate::stats::Cosines;
 use crate::table::Table;
 
 /// Measure accuracy on sentence pairs with gold scores (STS benchmark format)
@@ -23,9 +28,11 @@ use crate::table::Table;
 #[command(after_help = "\
 Examples:
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --calibrate stsb-en-train.csv
+  lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --calibrate stsb-en-train.csv --schemes
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --sparsity 0.5 --json
 
-The pairs file has rows of sentence1,sentence2,score without a heading; fields with commas are quoted. Pruning without \
+The pairs file has rows of sentence1,sentence2,score without a heading; fields with commas are quoted. Without --calibrate, the pairs' \
+own first sentences are taken. Pruning without \
 retraining costs accuracy that no quantisation brings back: with --sparsity, the pruned f32 model is listed too.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -35,24 +42,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE.csv")]
     pairs: PathBuf,
 
-    /// Calibration sentences: a text file, or the first column of a .csv [default: the pairs' first sentences]
-    #[arg(long, value_name = "FILE")]
-    calibrate: Option<PathBuf>,
+    #[command(flatten)]
+    calibration: CalibrationArgs,
 
-    /// How many of the calibration sentences to use, from the first on
-    #[arg(long, value_name = "N", default_value_t = CALIBRATION_SENTENCES, value_parser = args::at_least_one)]
-    sentences: usize,
+    /// Compare ways to quantise: plain static int8, the default, the choice by measured error, and what the options say, with the time
+    /// that each takes
+    #[arg(long)]
+    schemes: bool,
 
     /// Print as JSON
     #[arg(long)]
     json: bool,
-}
-
-/// Sentence pairs with gold scores.
-struct Pairs {
-    /// Two sentences per pair, one after the other.
-    sentences: Vec<String>,
-    scores: Vec<f64>,
 }
 
 #[derive(Serialize)]
@@ -73,6 +73,11 @@ struct Evaluation {
     cosine_min: f64,
     /// Sentences cut at the model's limit.
     truncated: usize,
+    /// Sentences that are shorter or longer than any that calibration saw.
+    unseen_lengths: usize,
+    /// With `--schemes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schemes: Option<Vec<Row>>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
@@ -85,20 +90,28 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 
 fn evaluate(args: &Args, context: &Context) -> Result<Evaluation> {
     let pairs = Pairs::read(&args.pairs)?;
-    let calibration = match &args.calibrate {
-        Some(path) => model::calibration_file(path, args.sentences)?,
-        None => {
-            say("calibrated on the pairs' own first sentences; --calibrate FILE takes others");
-            pairs.sentences.iter().step_by(2).take(args.sentences).cloned().collect()
-        }
-    };
+    let calibration = args.calibration.read()?.unwrap_or_else(|| {
+        say("calibrated on the pairs' own first sentences; --calibrate FILE takes others");
+        let own: Vec<String> = pairs.sentences.iter().step_by(2).cloned().collect();
+        model::spread(own, args.calibration.sentences)
+    });
     let model = args.model.read()?;
     let tokenizer = model.tokenizer().ok_or(LibraryError::NoTokenizer)?;
-    let ids: Vec<Vec<u32>> = tokenizer.encode_batch(&pairs.sentences)?.into_iter().map(|e| e.ids).collect();
+    let ids = token_ids(tokenizer, &pairs.sentences)?;
+    let unseen_lengths = unseen(&token_ids(tokenizer, &calibration)?, &ids);
     let read = reference(&model, &ids)?;
     let model = args.model.pruning.apply(model)?;
     let pruned = args.model.pruning.sparsity.map(|_| reference(&model, &ids)).transpose()?;
-    let calibrated = model::calibrate(model, &calibration)?;
+    let schemes = args.schemes.then(|| {
+        let reference = pruned.as_ref().unwrap_or(&read);
+        Schemes { pairs: &pairs, ids: &ids, reference, calibration: &calibration }.compare(
+            &model,
+            &args.calibration.scheme,
+            context,
+        )
+    });
+    let schemes = schemes.transpose()?;
+    let calibrated = calibrate(model, &calibration, &args.calibration.scheme.options())?;
     let encoder = model::compile(&calibrated, Form::Auto, context)?;
     let embeddings = {
         let _spinner = Spinner::new(format!("embedding {} sentences", ids.len()));
@@ -117,51 +130,25 @@ fn evaluate(args: &Args, context: &Context) -> Result<Evaluation> {
         cosine_mean: cosines.mean,
         cosine_min: cosines.min,
         truncated: embeddings.truncated.len(),
+        unseen_lengths,
+        schemes,
     })
+}
+
+fn token_ids(tokenizer: &SentenceTokenizer, sentences: &[String]) -> Result<Vec<Vec<u32>>> {
+    Ok(tokenizer.encode_batch(sentences)?.into_iter().map(|encoded| encoded.ids).collect())
+}
+
+/// How many of the sequences are shorter or longer than all that were seen.
+fn unseen(seen: &[Vec<u32>], ids: &[Vec<u32>]) -> usize {
+    let lengths = || seen.iter().map(Vec::len);
+    let (short, long) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
+    ids.iter().filter(|ids| !(short..=long).contains(&ids.len())).count()
 }
 
 fn reference(model: &Model, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
     let _spinner = Spinner::new("running the f32 reference");
     Ok(model.oracle().embed(ids, model.pooling())?)
-}
-
-impl Pairs {
-    fn read(path: &Path) -> Result<Pairs> {
-        let file = std::fs::File::open(path).map_err(Error::io(path, "open"))?;
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(file);
-        let mut pairs = Pairs { sentences: Vec::new(), scores: Vec::new() };
-        for row in reader.records() {
-            let row = row.map_err(|error| csv_error(path, &error))?;
-            let bad = |found, expected| Error::Row {
-                path: path.to_owned(),
-                line: row.position().map_or(0, csv::Position::line),
-                found,
-                expected,
-            };
-            let (Some(first), Some(second), Some(score), 3) = (row.get(0), row.get(1), row.get(2), row.len()) else {
-                return Err(bad(format!("{} fields", row.len()), "sentence1,sentence2,score"));
-            };
-            match score.trim().parse::<f64>() {
-                Ok(score) if score.is_finite() => pairs.scores.push(score),
-                _ => return Err(bad(format!("score {score:?}"), "a number")),
-            }
-            pairs.sentences.extend([first.to_owned(), second.to_owned()]);
-        }
-        match pairs.scores.len() {
-            0 | 1 => Err(Error::Argument {
-                option: "--pairs",
-                found: format!("{} pairs in {}", pairs.scores.len(), path.display()),
-                expected: "at least 2".into(),
-            }),
-            _ => Ok(pairs),
-        }
-    }
-
-    /// Rank correlation of the cosines of the pairs with their scores.
-    fn spearman(&self, embeddings: &[Vec<f32>]) -> f64 {
-        let cosines: Vec<f64> = embeddings.chunks_exact(2).map(|pair| cosine(&pair[0], &pair[1])).collect();
-        spearman(&cosines, &self.scores)
-    }
 }
 
 impl Evaluation {
@@ -187,6 +174,12 @@ impl Evaluation {
         if self.truncated > 0 {
             let _ = write!(text, ", {} sentences cut at the model's limit", self.truncated);
         }
-        format!("{text}\n\n{table}")
+        if self.unseen_lengths > 0 {
+            let _ = write!(text, "; {} sentences are shorter or longer than these", self.unseen_lengths);
+        }
+        match &self.schemes {
+            Some(schemes) => format!("{text}\n\n{}", schemes::table(schemes)),
+            None => format!("{text}\n\n{table}"),
+        }
     }
 }

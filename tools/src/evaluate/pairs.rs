@@ -1,0 +1,53 @@
+//! Sentence pairs with gold scores.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::model::csv_error;
+use crate::stats::{cosine, spearman};
+
+/// Sentence pairs with gold scores.
+pub(super) struct Pairs {
+    /// Two sentences per pair, one after the other.
+    pub(super) sentences: Vec<String>,
+    pub(super) scores: Vec<f64>,
+}
+
+impl Pairs {
+    pub(super) fn read(path: &Path) -> Result<Pairs> {
+        let file = std::fs::File::open(path).map_err(Error::io(path, "open"))?;
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(file);
+        let mut pairs = Pairs { sentences: Vec::new(), scores: Vec::new() };
+        for row in reader.records() {
+            let row = row.map_err(|error| csv_error(path, &error))?;
+            let bad = |found, expected| Error::Row {
+                path: path.to_owned(),
+                line: row.position().map_or(0, csv::Position::line),
+                found,
+                expected,
+            };
+            let (Some(first), Some(second), Some(score), 3) = (row.get(0), row.get(1), row.get(2), row.len()) else {
+                return Err(bad(format!("{} fields", row.len()), "sentence1,sentence2,score"));
+            };
+            match score.trim().parse::<f64>() {
+                Ok(score) if score.is_finite() => pairs.scores.push(score),
+                _ => return Err(bad(format!("score {score:?}"), "a number")),
+            }
+            pairs.sentences.extend([first.to_owned(), second.to_owned()]);
+        }
+        match pairs.scores.len() {
+            0 | 1 => Err(Error::Argument {
+                option: "--pairs",
+                found: format!("{} pairs in {}", pairs.scores.len(), path.display()),
+                expected: "at least 2".into(),
+            }),
+            _ => Ok(pairs),
+        }
+    }
+
+    /// Rank correlation of the cosines of the pairs with their scores.
+    pub(super) fn spearman(&self, embeddings: &[Vec<f32>]) -> f64 {
+        let cosines: Vec<f64> = embeddings.chunks_exact(2).map(|pair| cosine(&pair[0], &pair[1])).collect();
+        spearman(&cosines, &self.scores)
+    }
+}
