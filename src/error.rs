@@ -573,6 +573,10 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// An ONNX graph is damaged, or not one of an encoder that is read.
+    #[error(transparent)]
+    Onnx(#[from] crate::onnx::OnnxError),
+
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]
     Kernel(#[from] lacuna_kernels::KernelError),

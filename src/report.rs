@@ -158,6 +158,7 @@ fn notes(calibrated: &CalibratedModel, tier: Tier, isa: Isa) -> Vec<String> {
     if calibrated.model().pooling().source == PoolingSource::Default && calibrated.model().tokenizer().is_some() {
         notes.push("the model has no pooling settings: mean pooling without normalisation is assumed".to_owned());
     }
+    notes.extend_from_slice(calibrated.model().notes());
     match calibrated.truncated_sentences() {
         0 => {}
         n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were cut")),

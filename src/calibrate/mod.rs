@@ -17,6 +17,7 @@ use self::collect::{Collector, TapStats};
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::oracle::{Oracle, Tap};
+use crate::stored::{Stored, StoredLayer, TensorQuant};
 use crate::quantize::{ActivationQuant, LayerQuant, WEIGHT_MAX};
 use crate::tokens::TokenIds;
 use crate::weights::{EncoderWeights, LayerWeights, Linear};
@@ -90,6 +91,7 @@ pub(crate) struct Calibration {
 pub(crate) fn calibrate<S: TokenIds>(
     config: &EncoderConfig,
     weights: &EncoderWeights,
+    stored: Option<&Stored>,
     ids: &[S],
     options: &CalibrationOptions,
 ) -> Result<Calibration> {
@@ -100,17 +102,25 @@ pub(crate) fn calibrate<S: TokenIds>(
     let stats = collector.finish();
     let projection = weights.embeddings.projection.as_ref().zip(stats.first());
     let projection = projection.map(|(projection, first)| {
-        activation(
+        let codes = stored.is_some_and(|stored| stored.projection.is_some());
+        input(
             &first[Tap::ProjectionInput as usize].widened(options.headroom, options.floor),
             &[projection],
+            codes,
+            stored.and_then(|stored| stored.projection_in),
             options,
         )
     });
+    let none = StoredLayer::default();
     let layers = weights
         .layers
         .par_iter()
         .zip(stats)
-        .map(|(layer, stats)| layer_quant(config.head_size(), layer, &stats, options))
+        .enumerate()
+        .map(|(i, (layer, stats))| {
+            let stored = stored.and_then(|stored| stored.layers.get(i)).unwrap_or(&none);
+            layer_quant(config.head_size(), layer, stored, &stats, options)
+        })
         .collect();
     Ok(Calibration { layers, projection })
 }
@@ -118,23 +128,48 @@ pub(crate) fn calibrate<S: TokenIds>(
 fn layer_quant(
     head_size: usize,
     weights: &LayerWeights,
+    stored: &StoredLayer,
     stats: &[TapStats],
     options: &CalibrationOptions,
 ) -> LayerQuant {
     let of = |tap: Tap| &stats[tap as usize];
     let widened = |stats: &TapStats| stats.widened(options.headroom, options.floor);
-    let activation = |stats: &TapStats, readers: &[&Linear]| activation(&widened(stats), readers, options);
+    let activation = |tap: Tap, readers: &[&Linear], codes: &[usize], given: Option<TensorQuant>| {
+        let codes = codes.iter().any(|&i| stored.linears[i].is_some());
+        input(&widened(of(tap)), readers, codes, given, options)
+    };
     let symmetric =
         |stats: &TapStats, features| range::symmetric_scales(stats, features, WEIGHT_MAX, options.attention_range);
+    let (hidden, heads) = (weights.q.outputs(), weights.q.outputs() / head_size.max(1));
+    let given = |scale: Option<f32>, n: usize| scale.map(|scale| vec![scale; n]);
     LayerQuant {
-        attn_in: activation(of(Tap::AttentionInput), &[&weights.q, &weights.k, &weights.v]),
-        q_scale: symmetric(of(Tap::Query), head_size),
-        q_zero_point: QUERY_ZERO_POINT,
-        k_scale: symmetric(of(Tap::Key), head_size),
-        v_scale: symmetric(&widened(of(Tap::Value)), 1),
-        attn_out: activation(of(Tap::AttentionOutput), &[&weights.o]),
-        ffn_in: activation(of(Tap::FeedForwardInput), &[&weights.up]),
-        gelu_out: activation(of(Tap::GeluOutput), &[&weights.down]),
+        attn_in: activation(Tap::AttentionInput, &[&weights.q, &weights.k, &weights.v], &[0, 1, 2], stored.attn_in),
+        q_scale: given(stored.query.map(|q| q.scale), heads).unwrap_or_else(|| symmetric(of(Tap::Query), head_size)),
+        q_zero_point: stored.query.map_or(QUERY_ZERO_POINT, |query| query.zero_point),
+        k_scale: given(stored.key, heads).unwrap_or_else(|| symmetric(of(Tap::Key), head_size)),
+        v_scale: given(stored.value, hidden).unwrap_or_else(|| symmetric(&widened(of(Tap::Value)), 1)),
+        attn_out: activation(Tap::AttentionOutput, &[&weights.o], &[3], stored.attn_out),
+        ffn_in: activation(Tap::FeedForwardInput, &[&weights.up], &[4], stored.ffn_in),
+        gelu_out: activation(Tap::GeluOutput, &[&weights.down], &[5], stored.gelu_out),
+    }
+}
+
+/// As the file says; else calibrated, with one scale for all features if a reader has codes: others would change them.
+fn input(
+    stats: &TapStats,
+    readers: &[&Linear],
+    codes: bool,
+    given: Option<TensorQuant>,
+    options: &CalibrationOptions,
+) -> ActivationQuant {
+    match (given, codes) {
+        (Some(given), _) => given.spread(stats.features()),
+        (None, false) => activation(stats, readers, options),
+        (None, true) => {
+            // As in `CalibrationOptions::per_tensor`: no smoothing hides what outliers cost.
+            let range = if options.range == RangeMethod::MinMax { RangeMethod::Mse } else { options.range };
+            activation(stats, readers, &CalibrationOptions { smoothing: Smoothing::None, range, ..*options })
+        }
     }
 }
 

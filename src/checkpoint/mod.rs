@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use self::file::{StoredTensor, WeightFile};
+pub(crate) use self::locate::{WeightPath, graph_config, is_graph, open_file};
 use self::names::LayerNames;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
