@@ -23,6 +23,8 @@ pub(super) struct Graph {
     /// Indices of nodes in the order in which they run.
     order: Vec<usize>,
     sources: HashMap<String, Source>,
+    /// Per node: how often its outputs are read.
+    readers: Vec<usize>,
     /// Per node: whether its outputs are known before the graph runs.
     constant: Vec<bool>,
     /// Per node: whether its outputs depend on what was looked up in a table, as hidden states do and masks do not.
@@ -42,9 +44,9 @@ impl Graph {
         let elements = proto.initializer.iter().map(|tensor| tensor.dims.iter().fold(1i64, |n, &d| n.saturating_mul(d)));
         let folder = Folder::new(elements.fold(0, |sum, n| sum.saturating_add(n.clamp(0, 1 << 40) as usize)));
         let sources = sources(&file, &proto)?;
-        let mut graph = Graph { file, proto, order: vec![], sources, constant: vec![], tainted: vec![], opset, folder };
+        let mut graph = Graph { file, proto, order: vec![], sources, readers: vec![], constant: vec![], tainted: vec![], opset, folder };
         graph.refuse_fused()?;
-        graph.order = graph.running_order()?;
+        (graph.order, graph.readers) = graph.running_order()?;
         graph.classify();
         Ok(graph)
     }
@@ -62,7 +64,7 @@ impl Graph {
     }
 
     /// Kahn's algorithm, in the order of the file where that is one.
-    fn running_order(&self) -> Result<Vec<usize>> {
+    fn running_order(&self) -> Result<(Vec<usize>, Vec<usize>)> {
         let nodes = &self.proto.node;
         let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
         let mut waits = vec![0usize; nodes.len()];
@@ -95,7 +97,15 @@ impl Graph {
         }
         match waits.iter().position(|&waits| waits > 0) {
             Some(stuck) => Err(OnnxError::Cycle { path: self.file.path.clone(), node: named(&nodes[stuck]) }.into()),
-            None => Ok(order),
+            None => Ok((order, readers.iter().map(Vec::len).collect())),
+        }
+    }
+
+    /// How often what a node makes is read.
+    pub(super) fn reads(&self, value: &str) -> usize {
+        match self.sources.get(value) {
+            Some(Source::Node(i)) => self.readers.get(*i).copied().unwrap_or(0),
+            _ => 0,
         }
     }
 

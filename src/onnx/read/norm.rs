@@ -1,6 +1,7 @@
 //! Layer normalisations, as one operator or written out.
 
 use super::super::proto::NodeProto;
+use super::chain::Pass;
 use super::graph::{Graph, attribute, input, number, output, whole};
 use crate::error::Result;
 use crate::weights::LayerNormWeights;
@@ -32,17 +33,17 @@ impl Graph {
         // ((x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon)) gamma + beta
         let (beta, scaled) = self.with_constant(value, "Add")?;
         let (gamma, normal) = self.with_constant(scaled, "Mul")?;
-        let (deviation, root) = self.operands(self.same(normal), "Div")?;
-        let sum = input(self.operator(root, "Sqrt")?, 0)?;
+        let (deviation, root) = self.operands(normal, "Div")?;
+        let sum = self.same(input(self.operator(root, "Sqrt")?, 0)?);
         let (epsilon, variance) = self.with_constant(sum, "Add")?;
-        let square = self.mean(self.same(variance))?;
+        let square = self.mean(variance)?;
         let (a, b) = match self.operands(square, "Pow") {
             Some((base, power)) => (base, (self.scalar(power)? == 2.0).then_some(base)?),
             None => self.operands(square, "Mul")?,
         };
-        let (x, mean) = self.operands(self.same(deviation), "Sub")?;
-        let same = |value| self.operands(self.same(value), "Sub") == Some((x, mean));
-        let fits = same(a) && same(b) && self.mean(self.same(mean))? == x;
+        let (x, mean) = self.operands(deviation, "Sub")?;
+        let same = |value| self.operands(value, "Sub") == Some((x, mean));
+        let fits = same(a) && same(b) && self.mean(mean)? == x;
         let epsilon = self.scalar(epsilon)?;
         fits.then_some(Norm { value, input: x, gamma, beta: Some(beta), epsilon })
     }
@@ -69,23 +70,22 @@ impl Graph {
 
     fn operands<'g>(&'g self, value: &'g str, operator: &str) -> Option<(&'g str, &'g str)> {
         let node = self.operator(value, operator)?;
-        Some((input(node, 0)?, input(node, 1)?))
+        Some((self.same(input(node, 0)?), self.same(input(node, 1)?)))
     }
 
     /// The constant and the other operand of a sum or product.
     fn with_constant<'g>(&'g self, value: &'g str, operator: &str) -> Option<(&'g str, &'g str)> {
         let (a, b) = self.operands(value, operator)?;
         match (self.is_constant(a), self.is_constant(b)) {
-            (true, false) => Some((a, self.same(b))),
-            (false, true) => Some((b, self.same(a))),
+            (true, false) => Some((a, b)),
+            (false, true) => Some((b, a)),
             _ => None,
         }
     }
 
-    /// The value before casts.
+    /// The value before casts and roundings, which quantisers put at every step.
     fn same<'g>(&'g self, mut value: &'g str) -> &'g str {
-        while let Some(node) = self.maker(value).filter(|node| matches!(&*node.op_type, "Cast" | "Identity")) {
-            let Some(before) = input(node, 0) else { break };
+        while let Some((before, Pass::Same | Pass::Quantise(_))) = self.pass(value) {
             value = before;
         }
         value
@@ -99,6 +99,6 @@ impl Graph {
             (None, axes) => self.wholes(axes?)?,
         };
         (matches!(axes[..], [-1 | 1 | 2]) && whole(node, "keepdims").unwrap_or(1) == 1).then_some(())?;
-        input(node, 0)
+        input(node, 0).map(|x| self.same(x))
     }
 }

@@ -164,6 +164,11 @@ impl Graph {
             "Mul" => {
                 let (a, b) = (input(node, 0)?, input(node, 1)?);
                 [(a, b), (b, a)].into_iter().find_map(|(sums, factor)| {
+                    // Two scales one after the other; what is read again is a layer's output, and the factor part of a function.
+                    let nested = self.maker(sums).is_some_and(|node| node.op_type == "Mul") && self.reads(sums) > 1;
+                    if nested || !self.is_factor(factor, depth) {
+                        return None;
+                    }
                     let mut sums = self.sums_at(sums, depth + 1)?;
                     sums.factors.push(factor);
                     Some(sums)
@@ -172,6 +177,15 @@ impl Graph {
             "Identity" | "Reshape" => self.sums_at(input(node, 0)?, depth + 1),
             _ => None,
         }
+    }
+
+    fn is_factor(&self, value: &str, depth: usize) -> bool {
+        self.is_constant(value)
+            || self.maker(value).filter(|_| depth <= MAX_FACTORS).is_some_and(|node| match &*node.op_type {
+                "DynamicQuantizeLinear" => node.output.get(1).is_some_and(|scale| scale == value),
+                "Mul" => node.input.iter().all(|factor| self.is_factor(factor, depth + 1)),
+                _ => false,
+            })
     }
 
     /// The constant ones of the factors of an integer product. The scales of dynamically rounded operands are no part of them.
