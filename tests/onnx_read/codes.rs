@@ -76,6 +76,21 @@ fn some_files_have_no_exact_s8_and_one_has_the_least_code() {
 
 #[test]
 fn attention_keeps_scales_that_fit() {
+    for name in QUANTISED {
+        let (model, golden) = (load(name), Golden::of(name));
+        let given = |layer: usize, part: &str| golden.floats(&format!("attention.{layer}.{part}"));
+        let Some(stored) = model.stored().filter(|_| !name.contains("dynamic")) else { continue };
+        for (i, layer) in stored.layers.iter().enumerate() {
+            let query = given(i, "q").unwrap();
+            // The graphs of torch multiply queries by keys before they divide.
+            assert_eq!(layer.query.map(|q| [q.scale, q.zero_point.into()]), Some([query[0], query[1]]), "{name}");
+            for (part, found) in [("k", layer.key), ("v", layer.value)] {
+                let expected = given(i, part).unwrap();
+                println!("{name}: {part} {expected:?}");
+                assert_eq!(found, (expected[1] == 128.0).then_some(expected[0]), "{name}: {part} {expected:?}");
+            }
+        }
+    }
     // s8 symmetric: all of them; u8 with any zero point: the queries alone.
     for (name, all) in [("bert-qdq-s8", true), ("bert-sparse", true)] {
         let model = load(name);

@@ -1,4 +1,4 @@
-//! ONNX graphs as models: against ONNX Runtime's results, bit for bit in their codes, and damaged in every way.
+//! ONNX graphs as models: against ONNX Runtime's results, bit for bit in their codes.
 //!
 //! `tests/golden/onnx_graphs.py` makes the graphs, with the exporter of torch and the quantiser of ONNX Runtime.
 
@@ -7,7 +7,6 @@ mod errors;
 mod files;
 mod golden;
 mod round_trip;
-mod safety;
 
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,7 @@
 use super::super::proto::NodeProto;
 use super::chain::Pass;
 use super::fold::dequantize;
-use super::graph::{Graph, input, output};
+use super::graph::{Graph, input, output, whole};
 use super::norm::Norm;
 use super::product::Product;
 use crate::config::EncoderConfig;
@@ -77,7 +77,7 @@ impl Graph {
                         open.extend([input(node, 0), input(node, 1)].into_iter().flatten());
                         break;
                     }
-                    Some(("Gather", node)) => {
+                    Some(("Gather", node)) if whole(node, "axis").unwrap_or(0) == 0 => {
                         if let (Some(rows), index @ Some(_)) = (input(node, 0).filter(|rows| self.is_constant(rows)), input(node, 1)) {
                             tables.push(Table { rows, dequantize: by, index, value: at });
                             break;

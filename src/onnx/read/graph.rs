@@ -116,7 +116,7 @@ impl Graph {
             let node = &self.proto.node[i];
             let present = || node.input.iter().filter(|input| !input.is_empty());
             self.constant[i] = is_foldable(node) && present().all(|input| self.is_constant(input));
-            let looks_up = node.op_type == "Gather" && node.input.first().is_some_and(|table| self.is_table(table));
+            let looks_up = node.op_type == "Gather" && whole(node, "axis").unwrap_or(0) == 0 && node.input.first().is_some_and(|table| self.is_table(table));
             self.tainted[i] =
                 node.op_type != "Shape" && (looks_up || present().any(|input| self.is_tainted(input)));
         }
