@@ -451,6 +451,10 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// A session's call was stopped through its [`Cancel`](crate::Cancel).
+    #[error("cancelled; Cancel::reset lets the session's calls run again")]
+    Cancelled,
+
     /// Precisions for another number of layers than the model has.
     #[error("precision: found entries for {found} layers; expected {expected}, one per encoder layer")]
     PrecisionLayers {

@@ -45,7 +45,7 @@ pub use calibrate::{CalibrationOptions, RangeMethod, Smoothing};
 pub use checkpoint::{Checkpoint, TensorInfo};
 pub use compile::{CompileOptions, Form};
 pub use config::{Activation, EncoderConfig};
-pub use encoder::{Embeddings, Encoder, Profile, Stage, Truncation};
+pub use encoder::{Cancel, Embeddings, Encoder, Profile, Session, Stage, Truncation};
 pub use error::{Error, Result};
 pub use lacuna_kernels::Block;
 pub use lacuna_kernels::spmm::{Tuning, TuningError, TuningTable};

@@ -3,6 +3,7 @@
 //! One test in a file of its own: the count is of the whole process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use lacuna::{Block, CompileOptions, Encoder, Form, Model, Preset, seeded_ids};
@@ -58,15 +59,17 @@ fn batches() -> Vec<Vec<Vec<u32>>> {
 /// Calls with all batches until a round of them allocates nothing; the least that a round allocated.
 ///
 /// The first rounds may: buffers grow, also those of helpers that come late.
-fn least_allocations(encoder: &Encoder, batches: &[Vec<Vec<u32>>]) -> usize {
+fn least_allocations(encoder: &Arc<Encoder>, batches: &[Vec<Vec<u32>>]) -> usize {
     let hidden_size = encoder.config().hidden_size;
     let mut outs: Vec<Vec<f32>> = batches.iter().map(|ids| vec![0.0; ids.len() * hidden_size]).collect();
+    let session = encoder.session();
     let mut round = || {
         allocations_of(|| {
             for _ in 0..3 {
                 for (ids, out) in batches.iter().zip(&mut outs) {
                     encoder.embed_ids_into(ids, out).unwrap();
                     encoder.profile_ids_into(ids, out).unwrap();
+                    session.embed_ids_into(ids, out).unwrap();
                 }
             }
         })
@@ -91,7 +94,7 @@ fn calls_allocate_nothing() {
         let model = Model::seeded_config(config, 3).unwrap().prune(Block::B4x1, 0.8).unwrap();
         let calibrated = model.calibrate_ids(&seeded_ids(500, 8, 40, 1)).unwrap();
         for form in [Form::Sparse, Form::Dense] {
-            let encoder = calibrated.compile_with(CompileOptions::default().with_form(form)).unwrap();
+            let encoder = Arc::new(calibrated.compile_with(CompileOptions::default().with_form(form)).unwrap());
             for threads in [1, 2] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let least = pool.install(|| least_allocations(&encoder, &batches));

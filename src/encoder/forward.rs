@@ -5,9 +5,9 @@ use lacuna_kernels::embedding::{EmbeddingIds, EmbeddingTables};
 use lacuna_kernels::layout::tiles;
 use lacuna_kernels::{Output, Parallel, TILE};
 
-use super::EncoderParts;
 use super::activations::{Activations, Chunk, PackedIds, Schedule, Scratch, Views, Widths};
 use super::profile::{Probe, Stage};
+use super::{EncoderParts, Session};
 use crate::compile::{CompiledEmbedding, CompiledLayer};
 use crate::error::Result;
 use crate::tokens::TokenIds;
@@ -15,13 +15,14 @@ use crate::tokens::TokenIds;
 /// Runs one group; returns the final hidden states, an f32 tile of `hidden` features, and where the sequences lie in it.
 ///
 /// Attention is the only step that knows sequences. Everything from one attention to the next is done chunk by chunk; see
-/// [`Schedule`].
+/// [`Schedule`]. A session is asked before every layer whether to go on.
 pub(super) fn forward<'s, S: TokenIds, P: Probe>(
     parts: &EncoderParts,
     scratch: &'s mut Scratch,
     group: &[S],
     parallel: Parallel<'_>,
     probe: &P,
+    session: Option<&Session>,
 ) -> Result<(&'s [f32], &'s [Sequence])> {
     let tokens = scratch.pack(group);
     let heads = parts.layers.first().map_or(0, |layer| layer.heads.features());
@@ -42,6 +43,7 @@ pub(super) fn forward<'s, S: TokenIds, P: Probe>(
     })?;
     for (i, layer) in parts.layers.iter().enumerate() {
         probe.lap(Stage::Other);
+        session.map_or(Ok(()), Session::check)?;
         attend(layer, batches, &mut all, parallel)?;
         probe.lap(Stage::Attention);
         let next = parts.layers.get(i + 1);

@@ -4,8 +4,9 @@ mod activations;
 mod forward;
 mod pool;
 mod profile;
+mod session;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
@@ -23,6 +24,7 @@ use crate::tokens::{TokenIds, check_tokens};
 use crate::weights::EmbeddingWeights;
 
 pub use self::profile::{Profile, Stage};
+pub use self::session::{Cancel, Session};
 
 /// Most tokens per thread that run through the layers together: what lives from layer to layer (8 bytes x tokens x hidden size)
 /// stays close to the core.
@@ -42,7 +44,8 @@ pub(crate) struct EncoderParts {
     pub(crate) report: LoadReport,
 }
 
-/// A compiled encoder. Many threads may use one at the same time; each call takes its buffers from a pool.
+/// A compiled encoder. Many threads may use one at the same time; each call takes its buffers from a pool. A [`Session`] keeps its
+/// own, and can be stopped.
 ///
 /// Sequences are packed without padding; a batch costs what its tokens cost. Work is spread over the rayon pool of the caller,
 /// in one parallel region per call: `pool.install(|| encoder.embed(..))` uses that pool, one with a single thread only the calling
@@ -99,6 +102,11 @@ impl Encoder {
         self.parts.tokenizer.as_ref()
     }
 
+    /// A user of this encoder with buffers of its own, whose calls can be cancelled.
+    pub fn session(self: &Arc<Self>) -> Session {
+        Session::new(Arc::clone(self))
+    }
+
     /// One embedding per sentence.
     ///
     /// A sentence over the model's limit is cut, and named in [`Embeddings::truncated`].
@@ -107,6 +115,10 @@ impl Encoder {
     /// [`Error::EmptyBatch`] without sentences, [`Error::NoTokenizer`] if the model has none (use [`Encoder::embed_ids`]),
     /// [`Error::Tokenizer`] if it fails on a text.
     pub fn embed<S: AsRef<str> + Sync>(&self, sentences: &[S]) -> Result<Embeddings> {
+        self.embed_for(None, sentences)
+    }
+
+    fn embed_for<S: AsRef<str> + Sync>(&self, session: Option<&Session>, sentences: &[S]) -> Result<Embeddings> {
         let tokenizer = self.parts.tokenizer.as_ref().ok_or(Error::NoTokenizer)?;
         let encoded = tokenizer.encode_batch(sentences)?;
         let truncated: Vec<Truncation> = encoded
@@ -120,7 +132,7 @@ impl Encoder {
             tracing::warn!(sentences = truncated.len(), limit = tokenizer.max_length(), "sentences were cut");
         }
         let ids: Vec<&[u32]> = encoded.iter().map(|e| &e.ids[..]).collect();
-        Ok(Embeddings { vectors: self.embed_ids(&ids)?, truncated })
+        Ok(Embeddings { vectors: self.embed_ids_for(session, &ids)?, truncated })
     }
 
     /// One embedding per sequence of token ids. [`TypedIds`](crate::TypedIds) are sequences with token types.
@@ -129,9 +141,13 @@ impl Encoder {
     /// [`Error::EmptyBatch`], [`Error::EmptySequence`], [`Error::SequenceTooLong`], [`Error::TokenOutOfRange`],
     /// [`Error::TokenTypeLength`], [`Error::TokenTypeOutOfRange`].
     pub fn embed_ids<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Vec<f32>>> {
+        self.embed_ids_for(None, ids)
+    }
+
+    fn embed_ids_for<S: TokenIds>(&self, session: Option<&Session>, ids: &[S]) -> Result<Vec<Vec<f32>>> {
         let mut vectors = vec![Vec::new(); ids.len()];
         let hidden_size = self.parts.config.hidden_size;
-        self.run(ids, &mut vectors, 1, &(), |x, sequence, vectors| {
+        self.run(session, ids, &mut vectors, 1, &(), |x, sequence, vectors| {
             for vector in vectors {
                 vector.resize(hidden_size, 0.0);
                 pool::pool(&self.parts.pooling, x, sequence, vector);
@@ -148,7 +164,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::OutputLength`] for an `out` of another size, and those of [`Encoder::embed_ids`].
     pub fn embed_ids_into<S: TokenIds>(&self, ids: &[S], out: &mut [f32]) -> Result<()> {
-        self.pool_into(ids, out, &())
+        self.pool_into(None, ids, out, &())
     }
 
     /// Like [`Encoder::embed_ids_into`], with a clock: where the time went. Reading the clock makes the call a little slower, by
@@ -158,7 +174,7 @@ impl Encoder {
     /// Those of [`Encoder::embed_ids_into`].
     pub fn profile_ids_into<S: TokenIds>(&self, ids: &[S], out: &mut [f32]) -> Result<Profile> {
         let stopwatch = Stopwatch::start();
-        self.pool_into(ids, out, &stopwatch)?;
+        self.pool_into(None, ids, out, &stopwatch)?;
         Ok(stopwatch.stop())
     }
 
@@ -167,27 +183,38 @@ impl Encoder {
     /// # Errors
     /// Those of [`Encoder::embed_ids`].
     pub fn hidden_states<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
+        self.hidden_states_for(None, ids)
+    }
+
+    fn hidden_states_for<S: TokenIds>(&self, session: Option<&Session>, ids: &[S]) -> Result<Vec<Matrix>> {
         let mut states = vec![Matrix::default(); ids.len()];
         let hidden_size = self.parts.config.hidden_size;
-        self.run(ids, &mut states, 1, &(), |x, sequence, states| {
+        self.run(session, ids, &mut states, 1, &(), |x, sequence, states| {
             states.iter_mut().for_each(|state| *state = pool::token_major(x, hidden_size, sequence));
         })?;
         Ok(states)
     }
 
-    fn pool_into<S: TokenIds>(&self, ids: &[S], out: &mut [f32], probe: &impl Probe) -> Result<()> {
+    fn pool_into<S: TokenIds>(
+        &self,
+        session: Option<&Session>,
+        ids: &[S],
+        out: &mut [f32],
+        probe: &impl Probe,
+    ) -> Result<()> {
         let (sequences, hidden_size) = (ids.len(), self.parts.config.hidden_size);
         let (found, expected) = (out.len(), sequences.saturating_mul(hidden_size));
         if found != expected {
             return Err(Error::OutputLength { found, expected, sequences, hidden_size });
         }
         let pooling = &self.parts.pooling;
-        self.run(ids, out, hidden_size, probe, |x, sequence, vector| pool::pool(pooling, x, sequence, vector))
+        self.run(session, ids, out, hidden_size, probe, |x, sequence, vector| pool::pool(pooling, x, sequence, vector))
     }
 
     /// Runs all sequences, in groups. `result` makes `width` values of each sequence, its place in `out`, from the final f32 tile.
     fn run<S: TokenIds, T: Send>(
         &self,
+        session: Option<&Session>,
         ids: &[S],
         out: &mut [T],
         width: usize,
@@ -203,18 +230,25 @@ impl Encoder {
                 1 => Parallel::Serial,
                 _ => Parallel::Team(team),
             };
-            let mut scratch = self.take_scratch();
+            let mut scratch = session.map_or_else(|| self.take_scratch(), Session::take_scratch);
             let (mut ids, mut out) = (ids, out);
-            while !ids.is_empty() {
-                let (group, later) = ids.split_at(group_len(ids, MAX_GROUP_TOKENS * team.threads()));
-                let (now, rest) = out.split_at_mut(group.len() * width);
-                let (x, sequences) = forward::forward(parts, &mut scratch, group, parallel, probe)?;
-                parallel.for_each_chunk(ChunksMut::new(now, width), |i, now| result(x, sequences[i], now));
-                probe.lap(Stage::Pooling);
-                (ids, out) = (later, rest);
+            let mut all = || {
+                while !ids.is_empty() {
+                    let (group, later) = ids.split_at(group_len(ids, MAX_GROUP_TOKENS * team.threads()));
+                    let (now, rest) = std::mem::take(&mut out).split_at_mut(group.len() * width);
+                    let (x, sequences) = forward::forward(parts, &mut scratch, group, parallel, probe, session)?;
+                    parallel.for_each_chunk(ChunksMut::new(now, width), |i, now| result(x, sequences[i], now));
+                    probe.lap(Stage::Pooling);
+                    (ids, out) = (later, rest);
+                }
+                Ok(())
+            };
+            let done = all();
+            match session {
+                Some(session) => session.give_scratch(scratch),
+                None => self.give_scratch(scratch),
             }
-            self.give_scratch(scratch);
-            Ok(())
+            done
         })
     }
 
