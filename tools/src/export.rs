@@ -55,7 +55,7 @@ small vocabulary.
 
 The file appears when it is complete, or not at all. What is said about it goes to standard error.")]
 pub(crate) struct OnnxArgs {
-    /// Model directory: config.json, model.safetensors, tokenizer.json
+    /// Model directory, or the path of an .onnx file
     #[arg(long, value_name = "DIR", conflicts_with = "arch", required_unless_present = "arch")]
     model: Option<PathBuf>,
 
@@ -196,7 +196,7 @@ impl OnnxArgs {
     fn read(&self) -> Result<Model> {
         let _spinner = Spinner::new(format!("reading {}", self.name()));
         match (&self.model, self.arch) {
-            (Some(dir), _) => Ok(Model::from_dir(dir)?),
+            (Some(dir), _) => Ok(Model::from_path(dir)?),
             (None, arch) => Ok(Model::seeded_with_vocab(arch.unwrap_or(Preset::MiniLm), self.seed, VOCAB_SIZE)),
         }
     }

@@ -17,7 +17,8 @@ pub(crate) const CALIBRATION_SENTENCES: usize = 200;
 /// Which model, and how it is pruned.
 #[derive(clap::Args)]
 pub(crate) struct ModelArgs {
-    /// Model directory: config.json, model.safetensors or pytorch_model.bin, tokenizer.json
+    /// Model directory: config.json, weights (model.safetensors, pytorch_model.bin or model.onnx), tokenizer.json; or the path
+    /// of an .onnx file with config.json beside it or one folder up
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
 
@@ -97,7 +98,7 @@ impl ModelArgs {
     /// Reads the model, without pruning it.
     pub(crate) fn read(&self) -> Result<Model> {
         let _spinner = Spinner::new(format!("reading {}", self.model.display()));
-        Ok(Model::from_dir(&self.model)?)
+        Ok(Model::from_path(&self.model)?)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::timing::{Samples, Work};
 #[derive(clap::Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{COLUMNS}"))]
 pub(super) struct Args {
-    /// Model directory
+    /// Model directory, or the path of an .onnx file
     #[arg(long, value_name = "DIR", conflicts_with = "arch", required_unless_present = "arch")]
     model: Option<PathBuf>,
 
@@ -105,7 +105,7 @@ impl Args {
         match (&self.model, self.arch) {
             (Some(dir), _) => {
                 let _spinner = Spinner::new(format!("reading {}", dir.display()));
-                Ok((dir.display().to_string(), Model::from_dir(dir)?))
+                Ok((dir.display().to_string(), Model::from_path(dir)?))
             }
             (None, arch) => {
                 let arch = arch.unwrap_or(Preset::MiniLm); // clap lets no other case through

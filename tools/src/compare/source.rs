@@ -23,7 +23,7 @@ pub(crate) const F32_COSINE: f64 = 0.9999;
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArgs {
-    /// Model directory
+    /// Model directory, or the path of an .onnx file
     #[arg(long, value_name = "DIR", conflicts_with = "arch", required_unless_present = "arch")]
     pub(crate) model: Option<PathBuf>,
 
@@ -112,7 +112,7 @@ impl ModelSource {
     /// The f32 model, pruned.
     pub(crate) fn model(&self) -> Result<Model> {
         let model = match (&self.dir, self.preset()?) {
-            (Some(dir), _) => Model::from_dir(dir)?,
+            (Some(dir), _) => Model::from_path(dir)?,
             (None, preset) => Model::seeded_with_vocab(preset.unwrap_or(Preset::MiniLm), self.seed, VOCAB_SIZE),
         };
         match &self.pruning {
