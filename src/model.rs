@@ -99,7 +99,9 @@ impl Model {
         let config = modules.encoder.join("config.json");
         match (config.exists(), WeightPath::locate(&modules.encoder)) {
             // A graph may bring its configuration along, in its own folder.
-            (false, Ok(WeightPath::Graph(graph))) => Self::read(modules, graph_config(&graph), WeightPath::Graph(graph)),
+            (false, Ok(WeightPath::Graph(graph))) => {
+                Self::read(modules, graph_config(&graph), WeightPath::Graph(graph))
+            }
             (false, _) => Self::read(modules, config, WeightPath::Tensors(PathBuf::new())),
             (true, weights) => Self::read(modules, config, weights?),
         }
@@ -272,7 +274,8 @@ impl Model {
     ) -> Result<CalibratedModel> {
         let _span = tracing::info_span!("calibrate").entered();
         let start = Instant::now();
-        let Calibration { layers: quant, projection } = calibrate(&self.config, &self.weights, self.stored.as_ref(), ids, options)?;
+        let Calibration { layers: quant, projection } =
+            calibrate(&self.config, &self.weights, self.stored.as_ref(), ids, options)?;
         self.timings.calibrate = start.elapsed();
         let precision = vec![LayerPrecision::default(); quant.len()];
         Ok(CalibratedModel { model: self, quant, precision, projection, truncated: 0 })
@@ -442,7 +445,9 @@ impl CalibratedModel {
     pub fn quantize_projection(&self) -> Option<QuantizedLinear> {
         let projection = self.model.weights.embeddings.projection.as_ref();
         let codes = self.model.stored.as_ref().and_then(|stored| stored.projection.as_ref());
-        projection.zip(self.projection.as_ref()).map(|(linear, input)| QuantizedLinear::with_codes(linear, input, codes))
+        projection
+            .zip(self.projection.as_ref())
+            .map(|(linear, input)| QuantizedLinear::with_codes(linear, input, codes))
     }
 
     /// Predicts the embeddings of the int8 model in f32, rounding the given tensors; weights are

@@ -170,11 +170,13 @@ impl QuantizedLinear {
     /// An input with a scale per feature changes codes, which is why calibration gives such inputs one scale; the weights are
     /// quantised again if it has more, or there are no codes.
     pub(crate) fn with_codes(linear: &Linear, input: &ActivationQuant, codes: Option<&StoredLinear>) -> Self {
-        let (step, one) = (input.scale.first().copied().unwrap_or(1.0), input.scale.array_windows().all(|[a, b]| a == b));
+        let (step, one) =
+            (input.scale.first().copied().unwrap_or(1.0), input.scale.array_windows().all(|[a, b]| a == b));
         let Some(stored) = codes.filter(|codes| one && codes.codes.len() == linear.weight.data.len()) else {
             return Self::new(linear, input);
         };
-        let kept = stored.codes.iter().zip(&linear.weight.data).map(|(&code, &weight)| if weight == 0.0 { 0 } else { code });
+        let kept =
+            stored.codes.iter().zip(&linear.weight.data).map(|(&code, &weight)| if weight == 0.0 { 0 } else { code });
         Self {
             m: linear.outputs(),
             k: linear.inputs(),

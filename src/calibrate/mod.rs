@@ -17,8 +17,8 @@ use self::collect::{Collector, TapStats};
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::oracle::{Oracle, Tap};
-use crate::stored::{Stored, StoredLayer, TensorQuant};
 use crate::quantize::{ActivationQuant, LayerQuant, WEIGHT_MAX};
+use crate::stored::{Stored, StoredLayer, TensorQuant};
 use crate::tokens::TokenIds;
 use crate::weights::{EncoderWeights, LayerWeights, Linear};
 

@@ -29,7 +29,11 @@ fn codes_are_those_of_the_file() {
                 let given = input(&calibrated.quant()[layer], part);
                 let at = |kind: &str| format!("{kind}.{layer}.{part}");
                 if let Some(expected) = golden.floats(&at("input")) {
-                    assert!(given.scale.iter().all(|scale| *scale == expected[0]), "{what}: {} {expected:?}", given.scale[0]);
+                    assert!(
+                        given.scale.iter().all(|scale| *scale == expected[0]),
+                        "{what}: {} {expected:?}",
+                        given.scale[0]
+                    );
                     assert_eq!(f32::from(given.zero_point), expected[1], "{what}");
                     assert!(given.mean.iter().all(|mean| *mean == 0.0), "{what}");
                     inputs += 1;
@@ -47,7 +51,10 @@ fn codes_are_those_of_the_file() {
                 for (found, scale) in of_file.unwrap().scale.iter().zip(&scales) {
                     // MatMulInteger has the product of both scales, which is divided by that of the input.
                     let exact = name != "bert-sparse";
-                    assert!(found == scale || (!exact && (found / scale - 1.0).abs() < 1e-6), "{what}: {found} {scale}");
+                    assert!(
+                        found == scale || (!exact && (found / scale - 1.0).abs() < 1e-6),
+                        "{what}: {found} {scale}"
+                    );
                 }
                 for (found, scale) in linear.weight_scale.iter().zip(&scales) {
                     assert!((found / (scale * given.scale[0]) - 1.0).abs() < 1e-6, "{what}");
@@ -130,7 +137,8 @@ fn blocks_of_zeros_stay_and_run_sparse() {
     }
     let calibrated = calibrated(model);
     for tier in tiers() {
-        let encoder = calibrated.compile_with(CompileOptions::default().with_tier(Some(tier)).with_form(Form::Auto)).unwrap();
+        let encoder =
+            calibrated.compile_with(CompileOptions::default().with_tier(Some(tier)).with_form(Form::Auto)).unwrap();
         for linear in &encoder.report().linears {
             println!("{tier}: {}.{} {} {:.3}", linear.layer, linear.name, linear.form, linear.density);
         }

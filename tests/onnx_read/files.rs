@@ -47,7 +47,10 @@ fn weight_files_come_before_graphs() {
     assert!(Model::from_dir_with(dir.path(), "other.onnx").is_ok());
     assert!(Model::from_path(dir.path().join("other.onnx")).is_ok());
     assert!(matches!(Model::from_path(dir.path()), Err(Error::CheckpointLength { .. })));
-    assert!(matches!(Model::from_onnx(dir.path().join("model.safetensors")), Err(Error::Onnx(OnnxError::NotAGraph { .. }))));
+    assert!(matches!(
+        Model::from_onnx(dir.path().join("model.safetensors")),
+        Err(Error::Onnx(OnnxError::NotAGraph { .. }))
+    ));
     fs::remove_file(dir.path().join("model.safetensors")).unwrap();
     let error = Model::from_dir(dir.path()).unwrap_err().to_string();
     assert!(error.contains("other.onnx") && error.contains("onnx/model.onnx"), "{error}");
@@ -62,14 +65,17 @@ fn configuration_and_tokenizer_lie_beside_a_graph_or_above() {
         ("a/m.onnx", "config.json", "a/tokenizer.json"),
     ] {
         let dir = directory(&[(CONFIG.0, config), (TOKENIZER.0, tokenizer), ("bert-qdq/model.onnx", graph)]);
-        let model = Model::from_onnx(dir.path().join(graph)).unwrap_or_else(|error| panic!("{graph} {config}: {error}"));
+        let model =
+            Model::from_onnx(dir.path().join(graph)).unwrap_or_else(|error| panic!("{graph} {config}: {error}"));
         assert!(model.tokenizer().is_some(), "{graph} {tokenizer}");
     }
     // Published sparse models have all of it in a folder of its own.
     let dir = directory(&[(CONFIG.0, "deployment/config.json"), ("bert-qdq/model.onnx", "deployment/model.onnx")]);
     assert!(Model::from_dir(dir.path()).is_ok());
     let dir = directory(&[("bert-qdq/model.onnx", "m.onnx")]);
-    assert!(matches!(Model::from_onnx(dir.path().join("m.onnx")), Err(Error::Io { path, .. }) if path.ends_with("config.json")));
+    assert!(
+        matches!(Model::from_onnx(dir.path().join("m.onnx")), Err(Error::Io { path, .. }) if path.ends_with("config.json"))
+    );
 }
 
 #[test]

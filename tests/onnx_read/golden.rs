@@ -25,7 +25,10 @@ fn floats_agree_with_onnx_runtime() {
 
 #[test]
 fn heads_agree_with_onnx_runtime() {
-    for name in FLOAT.into_iter().filter(|name| !matches!(*name, "bert" | "bert-f16" | "bert-sdpa" | "distilbert" | "roberta" | "electra")) {
+    for name in FLOAT
+        .into_iter()
+        .filter(|name| !matches!(*name, "bert" | "bert-f16" | "bert-sdpa" | "distilbert" | "roberta" | "electra"))
+    {
         let model = load(name);
         let head = model.head().unwrap_or_else(|error| panic!("{name}: {error}"));
         let sequences = Golden::of(name).sequences();
@@ -40,7 +43,14 @@ fn heads_agree_with_onnx_runtime() {
 
 #[test]
 fn poolers_are_read() {
-    for (name, expected) in [("bert", true), ("roberta", true), ("bert-classify", true), ("bert-answer", false), ("distilbert", false), ("roberta-classify", false)] {
+    for (name, expected) in [
+        ("bert", true),
+        ("roberta", true),
+        ("bert-classify", true),
+        ("bert-answer", false),
+        ("distilbert", false),
+        ("roberta-classify", false),
+    ] {
         assert_eq!(load(name).weights().pooler.is_some(), expected, "{name}");
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use lacuna::onnx::OnnxError;
 use lacuna::onnx::proto::{
-    AttributeProto, DataLocation, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
-    TensorProto, ValueInfoProto,
+    AttributeProto, DataLocation, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto, ValueInfoProto,
 };
 use lacuna::{Error, Model};
 use prost::Message;
@@ -193,11 +193,18 @@ fn graphs_that_cannot_run() {
     let own = vec![node("Add", &["a", "a"], &["a"])];
     assert!(matches!(refused("a node that reads itself", graph(own, vec![])), OnnxError::Cycle { .. }));
     let missing = vec![node("Add", &["input_ids", "nowhere"], &["a"])];
-    assert!(matches!(refused("a missing initialiser", graph(missing, vec![])), OnnxError::Undefined { value, .. } if value == "nowhere"));
-    let twice = vec![node("Add", &["input_ids", "input_ids"], &["a"]), node("Mul", &["input_ids", "input_ids"], &["a"])];
-    assert!(matches!(refused("a value made twice", graph(twice, vec![])), OnnxError::Duplicate { name, .. } if name == "a"));
+    assert!(
+        matches!(refused("a missing initialiser", graph(missing, vec![])), OnnxError::Undefined { value, .. } if value == "nowhere")
+    );
+    let twice =
+        vec![node("Add", &["input_ids", "input_ids"], &["a"]), node("Mul", &["input_ids", "input_ids"], &["a"])];
+    assert!(
+        matches!(refused("a value made twice", graph(twice, vec![])), OnnxError::Duplicate { name, .. } if name == "a")
+    );
     let constants = vec![tensor("w", &[1], Some(&[0; 4])), tensor("w", &[1], Some(&[0; 4]))];
-    assert!(matches!(refused("two initialisers of a name", graph(vec![], constants)), OnnxError::Duplicate { name, .. } if name == "w"));
+    assert!(
+        matches!(refused("two initialisers of a name", graph(vec![], constants)), OnnxError::Duplicate { name, .. } if name == "w")
+    );
     assert!(matches!(refused("nothing", graph(vec![], vec![])), OnnxError::Structure { .. }));
     assert!(matches!(refused_bytes("an empty file", b""), OnnxError::Decode { .. }));
     assert!(matches!(refused_bytes("no protobuf", &[0xff; 64]), OnnxError::Decode { .. }));
@@ -207,7 +214,9 @@ fn graphs_that_cannot_run() {
 fn fused_graphs_are_refused_by_the_operators_name() {
     let fused = NodeProto { domain: "com.microsoft".into(), ..node("SkipLayerNormalization", &["input_ids"], &["a"]) };
     let error = refused("fused", graph(vec![fused], vec![]));
-    assert!(matches!(&error, OnnxError::Fused { node, domain, .. } if node.contains("SkipLayerNormalization") && domain == "com.microsoft"));
+    assert!(
+        matches!(&error, OnnxError::Fused { node, domain, .. } if node.contains("SkipLayerNormalization") && domain == "com.microsoft")
+    );
     assert!(error.to_string().contains("without optimisation"), "{error}");
 }
 
@@ -257,7 +266,10 @@ fn deep_chains() {
     assert!(matches!(refused("identities", deep), OnnxError::Structure { .. }));
     let double: Vec<NodeProto> =
         (0..60).map(|i| node("Add", &[&format!("w{i}"), &format!("w{i}")], &[&format!("w{}", i + 1)])).collect();
-    assert!(matches!(refused("doublings", graph(double, vec![tensor("w0", &[1], Some(&[0; 4]))])), OnnxError::Structure { .. }));
+    assert!(matches!(
+        refused("doublings", graph(double, vec![tensor("w0", &[1], Some(&[0; 4]))])),
+        OnnxError::Structure { .. }
+    ));
 
     let (dir, bytes) = folder("bert-dynamic-u8");
     for (what, op) in [("identities", "Identity"), ("square roots", "Sqrt"), ("scaled", "Mul"), ("added", "Add")] {
@@ -269,7 +281,8 @@ fn deep_chains() {
             let name = |i: usize| if i == 0 { value.clone() } else { format!("{op}.{at}.{i}") };
             for i in 0..200 {
                 let inputs = [name(i), name(i)];
-                let inputs: Vec<&str> = inputs.iter().map(String::as_str).take(if op.len() == 3 { 2 } else { 1 }).collect();
+                let inputs: Vec<&str> =
+                    inputs.iter().map(String::as_str).take(if op.len() == 3 { 2 } else { 1 }).collect();
                 graph.node.push(node(op, &inputs, &[&name(i + 1)]));
             }
             graph.node[at].input[0] = name(200);
@@ -295,7 +308,9 @@ fn external_data_stays_in_its_folder() {
         fs::write(dir.path().join("model.onnx"), model.encode_to_vec()).unwrap();
         bounded(LIMIT, value, || exercise(dir.path()))
     };
-    for location in [&*secret, "../secret", "a/../../secret", "/etc/passwd", "", ".", "..", "./weights.bin", "weights.bin/.."] {
+    for location in
+        [&*secret, "../secret", "a/../../secret", "/etc/passwd", "", ".", "..", "./weights.bin", "weights.bin/.."]
+    {
         let outcome = disturbed("location", location);
         println!("{location}: {outcome:?}");
         let refused = matches!(outcome, Err(Error::Onnx(OnnxError::External { .. })));
@@ -312,7 +327,10 @@ fn external_data_stays_in_its_folder() {
         ("length", "0"),
     ] {
         let outcome = disturbed(key, value);
-        assert!(matches!(outcome, Err(Error::Onnx(OnnxError::External { .. } | OnnxError::Tensor { .. }))), "{key} {value}: {outcome:?}");
+        assert!(
+            matches!(outcome, Err(Error::Onnx(OnnxError::External { .. } | OnnxError::Tensor { .. }))),
+            "{key} {value}: {outcome:?}"
+        );
     }
     assert!(exercise(fixture("bert").as_path()).is_ok());
 }

@@ -86,7 +86,9 @@ impl Graph {
                     let order = attribute(node, "perm").map(|perm| perm.ints.as_slice());
                     if order != Some(&HEADS_FIRST) {
                         let found = format!("the order {order:?}");
-                        return Err(self.stop_with(value, found, format!("{HEADS_FIRST:?}: heads beside each other")).into());
+                        return Err(self
+                            .stop_with(value, found, format!("{HEADS_FIRST:?}: heads beside each other"))
+                            .into());
                     }
                     value = before;
                 }
@@ -103,8 +105,13 @@ impl Graph {
             (self.is_tainted(pair.0) && self.is_tainted(pair.1)).then_some(pair)
         };
         match &*node.op_type {
-            "MatMul" => Ok(tainted(input(node, 0), input(node, 1))
-                .map(|(a, b)| Pair { node, a, b, roundings: [None; 2], scale: 1.0 })),
+            "MatMul" => Ok(tainted(input(node, 0), input(node, 1)).map(|(a, b)| Pair {
+                node,
+                a,
+                b,
+                roundings: [None; 2],
+                scale: 1.0,
+            })),
             "QLinearMatMul" => Ok(tainted(input(node, 0), input(node, 3)).map(|(a, b)| {
                 let quant = |scale, zero| self.tensor_quant(input(node, scale)?, input(node, zero));
                 Pair { node, a, b, roundings: [quant(1, 2), quant(4, 5)], scale: 1.0 }
@@ -213,7 +220,8 @@ impl Graph {
                 }
                 let rounding = rounding.or(product.output_rounding.map(|quant| (quant, scale)));
                 // The rounding sees the output of the layer times what comes before it.
-                let rounding = rounding.map(|(quant, after)| TensorQuant { scale: quant.scale * after / scale, ..quant });
+                let rounding =
+                    rounding.map(|(quant, after)| TensorQuant { scale: quant.scale * after / scale, ..quant });
                 return Ok(Operand { product, scale, rounding, rounded, order });
             }
             let expected = "a linear layer behind changes of shape";
@@ -233,7 +241,9 @@ impl Graph {
                     let at = |axis: i64| usize::try_from(axis).ok().and_then(|axis| perm.get(axis)).copied();
                     let [Some(a), Some(b), Some(c), Some(d)] = order.map(at) else {
                         let found = format!("the order {perm:?}");
-                        return Err(self.stop_with(value, found, "four dimensions: batch, sequence, heads, features").into());
+                        return Err(self
+                            .stop_with(value, found, "four dimensions: batch, sequence, heads, features")
+                            .into());
                     };
                     order = [a, b, c, d];
                 }
@@ -259,7 +269,9 @@ impl Graph {
     fn check_shape(&self, node: &NodeProto, config: &EncoderConfig) -> Result<(), OnnxError> {
         let shape = input(node, 1).and_then(|shape| self.partial_shape(shape)).unwrap_or_default();
         let &[_, _, heads, size] = &shape[..] else { return Ok(()) };
-        for (what, found, expected) in [("heads", heads, config.heads), ("features of a head", size, config.head_size())] {
+        for (what, found, expected) in
+            [("heads", heads, config.heads), ("features of a head", size, config.head_size())]
+        {
             if let Some(found) = found.filter(|&found| found != expected as i64) {
                 return Err(self.differs(format!("{what}, node {}", named(node)), found, expected));
             }

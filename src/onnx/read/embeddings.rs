@@ -30,8 +30,10 @@ struct Table<'g> {
     rows: &'g str,
     /// DequantizeLinear of what was looked up.
     dequantize: Option<&'g NodeProto>,
-    /// Which rows; none where all are added, one to a token.
+    /// Which rows; none where they are added in order, one to a token.
     index: Option<&'g str>,
+    /// The row of the first token in that case.
+    first: usize,
     value: &'g str,
 }
 
@@ -51,7 +53,10 @@ impl Graph {
             Some(_) => (None, root),
             None => {
                 let product = self.product(root).ok_or_else(|| {
-                    self.stop(root, "a layer normalisation: of a residual sum, or of embeddings; or embeddings that are projected")
+                    self.stop(
+                        root,
+                        "a layer normalisation: of a residual sum, or of embeddings; or embeddings that are projected",
+                    )
                 })?;
                 let before = product.input;
                 (Some(product), before)
@@ -78,8 +83,10 @@ impl Graph {
                         break;
                     }
                     Some(("Gather", node)) if whole(node, "axis").unwrap_or(0) == 0 => {
-                        if let (Some(rows), index @ Some(_)) = (input(node, 0).filter(|rows| self.is_constant(rows)), input(node, 1)) {
-                            tables.push(Table { rows, dequantize: by, index, value: at });
+                        if let (Some(rows), index @ Some(_)) =
+                            (input(node, 0).filter(|rows| self.is_constant(rows)), input(node, 1))
+                        {
+                            tables.push(Table { rows, dequantize: by, index, first: 0, value: at });
                             break;
                         }
                     }
@@ -88,12 +95,18 @@ impl Graph {
                     // The first rows of a table, one to a token.
                     Some(("Slice", node)) => {
                         if let Some(rows) = input(node, 0).filter(|rows| self.is_constant(rows)) {
-                            tables.push(Table { rows, dequantize: by, index: None, value: at });
+                            let start = input(node, 1).and_then(|start| self.wholes(start));
+                            let Some(first) = start.and_then(|start| usize::try_from(*start.first()?).ok()) else {
+                                return Err(self
+                                    .stop_with(at, "a start that is not known", "rows from a constant one on")
+                                    .into());
+                            };
+                            tables.push(Table { rows, dequantize: by, index: None, first, value: at });
                             break;
                         }
                     }
                     None if self.is_constant(at) => {
-                        tables.push(Table { rows: at, dequantize: by, index: None, value: at });
+                        tables.push(Table { rows: at, dequantize: by, index: None, first: 0, value: at });
                         break;
                     }
                     _ => {}
@@ -110,13 +123,19 @@ impl Graph {
     /// The tables, compared with the configuration.
     pub(super) fn load_embeddings(&self, found: &Embeddings<'_>, config: &EncoderConfig) -> Result<EmbeddingWeights> {
         let features = config.embedding_features();
-        let positions = config.max_position + config.position_offset;
+        // Rows before that of the first token belong to none.
+        let mut skipped = config.position_offset;
         let (mut word, mut position, mut token_type) = (None, None, None);
         for table in &found.tables {
             let matrix = self.table(table, features)?;
             let (slot, what) = match self.index(table, matrix.rows, config)? {
                 Index::Word => (&mut word, "word embeddings"),
-                Index::Position => (&mut position, "position embeddings"),
+                Index::Position => {
+                    if table.index.is_none() {
+                        skipped = table.first;
+                    }
+                    (&mut position, "position embeddings")
+                }
                 Index::TokenType => (&mut token_type, "token type embeddings"),
             };
             if slot.replace(matrix).is_some() {
@@ -128,18 +147,23 @@ impl Graph {
             let matrix = matrix.ok_or_else(|| self.stop_with(end, format!("no {what}"), "one such table"))?;
             match matrix.rows == rows {
                 true => Ok(matrix),
-                false => Err(self.differs(format!("rows of the {what}"), matrix.rows, format!("{setting} {rows}")).into()),
+                false => {
+                    Err(self.differs(format!("rows of the {what}"), matrix.rows, format!("{setting} {rows}")).into())
+                }
             }
         };
+        let positions = config.max_position + skipped;
         let mut position = need(position, "position embeddings", positions, "max_position_embeddings")?;
-        position.data.drain(..config.position_offset * features);
+        position.data.drain(..skipped * features);
         position.rows = config.max_position;
         Ok(EmbeddingWeights {
             word: need(word, "word embeddings", config.vocab_size, "vocab_size")?,
             position,
             token_type: match (config.architecture.has_token_types(), token_type) {
                 (false, None) => Matrix::zeros(config.type_vocab_size, features),
-                (_, token_type) => need(token_type, "token type embeddings", config.type_vocab_size, "type_vocab_size")?,
+                (_, token_type) => {
+                    need(token_type, "token type embeddings", config.type_vocab_size, "type_vocab_size")?
+                }
             },
             norm: self.load_norm(&found.norm, "the layer normalisation of the embeddings", features)?,
             projection: None,
@@ -167,7 +191,8 @@ impl Graph {
 
     /// Which table it is: by what its index is made of, and by its rows where that leaves a choice.
     fn index(&self, table: &Table<'_>, rows: usize, config: &EncoderConfig) -> Result<Index> {
-        let positions = config.max_position + config.position_offset;
+        let skipped = if table.index.is_some() { config.position_offset } else { table.first };
+        let positions = config.max_position + skipped;
         let by_rows = |or: Index| match rows {
             rows if rows == positions && rows != config.type_vocab_size => Index::Position,
             rows if rows == config.type_vocab_size && rows != positions => Index::TokenType,
@@ -190,7 +215,8 @@ impl Graph {
                 () => by_rows(Index::Word),
             });
         }
-        if let Some(padding) = self.counted_from(index) {
+        let padding = self.counted_from(index);
+        if let Some(padding) = padding {
             // Positions are counted from the padding index, for tokens that are no padding.
             if padding + 1 != config.position_offset as i64 {
                 let what = format!("the position of the first token, {}", self.describe(table.value));
@@ -198,7 +224,12 @@ impl Graph {
             }
             return Ok(Index::Position);
         }
-        Ok(by_rows(Index::Position))
+        let found = by_rows(Index::Position);
+        if found == Index::Position && config.position_offset > 0 {
+            let found = "positions that are not counted from the padding index";
+            return Err(self.stop_with(index, found, "CumSum over the tokens that are no padding").into());
+        }
+        Ok(found)
     }
 
     /// For positions that are counted: what is added to the count of tokens.

@@ -80,7 +80,8 @@ impl GraphFile {
             Some(end) if place.offset <= end && end <= bytes.len() => Ok(bytes.slice(place.offset..end)),
             _ => {
                 let length = place.length.map_or_else(|| "the rest".into(), |length| format!("{length} bytes"));
-                Err(failed(format!("found {} bytes; expected {length} from byte {} on", bytes.len(), place.offset)).into())
+                Err(failed(format!("found {} bytes; expected {length} from byte {} on", bytes.len(), place.offset))
+                    .into())
             }
         }
     }

@@ -52,8 +52,23 @@ impl Folder {
 pub(super) fn is_foldable(node: &NodeProto) -> bool {
     matches!(
         &*node.op_type,
-        "Constant" | "Identity" | "Cast" | "Transpose" | "Reshape" | "Unsqueeze" | "Squeeze" | "Flatten" | "DequantizeLinear"
-            | "QuantizeLinear" | "Add" | "Sub" | "Mul" | "Div" | "Sqrt" | "Neg" | "Reciprocal"
+        "Constant"
+            | "Identity"
+            | "Cast"
+            | "Transpose"
+            | "Reshape"
+            | "Unsqueeze"
+            | "Squeeze"
+            | "Flatten"
+            | "DequantizeLinear"
+            | "QuantizeLinear"
+            | "Add"
+            | "Sub"
+            | "Mul"
+            | "Div"
+            | "Sqrt"
+            | "Neg"
+            | "Reciprocal"
     )
 }
 
@@ -75,13 +90,16 @@ impl Graph {
             return Err(self.stop(value, "a constant").into());
         };
         if depth >= MAX_DEPTH {
-            return Err(self.stop_with(value, "a longer chain", format!("at most {MAX_DEPTH} nodes on constants")).into());
+            return Err(self
+                .stop_with(value, "a longer chain", format!("at most {MAX_DEPTH} nodes on constants"))
+                .into());
         }
         let made = self.fold_node(node, value, depth + 1)?;
         {
             let mut fuel = self.folder.fuel.lock().unwrap_or_else(PoisonError::into_inner);
             let left = fuel.checked_sub(made.tensor.data.len());
-            *fuel = left.ok_or_else(|| self.stop_with(value, "far more elements", "those of the weights a few times"))?;
+            *fuel =
+                left.ok_or_else(|| self.stop_with(value, "far more elements", "those of the weights a few times"))?;
         }
         self.folder.made.lock().unwrap_or_else(PoisonError::into_inner).insert(value.to_owned(), made.clone());
         Ok(made)
@@ -152,14 +170,16 @@ impl Graph {
             "DequantizeLinear" => {
                 let zero = operand(2)?.map(|zero| zero.tensor);
                 let axis = whole(node, "axis").unwrap_or(1);
-                dequantize(&x.tensor, &need(1)?.tensor, zero.as_deref(), axis)
-                    .map_err(|found| self.stop_with(value, found, "codes with a scale and a zero point, or one of each per row").into())
+                dequantize(&x.tensor, &need(1)?.tensor, zero.as_deref(), axis).map_err(|found| {
+                    self.stop_with(value, found, "codes with a scale and a zero point, or one of each per row").into()
+                })
             }
             "QuantizeLinear" => {
                 let zero = operand(2)?.map(|zero| zero.tensor);
                 let axis = whole(node, "axis").unwrap_or(1);
-                let codes = quantize(&x.tensor, &need(1)?.tensor, zero.as_deref(), axis)
-                    .map_err(|found| self.stop_with(value, found, "floats with a scale and a zero point, or one of each per row"))?;
+                let codes = quantize(&x.tensor, &need(1)?.tensor, zero.as_deref(), axis).map_err(|found| {
+                    self.stop_with(value, found, "floats with a scale and a zero point, or one of each per row")
+                })?;
                 Ok(codes.into())
             }
             operation => {
@@ -239,9 +259,9 @@ fn resolved(shape: &[i64], x: &Tensor) -> Option<Vec<usize>> {
 fn with_ones(dims: &[usize], axes: Option<&[i64]>, insert: bool) -> Option<Vec<usize>> {
     let rank = dims.len() + if insert { axes.map_or(0, <[i64]>::len) } else { 0 };
     let at = |&axis: &i64| usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok().filter(|&a| a < rank);
-    let axes: Option<Vec<usize>> = axes.map(|axes| axes.iter().map(at).collect::<Option<_>>()).unwrap_or_else(|| {
-        Some(dims.iter().enumerate().filter(|(_, d)| **d == 1).map(|(i, _)| i).collect())
-    });
+    let axes: Option<Vec<usize>> = axes
+        .map(|axes| axes.iter().map(at).collect::<Option<_>>())
+        .unwrap_or_else(|| Some(dims.iter().enumerate().filter(|(_, d)| **d == 1).map(|(i, _)| i).collect()));
     let axes = axes.filter(|_| rank <= 8)?;
     let mut rest = dims.iter().copied();
     match insert {
@@ -392,9 +412,8 @@ fn elementwise(operation: &str, x: &Tensor, y: Option<&Tensor>) -> Option<Tensor
         };
         Some(Tensor::of(dims.clone(), Data::Float(values)))
     };
-    let unary = |f: fn(f32) -> f32| {
-        Some(Tensor::of(x.dims.clone(), Data::Float(x.floats()?.iter().map(|&x| f(x)).collect())))
-    };
+    let unary =
+        |f: fn(f32) -> f32| Some(Tensor::of(x.dims.clone(), Data::Float(x.floats()?.iter().map(|&x| f(x)).collect())));
     match operation {
         "Add" => binary(|a, b| a + b),
         "Sub" => binary(|a, b| a - b),

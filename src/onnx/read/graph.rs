@@ -41,10 +41,21 @@ impl Graph {
             let reason = "it has no graph".into();
             return Err(OnnxError::Decode { path: file.path, reason }.into());
         };
-        let elements = proto.initializer.iter().map(|tensor| tensor.dims.iter().fold(1i64, |n, &d| n.saturating_mul(d)));
+        let elements =
+            proto.initializer.iter().map(|tensor| tensor.dims.iter().fold(1i64, |n, &d| n.saturating_mul(d)));
         let folder = Folder::new(elements.fold(0, |sum, n| sum.saturating_add(n.clamp(0, 1 << 40) as usize)));
         let sources = sources(&file, &proto)?;
-        let mut graph = Graph { file, proto, order: vec![], sources, readers: vec![], constant: vec![], tainted: vec![], opset, folder };
+        let mut graph = Graph {
+            file,
+            proto,
+            order: vec![],
+            sources,
+            readers: vec![],
+            constant: vec![],
+            tainted: vec![],
+            opset,
+            folder,
+        };
         graph.refuse_fused()?;
         (graph.order, graph.readers) = graph.running_order()?;
         graph.classify();
@@ -116,9 +127,10 @@ impl Graph {
             let node = &self.proto.node[i];
             let present = || node.input.iter().filter(|input| !input.is_empty());
             self.constant[i] = is_foldable(node) && present().all(|input| self.is_constant(input));
-            let looks_up = node.op_type == "Gather" && whole(node, "axis").unwrap_or(0) == 0 && node.input.first().is_some_and(|table| self.is_table(table));
-            self.tainted[i] =
-                node.op_type != "Shape" && (looks_up || present().any(|input| self.is_tainted(input)));
+            let looks_up = node.op_type == "Gather"
+                && whole(node, "axis").unwrap_or(0) == 0
+                && node.input.first().is_some_and(|table| self.is_table(table));
+            self.tainted[i] = node.op_type != "Shape" && (looks_up || present().any(|input| self.is_tainted(input)));
         }
     }
 
@@ -226,10 +238,11 @@ impl Graph {
 
 fn sources(file: &GraphFile, proto: &GraphProto) -> Result<HashMap<String, Source>> {
     let mut sources = HashMap::new();
-    let mut add = |name: &str, source, expected| match name.is_empty() || sources.insert(name.to_owned(), source).is_none() {
-        true => Ok(()),
-        false => Err(OnnxError::Duplicate { path: file.path.clone(), name: name.to_owned(), expected }),
-    };
+    let mut add =
+        |name: &str, source, expected| match name.is_empty() || sources.insert(name.to_owned(), source).is_none() {
+            true => Ok(()),
+            false => Err(OnnxError::Duplicate { path: file.path.clone(), name: name.to_owned(), expected }),
+        };
     let constants: HashSet<&str> = proto.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     for (i, tensor) in proto.initializer.iter().enumerate() {
         add(&tensor.name, Source::Constant(i), "initialiser of a name")?;

@@ -20,7 +20,8 @@ impl Graph {
         let tanhs = self.nodes().filter(|node| node.op_type == "Tanh");
         let layers = tanhs.filter_map(|node| self.product(input(node, 0)?));
         let pooler = layers.filter(|layer| self.token(layer.input, states) == Some(Token::First)).next();
-        let is_head = matches!(config.architecture, Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert);
+        let is_head =
+            matches!(config.architecture, Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert);
         match pooler {
             Some(product) if !is_head || self.is_pooled(&product) => {
                 let size = (config.hidden_size, config.hidden_size);
@@ -35,7 +36,9 @@ impl Graph {
         self.outputs().any(|name| {
             self.maker(self.root(name)).is_some_and(|node| {
                 node.op_type == "Tanh"
-                    && input(node, 0).and_then(|x| self.product(x)).is_some_and(|p| output(p.node) == output(product.node))
+                    && input(node, 0)
+                        .and_then(|x| self.product(x))
+                        .is_some_and(|p| output(p.node) == output(product.node))
             })
         })
     }
@@ -57,7 +60,9 @@ impl Graph {
         }
         let reason = match outputs.len() {
             0 => "no output of the graph is a linear layer: it was exported without its head".into(),
-            n => format!("{n} outputs of the graph are linear layers, none of them behind what such a head has before it"),
+            n => format!(
+                "{n} outputs of the graph are linear layers, none of them behind what such a head has before it"
+            ),
         };
         Err(OnnxError::Head { path: self.file.path.clone(), expected: head.kind.class(), reason }.into())
     }
@@ -95,7 +100,9 @@ impl Graph {
         };
         if activation != expected {
             let what = format!("the activation behind {}", self.describe(output(dense.node)));
-            return Err(self.differs(what, format!("{activation:?}"), format!("an architecture with {expected:?}")).into());
+            return Err(self
+                .differs(what, format!("{activation:?}"), format!("an architecture with {expected:?}"))
+                .into());
         }
         let size = (config.hidden_size, config.hidden_size);
         let linear = self.load(&dense, "the dense layer of the head", size)?.linear;

@@ -55,9 +55,7 @@ impl Graph {
             let values = self.finite(&constant.tensor, name, what)?;
             match values.len() == features {
                 true => Ok(values.to_vec()),
-                false => {
-                    Err(self.differs(format!("{what}, {}", self.describe(name)), values.len(), features).into())
-                }
+                false => Err(self.differs(format!("{what}, {}", self.describe(name)), values.len(), features).into()),
             }
         };
         let beta = norm.beta.map_or_else(|| Ok(vec![0.0; features]), vector)?;

@@ -212,7 +212,9 @@ impl Graph {
     pub(super) fn load(&self, product: &Product<'_>, what: &str, (m, k): (usize, usize)) -> Result<Loaded> {
         let (weight, by_output, extra) = match &product.weights {
             Weights::Float { weight, by_output } => (self.fold(weight)?, *by_output, None),
-            Weights::Linear { weight, scale, zero } => (self.dequantized(product, weight, &self.fold(scale)?.tensor, *zero)?, false, None),
+            Weights::Linear { weight, scale, zero } => {
+                (self.dequantized(product, weight, &self.fold(scale)?.tensor, *zero)?, false, None)
+            }
             Weights::Integer { weight, zero, sums } => {
                 let scale = self.weight_scale(product, sums)?;
                 (self.dequantized(product, weight, &scale, *zero)?, false, Some(sums))

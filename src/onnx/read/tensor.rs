@@ -68,7 +68,9 @@ impl Tensor {
         let dims: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
         let elements = dims.iter().flatten().try_fold(1usize, |n, &d| n.checked_mul(d));
         let (Some(dims), Some(elements)) = (dims, elements) else {
-            return Err(wrong(format!("the shape {:?}", shortened(&proto.dims)), "sizes that fit in memory".into()).into());
+            return Err(
+                wrong(format!("the shape {:?}", shortened(&proto.dims)), "sizes that fit in memory".into()).into()
+            );
         };
         if dims.len() > MAX_RANK {
             return Err(wrong(format!("{} dimensions", dims.len()), format!("at most {MAX_RANK}")).into());

@@ -47,7 +47,8 @@ pub(crate) struct Read {
 impl Graph {
     /// Follows the graph from its last layer normalisation behind a residual to the embeddings.
     pub(super) fn trace<'g>(&'g self, config: &EncoderConfig) -> Result<Traced<'g>> {
-        let residual = |norm: &Norm<'g>| self.residuals(norm.input).iter().any(|(linear, _)| self.product(linear).is_some());
+        let residual =
+            |norm: &Norm<'g>| self.residuals(norm.input).iter().any(|(linear, _)| self.product(linear).is_some());
         let last = self.nodes().rev().filter_map(|node| self.norm(output(node))).find(residual);
         let Some(last) = last else {
             let value = self.nodes().next_back().map_or("", output);
@@ -166,7 +167,11 @@ impl Traced<'_> {
             (None, false) => {}
             (found, expected) => {
                 let found = if found.is_some() { "one" } else { "none" };
-                let config = if expected { "embedding_size other than hidden_size" } else { "embedding_size equal to hidden_size" };
+                let config = if expected {
+                    "embedding_size other than hidden_size"
+                } else {
+                    "embedding_size equal to hidden_size"
+                };
                 return Err(graph.differs("a linear layer behind the embeddings", found, config).into());
             }
         }
@@ -208,7 +213,8 @@ impl Layer<'_> {
         }
         let [query, key, value] = self.attention.roundings;
         // Keys and values are s8 symmetric.
-        let symmetric = |quant: Option<TensorQuant>| Some(quant?.scale).filter(|_| quant.is_some_and(|q| q.zero_point == 128));
+        let symmetric =
+            |quant: Option<TensorQuant>| Some(quant?.scale).filter(|_| quant.is_some_and(|q| q.zero_point == 128));
         let stored = StoredLayer {
             linears: [sq, sk, sv, so, su, sd],
             attn_in: attn_in.and_then(fixed),
@@ -305,7 +311,9 @@ impl Counts {
             ));
         }
         if fixed > 0 {
-            notes.push(format!("scales and zero points of {fixed} of {inputs} inputs of linear layers are those of the file"));
+            notes.push(format!(
+                "scales and zero points of {fixed} of {inputs} inputs of linear layers are those of the file"
+            ));
         }
         if dynamic > 0 {
             notes.push(format!("{dynamic} of {inputs} inputs of linear layers have no scale in the file, which finds it when it runs: calibrated instead"));
