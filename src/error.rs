@@ -589,6 +589,10 @@ pub enum Error {
     #[error(transparent)]
     Calibration(#[from] crate::calibrate::CalibrationError),
 
+    /// An ONNX graph is damaged, or not one of an encoder that is read.
+    #[error(transparent)]
+    Onnx(#[from] crate::onnx::OnnxError),
+
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]
     Kernel(#[from] lacuna_kernels::KernelError),

@@ -1,17 +1,17 @@
 //! From a model directory to calibrated weights: the stages before compilation.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lacuna_kernels::Block;
 use rayon::prelude::*;
 
 use crate::calibrate::{Calibration, CalibrationOptions, CalibrationReport, calibrate};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, TensorInfo, WeightPath, graph_config, is_graph};
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadConfig, locate_all};
+use crate::onnx::{OnnxError, OnnxGraph, Read};
 use crate::oracle::{Oracle, TapSet};
 use crate::packed::{PackedError, is_packed};
 use crate::pooling::{Modules, Pooling, PoolingMode, PoolingSource};
@@ -20,6 +20,7 @@ use crate::prune::{BlockZeros, Pruning, prune_encoder};
 use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 use crate::seeded::{Preset, seeded_weights};
 use crate::simulate::Simulation;
+use crate::stored::{Stored, StoredLayer};
 use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText};
 use crate::tokens::TokenIds;
 use crate::weights::{EncoderWeights, LINEAR_NAMES};
@@ -45,9 +46,20 @@ pub struct Model {
     pooling: Pooling,
     tokenizer: Option<SentenceTokenizer>,
     /// Where the encoder's files are; seeded models have none.
-    folder: Option<PathBuf>,
+    source: Option<Source>,
+    /// What a quantised file says already.
+    stored: Option<Stored>,
+    /// What a reader of the load report should know of the file.
+    notes: Vec<String>,
     pruning: Option<Pruning>,
     timings: Timings,
+}
+
+/// The files of a model.
+#[derive(Debug, Clone)]
+struct Source {
+    config: PathBuf,
+    weights: WeightPath,
 }
 
 /// An encoder with a quantisation for every tensor between its kernels.
@@ -78,30 +90,90 @@ pub struct LinearZeros {
 
 impl Model {
     /// Reads a model directory in the hub's layout: `config.json`, the weights (looked for as
-    /// [`Checkpoint::in_folder`] says), and where present `tokenizer.json`,
-    /// `sentence_bert_config.json`, `modules.json` and the pooling settings.
+    /// [`Checkpoint::in_folder`] says; else an ONNX graph: `model.onnx`, `onnx/model.onnx`,
+    /// `model_quantized.onnx`, `onnx/model_quantized.onnx`, `deployment/model.onnx`), and where
+    /// present `tokenizer.json`, `sentence_bert_config.json`, `modules.json` and the pooling settings.
     ///
     /// # Errors
     /// Every way in which a file can be missing, damaged or of an unsupported model is its own
     /// [`Error`] variant.
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self> {
-        let _span = tracing::info_span!("read").entered();
-        let start = Instant::now();
         if let Ok(true) = is_packed(dir.as_ref()) {
             let (path, what) = (dir.as_ref().to_owned(), "Model::from_dir".to_owned());
             let remedy = "to run a packed model, open it as PackedModel";
             return Err(PackedError::NeedsWeights { path, what, remedy }.into());
         }
         let modules = Modules::read(dir.as_ref())?;
-        let config = EncoderConfig::from_file(&modules.encoder.join("config.json"))?;
+        let config = modules.encoder.join("config.json");
+        match (config.exists(), WeightPath::locate(&modules.encoder)) {
+            // A graph may bring its configuration along, in its own folder.
+            (false, Ok(WeightPath::Graph(graph))) => {
+                Self::read(modules, graph_config(&graph), WeightPath::Graph(graph))
+            }
+            (false, _) => Self::read(modules, config, WeightPath::Tensors(PathBuf::new())),
+            (true, weights) => Self::read(modules, config, weights?),
+        }
+    }
+
+    /// Like [`Model::from_dir`] with the weights of one file: a path below the directory, to a weight file, an index or an ONNX graph.
+    ///
+    /// # Errors
+    /// Those of [`Model::from_dir`].
+    pub fn from_dir_with(dir: impl AsRef<Path>, file: impl AsRef<Path>) -> Result<Self> {
+        let modules = Modules::read(dir.as_ref())?;
+        let config = modules.encoder.join("config.json");
+        Self::read(modules, config, WeightPath::of(dir.as_ref().join(file)))
+    }
+
+    /// Reads an ONNX graph, with `config.json`, `tokenizer.json` and the pooling settings beside it or in the folder above.
+    ///
+    /// s8 codes, scales and zero points that the graph has are kept as they are: see [`Model::stored`]. The file, and those with its
+    /// external data, must not be changed meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Onnx`] for a graph that is damaged, or not one of an encoder; otherwise those of [`Model::from_dir`].
+    pub fn from_onnx(path: impl AsRef<Path>) -> Result<Self> {
+        let graph = path.as_ref().to_owned();
+        if !is_graph(&graph) {
+            return Err(OnnxError::NotAGraph { path: graph }.into());
+        }
+        let config = graph_config(&graph);
+        let modules = Modules::read(config.parent().unwrap_or(Path::new(".")))?;
+        Self::read(modules, config, WeightPath::Graph(graph))
+    }
+
+    /// [`Model::from_onnx`] for a path that ends in `.onnx`, [`Model::from_dir`] for any other.
+    ///
+    /// # Errors
+    /// Those of either.
+    pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if is_graph(path) && !path.is_dir() { Self::from_onnx(path) } else { Self::from_dir(path) }
+    }
+
+    fn read(modules: Modules, config_path: PathBuf, path: WeightPath) -> Result<Self> {
+        let _span = tracing::info_span!("read").entered();
+        let start = Instant::now();
+        let config = EncoderConfig::from_file(&config_path)?;
         modules.check(config.hidden_size)?;
-        let (weights, tokenizer) = rayon::join(
-            || Checkpoint::in_folder(&modules.encoder)?.encoder_weights(&config),
-            || SentenceTokenizer::from_dir(&modules.encoder, config.max_position),
-        );
-        let (weights, tokenizer, pooling, folder) = (weights?, tokenizer?, modules.pooling, Some(modules.encoder));
+        // A graph's own folder may have the tokenizer too.
+        let beside = config_path.parent().unwrap_or(Path::new("."));
+        let folder = match &path {
+            WeightPath::Graph(graph) if !beside.join("tokenizer.json").exists() => graph.parent().unwrap_or(beside),
+            _ => beside,
+        };
+        let weights = || match &path {
+            WeightPath::Tensors(path) => {
+                let weights = Checkpoint::open(path)?.encoder_weights(&config)?;
+                Ok(Read { weights, stored: None, notes: vec![] })
+            }
+            WeightPath::Graph(path) => OnnxGraph::open(path)?.encoder(&config),
+        };
+        let (read, tokenizer) = rayon::join(weights, || SentenceTokenizer::from_dir(folder, config.max_position));
+        let (Read { weights, stored, notes }, tokenizer, pooling) = (read?, tokenizer?, modules.pooling);
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
-        Ok(Self { config, weights, pooling, tokenizer, folder, pruning: None, timings })
+        let source = Some(Source { config: config_path, weights: path });
+        Ok(Self { config, weights, pooling, tokenizer, source, stored, notes, pruning: None, timings })
     }
 
     /// A model of a preset shape with random weights, without a tokenizer.
@@ -130,7 +202,8 @@ impl Model {
         let weights = seeded_weights(&config, seed);
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
         let pooling = Pooling::default();
-        Self { config, weights, pooling, tokenizer: None, folder: None, pruning: None, timings }
+        let (stored, notes) = (None, vec![]);
+        Self { config, weights, pooling, tokenizer: None, source: None, stored, notes, pruning: None, timings }
     }
 
     /// Sets the weakest blocks of every linear layer to zero; see [`prune_encoder`].
@@ -209,7 +282,8 @@ impl Model {
     ) -> Result<CalibratedModel> {
         let _span = tracing::info_span!("calibrate").entered();
         let start = Instant::now();
-        let calibration = calibrate(&self.config, &self.weights, &self.pooling, ids, options)?;
+        let stored = self.stored.as_ref();
+        let calibration = calibrate(&self.config, &self.weights, &self.pooling, stored, ids, options)?;
         let Calibration { layers: quant, precision, projection, report } = calibration;
         self.timings.calibrate = start.elapsed();
         Ok(CalibratedModel { model: self, quant, precision, projection, truncated: 0, report })
@@ -248,16 +322,52 @@ impl Model {
     /// # Errors
     /// [`Error::NoHead`] for a model without one, or with one that is not run here; otherwise those of [`Model::from_dir`].
     pub fn head(&self) -> Result<Head> {
-        let folder = self.folder.as_deref().ok_or_else(|| Error::NoHead {
+        let source = self.source.as_ref().ok_or_else(|| Error::NoHead {
             path: PathBuf::from("seeded model"),
             found: "none".into(),
             expected: crate::heads::EXPECTED,
         })?;
-        let path = folder.join("config.json");
-        let config = HeadConfig::from_file(&path, self.config.architecture)?;
-        let checkpoint = Checkpoint::in_folder(folder)?;
-        let weights = checkpoint.head_weights(&self.config, &config, &self.weights.embeddings.word)?;
-        Ok(Head::new(&path, config, weights))
+        let config = HeadConfig::from_file(&source.config, self.config.architecture)?;
+        let weights = match &source.weights {
+            WeightPath::Tensors(path) => {
+                Checkpoint::open(path)?.head_weights(&self.config, &config, &self.weights.embeddings.word)?
+            }
+            WeightPath::Graph(path) => OnnxGraph::open(path)?.head(&self.config, &config)?,
+        };
+        Ok(Head::new(&source.config, config, weights))
+    }
+
+    /// What the file says already, if it is quantised: codes and scales.
+    pub fn stored(&self) -> Option<&Stored> {
+        self.stored.as_ref()
+    }
+
+    /// What was taken from a quantised file, and what not, in words.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The files that hold the weights, an index first, and the tensors in them; nothing for seeded models.
+    ///
+    /// # Errors
+    /// Those of opening the files again.
+    pub fn weight_files(&self) -> Result<(Vec<PathBuf>, Vec<TensorInfo>)> {
+        match self.source.as_ref().map(|source| &source.weights) {
+            None => Ok((vec![], vec![])),
+            Some(WeightPath::Graph(path)) => Ok((vec![path.clone()], OnnxGraph::open(path)?.tensors())),
+            Some(WeightPath::Tensors(path)) => {
+                let checkpoint = Checkpoint::open(path)?;
+                let mut paths = vec![checkpoint.path().to_owned()];
+                paths.extend(checkpoint.files().into_iter().map(Path::to_owned));
+                paths.dedup();
+                Ok((paths, checkpoint.tensors()))
+            }
+        }
+    }
+
+    /// What the file says of a layer.
+    pub(crate) fn stored_layer(&self, i: usize) -> Option<&StoredLayer> {
+        self.stored.as_ref()?.layers.get(i)
     }
 
     /// What [`Model::prune`] did last.
@@ -342,18 +452,22 @@ impl CalibratedModel {
 
     /// The quantised linear layers of encoder layer `i`, the input to kernel generation.
     ///
-    /// Weights that are zero in f32 are zero in s8.
+    /// Weights that are zero in f32 are zero in s8. Where the model's file has codes, they are these codes, but for weights that were
+    /// pruned since.
     ///
     /// # Panics
     /// When `i` is not below the number of layers.
     pub fn quantize_layer(&self, i: usize) -> QuantizedLayer {
-        QuantizedLayer::new(&self.model.weights.layers[i], &self.quant[i])
+        QuantizedLayer::new(&self.model.weights.layers[i], &self.quant[i], self.model.stored_layer(i))
     }
 
     /// The quantised projection of the embeddings, in models that have one.
     pub fn quantize_projection(&self) -> Option<QuantizedLinear> {
         let projection = self.model.weights.embeddings.projection.as_ref();
-        projection.zip(self.projection.as_ref()).map(|(linear, input)| QuantizedLinear::new(linear, input))
+        let codes = self.model.stored.as_ref().and_then(|stored| stored.projection.as_ref());
+        projection
+            .zip(self.projection.as_ref())
+            .map(|(linear, input)| QuantizedLinear::with_codes(linear, input, codes))
     }
 
     /// What calibration measured on held-out sequences; nothing unless
@@ -370,7 +484,8 @@ impl CalibratedModel {
     pub fn simulate<S: TokenIds>(&self, ids: &[S], taps: TapSet, weights: bool) -> Result<Vec<Vec<f32>>> {
         let Model { config, weights: float, pooling, .. } = &self.model;
         let (quant, projection, precision) = (&self.quant, self.projection.as_ref(), &self.precision);
-        let simulation = Simulation { config, weights: float, pooling, quant, projection, precision };
+        let stored = self.model.stored.as_ref();
+        let simulation = Simulation { config, weights: float, pooling, quant, projection, precision, stored };
         simulation.embed(ids, taps, weights)
     }
 }

@@ -11,9 +11,10 @@
 //! they are rounded, and whatever depends on the output feature alone goes into the two factors.
 
 use crate::matrix::Matrix;
+use crate::stored::{StoredLayer, StoredLinear};
 use crate::weights::{LayerWeights, Linear};
 
-/// Largest magnitude of a quantised weight; -128 is not used.
+/// Largest magnitude of a weight that is quantised here; codes of files may be -128.
 pub(crate) const WEIGHT_MAX: f32 = 127.0;
 
 /// `clamp(round(x), low, high)` to nearest even, for whole numbers `low` and `high` below 2^22 in magnitude. A number that is none
@@ -87,7 +88,7 @@ pub struct LayerQuant {
 /// `acc[m] = sum_k weight[m][k] * xq[k]`.
 ///
 /// # Numerics
-/// Weights are rounded to nearest even, symmetric in [-127, 127]; a zero stays zero.
+/// Weights are rounded to nearest even, symmetric in [-127, 127]; a zero stays zero. Codes that a file has are taken as they are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedLinear {
     /// M, output features.
@@ -127,15 +128,16 @@ impl QuantizedLayer {
         [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down]
     }
 
-    /// Quantises a layer's weights for given activations.
-    pub(crate) fn new(weights: &LayerWeights, quant: &LayerQuant) -> Self {
+    /// Quantises a layer's weights for given activations, or takes the codes that a file has of them.
+    pub(crate) fn new(weights: &LayerWeights, quant: &LayerQuant, stored: Option<&StoredLayer>) -> Self {
+        let [q, k, v, o, up, down] = std::array::from_fn(|i| stored.and_then(|stored| stored.linears[i].as_ref()));
         Self {
-            q: QuantizedLinear::new(&weights.q, &quant.attn_in),
-            k: QuantizedLinear::new(&weights.k, &quant.attn_in),
-            v: QuantizedLinear::new(&weights.v, &quant.attn_in),
-            o: QuantizedLinear::new(&weights.o, &quant.attn_out),
-            up: QuantizedLinear::new(&weights.up, &quant.ffn_in),
-            down: QuantizedLinear::new(&weights.down, &quant.gelu_out),
+            q: QuantizedLinear::with_codes(&weights.q, &quant.attn_in, q),
+            k: QuantizedLinear::with_codes(&weights.k, &quant.attn_in, k),
+            v: QuantizedLinear::with_codes(&weights.v, &quant.attn_in, v),
+            o: QuantizedLinear::with_codes(&weights.o, &quant.attn_out, o),
+            up: QuantizedLinear::with_codes(&weights.up, &quant.ffn_in, up),
+            down: QuantizedLinear::with_codes(&weights.down, &quant.gelu_out, down),
         }
     }
 }
@@ -171,6 +173,28 @@ impl QuantizedLinear {
             bias.push(b + lost as f32);
         }
         Self { m, k, weight, weight_scale, bias, input_zero_point: input.zero_point }
+    }
+
+    /// Takes the codes of a file: `weight_scale[m] = codes.scale[m] * input.scale`, and 0 where the weight is 0, as pruning makes it.
+    ///
+    /// An input with a scale per feature changes codes, which is why calibration gives such inputs one scale; the weights are
+    /// quantised again if it has more, or there are no codes.
+    pub(crate) fn with_codes(linear: &Linear, input: &ActivationQuant, codes: Option<&StoredLinear>) -> Self {
+        let (step, one) =
+            (input.scale.first().copied().unwrap_or(1.0), input.scale.array_windows().all(|[a, b]| a == b));
+        let Some(stored) = codes.filter(|codes| one && codes.codes.len() == linear.weight.data.len()) else {
+            return Self::new(linear, input);
+        };
+        let kept =
+            stored.codes.iter().zip(&linear.weight.data).map(|(&code, &weight)| if weight == 0.0 { 0 } else { code });
+        Self {
+            m: linear.outputs(),
+            k: linear.inputs(),
+            weight: kept.collect(),
+            weight_scale: stored.scale.iter().map(|scale| scale * step).collect(),
+            bias: linear.bias.clone(),
+            input_zero_point: input.zero_point,
+        }
     }
 
     /// The f32 layer that this one computes for inputs that are exactly representable:

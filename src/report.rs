@@ -157,6 +157,7 @@ fn notes(model: &PackedModel, tier: Tier, isa: Isa) -> Vec<String> {
         notes.push("the model has no pooling settings: mean pooling without normalisation is assumed".to_owned());
     }
     notes.extend(precision_note(&model.origin().precision));
+    notes.extend_from_slice(&model.origin().notes);
     match model.origin().truncated {
         0 => {}
         n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were cut")),

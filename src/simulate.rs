@@ -1,5 +1,7 @@
 //! The quantised model in f32.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::config::EncoderConfig;
@@ -8,6 +10,7 @@ use crate::oracle::{FakeQuant, Oracle, TapSet, reader_weights};
 use crate::pooling::Pooling;
 use crate::precision::{LayerPrecision, Precision};
 use crate::quantize::{ActivationQuant, LayerQuant};
+use crate::stored::{Stored, StoredLayer};
 use crate::tokens::TokenIds;
 use crate::weights::{EncoderWeights, LayerWeights};
 
@@ -22,6 +25,8 @@ pub(crate) struct Simulation<'a> {
     pub(crate) projection: Option<&'a ActivationQuant>,
     /// Per layer.
     pub(crate) precision: &'a [LayerPrecision],
+    /// What the file says.
+    pub(crate) stored: Option<&'a Stored>,
 }
 
 impl Simulation<'_> {
@@ -49,21 +54,34 @@ impl Simulation<'_> {
 
     /// The f32 weights that the rounded linear layers stand for, with their biases.
     fn fake_weights(&self) -> EncoderWeights {
-        let layers = self.weights.layers.par_iter().zip(self.quant).zip(self.precision);
-        let layers = layers.map(|((layer, quant), precision)| LayerWeights {
-            q: reader_weights(&layer.q, &quant.attn_in, precision.attn_in),
-            k: reader_weights(&layer.k, &quant.attn_in, precision.attn_in),
-            v: reader_weights(&layer.v, &quant.attn_in, precision.attn_in),
-            o: reader_weights(&layer.o, &quant.attn_out, Precision::Static),
-            up: reader_weights(&layer.up, &quant.ffn_in, precision.ffn_in),
-            down: reader_weights(&layer.down, &quant.gelu_out, precision.gelu_out),
-            attention_norm: layer.attention_norm.clone(),
-            output_norm: layer.output_norm.clone(),
-        });
+        let stored = |i: usize| self.stored.and_then(|stored| stored.layers.get(i));
+        let layers = self.weights.layers.par_iter().zip(self.quant).zip(self.precision).enumerate();
+        let layers = layers.map(|(i, ((layer, quant), precision))| fake_layer(layer, quant, *precision, stored(i)));
         let mut embeddings = self.weights.embeddings.clone();
-        if let Some((projection, input)) = embeddings.projection.as_mut().zip(self.projection) {
-            *projection = reader_weights(projection, input, Precision::Static);
+        if let Some((projection, input)) = embeddings.projection.as_ref().zip(self.projection) {
+            let codes = self.stored.and_then(|stored| stored.projection.as_ref());
+            let rounded = reader_weights(projection, codes, input, Precision::Static);
+            Arc::make_mut(&mut embeddings).projection = Some(rounded);
         }
         EncoderWeights { embeddings, layers: layers.collect(), pooler: self.weights.pooler.clone() }
+    }
+}
+
+fn fake_layer(
+    layer: &LayerWeights,
+    quant: &LayerQuant,
+    precision: LayerPrecision,
+    stored: Option<&StoredLayer>,
+) -> LayerWeights {
+    let [q, k, v, o, up, down] = std::array::from_fn(|i| stored.and_then(|stored| stored.linears[i].as_ref()));
+    LayerWeights {
+        q: reader_weights(&layer.q, q, &quant.attn_in, precision.attn_in),
+        k: reader_weights(&layer.k, k, &quant.attn_in, precision.attn_in),
+        v: reader_weights(&layer.v, v, &quant.attn_in, precision.attn_in),
+        o: reader_weights(&layer.o, o, &quant.attn_out, Precision::Static),
+        up: reader_weights(&layer.up, up, &quant.ffn_in, precision.ffn_in),
+        down: reader_weights(&layer.down, down, &quant.gelu_out, precision.gelu_out),
+        attention_norm: layer.attention_norm.clone(),
+        output_norm: layer.output_norm.clone(),
     }
 }

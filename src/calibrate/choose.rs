@@ -1,7 +1,7 @@
 //! Which range, smoothing and precision a tensor gets.
 
 use super::collect::{Halves, TapStats};
-use super::measure::Judge;
+use super::measure::{Judge, Reader};
 use super::options::{CalibrationOptions, Choice, Keep};
 use super::range::RangeMethod;
 use super::report::{CandidateReport, PrecisionReport, TensorReport, decibels};
@@ -9,6 +9,7 @@ use super::smooth::{self, Smoothing};
 use crate::oracle::Tap;
 use crate::precision::Precision;
 use crate::quantize::ActivationQuant;
+use crate::stored::TensorQuant;
 use crate::weights::Linear;
 
 /// Ranges that [`Choice::Measured`] tries.
@@ -30,9 +31,9 @@ pub(super) struct Input<'a> {
     pub(super) layer: Option<usize>,
     pub(super) tap: Tap,
     pub(super) halves: &'a Halves,
-    pub(super) readers: Vec<&'a Linear>,
-    /// Names of the readers.
-    pub(super) names: Vec<&'static str>,
+    pub(super) readers: Vec<Reader<'a>>,
+    /// What the file says of it.
+    pub(super) given: Option<TensorQuant>,
     /// Whether the readers can compute in other precisions.
     pub(super) has_precision: bool,
 }
@@ -57,7 +58,7 @@ impl Input<'_> {
     pub(super) fn choose(&self, options: &CalibrationOptions) -> Chosen {
         let widened = |stats: &TapStats| stats.widened(options.headroom, options.floor);
         let all = widened(&self.halves.all());
-        let own = (options.range, options.smoothing);
+        let own = self.own(options);
         if !options.measures() {
             let quant = self.fit(&all, own, options);
             return Chosen { quant, precision: Precision::Static, judged: None };
@@ -70,8 +71,8 @@ impl Input<'_> {
         let judge = Judge::new(held_out, &self.readers);
         let fitted = widened(&self.halves.fit);
         let mut candidates = vec![self.candidate(&judge, &fitted, &[own.0], own.1, options)];
-        if options.choice == Choice::Measured {
-            for smoothing in SMOOTHINGS {
+        if options.choice == Choice::Measured && self.given.is_none() {
+            for smoothing in SMOOTHINGS.into_iter().filter(|&smoothing| self.allows(smoothing)) {
                 let ranges: Vec<RangeMethod> = RANGES.into_iter().filter(|range| (*range, smoothing) != own).collect();
                 candidates.push(self.candidate(&judge, &fitted, &ranges, smoothing, options));
             }
@@ -94,7 +95,8 @@ impl Input<'_> {
         let report = TensorReport {
             layer: self.layer,
             tensor: self.tap.name(),
-            readers: self.names.clone(),
+            readers: self.readers.iter().map(|reader| reader.name).collect(),
+            given: self.given.is_some(),
             range: chosen.range,
             smoothing: Some(chosen.smoothing),
             snr_db: decibels(relative_error),
@@ -112,6 +114,20 @@ impl Input<'_> {
         };
         let all = self.fit(&all, (chosen.range, chosen.smoothing), options);
         Chosen { quant: all, precision, judged: Some(Judged { quant, report }) }
+    }
+
+    /// The pair of the options. Beside codes of a file it is one scale for all features, since others would change the codes, with a
+    /// range that is not ruined by outliers, which no smoothing takes away.
+    fn own(&self, options: &CalibrationOptions) -> (RangeMethod, Smoothing) {
+        match (self.allows(options.smoothing), options.range) {
+            (true, range) => (range, options.smoothing),
+            (false, RangeMethod::MinMax) => (RangeMethod::Mse, Smoothing::None),
+            (false, range) => (range, Smoothing::None),
+        }
+    }
+
+    fn allows(&self, smoothing: Smoothing) -> bool {
+        smoothing == Smoothing::None || self.readers.iter().all(|reader| reader.codes.is_none())
     }
 
     /// Candidates that share their smoothing. A range changes the scales of all features by the same factor, which does not change
@@ -147,7 +163,11 @@ impl Input<'_> {
         (range, smoothing): (RangeMethod, Smoothing),
         options: &CalibrationOptions,
     ) -> ActivationQuant {
-        let mut quant = smooth::fit(stats, &self.readers, range, smoothing);
+        if let Some(given) = self.given {
+            return given.spread(stats.features());
+        }
+        let readers: Vec<&Linear> = self.readers.iter().map(|reader| reader.linear).collect();
+        let mut quant = smooth::fit(stats, &readers, range, smoothing);
         if !options.bias_correction {
             quant.mean.fill(0.0);
         }

@@ -5,32 +5,43 @@ use crate::matrix::Matrix;
 use crate::oracle::{linear, reader_weights, round_tensor};
 use crate::precision::Precision;
 use crate::quantize::ActivationQuant;
+use crate::stored::StoredLinear;
 use crate::weights::Linear;
+
+/// A linear layer that reads a tensor.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) name: &'static str,
+    pub(super) linear: &'a Linear,
+    /// What the file has of its weights.
+    pub(super) codes: Option<&'a StoredLinear>,
+}
 
 /// Rows of a tensor, and what its readers make of them in f32.
 pub(super) struct Judge<'a> {
     rows: Matrix,
-    readers: &'a [&'a Linear],
+    readers: &'a [Reader<'a>],
     exact: Vec<Matrix>,
     /// Sum of squares of `exact`.
     signal: f64,
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(stats: &TapStats, readers: &'a [&'a Linear]) -> Judge<'a> {
+    pub(super) fn new(stats: &TapStats, readers: &'a [Reader<'a>]) -> Judge<'a> {
         let rows = Matrix {
             rows: stats.rows().len(),
             cols: stats.features(),
             data: stats.rows().flatten().copied().collect(),
         };
-        let exact: Vec<Matrix> = readers.iter().map(|reader| linear(&rows, reader)).collect();
+        let exact: Vec<Matrix> = readers.iter().map(|reader| linear(&rows, reader.linear)).collect();
         let signal = exact.iter().flat_map(|y| &y.data).map(|&y| f64::from(y).powi(2)).sum();
         Judge { rows, readers, exact, signal }
     }
 
     /// The weights of the readers as a precision has them, in f32.
     pub(super) fn weights(&self, quant: &ActivationQuant, precision: Precision) -> Vec<Linear> {
-        self.readers.iter().map(|reader| reader_weights(reader, quant, precision)).collect()
+        let weights = |reader: &Reader<'_>| reader_weights(reader.linear, reader.codes, quant, precision);
+        self.readers.iter().map(weights).collect()
     }
 
     /// `sqrt(sum |y - yq|^2 / sum |y|^2)` over rows and readers, `y = W x + b` in f32 and `yq` with rounded weights and inputs.

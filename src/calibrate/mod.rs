@@ -27,6 +27,7 @@ use rayon::prelude::*;
 
 use self::choose::{Chosen, Input, Judged};
 use self::collect::{Collector, Halves, TapStats, is_held_out};
+use self::measure::Reader;
 use self::report::decibels;
 use crate::config::EncoderConfig;
 use crate::error::Result;
@@ -35,8 +36,9 @@ use crate::pooling::Pooling;
 use crate::precision::{LayerPrecision, Precision};
 use crate::quantize::{ActivationQuant, LayerQuant, WEIGHT_MAX};
 use crate::simulate::Simulation;
+use crate::stored::{Stored, StoredLayer, TensorQuant};
 use crate::tokens::{TokenIds, TypedIds};
-use crate::weights::{EncoderWeights, LayerWeights};
+use crate::weights::{EncoderWeights, LINEAR_NAMES, LayerWeights};
 
 /// The code of zero of the queries, which are rounded symmetrically about it.
 const QUERY_ZERO_POINT: u8 = 128;
@@ -61,6 +63,7 @@ pub(crate) fn calibrate<S: TokenIds>(
     config: &EncoderConfig,
     weights: &EncoderWeights,
     pooling: &Pooling,
+    stored: Option<&Stored>,
     ids: &[S],
     options: &CalibrationOptions,
 ) -> Result<Calibration> {
@@ -73,24 +76,33 @@ pub(crate) fn calibrate<S: TokenIds>(
             layer: None,
             tap: Tap::ProjectionInput,
             halves: &first[Tap::ProjectionInput as usize],
-            readers: vec![projection],
-            names: vec!["projection"],
+            readers: vec![Reader {
+                name: "projection",
+                linear: projection,
+                codes: stored.and_then(|stored| stored.projection.as_ref()),
+            }],
+            given: stored.and_then(|stored| stored.projection_in),
             has_precision: false,
         };
         input.choose(options)
     });
+    let none = StoredLayer::default();
     let layers: Vec<LayerChoice> = weights
         .layers
         .par_iter()
         .zip(&stats)
         .enumerate()
-        .map(|(i, (weights, stats))| LayerChoice::new(i, config.head_size(), weights, stats, options))
+        .map(|(i, (weights, stats))| {
+            let stored = stored.and_then(|stored| stored.layers.get(i)).unwrap_or(&none);
+            LayerChoice::new(i, config.head_size(), weights, stored, stats, options)
+        })
         .collect();
     let precision: Vec<LayerPrecision> = layers.iter().map(LayerChoice::precision).collect();
     let judged = options.measures().then(|| {
         let quant: Vec<LayerQuant> = layers.iter().map(LayerChoice::judged).collect();
         let projection = projection.as_ref().and_then(|chosen| chosen.judged.as_ref()).map(|judged| &judged.quant);
-        let simulation = Simulation { config, weights, pooling, quant: &quant, projection, precision: &precision };
+        let simulation =
+            Simulation { config, weights, pooling, quant: &quant, projection, precision: &precision, stored };
         let reference: Vec<Vec<f32>> = states.iter().map(|states| pooling.pool(states)).collect();
         held_out_cosines(&simulation, ids, &reference)
     });
@@ -164,6 +176,7 @@ struct LayerChoice {
     ffn_in: Chosen,
     gelu_out: Chosen,
     q: Operand,
+    q_zero_point: u8,
     k: Operand,
     v: Operand,
 }
@@ -180,28 +193,46 @@ impl LayerChoice {
         layer: usize,
         head_size: usize,
         weights: &LayerWeights,
+        stored: &StoredLayer,
         stats: &[Halves],
         options: &CalibrationOptions,
     ) -> LayerChoice {
-        let LayerWeights { q, k, v, o, up, down, .. } = weights;
-        let input = |tap: Tap, readers: &[_], names: &[_]| {
-            let (readers, names, has_precision) = (readers.to_vec(), names.to_vec(), tap != Tap::AttentionOutput);
-            Input { layer: Some(layer), tap, halves: &stats[tap as usize], readers, names, has_precision }
+        let linears = weights.linears();
+        let input = |tap: Tap, readers: std::ops::Range<usize>, given: Option<TensorQuant>| {
+            let reader =
+                |i: usize| Reader { name: LINEAR_NAMES[i], linear: linears[i], codes: stored.linears[i].as_ref() };
+            Input {
+                layer: Some(layer),
+                tap,
+                halves: &stats[tap as usize],
+                readers: readers.map(reader).collect(),
+                given,
+                has_precision: tap != Tap::AttentionOutput,
+            }
         };
         let inputs = [
-            input(Tap::AttentionInput, &[q, k, v], &["q", "k", "v"]),
-            input(Tap::AttentionOutput, &[o], &["o"]),
-            input(Tap::FeedForwardInput, &[up], &["up"]),
-            input(Tap::GeluOutput, &[down], &["down"]),
+            input(Tap::AttentionInput, 0..3, stored.attn_in),
+            input(Tap::AttentionOutput, 3..4, stored.attn_out),
+            input(Tap::FeedForwardInput, 4..5, stored.ffn_in),
+            input(Tap::GeluOutput, 5..6, stored.gelu_out),
         ];
         let ((attn_in, attn_out), (ffn_in, gelu_out)) = rayon::join(
             || rayon::join(|| inputs[0].choose(options), || inputs[1].choose(options)),
             || rayon::join(|| inputs[2].choose(options), || inputs[3].choose(options)),
         );
-        let operand = |tap: Tap, features| Operand::new(layer, tap, features, &stats[tap as usize], options);
-        let [q, k, v] =
-            [(Tap::Query, head_size), (Tap::Key, head_size), (Tap::Value, 1)].map(|(tap, n)| operand(tap, n));
-        LayerChoice { attn_in, attn_out, ffn_in, gelu_out, q, k, v }
+        let operand = |tap: Tap, features, given: Option<f32>| {
+            Operand::new(layer, tap, features, given, &stats[tap as usize], options)
+        };
+        LayerChoice {
+            attn_in,
+            attn_out,
+            ffn_in,
+            gelu_out,
+            q: operand(Tap::Query, head_size, stored.query.map(|query| query.scale)),
+            q_zero_point: stored.query.map_or(QUERY_ZERO_POINT, |query| query.zero_point),
+            k: operand(Tap::Key, head_size, stored.key),
+            v: operand(Tap::Value, 1, stored.value),
+        }
     }
 
     fn precision(&self) -> LayerPrecision {
@@ -217,7 +248,7 @@ impl LayerChoice {
         LayerQuant {
             attn_in: self.attn_in.quant,
             q_scale: self.q.scale,
-            q_zero_point: QUERY_ZERO_POINT,
+            q_zero_point: self.q_zero_point,
             k_scale: self.k.scale,
             v_scale: self.v.scale,
             attn_out: self.attn_out.quant,
@@ -233,7 +264,7 @@ impl LayerChoice {
         LayerQuant {
             attn_in: input(&self.attn_in),
             q_scale: operand(&self.q),
-            q_zero_point: QUERY_ZERO_POINT,
+            q_zero_point: self.q_zero_point,
             k_scale: operand(&self.k),
             v_scale: operand(&self.v),
             attn_out: input(&self.attn_out),
@@ -251,16 +282,24 @@ impl LayerChoice {
 }
 
 impl Operand {
-    /// Scales of `features` neighbouring features each. Values, which have one each, get headroom.
-    fn new(layer: usize, tap: Tap, features: usize, halves: &Halves, options: &CalibrationOptions) -> Operand {
-        let scales = |stats: &TapStats| match tap {
-            Tap::Value => range::symmetric_scales(
+    /// Scales of `features` neighbouring features each; that of the file for all, if it has one. Values, which have one each, get headroom.
+    fn new(
+        layer: usize,
+        tap: Tap,
+        features: usize,
+        given: Option<f32>,
+        halves: &Halves,
+        options: &CalibrationOptions,
+    ) -> Operand {
+        let scales = |stats: &TapStats| match (given, tap) {
+            (Some(scale), _) => vec![scale; stats.features() / features.max(1)],
+            (None, Tap::Value) => range::symmetric_scales(
                 &stats.widened(options.headroom, options.floor),
                 features,
                 WEIGHT_MAX,
                 options.attention_range,
             ),
-            _ => range::symmetric_scales(stats, features, WEIGHT_MAX, options.attention_range),
+            (None, _) => range::symmetric_scales(stats, features, WEIGHT_MAX, options.attention_range),
         };
         let judged = options.measures().then(|| {
             let fitted = scales(&halves.fit);
@@ -270,6 +309,7 @@ impl Operand {
                 layer: Some(layer),
                 tensor: tap.name(),
                 readers: vec!["attention"],
+                given: given.is_some(),
                 range: options.attention_range,
                 smoothing: None,
                 snr_db: decibels(relative_error),

@@ -43,6 +43,8 @@ pub struct TensorReport {
     pub tensor: &'static str,
     /// Who reads it: linear layers, or `attention`, for which the operand itself is measured.
     pub readers: Vec<&'static str>,
+    /// Whether its scale and zero point are those of the model's file; `range` and `smoothing` say nothing then.
+    pub given: bool,
     /// Where its range ends.
     pub range: RangeMethod,
     /// How its scales are distributed over features; none for operands of attention.

@@ -140,8 +140,8 @@ fn chosen(weights: Vec<f32>, options: &CalibrationOptions, change: impl Fn(usize
     let rows = weights.len() / FEATURES;
     let linear = Linear { weight: Matrix { rows, cols: FEATURES, data: weights }, bias: vec![0.0; rows] };
     let tap = Tap::AttentionInput;
-    let (readers, names) = (vec![&linear], vec!["q"]);
-    Input { layer: Some(0), tap, halves: &halves, readers, names, has_precision: true }.choose(options)
+    let readers = vec![Reader { name: "q", linear: &linear, codes: None }];
+    Input { layer: Some(0), tap, halves: &halves, readers, given: None, has_precision: true }.choose(options)
 }
 
 fn measured() -> CalibrationOptions {

@@ -10,6 +10,51 @@ use crate::error::{Error, Result};
 pub(crate) const NAMES: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
+/// The names of ONNX graphs, looked for if there is none of [`NAMES`].
+const GRAPHS: [&str; 5] =
+    ["model.onnx", "onnx/model.onnx", "model_quantized.onnx", "onnx/model_quantized.onnx", "deployment/model.onnx"];
+
+/// What holds the weights of a folder.
+#[derive(Debug, Clone)]
+pub(crate) enum WeightPath {
+    /// A file of named tensors, or an index of such files.
+    Tensors(PathBuf),
+    /// An ONNX graph.
+    Graph(PathBuf),
+}
+
+impl WeightPath {
+    /// A file by its ending.
+    pub(crate) fn of(path: PathBuf) -> WeightPath {
+        match is_graph(&path) {
+            true => WeightPath::Graph(path),
+            false => WeightPath::Tensors(path),
+        }
+    }
+
+    /// The first that a folder has of the names of weight files, then of those of graphs.
+    pub(crate) fn locate(folder: &Path) -> Result<WeightPath> {
+        first(folder, &NAMES)?
+            .or(first(folder, &GRAPHS)?)
+            .map(WeightPath::of)
+            .ok_or_else(|| none(folder, &[&NAMES[..], &GRAPHS].concat()))
+    }
+}
+
+/// Whether a path ends in `.onnx`.
+pub(crate) fn is_graph(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"))
+}
+
+/// The `config.json` beside a graph, or in the folder above; that beside it if there is none.
+pub(crate) fn graph_config(graph: &Path) -> PathBuf {
+    let folder = graph.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let above = folder.parent().filter(|above| *above != Path::new(""));
+    let above = above.map_or_else(|| folder.join(".."), Path::to_owned);
+    let (beside, above) = (folder.join("config.json"), above.join("config.json"));
+    if !beside.exists() && above.exists() { above } else { beside }
+}
+
 /// Endings of files that hold weights in any format, to say what a folder has instead.
 const WEIGHT_ENDINGS: [&str; 10] =
     ["safetensors", "bin", "pt", "pth", "ckpt", "h5", "msgpack", "onnx", "gguf", "index.json"];
@@ -22,16 +67,24 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// The first of [`NAMES`] that the folder has.
 pub(super) fn locate(folder: &Path) -> Result<PathBuf> {
-    for name in NAMES {
+    first(folder, &NAMES)?.ok_or_else(|| none(folder, &NAMES))
+}
+
+fn first(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
+    for name in names {
         let path = folder.join(name);
         // A link whose target is gone counts as present: opening it says so by name.
         match symlink_metadata(&path) {
-            Ok(_) => return Ok(path),
+            Ok(_) => return Ok(Some(path)),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             Err(source) => return Err(Error::Io { path, action: "look for", source }),
         }
     }
-    Err(Error::NoCheckpoint { path: folder.to_owned(), looked_for: NAMES.join(", "), present: others(folder) })
+    Ok(None)
+}
+
+fn none(folder: &Path, names: &[&str]) -> Error {
+    Error::NoCheckpoint { path: folder.to_owned(), looked_for: names.join(", "), present: others(folder) }
 }
 
 /// The files of the folder that look like weights, or "nothing".
@@ -50,7 +103,7 @@ fn others(folder: &Path) -> String {
 }
 
 /// Opens a regular file that is no Git LFS pointer, at its start; gives its length in bytes too.
-pub(super) fn open_file(path: &Path) -> Result<(File, u64)> {
+pub(crate) fn open_file(path: &Path) -> Result<(File, u64)> {
     let io = |action| move |source| Error::Io { path: path.to_owned(), action, source };
     // Before the opening, which for a pipe would wait for a writer.
     let kind = std::fs::metadata(path).map_err(io("open"))?;

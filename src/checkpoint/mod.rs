@@ -30,6 +30,7 @@ use rayon::prelude::*;
 use self::file::{StoredTensor, WeightFile};
 #[cfg(feature = "hub")]
 pub(crate) use self::locate::NAMES as WEIGHT_NAMES;
+pub(crate) use self::locate::{WeightPath, graph_config, is_graph, open_file};
 use self::names::LayerNames;
 #[cfg(feature = "hub")]
 pub(crate) use self::sharded::names as shard_names;

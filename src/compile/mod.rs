@@ -161,6 +161,7 @@ impl CalibratedModel {
         let origin = Origin {
             phases: before.chain(phases.list).collect(),
             truncated: self.truncated_sentences(),
+            notes: model.notes().to_vec(),
             pruning: model.pruning(),
             precision: self.precision().to_vec(),
         };

@@ -175,7 +175,7 @@ fn with_bias_in_range(mut layer: QuantizedLinear) -> QuantizedLinear {
 }
 
 /// `[M][K]` as `[K][M]`.
-fn transposed<T: Copy + Default + Send + Sync>(m: usize, k: usize, data: &[T]) -> Vec<T> {
+pub(super) fn transposed<T: Copy + Default + Send + Sync>(m: usize, k: usize, data: &[T]) -> Vec<T> {
     /// Output rows of one task: what a cache line of the input holds.
     const ROWS: usize = 16;
     let mut out = vec![T::default(); m * k];

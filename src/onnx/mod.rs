@@ -54,6 +54,7 @@ mod layers;
 mod linear;
 mod pool;
 pub mod proto;
+mod read;
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -62,6 +63,8 @@ use std::path::Path;
 use prost::Message;
 
 use self::proto::{DataType, ModelProto, TensorProto};
+pub use self::read::OnnxError;
+pub(crate) use self::read::{OnnxGraph, Read};
 use crate::error::{Error, Result};
 
 /// Most bytes of a protobuf message: every reader counts them in a signed 32-bit number.

@@ -23,7 +23,7 @@ pub fn gelu(xs: &mut [f32]) {
 
 /// The error function: an odd rational function on the interval where erf rounds to less than one.
 #[inline]
-fn erf(x: f32) -> f32 {
+pub(crate) fn erf(x: f32) -> f32 {
     /// erf of this rounds to 1 in f32.
     const LIMIT: f32 = 3.832_507;
     const NUMERATOR: [f32; 5] =

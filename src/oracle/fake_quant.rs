@@ -7,6 +7,7 @@ use super::{Observer, Site, Tap};
 use crate::matrix::Matrix;
 use crate::precision::{LayerPrecision, Precision};
 use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLinear, round_code};
+use crate::stored::StoredLinear;
 use crate::weights::Linear;
 
 /// Largest code of an attention weight.
@@ -125,11 +126,16 @@ pub(crate) fn round_tensor(values: &mut [f32], features: usize, quant: &Activati
 
 /// The weights of a linear layer as it has them in a precision, in f32; the bias takes the mean error of s8 weights.
 ///
-/// The relative scales of dynamic inputs are folded into s8 weights as static scales are.
-pub(crate) fn reader_weights(linear: &Linear, input: &ActivationQuant, precision: Precision) -> Linear {
+/// The relative scales of dynamic inputs are folded into s8 weights as static scales are; codes of a file are taken as they are.
+pub(crate) fn reader_weights(
+    linear: &Linear,
+    codes: Option<&StoredLinear>,
+    input: &ActivationQuant,
+    precision: Precision,
+) -> Linear {
     let Linear { weight: Matrix { rows, cols, data }, bias } = linear;
     match precision {
-        Precision::Static | Precision::Dynamic => QuantizedLinear::new(linear, input).dequantize(input),
+        Precision::Static | Precision::Dynamic => QuantizedLinear::with_codes(linear, input, codes).dequantize(input),
         Precision::Bf16 => {
             let data = data.iter().map(|&w| bf16::from_f32(w).to_f32()).collect();
             Linear { weight: Matrix { rows: *rows, cols: *cols, data }, bias: bias.clone() }

@@ -11,6 +11,7 @@ mod fake_quant;
 mod forward;
 mod ops;
 
+pub(crate) use activation::erf;
 pub use activation::{activate, gelu, gelu_tanh};
 pub use fake_quant::{FakeQuant, TapSet};
 pub(crate) use fake_quant::{reader_weights, round_tensor};

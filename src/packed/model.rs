@@ -54,6 +54,8 @@ pub(crate) struct Origin {
     pub(crate) phases: Vec<Phase>,
     /// Calibration sentences that were cut.
     pub(crate) truncated: usize,
+    /// What was remarkable about the file that the model was read from.
+    pub(crate) notes: Vec<String>,
     /// What was pruned.
     pub(crate) pruning: Option<Pruning>,
     /// The arithmetic of every layer.
@@ -78,6 +80,9 @@ struct ModelEntry {
     pruning: Option<Pruning>,
     /// Calibration sentences that were cut.
     truncated: usize,
+    /// What was remarkable about the file that the model was read from.
+    #[serde(default)]
+    notes: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -174,6 +179,7 @@ impl PackedModel {
             layers,
             pruning: self.origin.pruning,
             truncated: self.origin.truncated,
+            notes: self.origin.notes.clone(),
         };
         Ok(sections.write(path.as_ref(), entry)?)
     }
@@ -214,6 +220,7 @@ impl PackedModel {
             origin: Origin {
                 phases: phases.list,
                 truncated: entry.truncated,
+                notes: entry.notes,
                 pruning: entry.pruning,
                 precision: entry.layers.precision(),
             },

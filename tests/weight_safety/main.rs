@@ -1,6 +1,7 @@
 //! Weight files that want to do harm, or were damaged on the way: never a panic, a hang, memory without bound, or code that runs.
 
 mod bounds;
+mod graphs;
 mod hostile;
 mod mutated;
 mod pickle;

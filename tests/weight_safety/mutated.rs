@@ -24,7 +24,7 @@ fn read(name: &str) -> Vec<u8> {
     fs::read(fixture(name)).unwrap()
 }
 
-fn cases() -> u64 {
+pub(crate) fn cases() -> u64 {
     std::env::var("LACUNA_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES)
 }
 
@@ -47,7 +47,7 @@ fn range(rng: &mut ChaCha8Rng, length: usize) -> std::ops::Range<usize> {
 }
 
 /// Flips, overwrites, cuts, repeats, moves or appends, mostly once.
-fn damage(rng: &mut ChaCha8Rng, bytes: &mut Vec<u8>) {
+pub(crate) fn damage(rng: &mut ChaCha8Rng, bytes: &mut Vec<u8>) {
     for _ in 0..[1, 1, 1, 2, 4][rng.random_range(0..5)] {
         let length = bytes.len();
         let at = rng.random_range(0..=length);

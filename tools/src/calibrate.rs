@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     })?;
     let Some(report) = calibrated.report() else { return Ok(()) }; // asked for above
     let output = Output {
-        model: args.model.model.display().to_string(),
+        model: args.model.source.name(),
         sentences: sentences.len(),
         truncated: calibrated.truncated_sentences(),
         seconds: calibrated.model().timings().calibrate.as_secs_f64(),
@@ -148,8 +148,8 @@ fn table(tensors: &[TensorReport]) -> Table {
             tensor.layer.map_or_else(|| "-".into(), |layer| layer.to_string()),
             tensor.tensor.into(),
             tensor.readers.join(" "),
-            tensor.range.to_string(),
-            tensor.smoothing.map_or_else(|| "-".into(), |smoothing| smoothing.to_string()),
+            if tensor.given { "file".into() } else { tensor.range.to_string() },
+            tensor.smoothing.filter(|_| !tensor.given).map_or_else(|| "-".into(), |smoothing| smoothing.to_string()),
             tensor.snr_db.map_or_else(|| "exact".into(), |db| format!("{db:.1}")),
             format!("{:.2} %", tensor.relative_error * 1e2),
             format!("{:.3} %", tensor.clipped * 1e2),
@@ -188,7 +188,9 @@ fn advice(args: &Args, output: &Output<'_>) -> String {
     });
     let command = || {
         let path = args.calibration.calibrate.as_ref().map_or_else(String::new, |path| path.display().to_string());
-        format!("lacuna calibrate --model {} --calibrate {path}", args.model.model.display())
+        let source = args.model.source.options().into_iter().find_map(|(option, value)| Some((option, value?)));
+        let (option, value) = source.unwrap_or_default();
+        format!("lacuna calibrate {option} {value} --calibrate {path}")
     };
     if let (Some((tensor, now, (precision, db))), None) = (helped, report.keep_below_db) {
         let db = db.map_or_else(|| "be exact".to_owned(), |db| format!("have {db:.1} dB"));

@@ -9,8 +9,8 @@ use lacuna_jit::{JitError, Tier};
 use crate::context::Context;
 use crate::error::Result;
 use crate::{
-    answer, args, bench, calibrate, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, pack, rank,
-    tag,
+    answer, args, bench, calibrate, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, pack,
+    rank, tag,
 };
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.

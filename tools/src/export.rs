@@ -198,7 +198,7 @@ impl OnnxArgs {
         let folder = self.source.folder()?;
         let _spinner = Spinner::new(format!("reading {}", self.name()));
         match (folder, self.arch) {
-            (Some(folder), _) => Ok(Model::from_dir(folder)?),
+            (Some(folder), _) => Ok(Model::from_path(folder)?),
             (None, arch) => Ok(Model::seeded_with_vocab(arch.unwrap_or(Preset::MiniLm), self.seed, VOCAB_SIZE)),
         }
     }

@@ -4,8 +4,9 @@ mod head;
 mod packed;
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
-use lacuna::{Checkpoint, EncoderConfig, Form, LinearReport, LinearZeros, Model, Precision, TensorInfo, seeded_ids};
+use lacuna::{EncoderConfig, Form, LinearReport, LinearZeros, Model, Precision, TensorInfo, seeded_ids};
 use serde::Serialize;
 
 use crate::context::{Context, pool};
@@ -55,7 +56,7 @@ struct Inspection {
     no_head: Option<String>,
     /// Longest sequence in tokens, special tokens included; none without a tokenizer.
     tokenizer_limit: Option<usize>,
-    /// The weight file, or the index and its files.
+    /// The weight file or graph, or the index and its files.
     weights: Vec<String>,
     tensors: Vec<Tensor>,
     parameters: usize,
@@ -134,10 +135,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 const CALIBRATION: (usize, usize) = (4, 32);
 
 fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
-    let folder = args.model.folder()?;
-    let model = args.model.pruning.apply(model::read(&folder)?)?;
-    let checkpoint = Checkpoint::in_model(&folder)?;
-    let tensors = checkpoint.tensors();
+    let model = args.model.pruning.apply(args.model.read()?)?;
+    let (files, tensors) = model.weight_files()?;
     let (config, pooler) = (model.config().clone(), model.weights().pooler.is_some());
     let (pooling, tokenizer_limit) = (model.pooling().clone(), model.tokenizer().map(|t| t.max_length()));
     let zeros = counted(&model);
@@ -161,7 +160,7 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
         head,
         no_head,
         tokenizer_limit,
-        weights: weights(&checkpoint),
+        weights: names(&files),
         parameters: tensors.iter().map(|t| t.shape.iter().product::<usize>()).sum(),
         tensors: tensors.into_iter().map(Tensor::from).collect(),
         linears: zeros.iter().zip(&report.linears).map(|(zeros, linear)| Linear::new(zeros, linear)).collect(),
@@ -173,11 +172,8 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     })
 }
 
-fn weights(checkpoint: &Checkpoint) -> Vec<String> {
-    let mut paths = vec![checkpoint.path()];
-    paths.extend(checkpoint.files());
-    paths.dedup();
-    paths.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()).collect()
+fn names(files: &[PathBuf]) -> Vec<String> {
+    files.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
 fn counted(model: &Model) -> Vec<LinearZeros> {

@@ -151,7 +151,7 @@ impl PruneArgs {
 /// Reads the model of a folder.
 pub(crate) fn read(folder: &Path) -> Result<Model> {
     let _spinner = Spinner::new(format!("reading {}", folder.display()));
-    Ok(Model::from_dir(folder)?)
+    Ok(Model::from_path(folder)?)
 }
 
 /// Calibrates on sentences.

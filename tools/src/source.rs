@@ -14,8 +14,8 @@ use crate::progress::{Download, Spinner};
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct SourceArgs {
-    /// Model directory: config.json, model.safetensors or pytorch_model.bin, tokenizer.json; where a model is only run, a file of
-    /// lacuna pack, too
+    /// Model directory: config.json, weights (model.safetensors, pytorch_model.bin or model.onnx), tokenizer.json; or the path of an
+    /// .onnx file with config.json beside it or one folder up; where a model is only run, a file of lacuna pack, too
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
 

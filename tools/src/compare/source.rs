@@ -108,7 +108,7 @@ impl ModelSource {
     /// The f32 model, pruned.
     pub(crate) fn model(&self) -> Result<Model> {
         let model = match (&self.dir, self.preset()?) {
-            (Some(dir), _) => Model::from_dir(dir)?,
+            (Some(dir), _) => Model::from_path(dir)?,
             (None, preset) => Model::seeded_with_vocab(preset.unwrap_or(Preset::MiniLm), self.seed, VOCAB_SIZE),
         };
         match &self.pruning {

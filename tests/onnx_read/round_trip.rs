@@ -1,0 +1,104 @@
+//! What Lacuna writes as a graph it reads again.
+
+use lacuna::onnx::{OnnxModel, proto::TensorProto};
+use lacuna::{CalibrationOptions, LINEAR_NAMES};
+use tempfile::TempDir;
+
+use super::*;
+
+/// The fixtures of tests/architectures: all families and activations.
+const MODELS: [&str; 9] = [
+    "bert",
+    "bert-old",
+    "distilbert",
+    "distilbert-relu",
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "electra",
+    "electra-relu",
+];
+
+fn original(name: &str) -> (Model, PathBuf) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    (Model::from_dir(&folder).unwrap(), folder)
+}
+
+fn read_again(graph: &OnnxModel, folder: &Path) -> Model {
+    let dir = TempDir::new().unwrap();
+    std::fs::copy(folder.join("config.json"), dir.path().join("config.json")).unwrap();
+    graph.write(dir.path().join("model.onnx")).unwrap();
+    Model::from_dir(dir.path()).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+}
+
+#[test]
+fn floats_come_back_as_they_were() {
+    for name in MODELS {
+        let (model, folder) = original(name);
+        let again = read_again(&model.to_onnx().unwrap(), &folder);
+        let (before, after) = (model.weights(), again.weights());
+        assert_eq!(before.layers, after.layers, "{name}");
+        assert_eq!(before.embeddings, after.embeddings, "{name}");
+        assert!(again.stored().is_none(), "{name}");
+    }
+}
+
+/// The s8 initialiser of a linear layer, `[M][K]`.
+fn codes(graph: &OnnxModel, name: &str, k: usize) -> Vec<i8> {
+    let initializers = &graph.proto().graph.as_ref().unwrap().initializer;
+    let of = |tensor: &&TensorProto| tensor.name == format!("{name}.weight_quantized");
+    let raw = initializers.iter().find(of).unwrap().raw_data.as_ref().unwrap();
+    let m = raw.len() / k;
+    (0..m * k).map(|i| raw[i % k * m + i / k].cast_signed()).collect()
+}
+
+#[test]
+fn codes_come_back_as_they_were() {
+    const LAYERS: [&str; 6] = [
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+        "intermediate.dense",
+        "output.dense",
+    ];
+    for name in MODELS {
+        let (model, folder) = original(name);
+        let limit = model.config().max_position.min(16);
+        let ids = seeded_ids(model.config().vocab_size, 16, limit, 3);
+        let calibrated = model.clone().calibrate_ids_with(&ids, &CalibrationOptions::per_tensor()).unwrap();
+        let graphs = [("dynamic", model.to_onnx_dynamic().unwrap()), ("static", calibrated.to_onnx_qdq().unwrap())];
+        for (kind, graph) in graphs {
+            let again = read_again(&graph, &folder);
+            let again = again.calibrate_ids(&ids).unwrap();
+            for i in 0..model.config().layers {
+                let layer = again.quantize_layer(i);
+                for ((linear, part), short) in layer.linears().into_iter().zip(LAYERS).zip(LINEAR_NAMES) {
+                    let expected = codes(&graph, &format!("encoder.layer.{i}.{part}"), linear.k);
+                    assert_eq!(linear.weight, expected, "{name}, {kind}, {i}.{short}");
+                }
+                if kind == "static" {
+                    let (before, after) = (&calibrated.quant()[i], &again.quant()[i]);
+                    for (a, b) in [
+                        (&before.attn_in, &after.attn_in),
+                        (&before.attn_out, &after.attn_out),
+                        (&before.ffn_in, &after.ffn_in),
+                        (&before.gelu_out, &after.gelu_out),
+                    ] {
+                        assert_eq!((&a.scale, a.zero_point), (&b.scale, b.zero_point), "{name}, {i}");
+                    }
+                }
+            }
+            if let Some(projection) = again.quantize_projection() {
+                assert_eq!(projection.weight, codes(&graph, "embeddings_project", projection.k), "{name}, {kind}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_read_can_be_written_and_read() {
+    let model = load("bert-qdq");
+    let again = read_again(&model.to_onnx().unwrap(), &folder("bert-qdq"));
+    assert_eq!(model.weights().layers, again.weights().layers);
+}
