@@ -253,11 +253,23 @@ impl Model {
     /// # Errors
     /// Those of [`Model::calibrate`].
     pub fn calibrate_inputs(self, inputs: &[TextInput<'_>]) -> Result<CalibratedModel> {
+        self.calibrate_inputs_with(inputs, &CalibrationOptions::default())
+    }
+
+    /// Calibrates on texts and pairs of texts.
+    ///
+    /// # Errors
+    /// Those of [`Model::calibrate_inputs`], and [`Error::CalibrationOption`].
+    pub fn calibrate_inputs_with(
+        self,
+        inputs: &[TextInput<'_>],
+        options: &CalibrationOptions,
+    ) -> Result<CalibratedModel> {
         let start = Instant::now();
         let limit = self.tokenizer.as_ref().map_or(0, SentenceTokenizer::max_length);
         let located = locate_all(&self.config, self.tokenizer.as_ref(), inputs)?;
         let tokens: Vec<TokenizedText> = located.into_iter().map(|tokens| tokens.cut(limit)).collect();
-        let mut calibrated = self.calibrate_ids(&tokens)?;
+        let mut calibrated = self.calibrate_ids_with(&tokens, options)?;
         calibrated.truncated = tokens.iter().filter(|tokens| tokens.truncated_from.is_some()).count();
         calibrated.model.timings.calibrate = start.elapsed();
         Ok(calibrated)

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::calibration::{CalibrationArgs, calibrate};
 use crate::context::{Context, pool};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::ModelArgs;
 use crate::output::{print, print_json};
 use crate::table::{Table, number};
@@ -65,11 +65,7 @@ struct Output<'a> {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    let sentences = args.calibration.read()?.ok_or_else(|| Error::Argument {
-        option: "--calibrate",
-        found: "nothing".into(),
-        expected: "a file of sentences, about 200 of the kind that will be embedded".into(),
-    })?;
+    let sentences = args.calibration.require()?;
     let calibrated = pool(context.threads())?.install(|| -> Result<CalibratedModel> {
         let model = args.model.pruning.apply(args.model.read()?)?;
         let options = CalibrationOptions { report: true, ..args.calibration.scheme.options() };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use lacuna::{CalibratedModel, CalibrationOptions, Choice, Keep, Model, RangeMethod, Smoothing};
 
 use crate::args;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{self, CALIBRATION_SENTENCES};
 use crate::progress::Spinner;
 
@@ -60,17 +60,37 @@ impl SchemeArgs {
         }
     }
 
+    /// The options that were given, with their values.
+    fn given(&self) -> impl Iterator<Item = (&'static str, Option<String>)> {
+        let range = self.range.map(|range| ("--range", Some(range.to_string())));
+        let smoothing = self.smoothing.map(|smoothing| ("--smoothing", Some(smoothing.to_string())));
+        let choose = self.choose.then_some(("--choose", None));
+        let keep = self.keep_below.map(|db| ("--keep-below", Some(db.to_string())));
+        [range, smoothing, choose, keep].into_iter().flatten()
+    }
+
+    /// The first option that was given, for refusing it.
+    pub(crate) fn first(&self) -> Option<(&'static str, String)> {
+        self.given().next().map(|(option, value)| (option, value.unwrap_or_else(|| "set".into())))
+    }
+
     /// The options as they are given again, each with a space before it.
     pub(crate) fn again(&self) -> String {
-        let range = self.range.map(|range| format!(" --range {range}"));
-        let smoothing = self.smoothing.map(|smoothing| format!(" --smoothing {smoothing}"));
-        let choose = self.choose.then(|| " --choose".to_owned());
-        let keep = self.keep_below.map(|db| format!(" --keep-below {db}"));
-        [range, smoothing, choose, keep].into_iter().flatten().collect()
+        let words = self.given().flat_map(|(option, value)| [Some(option.to_owned()), value]).flatten();
+        words.map(|word| format!(" {word}")).collect()
     }
 }
 
 impl CalibrationArgs {
+    /// The sentences of `--calibrate`, which cannot be left out.
+    pub(crate) fn require(&self) -> Result<Vec<String>> {
+        self.read()?.ok_or_else(|| Error::Argument {
+            option: "--calibrate",
+            found: "nothing".into(),
+            expected: "a file of sentences, about 200 of the kind that will be embedded".into(),
+        })
+    }
+
     /// The sentences of `--calibrate`; nothing without.
     pub(crate) fn read(&self) -> Result<Option<Vec<String>>> {
         self.calibrate.as_deref().map(|path| model::calibration_file(path, self.sentences)).transpose()

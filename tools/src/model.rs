@@ -154,12 +154,6 @@ pub(crate) fn read(folder: &Path) -> Result<Model> {
     Ok(Model::from_path(folder)?)
 }
 
-/// Calibrates on sentences.
-pub(crate) fn calibrate(model: Model, sentences: &[String]) -> Result<CalibratedModel> {
-    let _spinner = Spinner::new(format!("calibrating on {} sentences", sentences.len()));
-    Ok(model.calibrate(sentences)?)
-}
-
 /// Generates the kernels.
 pub(crate) fn compile(model: &CalibratedModel, form: Form, context: &Context) -> Result<Encoder> {
     let _spinner = Spinner::new("compiling");

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use lacuna::{PackedModel, TextInput};
 
+use crate::calibration::CalibrationArgs;
 use crate::context::{Context, pool};
 use crate::error::Result;
-use crate::model::{self, FormArg, ModelArgs, TuneArgs};
+use crate::model::{FormArg, ModelArgs, TuneArgs};
 use crate::output::{Target, print, print_json};
 use crate::packed::Contents;
 use crate::progress::Spinner;
@@ -29,10 +30,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// Calibration texts, about 200 of the kind that the model will read: a text file, one per line, or the first column of a .csv
-    #[arg(long, value_name = "FILE")]
-    calibrate: PathBuf,
-
     /// Which kernels run the linear layers
     #[arg(long, value_enum, default_value = "auto")]
     form: FormArg,
@@ -44,6 +41,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 
+    #[command(flatten)]
+    calibration: CalibrationArgs,
+
     /// Print what was packed as JSON
     #[arg(long)]
     json: bool,
@@ -52,13 +52,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let target = Target::new(Some(&args.output))?; // refused before the work is done
     let path = target.file("--output")?;
+    let texts = args.calibration.require()?;
     let contents = pool(context.threads())?.install(|| {
         let model = args.model.pruning.apply(args.model.read()?)?;
-        let texts = model::calibration_file(&args.calibrate, usize::MAX)?;
         let inputs: Vec<TextInput<'_>> = texts.iter().map(|text| TextInput::new(text)).collect();
         let calibrated = {
             let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
-            model.calibrate_inputs(&inputs)?
+            model.calibrate_inputs_with(&inputs, &args.calibration.scheme.options())?
         };
         let packed = args.tuning.pack(&calibrated, args.form.into(), context)?;
         let _spinner = Spinner::new(format!("writing {}", path.display()));

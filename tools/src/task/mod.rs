@@ -12,6 +12,7 @@ use lacuna::{CalibratedModel, Encoder, Error as LibraryError, Model, TextInput};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::calibration::SchemeArgs;
 use crate::context::{Context, pool};
 use crate::error::{Error, Result};
 use crate::model::{self, CALIBRATION_SENTENCES, FormArg, ModelArgs, TuneArgs};
@@ -45,6 +46,9 @@ pub(crate) struct TaskArgs {
     /// [default: the first 200 texts or pairs of the input]
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
+
+    #[command(flatten)]
+    scheme: SchemeArgs,
 
     /// Which kernels run the linear layers
     #[arg(long, value_enum, default_value = "auto")]
@@ -201,6 +205,9 @@ impl TaskArgs {
         if self.calibrate.is_some() {
             return Err(needs_weights(&packed, "--calibrate", "calibrate with lacuna pack --calibrate"));
         }
+        if let Some((option, found)) = self.scheme.first() {
+            return Err(decided(option, found));
+        }
         if !matches!(self.form, FormArg::Auto) {
             return Err(decided("--form", format!("{:?}", self.form).to_lowercase()));
         }
@@ -227,7 +234,8 @@ impl TaskArgs {
             }
         };
         let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
-        Ok((model.calibrate_inputs(&inputs)?, Calibration { source, texts: inputs.len(), from_input }))
+        let calibrated = model.calibrate_inputs_with(&inputs, &self.scheme.options())?;
+        Ok((calibrated, Calibration { source, texts: inputs.len(), from_input }))
     }
 }
 
