@@ -41,9 +41,7 @@ impl Graph {
             let reason = "it has no graph".into();
             return Err(OnnxError::Decode { path: file.path, reason }.into());
         };
-        let elements =
-            proto.initializer.iter().map(|tensor| tensor.dims.iter().fold(1i64, |n, &d| n.saturating_mul(d)));
-        let folder = Folder::new(elements.fold(0, |sum, n| sum.saturating_add(n.clamp(0, 1 << 40) as usize)));
+        let folder = Folder::default();
         let sources = sources(&file, &proto)?;
         let mut graph = Graph {
             file,

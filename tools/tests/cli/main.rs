@@ -7,6 +7,7 @@ mod compare;
 mod embed;
 mod engines;
 mod export;
+mod graphs;
 mod heads;
 mod models;
 
