@@ -61,12 +61,14 @@ impl Graph {
         self.check_order(&k, KEYS, "keys")?;
         let found = q.scale * k.scale * scores.scale * mask_scale;
         let expected = (config.head_size() as f32).sqrt().recip();
-        if !((found - expected).abs() <= TOLERANCE * expected) {
+        let agrees = (found - expected).abs() <= TOLERANCE * expected;
+        if !agrees {
             let what = format!("the factor of attention scores, node {}", named(scores.node));
             let config = format!("heads of {} features, which makes {expected}", config.head_size());
             return Err(self.differs(what, found, config).into());
         }
-        if ((v.scale * context.scale) - 1.0).abs() > TOLERANCE {
+        let plain = ((v.scale * context.scale) - 1.0).abs() <= TOLERANCE;
+        if !plain {
             let found = format!("a factor of {} on the values", v.scale * context.scale);
             return Err(self.stop_with(output(context.node), found, "none").into());
         }
@@ -220,8 +222,9 @@ impl Graph {
                 }
                 let rounding = rounding.or(product.output_rounding.map(|quant| (quant, scale)));
                 // The rounding sees the output of the layer times what comes before it.
-                let rounding =
-                    rounding.map(|(quant, after)| TensorQuant { scale: quant.scale * after / scale, ..quant });
+                let rounding = rounding
+                    .map(|(quant, after)| TensorQuant { scale: quant.scale * after / scale, ..quant })
+                    .filter(|quant| quant.scale.is_normal() && quant.scale > 0.0);
                 return Ok(Operand { product, scale, rounding, rounded, order });
             }
             let expected = "a linear layer behind changes of shape";

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use memmap2::Mmap;
 use prost::Message;
@@ -24,6 +25,8 @@ const MAX_FILES: usize = 4096;
 pub(super) struct GraphFile {
     pub(super) path: PathBuf,
     others: Mutex<HashMap<PathBuf, Bytes>>,
+    /// Bytes of all files that were mapped.
+    bytes: AtomicUsize,
 }
 
 /// Where the elements of a tensor lie in another file.
@@ -37,6 +40,7 @@ impl GraphFile {
     /// Maps a graph and decodes it; constants stay where they are in the file.
     pub(super) fn read(path: &Path) -> Result<(GraphFile, ModelProto)> {
         let bytes = map(path)?;
+        let length = AtomicUsize::new(bytes.len());
         let decode = |reason| OnnxError::Decode { path: path.to_owned(), reason };
         let mut fields = MAX_FIELDS;
         match count(&bytes, &MODEL, &mut fields) {
@@ -48,7 +52,12 @@ impl GraphFile {
             None => return Err(decode("it is cut off, or no protobuf message".into()).into()),
         }
         let model = ModelProto::decode(bytes).map_err(|error| decode(error.to_string()))?;
-        Ok((GraphFile { path: path.to_owned(), others: Mutex::default() }, model))
+        Ok((GraphFile { path: path.to_owned(), others: Mutex::default(), bytes: length }, model))
+    }
+
+    /// Bytes of the graph's file and of those beside it that were needed so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
     }
 
     /// The elements of a tensor that lie in another file of the graph's folder.
@@ -72,7 +81,9 @@ impl GraphFile {
                 let (path, what) = (self.path.clone(), "files beside it");
                 return Err(OnnxError::Limit { path, what, limit: MAX_FILES }.into());
             }
-            others.insert(path.clone(), map(&path)?);
+            let bytes = map(&path)?;
+            self.bytes.fetch_add(bytes.len(), Relaxed);
+            others.insert(path.clone(), bytes);
         }
         let bytes = others.get(&path).cloned().unwrap_or_default();
         let end = place.length.map_or(Some(bytes.len()), |length| place.offset.checked_add(length));

@@ -4,6 +4,7 @@
 //! remembers its codes, so that they can be taken as they are.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::linear::transposed;
@@ -34,18 +35,15 @@ pub(super) struct Quantised {
     pub(super) axis: Option<usize>,
 }
 
-/// What folding has made so far, and how much more it may make.
+/// Elements that may be made, beside four for every byte of the files.
+const FREE_ELEMENTS: usize = 1 << 20;
+
+/// What folding has made so far.
+#[derive(Default)]
 pub(super) struct Folder {
     made: Mutex<HashMap<String, Constant>>,
-    /// Elements that may still be made.
-    fuel: Mutex<usize>,
-}
-
-impl Folder {
-    /// For a graph whose constants have so many elements together.
-    pub(super) fn new(elements: usize) -> Folder {
-        Folder { made: Mutex::default(), fuel: Mutex::new(elements.saturating_mul(4).saturating_add(1 << 20)) }
-    }
+    /// Elements of it.
+    elements: AtomicUsize,
 }
 
 /// Whether a node with constant inputs is computed.
@@ -95,11 +93,10 @@ impl Graph {
                 .into());
         }
         let made = self.fold_node(node, value, depth + 1)?;
-        {
-            let mut fuel = self.folder.fuel.lock().unwrap_or_else(PoisonError::into_inner);
-            let left = fuel.checked_sub(made.tensor.data.len());
-            *fuel =
-                left.ok_or_else(|| self.stop_with(value, "far more elements", "those of the weights a few times"))?;
+        let new = made.tensor.data.len();
+        let elements = self.folder.elements.fetch_add(new, Relaxed).saturating_add(new);
+        if elements > self.file.bytes().saturating_mul(4).saturating_add(FREE_ELEMENTS) {
+            return Err(self.stop_with(value, "far more elements", "those of the weights a few times").into());
         }
         self.folder.made.lock().unwrap_or_else(PoisonError::into_inner).insert(value.to_owned(), made.clone());
         Ok(made)

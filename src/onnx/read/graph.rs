@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+use super::super::proto::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::OnnxError;
 use super::file::GraphFile;
 use super::fold::{Folder, is_foldable};
@@ -41,9 +41,7 @@ impl Graph {
             let reason = "it has no graph".into();
             return Err(OnnxError::Decode { path: file.path, reason }.into());
         };
-        let elements =
-            proto.initializer.iter().map(|tensor| tensor.dims.iter().fold(1i64, |n, &d| n.saturating_mul(d)));
-        let folder = Folder::new(elements.fold(0, |sum, n| sum.saturating_add(n.clamp(0, 1 << 40) as usize)));
+        let folder = Folder::default();
         let sources = sources(&file, &proto)?;
         let mut graph = Graph {
             file,
@@ -136,10 +134,25 @@ impl Graph {
 
     /// A constant of two dimensions or more that holds numbers to compute with, not positions.
     fn is_table(&self, value: &str) -> bool {
+        let stored = |tensor: &TensorProto| {
+            let numbers = matches!(
+                tensor.data_type(),
+                DataType::Float
+                    | DataType::Float16
+                    | DataType::Bfloat16
+                    | DataType::Double
+                    | DataType::Int8
+                    | DataType::Uint8
+            );
+            numbers && tensor.dims.len() >= 2
+        };
         self.is_constant(value)
-            && match self.initializer(value) {
-                Some(tensor) => tensor.dims.len() >= 2 && matches!(tensor.data_type, 1 | 2 | 3 | 10 | 11 | 16),
-                None => self.maker(value).is_some_and(|node| node.op_type != "Constant"),
+            && match (self.initializer(value), self.maker(value)) {
+                (Some(tensor), _) => stored(tensor),
+                (None, Some(node)) if node.op_type == "Constant" => {
+                    attribute(node, "value").and_then(|attribute| attribute.t.as_ref()).is_some_and(stored)
+                }
+                (None, maker) => maker.is_some(),
             }
     }
 

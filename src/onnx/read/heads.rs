@@ -18,8 +18,8 @@ impl Graph {
         }
         // RoBERTa's classification has a layer of the same form, and is no pooler; it is followed by another.
         let tanhs = self.nodes().filter(|node| node.op_type == "Tanh");
-        let layers = tanhs.filter_map(|node| self.product(input(node, 0)?));
-        let pooler = layers.filter(|layer| self.token(layer.input, states) == Some(Token::First)).next();
+        let mut layers = tanhs.filter_map(|node| self.product(input(node, 0)?));
+        let pooler = layers.find(|layer| self.token(layer.input, states) == Some(Token::First));
         let is_head =
             matches!(config.architecture, Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert);
         match pooler {

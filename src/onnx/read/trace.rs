@@ -178,10 +178,10 @@ impl Traced<'_> {
         let read = self.layers.par_iter().enumerate().map(|(i, layer)| layer.load(graph, config, i));
         let read = read.collect::<Result<Vec<_>>>()?;
         let mut layers = Vec::with_capacity(read.len());
-        for (layer, (weights, of_layer, of_counts)) in self.layers.iter().zip(read) {
+        for (weights, of_layer, of_counts) in read {
             layers.push(weights);
             stored.layers.push(of_layer);
-            counts.add(&of_counts, layer);
+            counts.add(&of_counts);
         }
         let pooler = graph.pooler(self.states, config)?;
         let is_stored = counts.coded > 0 || counts.fixed > 0;
@@ -286,7 +286,7 @@ impl Counts {
         self.taken.iter_mut().zip(taken).for_each(|(count, taken)| *count += usize::from(taken));
     }
 
-    fn add(&mut self, other: &Counts, _: &Layer<'_>) {
+    fn add(&mut self, other: &Counts) {
         self.linears += other.linears;
         self.coded += other.coded;
         self.inexact += other.inexact;

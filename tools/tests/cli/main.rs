@@ -8,6 +8,7 @@ mod compare;
 mod embed;
 mod engines;
 mod export;
+mod graphs;
 mod heads;
 mod hub;
 mod models;
