@@ -4,7 +4,7 @@ use lacuna_jit::Isa;
 use lacuna_kernels::attention::{AttentionDesc, AttentionKernel, AttentionParams, AttentionPlan};
 use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormPlan};
-use lacuna_kernels::{PanelLayout, Sign};
+use lacuna_kernels::{KernelError, PanelLayout, Sign};
 
 use super::choose::Chooser;
 use super::heads::Heads;
@@ -79,7 +79,7 @@ impl LayerPlan {
         };
         let up = chooser.group(precision.ffn_in, Producer::Other, &[(up, target)])?;
         let o = chooser.group(Precision::Static, Producer::Other, &[(o, Target::Residual)])?;
-        let InputPlan::Panel(attended) = o.input else { return Err(one_per_source("panel")) };
+        let InputPlan::Panel(attended) = o.input else { return Err(incomplete("an input of o that is not static")) };
 
         let projection = |scale, zero, layout, sign| {
             Target::Bytes(Bytes { activation: Activation::Identity, layout, sign, scale, zero })
@@ -101,7 +101,7 @@ impl LayerPlan {
         Ok(LayerPlan {
             heads,
             inputs,
-            linears: linears.try_into().map_err(|_| one_per_source("plan"))?,
+            linears: linears.try_into().map_err(|_| incomplete("another number of plans"))?,
             attention: AttentionDesc { head_size: heads.padded(), output: attended }.plan(isa)?,
             attention_norm: LayerNormDesc { features: hidden, output: inputs[1].of_layernorm() }.plan(isa)?,
             output_norm: LayerNormDesc { features: hidden, output: LayerNormOutput::F32 },
@@ -117,11 +117,9 @@ impl LayerPlan {
     /// Packs the weights.
     pub(super) fn pack(self, source: LayerSource<'_>, epsilon: f32) -> Result<PackedLayer> {
         let LayerSource { quant, float, next, .. } = source;
-        let mut packed = Vec::with_capacity(LINEAR_NAMES.len());
-        for (plan, source) in self.linears.into_iter().zip(source.linears()) {
-            packed.push(plan.pack(source)?);
-        }
         let [attn_in, ffn_in, gelu_out] = self.inputs;
+        let [q, k, v, o, up, down] = self.linears;
+        let [q_source, k_source, v_source, o_source, up_source, down_source] = source.linears();
         let output_norm = self.output_norm.plan(self.isa)?;
         Ok(PackedLayer {
             heads: self.heads,
@@ -131,7 +129,14 @@ impl LayerPlan {
                 ffn_in.pack(&quant.ffn_in.scale)?,
                 gelu_out.pack(&quant.gelu_out.scale)?,
             ],
-            linears: packed.try_into().map_err(|_| one_per_source("matrix"))?,
+            linears: [
+                q.pack(q_source)?,
+                k.pack(k_source)?,
+                v.pack(v_source)?,
+                o.pack(o_source)?,
+                up.pack(up_source)?,
+                down.pack(down_source)?,
+            ],
             attention: self.attention,
             attention_norm: PackedNorm::pack(self.attention_norm, &float.attention_norm, Some(&quant.ffn_in), epsilon)?,
             output_norm: PackedNorm::pack(output_norm, &float.output_norm, next.map(|next| &next.attn_in), epsilon)?,
@@ -139,14 +144,10 @@ impl LayerPlan {
     }
 }
 
-/// Planning gives one of each for every linear layer; anything else is a defect of this crate.
-fn one_per_source(what: &str) -> Error {
-    lacuna_kernels::KernelError::Mismatch {
-        kernel: "encoder layer".into(),
-        found: format!("another number of linear layers than a {what} each"),
-        expected: LINEAR_NAMES.join(", "),
-    }
-    .into()
+/// Planning gives a panel for attention's output and a plan for every linear layer; anything else is a defect of this crate.
+fn incomplete(found: &str) -> Error {
+    let expected = format!("a static input of o and a plan for each of {}", LINEAR_NAMES.join(", "));
+    KernelError::Mismatch { kernel: "encoder layer".into(), found: found.into(), expected }.into()
 }
 
 fn attention_params(quant: &LayerQuant, heads: Heads) -> AttentionParams {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use lacuna::heads::HeadKind;
 use lacuna::{
     Checkpoint, EncoderConfig, Error as LibraryError, Form, LinearReport, LinearZeros, LoadReport, Model, PackedModel,
-    TensorInfo, seeded_ids,
+    Precision, TensorInfo, seeded_ids,
 };
 use serde::Serialize;
 
@@ -128,6 +128,7 @@ struct Linear {
     zeros_1x4: f64,
     zeros_4x4: f64,
     form: &'static str,
+    precision: Precision,
     density: f64,
     fill_ratio: f64,
     kernel: String,
@@ -309,6 +310,7 @@ impl Linear {
             zeros_1x4: zeros.zeros.b1x4.fraction(),
             zeros_4x4: zeros.zeros.b4x4.fraction(),
             form: report.form,
+            precision: report.precision,
             density: report.density,
             fill_ratio: report.fill_ratio,
             kernel: report.kernel.clone(),
@@ -385,13 +387,25 @@ impl Inspection {
     }
 
     fn linear_table(&self) -> Table {
-        let mut table =
-            Table::new(&["<linear", "M", "K", "zeros", "4x1", "1x4", "4x4", "density", "fill", "<form", "<kernel"]);
+        let mut table = Table::new(&[
+            "<linear",
+            "M",
+            "K",
+            "zeros",
+            "4x1",
+            "1x4",
+            "4x4",
+            "density",
+            "fill",
+            "<form",
+            "<precision",
+            "<kernel",
+        ]);
         for l in &self.linears {
             let zeros = [l.zeros_unstructured, l.zeros_4x1, l.zeros_1x4, l.zeros_4x4, l.density, l.fill_ratio];
             let mut cells = vec![format!("{}.{}", l.layer, l.name), l.m.to_string(), l.k.to_string()];
             cells.extend(zeros.map(|fraction| percent(Some(fraction))));
-            cells.extend([l.form.to_owned(), l.kernel.clone()]);
+            cells.extend([l.form.to_owned(), l.precision.to_string(), l.kernel.clone()]);
             table.row(cells);
         }
         table

@@ -1,6 +1,6 @@
 //! `lacuna bench model`: a whole encoder, and where its time goes.
 
-use lacuna::{CalibratedModel, Encoder, Form, Profile, Stage, seeded_ids};
+use lacuna::{CalibratedModel, Encoder, Form, LayerPrecision, Precision, Profile, Stage, seeded_ids};
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
@@ -14,7 +14,7 @@ use crate::timing::{Samples, Work};
 
 /// A whole encoder: its time, and where it goes
 ///
-/// A pruned model embeds batches of random token ids, int8 with the kernels that are chosen for its zeros. A second, instrumented
+/// A pruned model embeds batches of random token ids, in int8 unless another precision is asked for, with the kernels that are chosen for its zeros. A second, instrumented
 /// pass in turn with the first one tells how the time divides among the kernels.
 #[derive(clap::Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{COLUMNS}"))]
@@ -29,6 +29,10 @@ pub(super) struct Args {
     /// Tokens per sequence; a comma-separated list
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "128", value_parser = args::at_least_one)]
     seq: Vec<usize>,
+
+    /// Arithmetic of all layers: static, dynamic, bf16 or f32
+    #[arg(long, value_name = "P", default_value_t)]
+    precision: Precision,
 
     /// Measure the same model with dense int8 kernels beside
     #[arg(long)]
@@ -51,6 +55,7 @@ Examples:
   lacuna bench model --model all-MiniLM-L6-v2 --batch 1,8 --sparsity 0.8 --dense --f32
   lacuna bench model --arch bert-base --threads 2 --json > before.json
   lacuna bench model --arch bert-base --threads 2 --baseline before.json
+  lacuna bench model --arch minilm --precision bf16 --dense
   lacuna bench model --arch bert-base --tune 50 --tuning bert-base.tuning.json
 
 Architectures: bert-mini, minilm, distilbert, bert-base, bert-large, electra-small, with random weights and a small vocabulary.";
@@ -65,7 +70,7 @@ With --dense and --f32 also the times of those in ms, and how many times as long
 Hot: what a call reads is where the call before left it. With --cold, every core in use reads a buffer larger than the last \
 cache before each sample, and a sample is one call.
 
-JSON: an array of objects with kernel (model), name, batch, seq, sparsity, threads, caches (hot or cold), tier, median_us, \
+JSON: an array of objects with kernel (model), name, batch, seq, sparsity, threads, caches (hot or cold), tier, precision, median_us, \
 median_ms, best_us, spread, samples, sequences_per_s, tokens_per_s, embedding_us, qkv_us, attention_us, o_us, up_us, down_us, \
 layernorm_us, pooling_us, other_us, instrumented_us (the median of the instrumented passes); with --dense also dense_int8_ms \
 and speedup_over_dense, with --f32 f32_ms and speedup_over_f32, with --baseline baseline_us and ratio_to_baseline. CSV has the \
@@ -77,7 +82,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     args.check(model.config().max_position)?;
     // On all cores, whatever the number that is measured.
     let calibrated = args.subject.prepare(model, args.options.seed)?;
-    let sparse = args.tuning.compile(&calibrated, Form::Auto, context)?;
+    let layers = vec![LayerPrecision::all(args.precision); calibrated.quant().len()];
+    let sparse = args.tuning.compile(&calibrated.clone().with_precision(layers)?, Form::Auto, context)?;
     let dense = if args.dense { Some(compile(&calibrated, Form::Dense, context)?) } else { None };
     let models = Models { name, calibrated, sparse, dense };
     bench.run(|| measure(args, &bench, &models))
@@ -153,6 +159,7 @@ impl Models {
 
         row.setting(bench.threads, bench.caches());
         row.fact("tier", bench.context.tier.name());
+        row.fact("precision", args.precision.name());
         row.figure("median_us", None, Some(seconds * 1e6), Unit::Decimals(2));
         row.figure("median_ms", Some("ms"), Some(seconds * 1e3), Unit::Decimals(3));
         row.figure("best_us", None, samples.first().map(|samples| samples.best() * 1e6), Unit::Decimals(2));

@@ -6,6 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
+use lacuna_kernels::dynamic::{RescaleOutput, TokenQuantDesc, TokenRescaleDesc};
 use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, Store};
@@ -76,6 +77,22 @@ enum Kernel {
         features: FeatureArgs,
         /// {relu,gelu,gelutanh}-f32, or {requant,relu,gelu,gelutanh}-{u8,s8}-{plain,vnni}
         #[arg(long, value_parser = args::epilogue, default_value = "gelu-u8-plain")]
+        function: Epilogue,
+    },
+    /// Quantisation of an f32 tile with a scale per token
+    TokenQuant {
+        #[command(flatten)]
+        features: FeatureArgs,
+        /// Layout of the panel
+        #[arg(long, value_enum, default_value = "plain")]
+        output: Layout,
+    },
+    /// Sums of products times a scale per token
+    TokenRescale {
+        #[command(flatten)]
+        features: FeatureArgs,
+        /// f32, {relu,gelu,gelutanh}-f32, f32-residual, or {requant,relu,gelu,gelutanh}-{u8,s8}-{plain,vnni}
+        #[arg(long, value_parser = args::epilogue, default_value = "f32-residual")]
         function: Epilogue,
     },
     /// Gather of embedding rows into an f32 tile
@@ -156,6 +173,12 @@ impl Kernel {
             Kernel::Elementwise { features, function } => {
                 ElementwiseDesc { features: features.features, function: row_function(function)? }.plan(isa)?.key()
             }
+            Kernel::TokenQuant { features, output } => {
+                TokenQuantDesc { features: features.features, layout: (*output).into() }.plan(isa)?.key()
+            }
+            Kernel::TokenRescale { features, function } => {
+                TokenRescaleDesc { features: features.features, output: rescale_output(function)? }.plan(isa)?.key()
+            }
             Kernel::Embedding(f) => EmbeddingDesc { features: f.features }.plan(isa)?.key(),
         })
     }
@@ -183,6 +206,23 @@ fn row_function(epilogue: &Epilogue) -> Result<RowFunction> {
             option: "--function",
             found: epilogue.name(),
             expected: "relu-f32, gelu-f32, gelutanh-f32, or requant or an activation to bytes in f32 arithmetic".into(),
+        }),
+    }
+}
+
+/// What becomes of rescaled sums, by the name of an epilogue.
+fn rescale_output(epilogue: &Epilogue) -> Result<RescaleOutput> {
+    match (epilogue.activation, epilogue.store) {
+        (activation, Store::F32 { residual: false }) => Ok(RescaleOutput::InPlace(activation)),
+        (Activation::Identity, Store::F32 { residual: true }) => Ok(RescaleOutput::Residual),
+        (activation, Store::Bytes { layout, sign }) if epilogue.arithmetic == Arithmetic::F32 => {
+            Ok(RescaleOutput::Panel { activation, layout, sign })
+        }
+        _ => Err(Error::Argument {
+            option: "--function",
+            found: epilogue.name(),
+            expected: "f32, an activation to f32, f32-residual, or requant or an activation to bytes in f32 arithmetic"
+                .into(),
         }),
     }
 }

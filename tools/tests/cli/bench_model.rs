@@ -6,7 +6,7 @@ use crate::{keys, refuses, run, stdout};
 
 const STAGES: [&str; 9] =
     ["embedding_us", "qkv_us", "attention_us", "o_us", "up_us", "down_us", "layernorm_us", "pooling_us", "other_us"];
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 16] = [
     "kernel",
     "name",
     "batch",
@@ -15,6 +15,7 @@ const OTHERS: [&str; 15] = [
     "threads",
     "caches",
     "tier",
+    "precision",
     "median_us",
     "median_ms",
     "best_us",
@@ -72,6 +73,16 @@ fn other_ways_are_measured_beside() {
         let expected = number(&rows[0], time) / number(&rows[0], "median_ms");
         assert!((number(&rows[0], ratio) / expected - 1.0).abs() < 1e-9, "{}", rows[0]);
     }
+}
+
+#[test]
+fn every_arithmetic_is_measured() {
+    for precision in ["static", "dynamic", "f32"] {
+        let rows = bench(&["--seq", "9", "--precision", precision]);
+        check(&rows[0], &[]);
+        assert_eq!(rows[0]["precision"], precision);
+    }
+    refuses(&["bench", "model", "--arch", "minilm", "--precision", "int4"], "static, dynamic, bf16, f32");
 }
 
 #[test]

@@ -224,6 +224,10 @@ fn listings_show_code_registers_and_remarks() {
         (&["softmax"], "softmax-f32-avx512vnni-f768"),
         (&["elementwise", "--function", "requant-s8-vnni"], "quantize-f32-avx512vnni-f768-s8-vnni"),
         (&["elementwise", "--function", "gelutanh-f32"], "gelutanh-f32-avx512vnni-f768-f32"),
+        (&["token-quant", "--output", "vnni"], "tokenquant-f32-avx512vnni-f768-u8-vnni"),
+        (&["token-rescale"], "tokenrescale-f32-avx512vnni-f768-f32-residual"),
+        (&["token-rescale", "--function", "f32"], "tokenrescale-f32-avx512vnni-f768-f32"),
+        (&["token-rescale", "--function", "gelu-u8-plain"], "tokenrescale-f32-avx512vnni-f768-gelu-u8-plain"),
         (&["embedding"], "embedding-f32-avx512vnni-f768"),
     ] {
         let text = stdout(run(&[&["listing", "--bytes"], args].concat()));
@@ -242,4 +246,5 @@ fn listings_show_code_registers_and_remarks() {
     refuses(&["listing", "spmm", "--m", "0"], "M is 0");
     refuses(&["listing", "softmax", "--features", "0"], "0");
     refuses(&["listing", "elementwise", "--function", "f32"], "gelu-f32");
+    refuses(&["listing", "token-rescale", "--function", "gelu-f32-residual"], "f32-residual");
 }
