@@ -1,12 +1,14 @@
 //! Reading a model directory: what is right, and everything that can be wrong with it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use lacuna::{EncoderConfig, EncoderWeights, Error, Matrix, Model, Preset, seeded_weights};
+use lacuna::{EncoderConfig, EncoderWeights, Error, Model, Preset, seeded_weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use tempfile::TempDir;
+
+#[path = "support/checkpoint.rs"]
+mod checkpoint;
 
 /// A tensor of a file to be: shape, dtype, bytes.
 #[derive(Clone)]
@@ -36,45 +38,8 @@ fn f32_tensor(shape: &[usize], values: &[f32]) -> Tensor {
 }
 
 fn tensors(weights: &EncoderWeights) -> Tensors {
-    let mut all = Tensors::new();
-    let mut vector = |name: String, values: &[f32]| {
-        all.insert(name, f32_tensor(&[values.len()], values));
-    };
-    let mut matrices: Vec<(String, &Matrix)> = vec![
-        ("embeddings.word_embeddings.weight".into(), &weights.embeddings.word),
-        ("embeddings.position_embeddings.weight".into(), &weights.embeddings.position),
-        ("embeddings.token_type_embeddings.weight".into(), &weights.embeddings.token_type),
-    ];
-    if let Some(pooler) = &weights.pooler {
-        matrices.push(("pooler.dense.weight".into(), &pooler.weight));
-        vector("pooler.dense.bias".into(), &pooler.bias);
-    }
-    let mut norms = vec![("embeddings.LayerNorm".to_owned(), &weights.embeddings.norm)];
-    const LINEARS: [&str; 6] = [
-        "attention.self.query",
-        "attention.self.key",
-        "attention.self.value",
-        "attention.output.dense",
-        "intermediate.dense",
-        "output.dense",
-    ];
-    for (i, layer) in weights.layers.iter().enumerate() {
-        let prefix = format!("encoder.layer.{i}");
-        for (part, linear) in LINEARS.iter().zip(layer.linears()) {
-            matrices.push((format!("{prefix}.{part}.weight"), &linear.weight));
-            vector(format!("{prefix}.{part}.bias"), &linear.bias);
-        }
-        norms.push((format!("{prefix}.attention.output.LayerNorm"), &layer.attention_norm));
-        norms.push((format!("{prefix}.output.LayerNorm"), &layer.output_norm));
-    }
-    for (name, norm) in norms {
-        vector(format!("{name}.weight"), &norm.gamma);
-        vector(format!("{name}.bias"), &norm.beta);
-    }
-    for (name, matrix) in matrices {
-        all.insert(name, f32_tensor(&[matrix.rows, matrix.cols], &matrix.data));
-    }
-    all
+    let all = checkpoint::tensors(&tiny(), weights);
+    all.into_iter().map(|(name, (shape, values))| (name, f32_tensor(&shape, &values))).collect()
 }
 
 fn serialize(tensors: &Tensors) -> Vec<u8> {
@@ -82,20 +47,10 @@ fn serialize(tensors: &Tensors) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
-fn write_config(dir: &Path, config: &EncoderConfig) {
-    let json = serde_json::json!({
-        "model_type": "bert", "hidden_size": config.hidden_size, "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads, "intermediate_size": config.intermediate_size,
-        "vocab_size": config.vocab_size, "max_position_embeddings": config.max_position,
-        "type_vocab_size": config.type_vocab_size, "hidden_act": "gelu",
-    });
-    std::fs::write(dir.join("config.json"), json.to_string()).unwrap();
-}
-
 /// A model directory with these bytes as its checkpoint.
 fn directory(checkpoint: &[u8]) -> TempDir {
     let dir = TempDir::new().unwrap();
-    write_config(dir.path(), &tiny());
+    std::fs::write(dir.path().join("config.json"), checkpoint::config_json(&tiny()).to_string()).unwrap();
     std::fs::write(dir.path().join("model.safetensors"), checkpoint).unwrap();
     dir
 }
@@ -156,7 +111,7 @@ fn half_precision_is_widened() {
 #[test]
 fn missing_file_and_directory() {
     let dir = TempDir::new().unwrap();
-    write_config(dir.path(), &tiny());
+    std::fs::write(dir.path().join("config.json"), checkpoint::config_json(&tiny()).to_string()).unwrap();
     assert!(matches!(Model::from_dir(dir.path()), Err(Error::NoCheckpoint { path, .. }) if path == dir.path()));
     let nowhere = dir.path().join("nowhere");
     assert!(matches!(Model::from_dir(nowhere), Err(Error::Io { path, .. }) if path.ends_with("config.json")));

@@ -1,12 +1,15 @@
 //! Asking the hub.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
+use sha2::{Digest, Sha256};
 
 use super::cached::{Folder, failed, is_commit, is_there};
 use super::files::{Files, visit};
@@ -165,7 +168,7 @@ impl Files for Fetch<'_> {
 }
 
 impl Fetch<'_> {
-    fn download(&mut self, file: &str, path: &PathBuf) -> Result<(), HubError> {
+    fn download(&mut self, file: &str, path: &Path) -> Result<(), HubError> {
         let mut attempt = 1;
         loop {
             let mut meter = Meter { progress: self.progress, bytes: None, found: 0 };
@@ -204,19 +207,24 @@ impl Fetch<'_> {
         }
     }
 
-    /// A server that breaks off without saying so, or goes on in the wrong place, leaves the wrong length.
-    fn verify(&self, file: &str, path: &PathBuf, written: &PathBuf, bytes: u64) -> Result<(), HubError> {
+    /// A server that breaks off without saying so, or goes on in the wrong place, leaves the wrong length or the wrong bytes.
+    fn verify(&self, file: &str, path: &Path, written: &Path, bytes: u64) -> Result<(), HubError> {
+        let (model, file) = (self.hub.model(), file.to_owned());
         let found = std::fs::metadata(written).map_err(failed(written, "read the size of"))?.len();
+        let blob = std::fs::canonicalize(written).map_err(failed(written, "open"))?;
         if found != bytes {
-            // The link first: no moment at which it leads nowhere.
-            let blob = std::fs::canonicalize(written).map_err(failed(written, "open"))?;
-            std::fs::remove_file(written).map_err(failed(written, "remove"))?;
-            if blob != *written && is_there(&blob)? {
-                std::fs::remove_file(&blob).map_err(failed(&blob, "remove"))?;
-            }
+            remove(written, &blob)?;
             let reason = "the connection ended early, or the server does not go on where it is asked to".into();
-            let (model, file) = (self.hub.model(), file.to_owned());
             return Err(HubError::Incomplete { model, file, found, expected: bytes, reason });
+        }
+        // The hub names large files by their digests, and so does its cache.
+        let name = blob.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        if name.len() == 64 && is_commit(name) {
+            let digest = digest(&blob)?;
+            if digest != name.to_ascii_lowercase() {
+                remove(written, &blob)?;
+                return Err(HubError::Digest { model, file, found: digest, expected: name.to_owned() });
+            }
         }
         match written == path {
             true => Ok(()),
@@ -233,6 +241,23 @@ impl Fetch<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Removes a file of the cache: the link first, so that at no moment it leads nowhere.
+fn remove(link: &Path, blob: &Path) -> Result<(), HubError> {
+    std::fs::remove_file(link).map_err(failed(link, "remove"))?;
+    if blob != link && is_there(blob)? {
+        std::fs::remove_file(blob).map_err(failed(blob, "remove"))?;
+    }
+    Ok(())
+}
+
+/// SHA-256 of a file, in hexadecimal.
+fn digest(path: &Path) -> Result<String, HubError> {
+    let mut file = File::open(path).map_err(failed(path, "open"))?;
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut file, &mut hasher).map_err(failed(path, "read"))?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Whether an error while a download is written comes from the place where it is written.

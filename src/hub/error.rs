@@ -130,6 +130,21 @@ pub enum HubError {
         reason: String,
     },
 
+    /// What was downloaded is not what the hub has.
+    #[error(
+        "{model}: {file} was damaged on the way: found SHA-256 {found}; expected {expected}; run again to download it anew"
+    )]
+    Digest {
+        /// The model.
+        model: String,
+        /// The file.
+        file: String,
+        /// Of what was downloaded, in hexadecimal.
+        found: String,
+        /// What the hub says.
+        expected: String,
+    },
+
     /// The cache lacks something, and only the cache may be asked.
     #[error("{model}: {file} is not in the cache {cache}; run once without --offline and HF_HUB_OFFLINE", cache = .cache.display())]
     Offline {

@@ -145,6 +145,23 @@ fn servers_that_cannot_go_on_in_the_middle() {
 }
 
 #[test]
+fn damaged_files_are_not_kept() {
+    // SHA-256 of the fixture.
+    const DIGEST: &str = "df87d8340abe292f50f0864054e53670c58aa3b37f3378c538c068a2953bfd79";
+    let (server, cache) = (server(ranker()), Cache::new());
+    let wrong = DIGEST.replace('a', "b");
+    server.change(|content| content.digest = Some(wrong.clone()));
+    let error = hub_error(cache.fetch(&server).unwrap_err());
+    assert!(
+        matches!(&error, HubError::Digest { found, expected, .. } if found == DIGEST && *expected == wrong),
+        "{error}"
+    );
+    assert!(!cache.complete().iter().any(|path| path.ends_with("model.safetensors") || path.contains(&wrong)));
+    server.change(|content| content.digest = Some(DIGEST.into()));
+    Model::from_dir(cache.fetch(&server).unwrap().folder).unwrap();
+}
+
+#[test]
 fn what_an_earlier_download_left_may_be_wrong() {
     // Longer than the file, and as long: neither can be gone on with.
     for more in [100, 0] {

@@ -1,19 +1,17 @@
 //! `lacuna inspect`: what a model directory holds, and what would be generated for it.
 
+mod head;
+mod packed;
+
 use std::fmt::Write as _;
 
-use lacuna::heads::HeadKind;
-use lacuna::{
-    Checkpoint, EncoderConfig, Error as LibraryError, Form, LinearReport, LinearZeros, LoadReport, Model, PackedModel,
-    Precision, TensorInfo, seeded_ids,
-};
+use lacuna::{Checkpoint, EncoderConfig, Form, LinearReport, LinearZeros, Model, Precision, TensorInfo, seeded_ids};
 use serde::Serialize;
 
 use crate::context::{Context, pool};
 use crate::error::Result;
 use crate::model::{self, FormArg, ModelArgs, pooling_source};
 use crate::output::{print, print_json};
-use crate::packed::{Contents, decided};
 use crate::progress::Spinner;
 use crate::table::{Table, bytes, percent};
 
@@ -51,7 +49,7 @@ struct Inspection {
     tier: &'static str,
     architecture: Architecture,
     pooling: Pooling,
-    head: Option<Head>,
+    head: Option<head::Head>,
     /// Why there is none: that the model has none, or what is wrong with it.
     no_head: Option<String>,
     /// Longest sequence in tokens, special tokens included; none without a tokenizer.
@@ -85,20 +83,6 @@ struct Architecture {
     activation: &'static str,
     /// Whether the checkpoint has one; embeddings do not use it.
     pooler: bool,
-}
-
-#[derive(Serialize)]
-struct Head {
-    kind: &'static str,
-    /// In `config.json`.
-    class: String,
-    /// Empty where outputs are positions or words.
-    labels: Vec<String>,
-    /// How logits become scores; of a sequence classification only.
-    problem: Option<&'static str>,
-    /// What `rank` makes of the logit, with one label or two.
-    score_function: Option<String>,
-    parameters: usize,
 }
 
 #[derive(Serialize)]
@@ -136,7 +120,7 @@ struct Linear {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     if let Some(model) = pool(context.threads())?.install(|| args.model.open_packed())? {
-        return inspect_packed(args, &model, context);
+        return packed::inspect(args, &model, context);
     }
     let inspection = pool(context.threads())?.install(|| inspect(args, context))?;
     match args.json {
@@ -145,32 +129,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     }
 }
 
-/// A packed file, and the kernels for it.
-#[derive(Serialize)]
-struct PackedInspection {
-    tier: &'static str,
-    #[serde(flatten)]
-    contents: Contents,
-    report: LoadReport,
-}
-
-fn inspect_packed(args: &Args, model: &PackedModel, context: &Context) -> Result<()> {
-    if !matches!(args.form, FormArg::Auto) {
-        return Err(decided("--form", format!("{:?}", args.form).to_lowercase()));
-    }
-    let encoder = pool(context.threads())?.install(|| model.compile_with(context.compile_options()))?;
-    let (contents, report) = (Contents::of(model), encoder.report().clone());
-    let inspection = PackedInspection { tier: context.tier.name(), contents, report };
-    match args.json {
-        true => print_json(&inspection),
-        false => {
-            print(format!("{}\n{}\n{}", inspection.contents, inspection.report, inspection.contents.section_table()))
-        }
-    }
-}
-
-/// Labels of a head that are listed in words.
-const LABELS: usize = 12;
 /// Sequences of made-up token ids to calibrate on: forms and kernels do not depend on them.
 const CALIBRATION: (usize, usize) = (4, 32);
 
@@ -182,12 +140,7 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     let (config, pooler) = (model.config().clone(), model.weights().pooler.is_some());
     let (pooling, tokenizer_limit) = (model.pooling().clone(), model.tokenizer().map(|t| t.max_length()));
     let zeros = counted(&model);
-    let (head, no_head) = match model.head() {
-        Ok(head) => (Some(Head::of(&head)), None),
-        Err(error @ LibraryError::NoHead { .. }) => (None, Some(absent(&error))),
-        // The encoder alone may be all that is wanted of it.
-        Err(error) => (None, Some(format!("cannot be read: {error}"))),
-    };
+    let (head, no_head) = head::of(&model);
     let encoder = {
         let (count, length) = CALIBRATION;
         let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), 0);
@@ -246,48 +199,6 @@ impl Architecture {
             activation: config.activation.name(),
             pooler,
         }
-    }
-}
-
-/// What an error says of the classes that a model has instead of a head.
-fn absent(error: &LibraryError) -> String {
-    match error {
-        LibraryError::NoHead { found, .. } => format!("none; architectures {found}"),
-        other => other.to_string(),
-    }
-}
-
-impl Head {
-    fn of(head: &lacuna::heads::Head) -> Head {
-        let labels = head.labels().to_vec();
-        let is_sequence = head.kind() == HeadKind::SequenceClassification;
-        let score = || head.score_function().map_or_else(|error| error.to_string(), |f| f.name().to_owned());
-        Head {
-            kind: head.kind().name(),
-            class: head.class().to_owned(),
-            problem: is_sequence.then(|| head.problem().name()),
-            score_function: (is_sequence && labels.len() <= 2).then(score),
-            labels,
-            parameters: head.parameters(),
-        }
-    }
-
-    fn text(&self) -> String {
-        let Head { kind, class, labels, problem, score_function, parameters } = self;
-        let mut text = format!("{kind} ({class}), {:.2} M parameters", *parameters as f64 / 1e6);
-        if !labels.is_empty() {
-            let shown = labels.iter().take(LABELS).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let more = labels.len().saturating_sub(LABELS);
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            let _ = write!(text, "; {} labels: {shown}{more}", labels.len());
-        }
-        if let Some(problem) = problem {
-            let _ = write!(text, "; {problem}");
-        }
-        if let Some(function) = score_function {
-            let _ = write!(text, "; rank: {function}");
-        }
-        text
     }
 }
 

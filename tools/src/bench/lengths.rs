@@ -112,9 +112,9 @@ impl Args {
         row.sparsity(self.subject.sparsity);
         row.setting(bench.threads, bench.caches());
         row.fact("tier", bench.context.tier.name());
-        row.figure("tokens", Some("tokens"), Some(tokens as f64), Unit::Decimals(0));
+        row.size("tokens", "tokens", tokens);
         row.fact("longest_tokens", padded_tokens / sequences);
-        row.figure("padded_tokens", Some("padded"), Some(padded_tokens as f64), Unit::Decimals(0));
+        row.size("padded_tokens", "padded", padded_tokens);
         let seconds = packed.median();
         row.figure("median_us", None, Some(seconds * 1e6), Unit::Decimals(2));
         row.figure("median_ms", Some("ms"), Some(seconds * 1e3), Unit::Decimals(3));

@@ -1,7 +1,5 @@
 //! `lacuna compare kernels`: single products.
 
-use std::path::PathBuf;
-
 use lacuna::Block;
 
 use super::deliver::{Target, deliver};
@@ -9,7 +7,7 @@ use super::engine::{EngineId, OutputKind};
 use super::field::Field;
 use super::launch::unexpected;
 use super::measure::{Ready, measure};
-use super::options::{Effort, Options};
+use super::options::Rounds;
 use super::protocol::{ProductSpec, Reply, Request};
 use super::row::{Report, Subject};
 use super::{interrupt, machine};
@@ -41,14 +39,7 @@ pub(crate) struct Args {
     output: OutputKind,
 
     #[command(flatten)]
-    effort: Effort,
-
-    /// Write a page with machine facts, tables and charts
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-
-    #[command(flatten)]
-    options: Options,
+    rounds: Rounds,
 }
 
 const EXAMPLES: &str = "\
@@ -60,12 +51,12 @@ Examples:
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let Shapes { matrices, tokens } = args.shapes.shapes("spmm")?;
     let sparsities = args.shapes.sparsities(&args.sparsity);
-    let target = Target::new(&args.options, args.html.as_deref())?;
-    let mut field = Field::new(&args.options, context, EngineId::has_products)?;
+    let target = Target::new(&args.rounds.options, args.rounds.html.as_deref())?;
+    let mut field = Field::new(&args.rounds.options, context, EngineId::has_products)?;
     let mut report = Report::new(machine::facts(context)?, method(args));
     let threads = super::thread_counts(context);
     let subjects = threads.len() * matrices.len() * sparsities.len() * tokens.len();
-    let steps = Steps::new(subjects * args.effort.rounds);
+    let steps = Steps::new(subjects * args.rounds.effort.rounds);
     let mut done = 0;
     'all: for &threads in &threads {
         let mut slots = match field.start(threads) {
@@ -76,10 +67,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
             for &sparsity in &sparsities {
                 for &n in &tokens {
                     let (block, output) = (args.block.name().to_owned(), args.output);
-                    let spec = ProductSpec { m, k, n, block: block.clone(), sparsity, output, seed: args.options.seed };
+                    let spec =
+                        ProductSpec { m, k, n, block: block.clone(), sparsity, output, seed: args.rounds.options.seed };
                     let subject = Subject::Product { m, k, n, block, sparsity, output: output.name().to_owned() };
                     let request = Request::Product(spec);
-                    let rows = measure(&mut slots, &subject, args.effort, &steps, |slot| {
+                    let rows = measure(&mut slots, &subject, args.rounds.effort, &steps, |slot| {
                         slot.with_worker(|worker| match worker.ask(&request)? {
                             Reply::ProductReady { implementation, agreement } => Ok(Ready {
                                 implementation,
@@ -98,7 +90,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
                         break 'all;
                     }
                     done += 1;
-                    steps.at(done * args.effort.rounds);
+                    steps.at(done * args.rounds.effort.rounds);
                 }
             }
         }
@@ -116,6 +108,6 @@ fn method(args: &Args) -> Vec<String> {
         "Agreement is checked before anything is timed: the largest distance from the exact result, in steps of the 8-bit output, is at \
          most 0.6 where codes are stored (0.5 is perfect rounding) and 0.02 where f32 or sums are. What does not agree is not timed."
             .to_owned(),
-        super::interleaving(args.effort, &args.options),
+        super::interleaving(args.rounds.effort, &args.rounds.options),
     ]
 }

@@ -1,7 +1,5 @@
 //! `lacuna compare model`: whole encoders, from token ids to embeddings.
 
-use std::path::PathBuf;
-
 use lacuna::seeded_ids;
 
 use super::deliver::{Target, deliver};
@@ -10,7 +8,7 @@ use super::exports::Exports;
 use super::field::Field;
 use super::launch::{NoAnswer, unexpected};
 use super::measure::{Ready, Slot, measure};
-use super::options::{Effort, Options};
+use super::options::Rounds;
 use super::protocol::{Reply, Request, from_bits};
 use super::row::{Breakdown, Report, Subject};
 use super::source::{ModelArgs, SourceModel};
@@ -45,14 +43,7 @@ pub(crate) struct Args {
     sparsity: Vec<f64>,
 
     #[command(flatten)]
-    effort: Effort,
-
-    /// Write a page with machine facts, tables and charts
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-
-    #[command(flatten)]
-    options: Options,
+    rounds: Rounds,
 }
 
 const EXAMPLES: &str = "\
@@ -64,15 +55,15 @@ Examples:
 Architectures: bert-mini, minilm, distilbert, bert-base, bert-large, with random weights and a small vocabulary.";
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    let target = Target::new(&args.options, args.html.as_deref())?;
-    let mut field = Field::new(&args.options, context, EngineId::has_models)?;
+    let target = Target::new(&args.rounds.options, args.rounds.html.as_deref())?;
+    let mut field = Field::new(&args.rounds.options, context, EngineId::has_models)?;
     let mut report = Report::new(machine::facts(context)?, method(args));
     let threads = super::thread_counts(context);
     let subjects = args.sparsity.len() * threads.len() * args.batch.len() * args.seq.len();
-    let steps = Steps::new(subjects * args.effort.rounds);
+    let steps = Steps::new(subjects * args.rounds.effort.rounds);
     let mut done = 0;
     'all: for &sparsity in &args.sparsity {
-        let model = args.model.prepare(sparsity, args.options.seed)?;
+        let model = args.model.prepare(sparsity, args.rounds.options.seed)?;
         model.check_batches(&args.batch, &args.seq)?;
         let exports = Exports::new(&model, &args.model.onnx, field.engines())?;
         for &threads in &threads {
@@ -83,21 +74,26 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
             for &batch in &args.batch {
                 for &seq in &args.seq {
                     let subject = Subject::Model { model: model.name.clone(), batch, seq, sparsity };
-                    let ids =
-                        seeded_ids(model.model.config().vocab_size, batch, seq, args.options.seed.wrapping_add(2));
+                    let ids = seeded_ids(
+                        model.model.config().vocab_size,
+                        batch,
+                        seq,
+                        args.rounds.options.seed.wrapping_add(2),
+                    );
                     let reference = model.model.oracle().embed(&ids, model.model.pooling())?;
                     let contest = Contest { model: &model, exports: &exports, ids: &ids, reference: &reference };
-                    let rows = measure(&mut slots, &subject, args.effort, &steps, |slot| contest.prepare(slot));
+                    let rows = measure(&mut slots, &subject, args.rounds.effort, &steps, |slot| contest.prepare(slot));
                     report.rows.extend(rows);
                     if interrupt::wanted() {
                         break 'all;
                     }
                     // Others profile in a session of their own, which takes a while: only for a page, where it is drawn.
-                    let tellers =
-                        slots.iter_mut().filter(|slot| args.html.is_some() || slot.id.library() == Library::Lacuna);
+                    let tellers = slots
+                        .iter_mut()
+                        .filter(|slot| args.rounds.html.is_some() || slot.id.library() == Library::Lacuna);
                     report.breakdowns.extend(tellers.filter_map(|slot| breakdown(slot, &subject, threads, &model)));
                     done += 1;
-                    steps.at(done * args.effort.rounds);
+                    steps.at(done * args.rounds.effort.rounds);
                 }
             }
         }
@@ -159,6 +155,6 @@ fn method(args: &Args) -> Vec<String> {
             super::source::F32_COSINE,
             args.model.min_cosine
         ),
-        super::interleaving(args.effort, &args.options),
+        super::interleaving(args.rounds.effort, &args.rounds.options),
     ]
 }

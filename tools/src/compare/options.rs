@@ -86,6 +86,20 @@ pub(crate) struct Effort {
     pub(crate) budget: f64,
 }
 
+/// A comparison in rounds, and what becomes of it.
+#[derive(clap::Args)]
+pub(crate) struct Rounds {
+    #[command(flatten)]
+    pub(crate) effort: Effort,
+
+    /// Write a page with machine facts, tables and charts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
 /// What one name in `--engines` stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct EngineSet(Vec<EngineId>);

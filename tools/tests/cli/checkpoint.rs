@@ -7,6 +7,9 @@ use lacuna::{EncoderConfig, EncoderWeights, Preset, seeded_weights};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "../../../tests/support/checkpoint.rs"]
+mod contents;
+
 const WORDS: [&str; 8] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "cat", "sits", "dog"];
 
 /// Longest sentence in tokens.
@@ -107,18 +110,9 @@ impl ModelDir {
 }
 
 fn model_config() -> Value {
-    json!({
-        "architectures": ["BertModel"],
-        "model_type": "bert",
-        "hidden_size": HIDDEN,
-        "num_hidden_layers": config().layers,
-        "num_attention_heads": config().heads,
-        "intermediate_size": config().intermediate_size,
-        "vocab_size": WORDS.len(),
-        "max_position_embeddings": LIMIT,
-        "type_vocab_size": 2,
-        "hidden_act": "gelu",
-    })
+    let mut json = contents::config_json(&config());
+    json["architectures"] = json!(["BertModel"]);
+    json
 }
 
 fn tokenizer() -> Value {
@@ -151,38 +145,10 @@ fn tokenizer() -> Value {
 }
 
 fn tensors() -> Vec<Tensor> {
-    let EncoderWeights { embeddings, layers, .. } = seeded_weights(&config(), 5);
-    let mut tensors = Vec::new();
-    let mut add = |name: String, shape: Vec<usize>, values: &[f32]| {
-        tensors.push(Tensor(name, "F32", shape, values.iter().flat_map(|x| x.to_le_bytes()).collect()));
-    };
-    for (name, matrix) in
-        [("word", &embeddings.word), ("position", &embeddings.position), ("token_type", &embeddings.token_type)]
-    {
-        add(format!("embeddings.{name}_embeddings.weight"), vec![matrix.rows, matrix.cols], &matrix.data);
-    }
-    add("embeddings.LayerNorm.weight".into(), vec![HIDDEN], &embeddings.norm.gamma);
-    add("embeddings.LayerNorm.bias".into(), vec![HIDDEN], &embeddings.norm.beta);
-    for (i, layer) in layers.iter().enumerate() {
-        let names = [
-            "attention.self.query",
-            "attention.self.key",
-            "attention.self.value",
-            "attention.output.dense",
-            "intermediate.dense",
-            "output.dense",
-        ];
-        for (name, linear) in names.into_iter().zip(layer.linears()) {
-            let shape = vec![linear.outputs(), linear.inputs()];
-            add(format!("encoder.layer.{i}.{name}.weight"), shape, &linear.weight.data);
-            add(format!("encoder.layer.{i}.{name}.bias"), vec![linear.outputs()], &linear.bias);
-        }
-        for (name, norm) in [("attention.output", &layer.attention_norm), ("output", &layer.output_norm)] {
-            add(format!("encoder.layer.{i}.{name}.LayerNorm.weight"), vec![HIDDEN], &norm.gamma);
-            add(format!("encoder.layer.{i}.{name}.LayerNorm.bias"), vec![HIDDEN], &norm.beta);
-        }
-    }
-    tensors
+    let weights = EncoderWeights { pooler: None, ..seeded_weights(&config(), 5) };
+    let bytes = |values: Vec<f32>| values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let all = contents::tensors(&config(), &weights);
+    all.into_iter().map(|(name, (shape, values))| Tensor(name, "F32", shape, bytes(values))).collect()
 }
 
 /// The names of the files in a directory.

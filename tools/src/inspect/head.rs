@@ -1,0 +1,70 @@
+//! What `inspect` says of a model's head.
+
+use std::fmt::Write as _;
+
+use lacuna::heads::HeadKind;
+use lacuna::{Error as LibraryError, Model};
+use serde::Serialize;
+
+/// Labels of a head that are listed in words.
+const LABELS: usize = 12;
+
+/// A head in reports.
+#[derive(Serialize)]
+pub(super) struct Head {
+    kind: &'static str,
+    /// In `config.json`.
+    class: String,
+    /// Empty where outputs are positions or words.
+    labels: Vec<String>,
+    /// How logits become scores; of a sequence classification only.
+    problem: Option<&'static str>,
+    /// What `rank` makes of the logit, with one label or two.
+    score_function: Option<String>,
+    parameters: usize,
+}
+
+/// The head, or why there is none: that the model has none, or what is wrong with it.
+pub(super) fn of(model: &Model) -> (Option<Head>, Option<String>) {
+    match model.head() {
+        Ok(head) => (Some(Head::of(&head)), None),
+        Err(LibraryError::NoHead { found, .. }) => (None, Some(format!("none; architectures {found}"))),
+        // The encoder alone may be all that is wanted of it.
+        Err(error) => (None, Some(format!("cannot be read: {error}"))),
+    }
+}
+
+impl Head {
+    fn of(head: &lacuna::heads::Head) -> Head {
+        let labels = head.labels().to_vec();
+        let is_sequence = head.kind() == HeadKind::SequenceClassification;
+        let score = || head.score_function().map_or_else(|error| error.to_string(), |f| f.name().to_owned());
+        Head {
+            kind: head.kind().name(),
+            class: head.class().to_owned(),
+            problem: is_sequence.then(|| head.problem().name()),
+            score_function: (is_sequence && labels.len() <= 2).then(score),
+            labels,
+            parameters: head.parameters(),
+        }
+    }
+
+    /// In words.
+    pub(super) fn text(&self) -> String {
+        let Head { kind, class, labels, problem, score_function, parameters } = self;
+        let mut text = format!("{kind} ({class}), {:.2} M parameters", *parameters as f64 / 1e6);
+        if !labels.is_empty() {
+            let shown = labels.iter().take(LABELS).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = labels.len().saturating_sub(LABELS);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            let _ = write!(text, "; {} labels: {shown}{more}", labels.len());
+        }
+        if let Some(problem) = problem {
+            let _ = write!(text, "; {problem}");
+        }
+        if let Some(function) = score_function {
+            let _ = write!(text, "; rank: {function}");
+        }
+        text
+    }
+}

@@ -1,0 +1,33 @@
+//! Packed files: their sections, and the kernels for them.
+
+use lacuna::{LoadReport, PackedModel};
+use serde::Serialize;
+
+use super::Args;
+use crate::context::{Context, pool};
+use crate::error::Result;
+use crate::model::FormArg;
+use crate::output::{print, print_json};
+use crate::packed::{Contents, decided};
+
+#[derive(Serialize)]
+struct Inspection {
+    tier: &'static str,
+    #[serde(flatten)]
+    contents: Contents,
+    report: LoadReport,
+}
+
+pub(super) fn inspect(args: &Args, model: &PackedModel, context: &Context) -> Result<()> {
+    if !matches!(args.form, FormArg::Auto) {
+        return Err(decided("--form", format!("{:?}", args.form).to_lowercase()));
+    }
+    let encoder = pool(context.threads())?.install(|| model.compile_with(context.compile_options()))?;
+    let (contents, report) = (Contents::of(model), encoder.report().clone());
+    let inspection = Inspection { tier: context.tier.name(), contents, report };
+    if args.json {
+        return print_json(&inspection);
+    }
+    let Inspection { contents, report, .. } = inspection;
+    print(format!("{contents}\n{report}\n{}", contents.section_table()))
+}
