@@ -14,7 +14,7 @@ use crate::precision::{LayerPrecision, Precision};
 /// Wall time of one phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phase {
-    /// read, prune, calibrate, quantise, plan, pack, emit, seal; of a packed file map, verify, emit, seal.
+    /// read, prune, calibrate, quantise, plan, pack, emit, seal; of a packed file map, verify, plan, emit, seal.
     pub name: &'static str,
     /// Wall time.
     pub duration: Duration,

@@ -3,6 +3,7 @@
 mod pieces;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -32,7 +33,8 @@ pub struct SentenceTokenizer {
     path: PathBuf,
     /// What it was read from.
     json: Bytes,
-    tokenizer: Tokenizer,
+    /// Clones share it: vocabularies are large.
+    tokenizer: Arc<Tokenizer>,
     max_length: usize,
 }
 
@@ -86,7 +88,7 @@ impl SentenceTokenizer {
         }
         // What is too long is cut here: pairs and long contexts each in their own way.
         tokenizer.with_padding(None).with_truncation(None).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), json, tokenizer, max_length })
+        Ok(Self { path: path.to_owned(), json, tokenizer: Arc::new(tokenizer), max_length })
     }
 
     /// The bytes of `tokenizer.json`.

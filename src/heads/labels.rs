@@ -192,6 +192,12 @@ impl HeadConfig {
         }
     }
 
+    /// The same without names that [`HeadConfig::name_labels`] would give.
+    pub(crate) fn without_default_labels(&self) -> HeadConfig {
+        let default = self.labels.iter().enumerate().all(|(i, label)| *label == format!("LABEL_{i}"));
+        HeadConfig { labels: if default { Vec::new() } else { self.labels.clone() }, ..self.clone() }
+    }
+
     pub(super) fn problem(&self, outputs: usize) -> Problem {
         self.problem.unwrap_or(if outputs == 1 { Problem::MultiLabel } else { Problem::SingleLabel })
     }

@@ -67,7 +67,7 @@ impl HeadEntry {
                 }
             }
         };
-        HeadEntry { config: head.config().clone(), weights }
+        HeadEntry { config: head.config().without_default_labels(), weights }
     }
 
     /// The head, in memory of its own.
@@ -106,13 +106,16 @@ impl HeadEntry {
         let (outputs, labels) = (weights.outputs(), self.config.labels.len());
         let spans = self.config.kind == HeadKind::QuestionAnswering;
         let classifies = matches!(self.config.kind, HeadKind::SequenceClassification | HeadKind::TokenClassification);
-        if !form.contains(&self.config.kind) || outputs == 0 || spans && outputs != 2 || classifies && labels != outputs
+        if !form.contains(&self.config.kind)
+            || outputs == 0
+            || spans && outputs != 2
+            || classifies && ![0, outputs].contains(&labels)
         {
             let found = format!("{} with {labels} labels and {outputs} outputs", self.config.class);
             return Err(file.content_error(
                 "head",
                 found,
-                "weights as that class has, and a label for each output".into(),
+                "weights as that class has, and a label for each output or none".into(),
             ));
         }
         Ok(Head::new(file.path(), self.config.clone(), weights))

@@ -257,7 +257,13 @@ impl PackedModel {
         let tier = Tier::select(tier)?;
         let isa = Isa::for_tier(tier);
         let mut phases = self.origin.phases.clone();
-        let compiled = self.layers.for_isa(isa)?.compile(&mut phases)?;
+        let mut planning = Phases::new();
+        let layers = self.layers.for_isa(isa)?;
+        if self.file.is_some() {
+            planning.end("plan"); // what is in memory was planned before
+            phases.append(&mut planning.list);
+        }
+        let compiled = layers.compile(&mut phases)?;
         let report = LoadReport::new(self, tier, isa, phases, &compiled.stats, compiled.linears);
         Ok(Encoder::new(EncoderParts {
             config: self.config.clone(),

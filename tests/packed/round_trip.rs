@@ -223,5 +223,5 @@ fn what_was_decided_cannot_be_asked_for_again() {
     let portable = packed.compile_with(CompileOptions::default().with_tier(Some(Tier::Portable))).unwrap();
     assert_eq!(portable.report().tier, "portable");
     let phases: Vec<&str> = portable.report().phases.iter().map(|phase| phase.name).collect();
-    assert_eq!(phases, ["map", "verify", "emit", "seal"]);
+    assert_eq!(phases, ["map", "verify", "plan", "emit", "seal"]);
 }

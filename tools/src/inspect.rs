@@ -13,7 +13,6 @@ use crate::context::{Context, pool};
 use crate::error::Result;
 use crate::model::{self, FormArg, ModelArgs, pooling_source};
 use crate::output::{print, print_json};
-
 use crate::progress::Spinner;
 use crate::table::{Table, bytes, percent};
 

@@ -22,8 +22,8 @@ Examples:
   lacuna bench open --model minilm.lacuna
   lacuna bench open --model minilm.lacuna --threads 2 --json
 
-Times are medians, in ms. map: mapping the file and reading its manifest; verify: checksums, checks and tokenizer; emit and seal: \
-generating code; total: from the name to the encoder, which is more than their sum by what lies between.")]
+Times are medians, in ms. map: mapping the file and reading its manifest; verify: checksums, checks and tokenizer; plan, emit and \
+seal: generating code; total: from the name to the encoder, which is more than their sum by what lies between.")]
 pub(super) struct Args {
     /// The packed model
     #[arg(long, value_name = "FILE")]

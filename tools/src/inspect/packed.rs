@@ -1,4 +1,4 @@
-//! What a packed file holds, and what would be generated for it.
+//! Packed files: their sections, and the kernels for them.
 
 use lacuna::{LoadReport, PackedModel};
 use serde::Serialize;
@@ -10,9 +10,8 @@ use crate::model::FormArg;
 use crate::output::{print, print_json};
 use crate::packed::{Contents, decided};
 
-/// A packed file, and the kernels for it.
 #[derive(Serialize)]
-struct PackedInspection {
+struct Inspection {
     tier: &'static str,
     #[serde(flatten)]
     contents: Contents,
@@ -25,11 +24,10 @@ pub(super) fn inspect(args: &Args, model: &PackedModel, context: &Context) -> Re
     }
     let encoder = pool(context.threads())?.install(|| model.compile_with(context.compile_options()))?;
     let (contents, report) = (Contents::of(model), encoder.report().clone());
-    let inspection = PackedInspection { tier: context.tier.name(), contents, report };
-    match args.json {
-        true => print_json(&inspection),
-        false => {
-            print(format!("{}\n{}\n{}", inspection.contents, inspection.report, inspection.contents.section_table()))
-        }
+    let inspection = Inspection { tier: context.tier.name(), contents, report };
+    if args.json {
+        return print_json(&inspection);
     }
+    let Inspection { contents, report, .. } = inspection;
+    print(format!("{contents}\n{report}\n{}", contents.section_table()))
 }

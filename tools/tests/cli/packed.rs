@@ -115,7 +115,7 @@ fn inspect_lists_sections_and_kernels() {
     let open: Value = serde_json::from_str(&open).unwrap();
     assert!(open["total_ms"].as_f64().unwrap() > 0.0);
     let phases: Vec<&str> = open["phases"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-    assert_eq!(phases, ["map", "verify", "emit", "seal"]);
+    assert_eq!(phases, ["map", "verify", "plan", "emit", "seal"]);
     assert!(stdout(run(&["bench", "open", "--model", &packed.path(), "--repeats", "1"])).contains("total ms"));
 }
 
