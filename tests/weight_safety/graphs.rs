@@ -245,7 +245,7 @@ fn claims_of_terabytes() {
 /// Messages of two bytes that become structures of hundreds.
 #[test]
 fn many_small_parts() {
-    let nodes = vec![0x0a, 0x00].repeat(5_000_000); // empty nodes, in a graph
+    let nodes = [0x0a, 0x00].repeat(5_000_000); // empty nodes, in a graph
     let mut bytes = vec![0x3a];
     prost::encoding::encode_varint(nodes.len() as u64, &mut bytes);
     bytes.extend(&nodes);
