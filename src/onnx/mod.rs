@@ -1,4 +1,7 @@
-//! ONNX: models as graphs that other runtimes load.
+//! ONNX: models as graphs that other runtimes load, and as graphs that others wrote.
+//!
+//! [`Model::from_dir`](crate::Model::from_dir) and [`Model::from_onnx`](crate::Model::from_onnx) read graphs, f32 and int8; docs/weights.md
+//! says which, and what of a quantised one is kept. The rest of this page is about writing.
 //!
 //! [`Model::to_onnx`] gives f32, [`Model::to_onnx_dynamic`] and [`CalibratedModel::to_onnx_qdq`] give int8. A graph takes `input_ids`,
 //! `attention_mask` (1 for tokens, 0 for padding, which is on the right) and `token_type_ids`, s64 `[batch, sequence]` with both sizes
