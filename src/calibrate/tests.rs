@@ -193,7 +193,7 @@ fn the_choice_stays_where_nothing_is_clearly_better() {
 fn what_is_kept_has_the_cheapest_precision_that_suffices() {
     let weights = || uniform(8 * FEATURES, 10);
     // Rows of very different size: one scale for all is bad, one per row is good.
-    let rows = |row: usize, _: usize, x: f32| if row % 16 == 0 { 40.0 * x } else { x };
+    let rows = |row: usize, _: usize, x: f32| if row.is_multiple_of(16) { 40.0 * x } else { x };
     let with = |below: f64| {
         let keep = Some(Keep::below(below));
         chosen(weights(), &CalibrationOptions { keep, ..CalibrationOptions::plain() }, rows)
