@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -256,7 +256,13 @@ fn remove(link: &Path, blob: &Path) -> Result<(), HubError> {
 fn digest(path: &Path) -> Result<String, HubError> {
     let mut file = File::open(path).map_err(failed(path, "open"))?;
     let mut hasher = Sha256::new();
-    std::io::copy(&mut file, &mut hasher).map_err(failed(path, "read"))?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).map_err(failed(path, "read"))? {
+            0 => break,
+            length => hasher.update(&buffer[..length]),
+        }
+    }
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

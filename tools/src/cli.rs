@@ -49,6 +49,7 @@ Examples:
   echo 'The cat sat on a mat.' | lacuna answer --model roberta-base-squad2 --question 'Where did the cat sit?'
   echo 'The [MASK] sat on the mat.' | lacuna fill --model bert-base-uncased
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-dev.csv --calibrate stsb-train.csv
+  lacuna embed --from-hub sentence-transformers/all-MiniLM-L6-v2 --input sentences.txt
   lacuna export onnx --model all-MiniLM-L6-v2 minilm.onnx
   lacuna pack --model all-MiniLM-L6-v2 --calibrate sentences.txt --output minilm.lacuna
   lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
@@ -64,7 +65,8 @@ classify, rank, tag, answer and fill need a model with the head for it, which `a
 Results go to standard output, everything said about them to standard error. Exit status: 0 success; 1 a check that \
 the command made failed; 2 bad input, in one line that names what was found and what was expected.
 
-Environment: LACUNA_TIER is the tier when --tier is not given; LACUNA_PERF=map writes /tmp/perf-PID.map for perf.";
+Environment: LACUNA_TIER is the tier when --tier is not given; LACUNA_PERF=map writes /tmp/perf-PID.map for perf; HF_HOME, \
+HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are for --from-hub, as the hub's own tools read them.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -57,7 +57,8 @@ impl Head {
             let shown = labels.iter().take(LABELS).map(String::as_str).collect::<Vec<_>>().join(", ");
             let more = labels.len().saturating_sub(LABELS);
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            let _ = write!(text, "; {} labels: {shown}{more}", labels.len());
+            let plural = if labels.len() == 1 { "" } else { "s" };
+            let _ = write!(text, "; {} label{plural}: {shown}{more}", labels.len());
         }
         if let Some(problem) = problem {
             let _ = write!(text, "; {problem}");
