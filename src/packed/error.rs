@@ -138,7 +138,7 @@ pub enum PackedError {
         /// Which part.
         what: String,
         /// What is wrong with it.
-        source: lacuna_kernels::KernelError,
+        source: Box<lacuna_kernels::KernelError>,
     },
 
     /// Something that needs f32 weights, which a packed file does not hold.

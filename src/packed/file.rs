@@ -178,7 +178,7 @@ impl PackedFile {
     }
 
     pub(crate) fn weights_error(&self, what: &str, source: lacuna_kernels::KernelError) -> PackedError {
-        PackedError::Weights { path: self.path.clone(), what: what.to_owned(), source }
+        PackedError::Weights { path: self.path.clone(), what: what.to_owned(), source: source.into() }
     }
 }
 

@@ -143,7 +143,10 @@ fn manifests_that_lie() {
                 object.remove(key);
                 if bench.open(&changed.to_bytes()).is_ok() {
                     // What may be absent: it is read as nothing.
-                    assert!(["head", "max_length", "pruning", "projection", "embedding_size"].contains(&key), "{path}");
+                    assert!(
+                        ["head", "max_length", "notes", "pruning", "projection", "embedding_size"].contains(&key),
+                        "{path}"
+                    );
                 }
             }
         }

@@ -15,9 +15,9 @@ use crate::table::{Table, bytes};
 /// A model as it was given.
 pub(crate) enum Opened {
     /// A directory, in f32.
-    Directory(Model),
+    Directory(Box<Model>),
     /// A file of `lacuna pack`.
-    Packed(PackedModel),
+    Packed(Box<PackedModel>),
 }
 
 impl Opened {
@@ -40,8 +40,8 @@ impl Opened {
             return self;
         }
         match self {
-            Opened::Directory(model) => Opened::Directory(model.with_pooling(mode, normalize)),
-            Opened::Packed(model) => Opened::Packed(model.with_pooling(mode, normalize)),
+            Opened::Directory(model) => Opened::Directory(model.with_pooling(mode, normalize).into()),
+            Opened::Packed(model) => Opened::Packed(model.with_pooling(mode, normalize).into()),
         }
     }
 }
@@ -50,8 +50,8 @@ impl ModelArgs {
     /// Reads a directory, without pruning it, or opens a packed file.
     pub(crate) fn open(&self) -> Result<Opened> {
         match self.open_packed()? {
-            Some(model) => Ok(Opened::Packed(model)),
-            None => Ok(Opened::Directory(self.read()?)),
+            Some(model) => Ok(Opened::Packed(model.into())),
+            None => Ok(Opened::Directory(self.read()?.into())),
         }
     }
 

@@ -69,7 +69,8 @@ impl GemmKernel {
                 let args = self.args(weights, x, tokens, out, part);
                 // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that x and out hold `elements` of
                 // the plan's shape, so every tile of the part is inside them; weights and parameters were packed for this
-                // shape by `GemmWeights::pack`, or checked by `GemmWeights::from_sections`. Parts are disjoint in (tile, block), and a strip's outputs belong to it alone.
+                // shape by `GemmWeights::pack`, or checked by `GemmWeights::from_sections`. Parts are disjoint in (tile, block),
+                // and a strip's outputs belong to it alone.
                 unsafe { entry.call(&args) };
             }
             None => {

@@ -82,8 +82,8 @@ impl SpmmKernel {
                 let args = self.args(weights, x, tokens, out, part, scratch);
                 // SAFETY: the plan's `Isa` token proves the CPU features. `check` made sure that x and out hold
                 // `elements` of the plan's shape, so every tile of the part is inside them; streams, lists and
-                // parameters were packed by `SpmmWeights::pack` or checked by `SpmmWeights::from_sections` for this epilogue: indices are below K,
-                // output rows are below M and streams end in room for one vector more; scratch has the bytes that packing needs.
+                // parameters were packed by `SpmmWeights::pack` or checked by `SpmmWeights::from_sections` for this epilogue: indices
+                // are below K, output rows are below M and streams end in room for one vector more; scratch has the bytes that packing needs.
                 // Parts are disjoint in (tile, row block), and a row block's outputs, wherever they lie, belong to it alone:
                 // each output is in one row block.
                 unsafe { entry.call(&args) };

@@ -194,7 +194,7 @@ impl TaskArgs {
         let packed = match model {
             Opened::Packed(packed) => packed,
             Opened::Directory(model) => {
-                let (calibrated, calibration) = self.calibrated(self.model.pruning.apply(model)?, records)?;
+                let (calibrated, calibration) = self.calibrated(self.model.pruning.apply(*model)?, records)?;
                 let encoder = self.tuning.compile(&calibrated, self.form.into(), context)?;
                 return Ok(Ready { encoder, calibrated: Some(calibrated), calibration });
             }
