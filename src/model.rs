@@ -142,13 +142,21 @@ impl Model {
         Self::read(modules, config, WeightPath::Graph(graph))
     }
 
-    /// [`Model::from_onnx`] for a path that ends in `.onnx`, [`Model::from_dir`] for any other.
+    /// [`Model::from_onnx`] for a path that ends in `.onnx`, [`Model::from_dir_with`] for any other file, whose folder is the
+    /// model's, [`Model::from_dir`] for a directory.
     ///
     /// # Errors
     /// Those of either.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        if is_graph(path) && !path.is_dir() { Self::from_onnx(path) } else { Self::from_dir(path) }
+        match (path.is_dir(), path.parent().zip(path.file_name())) {
+            (false, _) if is_graph(path) => Self::from_onnx(path),
+            (false, Some((folder, file))) if path.is_file() && !is_packed(path).unwrap_or(false) => {
+                let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+                Self::from_dir_with(folder, file)
+            }
+            _ => Self::from_dir(path),
+        }
     }
 
     fn read(modules: Modules, config_path: PathBuf, path: WeightPath) -> Result<Self> {

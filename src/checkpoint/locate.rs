@@ -7,12 +7,17 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// The names of weight files, in the order in which they are looked for: the order of `transformers`.
-pub(crate) const NAMES: [&str; 4] =
+const NAMES: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// The names of ONNX graphs, looked for if there is none of [`NAMES`].
 const GRAPHS: [&str; 5] =
     ["model.onnx", "onnx/model.onnx", "model_quantized.onnx", "onnx/model_quantized.onnx", "deployment/model.onnx"];
+
+/// All names that are looked for, in order.
+pub(crate) fn weight_names() -> Vec<&'static str> {
+    [&NAMES[..], &GRAPHS].concat()
+}
 
 /// What holds the weights of a folder.
 #[derive(Debug, Clone)]
@@ -37,7 +42,7 @@ impl WeightPath {
         first(folder, &NAMES)?
             .or(first(folder, &GRAPHS)?)
             .map(WeightPath::of)
-            .ok_or_else(|| none(folder, &[&NAMES[..], &GRAPHS].concat()))
+            .ok_or_else(|| none(folder, &weight_names()))
     }
 }
 

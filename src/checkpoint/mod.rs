@@ -29,7 +29,7 @@ use rayon::prelude::*;
 
 use self::file::{StoredTensor, WeightFile};
 #[cfg(feature = "hub")]
-pub(crate) use self::locate::NAMES as WEIGHT_NAMES;
+pub(crate) use self::locate::weight_names;
 pub(crate) use self::locate::{WeightPath, graph_config, is_graph, open_file};
 use self::names::LayerNames;
 #[cfg(feature = "hub")]

@@ -85,9 +85,9 @@ impl Folder {
     }
 
     /// What the cache alone says of a commit.
-    pub(super) fn snapshot(&self, commit: String) -> Result<Snapshot> {
+    pub(super) fn snapshot(&self, commit: String, weights: Option<&str>) -> Result<Snapshot> {
         let mut look = Look { folder: self, commit: &commit, unknown: Vec::new() };
-        visit(&mut look)?;
+        visit(&mut look, weights)?;
         let assumed_absent = look.unknown;
         let folder = self.at(&commit).pointer_path(&commit);
         Ok(Snapshot { folder, commit, fetched: Vec::new(), assumed_absent })

@@ -53,7 +53,7 @@ pub(super) fn fetch(
         commit: &commit,
         progress,
     };
-    visit(&mut files)?;
+    visit(&mut files, options.weights.as_deref())?;
     let fetched = files.fetched;
     // Last, so that a revision in the cache is a complete one.
     let refs = folder.at(model.revision());

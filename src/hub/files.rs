@@ -3,8 +3,9 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::HubError;
-use crate::checkpoint::{WEIGHT_NAMES, shard_names};
+use crate::checkpoint::{is_graph, shard_names, weight_names};
 use crate::error::Result;
+use crate::onnx::external_files;
 use crate::pooling::module_paths;
 
 /// Something that has files of one revision of a model: the cache, or the hub with the cache.
@@ -23,7 +24,7 @@ pub(super) trait Files {
 ///
 /// # Errors
 /// Those of finding; [`HubError::FileName`], [`HubError::MissingFile`]; those of reading `modules.json` and an index.
-pub(super) fn visit(files: &mut dyn Files) -> Result<()> {
+pub(super) fn visit(files: &mut dyn Files, chosen: Option<&str>) -> Result<()> {
     let mut encoder = String::new();
     match files.find("modules.json")? {
         None => {
@@ -34,7 +35,9 @@ pub(super) fn visit(files: &mut dyn Files) -> Result<()> {
                 let folder = check(files, "modules.json", module.path)?;
                 match module.kind.as_str() {
                     "Transformer" => encoder = folder,
-                    "Pooling" => require(files, &join(&folder, "config.json"), "the settings that modules.json names")?,
+                    "Pooling" => {
+                        require(files, &join(&folder, "config.json"), "the settings that modules.json names")?;
+                    }
                     _ => {}
                 }
             }
@@ -44,31 +47,48 @@ pub(super) fn visit(files: &mut dyn Files) -> Result<()> {
     for optional in ["tokenizer.json", "sentence_bert_config.json"] {
         files.find(&join(&encoder, optional))?;
     }
-    weights(files, &encoder)
-}
-
-/// The first of the weight files that there is, with the files that it is an index of.
-fn weights(files: &mut dyn Files, encoder: &str) -> Result<()> {
-    for name in WEIGHT_NAMES {
-        let file = join(encoder, name);
-        let Some(path) = files.find(&file)? else { continue };
-        if name.ends_with(".index.json") {
-            let folder = Path::new(&file).parent().and_then(Path::to_str).unwrap_or_default();
-            for shard in shard_names(&path)? {
-                require(files, &join(folder, &shard), "all files that its index of weights names")?;
-            }
+    match chosen {
+        None => weights(files, &encoder),
+        Some(file) => {
+            let file = check(files, "the weight file asked for", file.to_owned())?;
+            let path = require(files, &file, "the weight file asked for")?;
+            companions(files, &file, &path)
         }
-        return Ok(());
     }
-    let expected = format!("one of {}", WEIGHT_NAMES.join(", "));
-    Err(files.missing(&join(encoder, WEIGHT_NAMES[0]), &expected).into())
 }
 
-fn require(files: &mut dyn Files, file: &str, expected: &str) -> Result<()> {
-    match files.find(file)? {
-        Some(_) => Ok(()),
-        None => Err(files.missing(file, expected).into()),
+/// The first of the weight files that there is, with those that belong to it.
+fn weights(files: &mut dyn Files, encoder: &str) -> Result<()> {
+    let names = weight_names();
+    for name in &names {
+        let file = join(encoder, name);
+        if let Some(path) = files.find(&file)? {
+            return companions(files, &file, &path);
+        }
     }
+    let expected = format!("one of {}", names.join(", "));
+    Err(files.missing(&join(encoder, names[0]), &expected).into())
+}
+
+/// The files of an index, and those that hold constants of a graph.
+fn companions(files: &mut dyn Files, file: &str, path: &Path) -> Result<()> {
+    let folder = Path::new(file).parent().and_then(Path::to_str).unwrap_or_default();
+    if file.ends_with(".index.json") {
+        for shard in shard_names(path)? {
+            require(files, &join(folder, &shard), "all files that its index of weights names")?;
+        }
+    }
+    if is_graph(Path::new(file)) {
+        for outside in external_files(path)? {
+            let outside = check(files, "an ONNX graph", outside)?;
+            require(files, &join(folder, &outside), "all files that its graph names")?;
+        }
+    }
+    Ok(())
+}
+
+fn require(files: &mut dyn Files, file: &str, expected: &str) -> Result<PathBuf> {
+    files.find(file)?.ok_or_else(|| files.missing(file, expected).into())
 }
 
 /// A folder of the model: relative, and not through a parent.

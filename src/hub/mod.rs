@@ -91,6 +91,7 @@ pub struct HubOptions {
     endpoint: Option<String>,
     cache: Option<PathBuf>,
     token: Option<String>,
+    weights: Option<String>,
     offline: bool,
 }
 
@@ -105,6 +106,7 @@ impl HubOptions {
                 .filter(|home| !home.is_empty())
                 .map(|home| PathBuf::from(home).join("hub")),
             token: text("HF_TOKEN"),
+            weights: None,
             offline: text("HF_HUB_OFFLINE").is_some_and(is_on),
         }
     }
@@ -127,6 +129,13 @@ impl HubOptions {
         Self { token: Some(token.into()), ..self }
     }
 
+    /// The weight file or ONNX graph to fetch, a path in the model such as `onnx/model_quantized.onnx`; the default is the first that
+    /// [`Model::from_dir`](crate::Model::from_dir) would find.
+    #[must_use]
+    pub fn with_weights(self, file: impl Into<String>) -> Self {
+        Self { weights: Some(file.into()), ..self }
+    }
+
     /// Whether only the cache is asked.
     #[must_use]
     pub fn with_offline(self, offline: bool) -> Self {
@@ -145,7 +154,7 @@ impl fmt::Debug for HubOptions {
         let token = self.token.as_ref().map(|_| "...");
         let mut all = f.debug_struct("HubOptions");
         all.field("endpoint", &self.endpoint).field("cache", &self.cache).field("token", &token);
-        all.field("offline", &self.offline).finish()
+        all.field("weights", &self.weights).field("offline", &self.offline).finish()
     }
 }
 
@@ -189,7 +198,7 @@ pub struct Snapshot {
 #[cfg(feature = "hub")]
 pub fn fetch(model: &HubModel, options: &HubOptions, progress: &mut dyn FetchProgress) -> Result<Snapshot> {
     let cache = cached::Folder::new(model, options)?;
-    let known = cache.commit().map(|commit| cache.snapshot(commit)).transpose();
+    let known = cache.commit().map(|commit| cache.snapshot(commit, options.weights.as_deref())).transpose();
     match (known, options.offline) {
         // Complete, and nothing open.
         (Ok(Some(snapshot)), false) if snapshot.assumed_absent.is_empty() => Ok(snapshot),

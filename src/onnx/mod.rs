@@ -67,6 +67,8 @@ use prost::Message;
 
 use self::proto::{DataType, ModelProto, TensorProto};
 pub use self::read::OnnxError;
+#[cfg(feature = "hub")]
+pub(crate) use self::read::external_files;
 pub(crate) use self::read::{OnnxGraph, Read};
 use crate::error::{Error, Result};
 

@@ -167,6 +167,32 @@ fn weights_are_taken_in_the_order_in_which_folders_are_read() {
 }
 
 #[test]
+fn graphs_come_with_the_files_that_they_name() {
+    let of = |folder: &str, name: &str| {
+        let all = files(&format!("golden/onnx/{folder}")).into_iter().filter(|(file, _)| file != "golden.safetensors");
+        let place = |file: String| if file == "model.onnx" { name.to_owned() } else { file };
+        all.map(|(file, bytes)| (place(file), bytes)).collect::<Files>()
+    };
+    let cache = Cache::new();
+    let snapshot = cache.fetch(&server(of("bert", "model.onnx"))).unwrap();
+    assert_eq!(snapshot.fetched, ["config.json", "model.onnx", "weights.bin"]);
+    assert!(Model::from_dir(&snapshot.folder).unwrap().stored().is_none());
+
+    // One that is asked for, beside one that would be found.
+    let mut all = of("bert-qdq", "onnx/model_int8.onnx");
+    all.insert("model.safetensors".into(), files("golden/bert").remove("model.safetensors").unwrap());
+    let (server, cache) = (server(all), Cache::new());
+    let fetched = |weights: &str| fetch(&name(NAME), &cache.options(&server).with_weights(weights), &mut ());
+    let snapshot = fetched("onnx/model_int8.onnx").unwrap();
+    assert_eq!(snapshot.fetched, ["config.json", "onnx/model_int8.onnx"]);
+    assert!(Model::from_path(snapshot.folder.join("onnx/model_int8.onnx")).unwrap().stored().is_some());
+    assert_eq!(cache.fetch(&server).unwrap().fetched, ["model.safetensors"]);
+    for wrong in ["onnx/other.onnx", "../model.onnx", "/model.onnx"] {
+        assert!(matches!(fetched(wrong), Err(Error::Hub(_))), "{wrong}");
+    }
+}
+
+#[test]
 fn revisions_stand_side_by_side() {
     let server = Server::new(&[("main", FIRST, ranker()), ("refs/pr/1", SECOND, files("fixtures/bert-bin"))]);
     let cache = Cache::new();

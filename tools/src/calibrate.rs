@@ -184,9 +184,10 @@ fn advice(args: &Args, output: &Output<'_>) -> String {
     });
     let command = || {
         let path = args.calibration.calibrate.as_ref().map_or_else(String::new, |path| path.display().to_string());
-        let source = args.model.source.options().into_iter().find_map(|(option, value)| Some((option, value?)));
-        let (option, value) = source.unwrap_or_default();
-        format!("lacuna calibrate {option} {value} --calibrate {path}")
+        let given = args.model.source.options().into_iter();
+        let source: String =
+            given.filter_map(|(option, value)| value.map(|value| format!(" {option} {value}"))).collect();
+        format!("lacuna calibrate{source} --calibrate {path}")
     };
     if let (Some((tensor, now, (precision, db))), None) = (helped, report.keep_below_db) {
         let db = db.map_or_else(|| "be exact".to_owned(), |db| format!("have {db:.1} dB"));

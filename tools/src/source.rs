@@ -24,6 +24,11 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "NAME[@REVISION]")]
     from_hub: Option<HubModel>,
 
+    /// Weight file or ONNX graph in the directory or the model of the hub, such as onnx/model_quantized.onnx [default: the first of the
+    /// usual names]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+
     /// Take --from-hub from the cache alone
     #[arg(long)]
     offline: bool,
@@ -45,9 +50,10 @@ impl SourceArgs {
     }
 
     /// The options that say so, for a command that repeats this one.
-    pub(crate) fn options(&self) -> [(&'static str, Option<String>); 2] {
-        let folder = self.model.as_ref().map(|folder| folder.display().to_string());
-        [("--model", folder), ("--from-hub", self.from_hub.as_ref().map(HubModel::to_string))]
+    pub(crate) fn options(&self) -> [(&'static str, Option<String>); 3] {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let hub = self.from_hub.as_ref().map(HubModel::to_string);
+        [("--model", path(&self.model)), ("--from-hub", hub), ("--weights", path(&self.weights))]
     }
 
     /// What `--model` names, if it was given.
@@ -61,7 +67,7 @@ impl SourceArgs {
         Path::new(&name).file_name().map_or_else(|| name.clone(), |last| last.to_string_lossy().into_owned())
     }
 
-    /// The folder, after fetching what is to be fetched; `None` if neither was given.
+    /// The folder, or the weight file in it, after fetching what is to be fetched; `None` if neither was given.
     pub(crate) fn folder(&self) -> Result<Option<PathBuf>> {
         // Not in clap's words: it does not ask for what conflicts with an option that is given.
         if self.offline && self.from_hub.is_none() {
@@ -71,11 +77,22 @@ impl SourceArgs {
                 expected: "--from-hub NAME with it: nothing else is ever downloaded".into(),
             });
         }
+        if let (Some(file), None, None) = (&self.weights, &self.model, &self.from_hub) {
+            return Err(Error::Argument {
+                option: "--weights",
+                found: format!("{} without a model", file.display()),
+                expected: "--model DIR or --from-hub NAME with it".into(),
+            });
+        }
+        let weights = |folder: &Path| self.weights.as_ref().map_or_else(|| folder.to_owned(), |file| folder.join(file));
         if let Some(folder) = &self.model {
-            return Ok(Some(folder.clone()));
+            return Ok(Some(weights(folder)));
         }
         let Some(model) = &self.from_hub else { return Ok(None) };
-        let options = HubOptions::from_env();
+        let mut options = HubOptions::from_env();
+        if let Some(file) = &self.weights {
+            options = options.with_weights(file.to_string_lossy());
+        }
         let offline = self.offline || options.is_offline();
         let snapshot = {
             let _spinner = Spinner::new(format!("looking for {model}"));
@@ -85,6 +102,6 @@ impl SourceArgs {
             let files = snapshot.assumed_absent.join(", ");
             say(format_args!("{model}: the cache does not tell whether the model has {files}: taken as absent"));
         }
-        Ok(Some(snapshot.folder))
+        Ok(Some(weights(&snapshot.folder)))
     }
 }

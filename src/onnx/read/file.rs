@@ -119,6 +119,17 @@ impl GraphFile {
     }
 }
 
+/// The names of the files beside a graph that hold constants of it, as the graph has them.
+#[cfg(feature = "hub")]
+pub(crate) fn external_files(path: &Path) -> Result<std::collections::BTreeSet<String>> {
+    let (file, model) = GraphFile::read(path)?;
+    let graph = model.graph.unwrap_or_default();
+    let constants =
+        graph.node.iter().flat_map(|node| node.attribute.iter().filter_map(|attribute| attribute.t.as_ref()));
+    let all = graph.initializer.iter().chain(constants).filter(|tensor| !tensor.external_data.is_empty());
+    all.map(|tensor| Ok(file.place(tensor)?.location)).collect()
+}
+
 fn map(path: &Path) -> Result<Bytes> {
     let (file, length) = open_file(path)?;
     if length == 0 {

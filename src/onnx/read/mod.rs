@@ -28,6 +28,8 @@ mod trace;
 use std::path::Path;
 
 pub use self::error::OnnxError;
+#[cfg(feature = "hub")]
+pub(crate) use self::file::external_files;
 pub(crate) use self::trace::Read;
 
 use self::file::GraphFile;
