@@ -11,6 +11,7 @@ use crate::model::{CalibratedModel, Model};
 use crate::oracle::Tap;
 use crate::pooling::PoolingMode;
 use crate::quantize::ActivationQuant;
+use crate::stored::Stored;
 use crate::weights::{EmbeddingWeights, EncoderWeights, LayerWeights};
 
 /// Version of the file format: that of ONNX 1.12.
@@ -79,7 +80,7 @@ fn export(model: &Model, arithmetic: Arithmetic<'_>) -> Result<OnnxModel> {
     // Before anything is copied; the exact size is checked by `OnnxModel`.
     super::check_size(weight_bytes(weights, arithmetic))?;
     let hidden = Dim::Fixed(config.hidden_size);
-    let mut exporter = Exporter { graph: Graph::default(), config, arithmetic };
+    let mut exporter = Exporter { graph: Graph::default(), config, arithmetic, stored: model.stored() };
     let mut tokens = |name| exporter.graph.input(name, DataType::Int64, &[Dim::BATCH, Dim::SEQUENCE]);
     let (ids, mask, types) = (tokens("input_ids"), tokens("attention_mask"), tokens("token_type_ids"));
     let shared = exporter.shared(&ids, &mask);
@@ -139,4 +140,6 @@ pub(super) struct Exporter<'a> {
     pub(super) graph: Graph,
     pub(super) config: &'a EncoderConfig,
     pub(super) arithmetic: Arithmetic<'a>,
+    /// Codes of weights that the model came with.
+    pub(super) stored: Option<&'a Stored>,
 }

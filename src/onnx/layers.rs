@@ -63,28 +63,31 @@ impl Exporter<'_> {
         let x = self.graph.node("embeddings/Reshape".to_owned(), &[&states, &rows], vec![]);
         let Some(projection) = &tables.projection else { return x };
         let input = self.linear_input("embeddings_project", &x, CalibratedModel::projection_quant);
-        self.linear("embeddings_project", &input, projection)
+        let codes = self.stored.and_then(|stored| stored.projection.as_ref());
+        self.linear("embeddings_project", &input, projection, codes)
     }
 
     /// One encoder layer.
     pub(super) fn layer(&mut self, i: usize, weights: &LayerWeights, x: Value, shared: &Shared) -> Value {
         let at = format!("encoder.layer.{i}");
         let name = |part: &str| format!("{at}.{part}");
+        let stored = self.stored.and_then(|stored| stored.layers.get(i));
+        let codes = |linear: usize| stored.and_then(|stored| stored.linears[linear].as_ref());
         let input = self.linear_input(&name("attention.self"), &x, |model| Some(&model.quant().get(i)?.attn_in));
-        let q = self.linear(&name("attention.self.query"), &input, &weights.q);
-        let k = self.linear(&name("attention.self.key"), &input, &weights.k);
-        let v = self.linear(&name("attention.self.value"), &input, &weights.v);
+        let q = self.linear(&name("attention.self.query"), &input, &weights.q, codes(0));
+        let k = self.linear(&name("attention.self.key"), &input, &weights.k, codes(1));
+        let v = self.linear(&name("attention.self.value"), &input, &weights.v, codes(2));
         let attended = self.attention(&name("attention.self"), [&q, &k, &v], shared);
         let input =
             self.linear_input(&name("attention.output"), &attended, |model| Some(&model.quant().get(i)?.attn_out));
-        let o = self.linear(&name("attention.output.dense"), &input, &weights.o);
+        let o = self.linear(&name("attention.output.dense"), &input, &weights.o, codes(3));
         let x = self.residual(&name("attention.output"), &o, &x, &weights.attention_norm);
 
         let input = self.linear_input(&name("intermediate"), &x, |model| Some(&model.quant().get(i)?.ffn_in));
-        let up = self.linear(&name("intermediate.dense"), &input, &weights.up);
+        let up = self.linear(&name("intermediate.dense"), &input, &weights.up, codes(4));
         let inner = self.activation(&name("intermediate"), &up);
         let input = self.linear_input(&name("output"), &inner, |model| Some(&model.quant().get(i)?.gelu_out));
-        let down = self.linear(&name("output.dense"), &input, &weights.down);
+        let down = self.linear(&name("output.dense"), &input, &weights.down, codes(5));
         self.residual(&name("output"), &down, &x, &weights.output_norm)
     }
 

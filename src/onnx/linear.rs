@@ -7,6 +7,7 @@ use super::graph::{Value, int, little_endian};
 use super::proto::DataType;
 use crate::model::CalibratedModel;
 use crate::quantize::{ActivationQuant, QuantizedLinear};
+use crate::stored::StoredLinear;
 use crate::weights::Linear;
 
 /// How linear layers compute.
@@ -74,12 +75,14 @@ impl<'a> Exporter<'a> {
         }
     }
 
-    /// `x W^T + b`.
-    pub(super) fn linear(&mut self, at: &str, x: &Input<'_>, linear: &Linear) -> Value {
+    /// `x W^T + b`; codes that the model came with are written as they are.
+    pub(super) fn linear(&mut self, at: &str, x: &Input<'_>, linear: &Linear, codes: Option<&StoredLinear>) -> Value {
         match x {
             Input::Float(x) => self.float(at, x, linear),
-            Input::Dynamic { codes, scale, zero_point } => self.dynamic(at, [codes, scale, zero_point], linear),
-            Input::Static { rounded, quant } => self.fixed(at, rounded, linear, quant),
+            Input::Dynamic { codes: inputs, scale, zero_point } => {
+                self.dynamic(at, [inputs, scale, zero_point], linear, codes)
+            }
+            Input::Static { rounded, quant } => self.fixed(at, rounded, quant, linear, codes),
         }
     }
 
@@ -95,18 +98,24 @@ impl<'a> Exporter<'a> {
 
     /// MatMulInteger, Cast, Mul, Add: what ONNX Runtime makes DynamicQuantizeMatMul or MatMulIntegerToFloat of, and rten its own
     /// MatMulIntegerToFloat.
-    fn dynamic(&mut self, at: &str, [codes, scale, zero_point]: [&Value; 3], linear: &Linear) -> Value {
+    fn dynamic(
+        &mut self,
+        at: &str,
+        [inputs, scale, zero_point]: [&Value; 3],
+        linear: &Linear,
+        codes: Option<&StoredLinear>,
+    ) -> Value {
         let unit = ActivationQuant {
             scale: vec![1.0; linear.inputs()],
             zero_point: 0,
             mean: vec![0.0; linear.inputs()], // unknown without calibration: biases are not corrected
         };
-        let quantized = QuantizedLinear::new(linear, &unit);
+        let quantized = QuantizedLinear::with_codes(linear, &unit, codes);
         let weight = self.codes(at, &quantized);
         let weight_scale = self.graph.floats(format!("{at}.weight_scale"), &[quantized.m], &quantized.weight_scale);
         let graph = &mut self.graph;
         let weight_zero = graph.constant("constant.s8.0".to_owned(), DataType::Int8, &[], || vec![0]);
-        let inputs = [codes, &weight, zero_point, &weight_zero];
+        let inputs = [inputs, &weight, zero_point, &weight_zero];
         let sums = graph.node(format!("{at}/MatMulInteger"), &inputs, vec![]);
         let sums = graph.node(format!("{at}/Cast"), &[&sums], vec![int("to", DataType::Float as i64)]);
         let factor = graph.node(format!("{at}/scale/Mul"), &[scale, &weight_scale], vec![]);
@@ -115,8 +124,15 @@ impl<'a> Exporter<'a> {
     }
 
     /// Gemm of dequantized operands, which ONNX Runtime makes QGemm of.
-    fn fixed(&mut self, at: &str, x: &Value, linear: &Linear, input: &ActivationQuant) -> Value {
-        let quantized = with_bias_in_range(QuantizedLinear::new(linear, input));
+    fn fixed(
+        &mut self,
+        at: &str,
+        x: &Value,
+        input: &ActivationQuant,
+        linear: &Linear,
+        codes: Option<&StoredLinear>,
+    ) -> Value {
+        let quantized = with_bias_in_range(QuantizedLinear::with_codes(linear, input, codes));
         let (m, step) = (quantized.m, per_tensor(input));
         let weight = self.codes(at, &quantized);
         let sum_scale = &quantized.weight_scale;

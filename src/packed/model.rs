@@ -153,10 +153,16 @@ impl PackedModel {
     /// its length in bytes.
     ///
     /// # Errors
-    /// [`PackedError::Io`].
+    /// [`PackedError::Io`]; [`PackedError::Decided`] for a model from a file whose pooling was changed, since such a file is copied.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<u64> {
         if let Some(file) = &self.file {
-            return Ok(file.copy(path.as_ref())?);
+            return match self.pooling.source {
+                PoolingSource::Chosen => {
+                    let found = format!("{:?}, normalised: {}", self.pooling.mode, self.pooling.normalize);
+                    Err(PackedError::Decided { option: "pooling", found }.into())
+                }
+                _ => Ok(file.copy(path.as_ref())?),
+            };
         }
         let mut sections = Sections::default();
         // Text first: it is parsed while the rest is verified.

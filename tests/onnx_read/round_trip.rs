@@ -102,3 +102,31 @@ fn what_was_read_can_be_written_and_read() {
     let again = read_again(&model.to_onnx().unwrap(), &folder("bert-qdq"));
     assert_eq!(model.weights().layers, again.weights().layers);
 }
+
+/// A graph of a graph: codes and their scales go through unchanged, pruned ones as zeros.
+#[test]
+fn codes_of_a_file_are_written_as_they_are() {
+    for name in ["bert-qdq", "bert-dynamic", "bert-sparse", "distilbert-qdq"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/onnx").join(name);
+        let model = Model::from_dir(&folder).unwrap();
+        let ids = seeded_ids(model.config().vocab_size, 16, 12, 3);
+        let calibrated = model.clone().calibrate_ids_with(&ids, &CalibrationOptions::per_tensor()).unwrap();
+        let before = model.stored().unwrap();
+        for graph in [model.to_onnx_dynamic().unwrap(), calibrated.to_onnx_qdq().unwrap()] {
+            let again = read_again(&graph, &folder);
+            let after = again.stored().unwrap();
+            for (before, after) in before.layers.iter().zip(&after.layers) {
+                for ((before, after), linear) in before.linears.iter().zip(&after.linears).zip(LINEAR_NAMES) {
+                    let (before, after) = (before.as_ref().unwrap(), after.as_ref().unwrap());
+                    assert_eq!(before.codes, after.codes, "{name}, {linear}");
+                    // The scale of a row of zeros says nothing.
+                    let rows = before.codes.chunks_exact(before.codes.len() / before.scale.len());
+                    for ((a, b), row) in before.scale.iter().zip(&after.scale).zip(rows) {
+                        let near = (a / b - 1.0).abs() < 1e-6;
+                        assert!(near || row.iter().all(|&code| code == 0), "{name}, {linear}: {a} became {b}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lacuna::{CalibrationOptions, Choice, Encoder, Form, Model};
+use lacuna::{CalibrationOptions, Choice, Encoder, Form, LayerPrecision, Model, Precision};
 use serde::Serialize;
 
 use super::pairs::Pairs;
@@ -10,6 +10,7 @@ use crate::calibration::{SchemeArgs, calibrate};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model;
+use crate::output::say;
 use crate::progress::Spinner;
 use crate::stats::Cosines;
 use crate::table::{Table, number};
@@ -31,6 +32,14 @@ pub(super) struct Schemes<'a> {
     pub(super) calibration: &'a [String],
 }
 
+/// How a model is quantised.
+struct Scheme {
+    name: String,
+    options: CalibrationOptions,
+    /// The arithmetic of all tensors; static leaves it to the options.
+    all: Precision,
+}
+
 /// One scheme.
 #[derive(Serialize)]
 pub(super) struct Row {
@@ -49,13 +58,17 @@ impl Schemes<'_> {
     /// Plain static int8 first, which speed is relative to.
     pub(super) fn compare(&self, model: &Model, own: &SchemeArgs, context: &Context) -> Result<Vec<Row>> {
         let default = CalibrationOptions::default();
+        let all = |precision: Precision| Scheme { name: precision.name().to_owned(), options: default, all: precision };
+        let with = |name: &str, options| Scheme { name: name.to_owned(), options, all: Precision::Static };
         let mut schemes = vec![
-            ("plain static int8".to_owned(), CalibrationOptions::plain()),
-            ("default".to_owned(), default),
-            ("measured choice".to_owned(), CalibrationOptions { choice: Choice::Measured, ..default }),
+            with("plain static int8", CalibrationOptions::plain()),
+            with("default", default),
+            with("measured choice", CalibrationOptions { choice: Choice::Measured, ..default }),
+            all(Precision::Dynamic),
+            all(Precision::Bf16),
         ];
-        if schemes.iter().all(|(_, options)| *options != own.options()) {
-            schemes.push((own.again().trim_start().to_owned(), own.options()));
+        if schemes.iter().all(|scheme| scheme.options != own.options()) {
+            schemes.push(with(own.again().trim_start(), own.options()));
         }
         let mut rows = vec![Row {
             scheme: "f32 reference".into(),
@@ -67,9 +80,20 @@ impl Schemes<'_> {
             calibration_seconds: None,
         }];
         let mut encoders = Vec::with_capacity(schemes.len());
-        for (scheme, options) in schemes {
-            let calibrated = calibrate(model.clone(), self.calibration, &options)?;
-            let encoder = model::compile(&calibrated, Form::Auto, context)?;
+        for Scheme { name: scheme, options, all } in schemes {
+            let mut calibrated = calibrate(model.clone(), self.calibration, &options)?;
+            if all != Precision::Static {
+                let layers = vec![LayerPrecision::all(all); calibrated.quant().len()];
+                calibrated = calibrated.with_precision(layers)?;
+            }
+            let encoder = match model::compile(&calibrated, Form::Auto, context) {
+                // A CPU may lack what bf16 needs.
+                Err(error) if all == Precision::Bf16 => {
+                    say(format_args!("{scheme}: left out: {error}"));
+                    continue;
+                }
+                encoder => encoder?,
+            };
             let embeddings = {
                 let _spinner = Spinner::new(format!("embedding {} sentences: {scheme}", self.ids.len()));
                 encoder.embed_ids(self.ids)?
