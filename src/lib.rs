@@ -22,6 +22,7 @@
 
 mod architecture;
 mod calibrate;
+mod calibrated;
 mod checkpoint;
 mod compile;
 mod config;
@@ -51,7 +52,8 @@ pub use calibrate::{
     CalibrationError, CalibrationOptions, CalibrationReport, CandidateReport, Choice, Keep, PrecisionReport,
     RangeMethod, Smoothing, TensorReport,
 };
-pub use checkpoint::{Checkpoint, TensorInfo};
+pub use calibrated::CalibratedModel;
+pub use checkpoint::{Checkpoint, TensorInfo, WeightError};
 pub use compile::{CompileOptions, Form};
 pub use config::{Activation, EncoderConfig};
 pub use encoder::{Cancel, Embeddings, Encoder, Profile, Session, Stage, Truncation};
@@ -59,7 +61,7 @@ pub use error::{Error, Result};
 pub use lacuna_kernels::Block;
 pub use lacuna_kernels::spmm::{Tuning, TuningError, TuningTable};
 pub use matrix::Matrix;
-pub use model::{CalibratedModel, LinearZeros, Model, Timings};
+pub use model::{LinearZeros, Model, Timings};
 pub use packed::{PackedError, PackedModel, Section, is_packed};
 pub use pooling::{Pooling, PoolingMode, PoolingSource};
 pub use precision::{LayerPrecision, Precision};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lacuna::{EncoderConfig, EncoderWeights, Error, Model, Preset, seeded_weights};
+use lacuna::{EncoderConfig, EncoderWeights, Error, Model, Preset, WeightError, seeded_weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use tempfile::TempDir;
@@ -112,7 +112,9 @@ fn half_precision_is_widened() {
 fn missing_file_and_directory() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("config.json"), checkpoint::config_json(&tiny()).to_string()).unwrap();
-    assert!(matches!(Model::from_dir(dir.path()), Err(Error::NoCheckpoint { path, .. }) if path == dir.path()));
+    assert!(
+        matches!(Model::from_dir(dir.path()), Err(Error::Weights(WeightError::NoCheckpoint { path, .. })) if path == dir.path())
+    );
     let nowhere = dir.path().join("nowhere");
     assert!(matches!(Model::from_dir(nowhere), Err(Error::Io { path, .. }) if path.ends_with("config.json")));
 }
@@ -123,7 +125,10 @@ fn truncated_files_of_every_length_are_refused() {
     let cuts = (0..64).chain((64..whole.len()).step_by(997)).chain([whole.len() - 1]);
     for cut in cuts {
         let error = load_error(&whole[..cut]);
-        assert!(matches!(error, Error::CheckpointLength { found, .. } if found == cut as u64), "cut to {cut}: {error}");
+        assert!(
+            matches!(error, Error::Weights(WeightError::CheckpointLength { found, .. }) if found == cut as u64),
+            "cut to {cut}: {error}"
+        );
     }
 }
 
@@ -131,16 +136,16 @@ fn truncated_files_of_every_length_are_refused() {
 fn bytes_after_the_last_tensor_are_refused() {
     let mut longer = serialize(&tensors(&seeded_weights(&tiny(), 4)));
     longer.push(0);
-    assert!(matches!(load_error(&longer), Error::CheckpointLength { .. }));
+    assert!(matches!(load_error(&longer), Error::Weights(WeightError::CheckpointLength { .. })));
 }
 
 #[test]
 fn lying_header_lengths() {
     let mut bytes = raw("{}", 100);
     bytes[..8].copy_from_slice(&1000u64.to_le_bytes());
-    assert!(matches!(load_error(&bytes), Error::CheckpointLength { found: 110, .. }));
+    assert!(matches!(load_error(&bytes), Error::Weights(WeightError::CheckpointLength { found: 110, .. })));
     bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert!(matches!(load_error(&bytes), Error::CheckpointHeader { .. }));
+    assert!(matches!(load_error(&bytes), Error::Weights(WeightError::CheckpointHeader { .. })));
 }
 
 #[test]
@@ -149,11 +154,11 @@ fn headers_that_are_no_headers() {
         ["", "{", "[1, 2]", "{\"a\": 1}", "{\"a\": {\"dtype\": \"F99\", \"shape\": [1], \"data_offsets\": [0, 4]}}"]
     {
         let error = load_error(&raw(header, 0));
-        assert!(matches!(error, Error::CheckpointHeader { .. }), "{header:?}: {error}");
+        assert!(matches!(error, Error::Weights(WeightError::CheckpointHeader { .. })), "{header:?}: {error}");
     }
     let mut not_utf8 = raw("{\"abc\": 1}", 0);
     not_utf8[11] = 0xff;
-    assert!(matches!(load_error(&not_utf8), Error::CheckpointHeader { .. }));
+    assert!(matches!(load_error(&not_utf8), Error::Weights(WeightError::CheckpointHeader { .. })));
 }
 
 #[test]
@@ -173,12 +178,15 @@ fn lying_offsets_name_the_tensor() {
         ("same range twice", two("[0,8]", "[0,8]"), "b"),
     ] {
         let error = load_error(&raw(&header, 16));
-        assert!(matches!(&error, Error::TensorOffsets { tensor, .. } if tensor == culprit), "{name}: {error}");
+        assert!(
+            matches!(&error, Error::Weights(WeightError::TensorOffsets { tensor, .. }) if tensor == culprit),
+            "{name}: {error}"
+        );
     }
     let outside = load_error(&raw(&two("[0,8]", "[8,16]"), 8));
-    assert!(matches!(outside, Error::CheckpointLength { .. }), "{outside}");
+    assert!(matches!(outside, Error::Weights(WeightError::CheckpointLength { .. })), "{outside}");
     let huge = "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,8]}}";
-    assert!(matches!(load_error(&raw(huge, 8)), Error::TensorOffsets { .. }));
+    assert!(matches!(load_error(&raw(huge, 8)), Error::Weights(WeightError::TensorOffsets { .. })));
 }
 
 #[test]
@@ -188,7 +196,7 @@ fn missing_tensor_is_named_with_its_alternatives() {
         let mut fewer = all.clone();
         fewer.remove(name);
         match load_error(&serialize(&fewer)) {
-            Error::MissingTensor { tensor, alternatives, tensors, .. } => {
+            Error::Weights(WeightError::MissingTensor { tensor, alternatives, tensors, .. }) => {
                 assert_eq!(&tensor, name);
                 assert!(alternatives.contains(&format!("bert.{name}")));
                 assert_eq!(tensors, fewer.len());
@@ -204,11 +212,14 @@ fn wrong_dtype_and_shape() {
     let mut all = tensors(&seeded_weights(&tiny(), 6));
     all.insert(name.into(), Tensor { shape: vec![8, 12], dtype: Dtype::I8, bytes: vec![0; 96] });
     let error = load_error(&serialize(&all));
-    assert!(matches!(&error, Error::TensorDtype { tensor, found, .. } if tensor == name && found == "I8"), "{error}");
+    assert!(
+        matches!(&error, Error::Weights(WeightError::TensorDtype { tensor, found, .. }) if tensor == name && found == "I8"),
+        "{error}"
+    );
 
     all.insert(name.into(), f32_tensor(&[12, 8], &[0.0; 96]));
     match load_error(&serialize(&all)) {
-        Error::TensorShape { tensor, found, expected, .. } => {
+        Error::Weights(WeightError::TensorShape { tensor, found, expected, .. }) => {
             assert_eq!((tensor.as_str(), found, expected), (name, vec![12, 8], vec![8, 12]));
         }
         other => panic!("{other}"),
@@ -234,7 +245,7 @@ fn nan_and_infinite_weights_are_counted() {
         };
         all.insert(name.into(), tensor);
         match load_error(&serialize(&all)) {
-            Error::NonFiniteWeights { tensor, count, first_index, .. } => {
+            Error::Weights(WeightError::NonFiniteWeights { tensor, count, first_index, .. }) => {
                 assert_eq!((tensor.as_str(), count, first_index), (name, 3, 17));
             }
             other => panic!("{other}"),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lacuna::{Checkpoint, Error, Model};
+use lacuna::{Checkpoint, Error, Model, WeightError};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
@@ -126,14 +126,20 @@ fn torch_tensors_of_every_layout() {
         }
         for (name, dtype, shape) in [("double", "F64", &[4, 6][..]), ("ids", "I64", &[5]), ("flags", "BOOL", &[2])] {
             let error = checkpoint.read_f32(name, shape).unwrap_err();
-            assert!(matches!(&error, Error::TensorDtype { found, .. } if found == dtype), "{file}: {error}");
+            assert!(
+                matches!(&error, Error::Weights(WeightError::TensorDtype { found, .. }) if found == dtype),
+                "{file}: {error}"
+            );
         }
         let error = checkpoint.read_f32("nan", &[3]).unwrap_err();
-        assert!(matches!(error, Error::NonFiniteWeights { count: 2, first_index: 1, .. }), "{file}: {error}");
+        assert!(
+            matches!(error, Error::Weights(WeightError::NonFiniteWeights { count: 2, first_index: 1, .. })),
+            "{file}: {error}"
+        );
         let error = checkpoint.read_f32("contiguous", &[6, 4]).unwrap_err();
-        assert!(matches!(error, Error::TensorShape { .. }), "{file}: {error}");
+        assert!(matches!(error, Error::Weights(WeightError::TensorShape { .. })), "{file}: {error}");
         let error = checkpoint.read_f32("absent", &[1]).unwrap_err();
-        assert!(matches!(error, Error::MissingTensor { tensors: 17, .. }), "{file}: {error}");
+        assert!(matches!(error, Error::Weights(WeightError::MissingTensor { tensors: 17, .. })), "{file}: {error}");
     }
 }
 
@@ -149,9 +155,9 @@ fn damaged_tensor_bytes_are_found() {
     bytes[at] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let error = Checkpoint::open(&path).unwrap().read_f32(name, &shape).unwrap_err();
-    assert!(matches!(&error, Error::TensorData { tensor, .. } if tensor == name), "{error}");
+    assert!(matches!(&error, Error::Weights(WeightError::TensorData { tensor, .. }) if tensor == name), "{error}");
     assert!(error.to_string().contains("checksum"), "{error}");
-    assert!(matches!(Model::from_dir(dir.path()), Err(Error::TensorData { .. })));
+    assert!(matches!(Model::from_dir(dir.path()), Err(Error::Weights(WeightError::TensorData { .. }))));
 }
 
 #[test]
@@ -159,7 +165,10 @@ fn the_first_of_the_four_names_is_read() {
     let dir = TempDir::new().unwrap();
     let error = Checkpoint::in_folder(dir.path()).err().unwrap();
     let text = error.to_string();
-    assert!(matches!(error, Error::NoCheckpoint { .. }) && text.contains("nothing of the kind"), "{text}");
+    assert!(
+        matches!(error, Error::Weights(WeightError::NoCheckpoint { .. })) && text.contains("nothing of the kind"),
+        "{text}"
+    );
     let looked_for = "model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json";
     assert!(text.contains(looked_for), "{text}");
 
@@ -190,23 +199,34 @@ fn what_is_no_weight_file_is_said_so() {
     for name in ["model.safetensors", "pytorch_model.bin", "model.safetensors.index.json"] {
         std::fs::write(dir.path().join(name), pointer).unwrap();
         let error = open(name);
-        assert!(matches!(error, Error::NotWeights { .. }) && error.to_string().contains("git lfs pull"), "{error}");
+        assert!(
+            matches!(error, Error::Weights(WeightError::NotWeights { .. }))
+                && error.to_string().contains("git lfs pull"),
+            "{error}"
+        );
         std::fs::remove_file(dir.path().join(name)).unwrap();
         std::fs::create_dir(dir.path().join(name)).unwrap();
         let error = open(name);
-        assert!(matches!(error, Error::NotWeights { .. }) && error.to_string().contains("a directory"), "{error}");
+        assert!(
+            matches!(error, Error::Weights(WeightError::NotWeights { .. }))
+                && error.to_string().contains("a directory"),
+            "{error}"
+        );
     }
     std::fs::write(dir.path().join("tf_model.h5"), "").unwrap();
-    assert!(matches!(open("tf_model.h5"), Error::NotWeights { .. }));
+    assert!(matches!(open("tf_model.h5"), Error::Weights(WeightError::NotWeights { .. })));
     assert!(matches!(open("absent.bin"), Error::Io { .. }));
     for bytes in [&b""[..], b"PK", b"PK\x03\x04", b"\x80\x02", b"no pickle", &[0; 300]] {
         std::fs::write(dir.path().join("short.bin"), bytes).unwrap();
         let error = open("short.bin");
-        assert!(matches!(error, Error::TorchFile { .. }), "{bytes:?}: {error}");
+        assert!(matches!(error, Error::Weights(WeightError::TorchFile { .. })), "{bytes:?}: {error}");
     }
     // A safetensors file under the wrong name.
     std::fs::copy(fixture("views.bin"), dir.path().join("views.safetensors")).unwrap();
-    assert!(matches!(open("views.safetensors"), Error::CheckpointHeader { .. } | Error::CheckpointLength { .. }));
+    assert!(matches!(
+        open("views.safetensors"),
+        Error::Weights(WeightError::CheckpointHeader { .. }) | Error::Weights(WeightError::CheckpointLength { .. })
+    ));
 }
 
 #[cfg(unix)]
@@ -305,9 +325,12 @@ fn indexes_that_are_no_indexes() {
     }
     let nested = format!("{{\"weight_map\": {}", "[".repeat(100_000));
     assert!(matches!(index_error(&nested), Error::Json { .. }));
-    assert!(matches!(index_error("{\"weight_map\": {}}"), Error::ShardIndex { .. }));
+    assert!(matches!(index_error("{\"weight_map\": {}}"), Error::Weights(WeightError::ShardIndex { .. })));
     let error = changed(|index| index["metadata"]["total_size"] = json!(35));
-    assert!(matches!(error, Error::ShardIndex { .. }) && error.to_string().contains("expected 36"), "{error}");
+    assert!(
+        matches!(error, Error::Weights(WeightError::ShardIndex { .. })) && error.to_string().contains("expected 36"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -316,21 +339,29 @@ fn files_outside_the_folder() {
         ["../a.safetensors", "/etc/passwd", "x/a.safetensors", "./a.safetensors", "a.safetensors/", "..", ".", ""]
     {
         let error = changed(|index| index["weight_map"]["b"] = json!(name));
-        assert!(matches!(&error, Error::ShardName { tensor, found, .. } if tensor == "b" && found == name), "{error}");
+        assert!(
+            matches!(&error, Error::Weights(WeightError::ShardName { tensor, found, .. }) if tensor == "b" && found == name),
+            "{error}"
+        );
     }
     let error = changed(|index| index["weight_map"]["b"] = json!("model.safetensors.index.json"));
-    assert!(matches!(error, Error::NotWeights { .. }), "{error}");
+    assert!(matches!(error, Error::Weights(WeightError::NotWeights { .. })), "{error}");
 }
 
 #[test]
 fn files_and_index_that_disagree() {
     let absent = "model-00003-of-00003.safetensors";
     let error = changed(|index| index["weight_map"]["b"] = json!(absent));
-    assert!(matches!(&error, Error::MissingShard { shard, tensors: 1, .. } if shard == absent), "{error}");
+    assert!(
+        matches!(&error, Error::Weights(WeightError::MissingShard { shard, tensors: 1, .. }) if shard == absent),
+        "{error}"
+    );
 
     let error = changed(|index| index["weight_map"]["b"] = json!(SECOND));
     let parts = |error: &Error| match error {
-        Error::ShardTensor { tensor, found, expected, .. } => [tensor.clone(), found.clone(), expected.clone()],
+        Error::Weights(WeightError::ShardTensor { tensor, found, expected, .. }) => {
+            [tensor.clone(), found.clone(), expected.clone()]
+        }
         _ => panic!("{error}"),
     };
     assert_eq!(parts(&error), ["b", FIRST, SECOND]);
@@ -341,12 +372,14 @@ fn files_and_index_that_disagree() {
         index["weight_map"].as_object_mut().unwrap().remove("b");
     });
     assert!(
-        matches!(&error, Error::UnindexedTensor { tensor, shard, .. } if tensor == "b" && shard == FIRST),
+        matches!(&error, Error::Weights(WeightError::UnindexedTensor { tensor, shard, .. }) if tensor == "b" && shard == FIRST),
         "{error}"
     );
 
     let twice = good().to_string().replace("\"b\":", "\"a\":");
-    assert!(matches!(index_error(&twice), Error::DuplicateTensor { tensor, .. } if tensor == "a"));
+    assert!(
+        matches!(index_error(&twice), Error::Weights(WeightError::DuplicateTensor { tensor, .. }) if tensor == "a")
+    );
 }
 
 #[test]
@@ -363,7 +396,7 @@ fn a_tensor_in_two_files() {
     write_safetensors(&path, &tensors);
     let error = Checkpoint::in_folder(dir.path()).err().unwrap();
     assert!(
-        matches!(&error, Error::DuplicateTensor { tensor, .. } if tensor == "embeddings.LayerNorm.bias"),
+        matches!(&error, Error::Weights(WeightError::DuplicateTensor { tensor, .. }) if tensor == "embeddings.LayerNorm.bias"),
         "{error}"
     );
     assert!(error.to_string().contains(&format!("in {FIRST} and in {SECOND}")), "{error}");
@@ -379,10 +412,16 @@ fn damage_in_one_file_of_several_is_said_of_that_file() {
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         let error = Model::from_dir(dir.path()).unwrap_err();
-        assert!(matches!(error, Error::CheckpointLength { .. } | Error::TorchFile { .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                Error::Weights(WeightError::CheckpointLength { .. }) | Error::Weights(WeightError::TorchFile { .. })
+            ),
+            "{error}"
+        );
         assert!(error.to_string().contains(file), "{error}");
         std::fs::remove_file(&path).unwrap();
         let error = Model::from_dir(dir.path()).unwrap_err();
-        assert!(matches!(&error, Error::MissingShard { shard, .. } if shard == file), "{error}");
+        assert!(matches!(&error, Error::Weights(WeightError::MissingShard { shard, .. }) if shard == file), "{error}");
     }
 }

@@ -8,6 +8,7 @@ use super::convert;
 use super::locate::not_weights;
 use super::mapped::MappedFile;
 use super::torch::TorchFile;
+use crate::checkpoint::WeightError;
 use crate::error::{Error, Result};
 
 /// A file of named tensors.
@@ -94,26 +95,33 @@ impl<'a> StoredTensor<'a> {
         let (path, tensor) = (|| self.path.to_owned(), || self.name.to_owned());
         if !matches!(self.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
             let found = format!("{:?}", self.dtype);
-            return Err(Error::TensorDtype { path: path(), tensor: tensor(), found });
+            return Err(Error::Weights(WeightError::TensorDtype { path: path(), tensor: tensor(), found }));
         }
         if self.shape != shape {
             let (found, expected) = (self.shape.to_vec(), shape.to_vec());
-            return Err(Error::TensorShape { path: path(), tensor: tensor(), found, expected });
+            return Err(Error::Weights(WeightError::TensorShape { path: path(), tensor: tensor(), found, expected }));
         }
         let (values, non_finite) = match self.data {
             Data::Mapped(bytes) => convert::to_f32(self.dtype, bytes),
             Data::Torch(stored) => {
-                let bytes = stored.read().map_err(|error| Error::TensorData {
-                    path: path(),
-                    tensor: tensor(),
-                    reason: super::torch::printable(&error),
+                let bytes = stored.read().map_err(|error| {
+                    Error::Weights(WeightError::TensorData {
+                        path: path(),
+                        tensor: tensor(),
+                        reason: super::torch::printable(&error),
+                    })
                 })?;
                 convert::to_f32(self.dtype, &bytes)
             }
         };
         if non_finite > 0 {
             let first_index = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
-            return Err(Error::NonFiniteWeights { path: path(), tensor: tensor(), count: non_finite, first_index });
+            return Err(Error::Weights(WeightError::NonFiniteWeights {
+                path: path(),
+                tensor: tensor(),
+                count: non_finite,
+                first_index,
+            }));
         }
         Ok(values)
     }

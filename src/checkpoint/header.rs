@@ -10,6 +10,7 @@ use safetensors::tensor::Metadata;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::Deserialize;
 
+use crate::checkpoint::WeightError;
 use crate::error::{Error, Result};
 
 /// A safetensors file begins with the length of its JSON header as a little-endian u64.
@@ -20,11 +21,11 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// Checks that a file of `length` bytes can have a header at all; an empty file cannot even be mapped.
 pub(super) fn check_length(path: &Path, length: u64) -> Result<()> {
     match length < LENGTH_BYTES as u64 {
-        true => Err(Error::CheckpointLength {
+        true => Err(Error::Weights(WeightError::CheckpointLength {
             path: path.to_owned(),
             found: length,
             expected: format!("at least {LENGTH_BYTES} for the header length"),
-        }),
+        })),
         false => Ok(()),
     }
 }
@@ -42,17 +43,17 @@ fn check_header_length(path: &Path, bytes: &[u8]) -> Result<()> {
     check_length(path, bytes.len() as u64)?;
     let header = u64::from_le_bytes(bytes.first_chunk::<LENGTH_BYTES>().copied().unwrap_or_default());
     if header > MAX_HEADER_BYTES {
-        return Err(Error::CheckpointHeader {
+        return Err(Error::Weights(WeightError::CheckpointHeader {
             path: path.to_owned(),
             reason: format!("found a header length of {header} bytes; expected at most {MAX_HEADER_BYTES}"),
-        });
+        }));
     }
     if header > (bytes.len() - LENGTH_BYTES) as u64 {
-        return Err(Error::CheckpointLength {
+        return Err(Error::Weights(WeightError::CheckpointLength {
             path: path.to_owned(),
             found: bytes.len() as u64,
             expected: format!("at least {} for the header alone", header + LENGTH_BYTES as u64),
-        });
+        }));
     }
     Ok(())
 }
@@ -67,7 +68,7 @@ struct Entry {
 
 /// Turns the library's error into one that says what was found and what was expected.
 fn diagnose(path: &Path, bytes: &[u8], error: SafeTensorError) -> Error {
-    let header_error = |reason: String| Error::CheckpointHeader { path: path.to_owned(), reason };
+    let header_error = |reason: String| Error::Weights(WeightError::CheckpointHeader { path: path.to_owned(), reason });
     let Some(entries) = entries(bytes) else {
         return header_error(error.to_string());
     };
@@ -75,11 +76,8 @@ fn diagnose(path: &Path, bytes: &[u8], error: SafeTensorError) -> Error {
     let mut expected_start = 0;
     for (name, entry) in &entries {
         let (start, end) = entry.data_offsets;
-        let offsets = |found: String, expected: String| Error::TensorOffsets {
-            path: path.to_owned(),
-            tensor: name.clone(),
-            found,
-            expected,
+        let offsets = |found: String, expected: String| {
+            Error::Weights(WeightError::TensorOffsets { path: path.to_owned(), tensor: name.clone(), found, expected })
         };
         let found = format!("{start}..{end}");
         let elements = entry.shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d));
@@ -100,11 +98,11 @@ fn diagnose(path: &Path, bytes: &[u8], error: SafeTensorError) -> Error {
         expected_start = end;
     }
     if expected_start != data {
-        return Error::CheckpointLength {
+        return Error::Weights(WeightError::CheckpointLength {
             path: path.to_owned(),
             found: bytes.len() as u64,
             expected: format!("{}", data_start(bytes) as u64 + expected_start),
-        };
+        });
     }
     header_error(error.to_string())
 }

@@ -4,6 +4,7 @@ use std::fs::{File, read_dir, symlink_metadata};
 use std::io::{ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::WeightError;
 use crate::error::{Error, Result};
 
 /// The names of weight files, in the order in which they are looked for: the order of `transformers`.
@@ -89,7 +90,11 @@ fn first(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
 }
 
 fn none(folder: &Path, names: &[&str]) -> Error {
-    Error::NoCheckpoint { path: folder.to_owned(), looked_for: names.join(", "), present: others(folder) }
+    Error::Weights(WeightError::NoCheckpoint {
+        path: folder.to_owned(),
+        looked_for: names.join(", "),
+        present: others(folder),
+    })
 }
 
 /// The files of the folder that look like weights, or "nothing".
@@ -130,5 +135,5 @@ pub(crate) fn open_file(path: &Path) -> Result<(File, u64)> {
 
 /// The error for a path that no reader is tried on.
 pub(super) fn not_weights(path: &Path, found: String, expected: &'static str) -> Error {
-    Error::NotWeights { path: path.to_owned(), found, expected }
+    Error::Weights(WeightError::NotWeights { path: path.to_owned(), found, expected })
 }

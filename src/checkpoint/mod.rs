@@ -13,6 +13,7 @@
 //! converted into f32, in parallel. Each weight is looked at once on the way, so NaN and infinite values are found for free.
 
 mod convert;
+mod error;
 mod file;
 mod header;
 mod heads;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+pub use self::error::WeightError;
 use self::file::{StoredTensor, WeightFile};
 #[cfg(feature = "hub")]
 pub(crate) use self::locate::weight_names;
@@ -75,7 +77,7 @@ impl Checkpoint {
     /// `pytorch_model.bin.index.json`.
     ///
     /// # Errors
-    /// [`Error::NoCheckpoint`], and those of [`Checkpoint::open`].
+    /// [`WeightError::NoCheckpoint`], and those of [`Checkpoint::open`].
     pub fn in_folder(folder: &Path) -> Result<Self> {
         Self::open(&locate::locate(folder)?)
     }
@@ -90,10 +92,10 @@ impl Checkpoint {
     /// The files must not be changed while the value lives.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::NotWeights`]; safetensors: [`Error::CheckpointLength`], [`Error::CheckpointHeader`],
-    /// [`Error::TensorOffsets`]; torch: [`Error::TorchFile`], [`Error::PickledObject`], [`Error::DuplicateTensor`];
-    /// index: [`Error::Json`], [`Error::ShardIndex`], [`Error::ShardName`], [`Error::MissingShard`], [`Error::ShardTensor`],
-    /// [`Error::UnindexedTensor`], [`Error::DuplicateTensor`].
+    /// [`Error::Io`], [`WeightError::NotWeights`]; safetensors: [`WeightError::CheckpointLength`], [`WeightError::CheckpointHeader`],
+    /// [`WeightError::TensorOffsets`]; torch: [`WeightError::TorchFile`], [`WeightError::PickledObject`], [`WeightError::DuplicateTensor`];
+    /// index: [`Error::Json`], [`WeightError::ShardIndex`], [`WeightError::ShardName`], [`WeightError::MissingShard`], [`WeightError::ShardTensor`],
+    /// [`WeightError::UnindexedTensor`], [`WeightError::DuplicateTensor`].
     pub fn open(path: &Path) -> Result<Self> {
         let is_index = path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".index.json"));
         let (files, owners) = if is_index {
@@ -131,8 +133,8 @@ impl Checkpoint {
     /// The values of one tensor of this shape, row-major; F32, F16 and BF16 become f32.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::TensorDtype`], [`Error::TensorShape`], [`Error::TensorData`],
-    /// [`Error::NonFiniteWeights`].
+    /// [`WeightError::MissingTensor`], [`WeightError::TensorDtype`], [`WeightError::TensorShape`], [`WeightError::TensorData`],
+    /// [`WeightError::NonFiniteWeights`].
     pub fn read_f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.tensor(name).ok_or_else(|| self.missing(&[name.to_owned()]))?.read_f32(shape)
     }
@@ -147,7 +149,7 @@ impl Checkpoint {
         let (first, others) = names.split_first().map_or_else(Default::default, |(f, o)| (f.clone(), o.join(", ")));
         let alternatives = if others.is_empty() { "no other name".into() } else { others };
         let path = self.path.clone();
-        Error::MissingTensor { path, tensor: first, alternatives, tensors: self.owners.len() }
+        Error::Weights(WeightError::MissingTensor { path, tensor: first, alternatives, tensors: self.owners.len() })
     }
 
     /// Reads all weights of an encoder, under the names of its architecture, with or without a prefix such as `bert.` or `model.`.
@@ -156,8 +158,8 @@ impl Checkpoint {
     /// ids, heads) are ignored.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::TensorDtype`], [`Error::TensorShape`], [`Error::TensorData`],
-    /// [`Error::NonFiniteWeights`].
+    /// [`WeightError::MissingTensor`], [`WeightError::TensorDtype`], [`WeightError::TensorShape`], [`WeightError::TensorData`],
+    /// [`WeightError::NonFiniteWeights`].
     pub fn encoder_weights(&self, config: &EncoderConfig) -> Result<EncoderWeights> {
         let reader = Reader { checkpoint: self };
         let embeddings = reader.embeddings(config)?;

@@ -16,6 +16,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::file::WeightFile;
 use super::locate::open_file;
+use crate::checkpoint::WeightError;
 use crate::error::{Error, Result};
 
 /// Far beyond the index of any model: a million tensors need half of it.
@@ -81,7 +82,7 @@ fn read(path: &Path) -> Result<RawIndex> {
     let (file, length) = open_file(path)?;
     if length > MAX_INDEX_BYTES {
         let (found, expected) = (format!("{length} bytes"), format!("at most {MAX_INDEX_BYTES}"));
-        return Err(Error::ShardIndex { path: path.to_owned(), found, expected });
+        return Err(Error::Weights(WeightError::ShardIndex { path: path.to_owned(), found, expected }));
     }
     let mut bytes = Vec::new();
     let read = file.take(MAX_INDEX_BYTES).read_to_end(&mut bytes);
@@ -105,17 +106,21 @@ impl<'a> Index<'a> {
             // Not so for "", "..", "a/b", "/a" and what else is more or less than a file's name.
             if Path::new(shard).file_name() != Some(OsStr::new(shard)) {
                 let (tensor, found) = (tensor.clone(), shard.clone());
-                return Err(Error::ShardName { path: path.to_owned(), tensor, found });
+                return Err(Error::Weights(WeightError::ShardName { path: path.to_owned(), tensor, found }));
             }
             if let Some(other) = index.map.insert(tensor, shard) {
                 let places = format!("twice in weight_map, for {other} and for {shard}");
-                return Err(Error::DuplicateTensor { path: path.to_owned(), tensor: tensor.clone(), places });
+                return Err(Error::Weights(WeightError::DuplicateTensor {
+                    path: path.to_owned(),
+                    tensor: tensor.clone(),
+                    places,
+                }));
             }
             index.shards.entry(shard).or_insert(tensor);
         }
         if index.map.is_empty() {
             let (found, expected) = ("an empty weight_map".into(), "at least one tensor".into());
-            return Err(Error::ShardIndex { path: path.to_owned(), found, expected });
+            return Err(Error::Weights(WeightError::ShardIndex { path: path.to_owned(), found, expected }));
         }
         Ok(index)
     }
@@ -124,12 +129,14 @@ impl<'a> Index<'a> {
         // The parent of a plain file name is "".
         let path = self.path.parent().unwrap_or(Path::new("")).join(shard);
         match WeightFile::open(&path) {
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Err(Error::MissingShard {
-                path: self.path.to_owned(),
-                shard: shard.to_owned(),
-                tensor: tensor.to_owned(),
-                tensors: self.map.values().filter(|&&other| other == shard).count(),
-            }),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Err(Error::Weights(WeightError::MissingShard {
+                    path: self.path.to_owned(),
+                    shard: shard.to_owned(),
+                    tensor: tensor.to_owned(),
+                    tensors: self.map.values().filter(|&&other| other == shard).count(),
+                }))
+            }
             opened => opened,
         }
     }
@@ -142,11 +149,15 @@ impl<'a> Index<'a> {
         for (file, held) in files.iter().enumerate() {
             for tensor in held.names() {
                 if !self.map.contains_key(tensor.as_str()) {
-                    return Err(Error::UnindexedTensor { path: path(), tensor, shard: shard(file).to_owned() });
+                    return Err(Error::Weights(WeightError::UnindexedTensor {
+                        path: path(),
+                        tensor,
+                        shard: shard(file).to_owned(),
+                    }));
                 }
                 if let Some(other) = owners.insert(tensor.clone(), file) {
                     let places = format!("in {} and in {}", shard(other), shard(file));
-                    return Err(Error::DuplicateTensor { path: path(), tensor, places });
+                    return Err(Error::Weights(WeightError::DuplicateTensor { path: path(), tensor, places }));
                 }
             }
         }
@@ -154,7 +165,7 @@ impl<'a> Index<'a> {
             let found = owners.get(tensor).map_or("no file", |&file| shard(file));
             if found != expected {
                 let (tensor, found, expected) = (tensor.to_owned(), found.to_owned(), expected.to_owned());
-                return Err(Error::ShardTensor { path: path(), tensor, found, expected });
+                return Err(Error::Weights(WeightError::ShardTensor { path: path(), tensor, found, expected }));
             }
         }
         Ok(owners)
@@ -178,11 +189,11 @@ fn check_total(
     // Some writers give a float.
     let agrees = total.as_u64() == Some(bytes) || total.as_f64() == Some(bytes as f64);
     if !agrees {
-        return Err(Error::ShardIndex {
+        return Err(Error::Weights(WeightError::ShardIndex {
             path: path.to_owned(),
             found: format!("a total_size of {total} bytes"),
             expected: format!("{bytes}, the size of all tensors in its files (or no total_size)"),
-        });
+        }));
     }
     Ok(())
 }

@@ -5,9 +5,9 @@ use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, SQRT_2};
 use super::export::Exporter;
 use super::graph::{Value, float, int, ints};
 use super::proto::DataType;
+use crate::calibrated::CalibratedModel;
 use crate::config::{Activation, EncoderConfig};
 use crate::matrix::Matrix;
-use crate::model::CalibratedModel;
 use crate::weights::{EmbeddingWeights, LayerNormWeights, LayerWeights};
 
 /// What all layers read, or the last of them.

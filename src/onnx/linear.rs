@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::export::Exporter;
 use super::graph::{Value, int, little_endian};
 use super::proto::DataType;
-use crate::model::CalibratedModel;
+use crate::calibrated::CalibratedModel;
 use crate::quantize::{ActivationQuant, QuantizedLinear};
 use crate::stored::StoredLinear;
 use crate::weights::Linear;

@@ -66,7 +66,8 @@ mod tests {
     /// A graph that pools its input.
     fn graph(pooling: &Pooling) -> OnnxModel {
         let config = Preset::BertMini.config();
-        let mut exporter = Exporter { graph: Graph::default(), config: &config, arithmetic: Arithmetic::Float };
+        let mut exporter =
+            Exporter { graph: Graph::default(), config: &config, arithmetic: Arithmetic::Float, stored: None };
         let dims = [Dim::BATCH, Dim::SEQUENCE, Dim::Fixed(FEATURES)];
         let x = exporter.graph.input("x", DataType::Float, &dims);
         let mask = exporter.graph.input("mask", DataType::Int64, &[Dim::BATCH, Dim::SEQUENCE]);

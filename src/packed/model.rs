@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::head::HeadEntry;
 use super::{PackedError, PackedFile, Section, Sections};
+use crate::calibrated::CalibratedModel;
 use crate::compile::{CompileOptions, Form, LayersEntry, PackedLayers, Phases, Tables};
 use crate::config::EncoderConfig;
 use crate::encoder::{Encoder, EncoderParts};
 use crate::error::{Error, Result};
 use crate::heads::Head;
-use crate::model::CalibratedModel;
 use crate::pooling::{Pooling, PoolingMode, PoolingSource};
 use crate::precision::LayerPrecision;
 use crate::prune::Pruning;

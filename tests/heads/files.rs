@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lacuna::heads::CrossEncoder;
-use lacuna::{Error, Model, TextInput};
+use lacuna::{Error, Model, TextInput, WeightError};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
@@ -70,14 +70,14 @@ fn missing_and_misshapen_tensors_are_named() {
             let part = head.trim_start_matches("bert.");
             // Half a pooler is refused while the encoder is read.
             match Model::from_dir(dir.path()).and_then(|model| model.head()) {
-                Err(Error::MissingTensor { tensor, .. }) => assert_eq!(tensor, part, "{name}"),
+                Err(Error::Weights(WeightError::MissingTensor { tensor, .. })) => assert_eq!(tensor, part, "{name}"),
                 other => panic!("{name} without {head}: {other:?}"),
             }
             let dir = changed(name, |_, tensors| {
                 tensors.insert(head.clone(), (Dtype::F32, vec![2, 3], vec![0; 24]));
             });
             match Model::from_dir(dir.path()).and_then(|model| model.head()) {
-                Err(Error::TensorShape { tensor, .. }) => assert_eq!(tensor, head, "{name}"),
+                Err(Error::Weights(WeightError::TensorShape { tensor, .. })) => assert_eq!(tensor, head, "{name}"),
                 other => panic!("{name} with another {head}: {other:?}"),
             }
         }
@@ -94,7 +94,10 @@ fn labels_fit_the_weights() {
     assert_eq!(labels(json!({"1": "b", "0": "a", "2": "c"})).unwrap(), ["a", "b", "c"]);
     assert_eq!(labels(Value::Null).unwrap(), ["LABEL_0", "LABEL_1", "LABEL_2"]);
     let error = labels(json!({"0": "a", "1": "b"})).unwrap_err();
-    assert!(matches!(&error, Error::TensorShape { tensor, .. } if tensor == "classifier.weight"), "{error}");
+    assert!(
+        matches!(&error, Error::Weights(WeightError::TensorShape { tensor, .. }) if tensor == "classifier.weight"),
+        "{error}"
+    );
     assert!(matches!(labels(json!({"1": "b", "2": "c", "3": "d"})), Err(Error::InvalidSetting { .. })));
     assert!(matches!(labels(json!({"0": 1})), Err(Error::Json { .. })));
 }

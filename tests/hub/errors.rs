@@ -1,7 +1,7 @@
 //! What goes wrong, by its name, and what the cache holds afterwards.
 
 use lacuna::hub::{HubError, HubOptions, fetch};
-use lacuna::{Error, Model};
+use lacuna::{Error, Model, WeightError};
 
 use super::server::{Fault, NAME, Server};
 use super::{Cache, FIRST, files, name, ranker, server};
@@ -96,7 +96,10 @@ fn names_do_not_lead_out_of_the_model() {
         br#"{"weight_map": {"embeddings.word_embeddings.weight": "../../../stolen.safetensors"}}"#.to_vec(),
     );
     let error = Cache::new().fetch(&server(all)).unwrap_err();
-    assert!(matches!(&error, Error::ShardName { found, .. } if found.contains("stolen")), "{error}");
+    assert!(
+        matches!(&error, Error::Weights(WeightError::ShardName { found, .. }) if found.contains("stolen")),
+        "{error}"
+    );
     for path in ["..", "/etc", "a/../../b", "C:x", "..\\\\x"] {
         let mut all = files("golden/bert");
         let list = format!(r#"[{{"path":"{path}","type":"sentence_transformers.models.Transformer"}}]"#);

@@ -1,5 +1,6 @@
 //! Which file is read, and where its configuration is.
 
+use lacuna::WeightError;
 use std::fs;
 
 use lacuna::Error;
@@ -41,12 +42,12 @@ fn graphs_are_found_in_order() {
 fn weight_files_come_before_graphs() {
     let dir = directory(&[CONFIG, ("bert-qdq/model.onnx", "model.onnx")]);
     fs::write(dir.path().join("model.safetensors"), b"damaged").unwrap();
-    assert!(matches!(Model::from_dir(dir.path()), Err(Error::CheckpointLength { .. })));
+    assert!(matches!(Model::from_dir(dir.path()), Err(Error::Weights(WeightError::CheckpointLength { .. }))));
     assert!(Model::from_dir_with(dir.path(), "model.onnx").is_ok());
     fs::rename(dir.path().join("model.onnx"), dir.path().join("other.onnx")).unwrap();
     assert!(Model::from_dir_with(dir.path(), "other.onnx").is_ok());
     assert!(Model::from_path(dir.path().join("other.onnx")).is_ok());
-    assert!(matches!(Model::from_path(dir.path()), Err(Error::CheckpointLength { .. })));
+    assert!(matches!(Model::from_path(dir.path()), Err(Error::Weights(WeightError::CheckpointLength { .. }))));
     assert!(matches!(
         Model::from_onnx(dir.path().join("model.safetensors")),
         Err(Error::Onnx(OnnxError::NotAGraph { .. }))

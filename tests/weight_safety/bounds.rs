@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lacuna::{Checkpoint, Error, Model};
+use lacuna::{Checkpoint, Error, Model, WeightError};
 
 /// The system's allocator, with the bytes in use and the most that were.
 pub(crate) struct Counting;
@@ -107,6 +107,9 @@ fn legible(error: &Error) {
     let text = error.to_string();
     assert!(text.len() < 4096, "an error of {} bytes", text.len());
     assert!(
-        !matches!(error, Error::TorchFile { .. } | Error::PickledObject { .. }) || !text.contains(char::is_control)
+        !matches!(
+            error,
+            Error::Weights(WeightError::TorchFile { .. }) | Error::Weights(WeightError::PickledObject { .. })
+        ) || !text.contains(char::is_control)
     );
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lacuna::{Checkpoint, Error};
+use lacuna::{Checkpoint, Error, WeightError};
 use tempfile::TempDir;
 
 use crate::bounds::{bounded, exercise};
@@ -33,7 +33,9 @@ fn open(what: &str, pickle: &[u8]) -> Result<Checkpoint, Error> {
 /// The message of the refusal of a file that is damaged or malicious.
 fn refused(what: &str, pickle: &[u8]) -> String {
     match open(what, pickle).err() {
-        Some(error @ (Error::TorchFile { .. } | Error::PickledObject { .. })) => error.to_string(),
+        Some(
+            error @ (Error::Weights(WeightError::TorchFile { .. }) | Error::Weights(WeightError::PickledObject { .. })),
+        ) => error.to_string(),
         Some(error) => panic!("{what}: refused as {error}"),
         None => panic!("{what}: accepted"),
     }
@@ -108,7 +110,10 @@ fn names_that_would_forge_messages_are_escaped() {
 fn two_tensors_of_one_name() {
     let inner = [b"}(".to_vec(), string("b"), Tensor::good().pickled(), b"u".to_vec()].concat();
     let error = open("a.b twice", &dictionary(&[("a", inner), ("a.b", Tensor::good().pickled())])).err().unwrap();
-    assert!(matches!(&error, Error::DuplicateTensor { tensor, .. } if tensor == "a.b"), "{error}");
+    assert!(
+        matches!(&error, Error::Weights(WeightError::DuplicateTensor { tensor, .. }) if tensor == "a.b"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -128,7 +133,7 @@ fn deep_nesting() {
 fn little_that_stands_for_much() {
     let refused = |what: &str, pickle: &[u8]| {
         let error = open_bytes(what, COPIES, &file(pickle)).err().unwrap();
-        assert!(matches!(error, Error::TorchFile { .. }), "{what}: {error}");
+        assert!(matches!(error, Error::Weights(WeightError::TorchFile { .. })), "{what}: {error}");
         error.to_string()
     };
     // Every list holds the one before it ten times: 10^30 elements by references.
@@ -202,19 +207,19 @@ fn tensors_that_lie() {
         let checkpoint = open(what, &dictionary(&[("a", tensor.pickled())])).unwrap();
         let shape: Vec<usize> = tensor.shape.iter().map(|&d| d as usize).collect();
         let error = bounded(LIMIT, what, || checkpoint.read_f32("a", &shape)).unwrap_err();
-        assert!(matches!(error, Error::TensorData { .. }), "{what}: {error}");
+        assert!(matches!(error, Error::Weights(WeightError::TensorData { .. })), "{what}: {error}");
     }
     // One value that stands for 2^31 is no error as such; a model that expects another shape takes no memory for it.
     let checkpoint = open("expanded", &dictionary(&[("a", Tensor::view(&[1 << 31], &[0]).pickled())])).unwrap();
     let error = bounded(LIMIT, "expanded", || checkpoint.read_f32("a", &[8])).unwrap_err();
-    assert!(matches!(error, Error::TensorShape { .. }), "{error}");
+    assert!(matches!(error, Error::Weights(WeightError::TensorShape { .. })), "{error}");
 }
 
 #[test]
 fn archives_that_lie() {
     let good = dictionary(&[("a", Tensor::good().pickled())]);
     let reason = |what: &str, bytes: &[u8]| match open_bytes(what, LIMIT + bytes.len(), bytes).err() {
-        Some(Error::TorchFile { reason, .. }) => reason,
+        Some(Error::Weights(WeightError::TorchFile { reason, .. })) => reason,
         Some(error) => panic!("{what}: {error}"),
         None => panic!("{what}: accepted"),
     };
@@ -249,7 +254,10 @@ fn formats_that_are_too_old() {
     let mut tar = vec![0u8; 1024];
     tar[257..262].copy_from_slice(b"ustar");
     let error = open_bytes("tar", LIMIT, &tar).err().unwrap();
-    assert!(matches!(error, Error::TorchFile { .. }) && error.to_string().contains("a tar archive"), "{error}");
+    assert!(
+        matches!(error, Error::Weights(WeightError::TorchFile { .. })) && error.to_string().contains("a tar archive"),
+        "{error}"
+    );
     // Neither is what begins and ends like an archive.
     let mut both = [vec![0u8; 1024], file(&dictionary(&[("a", Tensor::good().pickled())]))].concat();
     both[257..262].copy_from_slice(b"ustar");
@@ -268,7 +276,10 @@ fn a_pipe_is_not_waited_for() {
     match std::process::Command::new("mkfifo").arg(&pipe).status() {
         Ok(status) if status.success() => {
             let error = Checkpoint::in_folder(dir.path()).err().unwrap();
-            assert!(matches!(error, Error::NotWeights { .. }) && error.to_string().contains("pipe"), "{error}");
+            assert!(
+                matches!(error, Error::Weights(WeightError::NotWeights { .. })) && error.to_string().contains("pipe"),
+                "{error}"
+            );
         }
         other => println!("skipped: no mkfifo here: {other:?}"),
     }

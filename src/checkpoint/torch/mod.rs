@@ -22,6 +22,7 @@ use zip::{CompressionMethod, ZipArchive};
 use self::scan::{MAX_BYTES, Refusal, scan};
 use super::file::StoredTensor;
 use super::locate::open_file;
+use crate::checkpoint::WeightError;
 use crate::error::{Error, Result};
 
 /// How a zip archive begins, with an entry or without any.
@@ -70,9 +71,12 @@ impl TorchFile {
 fn check_pickles(path: &Path) -> Result<()> {
     let (file, _) = open_file(path)?;
     let io = |source| Error::Io { path: path.to_owned(), action: "read", source };
-    let other = |reason: String| Error::TorchFile { path: path.to_owned(), reason: printable(&reason) };
+    let other =
+        |reason: String| Error::Weights(WeightError::TorchFile { path: path.to_owned(), reason: printable(&reason) });
     let refusal = |refusal| match refusal {
-        Refusal::Global(found) => Error::PickledObject { path: path.to_owned(), found: printable(&found) },
+        Refusal::Global(found) => {
+            Error::Weights(WeightError::PickledObject { path: path.to_owned(), found: printable(&found) })
+        }
         Refusal::Other(reason) => other(reason),
     };
     let mut start = Vec::new();
@@ -139,15 +143,15 @@ impl Contents<'_> {
                 let name = at.join(".");
                 match self.seen.insert(name.clone()) {
                     true => Ok(()),
-                    false => Err(Error::DuplicateTensor {
+                    false => Err(Error::Weights(WeightError::DuplicateTensor {
                         path: self.path.to_owned(),
                         tensor: printable(&name),
                         places: "two ways through the stored object that are the same, joined by dots".into(),
-                    }),
+                    })),
                 }
             }
             PickleValue::Unsupported(class) => {
-                Err(Error::PickledObject { path: self.path.to_owned(), found: printable(class) })
+                Err(Error::Weights(WeightError::PickledObject { path: self.path.to_owned(), found: printable(class) }))
             }
             _ => Ok(()),
         }
@@ -167,7 +171,7 @@ fn refused(path: &Path, error: PytorchError) -> Error {
         PytorchError::Io(source) | PytorchError::Pickle(PickleError::Io(source)) if source.raw_os_error().is_some() => {
             Error::Io { path: path.to_owned(), action: "read", source }
         }
-        error => Error::TorchFile { path: path.to_owned(), reason: printable(&error) },
+        error => Error::Weights(WeightError::TorchFile { path: path.to_owned(), reason: printable(&error) }),
     }
 }
 

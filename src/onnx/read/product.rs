@@ -7,6 +7,7 @@ use super::chain::Pass;
 use super::fold::{Constant, Quantised, dequantize};
 use super::graph::{Graph, input, named, number, output, whole};
 use super::tensor::{Data, Tensor};
+use crate::checkpoint::WeightError;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::stored::{StoredLinear, TensorQuant};
@@ -281,7 +282,7 @@ impl Graph {
         if count > 0 {
             let first_index = values.iter().position(|x| !x.is_finite()).unwrap_or(0);
             let (path, tensor) = (self.file.path.clone(), self.describe(name));
-            return Err(Error::NonFiniteWeights { path, tensor, count, first_index });
+            return Err(Error::Weights(WeightError::NonFiniteWeights { path, tensor, count, first_index }));
         }
         Ok(values)
     }
