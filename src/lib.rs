@@ -14,6 +14,8 @@
 //! [`Encoder::open`] takes it from there.
 //!
 //! A model with a head classifies, reranks, tags, answers or fills in instead: [`heads`].
+//! [`CalibratedModel::pack`] keeps everything in one file, which [`Encoder::open`] maps in milliseconds. Threads share an encoder;
+//! each may have a [`Session`] of it, which can be cancelled. Models come from directories, from ONNX graphs, and from the [`hub`].
 //!
 //! M is the number of output features of a linear layer, K of its input features, N the number of
 //! tokens; weights are `[M][K]`.

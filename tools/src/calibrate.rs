@@ -38,9 +38,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    #[command(flatten)]
-    calibration: CalibrationArgs,
-
     /// Print every tensor, not only the worst
     #[arg(long)]
     all: bool,
@@ -52,6 +49,9 @@ pub(crate) struct Args {
     /// Print as JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    calibration: CalibrationArgs,
 }
 
 #[derive(Serialize)]

@@ -41,12 +41,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 
-    #[command(flatten)]
-    calibration: CalibrationArgs,
-
     /// Print what was packed as JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    calibration: CalibrationArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {

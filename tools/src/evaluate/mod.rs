@@ -42,9 +42,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE.csv")]
     pairs: PathBuf,
 
-    #[command(flatten)]
-    calibration: CalibrationArgs,
-
     /// Compare ways to quantise: plain static int8, the default, the choice by measured error, and what the options say, with the time
     /// that each takes
     #[arg(long)]
@@ -53,6 +50,9 @@ pub(crate) struct Args {
     /// Print as JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    calibration: CalibrationArgs,
 }
 
 #[derive(Serialize)]
