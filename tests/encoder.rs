@@ -1,5 +1,8 @@
 //! The compiled encoder against the f32 oracle, between tiers, and in every way of batching.
 
+#[path = "support/tiers.rs"]
+mod tiers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +10,8 @@ use lacuna::{
     Block, CalibratedModel, CompileOptions, Encoder, EncoderConfig, Error, Form, Model, Preset, Stage, seeded_ids,
 };
 use lacuna_jit::Tier;
+
+use self::tiers::tiers;
 
 const VOCAB: usize = 500;
 
@@ -23,14 +28,6 @@ fn calibrated(model: Model) -> CalibratedModel {
 
 fn compile(model: &CalibratedModel, tier: Tier, form: Form) -> Encoder {
     model.compile_with(CompileOptions::default().with_tier(Some(tier)).with_form(form)).unwrap()
-}
-
-fn tiers() -> Vec<Tier> {
-    let (run, skipped): (Vec<Tier>, Vec<Tier>) = Tier::ALL.into_iter().partition(|t| t.missing().is_empty());
-    for tier in skipped {
-        println!("skipped tier {tier}: this machine lacks {}", tier.missing().join(", "));
-    }
-    run
 }
 
 fn lengths_to_ids(lengths: &[usize]) -> Vec<Vec<u32>> {

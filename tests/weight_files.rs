@@ -85,6 +85,22 @@ fn every_kind_of_file_gives_the_same_model() {
     }
 }
 
+/// A file is a model as well: with what lies beside it, whatever other weights its folder has.
+#[test]
+fn a_path_may_name_the_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    for (folder, file) in [("bert-bin", "pytorch_model.bin"), ("bert-bin", "config.json")] {
+        std::fs::copy(fixture(folder).join(file), dir.path().join(file)).unwrap();
+    }
+    std::fs::write(dir.path().join("model.safetensors"), b"found first").unwrap();
+    assert!(Model::from_path(dir.path()).is_err());
+    let model = Model::from_path(dir.path().join("pytorch_model.bin")).unwrap();
+    assert_eq!(model.weights(), Model::from_dir(fixture("bert-bin")).unwrap().weights());
+    let error = Model::from_path(dir.path().join("config.json")).unwrap_err();
+    assert!(matches!(error, Error::Weights(WeightError::NotWeights { .. })), "{error}");
+    assert!(Model::from_path(dir.path().join("absent.bin")).is_err());
+}
+
 /// Element `[i][j]` of the matrix that most of the fixture's tensors are views of.
 fn base(i: usize, j: usize) -> f32 {
     (6 * i + j) as f32 / 2.0 - 3.0

@@ -86,7 +86,13 @@ impl Input<'_> {
             return Chosen { quant, precision: Precision::Static, judged: None };
         };
         let errors = match self.has_precision {
-            true => Precision::ALL.map(|precision| (precision, self.error(&judge, &quant, precision))).to_vec(),
+            true => Precision::ALL
+                .map(|precision| match precision {
+                    Precision::Static => (precision, chosen.relative_error),
+                    Precision::F32 => (precision, 0.0),
+                    _ => (precision, judge.error(&quant, &judge.weights(&quant, precision), precision)),
+                })
+                .to_vec(),
             false => vec![(Precision::Static, chosen.relative_error)],
         };
         let (precision, reason) = options.keep.map_or((Precision::Static, None), |keep| kept(keep, &errors));
@@ -150,13 +156,6 @@ impl Input<'_> {
         ranges.iter().map(measure).collect()
     }
 
-    fn error(&self, judge: &Judge<'_>, quant: &ActivationQuant, precision: Precision) -> f64 {
-        match precision {
-            Precision::F32 => 0.0,
-            _ => judge.error(quant, &judge.weights(quant, precision), precision),
-        }
-    }
-
     fn fit(
         &self,
         stats: &TapStats,
@@ -175,8 +174,8 @@ impl Input<'_> {
     }
 }
 
-/// The cheapest precision that reaches the limit, and why it is not static.
-fn kept(keep: Keep, errors: &[(Precision, f64)]) -> (Precision, Option<String>) {
+/// The cheapest precision that reaches the limit, and why it is not static; or static where none does, and that it should not be.
+pub(super) fn kept(keep: Keep, errors: &[(Precision, f64)]) -> (Precision, Option<String>) {
     let reaches = |error: f64| decibels(error).is_none_or(|db| db >= keep.below_db);
     let mut reason = Vec::new();
     for &(precision, error) in errors {
@@ -186,5 +185,6 @@ fn kept(keep: Keep, errors: &[(Precision, f64)]) -> (Precision, Option<String>) 
         }
         reason.push(format!("{precision} {:.1} dB", decibels(error).unwrap_or(f64::INFINITY)));
     }
-    (Precision::Static, None)
+    let reason = format!("{}, below {} dB: it has no other precision", reason.join(", "), keep.below_db);
+    (Precision::Static, Some(reason))
 }

@@ -25,7 +25,7 @@ pub use smooth::Smoothing;
 
 use rayon::prelude::*;
 
-use self::choose::{Chosen, Input, Judged};
+use self::choose::{Chosen, Input, Judged, kept};
 use self::collect::{Collector, Halves, TapStats, is_held_out};
 use self::measure::Reader;
 use self::report::decibels;
@@ -305,6 +305,7 @@ impl Operand {
             let fitted = scales(&halves.fit);
             let held_out = if halves.held_out.features() == 0 { &halves.fit } else { &halves.held_out };
             let (relative_error, clipped) = measure::symmetric_error(held_out, &fitted, features, WEIGHT_MAX);
+            let reason = options.keep.and_then(|keep| kept(keep, &[(Precision::Static, relative_error)]).1);
             let report = TensorReport {
                 layer: Some(layer),
                 tensor: tap.name(),
@@ -316,7 +317,7 @@ impl Operand {
                 relative_error,
                 clipped,
                 precision: Precision::Static,
-                reason: None,
+                reason,
                 precisions: Vec::new(),
                 candidates: Vec::new(),
             };

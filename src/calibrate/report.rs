@@ -57,7 +57,7 @@ pub struct TensorReport {
     pub clipped: f64,
     /// In which arithmetic its readers compute.
     pub precision: Precision,
-    /// Why it is that one, if it is not static.
+    /// Why it is that one, if it is not static; or that static is too noisy, where there is no other.
     pub reason: Option<String>,
     /// What every precision would give; empty for tensors that have no choice.
     pub precisions: Vec<PrecisionReport>,

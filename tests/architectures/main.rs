@@ -7,19 +7,14 @@ mod compiled;
 mod configs;
 mod files;
 mod golden;
+#[path = "../support/tiers.rs"]
+mod tiers;
 mod types;
 
 use lacuna::{CalibratedModel, CompileOptions, Encoder, Matrix, Model, seeded_ids};
 use lacuna_jit::Tier;
 
-/// The tiers of this machine. Portable is one of them.
-fn tiers() -> Vec<Tier> {
-    let (run, skipped): (Vec<Tier>, Vec<Tier>) = Tier::ALL.into_iter().partition(|t| t.missing().is_empty());
-    for tier in skipped {
-        println!("skipped tier {tier}: this machine lacks {}", tier.missing().join(", "));
-    }
-    run
-}
+use self::tiers::tiers;
 
 /// Calibrated on seeded tokens, in sequences of every length up to 24: attention over few tokens has larger outputs.
 fn calibrated(model: Model) -> CalibratedModel {

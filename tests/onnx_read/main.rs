@@ -7,11 +7,14 @@ mod errors;
 mod files;
 mod golden;
 mod round_trip;
+#[path = "../support/tiers.rs"]
+mod tiers;
 
 use std::path::{Path, PathBuf};
 
 use lacuna::{CalibratedModel, Matrix, Model, TypedIds, seeded_ids};
-use lacuna_jit::Tier;
+
+use self::tiers::tiers;
 use safetensors::SafeTensors;
 
 /// Graphs in f32.
@@ -91,15 +94,6 @@ impl Golden {
         };
         (0..).map_while(sequence).collect()
     }
-}
-
-/// The tiers of this machine. Portable is one of them.
-fn tiers() -> Vec<Tier> {
-    let (run, skipped): (Vec<Tier>, Vec<Tier>) = Tier::ALL.into_iter().partition(|t| t.missing().is_empty());
-    for tier in skipped {
-        println!("skipped tier {tier}: this machine lacks {}", tier.missing().join(", "));
-    }
-    run
 }
 
 /// Calibrated on seeded tokens.

@@ -3,6 +3,8 @@
 mod damage;
 mod hostile;
 mod round_trip;
+#[path = "../support/tiers.rs"]
+mod tiers;
 mod versions;
 
 use std::path::{Path, PathBuf};
@@ -13,13 +15,7 @@ use lacuna::{
 };
 use lacuna_jit::Tier;
 
-fn tiers() -> Vec<Tier> {
-    let (run, skipped): (Vec<Tier>, Vec<Tier>) = Tier::ALL.into_iter().partition(|t| t.missing().is_empty());
-    for tier in skipped {
-        println!("skipped tier {tier}: this machine lacks {}", tier.missing().join(", "));
-    }
-    run
-}
+use self::tiers::tiers;
 
 /// A model of an architecture, with features that are no multiples of anything.
 fn tiny(architecture: Architecture) -> EncoderConfig {

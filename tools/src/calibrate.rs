@@ -105,7 +105,8 @@ fn text(args: &Args, output: &Output<'_>) -> String {
     }
     let kept = tensors.iter().filter_map(|tensor| Some((tensor, tensor.reason.as_deref()?)));
     for (tensor, reason) in kept {
-        let _ = writeln!(text, "kept in {}: {} ({reason})", tensor.precision, name(tensor));
+        let verb = if tensor.precision == Precision::Static { "left" } else { "kept" };
+        let _ = writeln!(text, "{verb} in {}: {} ({reason})", tensor.precision, name(tensor));
     }
     let advice = advice(args, output);
     if !advice.is_empty() {

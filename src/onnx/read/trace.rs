@@ -302,7 +302,7 @@ impl Counts {
         let mut notes = Vec::new();
         let Counts { linears, coded, inexact, inputs, fixed, dynamic, other, attention, taken } = *self;
         if coded > 0 {
-            notes.push(format!("the s8 codes of {coded} of {linears} linear layers are those of the file"));
+            notes.push(format!("the s8 codes of {coded} of {linears} linear layers are those of the file, so their inputs have one scale each, whatever smoothing is asked for"));
         }
         if inexact > 0 {
             notes.push(format!(

@@ -34,9 +34,10 @@ pub(super) struct SubjectArgs {
 impl SubjectArgs {
     /// The model and its name.
     pub(super) fn read(&self, seed: u64) -> Result<(String, Model)> {
+        // Also beside --arch: it refuses options that would be passed over.
+        let folder = self.source.folder()?;
         let Some(arch) = self.arch else {
-            let folder = self.source.folder()?.unwrap_or_default(); // clap has seen to one
-            return Ok((self.source.name(), read(&folder)?));
+            return Ok((self.source.name(), read(&folder.unwrap_or_default())?)); // clap has seen to one
         };
         let _spinner = Spinner::new(format!("making {arch}"));
         Ok((arch.to_string(), Model::seeded_with_vocab(arch, seed, VOCAB_SIZE)))

@@ -80,6 +80,9 @@ fn choices_and_kept_tensors_are_said() {
     let args = ["calibrate", "--model", model.path(), "--calibrate", &file, "--keep-below", "200"];
     let text = stdout(run(&args));
     assert!(text.contains("kept in f32: layer 1, gelu_out (static "), "{text}");
+    // What cannot be moved is said, too.
+    assert!(text.contains("left in static: layer 1, attn_out (static "), "{text}");
+    assert!(text.contains("below 200 dB: it has no other precision)"), "{text}");
 }
 
 #[test]

@@ -28,6 +28,12 @@ fn inspect_takes_a_folder_and_a_graph() {
         assert!(tensors.iter().any(|tensor| tensor["dtype"] == "I8"), "{tensors:?}");
     }
     refuses(&["inspect", "--model", fixture("nowhere.onnx").to_str().unwrap()], "config.json");
+    let folder = fixture("bert-sparse");
+    let args = ["inspect", "--model", folder.to_str().unwrap(), "--weights"];
+    let text = stdout(run(&[&args[..], &["model.onnx"]].concat()));
+    assert!(text.contains("bert-sparse"), "{text}");
+    refuses(&[&args[..], &["config.json"]].concat(), "config.json");
+    refuses(&["bench", "model", "--arch", "minilm", "--weights", "x.onnx"], "--model DIR or --from-hub NAME with it");
 }
 
 #[test]
