@@ -40,7 +40,7 @@ impl Graph {
         circles.into_iter().collect()
     }
 
-    fn reached(&self, file: &str) -> BTreeSet<&str> {
+    fn reached<'a>(&'a self, file: &'a str) -> BTreeSet<&'a str> {
         let mut found = BTreeSet::new();
         let mut open = vec![file];
         while let Some(now) = open.pop() {

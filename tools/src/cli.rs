@@ -4,13 +4,14 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lacuna_compare as compare;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
 use lacuna_jit::{JitError, Tier};
 
-use crate::context::Context;
-use crate::error::Result;
 use crate::{
-    answer, args, bench, calibrate, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, pack,
-    rank, tag,
+    answer, bench, calibrate, classify, demo, embed, evaluate, export, fill, inspect, listing, pack, rank, tag,
 };
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.

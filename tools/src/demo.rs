@@ -4,17 +4,16 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use lacuna::{Block, CalibratedModel, Compile, Encoder, Form, LoadReport, Matrix, Model, Preset, seeded_ids};
+use lacuna_console::args;
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::{print, print_json};
+use lacuna_console::progress::Spinner;
+use lacuna_console::stats::Cosines;
+use lacuna_console::table::Table;
+use lacuna_console::timing::{Budget, Samples, interleaved};
 use lacuna_jit::{Isa, Tier};
 use serde::Serialize;
-
-use crate::args;
-use crate::context::{Context, pool};
-use crate::error::{Error, Result};
-use crate::output::{print, print_json};
-use crate::progress::Spinner;
-use crate::stats::Cosines;
-use crate::table::Table;
-use crate::timing::{Budget, Samples, interleaved};
 
 /// Show everything on a made-up model; needs no files
 ///

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 use lacuna::onnx::{OnnxModel, OnnxSummary};
 use lacuna::{CalibratedModel, CalibrationOptions, Model, Preset, seeded_ids};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::{Target, say, write_json};
+use lacuna_console::progress::Spinner;
+use lacuna_console::sentences::calibration_file;
+use lacuna_console::source::{SourceArgs, exactly_one};
+use lacuna_console::table::{bytes, percent};
 use serde::Serialize;
 
-use crate::context::{Context, pool};
-use crate::error::{Error, Result};
-use crate::model::{PruneArgs, calibration_file};
-use crate::output::{Target, say, write_json};
-use crate::progress::Spinner;
-use crate::source::{SourceArgs, exactly_one};
-use crate::table::{bytes, percent};
+use crate::model::PruneArgs;
 
 /// Write a model as a file for other runtimes
 #[derive(clap::Args)]

@@ -1,5 +1,7 @@
 //! The row kernels behind one face: operands, calls, and the checks against the scalar references.
 
+use lacuna_console::error::Result;
+use lacuna_console::limits::Bandwidth;
 use lacuna_jit::{Code, Isa};
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, QuantParams, RowFunction};
@@ -14,9 +16,6 @@ use lacuna_kernels::{Buffer, KernelError, PanelLayout, Parallel, Plan, Sign, TIL
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-
-use super::limits::Bandwidth;
-use crate::error::Result;
 
 /// What a row kernel computes.
 #[derive(Debug, Clone, Copy)]
@@ -187,7 +186,7 @@ impl RowCase {
 
     /// Runs the kernel once on fresh operands and compares; what is wrong, if anything is.
     pub(super) fn check(&mut self) -> Result<Option<String>> {
-        use crate::timing::Work;
+        use lacuna_console::timing::Work;
         self.prepare();
         self.panel.fill(0xa5);
         if let Kernel::Embedding(..) = self.kernel {
@@ -293,7 +292,7 @@ impl Kernel {
     }
 }
 
-impl crate::timing::Work for RowCase {
+impl lacuna_console::timing::Work for RowCase {
     fn call(&mut self) -> Result<()> {
         let (tile, n) = (&mut self.tile, self.tokens);
         let parallel = if self.serial { Parallel::Serial } else { Parallel::Rayon };

@@ -1,12 +1,12 @@
 //! The models that are measured: where they come from, and how they are pruned.
 
 use lacuna::{Block, CalibratedModel, Model, Preset, seeded_ids};
+use lacuna_console::args;
+use lacuna_console::error::Result;
+use lacuna_console::progress::Spinner;
+use lacuna_console::source::{SourceArgs, exactly_one};
 
-use crate::args;
-use crate::error::Result;
 use crate::model::read;
-use crate::progress::Spinner;
-use crate::source::{SourceArgs, exactly_one};
 
 /// Vocabulary of models with random weights.
 const VOCAB_SIZE: usize = 2000;

@@ -1,13 +1,13 @@
 //! Packed files: their sections, and the kernels for them.
 
 use lacuna::{LoadReport, PackedModel};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::Result;
+use lacuna_console::output::{print, print_json};
 use serde::Serialize;
 
 use super::Args;
-use crate::context::{Context, pool};
-use crate::error::Result;
 use crate::model::FormArg;
-use crate::output::{print, print_json};
 use crate::packed::{Contents, decided};
 
 #[derive(Serialize)]

@@ -16,11 +16,11 @@ use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
 use lacuna_kernels::{Block, PanelLayout, Plan};
 
-use crate::args;
-use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::output::{print, print_json};
 use disassembly::Listing;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::{print, print_json};
 
 /// Show the generated code of a kernel: disassembly, register map, remarks
 #[derive(clap::Args)]
