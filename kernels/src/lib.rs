@@ -59,6 +59,6 @@ pub use lacuna_pattern::{self as pattern, Block};
 pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
 pub use output::Output;
 pub use parallel::Parallel;
-pub use plan::{GENERATOR_VERSION, Plan};
+pub use plan::{GENERATOR_VERSION, Generate, Plan};
 pub use stored::Stored;
 pub use team::Team;

@@ -1,10 +1,8 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
 use super::desc::RowFunction;
-use super::emit;
-use crate::cache::AnyPlan;
 use crate::epilogue::Activation;
 use crate::layout::padded;
 use crate::{Plan, TILE};
@@ -48,13 +46,5 @@ impl Plan for ElementwisePlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Elementwise(*self)
     }
 }

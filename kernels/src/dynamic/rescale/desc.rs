@@ -1,10 +1,8 @@
 //! What the caller wants, and what was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
-use super::emit;
 use super::kernel::TokenRescaleKernel;
-use crate::cache::AnyPlan;
 use crate::epilogue::Activation;
 use crate::layout::padded;
 use crate::rows::check_features;
@@ -112,13 +110,5 @@ impl Plan for TokenRescalePlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::TokenRescale(*self)
     }
 }
