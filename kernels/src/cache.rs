@@ -62,9 +62,9 @@ any_plan! {
     /// Activations and quantisation of an f32 tile.
     Elementwise(crate::elementwise::ElementwisePlan),
     /// Quantisation of an f32 tile with a scale per token.
-    TokenQuant(crate::dynamic::TokenQuantPlan),
+    TokenQuant(crate::dynamic::ColumnQuantPlan),
     /// Sums of a product, times a scale per token.
-    TokenRescale(crate::dynamic::TokenRescalePlan),
+    TokenRescale(crate::dynamic::ColumnRescalePlan),
     /// Gather of embedding rows.
     Embedding(crate::embedding::EmbeddingPlan),
 }
