@@ -44,7 +44,7 @@ fn check_quantize(x: &[f32], scales: &[f32], tokens: usize) {
     let portable = quantize(Isa::Portable, PanelLayout::Plain, (x, scales), tokens, Parallel::Serial);
     for n in 0..tokens {
         let column: Vec<f64> = (0..features).map(|f| f64::from(x[f * tokens + n]) / f64::from(scales[f])).collect();
-        let (scale, codes) = reference::rows::token_codes(&column);
+        let (scale, codes) = reference::rows::column_codes(&column);
         let found = f64::from(portable.1[n]);
         assert!((found - scale).abs() <= 1e-6 * scale, "token {n}: scale {found}, expected {scale}");
         for (f, exact) in codes.into_iter().enumerate() {
