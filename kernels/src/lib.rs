@@ -61,6 +61,6 @@ pub use error::KernelError;
 pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
 pub use output::Output;
 pub use parallel::Parallel;
-pub use plan::{GENERATOR_VERSION, Plan};
+pub use plan::{GENERATOR_VERSION, Generate, Plan};
 pub use stored::Stored;
 pub use team::Team;

@@ -9,11 +9,11 @@ use super::args::ElementwiseArgs;
 use super::params::QuantParams;
 use super::plan::ElementwisePlan;
 use super::regs::Regs;
-use crate::Plan;
 use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, element, emit_activate, emit_by_vectors, emit_quantize, emit_row_groups,
     emit_store_f32, emit_store_panel, group_of,
 };
+use crate::{Generate, Plan};
 
 macro_rules! load_arg {
     ($a:expr, $regs:expr, $field:ident) => {
@@ -21,8 +21,14 @@ macro_rules! load_arg {
     };
 }
 
+impl Generate for ElementwisePlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &ElementwisePlan) -> Result<Code, JitError> {
+fn emit(plan: &ElementwisePlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     a.prologue(&r.file);

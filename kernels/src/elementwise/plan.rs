@@ -1,10 +1,8 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
 use super::desc::{ElementwiseDesc, RowFunction};
-use super::emit;
-use crate::cache::AnyPlan;
 use crate::epilogue::Activation;
 use crate::rows::{check_features, tile_elements};
 use crate::{KernelError, Plan};
@@ -66,13 +64,5 @@ impl Plan for ElementwisePlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Elementwise(*self)
     }
 }

@@ -9,14 +9,20 @@ use super::args::{EmbeddingArgs, TABLES};
 use super::plan::EmbeddingPlan;
 use super::regs::Regs;
 use crate::rows::{F32_ROW_BYTES, VECTOR_BYTES};
-use crate::{LANES, Plan};
+use crate::{Generate, LANES, Plan};
 
 /// How far ahead rows of the word table are fetched. Words are anywhere in a table that fits no cache, and 16 rows are read
 /// together, a line of each at a time: more than the hardware's prefetchers follow to memory.
 const PREFETCH_BYTES: i32 = 4 * VECTOR_BYTES;
 
+impl Generate for EmbeddingPlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &EmbeddingPlan) -> Result<Code, JitError> {
+fn emit(plan: &EmbeddingPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     let (blocks, tail) = (plan.features / LANES, plan.features % LANES);

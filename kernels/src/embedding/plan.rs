@@ -1,10 +1,8 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
 use super::desc::EmbeddingDesc;
-use super::emit;
-use crate::cache::AnyPlan;
 use crate::rows::{check_features, tile_elements};
 use crate::{KernelError, Plan};
 
@@ -45,13 +43,5 @@ impl Plan for EmbeddingPlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Embedding(*self)
     }
 }

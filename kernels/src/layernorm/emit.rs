@@ -13,7 +13,7 @@ use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, element, emit_by_vectors, emit_quantize, emit_row_groups, emit_store_panel,
     emit_zero,
 };
-use crate::{Plan, Sign};
+use crate::{Generate, Plan, Sign};
 
 macro_rules! load_arg {
     ($a:expr, $regs:expr, $field:ident) => {
@@ -21,8 +21,14 @@ macro_rules! load_arg {
     };
 }
 
+impl Generate for LayerNormPlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
+fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     a.prologue(&r.file);

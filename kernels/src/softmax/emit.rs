@@ -8,9 +8,9 @@ use lacuna_jit::{Asm, Code, Evex, JitError};
 use super::args::{Constants, SoftmaxArgs};
 use super::plan::{CHAINS, SoftmaxPlan};
 use super::regs::{Columns, Regs};
-use crate::Plan;
 use crate::math::EXP_R;
 use crate::rows::{F32_ROW_BYTES, GROUP, emit_by_vectors, emit_row_groups, emit_row_groups_back, emit_zero};
+use crate::{Generate, Plan};
 
 macro_rules! load_arg {
     ($a:expr, $regs:expr, $register:ident, $field:ident) => {
@@ -18,8 +18,14 @@ macro_rules! load_arg {
     };
 }
 
+impl Generate for SoftmaxPlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &SoftmaxPlan) -> Result<Code, JitError> {
+fn emit(plan: &SoftmaxPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     a.prologue(&r.file);

@@ -1,10 +1,8 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
 use super::desc::SoftmaxDesc;
-use super::emit;
-use crate::cache::AnyPlan;
 use crate::rows::{check_features, tile_elements};
 use crate::{KernelError, Plan};
 
@@ -48,13 +46,5 @@ impl Plan for SoftmaxPlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Softmax(*self)
     }
 }

@@ -10,11 +10,11 @@ use super::desc::RescaleOutput;
 use super::params::RescaleParams;
 use super::plan::ColumnRescalePlan;
 use super::regs::Regs;
-use crate::Plan;
 use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, VECTOR_BYTES, element, emit_activate, emit_by_vectors, emit_quantize,
     emit_row_groups, emit_store_f32, emit_store_panel, group_of,
 };
+use crate::{Generate, Plan};
 
 macro_rules! load_arg {
     ($a:expr, $regs:expr, $field:ident) => {
@@ -22,8 +22,14 @@ macro_rules! load_arg {
     };
 }
 
+impl Generate for ColumnRescalePlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &ColumnRescalePlan) -> Result<Code, JitError> {
+fn emit(plan: &ColumnRescalePlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     a.prologue(&r.file);
