@@ -6,7 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::dynamic::{RescaleOutput, TokenQuantDesc, TokenRescaleDesc};
+use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnRescaleDesc, RescaleOutput};
 use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, Store};
@@ -174,10 +174,10 @@ impl Kernel {
                 ElementwiseDesc { features: features.features, function: row_function(function)? }.plan(isa)?.key()
             }
             Kernel::TokenQuant { features, output } => {
-                TokenQuantDesc { features: features.features, layout: (*output).into() }.plan(isa)?.key()
+                ColumnQuantDesc { features: features.features, layout: (*output).into() }.plan(isa)?.key()
             }
             Kernel::TokenRescale { features, function } => {
-                TokenRescaleDesc { features: features.features, output: rescale_output(function)? }.plan(isa)?.key()
+                ColumnRescaleDesc { features: features.features, output: rescale_output(function)? }.plan(isa)?.key()
             }
             Kernel::Embedding(f) => EmbeddingDesc { features: f.features }.plan(isa)?.key(),
         })
