@@ -8,7 +8,7 @@ use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Mnemonic};
 use lacuna_jit::{Avx512Vnni, Features, Isa, Tier};
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::dynamic::TokenQuantDesc;
+use lacuna_kernels::dynamic::ColumnQuantDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue};
@@ -41,7 +41,7 @@ fn plans(isa: Isa) -> Vec<AnyPlan> {
     plans.push(EmbeddingDesc { features }.plan(isa).unwrap().key());
     plans.push(SoftmaxDesc { features }.plan(isa).unwrap().key());
     for layout in [PanelLayout::Plain, PanelLayout::Vnni] {
-        plans.push(TokenQuantDesc { features, layout }.plan(isa).unwrap().key());
+        plans.push(ColumnQuantDesc { features, layout }.plan(isa).unwrap().key());
         plans.push(AttentionDesc { head_size: 32, output: layout }.plan(isa).unwrap().key());
     }
     plans
