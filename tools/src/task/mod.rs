@@ -234,7 +234,7 @@ impl TaskArgs {
             }
         };
         let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
-        let calibrated = model.calibrate_inputs_with(&inputs, &self.scheme.options())?;
+        let calibrated = model.calibration().options(self.scheme.options()).run(&inputs)?;
         Ok((calibrated, Calibration { source, texts: inputs.len(), from_input }))
     }
 }
