@@ -11,7 +11,7 @@ use crate::calibrated::CalibratedModel;
 use crate::checkpoint::{Checkpoint, TensorInfo, WeightPath, graph_config, is_graph};
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
-use crate::heads::{Head, HeadConfig, locate_all};
+use crate::heads::{Head, HeadConfig};
 use crate::onnx::{OnnxError, OnnxGraph, Read};
 use crate::oracle::Oracle;
 use crate::packed::{PackedError, is_packed};
@@ -19,7 +19,7 @@ use crate::pooling::{Modules, Pooling, PoolingMode, PoolingSource};
 use crate::prune::{BlockZeros, Pruning, prune_encoder};
 use crate::seeded::{Preset, seeded_weights};
 use crate::stored::{Stored, StoredLayer};
-use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText};
+use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText, locate_all};
 use crate::tokens::TokenIds;
 use crate::weights::{EncoderWeights, LINEAR_NAMES};
 

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use tokenizers::{Encoding, PostProcessor, Tokenizer};
 
-use crate::config::read_json_if_present;
+use crate::config::{EncoderConfig, read_json_if_present};
 use crate::error::{Error, Result};
 
 pub use self::pieces::{TextInput, TokenOrigin, TokenizedText};
@@ -36,6 +36,23 @@ pub struct SentenceTokenizer {
     /// Clones share it: vocabularies are large.
     tokenizer: Arc<Tokenizer>,
     max_length: usize,
+}
+
+/// Tokenizes inputs in parallel. Nothing is cut; types are 0 where the model has no others.
+///
+/// # Errors
+/// [`Error::NoTokenizer`] without a tokenizer, [`Error::Tokenizer`] if it fails on a text.
+pub(crate) fn locate_all(
+    config: &EncoderConfig,
+    tokenizer: Option<&SentenceTokenizer>,
+    inputs: &[TextInput<'_>],
+) -> Result<Vec<TokenizedText>> {
+    let tokenizer = tokenizer.ok_or(Error::NoTokenizer)?;
+    let located = inputs.par_iter().map(|input| {
+        let tokens = tokenizer.locate(*input)?;
+        Ok(if config.type_vocab_size == 1 { tokens.untyped() } else { tokens })
+    });
+    located.collect()
 }
 
 #[derive(Deserialize)]

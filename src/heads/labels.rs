@@ -49,7 +49,7 @@ impl Problem {
 }
 
 /// `exp(x) / sum(exp(x))`, in place.
-pub(super) fn softmax(xs: &mut [f32]) {
+pub(crate) fn softmax(xs: &mut [f32]) {
     exp_minus_max(xs);
     let sum: f32 = xs.iter().sum();
     xs.iter_mut().for_each(|x| *x /= sum);

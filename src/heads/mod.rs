@@ -1,33 +1,8 @@
-//! What stands on top of an encoder: classification, reranking, tagging, question answering, filling in.
+//! What stands on top of an encoder: small layers in f32, and what their outputs mean.
 //!
-//! A head is small and computed in f32 from the encoder's hidden states. [`Model::head`](crate::Model::head) reads it; a task takes
-//! it with a [`Backbone`]: the compiled [`Encoder`](crate::Encoder), or the [`Model`](crate::Model) itself, which is the f32
-//! reference.
-//!
-//! ```no_run
-//! use std::sync::Arc;
-//!
-//! use lacuna::heads::SequenceClassifier;
-//! use lacuna::{Model, TextInput};
-//!
-//! # fn main() -> lacuna::Result<()> {
-//! let model = Model::from_dir("distilbert-base-uncased-finetuned-sst-2-english")?;
-//! let head = model.head()?;
-//! let encoder = model.calibrate(&["A fine film.", "It was dull."])?.compile()?; // better 200 sentences
-//! let classifier = SequenceClassifier::new(Arc::new(encoder), head)?;
-//! let all = classifier.classify(&[TextInput::new("I liked it.")])?;
-//! println!("{} {:.3}", all[0][0].label, all[0][0].score);
-//! # Ok(())
-//! # }
-//! ```
+//! [`Model::head`](crate::Model::head) reads a head. The [`tasks`](crate::tasks) put it onto an encoder.
 
-mod answer;
-mod backbone;
-mod classify;
-mod fill;
 mod labels;
-mod rank;
-mod tag;
 mod weights;
 
 use std::path::{Path, PathBuf};
@@ -37,16 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 
-pub use self::answer::{Answer, AnswerOptions, QuestionAnswerer};
-pub use self::backbone::{Backbone, Outputs};
-pub use self::classify::{Classification, SequenceClassifier};
-pub use self::fill::{Candidate, FilledMask, MaskFiller};
 pub use self::labels::{Problem, ScoreFunction};
-pub use self::rank::{CrossEncoder, Ranked};
-pub use self::tag::{Entity, TokenClassifier};
 
-pub(crate) use self::backbone::locate_all;
-pub(crate) use self::labels::{EXPECTED, HeadConfig};
+pub(crate) use self::labels::{EXPECTED, HeadConfig, softmax};
 pub(crate) use self::weights::{Dense, DenseActivation, HeadWeights, Transform};
 
 /// What a head is for.
@@ -157,7 +125,7 @@ impl Head {
     /// What the head makes of the hidden states of one sequence.
     ///
     /// # Shapes
-    /// `states` is `[tokens][hidden]`, as [`Backbone::hidden_states`] gives it. The result is `[1][labels]` for a sequence
+    /// `states` is `[tokens][hidden]`, as [`Backbone::hidden_states`](crate::tasks::Backbone::hidden_states) gives it. The result is `[1][labels]` for a sequence
     /// classification, which reads the first token only, `[tokens][labels]` for a token classification, `[tokens][2]` (start, end)
     /// for question answering, `[tokens][vocab_size]` for a masked language model.
     ///
@@ -185,7 +153,7 @@ impl Head {
         }
     }
 
-    fn wrong(&self, expected: String) -> Error {
+    pub(crate) fn wrong(&self, expected: String) -> Error {
         let labels = match self.labels().len() {
             0 => String::new(),
             n => format!(" with {n} labels"),
