@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::backbone::Backbone;
 use super::batch::{limit, locate, run};
+use crate::ModelError;
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadKind};
 use crate::tokenize::{TextInput, TokenOrigin, TokenizedText};
@@ -57,13 +58,13 @@ impl QuestionAnswerer {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`] if the head is not one for question answering.
+    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for question answering.
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();
         head.require(HeadKind::QuestionAnswering)?;
         match head.weights().outputs() {
             2 => Ok(Self { backbone, head }),
-            n => Err(head.wrong(format!("2 outputs, start and end, instead of {n}"))),
+            n => Err(head.wrong(format!("2 outputs, start and end, instead of {n}")).into()),
         }
     }
 
@@ -83,7 +84,7 @@ impl QuestionAnswerer {
         let backbone = &*self.backbone;
         let all = locate(backbone, inputs)?;
         if all.is_empty() {
-            return Err(Error::EmptyBatch);
+            return Err(ModelError::EmptyBatch.into());
         }
         let (mut windows, mut places) = (Vec::new(), Vec::with_capacity(all.len()));
         for (input, tokens) in all.iter().enumerate() {

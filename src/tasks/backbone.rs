@@ -80,10 +80,10 @@ impl Backbone for Model {
     }
 
     fn hidden_states(&self, batch: &[TypedIds<'_>]) -> Result<Vec<Matrix>> {
-        self.oracle().forward(batch)
+        Ok(self.reference().forward(batch)?)
     }
 
     fn embed_ids(&self, batch: &[TypedIds<'_>]) -> Result<Vec<Vec<f32>>> {
-        self.oracle().embed(batch, self.pooling())
+        Ok(self.reference().embed(batch, self.pooling())?)
     }
 }

@@ -16,7 +16,7 @@ const KEPT_TOKENS: usize = 8192;
 
 /// Tokenizes inputs. Nothing is truncated.
 pub(super) fn locate(backbone: &dyn Backbone, inputs: &[TextInput<'_>]) -> Result<Vec<TokenizedText>> {
-    locate_all(backbone.config(), backbone.tokenizer(), inputs)
+    Ok(locate_all(backbone.config(), backbone.tokenizer(), inputs)?)
 }
 
 /// Tokenizes inputs, and truncates those that are too long.

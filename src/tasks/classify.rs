@@ -31,7 +31,7 @@ impl SequenceClassifier {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is not one for sequence classification.
+    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for sequence classification.
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();
         head.require(HeadKind::SequenceClassification)?;
@@ -46,8 +46,8 @@ impl SequenceClassifier {
     /// Every label with its score, the best first, for each input.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`](crate::Error::EmptyBatch), [`NoTokenizer`](crate::Error::NoTokenizer),
-    /// [`Tokenizer`](crate::Error::Tokenizer); those of [`Encoder::embed_ids`](crate::Encoder::embed_ids) where the tokenizer does not fit the model.
+    /// [`ModelError::EmptyBatch`](crate::ModelError::EmptyBatch), [`NoTokenizer`](crate::ModelError::NoTokenizer),
+    /// [`Tokenizer`](crate::ModelError::Tokenizer); those of [`Encoder::embed_ids`](crate::Encoder::embed_ids) where the tokenizer does not fit the model.
     pub fn classify(&self, inputs: &[TextInput<'_>]) -> Result<Outputs<Vec<Classification>>> {
         let Outputs { results, truncated } = sequence_logits(&*self.backbone, &self.head, inputs)?;
         let results = results.into_iter().map(|logits| self.labelled(logits)).collect();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::backbone::Backbone;
 use super::outputs::Outputs;
+use crate::ModelError;
 use crate::encoder::Truncation;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tokens::TypedIds;
 
 /// A sentence encoder: the pooled hidden states of a text.
@@ -27,7 +28,7 @@ impl Embedder {
     /// # Errors
     /// Those of [`Encoder::embed`](crate::Encoder::embed).
     pub fn embed<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Outputs<Vec<f32>>> {
-        let tokenizer = self.backbone.tokenizer().ok_or(Error::NoTokenizer)?;
+        let tokenizer = self.backbone.tokenizer().ok_or(ModelError::NoTokenizer)?;
         let (encoded, limit) = (tokenizer.encode_batch(texts)?, tokenizer.max_length());
         let cut = encoded.iter().enumerate();
         let cut = cut.filter_map(|(sentence, e)| Some(Truncation { sentence, tokens: e.truncated_from?, limit }));

@@ -7,10 +7,12 @@ use serde::Serialize;
 use super::backbone::Backbone;
 use super::batch::{limit, locate, run, truncations};
 use super::outputs::Outputs;
+use crate::ModelError;
 use crate::architecture::Architecture;
 use crate::error::{Error, Result};
-use crate::heads::{Head, HeadKind, softmax};
+use crate::heads::{Head, HeadKind};
 use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText};
+use lacuna_model::heads::labels::softmax;
 
 /// A vocabulary entry and its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,7 +48,7 @@ impl MaskFiller {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`] if the head is not one for masked tokens; [`Error::NoTokenizer`]; [`Error::NoMaskToken`].
+    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for masked tokens; [`ModelError::NoTokenizer`](crate::ModelError::NoTokenizer); [`Error::NoMaskToken`].
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();
         head.require(HeadKind::MaskedLm)?;
@@ -121,7 +123,7 @@ impl MaskFiller {
 }
 
 fn tokenizer(backbone: &dyn Backbone) -> Result<&SentenceTokenizer> {
-    backbone.tokenizer().ok_or(Error::NoTokenizer)
+    Ok(backbone.tokenizer().ok_or(ModelError::NoTokenizer)?)
 }
 
 fn mask_token(architecture: Architecture) -> &'static str {

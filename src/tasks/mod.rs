@@ -15,7 +15,7 @@
 //! use std::sync::Arc;
 //!
 //! use lacuna::tasks::SequenceClassifier;
-//! use lacuna::{Model, TextInput};
+//! use lacuna::{Compile, Model, TextInput};
 //!
 //! # fn main() -> lacuna::Result<()> {
 //! let model = Model::from_dir("distilbert-base-uncased-finetuned-sst-2-english")?;

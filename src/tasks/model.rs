@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::backbone::Backbone;
-use crate::error::{Error, Result};
+use crate::ModelError;
+use crate::error::Result;
 use crate::heads::{Head, HeadKind};
 
 /// An encoder with the head that tasks need. Clones share both.
@@ -44,9 +45,9 @@ impl TaskModel {
     /// The head that a task needs.
     ///
     /// # Errors
-    /// [`Error::NoHead`] without a head, [`Error::WrongHead`] for another one.
+    /// [`NoHead`](ModelError::NoHead) without a head, [`WrongHead`](ModelError::WrongHead) for another one.
     pub(super) fn require_head(&self, kind: HeadKind) -> Result<Arc<Head>> {
-        let missing = || Error::NoHead { path: "task model".into(), found: "none".into(), expected: kind.class() };
+        let missing = || ModelError::NoHead { path: "task model".into(), found: "none".into(), expected: kind.class() };
         let head = self.head.as_ref().ok_or_else(missing)?;
         head.require(kind)?;
         Ok(Arc::clone(head))

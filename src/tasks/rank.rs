@@ -32,14 +32,14 @@ impl CrossEncoder {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is not one for sequence classification, or has more than two labels;
+    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for sequence classification, or has more than two labels;
     /// those of [`Head::score_function`].
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();
         head.require(HeadKind::SequenceClassification)?;
         match head.labels().len() {
             1 | 2 => Ok(Self { function: head.score_function()?, backbone, head }),
-            _ => Err(head.wrong("one label, or two of which the second is \"relevant\"".into())),
+            _ => Err(head.wrong("one label, or two of which the second is \"relevant\"".into()).into()),
         }
     }
 

@@ -9,9 +9,10 @@ use super::backbone::Backbone;
 use super::batch::{run, tokenize, truncations};
 use super::outputs::Outputs;
 use crate::error::Result;
-use crate::heads::{Head, HeadKind, softmax};
+use crate::heads::{Head, HeadKind};
 use crate::matrix::Matrix;
 use crate::tokenize::{TextInput, TokenizedText};
+use lacuna_model::heads::labels::softmax;
 
 /// The label of words that belong to no entity.
 const OUTSIDE: &str = "O";
@@ -49,7 +50,7 @@ impl TokenClassifier {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is not one for token classification.
+    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for token classification.
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();
         head.require(HeadKind::TokenClassification)?;

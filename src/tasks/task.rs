@@ -20,7 +20,7 @@ use crate::tokenize::TextInput;
 /// ```no_run
 /// use std::sync::Arc;
 ///
-/// use lacuna::Model;
+/// use lacuna::{Compile, Model};
 /// use lacuna::tasks::{ClassifyTask, Record, Row, Task, TaskModel};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,7 +54,7 @@ pub trait Task: Send + Sync {
     /// Runs a batch. Rows are in the order of the records, one for each.
     ///
     /// # Errors
-    /// [`Error::NoHead`](crate::Error::NoHead) or [`WrongHead`](crate::Error::WrongHead) for a model without the head that the task needs,
+    /// [`ModelError::NoHead`](crate::ModelError::NoHead) or [`WrongHead`](crate::ModelError::WrongHead) for a model without the head that the task needs,
     /// and those of the task.
     fn run(&self, model: &TaskModel, records: &[Self::Record]) -> Result<TaskOutput<Self::Row>>;
 

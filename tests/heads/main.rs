@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use lacuna::heads::Head;
 use lacuna::tasks::Backbone;
-use lacuna::{Encoder, Matrix, Model, TypedIds};
+use lacuna::{Compile, Encoder, Matrix, Model, TypedIds};
 use serde_json::Value;
 
 fn folder(name: &str) -> PathBuf {

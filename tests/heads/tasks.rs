@@ -8,7 +8,7 @@ use lacuna::tasks::{
     EmbedRecord, EmbedTask, Embedder, FillTask, RankRecord, RankTask, Record, Row, SequenceClassifier, TagTask, Task,
     TaskModel, TextRecord,
 };
-use lacuna::{Cancel, Error, TextInput};
+use lacuna::{Cancel, Error, ModelError, TextInput};
 use serde_json::Value;
 
 use super::{compile, load};
@@ -147,12 +147,13 @@ fn a_task_model_needs_the_head_of_the_task() {
     let records = [ClassifyRecord::new(TEXT)];
     let error = ClassifyTask::default().run(&bare, &records).unwrap_err();
     assert!(
-        matches!(error, Error::NoHead { .. }) && error.to_string().contains("ForSequenceClassification"),
+        matches!(error, Error::Model(ModelError::NoHead { .. }))
+            && error.to_string().contains("ForSequenceClassification"),
         "{error}"
     );
     let other = bare.with_head(head);
     assert_eq!(other.head().unwrap().kind(), HeadKind::TokenClassification);
-    assert!(matches!(ClassifyTask::default().run(&other, &records), Err(Error::WrongHead { .. })));
-    assert!(matches!(TagTask.run(&other, &[]), Err(Error::EmptyBatch)));
+    assert!(matches!(ClassifyTask::default().run(&other, &records), Err(Error::Model(ModelError::WrongHead { .. }))));
+    assert!(matches!(TagTask.run(&other, &[]), Err(Error::Model(ModelError::EmptyBatch))));
     assert!(EmbedTask.run(&other, &[EmbedRecord::new(TEXT)]).is_ok());
 }

@@ -88,6 +88,12 @@ pub(crate) enum Error {
     Check(String),
 }
 
+impl From<lacuna::ModelError> for Error {
+    fn from(error: lacuna::ModelError) -> Error {
+        Error::Library(error.into())
+    }
+}
+
 impl Error {
     /// An [`Error::Io`] maker for `map_err`.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use lacuna::{
-    Block, CalibratedModel, CompileOptions, Encoder, Form, Model, PackedModel, PoolingSource, Tuning, TuningTable,
+    Block, CalibratedModel, Compile, CompileOptions, Encoder, Form, Model, Pack, PackedModel, PoolingSource, Tuning,
+    TuningTable,
 };
 
 use crate::args;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lacuna::heads::Head;
 use lacuna::tasks::{Record, Row, Task, TaskModel, TaskOutput};
-use lacuna::{CalibratedModel, Encoder, Error as LibraryError, Model, TextInput};
+use lacuna::{CalibratedModel, Encoder, Model, ModelError, TextInput};
 use serde::Serialize;
 
 use crate::calibration::SchemeArgs;
@@ -174,7 +174,7 @@ impl TaskArgs {
     fn records<R: Record>(&self, of_lines: impl FnOnce(Vec<String>) -> Vec<R>) -> Result<Vec<R>> {
         let lines = text::read_lines(&self.input)?;
         if lines.is_empty() {
-            return Err(LibraryError::EmptyBatch.into());
+            return Err(ModelError::EmptyBatch.into());
         }
         if self.jsonl { parse(&self.input, &lines) } else { Ok(of_lines(lines)) }
     }
