@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::backbone::Backbone;
 use super::batch::{limit, locate, run};
-use crate::ModelError;
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadKind};
 use crate::tokenize::{TextInput, TokenOrigin, TokenizedText};
+use lacuna_model::Error as ModelError;
 
 /// Tokens that two windows share, if the room for the context allows it.
 const OVERLAP: usize = 128;

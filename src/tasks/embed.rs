@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::backbone::Backbone;
 use super::outputs::Outputs;
-use crate::ModelError;
 use crate::encoder::Truncation;
 use crate::error::Result;
 use crate::tokens::TypedIds;
+use lacuna_model::Error as ModelError;
 
 /// A sentence encoder: the pooled hidden states of a text.
 #[derive(Debug, Clone)]

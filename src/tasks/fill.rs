@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::backbone::Backbone;
 use super::batch::{limit, locate, run, truncations};
 use super::outputs::Outputs;
-use crate::ModelError;
 use crate::architecture::Architecture;
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadKind};
 use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText};
+use lacuna_model::Error as ModelError;
 use lacuna_model::heads::labels::softmax;
 
 /// A vocabulary entry and its probability.

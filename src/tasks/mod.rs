@@ -43,6 +43,7 @@ mod batch;
 mod classify;
 mod cosines;
 mod embed;
+mod error;
 mod fill;
 mod json;
 mod model;
@@ -58,11 +59,12 @@ pub use self::backbone::Backbone;
 pub use self::classify::{Classification, SequenceClassifier};
 pub use self::cosines::{Cosines, cosine};
 pub use self::embed::Embedder;
+pub use self::error::RecordError;
 pub use self::fill::{Candidate, FilledMask, MaskFiller};
 pub use self::json::{
     AnswerRecord, AnswerRow, AnswerTask, ClassifyRecord, ClassifyRow, ClassifyTask, EmbedRecord, EmbedRow, EmbedTask,
-    FillRow, FillTask, FoundAnswer, RankRecord, RankRow, RankTask, RankedPassage, RecordError, TagRow, TagTask,
-    TaggedEntity, TextRecord,
+    FillRow, FillTask, FoundAnswer, RankRecord, RankRow, RankTask, RankedPassage, TagRow, TagTask, TaggedEntity,
+    TextRecord,
 };
 pub use self::model::TaskModel;
 pub use self::outputs::Outputs;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::backbone::Backbone;
-use crate::ModelError;
 use crate::error::Result;
 use crate::heads::{Head, HeadKind};
+use lacuna_model::Error as ModelError;
 
 /// An encoder with the head that tasks need. Clones share both.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::json::RecordError;
+use super::error::RecordError;
 use super::model::TaskModel;
 use super::truncated::TruncatedInput;
 use crate::error::Result;

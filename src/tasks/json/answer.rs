@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::RecordError;
 use super::parse::{Field, parse};
 use crate::error::Result;
 use crate::heads::HeadKind;
 use crate::tasks::agreement::{Agreement, ranked};
 use crate::tasks::answer::{Answer, AnswerOptions, QuestionAnswerer};
+use crate::tasks::error::RecordError;
 use crate::tasks::model::TaskModel;
 use crate::tasks::task::{Record, Task, TaskOutput};
 use crate::tokenize::TextInput;

@@ -5,12 +5,12 @@ use std::io;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::error::RecordError;
 use super::parse::{Field, parse};
 use crate::error::Result;
 use crate::heads::HeadKind;
 use crate::tasks::cosines::Cosines;
 use crate::tasks::embed::Embedder;
+use crate::tasks::error::RecordError;
 use crate::tasks::model::TaskModel;
 use crate::tasks::task::{Record, Row, Task, TaskOutput};
 use crate::tasks::truncated::TruncatedInput;

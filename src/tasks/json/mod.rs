@@ -3,7 +3,6 @@
 mod answer;
 mod classify;
 mod embed;
-mod error;
 mod fill;
 mod parse;
 mod rank;
@@ -13,7 +12,6 @@ mod text;
 pub use self::answer::{AnswerRecord, AnswerRow, AnswerTask, FoundAnswer};
 pub use self::classify::{ClassifyRecord, ClassifyRow, ClassifyTask};
 pub use self::embed::{EmbedRecord, EmbedRow, EmbedTask};
-pub use self::error::RecordError;
 pub use self::fill::{FillRow, FillTask};
 pub use self::rank::{RankRecord, RankRow, RankTask, RankedPassage};
 pub use self::tag::{TagRow, TagTask, TaggedEntity};

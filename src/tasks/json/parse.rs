@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::error::RecordError;
+use crate::tasks::error::RecordError;
 
 /// A field of a record, as far as errors must know it.
 #[derive(Debug, Clone, Copy)]

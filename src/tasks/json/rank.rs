@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::RecordError;
 use super::parse::{Field, parse};
 use crate::error::Result;
 use crate::heads::{HeadKind, ScoreFunction};
 use crate::tasks::agreement::{Agreement, ranked};
+use crate::tasks::error::RecordError;
 use crate::tasks::model::TaskModel;
 use crate::tasks::rank::{CrossEncoder, Ranked};
 use crate::tasks::task::{Record, Task, TaskOutput};

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::RecordError;
 use super::parse::{Field, parse};
+use crate::tasks::error::RecordError;
 use crate::tasks::task::Record;
 use crate::tokenize::TextInput;
 

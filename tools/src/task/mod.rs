@@ -140,7 +140,10 @@ impl TaskArgs {
         let Ready { encoder, calibrated, calibration } = self.ready(model, &records, context)?;
         let encoder = Arc::new(encoder);
         let model = TaskModel::new(encoder.clone());
-        let model = head.iter().cloned().fold(model, TaskModel::with_head);
+        let model = match &head {
+            Some(head) => model.with_head(head.clone()),
+            None => model,
+        };
         let output = {
             let _spinner = Spinner::new(format!("running {} lines", records.len()));
             task.run(&model, &records)?
