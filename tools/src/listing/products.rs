@@ -87,7 +87,7 @@ pub(super) struct FloatArgs {
     /// Type of weights and activations
     #[arg(long, value_enum, default_value = "f32")]
     dtype: FloatType,
-    /// Block shape of the zeros, outputs x inputs: 4x1, 8x1, 16x1, 1x4, 4x4, unstructured, or dense
+    /// Block shape of the zeros, outputs x inputs: 4x1, 8x1, 16x1, unstructured, or dense
     #[arg(long, default_value = "dense")]
     block: Block,
     /// f32, f32-residual, bf16, and an activation (relu, gelu, gelutanh) before each
