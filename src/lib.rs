@@ -22,59 +22,36 @@
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
-mod architecture;
-mod calibrate;
-mod calibrated;
-mod checkpoint;
 mod compile;
-mod config;
 mod encoder;
 mod error;
 pub mod heads;
-pub mod hub;
-mod matrix;
-mod model;
-pub mod onnx;
-pub mod oracle;
 mod packed;
-mod pooling;
-mod precision;
-mod prune;
-mod quantize;
 mod report;
-mod seeded;
-mod simulate;
-mod stored;
-mod tokenize;
-mod tokens;
-mod weights;
 
-pub use architecture::Architecture;
-pub use calibrate::{
-    CalibrationError, CalibrationOptions, CalibrationReport, CandidateReport, Choice, Keep, PrecisionReport,
-    RangeMethod, Smoothing, TensorReport,
+#[cfg(test)]
+use lacuna_model::seeded;
+use lacuna_model::{
+    architecture, calibrated, config, matrix, model, pooling, precision, prune, quantize, tokenize, tokens, weights,
 };
-pub use calibrated::CalibratedModel;
-pub use checkpoint::{Checkpoint, TensorInfo, WeightError};
-pub use compile::{CompileOptions, Form};
-pub use config::{Activation, EncoderConfig};
+
+pub use compile::{Compile, CompileOptions, Form};
 pub use encoder::{Cancel, Embeddings, Encoder, Profile, Session, Stage, Truncation};
 pub use error::{Error, Result};
-pub use lacuna_kernels::Block;
 pub use lacuna_kernels::spmm::{Tuning, TuningError, TuningTable};
-pub use matrix::Matrix;
-pub use model::{LinearZeros, Model, Timings};
-pub use packed::{PackedError, PackedModel, Section, is_packed};
-pub use pooling::{Pooling, PoolingMode, PoolingSource};
-pub use precision::{LayerPrecision, Precision};
-pub use prune::{BlockZeros, Pruning, ZeroCount, prune, prune_encoder};
-pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
+pub use lacuna_model::Error as ModelError;
+pub use lacuna_model::prune::prune;
+pub use lacuna_model::{
+    Activation, ActivationQuant, Architecture, Block, BlockZeros, CalibratedModel, CalibrationError,
+    CalibrationOptions, CalibrationReport, CandidateReport, Checkpoint, Choice, EmbeddingWeights, Encoded,
+    EncoderConfig, EncoderWeights, Keep, LINEAR_NAMES, LayerNormWeights, LayerPrecision, LayerQuant, LayerWeights,
+    Linear, LinearZeros, Matrix, Model, Pooling, PoolingMode, PoolingSource, Precision, PrecisionReport, Preset,
+    Pruning, QuantizedLayer, QuantizedLinear, RangeMethod, SentenceTokenizer, Smoothing, Stored, StoredLayer,
+    StoredLinear, TensorInfo, TensorQuant, TensorReport, TextInput, Timings, TokenIds, TokenOrigin, TokenizedText,
+    TypedIds, WeightError, ZeroCount, hub, onnx, prune_encoder, reference, seeded_ids, seeded_weights,
+};
+pub use packed::{Pack, PackedError, PackedModel, Section, is_packed};
 pub use report::{LinearReport, LoadReport, Phase};
-pub use seeded::{Preset, seeded_ids, seeded_weights};
-pub use stored::{Stored, StoredLayer, StoredLinear, TensorQuant};
-pub use tokenize::{Encoded, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText};
-pub use tokens::{TokenIds, TypedIds};
-pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNormWeights, LayerWeights, Linear};
 
 /// The README's example, compiled with the other documentation tests.
 #[doc = include_str!("../README.md")]

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use lacuna::{Block, CompileOptions, Encoder, Form, LayerPrecision, Model, Precision, Preset, seeded_ids};
+use lacuna::{Block, Compile, CompileOptions, Encoder, Form, LayerPrecision, Model, Precision, Preset, seeded_ids};
 use lacuna_jit::{Avx512Bf16, Tier};
 
 struct Counting;

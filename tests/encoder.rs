@@ -1,4 +1,4 @@
-//! The compiled encoder against the f32 oracle, between tiers, and in every way of batching.
+//! The compiled encoder against the f32 reference, between tiers, and in every way of batching.
 
 #[path = "support/tiers.rs"]
 mod tiers;
@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lacuna::{
-    Block, CalibratedModel, CompileOptions, Encoder, EncoderConfig, Error, Form, Model, Preset, Stage, seeded_ids,
+    Block, CalibratedModel, Compile, CompileOptions, Encoder, EncoderConfig, Error, Form, Model, ModelError, Preset,
+    Stage, seeded_ids,
 };
 use lacuna_jit::Tier;
 
@@ -83,12 +84,12 @@ fn odd_head_sizes_agree_with_the_oracle() {
         let model =
             calibrated(small(|c| (c.hidden_size, c.heads, c.intermediate_size) = (hidden, heads, intermediate)));
         let ids = lengths_to_ids(&[20, 5, 33]);
-        let oracle = model.model().oracle().embed(&ids, model.model().pooling()).unwrap();
+        let reference = model.model().reference().embed(&ids, model.model().pooling()).unwrap();
         let mut states = Vec::new();
         for tier in tiers() {
             for form in [Form::Dense, Form::Sparse] {
                 let encoder = compile(&model, tier, form);
-                for (found, expected) in encoder.embed_ids(&ids).unwrap().iter().zip(&oracle) {
+                for (found, expected) in encoder.embed_ids(&ids).unwrap().iter().zip(&reference) {
                     let cosine = cosine(found, expected);
                     assert!(cosine > 0.97, "hidden {hidden}, heads {heads}, {tier}, {form:?}: cosine {cosine}");
                 }
@@ -104,9 +105,9 @@ fn embeddings_agree_with_the_oracle() {
     for sparsity in [0.0, 0.5, 0.9] {
         let model = calibrated(small(|_| {}).prune(Block::B4x1, sparsity).unwrap());
         let ids = lengths_to_ids(&[12, 40, 128, 3]);
-        let oracle = model.model().oracle().embed(&ids, model.model().pooling()).unwrap();
+        let reference = model.model().reference().embed(&ids, model.model().pooling()).unwrap();
         let found = compile(&model, Tier::detect(), Form::Auto).embed_ids(&ids).unwrap();
-        for (found, expected) in found.iter().zip(&oracle) {
+        for (found, expected) in found.iter().zip(&reference) {
             let cosine = cosine(found, expected);
             assert!(cosine > 0.98, "sparsity {sparsity}: cosine {cosine}");
         }
@@ -191,14 +192,20 @@ fn bad_calls_are_typed_errors() {
     let model = calibrated(small(|_| {}));
     let encoder = compile(&model, Tier::detect(), Form::Auto);
     let none: [Vec<u32>; 0] = [];
-    assert!(matches!(encoder.embed_ids(&none), Err(Error::EmptyBatch)));
-    assert!(matches!(encoder.embed_ids(&[vec![1], vec![]]), Err(Error::EmptySequence { sequence: 1 })));
-    assert!(matches!(encoder.embed_ids(&[vec![1; 257]]), Err(Error::SequenceTooLong { found: 257, limit: 256, .. })));
+    assert!(matches!(encoder.embed_ids(&none), Err(Error::Model(ModelError::EmptyBatch))));
+    assert!(matches!(
+        encoder.embed_ids(&[vec![1], vec![]]),
+        Err(Error::Model(ModelError::EmptySequence { sequence: 1 }))
+    ));
+    assert!(matches!(
+        encoder.embed_ids(&[vec![1; 257]]),
+        Err(Error::Model(ModelError::SequenceTooLong { found: 257, limit: 256, .. }))
+    ));
     assert!(matches!(
         encoder.embed_ids(&[vec![1, VOCAB as u32]]),
-        Err(Error::TokenOutOfRange { position: 1, vocab_size: VOCAB, .. })
+        Err(Error::Model(ModelError::TokenOutOfRange { position: 1, vocab_size: VOCAB, .. }))
     ));
-    assert!(matches!(encoder.embed(&["no tokenizer"]), Err(Error::NoTokenizer)));
+    assert!(matches!(encoder.embed(&["no tokenizer"]), Err(Error::Model(ModelError::NoTokenizer))));
     let above = Tier::ALL.into_iter().find(|t| !t.missing().is_empty());
     match above {
         None => println!("skipped: this machine has every tier"),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use lacuna::heads::Backbone;
-use lacuna::{Block, Cancel, Encoder, Error, Model, Preset, Session, TokenIds, seeded_ids};
+use lacuna::{Block, Cancel, Compile, Encoder, Error, Model, Preset, Session, TokenIds, seeded_ids};
 
 const VOCAB: usize = 500;
 

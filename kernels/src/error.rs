@@ -1,6 +1,7 @@
 //! What can be wrong with a kernel's description or its arguments.
 
 use lacuna_jit::JitError;
+use lacuna_pattern::PatternError;
 
 /// Errors of planning, generating and calling kernels.
 #[derive(Debug, thiserror::Error)]
@@ -105,4 +106,18 @@ pub enum KernelError {
     /// Code generation or executable memory.
     #[error(transparent)]
     Jit(#[from] JitError),
+}
+
+impl From<PatternError> for KernelError {
+    fn from(error: PatternError) -> KernelError {
+        match error {
+            PatternError::Dimension { kernel, dimension, found, expected } => {
+                KernelError::Dimension { kernel, dimension, found, expected }
+            }
+            PatternError::Length { kernel, buffer, found, expected } => {
+                KernelError::Length { kernel, buffer, found, expected }
+            }
+            PatternError::Block { kernel, found, expected } => KernelError::Block { kernel, found, expected },
+        }
+    }
 }

@@ -22,7 +22,6 @@
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 pub mod attention;
-mod block;
 mod buffer;
 pub mod cache;
 mod chunks;
@@ -41,7 +40,6 @@ pub mod layout;
 pub mod math;
 mod output;
 mod parallel;
-pub mod pattern;
 pub mod peak;
 mod plan;
 pub mod reference;
@@ -54,13 +52,13 @@ mod stored;
 mod support;
 mod team;
 
-pub use block::Block;
 pub use buffer::Buffer;
 pub use chunks::{Chunked, ChunksMut};
 pub use error::KernelError;
+pub use lacuna_pattern::{self as pattern, Block};
 pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
 pub use output::Output;
 pub use parallel::Parallel;
-pub use plan::{GENERATOR_VERSION, Plan};
+pub use plan::{GENERATOR_VERSION, Generate, Plan};
 pub use stored::Stored;
 pub use team::Team;

@@ -4,7 +4,7 @@ use lacuna_kernels::Sign;
 use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, ElementwisePlan, QuantParams, RowFunction};
 use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingKernel, EmbeddingPlan};
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormPlan, LayerNormWeights as NormRows};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormPlan, NormRows};
 
 use super::choose::Chooser;
 use super::input::InputPlan;

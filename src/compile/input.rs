@@ -1,6 +1,6 @@
 //! What linear layers read: written by the step before, or made of an f32 tile.
 
-use lacuna_kernels::dynamic::{TokenQuantKernel, TokenQuantPlan, TokenQuantScales};
+use lacuna_kernels::dynamic::{ColumnQuantKernel, ColumnQuantPlan, FeatureScales};
 use lacuna_kernels::float::{bf16, pack_bf16_panel};
 use lacuna_kernels::layernorm::LayerNormOutput;
 use lacuna_kernels::{PanelLayout, Parallel};
@@ -14,7 +14,7 @@ pub(super) enum InputPlan {
     /// A u8 panel with calibrated scales, which the step before writes.
     Panel(PanelLayout),
     /// A u8 panel with a scale per token, made of the f32 tile.
-    PerToken(TokenQuantPlan),
+    PerToken(ColumnQuantPlan),
     /// A bf16 panel that the step before writes.
     Bf16,
     /// A bf16 panel, made of the f32 tile of that many features.
@@ -40,7 +40,7 @@ impl InputPlan {
     /// `scales` are the relative ones of the input's features.
     pub(super) fn pack(self, scales: &[f32]) -> Result<PackedInput> {
         Ok(match self {
-            InputPlan::PerToken(plan) => PackedInput::PerToken(plan, TokenQuantScales::pack(&plan, scales)?),
+            InputPlan::PerToken(plan) => PackedInput::PerToken(plan, FeatureScales::pack(&plan, scales)?),
             InputPlan::Panel(_) => PackedInput::Panel,
             InputPlan::Bf16 => PackedInput::Bf16,
             InputPlan::Rounded(features) => PackedInput::Rounded(features),
@@ -52,7 +52,7 @@ impl InputPlan {
 /// The input of some linear layers as it is stored: all that it needs but code.
 pub(super) enum PackedInput {
     Panel,
-    PerToken(TokenQuantPlan, TokenQuantScales),
+    PerToken(ColumnQuantPlan, FeatureScales),
     Bf16,
     Rounded(usize),
     F32,
@@ -68,7 +68,7 @@ impl PackedInput {
     pub(super) fn attach(self, kernels: &CompiledSet) -> Result<Input> {
         Ok(match self {
             PackedInput::PerToken(plan, scales) => {
-                Input::PerToken(TokenQuantKernel::new(plan, kernels.get(&plan))?, scales)
+                Input::PerToken(ColumnQuantKernel::new(plan, kernels.get(&plan))?, scales)
             }
             PackedInput::Panel => Input::Panel,
             PackedInput::Bf16 => Input::Bf16,
@@ -82,7 +82,7 @@ impl PackedInput {
 #[derive(Debug)]
 pub(crate) enum Input {
     Panel,
-    PerToken(TokenQuantKernel, TokenQuantScales),
+    PerToken(ColumnQuantKernel, FeatureScales),
     Bf16,
     Rounded(usize),
     F32,

@@ -1,6 +1,6 @@
 //! One linear layer: its product, and what follows it where the product's epilogue cannot finish.
 
-use lacuna_kernels::dynamic::{RescaleOutput, RescaleRows, RescaleTarget, TokenRescaleKernel, TokenRescalePlan};
+use lacuna_kernels::dynamic::{ColumnRescaleKernel, ColumnRescalePlan, RescaleOutput, RescaleRows, RescaleTarget};
 use lacuna_kernels::elementwise::{ElementwiseKernel, ElementwisePlan, QuantParams};
 use lacuna_kernels::epilogue::RowParams;
 use lacuna_kernels::float::{FloatInput, FloatKernel, FloatOutput, FloatPlan, FloatWeights, bf16};
@@ -41,7 +41,7 @@ pub(super) enum IntegerPlan {
 pub(super) enum ThenPlan {
     Nothing,
     /// The scale of every token, then what the reader needs.
-    Rescale(TokenRescalePlan, RescaleRows),
+    Rescale(ColumnRescalePlan, RescaleRows),
     /// From f32 to a panel.
     Quantize(ElementwisePlan, Vec<QuantParams>),
 }
@@ -105,7 +105,7 @@ impl PackedLinear {
         };
         let then = match self.then {
             ThenPlan::Nothing => Then::Nothing,
-            ThenPlan::Rescale(plan, rows) => Then::Rescale(TokenRescaleKernel::new(plan, kernels.get(&plan))?, rows),
+            ThenPlan::Rescale(plan, rows) => Then::Rescale(ColumnRescaleKernel::new(plan, kernels.get(&plan))?, rows),
             ThenPlan::Quantize(plan, params) => {
                 Then::Quantize(ElementwiseKernel::new(plan, kernels.get(&plan))?, params)
             }
@@ -132,7 +132,7 @@ enum Product {
 #[derive(Debug)]
 enum Then {
     Nothing,
-    Rescale(TokenRescaleKernel, RescaleRows),
+    Rescale(ColumnRescaleKernel, RescaleRows),
     Quantize(ElementwiseKernel, Vec<QuantParams>),
 }
 

@@ -18,7 +18,7 @@ mod tables;
 use std::time::{Duration, Instant};
 
 use lacuna_jit::{Isa, Tier};
-use lacuna_kernels::Plan;
+use lacuna_kernels::Generate;
 use lacuna_kernels::cache::{AnyPlan, CompileStats, Compiled, KernelCache};
 use lacuna_kernels::spmm::{Tuning, TuningTable};
 use rayon::prelude::*;
@@ -55,7 +55,7 @@ pub enum Form {
     Sparse,
 }
 
-/// How [`CalibratedModel::compile_with`] compiles.
+/// How [`Compile::compile_with`] compiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CompileOptions {
@@ -84,14 +84,13 @@ impl CompileOptions {
     }
 }
 
-impl CalibratedModel {
+/// From a [`CalibratedModel`] to an [`Encoder`].
+pub trait Compile {
     /// Compiles the encoder for this machine with default options.
     ///
     /// # Errors
-    /// Those of [`CalibratedModel::compile_with`].
-    pub fn compile(&self) -> Result<Encoder> {
-        self.compile_with(CompileOptions::default())
-    }
+    /// Those of [`Compile::compile_with`].
+    fn compile(&self) -> Result<Encoder>;
 
     /// Quantises, plans and packs all layers in parallel on the current rayon pool, then generates a kernel for every distinct
     /// shape and epilogue and seals the code once.
@@ -99,88 +98,105 @@ impl CalibratedModel {
     /// # Errors
     /// [`Error::Kernel`] if a tier was asked for that this machine does not provide, or a kernel cannot be planned, generated or
     /// made executable. Nothing falls back by itself: choose another tier by name.
-    pub fn compile_with(&self, options: CompileOptions) -> Result<Encoder> {
+    fn compile_with(&self, options: CompileOptions) -> Result<Encoder>;
+
+    /// As [`Compile::compile_with`], with the schedules that `table` holds; those it does not hold are chosen as
+    /// [`CompileOptions::tuning`] says, and added.
+    ///
+    /// # Errors
+    /// Those of [`Compile::compile_with`].
+    fn compile_tuned(&self, options: CompileOptions, table: &mut TuningTable) -> Result<Encoder>;
+}
+
+impl Compile for CalibratedModel {
+    fn compile(&self) -> Result<Encoder> {
+        self.compile_with(CompileOptions::default())
+    }
+
+    fn compile_with(&self, options: CompileOptions) -> Result<Encoder> {
         match options.tuning {
-            Tuning::Fast => self.compile_all(options, None),
+            Tuning::Fast => compile_all(self, options, None),
             _ => self.compile_tuned(options, &mut TuningTable::default()),
         }
     }
 
-    /// As [`CalibratedModel::compile_with`], with the schedules that `table` holds; those it does not hold are chosen as
-    /// [`CompileOptions::tuning`] says, and added.
-    ///
-    /// # Errors
-    /// Those of [`CalibratedModel::compile_with`].
-    pub fn compile_tuned(&self, options: CompileOptions, table: &mut TuningTable) -> Result<Encoder> {
-        self.compile_all(options, Some(table))
-    }
-
-    fn compile_all(&self, options: CompileOptions, table: Option<&mut TuningTable>) -> Result<Encoder> {
-        let _span = tracing::info_span!("compile").entered();
-        self.pack_encoder(options, table)?.attach(options.tier)
-    }
-
-    /// Everything but code and head.
-    pub(crate) fn pack_encoder(&self, options: CompileOptions, table: Option<&mut TuningTable>) -> Result<PackedModel> {
-        let tier = Tier::select(options.tier)?;
-        let isa = Isa::for_tier(tier);
-        let mut phases = Phases::new();
-
-        let model = &self.model;
-        let activation = kernel_activation(model.config().activation);
-        let quantized: Vec<_> = (0..model.config().layers).into_par_iter().map(|i| self.quantize_layer(i)).collect();
-        phases.end("quantise");
-
-        let chooser = Chooser::new(options.form, isa, options.tuning, table);
-        let sources: Vec<LayerSource<'_>> = quantized.iter().enumerate().map(|(i, q)| self.source(i, q)).collect();
-        let plan = |source: &LayerSource<'_>| LayerPlan::new(*source, activation, &chooser);
-        let mut plans = match chooser.measures() {
-            true => sources.iter().map(plan).collect::<Result<Vec<_>>>()?,
-            false => sources.par_iter().map(plan).collect::<Result<Vec<_>>>()?,
-        };
-        for i in 1..plans.len() {
-            let (before, next) = plans.split_at_mut(i);
-            before[i - 1].feed(&next[0]);
-        }
-        let embedding = EmbeddingPlans::new(self, &plans[0], &chooser)?;
-        phases.end("plan");
-
-        let epsilon = model.config().layer_norm_eps;
-        let layers = plans
-            .into_par_iter()
-            .zip(&sources)
-            .map(|(plan, source)| plan.pack(*source, epsilon))
-            .collect::<Result<Vec<_>>>()?;
-        let layers = PackedLayers { embedding: embedding.pack(self)?, layers };
-        let tables = Tables::of(&model.weights().embeddings)?;
-        phases.end("pack");
-
-        let before = model.timings();
-        let before = [("read", before.read), ("prune", before.prune), ("calibrate", before.calibrate)];
-        let before = before.into_iter().map(|(name, duration)| Phase { name, duration });
-        let origin = Origin {
-            phases: before.chain(phases.list).collect(),
-            truncated: self.truncated_sentences(),
-            notes: model.notes().to_vec(),
-            pruning: model.pruning(),
-            precision: self.precision().to_vec(),
-        };
-        let tokenizer = model.tokenizer().cloned();
-        Ok(PackedModel::new(model.config().clone(), tables, layers, tokenizer, model.pooling().clone(), origin))
+    fn compile_tuned(&self, options: CompileOptions, table: &mut TuningTable) -> Result<Encoder> {
+        compile_all(self, options, Some(table))
     }
 }
 
-impl CalibratedModel {
-    /// What layer `i` is made of.
-    fn source<'a>(&'a self, i: usize, quantized: &'a QuantizedLayer) -> LayerSource<'a> {
-        LayerSource {
-            quantized,
-            float: &self.model.weights().layers[i],
-            quant: &self.quant[i],
-            next: self.quant.get(i + 1),
-            precision: self.precision[i],
-            head_size: self.model.config().head_size(),
-        }
+fn compile_all(
+    calibrated: &CalibratedModel,
+    options: CompileOptions,
+    table: Option<&mut TuningTable>,
+) -> Result<Encoder> {
+    let _span = tracing::info_span!("compile").entered();
+    pack_encoder(calibrated, options, table)?.attach(options.tier)
+}
+
+/// Everything but code and head.
+pub(crate) fn pack_encoder(
+    calibrated: &CalibratedModel,
+    options: CompileOptions,
+    table: Option<&mut TuningTable>,
+) -> Result<PackedModel> {
+    let tier = Tier::select(options.tier)?;
+    let isa = Isa::for_tier(tier);
+    let mut phases = Phases::new();
+
+    let model = calibrated.model();
+    let activation = kernel_activation(model.config().activation);
+    let quantized: Vec<_> = (0..model.config().layers).into_par_iter().map(|i| calibrated.quantize_layer(i)).collect();
+    phases.end("quantise");
+
+    let chooser = Chooser::new(options.form, isa, options.tuning, table);
+    let sources: Vec<LayerSource<'_>> = quantized.iter().enumerate().map(|(i, q)| source(calibrated, i, q)).collect();
+    let plan = |source: &LayerSource<'_>| LayerPlan::new(*source, activation, &chooser);
+    let mut plans = match chooser.measures() {
+        true => sources.iter().map(plan).collect::<Result<Vec<_>>>()?,
+        false => sources.par_iter().map(plan).collect::<Result<Vec<_>>>()?,
+    };
+    for i in 1..plans.len() {
+        let (before, next) = plans.split_at_mut(i);
+        before[i - 1].feed(&next[0]);
+    }
+    let embedding = EmbeddingPlans::new(calibrated, &plans[0], &chooser)?;
+    phases.end("plan");
+
+    let epsilon = model.config().layer_norm_eps;
+    let layers = plans
+        .into_par_iter()
+        .zip(&sources)
+        .map(|(plan, source)| plan.pack(*source, epsilon))
+        .collect::<Result<Vec<_>>>()?;
+    let layers = PackedLayers { embedding: embedding.pack(calibrated)?, layers };
+    let tables = Tables::of(&model.weights().embeddings)?;
+    phases.end("pack");
+
+    let before = model.timings();
+    let before = [("read", before.read), ("prune", before.prune), ("calibrate", before.calibrate)];
+    let before = before.into_iter().map(|(name, duration)| Phase { name, duration });
+    let origin = Origin {
+        phases: before.chain(phases.list).collect(),
+        truncated: calibrated.truncated_sentences(),
+        notes: model.notes().to_vec(),
+        pruning: model.pruning(),
+        precision: calibrated.precision().to_vec(),
+    };
+    let tokenizer = model.tokenizer().cloned();
+    Ok(PackedModel::new(model.config().clone(), tables, layers, tokenizer, model.pooling().clone(), origin))
+}
+
+/// What layer `i` is made of.
+fn source<'a>(calibrated: &'a CalibratedModel, i: usize, quantized: &'a QuantizedLayer) -> LayerSource<'a> {
+    let (model, quant) = (calibrated.model(), calibrated.quant());
+    LayerSource {
+        quantized,
+        float: &model.weights().layers[i],
+        quant: &quant[i],
+        next: quant.get(i + 1),
+        precision: calibrated.precision()[i],
+        head_size: model.config().head_size(),
     }
 }
 
@@ -266,7 +282,7 @@ pub(crate) struct KernelSet {
 }
 
 impl KernelSet {
-    pub(crate) fn request(&mut self, plan: &impl Plan) {
+    pub(crate) fn request(&mut self, plan: &impl Generate) {
         self.plans.push(plan.key());
     }
 
@@ -284,7 +300,7 @@ pub(crate) struct CompiledSet {
 
 impl CompiledSet {
     /// The code of a plan that was requested.
-    pub(crate) fn get(&self, plan: &impl Plan) -> Compiled {
+    pub(crate) fn get(&self, plan: &impl Generate) -> Compiled {
         // A plan that was not requested has no code, which its kernel's constructor reports by name.
         self.compiled.get(&plan.key()).cloned().unwrap_or(Compiled::NONE)
     }

@@ -1,6 +1,6 @@
 //! Layer normalisations: what they write, and their parameters.
 
-use lacuna_kernels::layernorm::{LayerNormKernel, LayerNormPlan, LayerNormWeights as NormRows, NormParams};
+use lacuna_kernels::layernorm::{LayerNormKernel, LayerNormPlan, NormParams, NormRows};
 
 use super::{CompiledSet, KernelSet};
 use crate::error::Result;

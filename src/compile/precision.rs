@@ -6,7 +6,9 @@
 //! | dynamic | a u8 panel with a scale per token | in 8 bit, to f32 sums | each token's scale, and what its reader needs |
 //! | bf16, f32 | a bf16 panel, the f32 tile | in f32, to their output | quantisation, where the reader wants 8 bit |
 
-use lacuna_kernels::dynamic::{RescaleOutput, RescaleParams, RescaleRows, TokenQuantDesc, TokenRescaleDesc, ZERO_CODE};
+use lacuna_kernels::dynamic::{
+    ColumnQuantDesc, ColumnRescaleDesc, RescaleOutput, RescaleParams, RescaleRows, ZERO_CODE,
+};
 use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams, RowFunction};
 use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
 use lacuna_kernels::float::{DType, FloatEpilogue};
@@ -97,7 +99,7 @@ impl Chooser<'_> {
                 };
                 let features = linears.first().map_or(0, |(source, _)| source.k());
                 Ok(Group {
-                    input: InputPlan::PerToken(TokenQuantDesc { features, layout }.plan(self.isa)?),
+                    input: InputPlan::PerToken(ColumnQuantDesc { features, layout }.plan(self.isa)?),
                     linears: linears.iter().zip(products).map(linear).collect::<Result<_>>()?,
                 })
             }
@@ -158,7 +160,7 @@ impl Chooser<'_> {
             RescaleParams { bias, out_scale, out_zero, ..RescaleParams::default() }
         };
         let rows = source.per_output(source.quantized.bias.iter().enumerate().map(row).collect());
-        let plan = TokenRescaleDesc { features: source.m(), output }.plan(self.isa)?;
+        let plan = ColumnRescaleDesc { features: source.m(), output }.plan(self.isa)?;
         Ok(ThenPlan::Rescale(plan, RescaleRows::pack(&plan, &rows)?))
     }
 

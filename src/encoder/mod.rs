@@ -118,7 +118,7 @@ impl Encoder {
     }
 
     fn embed_for<S: AsRef<str> + Sync>(&self, session: Option<&Session>, sentences: &[S]) -> Result<Embeddings> {
-        let tokenizer = self.parts.tokenizer.as_ref().ok_or(Error::NoTokenizer)?;
+        let tokenizer = self.parts.tokenizer.as_ref().ok_or(lacuna_model::Error::NoTokenizer)?;
         let encoded = tokenizer.encode_batch(sentences)?;
         let truncated: Vec<Truncation> = encoded
             .iter()

@@ -48,7 +48,7 @@ impl Cancel {
 ///
 /// ```no_run
 /// use std::sync::Arc;
-/// use lacuna::{Cancel, Error, Model};
+/// use lacuna::{Cancel, Compile, Error, Model};
 ///
 /// # fn main() -> lacuna::Result<()> {
 /// let encoder = Arc::new(Model::from_dir("all-MiniLM-L6-v2")?.calibrate(&["A cat sits."])?.compile()?);
@@ -177,7 +177,7 @@ impl Backbone for Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Model, Preset, seeded_ids};
+    use crate::{Compile, Model, Preset, seeded_ids};
 
     /// Buffers go from the pool to sessions and calls and come back, also from calls that fail.
     #[test]

@@ -60,9 +60,9 @@ impl<B: Backbone> QuestionAnswerer<B> {
     /// [`Error::WrongHead`] if the head is none for question answering.
     pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
         head.require(HeadKind::QuestionAnswering)?;
-        match head.weights.outputs() {
+        match head.weights().outputs() {
             2 => Ok(Self { backbone, head }),
-            n => Err(head.wrong(format!("2 outputs, start and end, instead of {n}"))),
+            n => Err(head.wrong(format!("2 outputs, start and end, instead of {n}")).into()),
         }
     }
 
@@ -82,7 +82,7 @@ impl<B: Backbone> QuestionAnswerer<B> {
         let backbone = &*self.backbone;
         let all = locate_all(backbone.config(), backbone.tokenizer(), inputs)?;
         if all.is_empty() {
-            return Err(Error::EmptyBatch);
+            return Err(lacuna_model::Error::EmptyBatch.into());
         }
         let (mut windows, mut places) = (Vec::new(), Vec::with_capacity(all.len()));
         for (input, tokens) in all.iter().enumerate() {

@@ -5,9 +5,10 @@ use rayon::prelude::*;
 use super::Head;
 use crate::config::EncoderConfig;
 use crate::encoder::{Encoder, Truncation};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::matrix::Matrix;
 use crate::model::Model;
+pub(super) use crate::tokenize::locate_all;
 use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText};
 use crate::tokens::{TokenIds, check_tokens};
 
@@ -55,7 +56,7 @@ impl Backbone for Model {
     }
 
     fn hidden_states<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
-        self.oracle().forward(ids)
+        Ok(self.reference().forward(ids)?)
     }
 }
 
@@ -73,20 +74,6 @@ impl<T> std::ops::Deref for Outputs<T> {
     fn deref(&self) -> &[T] {
         &self.results
     }
-}
-
-/// Tokenizes inputs in parallel. Nothing is cut; types are 0 where the model has no others.
-pub(crate) fn locate_all(
-    config: &EncoderConfig,
-    tokenizer: Option<&SentenceTokenizer>,
-    inputs: &[TextInput<'_>],
-) -> Result<Vec<TokenizedText>> {
-    let tokenizer = tokenizer.ok_or(Error::NoTokenizer)?;
-    let located = inputs.par_iter().map(|input| {
-        let tokens = tokenizer.locate(*input)?;
-        Ok(if config.type_vocab_size == 1 { tokens.untyped() } else { tokens })
-    });
-    located.collect()
 }
 
 /// Tokenizes inputs, and cuts those that are too long.

@@ -120,7 +120,7 @@ impl<B: Backbone> MaskFiller<B> {
 }
 
 fn tokenizer<B: Backbone>(backbone: &B) -> Result<&SentenceTokenizer> {
-    backbone.tokenizer().ok_or(Error::NoTokenizer)
+    Ok(backbone.tokenizer().ok_or(lacuna_model::Error::NoTokenizer)?)
 }
 
 fn mask_token(architecture: Architecture) -> &'static str {

@@ -8,7 +8,7 @@
 //! use std::sync::Arc;
 //!
 //! use lacuna::heads::SequenceClassifier;
-//! use lacuna::{Model, TextInput};
+//! use lacuna::{Compile, Model, TextInput};
 //!
 //! # fn main() -> lacuna::Result<()> {
 //! let model = Model::from_dir("distilbert-base-uncased-finetuned-sst-2-english")?;
@@ -25,171 +25,16 @@ mod answer;
 mod backbone;
 mod classify;
 mod fill;
-mod labels;
 mod rank;
 mod tag;
-mod weights;
 
-use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
-
-use crate::error::{Error, Result};
-use crate::matrix::Matrix;
+use lacuna_model::heads::labels;
+pub(crate) use lacuna_model::heads::{Dense, DenseActivation, EXPECTED, HeadConfig, HeadWeights, Transform};
+pub use lacuna_model::heads::{Head, HeadKind, Problem, ScoreFunction};
 
 pub use self::answer::{Answer, AnswerOptions, QuestionAnswerer};
 pub use self::backbone::{Backbone, Outputs};
 pub use self::classify::{Classification, SequenceClassifier};
 pub use self::fill::{Candidate, FilledMask, MaskFiller};
-pub use self::labels::{Problem, ScoreFunction};
 pub use self::rank::{CrossEncoder, Ranked};
 pub use self::tag::{Entity, TokenClassifier};
-
-pub(crate) use self::backbone::locate_all;
-pub(crate) use self::labels::{EXPECTED, HeadConfig};
-pub(crate) use self::weights::{Dense, DenseActivation, HeadWeights, Transform};
-
-/// What a head is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum HeadKind {
-    /// `...ForSequenceClassification`: labels, or a score, for a text or a pair.
-    SequenceClassification,
-    /// `...ForTokenClassification`: a label for every token.
-    TokenClassification,
-    /// `...ForQuestionAnswering`: where in a context an answer starts and ends.
-    QuestionAnswering,
-    /// `...ForMaskedLM`, and `BertForPreTraining`: a vocabulary entry for every token.
-    MaskedLm,
-}
-
-impl HeadKind {
-    /// Every kind.
-    pub const ALL: [HeadKind; 4] = [
-        HeadKind::SequenceClassification,
-        HeadKind::TokenClassification,
-        HeadKind::QuestionAnswering,
-        HeadKind::MaskedLm,
-    ];
-
-    /// Its name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            HeadKind::SequenceClassification => "sequence classification",
-            HeadKind::TokenClassification => "token classification",
-            HeadKind::QuestionAnswering => "question answering",
-            HeadKind::MaskedLm => "masked language model",
-        }
-    }
-
-    /// How the class names of such models end.
-    pub const fn class(self) -> &'static str {
-        match self {
-            HeadKind::SequenceClassification => "ForSequenceClassification",
-            HeadKind::TokenClassification => "ForTokenClassification",
-            HeadKind::QuestionAnswering => "ForQuestionAnswering",
-            HeadKind::MaskedLm => "ForMaskedLM",
-        }
-    }
-}
-
-/// The head of a model: its weights in f32, and what its outputs mean.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Head {
-    path: PathBuf,
-    config: HeadConfig,
-    weights: HeadWeights,
-}
-
-impl Head {
-    pub(crate) fn new(path: &Path, mut config: HeadConfig, weights: HeadWeights) -> Head {
-        config.name_labels(weights.outputs());
-        Head { path: path.to_owned(), config, weights }
-    }
-
-    pub(crate) fn config(&self) -> &HeadConfig {
-        &self.config
-    }
-
-    pub(crate) fn weights(&self) -> &HeadWeights {
-        &self.weights
-    }
-
-    /// What it is for.
-    pub fn kind(&self) -> HeadKind {
-        self.config.kind
-    }
-
-    /// The class of the model in `config.json`.
-    pub fn class(&self) -> &str {
-        &self.config.class
-    }
-
-    /// What a classification's outputs are called: `id2label`, or `LABEL_0`, `LABEL_1`, ...; empty for the other kinds.
-    pub fn labels(&self) -> &[String] {
-        match self.kind() {
-            HeadKind::SequenceClassification | HeadKind::TokenClassification => &self.config.labels,
-            HeadKind::QuestionAnswering | HeadKind::MaskedLm => &[],
-        }
-    }
-
-    /// How the outputs of a sequence classification become scores.
-    pub fn problem(&self) -> Problem {
-        self.config.problem(self.weights.outputs())
-    }
-
-    /// What a cross-encoder with this head makes of its logit: `sentence_transformers.activation_fn` of `config.json`, or
-    /// `sbert_ce_default_activation_function` as of old, or a sigmoid.
-    ///
-    /// # Errors
-    /// [`Error::UnsupportedSetting`] for another function than [`ScoreFunction`] has.
-    pub fn score_function(&self) -> Result<ScoreFunction> {
-        self.config.score_function(&self.path)
-    }
-
-    /// How many weights and biases it computes with; the decoder of a masked language model counts, even if it is the table of
-    /// word embeddings.
-    pub fn parameters(&self) -> usize {
-        self.weights.parameters()
-    }
-
-    /// What the head makes of the hidden states of one sequence.
-    ///
-    /// # Shapes
-    /// `states` is `[tokens][hidden]`, as [`Backbone::hidden_states`] gives it. The result is `[1][labels]` for a sequence
-    /// classification, which reads the first token only, `[tokens][labels]` for a token classification, `[tokens][2]` (start, end)
-    /// for question answering, `[tokens][vocab_size]` for a masked language model.
-    ///
-    /// # Numerics
-    /// f32, as the oracle computes.
-    ///
-    /// # Errors
-    /// [`Error::HeadInput`] for states of other features, or of no token.
-    pub fn logits(&self, states: &Matrix) -> Result<Matrix> {
-        let expected = self.weights.inputs();
-        if states.cols != expected || states.rows == 0 || states.data.len() != states.rows * states.cols {
-            return Err(Error::HeadInput { found: states.cols, rows: states.rows, expected });
-        }
-        Ok(self.weights.logits(states))
-    }
-
-    /// Checks that it is the head that a task needs.
-    ///
-    /// # Errors
-    /// [`Error::WrongHead`].
-    pub fn require(&self, kind: HeadKind) -> Result<()> {
-        match self.kind() == kind {
-            true => Ok(()),
-            false => Err(self.wrong(format!("an architecture that ends in {}", kind.class()))),
-        }
-    }
-
-    fn wrong(&self, expected: String) -> Error {
-        let labels = match self.labels().len() {
-            0 => String::new(),
-            n => format!(" with {n} labels"),
-        };
-        Error::WrongHead { path: self.path.clone(), found: format!("{}{labels}", self.class()), expected }
-    }
-}

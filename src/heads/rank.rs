@@ -37,7 +37,7 @@ impl<B: Backbone> CrossEncoder<B> {
         head.require(HeadKind::SequenceClassification)?;
         match head.labels().len() {
             1 | 2 => Ok(Self { function: head.score_function()?, backbone, head }),
-            _ => Err(head.wrong("one label, or two of which the second is \"relevant\"".into())),
+            _ => Err(head.wrong("one label, or two of which the second is \"relevant\"".into()).into()),
         }
     }
 

@@ -187,15 +187,8 @@ impl PackedFile {
 /// # Errors
 /// [`PackedError::Io`] for a file that cannot be read.
 pub fn is_packed(path: impl AsRef<Path>) -> Result<bool, PackedError> {
-    use std::io::Read;
     let path = path.as_ref();
-    if !std::fs::metadata(path).map_err(PackedError::io(path, "open"))?.is_file() {
-        return Ok(false);
-    }
-    let mut start = Vec::new();
-    let file = File::open(path).map_err(PackedError::io(path, "open"))?;
-    file.take(8).read_to_end(&mut start).map_err(PackedError::io(path, "read"))?;
-    Ok(start == super::header::MAGIC)
+    lacuna_model::packed::is_packed(path).map_err(PackedError::io(path, "read"))
 }
 
 fn map(path: &Path) -> Result<Bytes, PackedError> {

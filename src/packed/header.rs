@@ -4,10 +4,10 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(super) use lacuna_model::packed::MAGIC;
+
 use super::PackedError;
 
-/// How every packed file begins: a byte that is no text, and a line break that text conversion would change.
-pub(super) const MAGIC: [u8; 8] = *b"\x8bLACUNA\n";
 /// The version that is written.
 pub(super) const VERSION: u32 = 1;
 /// The versions that are read.

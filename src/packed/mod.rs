@@ -13,7 +13,7 @@ mod writer;
 
 pub use self::error::PackedError;
 pub use self::file::{Section, is_packed};
-pub use self::model::PackedModel;
+pub use self::model::{Pack, PackedModel};
 
 pub(crate) use self::file::PackedFile;
 pub(crate) use self::model::Origin;

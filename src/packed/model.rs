@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::head::HeadEntry;
 use super::{PackedError, PackedFile, Section, Sections};
 use crate::calibrated::CalibratedModel;
-use crate::compile::{CompileOptions, Form, LayersEntry, PackedLayers, Phases, Tables};
+use crate::compile::{CompileOptions, Form, LayersEntry, PackedLayers, Phases, Tables, pack_encoder};
 use crate::config::EncoderConfig;
 use crate::encoder::{Encoder, EncoderParts};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::heads::Head;
 use crate::pooling::{Pooling, PoolingMode, PoolingSource};
 use crate::precision::LayerPrecision;
@@ -23,12 +23,12 @@ use lacuna_kernels::spmm::{Tuning, TuningTable};
 /// A calibrated model with every decision made and every weight packed; only code is missing, which is generated for the machine that
 /// runs it.
 ///
-/// [`CalibratedModel::pack`] makes one, [`PackedModel::write`] puts it into a file, [`PackedModel::open`] maps that file.
-/// [`PackedModel::compile_with`] gives the same encoder as [`CalibratedModel::compile_with`] did, to the bit, on every tier.
+/// [`Pack::pack`] makes one, [`PackedModel::write`] puts it into a file, [`PackedModel::open`] maps that file.
+/// [`PackedModel::compile_with`] gives the same encoder as [`Compile::compile_with`](crate::Compile::compile_with) did, to the bit, on every tier.
 ///
 /// ```no_run
 /// # fn main() -> lacuna::Result<()> {
-/// use lacuna::{Encoder, Model};
+/// use lacuna::{Encoder, Model, Pack};
 ///
 /// let sentences = ["A cat sits.", "Rain falls."]; // better 200 of the kind that will be embedded
 /// Model::from_dir("all-MiniLM-L6-v2")?.calibrate(&sentences)?.pack()?.write("minilm.lacuna")?;
@@ -96,45 +96,59 @@ struct PoolingEntry {
 /// The section of `tokenizer.json`.
 const TOKENIZER: &str = "tokenizer";
 
-impl CalibratedModel {
+/// From a [`CalibratedModel`] to a [`PackedModel`].
+pub trait Pack {
     /// Decides and packs with default options.
     ///
     /// # Errors
-    /// Those of [`CalibratedModel::pack_with`].
-    pub fn pack(&self) -> Result<PackedModel> {
-        self.pack_with(CompileOptions::default())
-    }
+    /// Those of [`Pack::pack_with`].
+    fn pack(&self) -> Result<PackedModel>;
 
-    /// Quantises, plans and packs as [`CalibratedModel::compile_with`] does, and takes along the tokenizer, the pooling settings and
-    /// the head, if there is one that is run here.
+    /// Quantises, plans and packs as [`Compile::compile_with`](crate::Compile::compile_with) does, and takes along the tokenizer, the
+    /// pooling settings and the head, if there is one that is run here.
     ///
     /// The tier matters for measured schedules alone: what is packed runs on every tier.
     ///
     /// # Errors
-    /// Those of [`CalibratedModel::compile_with`] and [`Model::head`](crate::Model::head), but for [`Error::NoHead`].
-    pub fn pack_with(&self, options: CompileOptions) -> Result<PackedModel> {
+    /// Those of [`Compile::compile_with`](crate::Compile::compile_with) and [`Model::head`](crate::Model::head), but for
+    /// [`NoHead`](lacuna_model::Error::NoHead).
+    fn pack_with(&self, options: CompileOptions) -> Result<PackedModel>;
+
+    /// As [`Pack::pack_with`], with the schedules of a table, as in [`Compile::compile_tuned`](crate::Compile::compile_tuned).
+    ///
+    /// # Errors
+    /// Those of [`Pack::pack_with`].
+    fn pack_tuned(&self, options: CompileOptions, table: &mut TuningTable) -> Result<PackedModel>;
+}
+
+impl Pack for CalibratedModel {
+    fn pack(&self) -> Result<PackedModel> {
+        self.pack_with(CompileOptions::default())
+    }
+
+    fn pack_with(&self, options: CompileOptions) -> Result<PackedModel> {
         match options.tuning {
-            Tuning::Fast => self.pack_all(options, None),
+            Tuning::Fast => pack_all(self, options, None),
             _ => self.pack_tuned(options, &mut TuningTable::default()),
         }
     }
 
-    /// As [`CalibratedModel::pack_with`], with the schedules of a table, as in [`CalibratedModel::compile_tuned`].
-    ///
-    /// # Errors
-    /// Those of [`CalibratedModel::pack_with`].
-    pub fn pack_tuned(&self, options: CompileOptions, table: &mut TuningTable) -> Result<PackedModel> {
-        self.pack_all(options, Some(table))
+    fn pack_tuned(&self, options: CompileOptions, table: &mut TuningTable) -> Result<PackedModel> {
+        pack_all(self, options, Some(table))
     }
+}
 
-    fn pack_all(&self, options: CompileOptions, table: Option<&mut TuningTable>) -> Result<PackedModel> {
-        let head = match self.model().head() {
-            Ok(head) => StoredHead::Here(Box::new(head)),
-            Err(Error::NoHead { .. }) => StoredHead::None,
-            Err(error) => return Err(error),
-        };
-        Ok(PackedModel { head, ..self.pack_encoder(options, table)? })
-    }
+fn pack_all(
+    calibrated: &CalibratedModel,
+    options: CompileOptions,
+    table: Option<&mut TuningTable>,
+) -> Result<PackedModel> {
+    let head = match calibrated.model().head() {
+        Ok(head) => StoredHead::Here(Box::new(head)),
+        Err(lacuna_model::Error::NoHead { .. }) => StoredHead::None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(PackedModel { head, ..pack_encoder(calibrated, options, table)? })
 }
 
 impl PackedModel {
@@ -247,7 +261,7 @@ impl PackedModel {
     ///
     /// # Errors
     /// [`PackedError::Decided`] for options that were decided when the model was packed; [`Error::Kernel`] as in
-    /// [`CalibratedModel::compile_with`].
+    /// [`Compile::compile_with`](crate::Compile::compile_with).
     pub fn compile_with(&self, options: CompileOptions) -> Result<Encoder> {
         if options.form != Form::Auto {
             return Err(PackedError::Decided { option: "form", found: format!("{:?}", options.form) }.into());
@@ -285,16 +299,17 @@ impl PackedModel {
     /// The head that was packed along, in memory of its own.
     ///
     /// # Errors
-    /// [`Error::NoHead`] for a model without one; [`PackedError::Section`] and [`PackedError::Content`].
+    /// [`NoHead`](lacuna_model::Error::NoHead) for a model without one; [`PackedError::Section`] and [`PackedError::Content`].
     pub fn head(&self) -> Result<Head> {
         match (&self.head, &self.file) {
             (StoredHead::Here(head), _) => Ok(Head::clone(head)),
             (StoredHead::InFile(entry), Some(file)) => Ok(entry.load(file, &self.config)?),
-            _ => Err(Error::NoHead {
+            _ => Err(lacuna_model::Error::NoHead {
                 path: self.path().map_or_else(|| PathBuf::from("packed model"), Path::to_owned),
                 found: "none".into(),
                 expected: crate::heads::EXPECTED,
-            }),
+            }
+            .into()),
         }
     }
 
@@ -389,7 +404,7 @@ fn tokenizer(file: &PackedFile, entry: &ModelEntry) -> Result<Option<SentenceTok
         let expected = format!("at most {}, the positions of the model", entry.config.max_position);
         return Err(file.content_error("max_length", max_length.to_string(), expected).into());
     }
-    SentenceTokenizer::from_json(file.path(), json, max_length).map(Some)
+    Ok(Some(SentenceTokenizer::from_json(file.path(), json, max_length)?))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use safetensors::tensor::TensorView;
 use serde_json::Value;
 use tempfile::TempDir;
 
-#[path = "../support/checkpoint.rs"]
+#[path = "../../model/tests/support/checkpoint.rs"]
 mod files;
 
 pub(crate) use files::{Tensors, config_json, tensors};
@@ -49,6 +49,6 @@ fn write(dir: &Path, config: &Value, tensors: &Tensors) {
     std::fs::write(dir.join("config.json"), config.to_string()).unwrap();
 }
 
-pub(crate) fn load(config: &Value, tensors: &Tensors) -> lacuna::Result<Model> {
+pub(crate) fn load(config: &Value, tensors: &Tensors) -> lacuna::Result<Model, lacuna::ModelError> {
     Model::from_dir(directory(config, tensors).path())
 }

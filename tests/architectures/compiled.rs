@@ -1,9 +1,9 @@
 //! Seeded models of every architecture and activation through the compiled encoder: tiers, forms, batches, the simulation.
 
-use lacuna::oracle::{Tap, TapSet};
+use lacuna::reference::{Tap, TapSet};
 use lacuna::{
-    Activation, Architecture, Block, CalibratedModel, CompileOptions, Encoder, EncoderConfig, Form, Matrix, Model,
-    seeded_ids,
+    Activation, Architecture, Block, CalibratedModel, Compile, CompileOptions, Encoder, EncoderConfig, Form, Matrix,
+    Model, seeded_ids,
 };
 use lacuna_jit::Tier;
 
@@ -26,14 +26,14 @@ fn compile(model: &CalibratedModel, tier: Tier, form: Form) -> Encoder {
     model.compile_with(CompileOptions::default().with_tier(Some(tier)).with_form(form)).unwrap()
 }
 
-/// On every tier and in every form the same bits, and those close to the oracle's numbers.
+/// On every tier and in every form the same bits, and those close to the f32 reference's numbers.
 fn check(config: EncoderConfig, sparsity: f64) {
     let what = format!("{} {} {:?}, {sparsity}", config.architecture, config.activation, config.embedding_size);
     let model = model(config, sparsity);
     let ids = batch(&[30, 7, 64, 130, 20], 2);
-    let oracle = model.model().oracle().forward(&ids).unwrap();
+    let float = model.model().reference().forward(&ids).unwrap();
     let reference = compile(&model, Tier::Portable, Form::Dense).hidden_states(&ids).unwrap();
-    for (found, expected) in reference.iter().zip(&oracle) {
+    for (found, expected) in reference.iter().zip(&float) {
         let cosine = cosine(found, expected);
         assert!(cosine > 0.99, "{what}: cosine {cosine}");
     }
@@ -85,7 +85,7 @@ fn the_simulation_knows_the_projection() {
         let model = model(sizes, 0.0);
         let is_projected = architecture == Architecture::Electra;
         let ids = batch(&[30, 20, 64], 4);
-        let reference = model.model().oracle().embed(&ids, model.model().pooling()).unwrap();
+        let reference = model.model().reference().embed(&ids, model.model().pooling()).unwrap();
         let unrounded = model.simulate(&ids, TapSet::NONE, false).unwrap();
         assert_eq!(unrounded, reference, "{architecture}");
         let rounded = model.simulate(&ids, TapSet::only(Tap::ProjectionInput), false).unwrap();

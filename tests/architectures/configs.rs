@@ -1,11 +1,11 @@
 //! `config.json` of every architecture: what is understood, and what is refused.
 
-use lacuna::{Activation, Architecture, EncoderConfig, Error, Model, Preset, seeded_weights};
+use lacuna::{Activation, Architecture, EncoderConfig, Model, ModelError, Preset, seeded_weights};
 use serde_json::{Value, json};
 
 use super::checkpoint::{config_json, load, tensors, tiny};
 
-fn read(json: &Value) -> lacuna::Result<EncoderConfig> {
+fn read(json: &Value) -> Result<EncoderConfig, ModelError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.json");
     std::fs::write(&path, json.to_string()).unwrap();
@@ -13,7 +13,7 @@ fn read(json: &Value) -> lacuna::Result<EncoderConfig> {
 }
 
 /// The tiny configuration of an architecture with one field changed; null removes it.
-fn with(architecture: Architecture, field: &str, value: Value) -> lacuna::Result<EncoderConfig> {
+fn with(architecture: Architecture, field: &str, value: Value) -> Result<EncoderConfig, ModelError> {
     let mut json = config_json(&tiny(architecture));
     json[field] = value;
     json.as_object_mut().unwrap().retain(|_, value| !value.is_null());
@@ -35,7 +35,7 @@ fn activations_have_many_names() {
         }
         assert_eq!(with(architecture, field, Value::Null).unwrap().activation, Activation::Gelu);
         let error = with(architecture, field, json!("swish")).unwrap_err();
-        assert!(matches!(&error, Error::UnsupportedSetting { setting, .. } if *setting == field), "{error}");
+        assert!(matches!(&error, ModelError::UnsupportedSetting { setting, .. } if *setting == field), "{error}");
         let message = error.to_string();
         assert!(["swish", "gelu", "gelu_new", "relu"].iter().all(|name| message.contains(name)), "{message}");
     }
@@ -56,7 +56,7 @@ fn distilbert_takes_either_name_of_a_size() {
     let mut both = json.clone();
     (both["dim"], both["n_layers"]) = (json!(12), json!(3));
     let error = read(&both).unwrap_err();
-    assert!(matches!(&error, Error::InvalidSetting { setting: "n_layers", .. }), "{error}");
+    assert!(matches!(&error, ModelError::InvalidSetting { setting: "n_layers", .. }), "{error}");
     json.as_object_mut().unwrap().retain(|_, value| !value.is_null());
     assert_eq!(read(&json).unwrap(), tiny(Architecture::DistilBert));
 }
@@ -77,7 +77,7 @@ fn unknown_architectures_are_refused_with_a_list() {
         (json!({}), "(none)"),
     ] {
         let error = type_of(json).unwrap_err();
-        assert!(matches!(error, Error::UnsupportedArchitecture { .. }), "{error}");
+        assert!(matches!(error, ModelError::UnsupportedArchitecture { .. }), "{error}");
         let message = error.to_string();
         let supported = Architecture::ALL.map(|architecture| format!("{:?}", architecture.model_type()));
         assert!(message.contains(found) && supported.iter().all(|name| message.contains(name)), "{message}");
@@ -105,13 +105,13 @@ fn sizes_that_cannot_be() {
         (Roberta, "pad_token_id", json!(-1)),
     ] {
         let error = with(architecture, field, value).unwrap_err();
-        let named = matches!(&error, Error::InvalidSetting { setting, .. } if *setting == field);
+        let named = matches!(&error, ModelError::InvalidSetting { setting, .. } if *setting == field);
         assert!(named, "{architecture}, {field}: {error}");
     }
     for architecture in Architecture::ALL {
         for (field, value) in [("is_decoder", json!(true)), ("position_embedding_type", json!("relative_key_query"))] {
             let error = with(architecture, field, value).unwrap_err();
-            assert!(matches!(&error, Error::UnsupportedSetting { setting, .. } if *setting == field), "{error}");
+            assert!(matches!(&error, ModelError::UnsupportedSetting { setting, .. } if *setting == field), "{error}");
         }
     }
 }
@@ -148,9 +148,15 @@ fn seeded_models_exist_for_every_architecture_and_no_other_shape() {
         assert_eq!(model.weights().pooler.is_some(), architecture.has_pooler());
     }
     let projected = EncoderConfig { embedding_size: Some(8), ..tiny(Architecture::Bert) };
-    assert!(matches!(Model::seeded_config(projected, 1), Err(Error::InvalidSetting { setting: "embedding_size", .. })));
+    assert!(matches!(
+        Model::seeded_config(projected, 1),
+        Err(ModelError::InvalidSetting { setting: "embedding_size", .. })
+    ));
     let typed = EncoderConfig { type_vocab_size: 2, ..tiny(Architecture::DistilBert) };
-    assert!(matches!(Model::seeded_config(typed, 1), Err(Error::InvalidSetting { setting: "type_vocab_size", .. })));
+    assert!(matches!(
+        Model::seeded_config(typed, 1),
+        Err(ModelError::InvalidSetting { setting: "type_vocab_size", .. })
+    ));
     for preset in Preset::ALL {
         let config = EncoderConfig { vocab_size: 10, layers: 1, ..preset.config() };
         assert!(Model::seeded_config(config, 1).is_ok(), "{preset}");

@@ -1,6 +1,6 @@
 //! Names of tensors: with and without prefixes, old and new, and what is missing or damaged.
 
-use lacuna::{Architecture, Error, WeightError, seeded_weights};
+use lacuna::{Architecture, ModelError, WeightError, seeded_weights};
 
 use super::checkpoint::{Tensors, config_json, load, tensors, tiny};
 
@@ -47,7 +47,7 @@ fn missing_tensors_are_named() {
             let mut fewer = all.clone();
             fewer.remove(name);
             match load(&config_json(&config), &fewer) {
-                Err(Error::Weights(WeightError::MissingTensor { tensor, alternatives, .. })) => {
+                Err(ModelError::Weights(WeightError::MissingTensor { tensor, alternatives, .. })) => {
                     assert_eq!(&tensor, name, "{architecture}");
                     let others = PREFIXES[1..].iter().map(|prefix| format!("{prefix}{name}"));
                     assert!(others.into_iter().all(|other| alternatives.contains(&other)), "{alternatives}");
@@ -70,13 +70,13 @@ fn wrong_shapes_and_nan_are_named() {
             wrong.insert(name.clone(), (vec![7], vec![0.0; 7]));
             let error = load(&config_json(&config), &wrong).unwrap_err();
             assert!(
-                matches!(&error, Error::Weights(WeightError::TensorShape { tensor, .. }) if tensor == name),
+                matches!(&error, ModelError::Weights(WeightError::TensorShape { tensor, .. }) if tensor == name),
                 "{architecture}: {error}"
             );
             let mut wrong = all.clone();
             wrong.get_mut(name).unwrap().1[1] = f32::NAN;
             let error = load(&config_json(&config), &wrong).unwrap_err();
-            let found = matches!(&error, Error::Weights(WeightError::NonFiniteWeights { tensor, first_index: 1, .. }) if tensor == name);
+            let found = matches!(&error, ModelError::Weights(WeightError::NonFiniteWeights { tensor, first_index: 1, .. }) if tensor == name);
             assert!(found, "{architecture}: {error}");
         }
     }

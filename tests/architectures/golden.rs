@@ -1,9 +1,9 @@
-//! The oracle and the compiled encoder against another implementation.
+//! The f32 reference and the compiled encoder against another implementation.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lacuna::{Activation, Architecture, EncoderConfig, EncoderWeights, Matrix, Model, TypedIds, oracle::Oracle};
+use lacuna::{Activation, Architecture, EncoderConfig, EncoderWeights, Matrix, Model, TypedIds, reference::Reference};
 use lacuna_jit::Tier;
 use safetensors::SafeTensors;
 
@@ -75,7 +75,7 @@ fn load(name: &str) -> Model {
 /// Largest difference of any hidden state.
 fn error(config: &EncoderConfig, weights: &EncoderWeights, sequences: &[Sequence]) -> f32 {
     let tokens: Vec<TypedIds<'_>> = sequences.iter().map(Sequence::tokens).collect();
-    let states = Oracle::new(config, weights).forward(&tokens).unwrap();
+    let states = Reference::new(config, weights).forward(&tokens).unwrap();
     let pairs = states.iter().zip(sequences).flat_map(|(states, sequence)| {
         assert_eq!((states.rows, states.cols), (sequence.states.rows, sequence.states.cols));
         states.data.iter().zip(&sequence.states.data)

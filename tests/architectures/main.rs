@@ -11,7 +11,7 @@ mod golden;
 mod tiers;
 mod types;
 
-use lacuna::{CalibratedModel, CompileOptions, Encoder, Matrix, Model, seeded_ids};
+use lacuna::{CalibratedModel, Compile, CompileOptions, Encoder, Matrix, Model, seeded_ids};
 use lacuna_jit::Tier;
 
 use self::tiers::tiers;

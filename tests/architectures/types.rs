@@ -1,6 +1,6 @@
-//! Token types: pairs through the oracle and the compiled encoder, and what is refused.
+//! Token types: pairs through the f32 reference and the compiled encoder, and what is refused.
 
-use lacuna::{Architecture, EncoderConfig, Error, Model, TokenIds, TypedIds, seeded_ids};
+use lacuna::{Architecture, EncoderConfig, Error, Model, ModelError, TokenIds, TypedIds, seeded_ids};
 
 use super::checkpoint::tiny;
 use super::{calibrated, compile, cosine, tiers};
@@ -25,12 +25,12 @@ fn types_of_zero_are_no_types() {
         let zeros = [0; 21];
         let typed: Vec<TypedIds<'_>> = ids.iter().map(|ids| TypedIds { ids, types: &zeros }).collect();
         assert_eq!(encoder.hidden_states(&typed).unwrap(), encoder.hidden_states(&ids).unwrap(), "{architecture}");
-        let oracle = calibrated.model().oracle();
-        assert_eq!(oracle.forward(&typed).unwrap(), oracle.forward(&ids).unwrap(), "{architecture}");
+        let reference = calibrated.model().reference();
+        assert_eq!(reference.forward(&typed).unwrap(), reference.forward(&ids).unwrap(), "{architecture}");
     }
 }
 
-/// Types change the result, the same way in the oracle and in the encoder, alone and in a batch, with and without a buffer.
+/// Types change the result, the same way in the f32 reference and in the encoder, alone and in a batch, with and without a buffer.
 #[test]
 fn pairs_reach_the_type_table() {
     for architecture in [Architecture::Bert, Architecture::Electra] {
@@ -40,14 +40,14 @@ fn pairs_reach_the_type_table() {
         ids[3].truncate(33);
         let types = halves(&ids);
         let typed: Vec<TypedIds<'_>> = ids.iter().zip(&types).map(|(ids, types)| TypedIds { ids, types }).collect();
-        let oracle = calibrated.model().oracle().forward(&typed).unwrap();
+        let reference = calibrated.model().reference().forward(&typed).unwrap();
         let mut all = Vec::new();
         for tier in tiers() {
             let encoder = compile(&calibrated, tier);
             let states = encoder.hidden_states(&typed).unwrap();
             let untyped = encoder.hidden_states(&ids).unwrap();
             for (i, found) in states.iter().enumerate() {
-                assert!(cosine(found, &oracle[i]) > 0.99, "{architecture} on {tier}, sequence {i}");
+                assert!(cosine(found, &reference[i]) > 0.99, "{architecture} on {tier}, sequence {i}");
                 assert_ne!(found, &untyped[i], "{architecture} on {tier}, sequence {i}");
                 assert_eq!(&encoder.hidden_states(&typed[i..][..1]).unwrap()[0], found, "{architecture} on {tier}");
             }
@@ -80,8 +80,8 @@ fn callers_may_bring_their_own_sequences() {
     let types = (0..pair.0.len()).map(|i| u32::from(i >= pair.1)).collect();
     let typed = Typed(pair.0.clone(), types);
     let model = model(Architecture::Bert);
-    let expected = model.oracle().forward(&[TypedIds { ids: &[1, 2, 3, 4], types: &[0, 0, 1, 1] }]).unwrap();
-    assert_eq!(model.oracle().forward(&[typed]).unwrap(), expected);
+    let expected = model.reference().forward(&[TypedIds { ids: &[1, 2, 3, 4], types: &[0, 0, 1, 1] }]).unwrap();
+    assert_eq!(model.reference().forward(&[typed]).unwrap(), expected);
 }
 
 #[test]
@@ -101,16 +101,19 @@ fn types_that_do_not_fit_are_errors() {
         let outside = TypedIds { ids: &[1, 2, 3], types: &[0, 0, kinds] };
         for error in [
             encoder.embed_ids(&[good, short]).unwrap_err(),
-            calibrated.model().oracle().forward(&[good, short]).unwrap_err(),
+            calibrated.model().reference().forward(&[good, short]).unwrap_err().into(),
         ] {
-            assert!(matches!(error, Error::TokenTypeLength { sequence: 1, found: 2, expected: 3 }), "{error}");
+            assert!(
+                matches!(error, Error::Model(ModelError::TokenTypeLength { sequence: 1, found: 2, expected: 3 })),
+                "{error}"
+            );
         }
         for error in [
             encoder.embed_ids(&[good, outside]).unwrap_err(),
-            calibrated.model().oracle().forward(&[good, outside]).unwrap_err(),
+            calibrated.model().reference().forward(&[good, outside]).unwrap_err().into(),
         ] {
             assert!(
-                matches!(error, Error::TokenTypeOutOfRange { sequence: 1, position: 2, found, type_vocab_size }
+                matches!(error, Error::Model(ModelError::TokenTypeOutOfRange { sequence: 1, position: 2, found, type_vocab_size })
                     if found == kinds && type_vocab_size == kinds as usize),
                 "{architecture}: {error}"
             );

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lacuna::heads::{CrossEncoder, HeadKind, MaskFiller, QuestionAnswerer, SequenceClassifier, TokenClassifier};
-use lacuna::{Error, Matrix, Model, Preset, TextInput};
+use lacuna::{Error, Matrix, Model, ModelError, Preset, TextInput};
 
 use super::load;
 
@@ -28,7 +28,7 @@ fn a_task_wants_its_own_head() {
                 Ok(()) => assert_eq!(kind, expected, "{name}"),
                 Err(error) => {
                     assert_ne!(kind, expected, "{name}: {error}");
-                    assert!(matches!(error, Error::WrongHead { .. }), "{error}");
+                    assert!(matches!(error, Error::Model(ModelError::WrongHead { .. })), "{error}");
                     let message = error.to_string();
                     assert!(message.contains(kind.class()) && message.contains(expected.class()), "{message}");
                     assert!(message.contains("config.json"), "{message}");
@@ -44,11 +44,11 @@ fn a_task_wants_its_own_head() {
 #[test]
 fn models_without_a_head_have_none() {
     let error = Model::seeded(Preset::BertMini, 1).head().unwrap_err();
-    assert!(matches!(error, Error::NoHead { .. }), "{error}");
+    assert!(matches!(error, ModelError::NoHead { .. }), "{error}");
     for (name, class) in [("bert", "BertModel"), ("electra", "ElectraForPreTraining")] {
         let folder = super::folder("..").join(name);
         let error = Model::from_dir(folder).unwrap().head().unwrap_err();
-        assert!(matches!(&error, Error::NoHead { found, .. } if found == class), "{error}");
+        assert!(matches!(&error, ModelError::NoHead { found, .. } if found == class), "{error}");
     }
 }
 
@@ -64,7 +64,7 @@ fn heads_of_other_checkpoints_are_read() {
         let model = Model::from_dir(super::folder("..").join(name)).unwrap();
         let head = model.head().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(head.kind(), kind, "{name}");
-        let states = model.oracle().forward(&[[3u32, 4, 5]]).unwrap().remove(0);
+        let states = model.reference().forward(&[[3u32, 4, 5]]).unwrap().remove(0);
         let logits = head.logits(&states).unwrap();
         let shape = match kind {
             HeadKind::MaskedLm => (3, model.config().vocab_size),
@@ -79,7 +79,7 @@ fn states_of_another_shape_are_refused() {
     for name in ["bert-classify", "bert-tag", "bert-fill"] {
         let head = load(name).1;
         for states in [Matrix::zeros(3, 31), Matrix::zeros(0, 32), Matrix { rows: 2, cols: 32, data: vec![0.0; 63] }] {
-            assert!(matches!(head.logits(&states), Err(Error::HeadInput { expected: 32, .. })), "{name}");
+            assert!(matches!(head.logits(&states), Err(ModelError::HeadInput { expected: 32, .. })), "{name}");
         }
         assert!(head.logits(&Matrix::zeros(1, 32)).is_ok());
     }
@@ -93,7 +93,7 @@ fn inputs_that_cannot_be_are_refused() {
     let error = filler.fill(&["a [MASK]", "a <mask>"], 3).unwrap_err();
     assert!(matches!(error, Error::NoMask { input: 1, mask: "[MASK]" }), "{error}");
     assert!(matches!(filler.fill(&["a [MASK]"], 0), Err(Error::HeadOption { option: "top_k", .. })));
-    assert!(matches!(filler.fill(&[""; 0], 1), Err(Error::EmptyBatch)));
+    assert!(matches!(filler.fill(&[""; 0], 1), Err(Error::Model(ModelError::EmptyBatch))));
     // A mask that was cut away is named by the truncation, and not filled.
     let found = filler.fill(&[format!("{} [MASK]", "cat ".repeat(50))], 1).unwrap();
     assert!(found[0].is_empty());
@@ -101,6 +101,6 @@ fn inputs_that_cannot_be_are_refused() {
 
     let (model, head) = load("bert-classify");
     let classifier = SequenceClassifier::new(Arc::new(model), head).unwrap();
-    assert!(matches!(classifier.classify(&[]), Err(Error::EmptyBatch)));
+    assert!(matches!(classifier.classify(&[]), Err(Error::Model(ModelError::EmptyBatch))));
     assert_eq!(classifier.classify(&[TextInput::new("a cat"); 3]).unwrap().len(), 3);
 }

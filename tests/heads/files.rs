@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lacuna::heads::CrossEncoder;
-use lacuna::{Error, Model, TextInput, WeightError};
+use lacuna::{Error, Model, ModelError, TextInput, WeightError};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
@@ -70,14 +70,16 @@ fn missing_and_misshapen_tensors_are_named() {
             let part = head.trim_start_matches("bert.");
             // Half a pooler is refused while the encoder is read.
             match Model::from_dir(dir.path()).and_then(|model| model.head()) {
-                Err(Error::Weights(WeightError::MissingTensor { tensor, .. })) => assert_eq!(tensor, part, "{name}"),
+                Err(ModelError::Weights(WeightError::MissingTensor { tensor, .. })) => {
+                    assert_eq!(tensor, part, "{name}")
+                }
                 other => panic!("{name} without {head}: {other:?}"),
             }
             let dir = changed(name, |_, tensors| {
                 tensors.insert(head.clone(), (Dtype::F32, vec![2, 3], vec![0; 24]));
             });
             match Model::from_dir(dir.path()).and_then(|model| model.head()) {
-                Err(Error::Weights(WeightError::TensorShape { tensor, .. })) => assert_eq!(tensor, head, "{name}"),
+                Err(ModelError::Weights(WeightError::TensorShape { tensor, .. })) => assert_eq!(tensor, head, "{name}"),
                 other => panic!("{name} with another {head}: {other:?}"),
             }
         }
@@ -95,11 +97,11 @@ fn labels_fit_the_weights() {
     assert_eq!(labels(Value::Null).unwrap(), ["LABEL_0", "LABEL_1", "LABEL_2"]);
     let error = labels(json!({"0": "a", "1": "b"})).unwrap_err();
     assert!(
-        matches!(&error, Error::Weights(WeightError::TensorShape { tensor, .. }) if tensor == "classifier.weight"),
+        matches!(&error, ModelError::Weights(WeightError::TensorShape { tensor, .. }) if tensor == "classifier.weight"),
         "{error}"
     );
-    assert!(matches!(labels(json!({"1": "b", "2": "c", "3": "d"})), Err(Error::InvalidSetting { .. })));
-    assert!(matches!(labels(json!({"0": 1})), Err(Error::Json { .. })));
+    assert!(matches!(labels(json!({"1": "b", "2": "c", "3": "d"})), Err(ModelError::InvalidSetting { .. })));
+    assert!(matches!(labels(json!({"0": 1})), Err(ModelError::Json { .. })));
 }
 
 /// A decoder that is not the word embedding table is read; the table itself may stand in the file a second time.
@@ -107,7 +109,7 @@ fn labels_fit_the_weights() {
 fn decoders_may_be_their_own() {
     let logits = |dir: &Path| {
         let model = Model::from_dir(dir).unwrap();
-        let states = model.oracle().forward(&[[2u32, 8, 9, 3]]).unwrap();
+        let states = model.reference().forward(&[[2u32, 8, 9, 3]]).unwrap();
         model.head().unwrap().logits(&states[0]).unwrap()
     };
     for (name, word, decoder) in [
@@ -145,5 +147,8 @@ fn scores_are_of_the_function_that_the_model_names() {
         assert!((score - 1.0 / (1.0 + (-logit).exp())).abs() < 1e-6);
     }
     let unknown = set("torch.nn.modules.activation.GELU").unwrap_err();
-    assert!(matches!(unknown, Error::UnsupportedSetting { setting: "sentence_transformers.activation_fn", .. }));
+    assert!(matches!(
+        unknown,
+        Error::Model(ModelError::UnsupportedSetting { setting: "sentence_transformers.activation_fn", .. })
+    ));
 }

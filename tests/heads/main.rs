@@ -10,7 +10,7 @@ mod spans;
 use std::path::{Path, PathBuf};
 
 use lacuna::heads::{Backbone, Head};
-use lacuna::{Encoder, Matrix, Model, TypedIds};
+use lacuna::{Compile, Encoder, Matrix, Model, TypedIds};
 use serde_json::Value;
 
 fn folder(name: &str) -> PathBuf {

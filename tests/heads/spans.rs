@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lacuna::heads::{Answer, AnswerOptions, Backbone, QuestionAnswerer};
-use lacuna::{Error, TextInput};
+use lacuna::{Error, ModelError, TextInput};
 use serde_json::Value;
 
 use super::{compile, load, rows};
@@ -123,5 +123,5 @@ fn impossible_options_and_questions_are_refused() {
         assert!(matches!(&error, Error::HeadOption { option: found, .. } if *found == option), "{error}");
     }
     assert!(ask("who", AnswerOptions { overlap: Some(35), ..AnswerOptions::default() }).is_ok());
-    assert!(matches!(answerer.answer(&[], &AnswerOptions::default()), Err(Error::EmptyBatch)));
+    assert!(matches!(answerer.answer(&[], &AnswerOptions::default()), Err(Error::Model(ModelError::EmptyBatch))));
 }

@@ -1,6 +1,6 @@
 //! Codes, scales and zero points: those of the file, bit for bit.
 
-use lacuna::{Block, Form, LINEAR_NAMES};
+use lacuna::{Block, Compile, Form, LINEAR_NAMES};
 use lacuna::{CompileOptions, LayerQuant};
 
 use super::*;

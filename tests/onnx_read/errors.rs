@@ -1,6 +1,6 @@
 //! Graphs that say something else than `config.json`, or something that is not understood: errors that name both.
 
-use lacuna::Error;
+use lacuna::ModelError;
 use lacuna::WeightError;
 use lacuna::onnx::OnnxError;
 use lacuna::onnx::proto::{DataType, ModelProto, NodeProto, TensorProto};
@@ -25,7 +25,7 @@ fn refused(name: &str, settings: &[(&str, Value)], change: impl FnOnce(&mut Mode
     change(&mut model);
     std::fs::write(graph, model.encode_to_vec()).unwrap();
     match Model::from_dir(dir.path()).and_then(|model| model.head()) {
-        Err(Error::Onnx(error)) => {
+        Err(ModelError::Onnx(error)) => {
             println!("{error}");
             error
         }
@@ -151,11 +151,14 @@ fn values_and_scales_must_be_numbers() {
         Model::from_dir(dir.path()).unwrap_err()
     };
     let nan = changed("electra", "word_embeddings", f32::NAN.to_le_bytes());
-    assert!(matches!(nan, Error::Weights(WeightError::NonFiniteWeights { count: 1, first_index: 0, .. })), "{nan}");
+    assert!(
+        matches!(nan, ModelError::Weights(WeightError::NonFiniteWeights { count: 1, first_index: 0, .. })),
+        "{nan}"
+    );
     for scale in [0.0f32, -1.0, f32::NAN, f32::INFINITY, 1e-42] {
         let error = changed("bert-sparse", "query/MatMul.scale", scale.to_le_bytes());
         assert!(
-            matches!(error, Error::Onnx(_) | Error::Weights(WeightError::NonFiniteWeights { .. })),
+            matches!(error, ModelError::Onnx(_) | ModelError::Weights(WeightError::NonFiniteWeights { .. })),
             "{scale}: {error}"
         );
     }

@@ -3,7 +3,7 @@
 use lacuna::WeightError;
 use std::fs;
 
-use lacuna::Error;
+use lacuna::ModelError;
 use lacuna::onnx::OnnxError;
 use tempfile::TempDir;
 
@@ -42,15 +42,15 @@ fn graphs_are_found_in_order() {
 fn weight_files_come_before_graphs() {
     let dir = directory(&[CONFIG, ("bert-qdq/model.onnx", "model.onnx")]);
     fs::write(dir.path().join("model.safetensors"), b"damaged").unwrap();
-    assert!(matches!(Model::from_dir(dir.path()), Err(Error::Weights(WeightError::CheckpointLength { .. }))));
+    assert!(matches!(Model::from_dir(dir.path()), Err(ModelError::Weights(WeightError::CheckpointLength { .. }))));
     assert!(Model::from_dir_with(dir.path(), "model.onnx").is_ok());
     fs::rename(dir.path().join("model.onnx"), dir.path().join("other.onnx")).unwrap();
     assert!(Model::from_dir_with(dir.path(), "other.onnx").is_ok());
     assert!(Model::from_path(dir.path().join("other.onnx")).is_ok());
-    assert!(matches!(Model::from_path(dir.path()), Err(Error::Weights(WeightError::CheckpointLength { .. }))));
+    assert!(matches!(Model::from_path(dir.path()), Err(ModelError::Weights(WeightError::CheckpointLength { .. }))));
     assert!(matches!(
         Model::from_onnx(dir.path().join("model.safetensors")),
-        Err(Error::Onnx(OnnxError::NotAGraph { .. }))
+        Err(ModelError::Onnx(OnnxError::NotAGraph { .. }))
     ));
     fs::remove_file(dir.path().join("model.safetensors")).unwrap();
     let error = Model::from_dir(dir.path()).unwrap_err().to_string();
@@ -75,14 +75,14 @@ fn configuration_and_tokenizer_lie_beside_a_graph_or_above() {
     assert!(Model::from_dir(dir.path()).is_ok());
     let dir = directory(&[("bert-qdq/model.onnx", "m.onnx")]);
     assert!(
-        matches!(Model::from_onnx(dir.path().join("m.onnx")), Err(Error::Io { path, .. }) if path.ends_with("config.json"))
+        matches!(Model::from_onnx(dir.path().join("m.onnx")), Err(ModelError::Io { path, .. }) if path.ends_with("config.json"))
     );
 }
 
 #[test]
 fn external_data_is_read_from_beside_the_graph() {
     let dir = directory(&[("bert/config.json", "config.json"), ("bert/model.onnx", "model.onnx")]);
-    assert!(matches!(Model::from_dir(dir.path()), Err(Error::Io { path, .. }) if path.ends_with("weights.bin")));
+    assert!(matches!(Model::from_dir(dir.path()), Err(ModelError::Io { path, .. }) if path.ends_with("weights.bin")));
     fs::copy(folder("bert").join("weights.bin"), dir.path().join("weights.bin")).unwrap();
     assert!(Model::from_dir(dir.path()).is_ok());
 }

@@ -1,6 +1,6 @@
-//! Results: the oracle in f32, heads, and the compiled encoder.
+//! Results: the f32 reference in f32, heads, and the compiled encoder.
 
-use lacuna::CompileOptions;
+use lacuna::{Compile, CompileOptions};
 
 use super::*;
 

@@ -123,5 +123,5 @@ fn mean(states: &[f32], features: usize) -> Vec<f32> {
 
 fn hidden(model: &Model, sequences: &[Sequence]) -> Vec<Matrix> {
     let tokens: Vec<TypedIds<'_>> = sequences.iter().map(Sequence::tokens).collect();
-    model.oracle().forward(&tokens).unwrap()
+    model.reference().forward(&tokens).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Files with right checksums that lie: typed errors, and no undefined behaviour.
 
-use lacuna::{Architecture, Block, EncoderConfig, Error, Form, Model, PackedModel};
+use lacuna::{Architecture, Block, EncoderConfig, Error, Form, Model, ModelError, Pack, PackedModel};
 use lacuna_jit::Tier;
 use rand::prelude::*;
 use serde_json::{Value, json};
@@ -133,7 +133,7 @@ fn manifests_that_lie() {
                     opened += 1;
                     run(&model);
                 }
-                Err(Error::Packed(_) | Error::InvalidSetting { .. }) => refused += 1,
+                Err(Error::Packed(_) | Error::Model(ModelError::InvalidSetting { .. })) => refused += 1,
                 Err(error) => panic!("{path} = {replacement}: {error}"),
             }
         }

@@ -10,8 +10,8 @@ mod versions;
 use std::path::{Path, PathBuf};
 
 use lacuna::{
-    Architecture, CalibratedModel, CompileOptions, EncoderConfig, Error, Form, Model, PackedError, PackedModel, Preset,
-    seeded_ids,
+    Architecture, CalibratedModel, CompileOptions, EncoderConfig, Error, Form, Model, Pack, PackedError, PackedModel,
+    Preset, seeded_ids,
 };
 use lacuna_jit::Tier;
 

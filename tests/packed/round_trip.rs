@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use lacuna::heads::{Backbone, MaskFiller};
 use lacuna::{
-    Architecture, Block, CompileOptions, Encoder, EncoderConfig, Error, Form, LayerPrecision, Model, PackedError,
-    PackedModel, Precision, Tuning,
+    Architecture, Block, Compile, CompileOptions, Encoder, EncoderConfig, Error, Form, LayerPrecision, Model,
+    ModelError, Pack, PackedError, PackedModel, Precision, Tuning,
 };
 use lacuna_jit::Tier;
 
@@ -218,7 +218,7 @@ fn what_was_decided_cannot_be_asked_for_again() {
             error => panic!("{error}"),
         }
     }
-    assert!(matches!(packed.head().unwrap_err(), Error::NoHead { .. }));
+    assert!(matches!(packed.head().unwrap_err(), Error::Model(ModelError::NoHead { .. })));
     let error = packed.needs_weights("--verify", "give its path with --model");
     assert!(error.to_string().contains("--verify needs the f32 weights"), "{error}");
     let portable = packed.compile_with(CompileOptions::default().with_tier(Some(Tier::Portable))).unwrap();

@@ -3,8 +3,8 @@
 mod simulation;
 
 use lacuna::{
-    Activation, Block, CalibratedModel, CompileOptions, Encoder, EncoderConfig, Error, Form, LayerPrecision, Matrix,
-    Model, Precision, Preset, seeded_ids,
+    Activation, Block, CalibratedModel, Compile, CompileOptions, Encoder, EncoderConfig, Error, Form, LayerPrecision,
+    Matrix, Model, Precision, Preset, seeded_ids,
 };
 use lacuna_jit::{Avx512Bf16, Tier};
 use lacuna_kernels::KernelError;
@@ -98,10 +98,10 @@ fn every_arithmetic_is_what_its_simulation_says() {
     let ids = ids(&[20, 5, 70]);
     for layers in [1, 3] {
         for (name, model) in models(layers) {
-            let oracle = model.model().oracle().forward(&ids).unwrap();
+            let reference = model.model().reference().forward(&ids).unwrap();
             for precision in assignments(layers).into_iter().filter(|precision| runs(Tier::detect(), precision)) {
                 let expected = simulation::forward(&model, &precision, &ids);
-                let rounding = error(&expected, &oracle);
+                let rounding = error(&expected, &reference);
                 let fixed = |l: &LayerPrecision| [l.attn_in, l.ffn_in, l.gelu_out].contains(&Precision::Static);
                 let limit = match (layers, precision.iter().any(fixed)) {
                     (1, false) => 0.25,
@@ -122,11 +122,11 @@ fn every_arithmetic_is_what_its_simulation_says() {
 fn floats_are_closer_to_the_oracle() {
     let ids = ids(&[40, 9, 64, 100]);
     for (name, model) in models(1) {
-        let oracle = model.model().oracle().forward(&ids).unwrap();
+        let reference = model.model().reference().forward(&ids).unwrap();
         let error = |precision| {
             let layers = [LayerPrecision::all(precision)];
             runs(Tier::detect(), &layers).then(|| {
-                error(&compile(&model, &layers, Tier::detect(), Form::Auto).hidden_states(&ids).unwrap(), &oracle)
+                error(&compile(&model, &layers, Tier::detect(), Form::Auto).hidden_states(&ids).unwrap(), &reference)
             })
         };
         let [fixed, dynamic, halves, floats] = Precision::ALL.map(error);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lacuna::{Block, CalibratedModel, Encoder, Form, LoadReport, Matrix, Model, Preset, seeded_ids};
+use lacuna::{Block, CalibratedModel, Compile, Encoder, Form, LoadReport, Matrix, Model, Preset, seeded_ids};
 use lacuna_console::args;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
@@ -185,7 +185,7 @@ fn check(
     checks.push(identical("sparse = dense", &states, &dense.hidden_states(few)?));
 
     let model = calibrated.model();
-    let reference = model.oracle().embed(&ids, model.pooling())?;
+    let reference = model.reference().embed(&ids, model.pooling())?;
     let cosines = Cosines::between(&sparse.embed_ids(&ids)?, &reference);
     checks.push(Check {
         name: "int8 = f32, nearly",
@@ -222,7 +222,7 @@ fn time(args: &Args, calibrated: &CalibratedModel, sparse: &Encoder, dense: &Enc
     let model = calibrated.model();
     let samples = interleaved(
         [
-            &mut || Ok(model.oracle().embed(&one, model.pooling()).map(drop)?),
+            &mut || Ok(model.reference().embed(&one, model.pooling()).map(drop)?),
             &mut || Ok(dense.embed_ids(&one).map(drop)?),
             &mut || Ok(sparse.embed_ids(&one).map(drop)?),
         ],

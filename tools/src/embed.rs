@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use lacuna::{CalibratedModel, Embeddings, Error as LibraryError, PoolingMode, TextInput};
+use lacuna::{CalibratedModel, Embeddings, ModelError, PoolingMode, TextInput};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -197,8 +197,8 @@ fn write_jsonl(out: &mut dyn Write, sentences: &[Sentence], embeddings: &Embeddi
 fn verify(calibrated: &CalibratedModel, sentences: &[Sentence], embeddings: &Embeddings) -> Result<Cosines> {
     let _spinner = Spinner::new("running the f32 reference");
     let model = calibrated.model();
-    let tokenizer = model.tokenizer().ok_or(LibraryError::NoTokenizer)?;
+    let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer)?;
     let ids: Vec<Vec<u32>> = tokenizer.encode_batch(sentences)?.into_iter().map(|encoded| encoded.ids).collect();
-    let reference = model.oracle().embed(&ids, model.pooling())?;
+    let reference = model.reference().embed(&ids, model.pooling())?;
     Ok(Cosines::between(embeddings, &reference))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use lacuna::{
-    Block, CalibratedModel, CompileOptions, Encoder, Form, Model, PackedError, PackedModel, PoolingSource, Tuning,
-    TuningTable,
+    Block, CalibratedModel, Compile, CompileOptions, Encoder, Form, Model, Pack, PackedError, PackedModel,
+    PoolingSource, Tuning, TuningTable,
 };
 use lacuna_console::args;
 use lacuna_console::context::Context;

@@ -1,12 +1,7 @@
 //! What the caller wants.
 
-use lacuna_jit::Isa;
-
-use super::kernel::ElementwiseKernel;
-use super::plan::ElementwisePlan;
 use crate::epilogue::Activation;
-use crate::rows::check_features;
-use crate::{KernelError, PanelLayout, Sign};
+use crate::{PanelLayout, Sign};
 
 /// What happens to the elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,30 +43,4 @@ pub struct ElementwiseDesc {
     pub features: usize,
     /// What happens to the elements.
     pub function: RowFunction,
-}
-
-impl ElementwiseDesc {
-    /// Decides how to compute it on `isa`.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`] if F is 0 or too large, [`KernelError::Mismatch`] for no function at all.
-    pub fn plan(&self, isa: Isa) -> Result<ElementwisePlan, KernelError> {
-        check_features("elementwise", self.features)?;
-        if self.function == RowFunction::Activate(Activation::Identity) {
-            return Err(KernelError::Mismatch {
-                kernel: "elementwise".into(),
-                found: "no activation of an f32 tile in place".into(),
-                expected: "an activation, or a panel as output".into(),
-            });
-        }
-        Ok(ElementwisePlan { isa, features: self.features, function: self.function })
-    }
-
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`ElementwiseDesc::plan`] and [`ElementwiseKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<ElementwiseKernel, KernelError> {
-        ElementwiseKernel::compile(self.plan(isa)?)
-    }
 }

@@ -1,15 +1,31 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
-use super::desc::RowFunction;
-use super::emit;
-use crate::cache::AnyPlan;
+use super::desc::{ElementwiseDesc, RowFunction};
 use crate::epilogue::Activation;
-use crate::layout::padded;
-use crate::{Plan, TILE};
+use crate::rows::{check_features, tile_elements};
+use crate::{KernelError, Plan};
 
-/// A decided element-wise kernel: four rows of up to 64 tokens at a time.
+impl ElementwiseDesc {
+    /// Decides how to compute it on `isa`.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] if F is 0 or too large, [`KernelError::Mismatch`] for no function at all.
+    pub fn plan(&self, isa: Isa) -> Result<ElementwisePlan, KernelError> {
+        check_features("elementwise", self.features)?;
+        if self.function == RowFunction::Activate(Activation::Identity) {
+            return Err(KernelError::Mismatch {
+                kernel: "elementwise".into(),
+                found: "no activation of an f32 tile in place".into(),
+                expected: "an activation, or a panel as output".into(),
+            });
+        }
+        Ok(ElementwisePlan { isa, features: self.features, function: self.function })
+    }
+}
+
+/// A decided element-wise kernel: four rows of up to 64 columns at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ElementwisePlan {
     pub(super) isa: Isa,
@@ -30,7 +46,7 @@ impl ElementwisePlan {
 
     /// Elements of one tile, f32 or panel.
     pub(super) fn tile_elements(&self) -> usize {
-        padded(self.features) * TILE
+        tile_elements(self.features)
     }
 }
 
@@ -48,13 +64,5 @@ impl Plan for ElementwisePlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Elementwise(*self)
     }
 }

@@ -1,11 +1,6 @@
 //! What the caller wants.
 
-use lacuna_jit::Isa;
-
-use super::kernel::LayerNormKernel;
-use super::plan::LayerNormPlan;
-use crate::rows::check_features;
-use crate::{KernelError, PanelLayout};
+use crate::PanelLayout;
 
 /// What a layernorm writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,30 +28,11 @@ impl LayerNormOutput {
     }
 }
 
-/// A layernorm wanted. Its parameters are data ([`super::LayerNormWeights`]): layers of equal width share the code.
+/// A layernorm wanted. Its parameters are data ([`super::NormRows`]): layers of equal width share the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LayerNormDesc {
     /// Features F.
     pub features: usize,
     /// What is written.
     pub output: LayerNormOutput,
-}
-
-impl LayerNormDesc {
-    /// Decides how to compute it on `isa`.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`] if F is 0 or too large.
-    pub fn plan(&self, isa: Isa) -> Result<LayerNormPlan, KernelError> {
-        check_features("layernorm", self.features)?;
-        Ok(LayerNormPlan { isa, features: self.features, output: self.output })
-    }
-
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`LayerNormDesc::plan`] and [`LayerNormKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<LayerNormKernel, KernelError> {
-        LayerNormKernel::compile(self.plan(isa)?)
-    }
 }

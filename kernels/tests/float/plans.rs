@@ -6,7 +6,7 @@ use lacuna_jit::{Avx512Bf16, Avx512Vnni, Isa};
 use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatPlan, FloatWeights, peak};
 use lacuna_kernels::pattern::{MAX_K, MAX_M};
-use lacuna_kernels::{Block, Plan};
+use lacuna_kernels::{Block, Generate, Plan};
 use rand::prelude::*;
 
 use crate::case::{BLOCKS, FEATURES, candidates, sparse_weights};

@@ -2,7 +2,7 @@
 //! what the reader needs.
 
 use lacuna_jit::Isa;
-use lacuna_kernels::dynamic::{RescaleOutput, RescaleRows, TokenRescaleDesc};
+use lacuna_kernels::dynamic::{ColumnRescaleDesc, RescaleOutput, RescaleRows};
 use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
 use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatFacts, FloatWeights, SumOrder};
@@ -111,7 +111,7 @@ impl PackedLinear {
                     Wanted::Residual => RescaleOutput::Residual,
                     Wanted::F32(activation) | Wanted::Bf16(activation) => RescaleOutput::InPlace(activation),
                 };
-                let plan = TokenRescaleDesc { features: m, output }.plan(ISA).map_err(failed)?;
+                let plan = ColumnRescaleDesc { features: m, output }.plan(ISA).map_err(failed)?;
                 let rows = RescaleRows::pack(&plan, &file.elements::<_>(&then, m)?).map_err(failed)?;
                 ThenPlan::Rescale(plan, rows)
             }
@@ -147,7 +147,7 @@ impl PackedLinear {
         let then = match &self.then {
             ThenPlan::Nothing => ThenPlan::Nothing,
             ThenPlan::Rescale(plan, rows) => {
-                let desc = TokenRescaleDesc { features: plan.features(), output: plan.output() };
+                let desc = ColumnRescaleDesc { features: plan.features(), output: plan.output() };
                 ThenPlan::Rescale(desc.plan(isa)?, rows.clone())
             }
             ThenPlan::Quantize(plan, params) => {

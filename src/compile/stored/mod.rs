@@ -5,11 +5,11 @@ mod linear;
 
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::{AttentionDesc, AttentionParams};
-use lacuna_kernels::dynamic::{TokenQuantDesc, TokenQuantScales};
+use lacuna_kernels::dynamic::{ColumnQuantDesc, FeatureScales};
 use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams, RowFunction};
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormWeights};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, NormRows};
 use lacuna_kernels::{KernelError, PanelLayout, Sign};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -201,9 +201,9 @@ impl PackedInput {
         let failed = |source| file.weights_error(name, source);
         Ok(match (precision, layout) {
             (Precision::Dynamic, Some(layout)) => {
-                let plan = TokenQuantDesc { features, layout }.plan(ISA).map_err(failed)?;
+                let plan = ColumnQuantDesc { features, layout }.plan(ISA).map_err(failed)?;
                 let inverse: Vec<f32> = file.elements(name, features)?;
-                PackedInput::PerToken(plan, TokenQuantScales::from_inverse(&plan, &inverse).map_err(failed)?)
+                PackedInput::PerToken(plan, FeatureScales::from_inverse(&plan, &inverse).map_err(failed)?)
             }
             (Precision::Static | Precision::Dynamic, _) => PackedInput::Panel,
             (Precision::Bf16, _) if producer.writes_bf16() => PackedInput::Bf16,
@@ -215,7 +215,7 @@ impl PackedInput {
     fn for_isa(&self, isa: Isa) -> Result<PackedInput, KernelError> {
         Ok(match self {
             PackedInput::PerToken(plan, scales) => {
-                let desc = TokenQuantDesc { features: plan.features(), layout: plan.layout() };
+                let desc = ColumnQuantDesc { features: plan.features(), layout: plan.layout() };
                 PackedInput::PerToken(desc.plan(isa)?, scales.clone())
             }
             PackedInput::Panel => PackedInput::Panel,
@@ -349,7 +349,7 @@ fn save_norm<'a>(norm: &'a PackedNorm, name: &str, sections: &mut Sections<'a>) 
 fn load_norm(file: &PackedFile, name: &str, desc: LayerNormDesc, epsilon: f32) -> Result<PackedNorm, PackedError> {
     let failed = |source| file.weights_error(name, source);
     let plan = desc.plan(ISA).map_err(failed)?;
-    let weights = LayerNormWeights::pack(&plan, &file.elements::<_>(name, desc.features)?, epsilon).map_err(failed)?;
+    let weights = NormRows::pack(&plan, &file.elements::<_>(name, desc.features)?, epsilon).map_err(failed)?;
     Ok(PackedNorm { plan, weights })
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
                         seq,
                         args.rounds.options.seed.wrapping_add(2),
                     );
-                    let reference = model.model.oracle().embed(&ids, model.model.pooling())?;
+                    let reference = model.model.reference().embed(&ids, model.model.pooling())?;
                     let contest = Contest { model: &model, exports: &exports, ids: &ids, reference: &reference };
                     let rows = measure(&mut slots, &subject, args.rounds.effort, &steps, |slot| contest.prepare(slot));
                     report.rows.extend(rows);

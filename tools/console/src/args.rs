@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use lacuna::Error;
+use lacuna::ModelError;
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
 use lacuna_kernels::float::FloatEpilogue;
 use lacuna_kernels::{PanelLayout, Sign};
@@ -40,7 +40,7 @@ pub fn sparsity(text: &str) -> Result<f64, String> {
     let found: f64 = text.parse().map_err(|_| format!("found {text:?}; expected a number, 0 <= sparsity < 1"))?;
     match (0.0..1.0).contains(&found) {
         true => Ok(found),
-        false => Err(Error::Sparsity { found }.to_string()),
+        false => Err(ModelError::Sparsity { found }.to_string()),
     }
 }
 

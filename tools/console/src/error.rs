@@ -91,6 +91,12 @@ pub enum Error {
     Check(String),
 }
 
+impl From<lacuna::ModelError> for Error {
+    fn from(error: lacuna::ModelError) -> Error {
+        Error::Library(error.into())
+    }
+}
+
 impl Error {
     /// An [`Error::Io`] maker for `map_err`.
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {

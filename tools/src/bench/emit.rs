@@ -20,7 +20,7 @@ use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput};
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Plan, Sign};
+use lacuna_kernels::{Block, Generate, PanelLayout, Sign};
 use serde::Serialize;
 
 /// How fast code is generated

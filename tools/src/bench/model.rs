@@ -158,7 +158,7 @@ impl Models {
         let mut profiled = Profiled { encoder: &self.sparse, ids, out: vec![0.0; values], profiles: Vec::new() };
         let mut dense = self.dense.as_ref().map(|dense| || Ok(dense.embed_ids_into(ids, &mut dense_out)?));
         let model = self.calibrated.model();
-        let mut f32 = args.f32.then_some(|| Ok(model.oracle().embed(ids, model.pooling()).map(drop)?));
+        let mut f32 = args.f32.then_some(|| Ok(model.reference().embed(ids, model.pooling()).map(drop)?));
         let mut works: Vec<&mut dyn Work> = vec![&mut sparse, &mut profiled];
         works.extend(dense.as_mut().map(|dense| dense as &mut dyn Work));
         works.extend(f32.as_mut().map(|f32| f32 as &mut dyn Work));

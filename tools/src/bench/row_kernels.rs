@@ -7,12 +7,12 @@ use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, QuantParams, RowFunction};
 use lacuna_kernels::embedding::{EmbeddingDesc, EmbeddingIds, EmbeddingKernel, EmbeddingTables};
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormKernel, LayerNormOutput, LayerNormWeights, NormParams};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormKernel, LayerNormOutput, NormParams, NormRows};
 use lacuna_kernels::layout::{elements, f32_index, tiles};
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::reference::rows as reference;
 use lacuna_kernels::softmax::{SoftmaxDesc, SoftmaxKernel};
-use lacuna_kernels::{Buffer, KernelError, PanelLayout, Parallel, Plan, Sign, TILE};
+use lacuna_kernels::{Buffer, Generate, KernelError, PanelLayout, Parallel, Sign, TILE};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -110,7 +110,7 @@ pub(super) struct RowCase {
 }
 
 enum Kernel {
-    LayerNorm(LayerNormKernel, LayerNormWeights, Vec<NormParams>),
+    LayerNorm(LayerNormKernel, NormRows, Vec<NormParams>),
     Softmax(SoftmaxKernel),
     Activate(ElementwiseKernel, Activation),
     Quantize(ElementwiseKernel, Vec<QuantParams>),
@@ -261,7 +261,7 @@ impl Kernel {
                     out_zero: 128.0,
                 };
                 let rows: Vec<NormParams> = (0..features).map(|_| row(rng)).collect();
-                let weights = LayerNormWeights::pack(kernel.plan(), &rows, EPSILON)?;
+                let weights = NormRows::pack(kernel.plan(), &rows, EPSILON)?;
                 Kernel::LayerNorm(kernel, weights, rows)
             }
             RowKind::Softmax => Kernel::Softmax(SoftmaxDesc { features }.compile(isa)?),

@@ -6,7 +6,7 @@ mod schemes;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use lacuna::{Error as LibraryError, Form, Model, SentenceTokenizer};
+use lacuna::{Form, Model, ModelError, SentenceTokenizer};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json, say};
@@ -97,7 +97,7 @@ fn evaluate(args: &Args, context: &Context) -> Result<Evaluation> {
         spread(own, args.calibration.sentences)
     });
     let model = args.model.read()?;
-    let tokenizer = model.tokenizer().ok_or(LibraryError::NoTokenizer)?;
+    let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer)?;
     let ids = token_ids(tokenizer, &pairs.sentences)?;
     let unseen_lengths = unseen(&token_ids(tokenizer, &calibration)?, &ids);
     let read = reference(&model, &ids)?;
@@ -149,7 +149,7 @@ fn unseen(seen: &[Vec<u32>], ids: &[Vec<u32>]) -> usize {
 
 fn reference(model: &Model, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
     let _spinner = Spinner::new("running the f32 reference");
-    Ok(model.oracle().embed(ids, model.pooling())?)
+    Ok(model.reference().embed(ids, model.pooling())?)
 }
 
 impl Evaluation {

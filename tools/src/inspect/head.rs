@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use lacuna::heads::HeadKind;
-use lacuna::{Error as LibraryError, Model};
+use lacuna::{Model, ModelError};
 use serde::Serialize;
 
 /// Labels of a head that are listed in words.
@@ -28,7 +28,7 @@ pub(super) struct Head {
 pub(super) fn of(model: &Model) -> (Option<Head>, Option<String>) {
     match model.head() {
         Ok(head) => (Some(Head::of(&head)), None),
-        Err(LibraryError::NoHead { found, .. }) => (None, Some(format!("none; architectures {found}"))),
+        Err(ModelError::NoHead { found, .. }) => (None, Some(format!("none; architectures {found}"))),
         // The encoder alone may be all that is wanted of it.
         Err(error) => (None, Some(format!("cannot be read: {error}"))),
     }

@@ -4,23 +4,23 @@ mod disassembly;
 mod products;
 
 use clap::{Subcommand, ValueEnum};
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::{print, print_json};
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::dynamic::{RescaleOutput, TokenQuantDesc, TokenRescaleDesc};
+use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnRescaleDesc, RescaleOutput};
 use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, Store};
 use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput};
 use lacuna_kernels::softmax::SoftmaxDesc;
-use lacuna_kernels::{PanelLayout, Plan};
+use lacuna_kernels::{Generate, PanelLayout};
 
 use self::disassembly::Listing;
 use self::products::{FloatArgs, ProductArgs, SpmmArgs};
-use lacuna_console::args;
-use lacuna_console::context::Context;
-use lacuna_console::error::{Error, Result};
-use lacuna_console::output::{print, print_json};
 
 /// Show the generated code of a kernel: disassembly, register map, remarks
 #[derive(clap::Args)]
@@ -166,10 +166,10 @@ impl Kernel {
                 ElementwiseDesc { features: features.features, function: row_function(function)? }.plan(isa)?.key()
             }
             Kernel::TokenQuant { features, output } => {
-                TokenQuantDesc { features: features.features, layout: (*output).into() }.plan(isa)?.key()
+                ColumnQuantDesc { features: features.features, layout: (*output).into() }.plan(isa)?.key()
             }
             Kernel::TokenRescale { features, function } => {
-                TokenRescaleDesc { features: features.features, output: rescale_output(function)? }.plan(isa)?.key()
+                ColumnRescaleDesc { features: features.features, output: rescale_output(function)? }.plan(isa)?.key()
             }
             Kernel::Embedding(f) => EmbeddingDesc { features: f.features }.plan(isa)?.key(),
         })

@@ -12,7 +12,7 @@ use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::spmm::{Schedule, SpmmDesc, SpmmPlan, SpmmWeights, Tuner};
-use lacuna_kernels::{Block, Plan};
+use lacuna_kernels::{Block, Generate};
 
 /// Sparse int8 products.
 #[derive(clap::Args)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lacuna::heads::{Backbone, Head, HeadKind};
-use lacuna::{CalibratedModel, Encoder, Error as LibraryError, Model, TextInput};
+use lacuna::{CalibratedModel, Encoder, Model, ModelError, TextInput};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -183,7 +183,7 @@ impl TaskArgs {
     pub(crate) fn records<R: Record>(&self, of_lines: impl FnOnce(Vec<String>) -> Vec<R>) -> Result<Vec<R>> {
         let lines = text::read_lines(&self.input)?;
         if lines.is_empty() {
-            return Err(LibraryError::EmptyBatch.into());
+            return Err(ModelError::EmptyBatch.into());
         }
         if self.jsonl { parse(&self.input, &lines) } else { Ok(of_lines(lines)) }
     }

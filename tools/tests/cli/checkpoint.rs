@@ -7,7 +7,7 @@ use lacuna::{EncoderConfig, EncoderWeights, Preset, seeded_weights};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-#[path = "../../../tests/support/checkpoint.rs"]
+#[path = "../../../model/tests/support/checkpoint.rs"]
 mod contents;
 
 const WORDS: [&str; 8] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "cat", "sits", "dog"];

@@ -32,7 +32,7 @@ fn a_build_without_the_hub_says_how_to_build_one_with_it() {
 }
 
 #[cfg(feature = "hub")]
-#[path = "../../../tests/hub/server.rs"]
+#[path = "../../../model/tests/hub/server.rs"]
 #[allow(dead_code)] // the library's tests use more of it
 mod server;
 

@@ -1,14 +1,7 @@
-//! What the caller wants, and what was decided.
+//! What the caller wants.
 
-use lacuna_jit::{Code, Isa, JitError};
-
-use super::emit;
-use super::kernel::TokenRescaleKernel;
-use crate::cache::AnyPlan;
 use crate::epilogue::Activation;
-use crate::layout::padded;
-use crate::rows::check_features;
-use crate::{KernelError, PanelLayout, Plan, Sign, TILE};
+use crate::{PanelLayout, Sign};
 
 /// What becomes of y.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +31,7 @@ impl RescaleOutput {
     }
 
     /// The name used in kernel names: `f32`, `gelu-f32`, `f32-residual`, `u8-plain`, `gelu-u8-plain`.
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         let store = match self {
             RescaleOutput::InPlace(_) => "f32".to_owned(),
             RescaleOutput::Residual => "f32-residual".to_owned(),
@@ -53,72 +46,9 @@ impl RescaleOutput {
 
 /// A rescaling wanted. Biases and the scales of the panel are data ([`super::RescaleRows`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TokenRescaleDesc {
+pub struct ColumnRescaleDesc {
     /// Features M.
     pub features: usize,
     /// What becomes of the results.
     pub output: RescaleOutput,
-}
-
-impl TokenRescaleDesc {
-    /// Decides how to compute it on `isa`.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`] if M is 0 or too large.
-    pub fn plan(&self, isa: Isa) -> Result<TokenRescalePlan, KernelError> {
-        check_features("token rescaling", self.features)?;
-        Ok(TokenRescalePlan { isa, features: self.features, output: self.output })
-    }
-
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`TokenRescaleDesc::plan`] and [`TokenRescaleKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<TokenRescaleKernel, KernelError> {
-        TokenRescaleKernel::compile(self.plan(isa)?)
-    }
-}
-
-/// A decided rescaling: four rows of up to 64 tokens at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TokenRescalePlan {
-    pub(super) isa: Isa,
-    pub(super) features: usize,
-    pub(super) output: RescaleOutput,
-}
-
-impl TokenRescalePlan {
-    /// Features M.
-    pub fn features(&self) -> usize {
-        self.features
-    }
-
-    /// What becomes of the results.
-    pub fn output(&self) -> RescaleOutput {
-        self.output
-    }
-
-    /// Elements of one tile, f32 or panel.
-    pub(super) fn tile_elements(&self) -> usize {
-        padded(self.features) * TILE
-    }
-}
-
-impl Plan for TokenRescalePlan {
-    fn name(&self) -> String {
-        let TokenRescalePlan { isa, features, output } = self;
-        format!("tokenrescale-f32-{isa}-f{features}-{}", output.name())
-    }
-
-    fn isa(&self) -> Isa {
-        self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::TokenRescale(*self)
-    }
 }

@@ -1,151 +1,48 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use bytemuck::{Pod, Zeroable};
-use lacuna_jit::Entry;
+use lacuna_jit::{Entry, Isa};
 
-use super::desc::{RescaleOutput, TokenRescalePlan};
-use super::emit::TokenRescaleArgs;
+use super::args::ColumnRescaleArgs;
+use super::desc::ColumnRescaleDesc;
+use super::params::{RescaleParams, RescaleRows};
+use super::plan::ColumnRescalePlan;
 use super::portable;
+use super::target::{RescaleTarget, Shared, TileTarget};
 use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::check_length;
 use crate::parallel::SharedMut;
-use crate::rows::{check_tokens, tile_tokens, with_fma};
-use crate::{Buffer, KernelError, Parallel, Plan, TILE};
+use crate::rows::{check_columns, for_each_tile, with_fma};
+use crate::{KernelError, Parallel, Plan, TILE};
 
-/// Parameters of one feature, as the kernels read them.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
-#[repr(C)]
-pub struct RescaleParams {
-    /// Added to the scaled sum.
-    pub bias: f32,
-    /// 1 / scale of the panel; used with a panel only.
-    pub out_scale: f32,
-    /// Zero point of the panel; used with a panel only.
-    pub out_zero: f32,
-    /// Not read.
-    pub unused: f32,
-}
-
-/// Parameters of all features, checked once.
-#[derive(Debug, Clone)]
-pub struct RescaleRows {
-    rows: Buffer<RescaleParams>,
-}
-
-impl RescaleRows {
-    /// Packs the parameters of the M features of `plan`.
+impl ColumnRescaleDesc {
+    /// Plans and compiles through the process-wide cache.
     ///
     /// # Errors
-    /// [`KernelError::Length`] unless there are M rows, [`KernelError::Parameter`] if any parameter is not finite.
-    pub fn pack(plan: &TokenRescalePlan, rows: &[RescaleParams]) -> Result<RescaleRows, KernelError> {
-        check_length(plan, "rescaling parameters", rows.len(), plan.features)?;
-        for (row, p) in rows.iter().enumerate() {
-            for (parameter, found) in
-                [("bias", p.bias), ("output scale", p.out_scale), ("output zero point", p.out_zero)]
-            {
-                if !found.is_finite() {
-                    let (kernel, expected) = (plan.name(), "a finite number");
-                    return Err(KernelError::Parameter { kernel, parameter, row, found, expected });
-                }
-            }
-        }
-        let mut packed = Buffer::new(rows.len());
-        packed.copy_from_slice(rows);
-        Ok(RescaleRows { rows: packed })
-    }
-
-    /// One per feature.
-    pub fn rows(&self) -> &[RescaleParams] {
-        &self.rows
+    /// Those of [`ColumnRescaleDesc::plan`] and [`ColumnRescaleKernel::compile`].
+    pub fn compile(&self, isa: Isa) -> Result<ColumnRescaleKernel, KernelError> {
+        ColumnRescaleKernel::compile(self.plan(isa)?)
     }
 }
 
-/// Where a rescaling writes: what its plan's output says.
-#[derive(Debug)]
-pub enum RescaleTarget<'a> {
-    /// Where the sums are.
-    InPlace,
-    /// The residual stream: an f32 tile that the results are added to.
-    Residual(&'a mut [f32]),
-    /// A panel.
-    Panel(&'a mut [u8]),
-}
-
-impl RescaleTarget<'_> {
-    fn fits(&self, output: RescaleOutput) -> bool {
-        matches!(
-            (self, output),
-            (RescaleTarget::InPlace, RescaleOutput::InPlace(_))
-                | (RescaleTarget::Residual(_), RescaleOutput::Residual)
-                | (RescaleTarget::Panel(_), RescaleOutput::Panel { .. })
-        )
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            RescaleTarget::InPlace => "an f32 tile to be changed in place",
-            RescaleTarget::Residual(_) => "an f32 tile to add to",
-            RescaleTarget::Panel(_) => "a panel",
-        }
-    }
-}
-
-/// One tile of a target in plain Rust.
-pub(super) enum TileTarget<'a> {
-    InPlace,
-    F32(&'a mut [f32]),
-    Panel(&'a mut [u8]),
-}
-
-/// The target shared by the tiles of one call.
-#[derive(Clone, Copy)]
-enum Shared {
-    InPlace,
-    Residual(SharedMut<f32>),
-    Panel(SharedMut<u8>),
-}
-
-impl Shared {
-    fn at(self, element: usize) -> *mut u8 {
-        match self {
-            Shared::InPlace => std::ptr::null_mut(),
-            Shared::Residual(x) => x.at(element).cast(),
-            Shared::Panel(panel) => panel.at(element),
-        }
-    }
-
-    /// # Safety
-    /// - `len` elements from `element` on are inside the target and nobody else uses them now.
-    unsafe fn tile<'a>(self, element: usize, len: usize) -> TileTarget<'a> {
-        match self {
-            Shared::InPlace => TileTarget::InPlace,
-            // SAFETY: the caller's promise.
-            Shared::Residual(x) => TileTarget::F32(unsafe { std::slice::from_raw_parts_mut(x.at(element), len) }),
-            // SAFETY: the caller's promise.
-            Shared::Panel(q) => TileTarget::Panel(unsafe { std::slice::from_raw_parts_mut(q.at(element), len) }),
-        }
-    }
-}
-
-/// A callable rescaling per token. Cheap to clone; keeps its code alive.
+/// A callable rescaling by a scale per column. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
-pub struct TokenRescaleKernel {
-    plan: TokenRescalePlan,
-    entry: Option<Entry<TokenRescaleArgs>>,
+pub struct ColumnRescaleKernel {
+    plan: ColumnRescalePlan,
+    entry: Option<Entry<ColumnRescaleArgs>>,
 }
 
-kernel_methods!(TokenRescaleKernel, TokenRescalePlan, TokenRescaleArgs);
+kernel_methods!(ColumnRescaleKernel, ColumnRescalePlan, ColumnRescaleArgs);
 
-impl TokenRescaleKernel {
-    /// Rescales `tokens` columns of `t` by `scales`, and puts the results where `out` says.
+impl ColumnRescaleKernel {
+    /// Rescales the N = `columns` columns of `t` by `scales`, and puts the results where `out` says.
     ///
-    /// **Shapes**: `t` and `out` hold M x tokens with [`elements`] elements; `scales` has one element per token of whole tiles.
-    /// Padding tokens are left unspecified. s8 is stored as two's complement bytes.
+    /// **Shapes**: `t` and `out` hold M x N with [`elements`] elements; `scales` has one element per column of whole tiles.
+    /// Padding columns are left unspecified. s8 is stored as two's complement bytes.
     ///
     /// # Errors
-    /// [`KernelError::Mismatch`] for a target of another kind than the plan's output, [`KernelError::Dimension`] for no tokens,
+    /// [`KernelError::Mismatch`] for a target of another kind than the plan's output, [`KernelError::Dimension`] for no columns,
     /// [`KernelError::Length`] for buffers of another size.
     pub fn run(
         &self,
@@ -153,18 +50,18 @@ impl TokenRescaleKernel {
         scales: &[f32],
         t: &mut [f32],
         out: RescaleTarget<'_>,
-        tokens: usize,
+        columns: usize,
         parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
-        check_tokens("token rescaling", tokens)?;
+        check_columns("column rescaling", columns)?;
         if !out.fits(plan.output) {
             let (kernel, found) = (plan.name(), out.name().into());
             return Err(KernelError::Mismatch { kernel, found, expected: format!("the target of {:?}", plan.output) });
         }
-        let expected = elements(plan.features, tokens);
+        let expected = elements(plan.features, columns);
         check_length(plan, "rescaling parameters", rows.rows.len(), plan.features)?;
-        check_length(plan, "token scales", scales.len(), tiles(tokens) * TILE)?;
+        check_length(plan, "column scales", scales.len(), tiles(columns) * TILE)?;
         check_length(plan, "t", t.len(), expected)?;
         let out = match out {
             RescaleTarget::InPlace => Shared::InPlace,
@@ -178,13 +75,12 @@ impl TokenRescaleKernel {
             }
         };
         let t = SharedMut::new(t);
-        parallel.for_each(tiles(tokens), |tile| {
+        for_each_tile(parallel, columns, |tile, columns| {
             let at = tile * plan.tile_elements();
             let scales = &scales[tile * TILE..][..TILE];
-            let tokens = tile_tokens(tokens, tile);
             match &self.entry {
                 Some(entry) => {
-                    let args = args(rows, scales, t.at(at), out.at(at), tokens);
+                    let args = args(rows, scales, t.at(at), out.at(at), columns);
                     // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that all buffers hold
                     // every tile and `rows` every feature; each task has its own tile of each. The code writes what the plan's
                     // output says, which the target was checked to be.
@@ -198,12 +94,12 @@ impl TokenRescaleKernel {
                     let params = &rows.rows[..];
                     with_fma!(
                         portable::tile,
-                        plan: &TokenRescalePlan,
+                        plan: &ColumnRescalePlan,
                         params: &[RescaleParams],
                         scales: &[f32],
                         t: &mut [f32],
                         out: TileTarget<'_>,
-                        tokens: usize
+                        columns: usize
                     );
                 }
             }
@@ -213,25 +109,25 @@ impl TokenRescaleKernel {
 }
 
 /// What the generated code is called with to compute one tile.
-fn args(rows: &RescaleRows, scales: &[f32], t: *mut f32, out: *mut u8, tokens: usize) -> TokenRescaleArgs {
-    TokenRescaleArgs {
+fn args(rows: &RescaleRows, scales: &[f32], t: *mut f32, out: *mut u8, columns: usize) -> ColumnRescaleArgs {
+    ColumnRescaleArgs {
         t,
         out,
         params: rows.rows.as_ptr(),
         scales: scales.as_ptr(),
         constants: Constants::address(),
-        tokens,
+        columns,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::TokenRescaleDesc;
+    use super::super::RescaleOutput;
     use super::*;
     use crate::cache::KernelCache;
     use crate::epilogue::Activation;
     use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{PanelLayout, Sign};
+    use crate::{Buffer, PanelLayout, Sign};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
@@ -244,16 +140,16 @@ mod tests {
             panel(PanelLayout::Vnni),
         ];
         for (isa, output) in tiers().into_iter().flat_map(|isa| outputs.map(|output| (isa, output))) {
-            let plan = TokenRescaleDesc { features, output }.plan(isa).unwrap();
+            let plan = ColumnRescaleDesc { features, output }.plan(isa).unwrap();
             let compiled = KernelCache::global().compile_one(&plan).unwrap();
             let Some(function) = compiled.function() else { continue };
             let rows = RescaleRows::pack(&plan, &[RescaleParams::default(); 6]).unwrap();
-            for tokens in [1, 17, 33, 49, 64] {
+            for columns in [1, 17, 33, 49, 64] {
                 let (mut t, mut out) = (Buffer::new(elements(features, 1)), Buffer::<f32>::new(elements(features, 1)));
-                let args = args(&rows, &[1.0; TILE], t.as_mut_ptr(), out.as_mut_ptr().cast(), tokens);
+                let args = args(&rows, &[1.0; TILE], t.as_mut_ptr(), out.as_mut_ptr().cast(), columns);
                 // SAFETY: as in `run`: the buffers hold a tile of the plan's width, `isa` proves the features.
                 let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
             }
         }
     }

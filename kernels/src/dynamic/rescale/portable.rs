@@ -1,22 +1,24 @@
 //! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
 
-use super::desc::{RescaleOutput, TokenRescalePlan};
-use super::kernel::{RescaleParams, TileTarget};
+use super::desc::RescaleOutput;
+use super::params::RescaleParams;
+use super::plan::ColumnRescalePlan;
+use super::target::TileTarget;
+use crate::TILE;
 use crate::epilogue::Precision;
-use crate::rows::{lanes, store_panel_row, zero_padding_features};
-use crate::{Sign, TILE, math};
+use crate::rows::{lanes, quantize, store_panel_row, zero_padding_features};
 
-/// One tile; `scales` are those of its tokens.
+/// One tile; `scales` are those of its columns.
 #[inline(always)]
 pub(super) fn tile(
-    plan: &TokenRescalePlan,
+    plan: &ColumnRescalePlan,
     params: &[RescaleParams],
     scales: &[f32],
     t: &mut [f32],
     out: TileTarget<'_>,
-    tokens: usize,
+    columns: usize,
 ) {
-    let lanes = lanes(tokens);
+    let lanes = lanes(columns);
     let (rows, _) = t.as_chunks_mut::<TILE>();
     let mut out = out;
     for (f, (row, p)) in rows.iter_mut().zip(params).enumerate() {
@@ -32,11 +34,7 @@ pub(super) fn tile(
             (RescaleOutput::Panel { layout, sign, .. }, TileTarget::Panel(panel)) => {
                 let mut q = [0; TILE];
                 for (q, y) in q[..lanes].iter_mut().zip(y) {
-                    let y = y.mul_add(p.out_scale, p.out_zero);
-                    *q = match sign {
-                        Sign::Unsigned => math::quantize_u8(y),
-                        Sign::Signed => math::quantize_s8(y) as u8,
-                    };
+                    *q = quantize(sign, y.mul_add(p.out_scale, p.out_zero));
                 }
                 store_panel_row(layout, panel, f, &q, lanes);
             }

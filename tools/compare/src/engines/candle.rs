@@ -262,7 +262,7 @@ mod tests {
             for mode in [PoolingMode::Mean, PoolingMode::Cls, PoolingMode::Max] {
                 for normalize in [false, true] {
                     loaded.pooling = Pooling { mode, normalize, source: PoolingSource::Default };
-                    let expected = model.oracle().embed(&ids, &loaded.pooling).unwrap();
+                    let expected = model.reference().embed(&ids, &loaded.pooling).unwrap();
                     let found = Batch::new(&loaded, &ids).unwrap().embeddings().unwrap();
                     assert!(least_cosine(&found, &expected) > 0.9999, "{mode:?} of {batch} x {length}");
                     let size = |embeddings: &[Vec<f32>]| embeddings.iter().flatten().map(|x| x * x).sum::<f32>();
@@ -282,7 +282,7 @@ mod tests {
                 let model = Model::seeded_config(config, 14).unwrap();
                 let loaded = Loaded::new(&model).unwrap();
                 let found = Batch::new(&loaded, &ids).unwrap().embeddings().unwrap();
-                let expected = model.oracle().embed(&ids, model.pooling()).unwrap();
+                let expected = model.reference().embed(&ids, model.pooling()).unwrap();
                 assert!(least_cosine(&found, &expected) > 0.9999, "{architecture}, {activation}");
             }
         }
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(message, "candle: with_batch failed: no model is loaded");
         let model = source.model().unwrap();
         engine.load_model(&ModelFiles { source, onnx: None }).unwrap();
-        let expected = model.oracle().embed(&ids, model.pooling()).unwrap();
+        let expected = model.reference().embed(&ids, model.pooling()).unwrap();
         let mut calls = 0;
         let mut check = |call: &mut dyn ModelCall| {
             call.call()?;

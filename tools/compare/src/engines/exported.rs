@@ -81,7 +81,7 @@ impl Exported {
         let mut said = String::new();
         for (count, length) in [(1, 1), (1, 40), (3, 17)] {
             let ids = seeded_ids(Exported::VOCAB, count, length, 23);
-            let expected = self.model.oracle().embed(&ids, self.model.pooling()).unwrap();
+            let expected = self.model.reference().embed(&ids, self.model.pooling()).unwrap();
             let mut check = |call: &mut dyn ModelCall| {
                 call.call()?;
                 let found = least_cosine(&call.embeddings()?, &expected);

@@ -1,6 +1,6 @@
 //! Lacuna itself: generated sparse code, the same in intrinsics, dense int8, f32.
 
-use lacuna::{Encoder, Form, LoadReport, Profile, Stage};
+use lacuna::{Compile, Encoder, Form, LoadReport, Profile, Stage};
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
 use lacuna_console::products::call::{Call, Int8Plan};
@@ -218,7 +218,7 @@ struct F32Batch<'a> {
 
 impl Work for F32Batch<'_> {
     fn call(&mut self) -> Result<()> {
-        self.out = self.model.oracle().embed(self.ids, self.model.pooling())?;
+        self.out = self.model.reference().embed(self.ids, self.model.pooling())?;
         Ok(())
     }
 }

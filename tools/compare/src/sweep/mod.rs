@@ -168,7 +168,7 @@ impl Sweep<'_> {
     fn check(&self, slots: &mut [Slot], plan: Plan) -> Result<Point, NoAnswer> {
         let Some(slot) = slots.first_mut() else { return Err(NoAnswer::Lost("no instance".to_owned())) };
         let ids = self.ids(1);
-        let reference = self.model.model.oracle().embed(&ids, self.model.model.pooling());
+        let reference = self.model.model.reference().embed(&ids, self.model.model.pooling());
         let reference = reference.map_err(|error| NoAnswer::Failed(error.to_string()))?;
         let contest = Contest { model: self.model, exports: self.exports, ids: &ids, reference: &reference };
         let ready = contest.prepare(slot)?;

@@ -10,7 +10,7 @@ use lacuna_kernels::float::{
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::Matrix as Dense;
 use lacuna_kernels::reference::rows::activated;
-use lacuna_kernels::{Buffer, Parallel, Plan};
+use lacuna_kernels::{Buffer, Generate, Parallel};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use lacuna_console::products::problem::{Weights, activations};
-use lacuna_jit::cpu::Tier;
+use lacuna_jit::Tier;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::{Block, PanelLayout, Sign};
 

@@ -1,0 +1,15 @@
+//! Block shapes, and which blocks of a weight matrix hold a weight other than zero.
+//!
+//! The kernels plan by these types, and models are pruned by them. They need no code generation.
+
+#![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+
+mod block;
+mod error;
+mod pattern;
+mod shape;
+
+pub use block::Block;
+pub use error::PatternError;
+pub use pattern::BlockPattern;
+pub use shape::{MAX_K, MAX_M, check_shape, sparse_shape};

@@ -1,0 +1,113 @@
+//! A head: its weights, and what its outputs mean.
+
+use std::path::{Path, PathBuf};
+
+use super::kind::HeadKind;
+use super::labels::{HeadConfig, Problem, ScoreFunction};
+use super::weights::HeadWeights;
+use crate::error::{Error, Result};
+use crate::matrix::Matrix;
+
+/// The head of a model: its weights in f32, and what its outputs mean.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    path: PathBuf,
+    config: HeadConfig,
+    weights: HeadWeights,
+}
+
+impl Head {
+    /// A head with the names of labels that `config` lacks; `path` is the configuration file, for messages.
+    pub fn new(path: &Path, mut config: HeadConfig, weights: HeadWeights) -> Head {
+        config.name_labels(weights.outputs());
+        Head { path: path.to_owned(), config, weights }
+    }
+
+    /// What `config.json` says of it.
+    pub fn config(&self) -> &HeadConfig {
+        &self.config
+    }
+
+    /// Its weights.
+    pub fn weights(&self) -> &HeadWeights {
+        &self.weights
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> HeadKind {
+        self.config.kind
+    }
+
+    /// The class of the model in `config.json`.
+    pub fn class(&self) -> &str {
+        &self.config.class
+    }
+
+    /// What a classification's outputs are called: `id2label`, or `LABEL_0`, `LABEL_1`, ...; empty for the other kinds.
+    pub fn labels(&self) -> &[String] {
+        match self.kind() {
+            HeadKind::SequenceClassification | HeadKind::TokenClassification => &self.config.labels,
+            HeadKind::QuestionAnswering | HeadKind::MaskedLm => &[],
+        }
+    }
+
+    /// How the outputs of a sequence classification become scores.
+    pub fn problem(&self) -> Problem {
+        self.config.problem(self.weights.outputs())
+    }
+
+    /// What a cross-encoder with this head makes of its logit: `sentence_transformers.activation_fn` of `config.json`, or
+    /// `sbert_ce_default_activation_function` as of old, or a sigmoid.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedSetting`] for another function than [`ScoreFunction`] has.
+    pub fn score_function(&self) -> Result<ScoreFunction> {
+        self.config.score_function(&self.path)
+    }
+
+    /// How many weights and biases it computes with; the decoder of a masked language model counts, even if it is the table of
+    /// word embeddings.
+    pub fn parameters(&self) -> usize {
+        self.weights.parameters()
+    }
+
+    /// What the head makes of the hidden states of one sequence.
+    ///
+    /// # Shapes
+    /// `states` is `[tokens][hidden]`, as [`Backbone::hidden_states`] gives it. The result is `[1][labels]` for a sequence
+    /// classification, which reads the first token only, `[tokens][labels]` for a token classification, `[tokens][2]` (start, end)
+    /// for question answering, `[tokens][vocab_size]` for a masked language model.
+    ///
+    /// # Numerics
+    /// f32, as the f32 reference computes.
+    ///
+    /// # Errors
+    /// [`Error::HeadInput`] for states of other features, or of no token.
+    pub fn logits(&self, states: &Matrix) -> Result<Matrix> {
+        let expected = self.weights.inputs();
+        if states.cols != expected || states.rows == 0 || states.data.len() != states.rows * states.cols {
+            return Err(Error::HeadInput { found: states.cols, rows: states.rows, expected });
+        }
+        Ok(self.weights.logits(states))
+    }
+
+    /// Checks that it is the head that a task needs.
+    ///
+    /// # Errors
+    /// [`Error::WrongHead`].
+    pub fn require(&self, kind: HeadKind) -> Result<()> {
+        match self.kind() == kind {
+            true => Ok(()),
+            false => Err(self.wrong(format!("an architecture that ends in {}", kind.class()))),
+        }
+    }
+
+    /// The error of a task that needs another head.
+    pub fn wrong(&self, expected: String) -> Error {
+        let labels = match self.labels().len() {
+            0 => String::new(),
+            n => format!(" with {n} labels"),
+        };
+        Error::WrongHead { path: self.path.clone(), found: format!("{}{labels}", self.class()), expected }
+    }
+}

@@ -1,0 +1,45 @@
+//! ONNX export: the graphs, and whether an independent runtime makes of them what the f32 reference computes.
+
+mod agreement;
+mod errors;
+mod structure;
+
+use lacuna_model::onnx::OnnxModel;
+use lacuna_model::{Block, CalibrationOptions, EncoderConfig, Model, Preset, seeded_ids};
+
+const VOCAB: usize = 60;
+
+/// A small model of two layers with heads of this size.
+fn small(heads: usize, head_size: usize) -> Model {
+    let hidden_size = heads * head_size;
+    let config = EncoderConfig {
+        hidden_size,
+        heads,
+        layers: 2,
+        intermediate_size: 3 * hidden_size + 1,
+        vocab_size: VOCAB,
+        max_position: 40,
+        ..Preset::BertMini.config()
+    };
+    Model::seeded_config(config, 3).unwrap()
+}
+
+/// Sequences of given lengths.
+fn ids_of(lengths: &[usize]) -> Vec<Vec<u32>> {
+    lengths.iter().enumerate().map(|(i, &length)| seeded_ids(VOCAB, 1, length, i as u64).remove(0)).collect()
+}
+
+/// The three forms of one model, by name.
+fn forms(model: &Model) -> [(&'static str, OnnxModel); 3] {
+    let calibrated = model.clone().calibrate_ids_with(&ids_of(&[20; 8]), &CalibrationOptions::per_tensor()).unwrap();
+    [
+        ("f32", model.to_onnx().unwrap()),
+        ("int8, dynamic", model.to_onnx_dynamic().unwrap()),
+        ("int8, static", calibrated.to_onnx_qdq().unwrap()),
+    ]
+}
+
+/// Half of the blocks are zero, and so is a whole output feature.
+fn pruned() -> Model {
+    small(2, 26).prune(Block::B4x1, 0.5).unwrap()
+}
