@@ -26,10 +26,10 @@ use crate::tokenize::TextInput;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let task = ClassifyTask { top_k: Some(1) };
 /// let records = [task.parse(r#"{"text": "A fine film."}"#)?];
-/// let model = Model::from_dir("distilbert-base-uncased-finetuned-sst-2-english")?;
+/// let model = Model::open("distilbert-base-uncased-finetuned-sst-2-english")?;
 /// let head = model.head()?;
 /// let inputs: Vec<_> = records.iter().flat_map(|record| record.inputs()).collect();
-/// let encoder = model.calibrate_inputs(&inputs)?.compile()?;
+/// let encoder = model.calibration().run(&inputs)?.compile()?;
 /// let model = TaskModel::new(Arc::new(encoder)).with_head(head);
 /// for row in task.run(&model, &records)?.rows {
 ///     row.write_json(&mut std::io::stdout())?;
