@@ -35,7 +35,7 @@ pub enum RecordError {
         reason: String,
     },
     /// A field with a value of another type.
-    #[error("field `{field}`: {reason}")]
+    #[error("{reason}")]
     FieldType {
         /// Its name.
         field: &'static str,
