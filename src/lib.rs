@@ -13,7 +13,7 @@
 //! Everything before the last two steps can be done once: [`CalibratedModel::pack`] and [`PackedModel::write`] keep it in a file, and
 //! [`Encoder::open`] takes it from there.
 //!
-//! A model with a head classifies, reranks, tags, answers or fills in instead: [`heads`].
+//! A model with a head classifies, reranks, tags, answers or fills in instead: [`tasks`].
 //! [`CalibratedModel::pack`] keeps everything in one file, which [`Encoder::open`] maps in milliseconds. Threads share an encoder;
 //! each may have a [`Session`] of it, which can be cancelled. Models come from directories, from ONNX graphs, and from the [`hub`].
 //!
@@ -28,6 +28,7 @@ mod error;
 pub mod heads;
 mod packed;
 mod report;
+pub mod tasks;
 
 #[cfg(test)]
 use lacuna_model::seeded;

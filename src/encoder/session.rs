@@ -5,11 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::activations::Scratch;
 use super::{Embeddings, Encoder};
-use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
-use crate::heads::Backbone;
 use crate::matrix::Matrix;
-use crate::tokenize::SentenceTokenizer;
 use crate::tokens::TokenIds;
 
 /// Stops the calls of the sessions that have it, from any thread. Clones stop the same ones.
@@ -44,7 +41,7 @@ impl Cancel {
 /// its calls allocate nothing once they have grown. Any number of sessions may run at the same time. One session may be used by
 /// several threads as well: calls that overlap take further buffers from the pool.
 ///
-/// Heads run on a session as on an encoder: `SequenceClassifier::new(Arc::new(session), head)`.
+/// Tasks run on a session as on an encoder: `SequenceClassifier::new(Arc::new(session), head)`.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -160,24 +157,10 @@ impl std::fmt::Debug for Session {
     }
 }
 
-impl Backbone for Session {
-    fn config(&self) -> &EncoderConfig {
-        self.encoder.config()
-    }
-
-    fn tokenizer(&self) -> Option<&SentenceTokenizer> {
-        self.encoder.tokenizer()
-    }
-
-    fn hidden_states<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
-        self.hidden_states(ids)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Compile, Model, Preset, seeded_ids};
+    use crate::{Compile, EncoderConfig, Model, Preset, seeded_ids};
 
     /// Buffers go from the pool to sessions and calls and come back, also from calls that fail.
     #[test]
