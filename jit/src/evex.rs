@@ -277,6 +277,7 @@ instructions! {
     vpsravd            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 46 /r";
     vpsravw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 11 /r";
     vpsraw_i           VmI   FullMem AVX512BW               "EVEX.512.66.0F.W0 71 /4 ib";
+    vpsllw_i           VmI   FullMem AVX512BW               "EVEX.512.66.0F.W0 71 /6 ib";
     vpsrlw_i           VmI   FullMem AVX512BW               "EVEX.512.66.0F.W0 71 /2 ib";
     vpaddb             Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 FC /r";
     vpsubw             Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 F9 /r";

@@ -164,6 +164,7 @@ manual! {
     vpsravd            RvmB  "vpsravd zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
     vpsravw            Rvm   "vpsravw zmm1{k1}{z}, zmm2, zmm3/m512";
     vpsraw_i           VmI   "vpsraw zmm1{k1}{z}, zmm2/m512, imm8";
+    vpsllw_i           VmI   "vpsllw zmm1{k1}{z}, zmm2/m512, imm8";
     vpsrlw_i           VmI   "vpsrlw zmm1{k1}{z}, zmm2/m512, imm8";
     vpaddb             Rvm   "vpaddb zmm1{k1}{z}, zmm2, zmm3/m512";
     vpsubw             Rvm   "vpsubw zmm1{k1}{z}, zmm2, zmm3/m512";

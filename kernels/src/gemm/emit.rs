@@ -228,7 +228,7 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
             constants: r.constants,
             temps: &r.temp,
         };
-        emit_epilogue(a, &plan.epilogue, acc, &regs, lanes);
+        emit_epilogue(a, plan.isa, &plan.epilogue, acc, &regs, lanes);
     }
     dynasm!(a
         ; .arch x64

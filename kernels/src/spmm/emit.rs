@@ -302,7 +302,7 @@ fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
     }
     let regs = EpilogueRegs { params: ptr(r.params), rows, constants: r.constants, temps: &r.temp };
     let lanes = r.lanes.map_or(OutputLanes::WholeRow, OutputLanes::Dwords);
-    emit_epilogue(a, &plan.epilogue, acc, &regs, lanes);
+    emit_epilogue(a, plan.isa, &plan.epilogue, acc, &regs, lanes);
 }
 
 /// The factor on `group` that addresses the weights of the next group; indices have factor 1.
