@@ -112,6 +112,8 @@ fn every_help_text_explains_and_shows_examples() {
         &["bench", "softmax"],
         &["bench", "gelu"],
         &["bench", "quantize"],
+        &["bench", "token-quant"],
+        &["bench", "token-rescale"],
         &["bench", "embedding"],
         &["bench", "peak"],
         &["bench", "emit"],
@@ -129,7 +131,18 @@ fn every_help_text_explains_and_shows_examples() {
         assert!(text.contains("Example") && text.contains("lacuna "), "{args:?}: {text}");
         assert!(text.contains("--tier") && text.contains("--threads"), "{args:?}: {text}");
     }
-    for kernel in ["spmm", "gemm", "attention", "layernorm", "softmax", "gelu", "quantize", "embedding"] {
+    for kernel in [
+        "spmm",
+        "gemm",
+        "attention",
+        "layernorm",
+        "softmax",
+        "gelu",
+        "quantize",
+        "token-quant",
+        "token-rescale",
+        "embedding",
+    ] {
         let text = stdout(run(&["bench", kernel, "--help"]));
         assert!(text.contains("JSON: an array of objects with kernel, name, "), "{text}");
         assert!(text.contains("--baseline <FILE>") && text.contains("--cold"), "{text}");
