@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use lacuna_jit::{Isa, Tier};
+use lacuna_jit::{Features, Isa, MASK_VARIABLE, Tier};
 use lacuna_kernels::cache::CompileStats;
 use serde::Serialize;
 
@@ -152,6 +152,11 @@ fn notes(model: &PackedModel, tier: Tier, isa: Isa) -> Vec<String> {
             tier => format!("no kernels are generated for tier {tier} yet"),
         };
         notes.push(format!("{why}: plain Rust kernels run, with the same results and much slower"));
+    }
+    if let Ok(masked) = Features::masked()
+        && !masked.is_empty()
+    {
+        notes.push(format!("{MASK_VARIABLE} masks {masked}: kernels are those of a CPU without"));
     }
     if model.pooling().source == PoolingSource::Default && model.tokenizer().is_some() {
         notes.push("the model has no pooling settings: mean pooling without normalisation is assumed".to_owned());

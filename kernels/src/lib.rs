@@ -62,7 +62,7 @@ pub use error::KernelError;
 pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
 pub use output::OutputBuffer;
 pub use parallel::Parallel;
-pub use plan::{GENERATOR_VERSION, Plan};
+pub use plan::{GENERATOR_VERSION, Generate, Plan};
 pub use sink::{Activation, Output, Sink, Store};
 pub use stored::Stored;
 pub use team::Team;

@@ -101,7 +101,7 @@ macro_rules! with_fma {
             fn fused($($arg: $type),*) {
                 $function($($arg),*)
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if lacuna_jit::Features::detect().contains(lacuna_jit::Tier::Avx2.features()) {
                 // SAFETY: both features were detected.
                 unsafe { fused($($arg),*) }
             } else {

@@ -18,7 +18,7 @@ mod tables;
 use std::time::{Duration, Instant};
 
 use lacuna_jit::{Isa, Tier};
-use lacuna_kernels::Plan;
+use lacuna_kernels::Generate;
 use lacuna_kernels::cache::{AnyPlan, CompileStats, Compiled, KernelCache};
 use lacuna_kernels::spmm::{Tuning, TuningTable};
 use rayon::prelude::*;
@@ -266,7 +266,7 @@ pub(crate) struct KernelSet {
 }
 
 impl KernelSet {
-    pub(crate) fn request(&mut self, plan: &impl Plan) {
+    pub(crate) fn request(&mut self, plan: &impl Generate) {
         self.plans.push(plan.key());
     }
 
@@ -284,7 +284,7 @@ pub(crate) struct CompiledSet {
 
 impl CompiledSet {
     /// The code of a plan that was requested.
-    pub(crate) fn get(&self, plan: &impl Plan) -> Compiled {
+    pub(crate) fn get(&self, plan: &impl Generate) -> Compiled {
         // A plan that was not requested has no code, which its kernel's constructor reports by name.
         self.compiled.get(&plan.key()).cloned().unwrap_or(Compiled::NONE)
     }

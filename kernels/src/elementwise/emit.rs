@@ -10,7 +10,7 @@ use super::kernel::QuantParams;
 use super::plan::ElementwisePlan;
 use crate::epilogue::{Accuracy, Constants, EpilogueRegs, OutputLanes, emit_activation, emit_store_bytes};
 use crate::rows::{F32_ROW_BYTES, GROUP, PANEL_ROW_BYTES, VECTOR_BYTES, emit_by_vectors, emit_row_groups};
-use crate::{Activation, Plan, VECTORS};
+use crate::{Activation, Generate, Plan, VECTORS};
 
 /// What the kernel is called with.
 #[derive(Debug)]
@@ -69,8 +69,14 @@ macro_rules! load_arg {
     };
 }
 
+impl Generate for ElementwisePlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &ElementwisePlan) -> Result<Code, JitError> {
+fn emit(plan: &ElementwisePlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     a.prologue(&r.file);

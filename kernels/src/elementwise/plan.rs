@@ -1,9 +1,7 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
-use super::emit;
-use crate::cache::AnyPlan;
 use crate::layout::padded;
 use crate::{Activation, Plan, Sink, TILE};
 
@@ -44,13 +42,5 @@ impl Plan for ElementwisePlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Elementwise(*self)
     }
 }

@@ -7,7 +7,7 @@ use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mask, RegFile, Scale, Zmm, ptr}
 
 use super::desc::EmbeddingPlan;
 use crate::rows::{F32_ROW_BYTES, VECTOR_BYTES};
-use crate::{LANES, Plan};
+use crate::{Generate, LANES, Plan};
 
 /// How far ahead rows of the word table are fetched. Words are anywhere in a table that fits no cache, and 16 rows are read side by
 /// side, a line of each at a time: more than the hardware's prefetchers follow to memory.
@@ -92,8 +92,14 @@ const TABLES: [(usize, usize); 3] = [
     (offset_of!(EmbeddingArgs, position), offset_of!(EmbeddingArgs, position_ids)),
 ];
 
+impl Generate for EmbeddingPlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &EmbeddingPlan) -> Result<Code, JitError> {
+fn emit(plan: &EmbeddingPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     let (blocks, tail) = (plan.features / LANES, plan.features % LANES);

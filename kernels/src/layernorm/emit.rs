@@ -9,7 +9,7 @@ use super::params::NormParams;
 use super::plan::{CHAINS, LayerNormPlan};
 use crate::epilogue::{EpilogueRegs, OutputLanes, emit_store_bytes};
 use crate::rows::{F32_ROW_BYTES, GROUP, PANEL_ROW_BYTES, VECTOR_BYTES, emit_by_vectors, emit_row_groups};
-use crate::{Plan, Sign, VECTORS};
+use crate::{Generate, Plan, Sign, VECTORS};
 
 /// What the kernel is called with.
 #[derive(Debug)]
@@ -102,8 +102,14 @@ macro_rules! load_arg {
     };
 }
 
+impl Generate for LayerNormPlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
+fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     a.prologue(&r.file);

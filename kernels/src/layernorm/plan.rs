@@ -1,10 +1,8 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
 use super::desc::LayerNormDesc;
-use super::emit;
-use crate::cache::AnyPlan;
 use crate::layout::padded;
 use crate::{PanelLayout, Plan, TILE};
 
@@ -67,13 +65,5 @@ impl Plan for LayerNormPlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::LayerNorm(*self)
     }
 }

@@ -1,10 +1,8 @@
 //! What the caller wants and what was decided: with one form only, nearly the same.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
-use super::emit;
 use super::kernel::SoftmaxKernel;
-use crate::cache::AnyPlan;
 use crate::layout::padded;
 use crate::rows::check_features;
 use crate::{KernelError, Plan, TILE};
@@ -61,13 +59,5 @@ impl Plan for SoftmaxPlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Softmax(*self)
     }
 }

@@ -8,7 +8,7 @@ use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Zmm, ptr};
 use super::desc::SoftmaxPlan;
 use crate::math::{EXP_MAGIC, EXP_MIN, EXP_POWERS, EXP_R, LOG2_E};
 use crate::rows::{F32_ROW_BYTES, GROUP, VECTOR_BYTES, emit_by_vectors, emit_row_groups, emit_row_groups_back};
-use crate::{LANES, Plan, VECTORS};
+use crate::{Generate, LANES, Plan, VECTORS};
 
 /// What the kernel is called with.
 #[derive(Debug)]
@@ -131,8 +131,14 @@ macro_rules! load_arg {
     };
 }
 
+impl Generate for SoftmaxPlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &SoftmaxPlan) -> Result<Code, JitError> {
+fn emit(plan: &SoftmaxPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     a.prologue(&r.file);

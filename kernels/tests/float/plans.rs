@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use lacuna_jit::{Avx512Bf16, Avx512Vnni, Isa};
 use lacuna_kernels::float::{DType, FloatDesc, FloatPlan, FloatWeights, peak, sinks};
 use lacuna_kernels::pattern::{MAX_K, MAX_M};
-use lacuna_kernels::{Activation, Block, Plan, Sink};
+use lacuna_kernels::{Activation, Block, Generate, Plan, Sink};
 use rand::prelude::*;
 
 use crate::case::{BLOCKS, FEATURES, candidates, sparse_weights};

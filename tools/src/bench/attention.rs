@@ -4,7 +4,7 @@ use lacuna_kernels::attention::{AttentionBatch, AttentionDesc, AttentionKernel, 
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::reference::attention as reference;
 use lacuna_kernels::reference::gemm::Matrix;
-use lacuna_kernels::{Buffer, PanelLayout, Plan};
+use lacuna_kernels::{Buffer, Generate, PanelLayout, Plan};
 
 use super::limits::{Limit, Peak};
 use super::options::{Bench, NOTES, Options};

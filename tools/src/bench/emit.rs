@@ -13,7 +13,7 @@ use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Plan, Sign, Sink};
+use lacuna_kernels::{Block, Generate, PanelLayout, Sign, Sink};
 use serde::Serialize;
 
 use crate::args;

@@ -7,7 +7,7 @@ use lacuna_kernels::float::{DType, FloatInput, FloatKernel, FloatPlan, FloatWeig
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::Matrix as Dense;
 use lacuna_kernels::reference::rows::activated;
-use lacuna_kernels::{Buffer, Output, Parallel, Plan, Sink, Store};
+use lacuna_kernels::{Buffer, Generate, Output, Parallel, Plan, Sink, Store};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

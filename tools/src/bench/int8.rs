@@ -8,7 +8,7 @@ use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::{GemmKernel, GemmWeights};
 use lacuna_kernels::reference::gemm::Matrix as Dense;
 use lacuna_kernels::spmm::{SpmmKernel, SpmmPlan, SpmmWeights, Tuner, Tuning};
-use lacuna_kernels::{Buffer, Output, PanelLayout, Parallel, Plan, Team};
+use lacuna_kernels::{Buffer, Generate, Output, PanelLayout, Parallel, Plan, Team};
 
 use super::intrinsics::{Intrinsics, in_f32};
 use super::problem::{Out, Weights, activations, checked_rows};

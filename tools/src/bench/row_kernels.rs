@@ -10,7 +10,7 @@ use lacuna_kernels::layout::{elements, f32_index, tiles};
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::reference::rows as reference;
 use lacuna_kernels::softmax::{SoftmaxDesc, SoftmaxKernel};
-use lacuna_kernels::{Buffer, KernelError, PanelLayout, Parallel, Plan, Sign, Sink, TILE};
+use lacuna_kernels::{Buffer, Generate, KernelError, PanelLayout, Parallel, Sign, Sink, TILE};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -14,7 +14,7 @@ use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Plan, Sink};
+use lacuna_kernels::{Block, Generate, PanelLayout, Sink};
 
 use crate::args;
 use crate::context::Context;

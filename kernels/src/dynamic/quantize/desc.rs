@@ -1,10 +1,8 @@
 //! What the caller wants, and what was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
-use super::emit;
 use super::kernel::TokenQuantKernel;
-use crate::cache::AnyPlan;
 use crate::layout::padded;
 use crate::rows::check_features;
 use crate::{KernelError, PanelLayout, Plan, TILE};
@@ -70,13 +68,5 @@ impl Plan for TokenQuantPlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::TokenQuant(*self)
     }
 }

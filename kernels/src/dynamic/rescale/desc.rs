@@ -1,10 +1,8 @@
 //! What the caller wants, and what was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
-use super::emit;
 use super::kernel::TokenRescaleKernel;
-use crate::cache::AnyPlan;
 use crate::layout::padded;
 use crate::rows::check_features;
 use crate::{KernelError, Plan, Sink, Store, TILE};
@@ -83,13 +81,5 @@ impl Plan for TokenRescalePlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::TokenRescale(*self)
     }
 }

@@ -3,7 +3,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Instant;
 
-use lacuna_jit::cpu::Tier;
+use lacuna_jit::Tier;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::{Block, PanelLayout, Sign};
 
