@@ -3,9 +3,9 @@
 //! A model goes through stages, each its own type, so that a step cannot be forgotten:
 //!
 //! ```text
-//! Model::from_dir(dir)?          read and checked, f32
+//! Model::open(dir)?          read and checked, f32
 //!     .prune(Block::B4x1, 0.8)?  optional: or take the zeros that are there
-//!     .calibrate(&sentences)?    CalibratedModel: scales for every activation
+//!     .calibration().run(&sentences)?    CalibratedModel: scales for every activation
 //!     .compile()?                Encoder: kernels generated for exactly these weights
 //!     .embed(&[".."])?            one vector per sentence
 //! ```
@@ -13,7 +13,7 @@
 //! Everything before the last two steps can be done once: [`CalibratedModel::pack`] and [`PackedModel::write`] keep it in a file, and
 //! [`Encoder::open`] takes it from there.
 //!
-//! A model with a head classifies, reranks, tags, answers or fills in instead: [`heads`].
+//! A model with a head classifies, reranks, tags, answers or fills in instead: [`tasks`].
 //! [`CalibratedModel::pack`] keeps everything in one file, which [`Encoder::open`] maps in milliseconds. Threads share an encoder;
 //! each may have a [`Session`] of it, which can be cancelled. Models come from directories, from ONNX graphs, and from the [`hub`].
 //!
@@ -28,6 +28,7 @@ mod error;
 pub mod heads;
 mod packed;
 mod report;
+pub mod tasks;
 
 #[cfg(test)]
 use lacuna_model::seeded;
@@ -42,16 +43,24 @@ pub use lacuna_kernels::spmm::{Tuning, TuningError, TuningTable};
 pub use lacuna_model::Error as ModelError;
 pub use lacuna_model::prune::prune;
 pub use lacuna_model::{
-    Activation, ActivationQuant, Architecture, Block, BlockZeros, CalibratedModel, CalibrationError,
+    Activation, ActivationQuant, Architecture, Block, BlockZeros, CalibratedModel, Calibration, CalibrationError,
     CalibrationOptions, CalibrationReport, CandidateReport, Checkpoint, Choice, EmbeddingWeights, Encoded,
-    EncoderConfig, EncoderWeights, Keep, LINEAR_NAMES, LayerNormWeights, LayerPrecision, LayerQuant, LayerWeights,
-    Linear, LinearZeros, Matrix, Model, Pooling, PoolingMode, PoolingSource, Precision, PrecisionReport, Preset,
-    Pruning, QuantizedLayer, QuantizedLinear, RangeMethod, SentenceTokenizer, Smoothing, Stored, StoredLayer,
-    StoredLinear, TensorInfo, TensorQuant, TensorReport, TextInput, Timings, TokenIds, TokenOrigin, TokenizedText,
-    TypedIds, WeightError, ZeroCount, hub, onnx, prune_encoder, reference, seeded_ids, seeded_weights,
+    EncoderConfig, EncoderWeights, ErrorKind, FileCodes, Keep, LINEAR_NAMES, LayerCodes, LayerNormWeights,
+    LayerPrecision, LayerQuant, LayerWeights, Linear, LinearCodes, LinearZeros, Matrix, Model, OpenOptions, Pooling,
+    PoolingMode, PoolingSource, Precision, PrecisionReport, Preset, Pruning, QuantizedLayer, QuantizedLinear,
+    RangeMethod, SentenceTokenizer, Smoothing, TensorInfo, TensorQuant, TensorReport, TextInput, Timings, TokenIds,
+    TokenOrigin, TokenizedText, TypedIds, WeightError, ZeroCount, hub, prune_encoder, reference, seeded_ids,
+    seeded_weights,
 };
 pub use packed::{Pack, PackedError, PackedModel, Section, is_packed};
 pub use report::{LinearReport, LoadReport, Phase};
+
+#[cfg(feature = "onnx")]
+pub mod onnx {
+    //! ONNX: models as graphs that other runtimes load, and why a graph is not read. [`lacuna_model::export`] has the details.
+    pub use lacuna_model::export::{OnnxModel, OnnxSummary};
+    pub use lacuna_model::onnx::OnnxError;
+}
 
 /// The README's example, compiled with the other documentation tests.
 #[doc = include_str!("../README.md")]

@@ -156,7 +156,7 @@ fn notes(model: &PackedModel, tier: Tier, isa: Isa) -> Vec<String> {
     if let Ok(masked) = Features::masked()
         && !masked.is_empty()
     {
-        notes.push(format!("{MASK_VARIABLE} masks {masked}: kernels are those of a CPU without"));
+        notes.push(format!("{MASK_VARIABLE} masks {masked}: kernels are those of a CPU without these features"));
     }
     if model.pooling().source == PoolingSource::Default && model.tokenizer().is_some() {
         notes.push("the model has no pooling settings: mean pooling without normalisation is assumed".to_owned());

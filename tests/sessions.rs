@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use lacuna::heads::Backbone;
-use lacuna::{Block, Cancel, Compile, Encoder, Error, Model, Preset, Session, TokenIds, seeded_ids};
+use lacuna::tasks::Backbone;
+use lacuna::{Block, Cancel, Compile, Encoder, Error, Model, Preset, Session, TokenIds, TypedIds, seeded_ids};
 
 const VOCAB: usize = 500;
 
 fn encoder() -> Arc<Encoder> {
     let mut config = Preset::BertMini.config();
     (config.layers, config.vocab_size, config.max_position) = (2, VOCAB, 256);
-    let model = Model::seeded_config(config, 7).unwrap().prune(Block::B4x1, 0.8).unwrap();
-    Arc::new(model.calibrate_ids(&seeded_ids(VOCAB, 16, 40, 1)).unwrap().compile().unwrap())
+    let model = Model::seeded(config, 7).unwrap().prune(Block::B4x1, 0.8).unwrap();
+    Arc::new(model.calibration().run_ids(&seeded_ids(VOCAB, 16, 40, 1)).unwrap().compile().unwrap())
 }
 
 fn batch(user: usize) -> Vec<Vec<u32>> {
@@ -97,7 +97,10 @@ fn a_cancelled_session_stops_and_can_go_on() {
     let looked = looks.load(Relaxed);
     assert!(matches!(session.embed_ids(&pull), Err(Error::Cancelled)));
     assert!(matches!(session.hidden_states(&ids), Err(Error::Cancelled)));
-    assert!(matches!(Backbone::hidden_states(&session, &ids), Err(Error::Cancelled)));
+    let typed = [TypedIds { ids: &ids[0], types: &vec![0; ids[0].len()] }];
+    let backbone: &dyn Backbone = &session;
+    assert!(matches!(backbone.hidden_states(&typed), Err(Error::Cancelled)));
+    assert!(matches!(backbone.embed_ids(&typed), Err(Error::Cancelled)));
     assert!(matches!(session.embed(&["text"]), Err(Error::Cancelled)));
     assert_eq!(looks.load(Relaxed), looked);
 

@@ -73,18 +73,21 @@ impl Isa {
         Isa::for_tier(Tier::detect())
     }
 
-    /// The name used in kernel names.
+    /// The name used in reports.
     pub fn name(self) -> &'static str {
         match self {
-            Isa::Avx512Vnni(token) if token.vbmi() => "avx512vnni",
-            Isa::Avx512Vnni(_) => "avx512vnni-novbmi",
+            Isa::Avx512Vnni(_) => "avx512vnni",
             Isa::Portable => "portable",
         }
     }
 }
 
 impl fmt::Display for Isa {
+    /// The name used in kernel names, which says if VBMI is not used: `avx512vnni`, `avx512vnni-novbmi`, `portable`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self {
+            Isa::Avx512Vnni(token) if !token.vbmi() => write!(f, "{}-novbmi", self.name()),
+            _ => f.write_str(self.name()),
+        }
     }
 }

@@ -11,11 +11,11 @@ use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::dynamic::ColumnQuantDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::Epilogue;
-use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue};
+use lacuna_kernels::float::{DType, FloatDesc};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, Generate, PanelLayout};
+use lacuna_kernels::{Block, Generate, PanelLayout, Sink};
 
 /// Kernels of every kind that generates code.
 fn plans(isa: Isa) -> Vec<AnyPlan> {
@@ -28,11 +28,11 @@ fn plans(isa: Isa) -> Vec<AnyPlan> {
             plans.extend(candidates.iter().map(Generate::key));
         }
     }
-    for epilogue in FloatEpilogue::all() {
+    for sink in Sink::all() {
         for (dtype, block) in
             DType::ALL.into_iter().flat_map(|d| [Block::B4x1, Block::B8x1, Block::Dense].map(|b| (d, b)))
         {
-            match (FloatDesc { m, k, dtype, block, epilogue }).candidates(isa) {
+            match (FloatDesc { m, k, dtype, block, sink }).candidates(isa) {
                 Ok(candidates) => plans.extend(candidates.iter().map(Generate::key)),
                 Err(error) => eprintln!("skipped: {error}"),
             }

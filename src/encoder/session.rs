@@ -5,11 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::activations::Scratch;
 use super::{Embeddings, Encoder};
-use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
-use crate::heads::Backbone;
 use crate::matrix::Matrix;
-use crate::tokenize::SentenceTokenizer;
 use crate::tokens::TokenIds;
 
 /// Stops the calls of the sessions that have it, from any thread. Clones stop the same ones.
@@ -44,14 +41,14 @@ impl Cancel {
 /// its calls allocate nothing once they have grown. Any number of sessions may run at the same time. One session may be used by
 /// several threads as well: calls that overlap take further buffers from the pool.
 ///
-/// Heads run on a session as on an encoder: `SequenceClassifier::new(Arc::new(session), head)`.
+/// Tasks run on a session as on an encoder: `SequenceClassifier::new(Arc::new(session), head)`.
 ///
 /// ```no_run
 /// use std::sync::Arc;
 /// use lacuna::{Cancel, Compile, Error, Model};
 ///
 /// # fn main() -> lacuna::Result<()> {
-/// let encoder = Arc::new(Model::from_dir("all-MiniLM-L6-v2")?.calibrate(&["A cat sits."])?.compile()?);
+/// let encoder = Arc::new(Model::open("all-MiniLM-L6-v2")?.calibration().run(&["A cat sits."])?.compile()?);
 /// let cancel = Cancel::new();
 /// let session = encoder.session().with_cancel(cancel.clone());
 /// let worker = std::thread::spawn(move || session.embed(&vec!["A long afternoon."; 100_000]));
@@ -160,31 +157,17 @@ impl std::fmt::Debug for Session {
     }
 }
 
-impl Backbone for Session {
-    fn config(&self) -> &EncoderConfig {
-        self.encoder.config()
-    }
-
-    fn tokenizer(&self) -> Option<&SentenceTokenizer> {
-        self.encoder.tokenizer()
-    }
-
-    fn hidden_states<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
-        self.hidden_states(ids)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Compile, Model, Preset, seeded_ids};
+    use crate::{Compile, EncoderConfig, Model, Preset, seeded_ids};
 
     /// Buffers go from the pool to sessions and calls and come back, also from calls that fail.
     #[test]
     fn buffers_come_back() {
         let config = EncoderConfig { layers: 1, vocab_size: 50, ..Preset::BertMini.config() };
         let ids = seeded_ids(50, 2, 9, 1);
-        let calibrated = Model::seeded_config(config, 1).unwrap().calibrate_ids(&ids).unwrap();
+        let calibrated = Model::seeded(config, 1).unwrap().calibration().run_ids(&ids).unwrap();
         let encoder = Arc::new(calibrated.compile().unwrap());
         let pooled = || encoder.scratch.lock().unwrap().len();
         encoder.embed_ids(&ids).unwrap();

@@ -6,10 +6,12 @@ mod errors;
 mod files;
 mod golden;
 mod spans;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 
-use lacuna::heads::{Backbone, Head};
+use lacuna::heads::Head;
+use lacuna::tasks::Backbone;
 use lacuna::{Compile, Encoder, Matrix, Model, TypedIds};
 use serde_json::Value;
 
@@ -18,7 +20,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn load(name: &str) -> (Model, Head) {
-    let model = Model::from_dir(folder(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let model = Model::open(folder(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let head = model.head().unwrap_or_else(|error| panic!("{name}: {error}"));
     (model, head)
 }
@@ -56,11 +58,11 @@ fn sequences(name: &str) -> Vec<(Vec<u32>, Vec<u32>, Vec<f32>)> {
 fn compile(name: &str, model: Model) -> Encoder {
     let sequences = sequences(name);
     let ids: Vec<TypedIds<'_>> = sequences.iter().map(|(ids, types, _)| TypedIds { ids, types }).collect();
-    model.calibrate_ids(&ids).unwrap().compile().unwrap()
+    model.calibration().run_ids(&ids).unwrap().compile().unwrap()
 }
 
 /// The logits of every sequence.
-fn logits<B: Backbone>(backbone: &B, head: &Head, sequences: &[(Vec<u32>, Vec<u32>, Vec<f32>)]) -> Vec<Matrix> {
+fn logits(backbone: &dyn Backbone, head: &Head, sequences: &[(Vec<u32>, Vec<u32>, Vec<f32>)]) -> Vec<Matrix> {
     let ids: Vec<TypedIds<'_>> = sequences.iter().map(|(ids, types, _)| TypedIds { ids, types }).collect();
     backbone.hidden_states(&ids).unwrap().iter().map(|states| head.logits(states).unwrap()).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lacuna::heads::{Backbone, MaskFiller};
+use lacuna::tasks::MaskFiller;
 use lacuna::{
     Architecture, Block, Compile, CompileOptions, Encoder, EncoderConfig, Error, Form, LayerPrecision, Model,
     ModelError, Pack, PackedError, PackedModel, Precision, Tuning,
@@ -16,7 +16,7 @@ const FORMS: [Form; 3] = [Form::Auto, Form::Dense, Form::Sparse];
 /// The same bits from the calibrated model, from it packed in memory, and from the file, on every tier.
 fn check(config: EncoderConfig, zeros: Option<(Block, f64)>, form: Form) {
     let what = format!("{} {zeros:?} {form:?}", config.architecture);
-    let model = Model::seeded_config(config, 3).unwrap();
+    let model = Model::seeded(config, 3).unwrap();
     let model = match zeros {
         Some((block, sparsity)) => model.prune(block, sparsity).unwrap(),
         None => model,
@@ -67,7 +67,7 @@ fn every_pattern_of_zeros() {
 fn every_precision() {
     let config = EncoderConfig { layers: 3, ..tiny(Architecture::Electra) };
     for block in [Block::B4x1, Block::Unstructured] {
-        let model = calibrated(Model::seeded_config(config.clone(), 3).unwrap().prune(block, 0.7).unwrap());
+        let model = calibrated(Model::seeded(config.clone(), 3).unwrap().prune(block, 0.7).unwrap());
         let ids = batch(model.model().config());
         let mixed = Precision::ALL.into_iter().enumerate().map(|(i, attn_in)| {
             let at = |by: usize| Precision::ALL[(i + by) % Precision::ALL.len()];
@@ -128,10 +128,10 @@ fn heads_and_tokenizers_come_along() {
         "electra-classify",
         "electra-fill",
     ] {
-        let model = Model::from_dir(head_folder(name)).unwrap();
+        let model = Model::open(head_folder(name)).unwrap();
         let head = model.head().unwrap();
         let texts = ["The cat sat on the mat.", "the river went e and", ""];
-        let model = model.calibrate(&texts).unwrap();
+        let model = model.calibration().run(&texts).unwrap();
         let packed = model.pack().unwrap();
         let opened = through_file(&packed);
         assert_eq!(packed.head().unwrap(), head, "{name}");
@@ -141,7 +141,7 @@ fn heads_and_tokenizers_come_along() {
         assert_eq!(encoder.embed(&texts).unwrap(), expected.embed(&texts).unwrap(), "{name}");
         let ids: Vec<Vec<u32>> =
             opened.tokenizer().unwrap().encode_batch(&texts).unwrap().into_iter().map(|encoded| encoded.ids).collect();
-        let states = Backbone::hidden_states(&encoder, &ids).unwrap();
+        let states = encoder.hidden_states(&ids).unwrap();
         for states in &states {
             assert_eq!(found.logits(states).unwrap(), head.logits(states).unwrap(), "{name}");
         }
@@ -157,7 +157,7 @@ fn heads_and_tokenizers_come_along() {
 
 #[test]
 fn measured_schedules_are_kept() {
-    let model = calibrated(Model::seeded_config(tiny(Architecture::Bert), 3).unwrap().prune(Block::B4x1, 0.9).unwrap());
+    let model = calibrated(Model::seeded(tiny(Architecture::Bert), 3).unwrap().prune(Block::B4x1, 0.9).unwrap());
     let tuning = Tuning::Measure { budget: std::time::Duration::from_millis(1) };
     let packed = model.pack_with(CompileOptions::default().with_form(Form::Sparse).with_tuning(tuning)).unwrap();
     let kernels = |model: &PackedModel| -> Vec<String> {

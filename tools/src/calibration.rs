@@ -99,7 +99,7 @@ impl CalibrationArgs {
 /// Calibrates on sentences with the given options.
 pub(crate) fn calibrate(model: Model, sentences: &[String], options: &CalibrationOptions) -> Result<CalibratedModel> {
     let _spinner = Spinner::new(format!("calibrating on {} sentences", sentences.len()));
-    Ok(model.calibrate_with(sentences, options)?)
+    Ok(model.calibration().options(*options).run(sentences)?)
 }
 
 /// A signal to noise ratio that can be asked for.

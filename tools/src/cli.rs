@@ -68,8 +68,9 @@ classify, rank, tag, answer and fill need a model with the head for it, which `a
 Results go to standard output, everything said about them to standard error. Exit status: 0 success; 1 a check that \
 the command made failed; 2 bad input, in one line that names what was found and what was expected.
 
-Environment: LACUNA_TIER is the tier when --tier is not given; LACUNA_MASK_FEATURES=avx512bf16,avx512vbmi runs as on a CPU without; LACUNA_PERF=map writes /tmp/perf-PID.map for perf; HF_HOME, \
-HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are for --from-hub, as the hub's own tools read them.";
+Environment: LACUNA_TIER is the tier when --tier is not given; LACUNA_MASK_FEATURES=avx512bf16,avx512vbmi runs as on a CPU that \
+lacks these features; LACUNA_PERF=map writes /tmp/perf-PID.map for perf; HF_HOME, HF_ENDPOINT, HF_TOKEN and \
+HF_HUB_OFFLINE are for --from-hub, as the hub's own tools read them.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lacuna::{Block, CalibratedModel, Compile, Encoder, Form, LoadReport, Matrix, Model, Preset, seeded_ids};
+use lacuna::{
+    Block, CalibratedModel, Compile, Encoder, EncoderConfig, Form, LoadReport, Matrix, Model, Preset, seeded_ids,
+};
 use lacuna_console::args;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
@@ -146,8 +148,8 @@ struct Built {
 fn build(args: &Args, context: &Context) -> Result<Built> {
     let spinner = Spinner::new(format!("making, pruning, calibrating and compiling {}", args.preset));
     let ids = seeded_ids(VOCAB_SIZE, SEQUENCES, args.tokens, args.seed.wrapping_add(1));
-    let model = Model::seeded_with_vocab(args.preset, args.seed, VOCAB_SIZE);
-    let calibrated = model.prune(Block::B4x1, args.sparsity)?.calibrate_ids(&ids)?;
+    let model = Model::seeded(EncoderConfig { vocab_size: VOCAB_SIZE, ..args.preset.config() }, args.seed)?;
+    let calibrated = model.prune(Block::B4x1, args.sparsity)?.calibration().run_ids(&ids)?;
     let compile = |form| calibrated.compile_with(context.compile_options().with_form(form));
     let (sparse, dense) = (compile(Form::Auto)?, compile(Form::Dense)?);
     drop(spinner);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use lacuna::onnx::{OnnxModel, OnnxSummary};
-use lacuna::{CalibratedModel, CalibrationOptions, Model, Preset, seeded_ids};
+use lacuna::{CalibratedModel, CalibrationOptions, EncoderConfig, Model, Preset, seeded_ids};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::{Target, say, write_json};
@@ -199,8 +199,11 @@ impl OnnxArgs {
         let folder = self.source.folder()?;
         let _spinner = Spinner::new(format!("reading {}", self.name()));
         match (folder, self.arch) {
-            (Some(folder), _) => Ok(Model::from_path(folder)?),
-            (None, arch) => Ok(Model::seeded_with_vocab(arch.unwrap_or(Preset::MiniLm), self.seed, VOCAB_SIZE)),
+            (Some(folder), _) => Ok(Model::open(folder)?),
+            (None, arch) => Ok(Model::seeded(
+                EncoderConfig { vocab_size: VOCAB_SIZE, ..arch.unwrap_or(Preset::MiniLm).config() },
+                self.seed,
+            )?),
         }
     }
 
@@ -208,12 +211,12 @@ impl OnnxArgs {
         let options = CalibrationOptions::per_tensor();
         let _spinner = Spinner::new("calibrating");
         match sentences {
-            Some(sentences) => Ok(model.calibrate_with(sentences, &options)?),
+            Some(sentences) => Ok(model.calibration().options(options).run(sentences)?),
             None => {
                 let (count, length) = CALIBRATION;
                 let (vocab_size, limit) = (model.config().vocab_size, model.config().max_position);
                 let ids = seeded_ids(vocab_size, count, length.min(limit), self.seed.wrapping_add(1));
-                Ok(model.calibrate_ids_with(&ids, &options)?)
+                Ok(model.calibration().options(options).run_ids(&ids)?)
             }
         }
     }

@@ -143,7 +143,7 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     let encoder = {
         let (count, length) = CALIBRATION;
         let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), 0);
-        let calibrated = model.calibrate_ids(&ids)?;
+        let calibrated = model.calibration().run_ids(&ids)?;
         model::compile(&calibrated, Form::from(args.form), context)?
     };
     let report = encoder.report();

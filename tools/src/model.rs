@@ -154,7 +154,7 @@ impl PruneArgs {
 /// Reads the model of a folder.
 pub(crate) fn read(folder: &Path) -> Result<Model> {
     let _spinner = Spinner::new(format!("reading {}", folder.display()));
-    Ok(Model::from_path(folder)?)
+    Ok(Model::open(folder)?)
 }
 
 /// Generates the kernels.

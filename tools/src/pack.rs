@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         let inputs: Vec<TextInput<'_>> = texts.iter().map(|text| TextInput::new(text)).collect();
         let calibrated = {
             let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
-            model.calibrate_inputs_with(&inputs, &args.calibration.scheme.options())?
+            model.calibration().options(args.calibration.scheme.options()).run(&inputs)?
         };
         let packed = args.tuning.pack(&calibrated, args.form.into(), context)?;
         let _spinner = Spinner::new(format!("writing {}", path.display()));

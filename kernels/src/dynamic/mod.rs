@@ -10,7 +10,7 @@
 //!            code     = round(fma(d[k][n], 127 / max, 128))             u8 panel, 1..=255
 //! rescale    y[m][n]  = fma(t[m][n], scale[n], bias[m])
 //!            t        = activation(y)                                   f32 tile, in place
-//!            x        = x + y                                           f32 tile: the residual stream
+//!            x        = x + activation(y)                               f32 tile: the residual stream
 //!            q        = saturate(round(fma(activation(y), out_scale[m], out_zero[m])))      u8 or s8 panel
 //! ```
 //!
@@ -36,6 +36,4 @@ mod rescale;
 
 pub use constants::ZERO_CODE;
 pub use quantize::{ColumnQuantDesc, ColumnQuantKernel, ColumnQuantPlan, FeatureScales};
-pub use rescale::{
-    ColumnRescaleDesc, ColumnRescaleKernel, ColumnRescalePlan, RescaleOutput, RescaleParams, RescaleRows, RescaleTarget,
-};
+pub use rescale::{ColumnRescaleDesc, ColumnRescaleKernel, ColumnRescalePlan, RescaleParams, RescaleRows};

@@ -53,8 +53,8 @@ fn emit_group(a: &mut Asm, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], row
             a.vmovups(y, element(r.x, row, v));
         }
     }
-    emit_activate(a, plan.function.activation(), &y[..rows], &r.temp, r.constants);
-    match plan.function.panel() {
+    emit_activate(a, plan.sink.activation, &y[..rows], &r.temp, r.constants);
+    match plan.sink.store.codes() {
         None => emit_store_f32(a, r.x, &y[..rows]),
         Some((layout, sign)) => {
             let (scale, zero) = (r.temp[0], r.temp[1]);

@@ -33,7 +33,7 @@ mod plan;
 mod portable;
 mod regs;
 
-pub use desc::{ElementwiseDesc, RowFunction};
+pub use desc::ElementwiseDesc;
 pub use kernel::ElementwiseKernel;
 pub use params::QuantParams;
 pub use plan::ElementwisePlan;

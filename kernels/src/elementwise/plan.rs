@@ -2,26 +2,30 @@
 
 use lacuna_jit::Isa;
 
-use super::desc::{ElementwiseDesc, RowFunction};
-use crate::epilogue::Activation;
+use super::desc::ElementwiseDesc;
 use crate::rows::{check_features, tile_elements};
-use crate::{KernelError, Plan};
+use crate::{Activation, KernelError, Plan, Sink, Store};
 
 impl ElementwiseDesc {
     /// Decides how to compute it on `isa`.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] if F is 0 or too large, [`KernelError::Mismatch`] for no function at all.
+    /// [`KernelError::Dimension`] if F is 0 or too large, [`KernelError::Mismatch`] for no function at all, for bf16 and for
+    /// residual output.
     pub fn plan(&self, isa: Isa) -> Result<ElementwisePlan, KernelError> {
         check_features("elementwise", self.features)?;
-        if self.function == RowFunction::Activate(Activation::Identity) {
-            return Err(KernelError::Mismatch {
-                kernel: "elementwise".into(),
-                found: "no activation of an f32 tile in place".into(),
-                expected: "an activation, or a panel as output".into(),
-            });
+        let refused = |found: &str, expected: &str| {
+            Err(KernelError::Mismatch { kernel: "elementwise".into(), found: found.into(), expected: expected.into() })
+        };
+        match (self.sink.activation, self.sink.store) {
+            (Activation::Identity, Store::F32 { residual: false }) => {
+                refused("no activation of an f32 tile in place", "an activation, or a panel as output")
+            }
+            (_, Store::Bf16 | Store::F32 { residual: true }) => {
+                refused(&format!("{} output", self.sink.store.name()), "f32 output in place, or a panel of codes")
+            }
+            _ => Ok(ElementwisePlan { isa, features: self.features, sink: self.sink }),
         }
-        Ok(ElementwisePlan { isa, features: self.features, function: self.function })
     }
 }
 
@@ -30,7 +34,7 @@ impl ElementwiseDesc {
 pub struct ElementwisePlan {
     pub(super) isa: Isa,
     pub(super) features: usize,
-    pub(super) function: RowFunction,
+    pub(super) sink: Sink,
 }
 
 impl ElementwisePlan {
@@ -39,9 +43,9 @@ impl ElementwisePlan {
         self.features
     }
 
-    /// What happens to the elements.
-    pub fn function(&self) -> RowFunction {
-        self.function
+    /// Where the results go.
+    pub fn sink(&self) -> &Sink {
+        &self.sink
     }
 
     /// Elements of one tile, f32 or panel.
@@ -52,14 +56,12 @@ impl ElementwisePlan {
 
 impl Plan for ElementwisePlan {
     fn name(&self) -> String {
-        let ElementwisePlan { isa, features, function } = self;
-        let verb = match function.activation() {
+        let ElementwisePlan { isa, features, sink } = self;
+        let verb = match sink.activation {
             Activation::Identity => "quantize",
             activation => activation.name(),
         };
-        let output =
-            function.panel().map_or("f32".to_owned(), |(layout, sign)| format!("{}-{}", sign.name(), layout.name()));
-        format!("{verb}-f32-{isa}-f{features}-{output}")
+        format!("{verb}-f32-{isa}-f{features}-{}", sink.store.name())
     }
 
     fn isa(&self) -> Isa {

@@ -3,7 +3,7 @@
 use super::params::QuantParams;
 use super::plan::ElementwisePlan;
 use crate::TILE;
-use crate::epilogue::Precision;
+use crate::epilogue::Accuracy;
 use crate::rows::{lanes, quantize, store_panel_row, zero_padding_features};
 
 /// One tile, in place.
@@ -12,7 +12,7 @@ pub(super) fn activate_tile(plan: &ElementwisePlan, x: &mut [f32], columns: usiz
     let (rows, _) = x.as_chunks_mut::<TILE>();
     for row in &mut rows[..plan.features] {
         for x in &mut row[..lanes(columns)] {
-            *x = plan.function.activation().apply(Precision::Float, *x);
+            *x = plan.sink.activation.apply(Accuracy::Float, *x);
         }
     }
 }
@@ -26,13 +26,13 @@ pub(super) fn quantize_tile(
     panel: &mut [u8],
     columns: usize,
 ) {
-    let Some((layout, sign)) = plan.function.panel() else { return };
+    let Some((layout, sign)) = plan.sink.store.codes() else { return };
     let lanes = lanes(columns);
     let (rows, _) = x.as_chunks::<TILE>();
     for (f, (row, p)) in rows.iter().zip(params).enumerate() {
         let mut y = *row;
         for y in &mut y[..lanes] {
-            *y = plan.function.activation().apply(Precision::Float, *y);
+            *y = plan.sink.activation.apply(Accuracy::Float, *y);
         }
         let mut q = [0; TILE];
         for (q, y) in q[..lanes].iter_mut().zip(y) {

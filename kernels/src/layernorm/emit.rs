@@ -109,14 +109,14 @@ fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns
     a.note("normalise, quantise, store");
     load_arg!(a, r, x);
     load_arg!(a, r, params);
-    if plan.output.panel().is_some() {
+    if plan.panel.is_some() {
         load_arg!(a, r, panel);
     }
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         for (row, y) in columns.y[..rows].iter().enumerate() {
             emit_normalize_row(a, plan, r, columns, row, y);
         }
-        if let Some(layout) = plan.output.panel() {
+        if let Some(layout) = plan.panel {
             let sign = Sign::Unsigned;
             let panel = PanelRows { layout, sign, group: r.panel, constants: r.constants, temps: &r.temp };
             emit_store_panel(a, &panel, &columns.y, rows);
@@ -136,11 +136,11 @@ fn emit_normalize_row(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Col
         a.vsubps(y, columns.mean[v], element(r.x, row, v)); //          y = mean - x[f]
         a.vmulps(y, y, columns.rstd[v]); //                             y = (mean - x[f]) rstd
         a.vfnmadd213ps(y, gamma, beta); //                              y = (x[f] - mean) rstd gamma[f] + beta[f]
-        if plan.output.writes_f32() {
+        if plan.f32 {
             a.vmovups_st(element(r.x, row, v), y);
         }
     }
-    if plan.output.panel().is_some() {
+    if plan.panel.is_some() {
         let params = [param(offset_of!(NormParams, out_scale)), param(offset_of!(NormParams, out_zero))];
         emit_quantize(a, y, params, [out_scale, out_zero]);
     }

@@ -36,7 +36,7 @@ mod plan;
 mod portable;
 mod regs;
 
-pub use desc::{LayerNormDesc, LayerNormOutput};
+pub use desc::LayerNormDesc;
 pub use kernel::LayerNormKernel;
 pub use params::{NormParams, NormRows};
 pub use plan::LayerNormPlan;

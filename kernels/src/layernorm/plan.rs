@@ -2,9 +2,9 @@
 
 use lacuna_jit::Isa;
 
-use super::desc::{LayerNormDesc, LayerNormOutput};
+use super::desc::LayerNormDesc;
 use crate::rows::{check_features, tile_elements};
-use crate::{KernelError, Plan};
+use crate::{KernelError, PanelLayout, Plan};
 
 /// The most features whose mean is the shift: 64 rows of a tile are 16 KiB, which stay in L1.
 const SHIFT_FEATURES: usize = 64;
@@ -15,10 +15,18 @@ impl LayerNormDesc {
     /// Decides how to compute it on `isa`.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] if F is 0 or too large.
+    /// [`KernelError::Dimension`] if F is 0 or too large, [`KernelError::Mismatch`] if nothing is written.
     pub fn plan(&self, isa: Isa) -> Result<LayerNormPlan, KernelError> {
         check_features("layernorm", self.features)?;
-        Ok(LayerNormPlan { isa, features: self.features, output: self.output })
+        let &LayerNormDesc { features, f32, panel } = self;
+        if !f32 && panel.is_none() {
+            return Err(KernelError::Mismatch {
+                kernel: "layernorm".into(),
+                found: "no output".into(),
+                expected: "an f32 tile, a panel, or both".into(),
+            });
+        }
+        Ok(LayerNormPlan { isa, features, f32, panel })
     }
 }
 
@@ -27,13 +35,14 @@ impl LayerNormDesc {
 pub struct LayerNormPlan {
     pub(super) isa: Isa,
     pub(super) features: usize,
-    pub(super) output: LayerNormOutput,
+    pub(super) f32: bool,
+    pub(super) panel: Option<PanelLayout>,
 }
 
 impl LayerNormPlan {
     /// What it was planned for.
     pub fn desc(&self) -> LayerNormDesc {
-        LayerNormDesc { features: self.features, output: self.output }
+        LayerNormDesc { features: self.features, f32: self.f32, panel: self.panel }
     }
 
     /// Features F.
@@ -41,9 +50,14 @@ impl LayerNormPlan {
         self.features
     }
 
-    /// What is written.
-    pub fn output(&self) -> LayerNormOutput {
-        self.output
+    /// Whether the f32 tile is written.
+    pub fn writes_f32(&self) -> bool {
+        self.f32
+    }
+
+    /// The layout of the panel, if one is written.
+    pub fn panel(&self) -> Option<PanelLayout> {
+        self.panel
     }
 
     /// Features whose mean is the shift.
@@ -59,11 +73,11 @@ impl LayerNormPlan {
 
 impl Plan for LayerNormPlan {
     fn name(&self) -> String {
-        let LayerNormPlan { isa, features, output } = self;
-        let output = match output {
-            LayerNormOutput::F32 => "f32".to_owned(),
-            LayerNormOutput::Panel(layout) => format!("{}-only", layout.name()),
-            LayerNormOutput::Both(layout) => layout.name().to_owned(),
+        let LayerNormPlan { isa, features, f32, panel } = self;
+        let output = match panel {
+            None => "f32".to_owned(),
+            Some(layout) if *f32 => layout.name().to_owned(),
+            Some(layout) => format!("{}-only", layout.name()),
         };
         format!("layernorm-f32-{isa}-f{features}-{output}")
     }

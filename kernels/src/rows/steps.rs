@@ -4,8 +4,8 @@ use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Zmm, ptr};
 
 use super::heads::{GROUP, PANEL_ROW_BYTES, element};
-use crate::epilogue::{Activation, Constants, EpilogueRegs, OutputLanes, Precision, emit_activation, emit_store_bytes};
-use crate::{PanelLayout, Sign, VECTORS};
+use crate::epilogue::{Accuracy, Constants, EpilogueRegs, OutputLanes, emit_activation, emit_store_bytes};
+use crate::{Activation, PanelLayout, Sign, VECTORS};
 
 /// Zeros every register.
 pub(crate) fn emit_zero<'a>(a: &mut Asm, registers: impl IntoIterator<Item = &'a Zmm>) {
@@ -16,10 +16,10 @@ pub(crate) fn emit_zero<'a>(a: &mut Asm, registers: impl IntoIterator<Item = &'a
 
 /// Replaces each of `y` by its activation in f32 precision. Destroys `temps`; `constants` holds [`Constants::address`].
 pub(crate) fn emit_activate(a: &mut Asm, activation: Activation, y: &[Vec<Zmm>], temps: &[Zmm], constants: Gpr) {
-    let table = ptr(constants) + Constants::table(activation, Precision::Float);
+    let table = ptr(constants) + Constants::table(activation, Accuracy::Float);
     // Four vectors at a time, of however many rows: their steps hide each other's latency.
     for vectors in y.concat().chunks(VECTORS) {
-        emit_activation(a, activation, Precision::Float, vectors, temps, table);
+        emit_activation(a, activation, Accuracy::Float, vectors, temps, table);
     }
 }
 

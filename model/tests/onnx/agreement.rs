@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lacuna_model::onnx::OnnxModel;
+use lacuna_model::export::OnnxModel;
 use lacuna_model::reference::{Tap, TapSet};
 use lacuna_model::{CalibrationOptions, Matrix, Model, PoolingMode, seeded_ids};
 use rten_tensor::Tensor;
@@ -114,7 +114,7 @@ fn static_int8_is_what_the_simulation_predicts() {
     for (heads, size) in SHAPES {
         let ids = ids_of(&LENGTHS);
         let options = CalibrationOptions::per_tensor();
-        let calibrated = small(heads, size).calibrate_ids_with(&ids_of(&[20; 8]), &options).unwrap();
+        let calibrated = small(heads, size).calibration().options(options).run_ids(&ids_of(&[20; 8])).unwrap();
         let simulated = calibrated.simulate(&ids, taps, true).unwrap();
         let reference = calibrated.model().reference().embed(&ids, calibrated.model().pooling()).unwrap();
         let found = run(&calibrated.to_onnx_qdq().unwrap(), &ids, 0).embeddings;
@@ -133,7 +133,7 @@ fn every_architecture_agrees() {
     dirs.sort();
     assert!(dirs.len() >= 9, "{dirs:?}");
     for dir in dirs {
-        let model = Model::from_dir(&dir).unwrap();
+        let model = Model::open(&dir).unwrap();
         let config = model.config();
         let length = |length: usize| length.min(config.max_position);
         let ids = |lengths: &[usize], seed: u64| -> Vec<Vec<u32>> {
@@ -146,7 +146,8 @@ fn every_architecture_agrees() {
         let batch = ids(&[5, 1, 12, 3], 1);
         let reference = model.reference().embed(&batch, model.pooling()).unwrap();
         let options = CalibrationOptions::per_tensor();
-        let calibrated = model.clone().calibrate_ids_with(&ids(&[12, 1, 7, 3, 12, 2, 9, 5], 9), &options).unwrap();
+        let calibrated =
+            model.clone().calibration().options(options).run_ids(&ids(&[12, 1, 7, 3, 12, 2, 9, 5], 9)).unwrap();
         for (form, onnx, expected) in [
             ("f32", model.to_onnx().unwrap(), 0.999_999),
             ("int8, dynamic", model.to_onnx_dynamic().unwrap(), 0.985),
@@ -175,7 +176,7 @@ fn pruned_models_agree() {
 #[test]
 fn a_model_with_a_tokenizer_agrees() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads/bert-rank");
-    let model = Model::from_dir(dir).unwrap().with_pooling(PoolingMode::Mean, true);
+    let model = Model::open(dir).unwrap().with_pooling(PoolingMode::Mean, true);
     let subjects = ["The cat", "A big old dog", "Zoe", "Emile"];
     let ends = ["sat on the mat.", "went home, by the river!", "was not in Paris", "met Emile in London."];
     let sentences: Vec<String> =
@@ -192,7 +193,7 @@ fn a_real_model_agrees() {
         println!("skipped: no {} or no {}", dir.display(), pairs.display());
         return;
     }
-    let model = Model::from_dir(&dir).unwrap();
+    let model = Model::open(&dir).unwrap();
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(&pairs).unwrap();
     let sentences: Vec<String> = reader.records().take(60).map(|row| row.unwrap()[0].to_owned()).collect();
     agrees_on_sentences(model, &sentences, 40);
@@ -204,7 +205,7 @@ fn agrees_on_sentences(model: Model, sentences: &[String], calibration: usize) {
     let encoded = model.tokenizer().unwrap().encode_batch(sentences).unwrap();
     let ids: Vec<Vec<u32>> = encoded.into_iter().map(|encoded| encoded.ids).collect();
     let reference = model.reference().embed(&ids, model.pooling()).unwrap();
-    let calibrated = model.clone().calibrate_with(calibration, &CalibrationOptions::per_tensor()).unwrap();
+    let calibrated = model.clone().calibration().options(CalibrationOptions::per_tensor()).run(calibration).unwrap();
     for (form, onnx, expected) in [
         ("f32", model.to_onnx().unwrap(), 0.999_999),
         ("int8, dynamic", model.to_onnx_dynamic().unwrap(), 0.985),

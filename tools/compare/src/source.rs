@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lacuna::{Block, CalibratedModel, CalibrationOptions, Model, Preset, seeded_ids};
+use lacuna::{Block, CalibratedModel, CalibrationOptions, EncoderConfig, Model, Preset, seeded_ids};
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
@@ -108,8 +108,11 @@ impl ModelSource {
     /// The f32 model, pruned.
     pub(crate) fn model(&self) -> Result<Model> {
         let model = match (&self.dir, self.preset()?) {
-            (Some(dir), _) => Model::from_path(dir)?,
-            (None, preset) => Model::seeded_with_vocab(preset.unwrap_or(Preset::MiniLm), self.seed, VOCAB_SIZE),
+            (Some(dir), _) => Model::open(dir)?,
+            (None, preset) => Model::seeded(
+                EncoderConfig { vocab_size: VOCAB_SIZE, ..preset.unwrap_or(Preset::MiniLm).config() },
+                self.seed,
+            )?,
         };
         match &self.pruning {
             Some((block, sparsity)) => Ok(model.prune(block_named(block)?, *sparsity)?),
@@ -126,7 +129,7 @@ impl ModelSource {
     pub(crate) fn calibrated_with(&self, options: &CalibrationOptions) -> Result<CalibratedModel> {
         let model = self.model()?;
         if let Some(path) = &self.calibrate {
-            return Ok(model.calibrate_with(&calibration_file(path, CALIBRATION_SENTENCES)?, options)?);
+            return Ok(model.calibration().options(*options).run(&calibration_file(path, CALIBRATION_SENTENCES)?)?);
         }
         let config = model.config();
         let lengths = CALIBRATION_LENGTHS.map(|length| length.min(config.max_position));
@@ -135,7 +138,7 @@ impl ModelSource {
             .zip(self.seed.wrapping_add(1)..)
             .flat_map(|(length, seed)| seeded_ids(config.vocab_size, 1, length, seed))
             .collect();
-        Ok(model.calibrate_ids_with(&ids, options)?)
+        Ok(model.calibration().options(*options).run_ids(&ids)?)
     }
 }
 

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use lacuna::ModelError;
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
-use lacuna_kernels::float::FloatEpilogue;
-use lacuna_kernels::{PanelLayout, Sign};
+use lacuna_kernels::float;
+use lacuna_kernels::{PanelLayout, Sign, Sink};
 
 /// No pool may have more workers.
 const MAX_THREADS: usize = 1024;
@@ -84,10 +84,10 @@ pub fn epilogue(text: &str) -> Result<Epilogue, String> {
 }
 
 /// An epilogue of float products by its name in kernel names; the name of an activation alone stands for the one before f32.
-pub fn float_epilogue(text: &str) -> Result<FloatEpilogue, String> {
+pub fn float_epilogue(text: &str) -> Result<Sink, String> {
     let found = match Activation::from_name(text) {
-        Some(activation) => Some(FloatEpilogue::f32(false).with(activation)),
-        None => FloatEpilogue::all().into_iter().find(|epilogue| epilogue.name() == text),
+        Some(activation) => Some(Sink::f32(false).with(activation)),
+        None => float::sinks().into_iter().find(|sink| sink.name() == text),
     };
     found.ok_or_else(|| {
         let names = float_epilogue_names().join(", ");
@@ -97,7 +97,7 @@ pub fn float_epilogue(text: &str) -> Result<FloatEpilogue, String> {
 
 /// The names of all epilogues of float products.
 pub fn float_epilogue_names() -> Vec<String> {
-    FloatEpilogue::all().iter().map(FloatEpilogue::name).collect()
+    float::sinks().iter().map(Sink::name).collect()
 }
 
 /// An activation by its name in kernel names.
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_float_epilogue_has_a_name_of_its_own() {
-        for wanted in FloatEpilogue::all() {
+        for wanted in float::sinks() {
             assert_eq!(float_epilogue(&wanted.name()), Ok(wanted));
         }
         assert_eq!(float_epilogue("gelu").unwrap().name(), "gelu-f32");

@@ -13,14 +13,14 @@ use lacuna_console::table::{Table, bytes};
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
+use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::{Activation, Epilogue};
 use lacuna_kernels::gemm::GemmDesc;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput};
+use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, Generate, PanelLayout, Sign};
+use lacuna_kernels::{Block, Generate, PanelLayout, Sign, Sink};
 use serde::Serialize;
 
 /// How fast code is generated
@@ -111,11 +111,11 @@ fn plans(args: &Args, isa: Isa) -> Result<Vec<AnyPlan>> {
     both(d, wide, Epilogue::f32(true))?;
     let (layout, sign) = (PanelLayout::Plain, Sign::Unsigned);
     plans.push(AttentionDesc { head_size: args.head_size, output: layout }.plan(isa)?.key());
-    plans.push(LayerNormDesc { features: d, output: LayerNormOutput::Both(layout) }.plan(isa)?.key());
+    plans.push(LayerNormDesc { features: d, f32: true, panel: Some(layout) }.plan(isa)?.key());
     plans.push(EmbeddingDesc { features: d }.plan(isa)?.key());
     plans.push(SoftmaxDesc { features: d }.plan(isa)?.key());
-    let function = RowFunction::Quantize { activation: Activation::Gelu, layout, sign };
-    plans.push(ElementwiseDesc { features: d, function }.plan(isa)?.key());
+    let sink = Sink::bytes(layout, sign).with(Activation::Gelu);
+    plans.push(ElementwiseDesc { features: d, sink }.plan(isa)?.key());
     Ok(plans)
 }
 

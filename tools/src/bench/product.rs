@@ -9,18 +9,18 @@ use lacuna_console::limits::Limit;
 use lacuna_console::products::call::{Int8Plan, Matrix};
 use lacuna_console::products::float::FloatMatrix;
 use lacuna_console::products::int8::{Int8Matrix, TuningArg};
+#[cfg(target_arch = "x86_64")]
 use lacuna_console::products::intrinsics::in_f32;
 use lacuna_console::products::problem::Weights;
-#[cfg(target_arch = "x86_64")]
 use lacuna_jit::Isa;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::epilogue::Epilogue;
-use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatPlan};
+use lacuna_kernels::float::{DType, FloatDesc, FloatPlan};
 use lacuna_kernels::gemm::GemmDesc;
 #[cfg(target_arch = "x86_64")]
 use lacuna_kernels::intrinsics::IntrinsicsSpmm;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Sign};
+use lacuna_kernels::{Block, PanelLayout, Sign, Sink};
 
 /// Which kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl DTypeArg {
 pub(crate) struct EpilogueArg {
     name: String,
     int8: Option<Epilogue>,
-    float: Option<FloatEpilogue>,
+    float: Option<Sink>,
 }
 
 impl EpilogueArg {
@@ -115,12 +115,12 @@ impl Wanted {
         wanted.int8.ok_or_else(|| self.no_epilogue(wanted, Epilogue::all().iter().map(Epilogue::name).collect()))
     }
 
-    /// The epilogue of float products.
+    /// The sink of float products.
     ///
     /// # Errors
     /// [`Error::Argument`] for one that floats do not have.
-    pub(crate) fn float_epilogue(&self) -> Result<FloatEpilogue> {
-        let Some(wanted) = &self.epilogue else { return Ok(FloatEpilogue::f32(false)) };
+    pub(crate) fn float_sink(&self) -> Result<Sink> {
+        let Some(wanted) = &self.epilogue else { return Ok(Sink::f32(false)) };
         wanted.float.ok_or_else(|| self.no_epilogue(wanted, args::float_epilogue_names()))
     }
 
@@ -131,7 +131,7 @@ impl Wanted {
     pub(crate) fn epilogue_name(&self) -> Result<String> {
         match self.dtype {
             DTypeArg::Int8 => Ok(self.int8_epilogue()?.name()),
-            DTypeArg::Bf16 | DTypeArg::F32 => Ok(self.float_epilogue()?.name()),
+            DTypeArg::Bf16 | DTypeArg::F32 => Ok(self.float_sink()?.name()),
         }
     }
 
@@ -161,7 +161,7 @@ impl Wanted {
                 (format!("--dtype {}", self.dtype.name()), "int8, whose schedules can be tuned".into());
             return Err(Error::Argument { option: "--tuning", found, expected });
         }
-        let desc = FloatDesc { m, k, dtype, block: self.block, epilogue: self.float_epilogue()? };
+        let desc = FloatDesc { m, k, dtype, block: self.block, sink: self.float_sink()? };
         let others = if self.candidates { desc.candidates(isa)? } else { Vec::new() };
         Ok(ProductPlan::Float(desc, desc.plan(isa)?, others))
     }

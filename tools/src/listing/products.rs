@@ -9,10 +9,10 @@ use lacuna_console::products::shapes::check_weights;
 use lacuna_jit::Isa;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::epilogue::Epilogue;
-use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue};
+use lacuna_kernels::float::{DType, FloatDesc};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::spmm::{Schedule, SpmmDesc, SpmmPlan, SpmmWeights, Tuner};
-use lacuna_kernels::{Block, Generate};
+use lacuna_kernels::{Block, Generate, Sink};
 
 /// Sparse int8 products.
 #[derive(clap::Args)]
@@ -92,7 +92,7 @@ pub(super) struct FloatArgs {
     block: Block,
     /// f32, f32-residual, bf16, and an activation (relu, gelu, gelutanh) before each
     #[arg(long, value_parser = args::float_epilogue, default_value = "f32")]
-    epilogue: FloatEpilogue,
+    epilogue: Sink,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -155,6 +155,6 @@ impl ProductArgs {
 impl FloatArgs {
     pub(super) fn plan(&self, isa: Isa) -> Result<AnyPlan> {
         let FloatArgs { m, k, dtype, block, epilogue } = *self;
-        Ok(FloatDesc { m, k, dtype: dtype.into(), block, epilogue }.plan(isa)?.key())
+        Ok(FloatDesc { m, k, dtype: dtype.into(), block, sink: epilogue }.plan(isa)?.key())
     }
 }

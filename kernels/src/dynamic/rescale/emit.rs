@@ -6,7 +6,6 @@ use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, JitError, Mem, Zmm, ptr};
 
 use super::args::ColumnRescaleArgs;
-use super::desc::RescaleOutput;
 use super::params::RescaleParams;
 use super::plan::ColumnRescalePlan;
 use super::regs::Regs;
@@ -14,7 +13,7 @@ use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, VECTOR_BYTES, element, emit_activate, emit_by_vectors, emit_quantize,
     emit_row_groups, emit_store_f32, emit_store_panel, group_of,
 };
-use crate::{Generate, Plan};
+use crate::{Generate, Plan, Store};
 
 macro_rules! load_arg {
     ($a:expr, $regs:expr, $field:ident) => {
@@ -59,10 +58,10 @@ fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], r
             a.vfmadd132ps(y, bias, scale(r, v)); //             y = t scale[n] + bias[m]
         }
     }
-    emit_activate(a, plan.output.activation(), &y[..rows], &r.temp, r.constants);
-    match plan.output {
-        RescaleOutput::InPlace(_) => emit_store_f32(a, r.t, &y[..rows]),
-        RescaleOutput::Residual => {
+    emit_activate(a, plan.sink.activation, &y[..rows], &r.temp, r.constants);
+    match plan.sink.store {
+        Store::F32 { residual: false } => emit_store_f32(a, r.t, &y[..rows]),
+        Store::F32 { residual: true } => {
             for (row, y) in y[..rows].iter().enumerate() {
                 for (v, &y) in y.iter().enumerate() {
                     a.vaddps(y, y, element(r.out, row, v)); //  x + y
@@ -71,7 +70,7 @@ fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], r
             emit_store_f32(a, r.out, &y[..rows]);
             dynasm!(a ; .arch x64 ; add Rq(r.out), GROUP as i32 * F32_ROW_BYTES);
         }
-        RescaleOutput::Panel { layout, sign, .. } => {
+        Store::Bytes { layout, sign } => {
             let (out_scale, out_zero) = (r.temp[0], r.temp[1]);
             for (row, y) in y[..rows].iter().enumerate() {
                 let fields = [offset_of!(RescaleParams, out_scale), offset_of!(RescaleParams, out_zero)];
@@ -80,6 +79,7 @@ fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], r
             let panel = PanelRows { layout, sign, group: r.out, constants: r.constants, temps: &r.temp };
             emit_store_panel(a, &panel, y, rows);
         }
+        Store::Bf16 => unreachable!("plans refuse it"),
     }
     dynasm!(a ; .arch x64
         ; add Rq(r.t), GROUP as i32 * F32_ROW_BYTES

@@ -7,14 +7,13 @@ use super::desc::ColumnRescaleDesc;
 use super::params::{RescaleParams, RescaleRows};
 use super::plan::ColumnRescalePlan;
 use super::portable;
-use super::target::{RescaleTarget, Shared, TileTarget};
 use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
-use crate::output::check_length;
+use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
-use crate::{KernelError, Parallel, Plan, TILE};
+use crate::{KernelError, Output, Parallel, Plan, TILE};
 
 impl ColumnRescaleDesc {
     /// Plans and compiles through the process-wide cache.
@@ -36,61 +35,49 @@ pub struct ColumnRescaleKernel {
 kernel_methods!(ColumnRescaleKernel, ColumnRescalePlan, ColumnRescaleArgs);
 
 impl ColumnRescaleKernel {
-    /// Rescales the N = `columns` columns of `t` by `scales`, and puts the results where `out` says.
+    /// Rescales the N = `columns` columns of `t` by `scales`, and writes the results to `out`, or in place, if the plan says so:
+    /// then there is no `out`.
     ///
     /// **Shapes**: `t` and `out` hold M x N with [`elements`] elements; `scales` has one element per column of whole tiles.
     /// Padding columns are left unspecified. s8 is stored as two's complement bytes.
     ///
     /// # Errors
-    /// [`KernelError::Mismatch`] for a target of another kind than the plan's output, [`KernelError::Dimension`] for no columns,
+    /// [`KernelError::Mismatch`] for an output of another kind than the plan stores, [`KernelError::Dimension`] for no columns,
     /// [`KernelError::Length`] for buffers of another size.
     pub fn run(
         &self,
         rows: &RescaleRows,
         scales: &[f32],
         t: &mut [f32],
-        out: RescaleTarget<'_>,
+        out: Option<Output<'_>>,
         columns: usize,
         parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
         check_columns("column rescaling", columns)?;
-        if !out.fits(plan.output) {
-            let (kernel, found) = (plan.name(), out.name().into());
-            return Err(KernelError::Mismatch { kernel, found, expected: format!("the target of {:?}", plan.output) });
-        }
-        let expected = elements(plan.features, columns);
         check_length(plan, "rescaling parameters", rows.rows.len(), plan.features)?;
         check_length(plan, "column scales", scales.len(), tiles(columns) * TILE)?;
-        check_length(plan, "t", t.len(), expected)?;
-        let out = match out {
-            RescaleTarget::InPlace => Shared::InPlace,
-            RescaleTarget::Residual(x) => {
-                check_length(plan, "residual", x.len(), expected)?;
-                Shared::Residual(SharedMut::new(x))
-            }
-            RescaleTarget::Panel(panel) => {
-                check_length(plan, "panel", panel.len(), expected)?;
-                Shared::Panel(SharedMut::new(panel))
-            }
-        };
+        check_length(plan, "t", t.len(), elements(plan.features, columns))?;
+        self.check_output(out.as_ref(), columns)?;
+        let out = out.map(SharedOutput::from);
         let t = SharedMut::new(t);
         for_each_tile(parallel, columns, |tile, columns| {
             let at = tile * plan.tile_elements();
             let scales = &scales[tile * TILE..][..TILE];
             match &self.entry {
                 Some(entry) => {
-                    let args = args(rows, scales, t.at(at), out.at(at), columns);
+                    let out = out.map_or(std::ptr::null_mut(), |out| out.at(at));
+                    let args = args(rows, scales, t.at(at), out, columns);
                     // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that all buffers hold
                     // every tile and `rows` every feature; each task has its own tile of each. The code writes what the plan's
-                    // output says, which the target was checked to be.
+                    // store says, of which kind the output was checked to be.
                     unsafe { entry.call(&args) };
                 }
                 None => {
                     // SAFETY: as above.
                     let t = unsafe { std::slice::from_raw_parts_mut(t.at(at), plan.tile_elements()) };
                     // SAFETY: as above.
-                    let out = unsafe { out.tile(at, plan.tile_elements()) };
+                    let out = out.map(|out| unsafe { out.slice(at, plan.tile_elements()) });
                     let params = &rows.rows[..];
                     with_fma!(
                         portable::tile,
@@ -98,13 +85,25 @@ impl ColumnRescaleKernel {
                         params: &[RescaleParams],
                         scales: &[f32],
                         t: &mut [f32],
-                        out: TileTarget<'_>,
+                        out: Option<Output<'_>>,
                         columns: usize
                     );
                 }
             }
         });
         Ok(())
+    }
+
+    /// Refuses an output where the plan works in place, none where it does not, and another kind or length than it stores.
+    fn check_output(&self, out: Option<&Output<'_>>, columns: usize) -> Result<(), KernelError> {
+        let plan = &self.plan;
+        let (found, expected) = match (out, plan.is_in_place()) {
+            (None, true) => return Ok(()),
+            (Some(out), false) => return check_output(plan, plan.sink.store, out, elements(plan.features, columns)),
+            (Some(_), true) => ("an output", "none: this plan works in place"),
+            (None, false) => ("no output", "an output"),
+        };
+        Err(KernelError::Mismatch { kernel: plan.name(), found: found.into(), expected: expected.into() })
     }
 }
 
@@ -122,25 +121,23 @@ fn args(rows: &RescaleRows, scales: &[f32], t: *mut f32, out: *mut u8, columns: 
 
 #[cfg(test)]
 mod tests {
-    use super::super::RescaleOutput;
     use super::*;
     use crate::cache::KernelCache;
-    use crate::epilogue::Activation;
     use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{Buffer, PanelLayout, Sign};
+    use crate::{Activation, Buffer, PanelLayout, Sign, Sink};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
-        let panel = |layout| RescaleOutput::Panel { activation: Activation::Gelu, layout, sign: Sign::Signed };
-        let outputs = [
-            RescaleOutput::InPlace(Activation::Gelu),
-            RescaleOutput::Residual,
+        let panel = |layout| Sink::bytes(layout, Sign::Signed).with(Activation::Gelu);
+        let sinks = [
+            Sink::f32(false).with(Activation::Gelu),
+            Sink::f32(true),
             panel(PanelLayout::Plain),
             panel(PanelLayout::Vnni),
         ];
-        for (isa, output) in tiers().into_iter().flat_map(|isa| outputs.map(|output| (isa, output))) {
-            let plan = ColumnRescaleDesc { features, output }.plan(isa).unwrap();
+        for (isa, sink) in tiers().into_iter().flat_map(|isa| sinks.map(|sink| (isa, sink))) {
+            let plan = ColumnRescaleDesc { features, sink }.plan(isa).unwrap();
             let compiled = KernelCache::global().compile_one(&plan).unwrap();
             let Some(function) = compiled.function() else { continue };
             let rows = RescaleRows::pack(&plan, &[RescaleParams::default(); 6]).unwrap();

@@ -8,10 +8,8 @@ mod params;
 mod plan;
 mod portable;
 mod regs;
-mod target;
 
-pub use desc::{ColumnRescaleDesc, RescaleOutput};
+pub use desc::ColumnRescaleDesc;
 pub use kernel::ColumnRescaleKernel;
 pub use params::{RescaleParams, RescaleRows};
 pub use plan::ColumnRescalePlan;
-pub use target::RescaleTarget;

@@ -2,18 +2,25 @@
 
 use lacuna_jit::Isa;
 
-use super::desc::{ColumnRescaleDesc, RescaleOutput};
+use super::desc::ColumnRescaleDesc;
 use crate::rows::{check_features, tile_elements};
-use crate::{KernelError, Plan};
+use crate::{KernelError, Plan, Sink, Store};
 
 impl ColumnRescaleDesc {
     /// Decides how to compute it on `isa`.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] if M is 0 or too large.
+    /// [`KernelError::Dimension`] if M is 0 or too large, [`KernelError::Mismatch`] for bf16 output.
     pub fn plan(&self, isa: Isa) -> Result<ColumnRescalePlan, KernelError> {
         check_features("column rescaling", self.features)?;
-        Ok(ColumnRescalePlan { isa, features: self.features, output: self.output })
+        if self.sink.store == Store::Bf16 {
+            return Err(KernelError::Mismatch {
+                kernel: "column rescaling".into(),
+                found: "bf16 output".into(),
+                expected: "8-bit or f32 output".into(),
+            });
+        }
+        Ok(ColumnRescalePlan { isa, features: self.features, sink: self.sink })
     }
 }
 
@@ -22,7 +29,7 @@ impl ColumnRescaleDesc {
 pub struct ColumnRescalePlan {
     pub(super) isa: Isa,
     pub(super) features: usize,
-    pub(super) output: RescaleOutput,
+    pub(super) sink: Sink,
 }
 
 impl ColumnRescalePlan {
@@ -31,9 +38,14 @@ impl ColumnRescalePlan {
         self.features
     }
 
-    /// What becomes of the results.
-    pub fn output(&self) -> RescaleOutput {
-        self.output
+    /// Where the results go.
+    pub fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
+    /// Whether the results replace the sums.
+    pub fn is_in_place(&self) -> bool {
+        self.sink.store == Store::F32 { residual: false }
     }
 
     /// Elements of one tile, f32 or panel.
@@ -44,8 +56,8 @@ impl ColumnRescalePlan {
 
 impl Plan for ColumnRescalePlan {
     fn name(&self) -> String {
-        let ColumnRescalePlan { isa, features, output } = self;
-        format!("tokenrescale-f32-{isa}-f{features}-{}", output.name())
+        let ColumnRescalePlan { isa, features, sink } = self;
+        format!("tokenrescale-f32-{isa}-f{features}-{}", sink.name())
     }
 
     fn isa(&self) -> Isa {

@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn embeddings_are_those_of_the_reference() {
-        let model = Model::seeded_config(tiny(), 11).unwrap();
+        let model = Model::seeded(tiny(), 11).unwrap();
         let mut loaded = Loaded::new(&model).unwrap();
         for (batch, length) in [(1, 1), (1, 40), (3, 17)] {
             let ids = seeded_ids(70, batch, length, 12);
@@ -279,7 +279,7 @@ mod tests {
             let type_vocab_size = if architecture.has_token_types() { 2 } else { 1 };
             for activation in Activation::ALL {
                 let config = EncoderConfig { architecture, type_vocab_size, activation, ..tiny() };
-                let model = Model::seeded_config(config, 14).unwrap();
+                let model = Model::seeded(config, 14).unwrap();
                 let loaded = Loaded::new(&model).unwrap();
                 let found = Batch::new(&loaded, &ids).unwrap().embeddings().unwrap();
                 let expected = model.reference().embed(&ids, model.pooling()).unwrap();
@@ -287,7 +287,7 @@ mod tests {
             }
         }
         let config = EncoderConfig { architecture: Architecture::Electra, embedding_size: Some(24), ..tiny() };
-        let message = Loaded::new(&Model::seeded_config(config, 15).unwrap()).err().unwrap().to_string();
+        let message = Loaded::new(&Model::seeded(config, 15).unwrap()).err().unwrap().to_string();
         assert_eq!(message, "candle-f32 does not compute embeddings of another width than the layers");
     }
 

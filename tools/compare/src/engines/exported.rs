@@ -1,10 +1,17 @@
 //! What tests of engines that read ONNX share: a model's exports.
 
+// The library's own: its messages are private.
+#[allow(dead_code)]
+#[path = "../../../../model/src/proto.rs"]
+mod proto;
+
 use std::path::PathBuf;
 
 use lacuna::onnx::OnnxModel;
-use lacuna::onnx::proto::{ModelProto, NodeProto};
 use lacuna::{CalibrationOptions, EncoderConfig, Model, Preset, seeded_ids};
+use prost::Message;
+
+use self::proto::{ModelProto, NodeProto};
 
 use super::testing::least_cosine;
 use crate::engine::{Engine, ModelCall, ModelFiles, ModelSource};
@@ -28,7 +35,7 @@ impl Exported {
             max_position: 40,
             ..Preset::BertMini.config()
         };
-        let model = Model::seeded_config(config, 21).unwrap();
+        let model = Model::seeded(config, 21).unwrap();
         Exported { model, folder: tempfile::tempdir().unwrap() }
     }
 
@@ -42,15 +49,18 @@ impl Exported {
 
     pub(super) fn qdq(&self) -> PathBuf {
         let ids = seeded_ids(Exported::VOCAB, 8, 30, 22);
-        let calibrated = self.model.clone().calibrate_ids_with(&ids, &CalibrationOptions::per_tensor()).unwrap();
+        let calibrated =
+            self.model.clone().calibration().options(CalibrationOptions::per_tensor()).run_ids(&ids).unwrap();
         self.write("qdq", &calibrated.to_onnx_qdq().unwrap())
     }
 
     /// The f32 export with changes.
     pub(super) fn changed(&self, change: impl FnOnce(&mut ModelProto)) -> PathBuf {
-        let mut proto = self.model.to_onnx().unwrap().proto().clone();
+        let mut proto = ModelProto::decode(&self.model.to_onnx().unwrap().to_bytes()[..]).unwrap();
         change(&mut proto);
-        self.write("changed", &OnnxModel::from_proto(proto).unwrap())
+        let path = self.folder.path().join("changed.onnx");
+        std::fs::write(&path, proto.encode_to_vec()).unwrap();
+        path
     }
 
     /// The f32 export as for a model that has no token types.

@@ -9,11 +9,11 @@ use lacuna_console::products::int8::Int8Matrix;
 use lacuna_console::products::intrinsics::in_f32;
 use lacuna_console::timing::Work;
 use lacuna_kernels::epilogue::Epilogue;
-use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue};
+use lacuna_kernels::float::{DType, FloatDesc};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Parallel, Sign};
+use lacuna_kernels::{Block, PanelLayout, Parallel, Sign, Sink};
 
 use super::super::engine::{Engine, EngineId, ModelCall, ModelFiles, OutputKind, Product, ProductCall, Stored, cannot};
 
@@ -69,8 +69,8 @@ impl<'a> Lacuna<'a> {
 
     fn f32(&self, product: &Product, run: &mut dyn FnMut(&mut dyn ProductCall) -> Result<()>) -> Result<()> {
         let (m, k, isa) = (product.weights.m, product.weights.k, self.context.isa());
-        let epilogue = FloatEpilogue::f32(false);
-        let desc = FloatDesc { m, k, dtype: DType::F32, block: Block::Dense, epilogue };
+        let sink = Sink::f32(false);
+        let desc = FloatDesc { m, k, dtype: DType::F32, block: Block::Dense, sink };
         let rows = product.weights.values.chunks_exact(k.max(1)).zip(&product.weights.params);
         let values = rows.flat_map(|(row, p)| row.iter().map(|&w| p.multiplier * f32::from(w))).collect();
         let bias = product.weights.params.iter().map(|p| p.addend).collect();

@@ -3,14 +3,11 @@
 use std::rc::Rc;
 
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::float::{
-    DType, FloatDesc, FloatEpilogue, FloatInput, FloatKernel, FloatOutput, FloatPlan, FloatStore, FloatWeights, bf16,
-    bf16_index,
-};
+use lacuna_kernels::float::{DType, FloatDesc, FloatInput, FloatKernel, FloatPlan, FloatWeights, bf16, bf16_index};
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::Matrix as Dense;
 use lacuna_kernels::reference::rows::activated;
-use lacuna_kernels::{Buffer, Generate, Parallel};
+use lacuna_kernels::{Buffer, Generate, Output, Parallel, Sink, Store};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -25,7 +22,7 @@ pub struct FloatMatrix {
     m: usize,
     k: usize,
     dtype: DType,
-    epilogue: FloatEpilogue,
+    sink: Sink,
     /// Row-major `[m][k]`, values that bf16 has.
     values: Vec<f32>,
     bias: Vec<f32>,
@@ -57,8 +54,8 @@ impl FloatMatrix {
     /// # Errors
     /// Those of packing and compiling.
     pub fn pack(desc: &FloatDesc, values: Vec<f32>, bias: Vec<f32>, plans: &[FloatPlan]) -> Result<FloatMatrix> {
-        let FloatDesc { m, k, dtype, epilogue, .. } = *desc;
-        let mut matrix = FloatMatrix { m, k, dtype, epilogue, values, bias, kernels: Vec::with_capacity(plans.len()) };
+        let FloatDesc { m, k, dtype, sink, .. } = *desc;
+        let mut matrix = FloatMatrix { m, k, dtype, sink, values, bias, kernels: Vec::with_capacity(plans.len()) };
         for plan in plans {
             let packed = FloatWeights::pack(plan, &matrix.values, &matrix.bias)?;
             matrix.kernels.push((FloatKernel::compile(*plan)?, packed));
@@ -114,14 +111,15 @@ impl FloatMatrix {
     /// Filled with what no kernel computes, or with the residual that it adds to.
     fn output(&self, tokens: usize) -> Panel {
         let len = elements(self.m, tokens);
-        match self.epilogue.store {
-            FloatStore::Bf16 => Panel::Bf16(vec![bf16::NAN; len]),
-            FloatStore::F32 { residual: false } => {
+        match self.sink.store {
+            Store::Bf16 => Panel::Bf16(vec![bf16::NAN; len]),
+            Store::F32 { residual: false } => {
                 let mut out = Buffer::new(len);
                 out.fill(f32::NAN);
                 Panel::F32(out)
             }
-            FloatStore::F32 { residual: true } => Panel::F32(Dense::from_fn(self.m, tokens, residual).to_tile()),
+            Store::F32 { residual: true } => Panel::F32(Dense::from_fn(self.m, tokens, residual).to_tile()),
+            Store::Bytes { .. } => unreachable!("no product of floats stores codes"),
         }
     }
 
@@ -135,17 +133,17 @@ impl FloatMatrix {
         }
         // Each of K additions rounds once, or twice in bf16, by half a unit of 2^-23 of a partial sum.
         let mut error = (self.k + 16) as f64 * 2f64.powi(-23) * magnitude;
-        let mut y = activated(self.epilogue.activation, sum);
-        if self.epilogue.activation != Activation::Identity {
+        let mut y = activated(self.sink.activation, sum);
+        if self.sink.activation != Activation::Identity {
             error = 1.13 * error + 1e-5; // no slope is steeper
         }
-        match self.epilogue.store {
-            FloatStore::Bf16 => error += 2f64.powi(-8) * (y.abs() + error),
-            FloatStore::F32 { residual: true } => {
+        match self.sink.store {
+            Store::Bf16 => error += 2f64.powi(-8) * (y.abs() + error),
+            Store::F32 { residual: true } => {
                 y += f64::from(residual(row, token));
                 error += 2f64.powi(-23) * y.abs();
             }
-            FloatStore::F32 { residual: false } => {}
+            Store::F32 { residual: false } | Store::Bytes { .. } => {}
         }
         (y, error)
     }
@@ -174,8 +172,8 @@ impl Work for FloatCall<'_> {
             Panel::Bf16(x) => FloatInput::Bf16(x),
         };
         let out = match &mut self.out {
-            Panel::F32(out) => FloatOutput::F32(out),
-            Panel::Bf16(out) => FloatOutput::Bf16(out),
+            Panel::F32(out) => Output::F32(out),
+            Panel::Bf16(out) => Output::Bf16(out),
         };
         Ok(self.kernel.run(self.weights, x, self.x.tokens, out, self.parallel)?)
     }

@@ -20,7 +20,7 @@ pub struct Intrinsics {
 
 /// The epilogue as the intrinsics compute it.
 pub fn in_f32(epilogue: Epilogue) -> Epilogue {
-    Epilogue::new(epilogue.activation, epilogue.store)
+    Epilogue::new(epilogue.sink.activation, epilogue.sink.store)
 }
 
 impl Intrinsics {
