@@ -3,10 +3,9 @@
 use std::ops::RangeInclusive;
 
 use lacuna::ModelError;
-use lacuna_kernels::Sink;
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
 use lacuna_kernels::float;
-use lacuna_kernels::{PanelLayout, Sign};
+use lacuna_kernels::{PanelLayout, Sign, Sink};
 
 /// No pool may have more workers.
 const MAX_THREADS: usize = 1024;

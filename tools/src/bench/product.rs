@@ -9,9 +9,9 @@ use lacuna_console::limits::Limit;
 use lacuna_console::products::call::{Int8Plan, Matrix};
 use lacuna_console::products::float::FloatMatrix;
 use lacuna_console::products::int8::{Int8Matrix, TuningArg};
+#[cfg(target_arch = "x86_64")]
 use lacuna_console::products::intrinsics::in_f32;
 use lacuna_console::products::problem::Weights;
-#[cfg(target_arch = "x86_64")]
 use lacuna_jit::Isa;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::epilogue::Epilogue;
