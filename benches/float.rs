@@ -6,11 +6,9 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lacuna_jit::{Isa, Tier};
-use lacuna_kernels::float::{
-    DType, FloatDesc, FloatEpilogue, FloatInput, FloatKernel, FloatOutput, FloatWeights, bf16, pack_bf16_panel,
-};
+use lacuna_kernels::float::{DType, FloatDesc, FloatInput, FloatKernel, FloatWeights, bf16, pack_bf16_panel};
 use lacuna_kernels::layout::elements;
-use lacuna_kernels::{Block, Buffer, Parallel, Plan};
+use lacuna_kernels::{Block, Buffer, Output, Parallel, Plan, Sink};
 use rand::prelude::*;
 
 const TOKENS: [usize; 3] = [32, 128, 384];
@@ -49,7 +47,7 @@ fn products(c: &mut Criterion) {
             let mut group = c.benchmark_group(format!("m{m}k{k} N={tokens}"));
             group.throughput(Throughput::Elements((2 * m * k * tokens) as u64));
             for (dtype, &(block, sparsity)) in DType::ALL.into_iter().flat_map(|d| blocks.iter().map(move |b| (d, b))) {
-                let desc = FloatDesc { m, k, dtype, block, epilogue: FloatEpilogue::f32(false) };
+                let desc = FloatDesc { m, k, dtype, block, sink: Sink::f32(false) };
                 let plan = match desc.plan(isa()) {
                     Ok(plan) => plan,
                     Err(error) => {
@@ -66,7 +64,7 @@ fn products(c: &mut Criterion) {
                 };
                 group.bench_function(BenchmarkId::new(plan.name(), sparsity), |b| {
                     b.iter(|| {
-                        let out = FloatOutput::F32(&mut out);
+                        let out = Output::F32(&mut out);
                         kernel.run(&weights, x, tokens, out, Parallel::Serial).unwrap();
                     });
                 });

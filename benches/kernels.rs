@@ -6,17 +6,17 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::attention::{AttentionBatch, AttentionDesc, AttentionKernel, AttentionParams, Sequence};
-use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams, RowFunction};
+use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams};
 use lacuna_kernels::embedding::{EmbeddingDesc, EmbeddingIds, EmbeddingTables};
-use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
+use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
 #[cfg(target_arch = "x86_64")]
 use lacuna_kernels::intrinsics::IntrinsicsSpmm;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormWeights, NormParams};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormWeights, NormParams};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmWeights};
-use lacuna_kernels::{Block, Buffer, Output, PanelLayout, Parallel, Plan, Sign};
+use lacuna_kernels::{Block, Buffer, Output, OutputBuffer, PanelLayout, Parallel, Plan, Sign, Sink};
 use rand::prelude::*;
 
 const TOKENS: [usize; 3] = [32, 128, 384];
@@ -89,7 +89,6 @@ fn sparse(c: &mut Criterion) {
     let (m, k, tokens, sparsity) = (768, 768, 128, 0.9);
     let requantize = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
     let x = random_bytes(elements(k, tokens), rng);
-    let (mut bytes, mut floats) = (Buffer::new(elements(m, tokens)), Buffer::new(elements(m, tokens)));
     let mut group = c.benchmark_group(format!("{:.0} % zero, N={tokens}", sparsity * 100.0));
     group.throughput(Throughput::Elements((2 * m * k * tokens) as u64));
     let blocks = Block::ALL.into_iter().filter(|&block| block != Block::Dense).map(|block| (block, requantize));
@@ -100,22 +99,18 @@ fn sparse(c: &mut Criterion) {
         let plan = SpmmDesc { m, k, block, epilogue }.plan(isa()).unwrap();
         let weights = SpmmWeights::pack(&plan, &sparse_weights(m, k, block, sparsity, rng), &params).unwrap();
         let kernel = SpmmKernel::compile(plan).unwrap();
+        let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, tokens));
         group.bench_function(BenchmarkId::new(plan.name(), block), |b| {
-            b.iter(|| {
-                let out = match epilogue.store {
-                    Store::Bytes { .. } => Output::Bytes(&mut bytes),
-                    Store::F32 { .. } => Output::F32(&mut floats),
-                };
-                kernel.run(&weights, &x, tokens, out, Parallel::Serial).unwrap();
-            });
+            b.iter(|| kernel.run(&weights, &x, tokens, out.output(), Parallel::Serial).unwrap());
         });
     }
     #[cfg(target_arch = "x86_64")]
     if let Isa::Avx512Vnni(proof) = isa() {
         let weights = sparse_weights(m, k, Block::B4x1, sparsity, rng);
+        let mut out = OutputBuffer::new(requantize.sink.store, elements(m, tokens));
         let kernel = IntrinsicsSpmm::new(proof, m, k, &weights, &params(m), requantize).unwrap();
         group.bench_function(kernel.name(), |b| {
-            b.iter(|| kernel.run(&x, tokens, Output::Bytes(&mut bytes)).unwrap());
+            b.iter(|| kernel.run(&x, tokens, out.output()).unwrap());
         });
     }
 }
@@ -153,7 +148,7 @@ fn rows(c: &mut Criterion) {
     let mut group = c.benchmark_group(format!("f{features} N={tokens}"));
     group.throughput(Throughput::Elements((features * tokens) as u64));
 
-    let norm = LayerNormDesc { features, output: LayerNormOutput::Both(PanelLayout::Plain) }.compile(isa()).unwrap();
+    let norm = LayerNormDesc { features, f32: true, panel: Some(PanelLayout::Plain) }.compile(isa()).unwrap();
     let row = NormParams { gamma: 1.0, beta: 0.1, out_scale: 30.0, out_zero: 128.0 };
     let weights = LayerNormWeights::pack(norm.plan(), &vec![row; features], 1e-12).unwrap();
     group.bench_function(norm.plan().name(), |b| {
@@ -164,13 +159,12 @@ fn rows(c: &mut Criterion) {
         b.iter(|| softmax.run(&mut x, tokens, Parallel::Serial).unwrap());
     });
 
-    let gelu = ElementwiseDesc { features, function: RowFunction::Activate(Activation::Gelu) }.compile(isa()).unwrap();
+    let gelu = ElementwiseDesc { features, sink: Sink::f32(false).with(Activation::Gelu) }.compile(isa()).unwrap();
     group.bench_function(gelu.plan().name(), |b| {
         b.iter(|| gelu.run_in_place(&mut x, tokens, Parallel::Serial).unwrap());
     });
-    let function =
-        RowFunction::Quantize { activation: Activation::Identity, layout: PanelLayout::Plain, sign: Sign::Unsigned };
-    let quantize = ElementwiseDesc { features, function }.compile(isa()).unwrap();
+    let sink = Sink::bytes(PanelLayout::Plain, Sign::Unsigned);
+    let quantize = ElementwiseDesc { features, sink }.compile(isa()).unwrap();
     let scales = vec![QuantParams { scale: 30.0, zero: 128.0 }; features];
     group.bench_function(quantize.plan().name(), |b| {
         b.iter(|| quantize.run_quantize(&scales, &x, &mut panel, tokens, Parallel::Serial).unwrap());

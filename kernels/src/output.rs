@@ -1,74 +1,103 @@
-//! Where GEMM and SpMM write, checked against what their epilogues store.
+//! The output of one call: owned, shared by its parts, and checked against what a plan stores.
 
-use crate::epilogue::{BlockOutput, Store};
+use half::bf16;
+
 use crate::parallel::SharedMut;
-use crate::{KernelError, Plan, TILE};
+use crate::sink::{Output, Store};
+use crate::{Buffer, KernelError, Plan, TILE};
 
-/// Where a GEMM or SpMM writes: the buffer must be of the kind its epilogue stores.
-#[derive(Debug)]
-pub enum Output<'a> {
-    /// A plain or VNNI panel of u8 or s8 (as two's complement bytes).
-    Bytes(&'a mut [u8]),
-    /// An f32 tile; with a residual epilogue the results are added to it.
-    F32(&'a mut [f32]),
+/// Memory for an [`Output`] of any kind.
+#[derive(Debug, Clone)]
+pub enum OutputBuffer {
+    /// A panel of codes.
+    Bytes(Buffer<u8>),
+    /// A bf16 panel.
+    Bf16(Buffer<bf16>),
+    /// An f32 tile.
+    F32(Buffer<f32>),
+}
+
+impl OutputBuffer {
+    /// `len` zeroed elements of the kind that `store` says.
+    pub fn new(store: Store, len: usize) -> OutputBuffer {
+        match store {
+            Store::Bytes { .. } => OutputBuffer::Bytes(Buffer::new(len)),
+            Store::Bf16 => OutputBuffer::Bf16(Buffer::new(len)),
+            Store::F32 { .. } => OutputBuffer::F32(Buffer::new(len)),
+        }
+    }
+
+    /// All of it.
+    pub fn output(&mut self) -> Output<'_> {
+        match self {
+            OutputBuffer::Bytes(buffer) => Output::Bytes(buffer),
+            OutputBuffer::Bf16(buffer) => Output::Bf16(buffer),
+            OutputBuffer::F32(buffer) => Output::F32(buffer),
+        }
+    }
 }
 
 /// The output shared by the parts of one call.
 #[derive(Clone, Copy)]
-pub(crate) enum Target {
+pub(crate) enum SharedOutput {
     Bytes(SharedMut<u8>),
+    Bf16(SharedMut<bf16>),
     F32(SharedMut<f32>),
 }
 
-impl From<Output<'_>> for Target {
-    fn from(out: Output<'_>) -> Target {
+impl From<Output<'_>> for SharedOutput {
+    fn from(out: Output<'_>) -> SharedOutput {
         match out {
-            Output::Bytes(out) => Target::Bytes(SharedMut::new(out)),
-            Output::F32(out) => Target::F32(SharedMut::new(out)),
+            Output::Bytes(out) => SharedOutput::Bytes(SharedMut::new(out)),
+            Output::Bf16(out) => SharedOutput::Bf16(SharedMut::new(out)),
+            Output::F32(out) => SharedOutput::F32(SharedMut::new(out)),
         }
     }
 }
 
-impl Target {
+impl SharedOutput {
+    /// The address of an element.
     pub(crate) fn at(self, element: usize) -> *mut u8 {
         match self {
-            Target::Bytes(out) => out.at(element),
-            Target::F32(out) => out.at(element).cast(),
+            SharedOutput::Bytes(out) => out.at(element),
+            SharedOutput::Bf16(out) => out.at(element).cast(),
+            SharedOutput::F32(out) => out.at(element).cast(),
         }
     }
 
+    /// `len` elements from `element` on.
+    ///
     /// # Safety
-    /// - 4 x 64 elements from `element` on are inside the output and nobody else uses them now.
-    pub(crate) unsafe fn block<'a>(self, element: usize) -> BlockOutput<'a> {
-        const ELEMENTS: usize = 4 * TILE;
+    /// - They are inside the output and nobody else uses them now.
+    pub(crate) unsafe fn slice<'a>(self, element: usize, len: usize) -> Output<'a> {
         match self {
-            Target::Bytes(out) => {
-                // SAFETY: the caller's promise.
-                BlockOutput::Bytes(unsafe { std::slice::from_raw_parts_mut(out.at(element), ELEMENTS) })
-            }
             // SAFETY: the caller's promise.
-            Target::F32(out) => BlockOutput::F32(unsafe { std::slice::from_raw_parts_mut(out.at(element), ELEMENTS) }),
+            SharedOutput::Bytes(out) => Output::Bytes(unsafe { std::slice::from_raw_parts_mut(out.at(element), len) }),
+            // SAFETY: the caller's promise.
+            SharedOutput::Bf16(out) => Output::Bf16(unsafe { std::slice::from_raw_parts_mut(out.at(element), len) }),
+            // SAFETY: the caller's promise.
+            SharedOutput::F32(out) => Output::F32(unsafe { std::slice::from_raw_parts_mut(out.at(element), len) }),
         }
     }
-}
 
-impl Target {
     /// Lets `finish` change a copy of four rows of 64 elements, whose first elements are `rows`.
     ///
     /// # Safety
     /// - The rows are inside the output, and nobody else uses them now.
-    pub(crate) unsafe fn with_rows(self, rows: [usize; 4], finish: impl FnOnce(BlockOutput<'_>)) {
+    pub(crate) unsafe fn with_rows(self, rows: [usize; 4], finish: impl FnOnce(Output<'_>)) {
         match self {
             // SAFETY: the caller's promise.
-            Target::Bytes(out) => unsafe { with_rows(out, rows, |rows| finish(BlockOutput::Bytes(rows))) },
-            // SAFETY: as above.
-            Target::F32(out) => unsafe { with_rows(out, rows, |rows| finish(BlockOutput::F32(rows))) },
+            SharedOutput::Bytes(out) => unsafe { with_rows(out, rows, |rows| finish(Output::Bytes(rows))) },
+            // SAFETY: the caller's promise.
+            SharedOutput::Bf16(out) => unsafe { with_rows(out, rows, |rows| finish(Output::Bf16(rows))) },
+            // SAFETY: the caller's promise.
+            SharedOutput::F32(out) => unsafe { with_rows(out, rows, |rows| finish(Output::F32(rows))) },
         }
     }
 }
 
 /// # Safety
-/// That of [`Target::with_rows`].
+/// That of [`SharedOutput::with_rows`].
 unsafe fn with_rows<T: Copy + Default>(out: SharedMut<T>, rows: [usize; 4], finish: impl FnOnce(&mut [T])) {
     let mut copy = [T::default(); 4 * TILE];
     for (copy, row) in copy.chunks_exact_mut(TILE).zip(rows) {
@@ -82,6 +111,7 @@ unsafe fn with_rows<T: Copy + Default>(out: SharedMut<T>, rows: [usize; 4], fini
     }
 }
 
+/// Refuses a buffer of another length.
 pub(crate) fn check_length(
     plan: &impl Plan,
     buffer: &'static str,
@@ -94,23 +124,21 @@ pub(crate) fn check_length(
     Err(KernelError::Length { kernel: plan.name(), buffer, found, expected })
 }
 
+/// Refuses an output of another kind than `store` says, or of another length.
 pub(crate) fn check_output(
     plan: &impl Plan,
-    store: &Store,
+    store: Store,
     out: &Output<'_>,
     expected: usize,
 ) -> Result<(), KernelError> {
-    let found = match (store, out) {
-        (Store::Bytes { .. }, Output::Bytes(out)) => out.len(),
-        (Store::F32 { .. }, Output::F32(out)) => out.len(),
-        (_, out) => {
-            let kind = |bytes| if bytes { "an output of bytes" } else { "an output of f32" };
-            return Err(KernelError::Mismatch {
-                kernel: plan.name(),
-                found: kind(matches!(out, Output::Bytes(_))).into(),
-                expected: kind(matches!(store, Store::Bytes { .. })).into(),
-            });
-        }
-    };
-    check_length(plan, "output", found, expected)
+    if out.kind() != store.kind() {
+        return Err(wrong_kind(plan.name(), store, out));
+    }
+    check_length(plan, "output", out.len(), expected)
+}
+
+/// The error for an output of another kind than `store` says.
+pub(crate) fn wrong_kind(kernel: String, store: Store, out: &Output<'_>) -> KernelError {
+    let output_of = |kind| format!("an output of {kind}");
+    KernelError::Mismatch { kernel, found: output_of(out.kind()), expected: output_of(store.kind()) }
 }

@@ -5,12 +5,10 @@ mod support;
 
 use lacuna_jit::Isa;
 use lacuna_kernels::dynamic::{
-    RescaleOutput, RescaleParams, RescaleRows, RescaleTarget, TokenQuantDesc, TokenQuantScales, TokenRescaleDesc,
-    ZERO_CODE,
+    RescaleParams, RescaleRows, TokenQuantDesc, TokenQuantScales, TokenRescaleDesc, ZERO_CODE,
 };
-use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::layout::{elements, tiles};
-use lacuna_kernels::{KernelError, PanelLayout, Parallel, Sign, TILE, reference};
+use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Sign, Sink, Store, TILE, reference};
 use matrices::{
     FEATURES, TOKENS, assert_padding_features_are_zero, assert_padding_features_untouched, assert_same_bits,
     from_panel, from_tile, random, to_tile,
@@ -72,13 +70,8 @@ enum Found {
     Bytes(Vec<u8>),
 }
 
-fn outputs() -> Vec<RescaleOutput> {
-    let panels = Activation::ALL.into_iter().flat_map(|activation| {
-        LAYOUTS.into_iter().flat_map(move |layout| {
-            [Sign::Unsigned, Sign::Signed].map(|sign| RescaleOutput::Panel { activation, layout, sign })
-        })
-    });
-    Activation::ALL.map(RescaleOutput::InPlace).into_iter().chain([RescaleOutput::Residual]).chain(panels).collect()
+fn sinks() -> Vec<Sink> {
+    Sink::all().into_iter().filter(|sink| sink.store != Store::Bf16).collect()
 }
 
 /// `t` and `x` are `[F][N]`, `scales` `[N]`.
@@ -106,74 +99,76 @@ impl Case {
         }
     }
 
-    fn run(&self, isa: Isa, output: RescaleOutput, parallel: Parallel<'_>) -> Found {
+    fn run(&self, isa: Isa, sink: Sink, parallel: Parallel<'_>) -> Found {
         let (features, tokens) = (self.rows.len(), self.scales.len());
-        let kernel = TokenRescaleDesc { features, output }.compile(isa).unwrap();
+        let kernel = TokenRescaleDesc { features, sink }.compile(isa).unwrap();
         let rows = RescaleRows::pack(kernel.plan(), &self.rows).unwrap();
         let mut scales = Guarded::new(tiles(tokens) * TILE, 51);
         scales[..tokens].copy_from_slice(&self.scales);
         let mut t = to_tile(&self.t, features, tokens, 52);
         let before = t.to_vec();
-        match output {
-            RescaleOutput::InPlace(_) => {
-                kernel.run(&rows, &scales, &mut t, RescaleTarget::InPlace, tokens, parallel).unwrap();
+        match sink.store {
+            Store::F32 { residual: false } => {
+                kernel.run(&rows, &scales, &mut t, None, tokens, parallel).unwrap();
                 assert_padding_features_untouched(&t, &before, features, tokens);
                 Found::F32(from_tile(&t, features, tokens))
             }
-            RescaleOutput::Residual => {
+            Store::F32 { residual: true } => {
                 let mut x = to_tile(&self.x, features, tokens, 53);
                 let before = x.to_vec();
-                kernel.run(&rows, &scales, &mut t, RescaleTarget::Residual(&mut x), tokens, parallel).unwrap();
+                kernel.run(&rows, &scales, &mut t, Some(Output::F32(&mut x)), tokens, parallel).unwrap();
                 assert_padding_features_untouched(&x, &before, features, tokens);
                 Found::F32(from_tile(&x, features, tokens))
             }
-            RescaleOutput::Panel { layout, .. } => {
+            Store::Bytes { layout, .. } => {
                 let mut panel = Guarded::new(elements(features, tokens), 54);
-                kernel.run(&rows, &scales, &mut t, RescaleTarget::Panel(&mut panel), tokens, parallel).unwrap();
+                kernel.run(&rows, &scales, &mut t, Some(Output::Bytes(&mut panel)), tokens, parallel).unwrap();
                 assert_padding_features_are_zero(&panel, layout, features, tokens);
                 Found::Bytes(from_panel(&panel, layout, features, tokens))
             }
+            Store::Bf16 => panic!("not a sink of rescaling"),
         }
     }
 
     /// Against the f64 reference, then every tier against the portable one.
     fn check(&self) {
         let tokens = self.scales.len();
-        for output in outputs() {
-            let portable = self.run(Isa::Portable, output, Parallel::Serial);
+        for sink in sinks() {
+            let portable = self.run(Isa::Portable, sink, Parallel::Serial);
             for i in 0..self.t.len() {
                 let p = &self.rows[i / tokens];
                 let y = f64::from(self.t[i]) * f64::from(self.scales[i % tokens]) + f64::from(p.bias);
-                let y = reference::rows::activated(output.activation(), y);
+                let y = reference::rows::activated(sink.activation, y);
                 // GELU's own error, and one rounding of a number up to 8.
                 let slack = 3e-6;
-                match (output, &portable) {
-                    (RescaleOutput::Panel { sign, .. }, Found::Bytes(q)) => {
+                match (sink.store, &portable) {
+                    (Store::Bytes { sign, .. }, Found::Bytes(q)) => {
                         let (low, high, q) = match sign {
                             Sign::Unsigned => (0, 255, i32::from(q[i])),
                             Sign::Signed => (-128, 127, i32::from(q[i] as i8)),
                         };
                         let slack = slack + 3e-5 / f64::from(p.out_scale);
                         let bound = |y: f64| reference::rows::quantize(y, p.out_scale, p.out_zero, low, high);
-                        assert!((bound(y - slack)..=bound(y + slack)).contains(&q), "{output:?} {i}: {y} became {q}");
+                        assert!((bound(y - slack)..=bound(y + slack)).contains(&q), "{sink:?} {i}: {y} became {q}");
                     }
                     (_, Found::F32(found)) => {
-                        let y = if output == RescaleOutput::Residual { y + f64::from(self.x[i]) } else { y };
+                        let y =
+                            if sink.store == (Store::F32 { residual: true }) { y + f64::from(self.x[i]) } else { y };
                         let error = (f64::from(found[i]) - y).abs();
-                        assert!(error <= slack, "{output:?} {i}: {} is not {y}", found[i]);
+                        assert!(error <= slack, "{sink:?} {i}: {} is not {y}", found[i]);
                     }
-                    (_, found) => panic!("{output:?} wrote {found:?}"),
+                    (_, found) => panic!("{sink:?} wrote {found:?}"),
                 }
             }
             for isa in tiers() {
-                self.check_same(isa, output, &portable);
+                self.check_same(isa, sink, &portable);
             }
         }
     }
 
-    fn check_same(&self, isa: Isa, output: RescaleOutput, portable: &Found) {
-        let what = format!("F={} N={} {isa} {output:?}", self.rows.len(), self.scales.len());
-        match (self.run(isa, output, Parallel::Serial), portable) {
+    fn check_same(&self, isa: Isa, sink: Sink, portable: &Found) {
+        let what = format!("F={} N={} {isa} {sink:?}", self.rows.len(), self.scales.len());
+        match (self.run(isa, sink, Parallel::Serial), portable) {
             (Found::F32(found), Found::F32(expected)) => assert_same_bits(&found, expected, &what),
             (found, expected) => assert_eq!(found, *expected, "{what}"),
         }
@@ -205,8 +200,8 @@ fn any_bits_give_the_same_on_every_tier() {
             assert_same_bits(&found.1, &portable.1, isa.name());
         }
         let case = Case { t: x, scales: garbage(tokens, seed + 100), ..Case::new(features, tokens, seed) };
-        for (isa, output) in tiers().into_iter().flat_map(|isa| outputs().into_iter().map(move |o| (isa, o))) {
-            case.check_same(isa, output, &case.run(Isa::Portable, output, Parallel::Serial));
+        for (isa, sink) in tiers().into_iter().flat_map(|isa| sinks().into_iter().map(move |sink| (isa, sink))) {
+            case.check_same(isa, sink, &case.run(Isa::Portable, sink, Parallel::Serial));
         }
     }
 }
@@ -238,8 +233,8 @@ fn threads_compute_the_same() {
             let run = |parallel| quantize(isa, layout, (&x, &scales), tokens, parallel);
             assert_eq!(run(Parallel::Rayon), run(Parallel::Serial));
         }
-        for output in outputs() {
-            assert_eq!(case.run(isa, output, Parallel::Rayon), case.run(isa, output, Parallel::Serial));
+        for sink in sinks() {
+            assert_eq!(case.run(isa, sink, Parallel::Rayon), case.run(isa, sink, Parallel::Serial));
         }
     }
 }
@@ -259,8 +254,10 @@ proptest! {
 fn bad_arguments_are_named() {
     let none = TokenQuantDesc { features: 0, layout: PanelLayout::Plain }.plan(Isa::Portable);
     assert!(matches!(none, Err(KernelError::Dimension { found: 0, .. })));
-    let none = TokenRescaleDesc { features: 0, output: RescaleOutput::Residual }.plan(Isa::Portable);
+    let none = TokenRescaleDesc { features: 0, sink: Sink::f32(true) }.plan(Isa::Portable);
     assert!(matches!(none, Err(KernelError::Dimension { found: 0, .. })));
+    let bf16 = TokenRescaleDesc { features: 3, sink: Sink::bf16() }.plan(Isa::Portable).unwrap_err();
+    assert_eq!(bf16.to_string(), "token rescaling: given bf16 output, expected 8-bit or f32 output");
     let serial = Parallel::Serial;
     for isa in tiers() {
         let kernel = TokenQuantDesc { features: 3, layout: PanelLayout::Plain }.compile(isa).unwrap();
@@ -284,23 +281,23 @@ fn bad_arguments_are_named() {
         let found = wide.run(&scales, &x, &mut panel, &mut tokens, 5, serial);
         assert!(matches!(found, Err(KernelError::Length { found: 3, expected: 4, .. })));
 
-        let kernel = TokenRescaleDesc { features: 3, output: RescaleOutput::Residual }.compile(isa).unwrap();
+        let kernel = TokenRescaleDesc { features: 3, sink: Sink::f32(true) }.compile(isa).unwrap();
         let bad = RescaleParams { bias: f32::NAN, ..RescaleParams::default() };
         let found = RescaleRows::pack(kernel.plan(), &[RescaleParams::default(), bad, bad]);
         assert!(matches!(found, Err(KernelError::Parameter { parameter: "bias", row: 1, .. })));
         let rows = RescaleRows::pack(kernel.plan(), &[RescaleParams::default(); 3]).unwrap();
         let mut t = vec![0f32; 256];
-        let found = kernel.run(&rows, &tokens, &mut t, RescaleTarget::Panel(&mut panel), 5, serial);
+        let found = kernel.run(&rows, &tokens, &mut t, Some(Output::Bytes(&mut panel)), 5, serial);
         assert!(matches!(found, Err(KernelError::Mismatch { .. })));
-        let found = kernel.run(&rows, &tokens, &mut t, RescaleTarget::InPlace, 5, serial);
+        let found = kernel.run(&rows, &tokens, &mut t, None, 5, serial);
         assert!(matches!(found, Err(KernelError::Mismatch { .. })));
-        let found = kernel.run(&rows, &tokens, &mut t, RescaleTarget::Residual(&mut x[1..]), 5, serial);
-        assert!(matches!(found, Err(KernelError::Length { buffer: "residual", found: 255, .. })));
-        let found = kernel.run(&rows, &tokens, &mut t[1..], RescaleTarget::Residual(&mut x), 5, serial);
+        let found = kernel.run(&rows, &tokens, &mut t, Some(Output::F32(&mut x[1..])), 5, serial);
+        assert!(matches!(found, Err(KernelError::Length { buffer: "output", found: 255, .. })));
+        let found = kernel.run(&rows, &tokens, &mut t[1..], Some(Output::F32(&mut x)), 5, serial);
         assert!(matches!(found, Err(KernelError::Length { buffer: "t", found: 255, .. })));
-        let found = kernel.run(&rows, &tokens[1..], &mut t, RescaleTarget::Residual(&mut x), 5, serial);
+        let found = kernel.run(&rows, &tokens[1..], &mut t, Some(Output::F32(&mut x)), 5, serial);
         assert!(matches!(found, Err(KernelError::Length { buffer: "token scales", found: 63, .. })));
-        let found = kernel.run(&rows, &tokens, &mut t, RescaleTarget::Residual(&mut x), 0, serial);
+        let found = kernel.run(&rows, &tokens, &mut t, Some(Output::F32(&mut x)), 0, serial);
         assert!(matches!(found, Err(KernelError::Dimension { found: 0, .. })));
     }
 }

@@ -4,10 +4,9 @@ mod matrices;
 mod support;
 
 use lacuna_jit::Isa;
-use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams, RowFunction};
-use lacuna_kernels::epilogue::Activation;
+use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams};
 use lacuna_kernels::layout::elements;
-use lacuna_kernels::{KernelError, PanelLayout, Parallel, Sign, reference};
+use lacuna_kernels::{Activation, KernelError, PanelLayout, Parallel, Sign, Sink, reference};
 use matrices::{
     FEATURES, TOKENS, assert_padding_features_are_zero, assert_padding_features_untouched, assert_same_bits,
     from_panel, from_tile, random, to_tile,
@@ -43,7 +42,7 @@ fn activate(
     tokens: usize,
     parallel: Parallel,
 ) -> Vec<f32> {
-    let kernel = ElementwiseDesc { features, function: RowFunction::Activate(activation) }.compile(isa).unwrap();
+    let kernel = ElementwiseDesc { features, sink: Sink::f32(false).with(activation) }.compile(isa).unwrap();
     let mut tile = to_tile(x, features, tokens, 31);
     let before = tile.to_vec();
     kernel.run_in_place(&mut tile, tokens, parallel).unwrap();
@@ -59,8 +58,8 @@ fn quantize(
     parallel: Parallel,
 ) -> Vec<u8> {
     let features = params.len();
-    let function = RowFunction::Quantize { activation, layout, sign };
-    let kernel = ElementwiseDesc { features, function }.compile(isa).unwrap();
+    let sink = Sink::bytes(layout, sign).with(activation);
+    let kernel = ElementwiseDesc { features, sink }.compile(isa).unwrap();
     let (x, params) = (to_tile(x, features, tokens, 32), Guarded::from_slice(params));
     let mut panel = Guarded::new(elements(features, tokens), 33);
     kernel.run_quantize(&params, &x, &mut panel, tokens, parallel).unwrap();
@@ -186,17 +185,21 @@ proptest! {
 
 #[test]
 fn bad_arguments_are_named() {
-    let in_place = |features, activation| ElementwiseDesc { features, function: RowFunction::Activate(activation) };
+    let in_place = |features, activation| ElementwiseDesc { features, sink: Sink::f32(false).with(activation) };
     let none = in_place(0, Activation::Gelu).plan(Isa::Portable);
     assert!(matches!(none, Err(KernelError::Dimension { found: 0, .. })));
     let nothing = in_place(3, Activation::Identity).plan(Isa::Portable);
     assert!(matches!(nothing, Err(KernelError::Mismatch { .. })));
-    let function =
-        RowFunction::Quantize { activation: Activation::Identity, layout: PanelLayout::Plain, sign: Sign::Unsigned };
+    for sink in [Sink::bf16(), Sink::f32(true).with(Activation::Relu)] {
+        let error = ElementwiseDesc { features: 3, sink }.plan(Isa::Portable).unwrap_err();
+        let expected = "f32 output in place, or a panel of codes";
+        assert_eq!(error.to_string(), format!("elementwise: given {} output, expected {expected}", sink.store.name()));
+    }
+    let sink = Sink::bytes(PanelLayout::Plain, Sign::Unsigned);
     let serial = Parallel::Serial;
     for isa in tiers() {
         let gelu = in_place(3, Activation::Gelu).compile(isa).unwrap();
-        let quantize = ElementwiseDesc { features: 3, function }.compile(isa).unwrap();
+        let quantize = ElementwiseDesc { features: 3, sink }.compile(isa).unwrap();
         let (mut x, mut panel) = (vec![0f32; 256], vec![0u8; 256]);
         let mut params = vec![QuantParams::default(); 3];
 

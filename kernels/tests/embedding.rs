@@ -5,7 +5,7 @@ mod support;
 
 use lacuna_jit::Isa;
 use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingIds, EmbeddingKernel, EmbeddingTables};
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormWeights, NormParams};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormWeights, NormParams};
 use lacuna_kernels::layout::{elements, tiles};
 use lacuna_kernels::{KernelError, PanelLayout, Parallel, TILE, reference};
 use matrices::{FEATURES, TOKENS, assert_padding_features_untouched, assert_same_bits, from_panel, from_tile, random};
@@ -113,7 +113,7 @@ fn together_with_layernorm_it_is_one_after_the_other() {
             .collect();
         for isa in tiers() {
             for parallel in [Parallel::Serial, Parallel::Rayon] {
-                let layernorm = LayerNormDesc { features, output: LayerNormOutput::Both(layout) }.compile(isa).unwrap();
+                let layernorm = LayerNormDesc { features, f32: true, panel: Some(layout) }.compile(isa).unwrap();
                 let weights = LayerNormWeights::pack(layernorm.plan(), &params, 1e-12).unwrap();
 
                 let mut x = case.run(isa, Parallel::Serial);
@@ -172,7 +172,7 @@ fn bad_arguments_are_named() {
         let short = EmbeddingIds { word: &ids.word[..70], ..ids };
         assert!(matches!(run(&tables, &short), Err(KernelError::Length { buffer: "word ids", found: 70, .. })));
 
-        let other = LayerNormDesc { features: 21, output: LayerNormOutput::F32 }.compile(isa).unwrap();
+        let other = LayerNormDesc { features: 21, f32: true, panel: None }.compile(isa).unwrap();
         assert!(matches!(EmbedLayerNorm::new(kernel.clone(), other), Err(KernelError::Mismatch { .. })));
     }
 }

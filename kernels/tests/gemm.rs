@@ -9,7 +9,7 @@ use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::pattern::MAX_K;
-use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan, Sign};
+use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan, Sign, Sink};
 use product::{Case, FEATURES, Numbers, Place, TOKENS, weights};
 use proptest::prelude::*;
 use rand::prelude::*;

@@ -4,7 +4,7 @@ mod matrices;
 mod support;
 
 use lacuna_jit::Isa;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormWeights, NormParams};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormWeights, NormParams};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::{KernelError, PanelLayout, Parallel, math, reference};
 use matrices::{
@@ -16,12 +16,16 @@ use support::{Guarded, tiers};
 
 const EPSILON: f32 = 1e-12;
 
-const OUTPUTS: [LayerNormOutput; 5] = [
-    LayerNormOutput::F32,
-    LayerNormOutput::Panel(PanelLayout::Plain),
-    LayerNormOutput::Panel(PanelLayout::Vnni),
-    LayerNormOutput::Both(PanelLayout::Plain),
-    LayerNormOutput::Both(PanelLayout::Vnni),
+/// What a layernorm writes: the f32 tile or not, and a panel.
+type Written = (bool, Option<PanelLayout>);
+
+const F32: Written = (true, None);
+const OUTPUTS: [Written; 5] = [
+    F32,
+    (false, Some(PanelLayout::Plain)),
+    (false, Some(PanelLayout::Vnni)),
+    (true, Some(PanelLayout::Plain)),
+    (true, Some(PanelLayout::Vnni)),
 ];
 
 struct Case {
@@ -53,20 +57,20 @@ impl Case {
     }
 
     /// The f32 tile and the panel afterwards, as matrices; padding and buffers are checked on the way.
-    fn run(&self, isa: Isa, output: LayerNormOutput, parallel: Parallel) -> (Vec<f32>, Vec<u8>) {
+    fn run(&self, isa: Isa, (f32, layout): Written, parallel: Parallel) -> (Vec<f32>, Vec<u8>) {
         let (features, tokens) = (self.features, self.tokens);
-        let kernel = LayerNormDesc { features, output }.compile(isa).unwrap();
+        let kernel = LayerNormDesc { features, f32, panel: layout }.compile(isa).unwrap();
         let weights = LayerNormWeights::pack(kernel.plan(), &self.params, self.epsilon).unwrap();
         let mut x = to_tile(&self.x, features, tokens, self.seed);
         let before = x.to_vec();
         let mut panel = Guarded::new(elements(features, tokens), self.seed ^ 2);
-        let target = output.panel().map(|_| &mut panel[..]);
+        let target = layout.map(|_| &mut panel[..]);
         kernel.run(&weights, &mut x, target, tokens, parallel).unwrap();
         assert_padding_features_untouched(&x, &before, features, tokens);
-        if !output.writes_f32() {
+        if !f32 {
             assert_same_bits(&x, &before, "a tile that is only read");
         }
-        let q = output.panel().map_or(Vec::new(), |layout| {
+        let q = layout.map_or(Vec::new(), |layout| {
             assert_padding_features_are_zero(&panel, layout, features, tokens);
             from_panel(&panel, layout, features, tokens)
         });
@@ -77,7 +81,7 @@ impl Case {
     /// everything the same on every tier.
     fn check(&self, bound: f64) {
         let what = format!("F={} N={}", self.features, self.tokens);
-        let (expected, none) = self.run(Isa::Portable, LayerNormOutput::F32, Parallel::Serial);
+        let (expected, none) = self.run(Isa::Portable, F32, Parallel::Serial);
         assert!(none.is_empty());
         for (i, (&y, reference)) in expected.iter().zip(self.reference()).enumerate() {
             let error = (f64::from(y) - reference).abs();
@@ -91,10 +95,10 @@ impl Case {
         for isa in tiers() {
             for output in OUTPUTS {
                 let (y, q) = self.run(isa, output, Parallel::Serial);
-                if output.writes_f32() {
+                if output.0 {
                     assert_same_bits(&y, &expected, &format!("{what} {isa} {output:?}"));
                 }
-                if output.panel().is_some() {
+                if output.1.is_some() {
                     assert_eq!(q, expected_q, "{what} {isa} {output:?}");
                 }
             }
@@ -137,7 +141,7 @@ fn constant_columns_give_beta() {
     let mut case = Case::new(64, 17, 0.0, 3);
     case.x.fill(0.5);
     case.epsilon = 1e-5;
-    let (y, _) = case.run(Isa::detect(), LayerNormOutput::F32, Parallel::Serial);
+    let (y, _) = case.run(Isa::detect(), F32, Parallel::Serial);
     for (i, y) in y.into_iter().enumerate() {
         assert_eq!(y, case.params[i / case.tokens].beta);
     }
@@ -150,7 +154,7 @@ fn a_nan_stays_in_its_token() {
     case.x[3 * tokens + 7] = f32::NAN;
     case.x[5 * tokens + 11] = f32::INFINITY;
     for isa in tiers() {
-        let (y, q) = case.run(isa, LayerNormOutput::Both(PanelLayout::Plain), Parallel::Serial);
+        let (y, q) = case.run(isa, (true, Some(PanelLayout::Plain)), Parallel::Serial);
         for (i, (&y, &q)) in y.iter().zip(&q).enumerate() {
             let broken = [7, 11].contains(&(i % tokens));
             assert_eq!(y.is_nan(), broken, "element {i}");
@@ -180,19 +184,21 @@ proptest! {
 
 #[test]
 fn bad_arguments_are_named() {
-    let desc = LayerNormDesc { features: 0, output: LayerNormOutput::F32 };
+    let desc = LayerNormDesc { features: 0, f32: true, panel: None };
     assert!(matches!(desc.plan(Isa::Portable), Err(KernelError::Dimension { found: 0, .. })));
-    let desc = LayerNormDesc { features: usize::MAX, output: LayerNormOutput::F32 };
+    let desc = LayerNormDesc { features: usize::MAX, f32: true, panel: None };
     assert!(matches!(desc.plan(Isa::Portable), Err(KernelError::Dimension { .. })));
+    let nothing = LayerNormDesc { features: 5, f32: false, panel: None }.plan(Isa::Portable).unwrap_err();
+    assert_eq!(nothing.to_string(), "layernorm: given no output, expected an f32 tile, a panel, or both");
 
     for isa in tiers() {
-        let kernel = LayerNormDesc { features: 5, output: LayerNormOutput::F32 }.compile(isa).unwrap();
+        let kernel = LayerNormDesc { features: 5, f32: true, panel: None }.compile(isa).unwrap();
         let with_panel =
-            LayerNormDesc { features: 5, output: LayerNormOutput::Both(PanelLayout::Plain) }.compile(isa).unwrap();
+            LayerNormDesc { features: 5, f32: true, panel: Some(PanelLayout::Plain) }.compile(isa).unwrap();
         let params = vec![NormParams { gamma: 1.0, ..Default::default() }; 5];
         let pack = |params: &[NormParams], epsilon| LayerNormWeights::pack(kernel.plan(), params, epsilon);
         let weights = pack(&params, EPSILON).unwrap();
-        let other = LayerNormDesc { features: 4, output: LayerNormOutput::F32 }.plan(isa).unwrap();
+        let other = LayerNormDesc { features: 4, f32: true, panel: None }.plan(isa).unwrap();
         let narrow = LayerNormWeights::pack(&other, &params[..4], EPSILON).unwrap();
         let (mut x, mut panel) = (vec![0.0; elements(5, 3)], vec![0; elements(5, 3)]);
         let serial = Parallel::Serial;

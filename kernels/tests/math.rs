@@ -4,11 +4,11 @@
 mod matrices;
 mod support;
 
-use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
+use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::math::{exp, gelu, gelu_coarse, gelu_tanh, gelu_tanh_coarse, relu};
 use lacuna_kernels::softmax::SoftmaxDesc;
-use lacuna_kernels::{Parallel, reference};
+use lacuna_kernels::{Parallel, Sink, reference};
 use matrices::{assert_same_bits, from_tile, to_tile};
 use rand::prelude::*;
 use support::tiers;
@@ -127,8 +127,7 @@ fn generated_activations_are_the_scalar_ones() {
     {
         let expected: Vec<f32> = x.iter().map(|&x| f(x)).collect();
         for isa in tiers() {
-            let kernel =
-                ElementwiseDesc { features, function: RowFunction::Activate(activation) }.compile(isa).unwrap();
+            let kernel = ElementwiseDesc { features, sink: Sink::f32(false).with(activation) }.compile(isa).unwrap();
             let mut tile = to_tile(x, features, tokens, 1);
             kernel.run_in_place(&mut tile, tokens, Parallel::Serial).unwrap();
             assert_same_bits(&from_tile(&tile, features, tokens), &expected, isa.name());

@@ -7,13 +7,11 @@ mod support;
 use bytes::Bytes;
 use lacuna_jit::Isa;
 use lacuna_kernels::epilogue::{Epilogue, Store};
-use lacuna_kernels::float::{
-    DType, FloatDesc, FloatEpilogue, FloatInput, FloatKernel, FloatOutput, FloatWeights, bf16, pack_bf16_panel,
-};
+use lacuna_kernels::float::{DType, FloatDesc, FloatInput, FloatKernel, FloatWeights, bf16, pack_bf16_panel};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, Buffer, KernelError, Output, PanelLayout, Parallel, Sign};
+use lacuna_kernels::{Block, Buffer, KernelError, Output, PanelLayout, Parallel, Sign, Sink};
 use product::{Case, Numbers, Place, mask_blocks, weights};
 use rand::prelude::*;
 use support::tiers;
@@ -94,7 +92,7 @@ fn products_of_floats_run_on_borrowed_sections() {
         pack_bf16_panel(&x, k, n, &mut x_bf16, Parallel::Serial).unwrap();
         for isa in tiers() {
             for (dtype, block) in DType::ALL.into_iter().flat_map(|dtype| FLOAT_BLOCKS.map(|block| (dtype, block))) {
-                let desc = FloatDesc { m, k, dtype, block, epilogue: FloatEpilogue::f32(false) };
+                let desc = FloatDesc { m, k, dtype, block, sink: Sink::f32(false) };
                 let Ok(plan) = desc.plan(isa) else {
                     println!("skipped {dtype} on {isa}: this CPU has no instructions for it");
                     continue;
@@ -112,7 +110,7 @@ fn products_of_floats_run_on_borrowed_sections() {
                         DType::F32 => FloatInput::F32(&x),
                         DType::Bf16 => FloatInput::Bf16(&x_bf16),
                     };
-                    kernel.run(weights, x, n, FloatOutput::F32(&mut out), Parallel::Serial).unwrap();
+                    kernel.run(weights, x, n, Output::F32(&mut out), Parallel::Serial).unwrap();
                     out.iter().map(|x| x.to_bits()).collect::<Vec<u32>>()
                 };
                 assert_eq!(run(&read), run(&packed), "{}", desc.block);
@@ -174,7 +172,7 @@ fn changed_sections_are_refused_or_harmless() {
                     run += 1;
                     let place = Place::BOTH[n % 2];
                     let x = case.x_panel(plan.input(), place);
-                    match epilogue.store {
+                    match epilogue.sink.store {
                         Store::Bytes { .. } => {
                             let mut out = place.buffer::<u8>(elements(m, n), 2);
                             kernel.run(&read, &x, n, Output::Bytes(&mut out), Parallel::Serial).unwrap();
@@ -184,6 +182,7 @@ fn changed_sections_are_refused_or_harmless() {
                             out.fill(0.0);
                             kernel.run(&read, &x, n, Output::F32(&mut out), Parallel::Serial).unwrap();
                         }
+                        Store::Bf16 => panic!("no integer product stores bf16"),
                     }
                 }
             }

@@ -9,7 +9,7 @@ use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::pattern::MAX_K;
 use lacuna_kernels::spmm::{IndexWidth, SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, KernelError, Output, PanelLayout, Parallel, Plan, Sign};
+use lacuna_kernels::{Block, KernelError, Output, PanelLayout, Parallel, Plan, Sign, Sink};
 use product::{Case, FEATURES, Numbers, Place, TOKENS, mask_blocks, weights};
 use proptest::prelude::*;
 use rand::prelude::*;

@@ -1,10 +1,10 @@
 //! The embedding, the layernorm behind it, and the projection to the width of the layers where there is one.
 
-use lacuna_kernels::Sign;
-use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, ElementwisePlan, QuantParams, RowFunction};
+use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, ElementwisePlan, QuantParams};
 use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingKernel, EmbeddingPlan};
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormPlan, LayerNormWeights as NormRows};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormPlan, LayerNormWeights as NormRows};
+use lacuna_kernels::{Sign, Sink};
 
 use super::choose::Chooser;
 use super::input::InputPlan;
@@ -46,21 +46,19 @@ impl<'a> EmbeddingPlans<'a> {
         let isa = chooser.isa;
         let features = calibrated.model().config().embedding_features();
         let float = calibrated.model().weights().embeddings.projection.as_ref();
-        let (output, projection) = match calibrated.quantize_projection().zip(float) {
-            None => (first.inputs[0].of_layernorm(), None),
+        let ((f32, panel), projection) = match calibrated.quantize_projection().zip(float) {
+            None => ((true, first.inputs[0].panel()), None),
             Some((quantized, float)) => {
                 let source = Source { quantized: &quantized, float, stored: Stored::AsIs };
                 let target = Target::F32(Activation::Identity);
                 let mut group = chooser.group(Precision::Static, Producer::Other, &[(source, target)])?;
                 let panel = |layout| {
-                    let (activation, sign) = (Activation::Identity, Sign::Unsigned);
-                    let function = RowFunction::Quantize { activation, layout, sign };
-                    ElementwiseDesc { features: quantized.m, function }.plan(isa)
+                    ElementwiseDesc { features: quantized.m, sink: Sink::bytes(layout, Sign::Unsigned) }.plan(isa)
                 };
                 let panel = first.inputs[0].panel().map(panel).transpose()?;
                 let output = match group.input {
-                    InputPlan::Panel(layout) => LayerNormOutput::Panel(layout),
-                    _ => LayerNormOutput::F32,
+                    InputPlan::Panel(layout) => (false, Some(layout)),
+                    _ => (true, None),
                 };
                 let projection = group.linears.pop().map(|linear| ProjectionPlans { quantized, float, linear, panel });
                 (output, projection)
@@ -68,7 +66,7 @@ impl<'a> EmbeddingPlans<'a> {
         };
         Ok(EmbeddingPlans {
             embedding: EmbeddingDesc { features }.plan(isa)?,
-            norm: LayerNormDesc { features, output }.plan(isa)?,
+            norm: LayerNormDesc { features, f32, panel }.plan(isa)?,
             projection,
         })
     }

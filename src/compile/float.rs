@@ -1,8 +1,8 @@
 //! Which kernels run the linear layers that compute in f32 or bf16.
 
 use lacuna_jit::Isa;
-use lacuna_kernels::Block;
-use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatPlan, SumOrder};
+use lacuna_kernels::float::{DType, FloatDesc, FloatPlan, SumOrder};
+use lacuna_kernels::{Block, Sink};
 
 use super::Form;
 use crate::error::Result;
@@ -26,7 +26,7 @@ pub(super) fn plan(
     (m, k): (usize, usize),
     dtype: DType,
     weights: &[f32],
-    epilogue: FloatEpilogue,
+    sink: Sink,
 ) -> Result<FloatPlan> {
     let time = |(block, time): (Block, f64)| (block, time * stored(weights, k, block) as f64);
     let allowed = TIME_PER_WEIGHT.into_iter().filter(|(block, _)| match form {
@@ -36,7 +36,7 @@ pub(super) fn plan(
     });
     let fastest = allowed.map(time).min_by(|(_, a), (_, b)| a.total_cmp(b));
     let block = fastest.map_or(Block::Dense, |(block, _)| block);
-    Ok(FloatDesc { m, k, dtype, block, epilogue }.plan(isa)?.with_order(SumOrder::Fixed))
+    Ok(FloatDesc { m, k, dtype, block, sink }.plan(isa)?.with_order(SumOrder::Fixed))
 }
 
 /// Weights in blocks that are not all zero.
@@ -63,9 +63,9 @@ mod tests {
     #[test]
     fn zeros_find_the_form_they_pay_in() {
         let (m, k) = (48, 64);
-        let epilogue = FloatEpilogue::f32(false);
+        let sink = Sink::f32(false);
         let block =
-            |form, weights: &[f32]| plan(form, Isa::Portable, (m, k), DType::F32, weights, epilogue).unwrap().block();
+            |form, weights: &[f32]| plan(form, Isa::Portable, (m, k), DType::F32, weights, sink).unwrap().block();
         for (rows, expected) in [(16, Block::B8x1), (8, Block::B8x1), (4, Block::B4x1), (1, Block::Unstructured)] {
             let weights = weights(m, k, rows);
             assert_eq!(block(Form::Auto, &weights), expected, "blocks of {rows}");

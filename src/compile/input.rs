@@ -2,7 +2,6 @@
 
 use lacuna_kernels::dynamic::{TokenQuantKernel, TokenQuantPlan, TokenQuantScales};
 use lacuna_kernels::float::{bf16, pack_bf16_panel};
-use lacuna_kernels::layernorm::LayerNormOutput;
 use lacuna_kernels::{PanelLayout, Parallel};
 
 use super::{CompiledSet, KernelSet};
@@ -30,11 +29,6 @@ impl InputPlan {
             InputPlan::Panel(layout) => Some(layout),
             InputPlan::PerToken(_) | InputPlan::Bf16 | InputPlan::Rounded(_) | InputPlan::F32 => None,
         }
-    }
-
-    /// What a layernorm writes for it, beside the residual stream.
-    pub(super) fn of_layernorm(self) -> LayerNormOutput {
-        self.panel().map_or(LayerNormOutput::F32, LayerNormOutput::Both)
     }
 
     /// `scales` are the relative ones of the input's features.

@@ -3,7 +3,7 @@
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::{AttentionDesc, AttentionKernel, AttentionParams, AttentionPlan};
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormPlan};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormPlan};
 use lacuna_kernels::{KernelError, PanelLayout, Sign};
 
 use super::choose::Chooser;
@@ -103,15 +103,15 @@ impl LayerPlan {
             inputs,
             linears: linears.try_into().map_err(|_| incomplete("another number of plans"))?,
             attention: AttentionDesc { head_size: heads.padded(), output: attended }.plan(isa)?,
-            attention_norm: LayerNormDesc { features: hidden, output: inputs[1].of_layernorm() }.plan(isa)?,
-            output_norm: LayerNormDesc { features: hidden, output: LayerNormOutput::F32 },
+            attention_norm: LayerNormDesc { features: hidden, f32: true, panel: inputs[1].panel() }.plan(isa)?,
+            output_norm: LayerNormDesc { features: hidden, f32: true, panel: None },
             isa,
         })
     }
 
     /// Makes the last layernorm of this layer write what the next layer reads.
     pub(super) fn feed(&mut self, next: &LayerPlan) {
-        self.output_norm.output = next.inputs[0].of_layernorm();
+        self.output_norm.panel = next.inputs[0].panel();
     }
 
     /// Packs the weights.

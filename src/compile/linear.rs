@@ -1,13 +1,13 @@
 //! One linear layer: its product, and what follows it where the product's epilogue cannot finish.
 
-use lacuna_kernels::dynamic::{RescaleOutput, RescaleRows, RescaleTarget, TokenRescaleKernel, TokenRescalePlan};
+use lacuna_kernels::dynamic::{RescaleRows, TokenRescaleKernel, TokenRescalePlan};
 use lacuna_kernels::elementwise::{ElementwiseKernel, ElementwisePlan, QuantParams};
 use lacuna_kernels::epilogue::RowParams;
-use lacuna_kernels::float::{FloatInput, FloatKernel, FloatOutput, FloatPlan, FloatWeights, bf16};
+use lacuna_kernels::float::{FloatInput, FloatKernel, FloatPlan, FloatWeights, bf16};
 use lacuna_kernels::gemm::{GemmKernel, GemmPlan, GemmWeights};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::spmm::{SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, KernelError, Output, Parallel, Plan};
+use lacuna_kernels::{Block, KernelError, Output, Parallel, Plan, Store};
 
 use super::input::Operand;
 use super::source::Source;
@@ -164,14 +164,14 @@ impl CompiledLinear {
         match (&self.then, x, out) {
             (Then::Nothing, x, out) => self.multiply(x, tokens, out, parallel),
             (Then::Rescale(kernel, rows), Operand::PerToken(_, scales), out) => {
-                let (t, target) = match (kernel.plan().output(), out) {
-                    (RescaleOutput::InPlace(_), Destination::F32(out)) => (out, RescaleTarget::InPlace),
-                    (RescaleOutput::Residual, Destination::F32(x)) => (t, RescaleTarget::Residual(x)),
-                    (RescaleOutput::Panel { .. }, Destination::Bytes(panel)) => (t, RescaleTarget::Panel(panel)),
+                let (t, out) = match (kernel.plan().sink().store, out) {
+                    (Store::F32 { residual: false }, Destination::F32(out)) => (out, None),
+                    (Store::F32 { residual: true }, Destination::F32(x)) => (t, Some(Output::F32(x))),
+                    (Store::Bytes { .. }, Destination::Bytes(panel)) => (t, Some(Output::Bytes(panel))),
                     _ => return Err(self.mismatch("an output of another kind", "what the layer was planned for")),
                 };
                 self.multiply(x, tokens, Destination::F32(t), parallel)?;
-                Ok(kernel.run(rows, scales, t, target, tokens, parallel)?)
+                Ok(kernel.run(rows, scales, t, out, tokens, parallel)?)
             }
             (Then::Quantize(kernel, params), x, Destination::Bytes(panel)) => {
                 self.multiply(x, tokens, Destination::F32(t), parallel)?;
@@ -190,8 +190,8 @@ impl CompiledLinear {
                     Operand::Panel(_) | Operand::PerToken(..) => FloatInput::F32(&[]),
                 };
                 let out = match out {
-                    Destination::F32(out) => FloatOutput::F32(out),
-                    Destination::Bf16(out) => FloatOutput::Bf16(out),
+                    Destination::F32(out) => Output::F32(out),
+                    Destination::Bf16(out) => Output::Bf16(out),
                     Destination::Bytes(_) => return Err(self.mismatch("an output of bytes", "floats")),
                 };
                 kernel.run(weights, x, tokens, out, parallel)?;
@@ -216,7 +216,7 @@ impl CompiledLinear {
     /// Features of the sums that [`CompiledLinear::run`] needs memory for.
     pub(crate) fn sums(&self) -> usize {
         match &self.then {
-            Then::Rescale(kernel, _) if matches!(kernel.plan().output(), RescaleOutput::InPlace(_)) => 0,
+            Then::Rescale(kernel, _) if kernel.plan().is_in_place() => 0,
             Then::Rescale(kernel, _) => kernel.plan().features(),
             Then::Quantize(kernel, _) => kernel.plan().features(),
             Then::Nothing => 0,

@@ -21,7 +21,7 @@ impl PackedNorm {
         panel: Option<&ActivationQuant>,
         epsilon: f32,
     ) -> Result<PackedNorm> {
-        let panel = panel.filter(|_| plan.output().panel().is_some());
+        let panel = panel.filter(|_| plan.panel().is_some());
         let rows: Vec<NormParams> = (0..weights.gamma.len())
             .map(|f| NormParams {
                 gamma: weights.gamma[f],

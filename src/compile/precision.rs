@@ -6,11 +6,11 @@
 //! | dynamic | a u8 panel with a scale per token | in 8 bit, to f32 sums | each token's scale, and what its reader needs |
 //! | bf16, f32 | a bf16 panel, the f32 tile | in f32, to their output | quantisation, where the reader wants 8 bit |
 
-use lacuna_kernels::dynamic::{RescaleOutput, RescaleParams, RescaleRows, TokenQuantDesc, TokenRescaleDesc, ZERO_CODE};
-use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams, RowFunction};
+use lacuna_kernels::dynamic::{RescaleParams, RescaleRows, TokenQuantDesc, TokenRescaleDesc, ZERO_CODE};
+use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams};
 use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
-use lacuna_kernels::float::{DType, FloatEpilogue};
-use lacuna_kernels::{PanelLayout, Sign};
+use lacuna_kernels::float::DType;
+use lacuna_kernels::{PanelLayout, Sign, Sink};
 
 use super::choose::{Chooser, Layer};
 use super::input::InputPlan;
@@ -145,35 +145,35 @@ impl Chooser<'_> {
 
     /// What follows sums of codes with a scale per token.
     fn rescale(&self, source: Source<'_>, target: &Target) -> Result<ThenPlan> {
-        let (output, panel) = match target {
+        let (sink, panel) = match target {
             Target::Bytes(bytes) => {
                 let &Bytes { activation, layout, sign, .. } = bytes;
-                (RescaleOutput::Panel { activation, layout, sign }, bytes.params())
+                (Sink::bytes(layout, sign).with(activation), bytes.params())
             }
-            Target::Residual => (RescaleOutput::Residual, Vec::new()),
-            Target::F32(activation) | Target::Bf16(activation) => (RescaleOutput::InPlace(*activation), Vec::new()),
+            Target::Residual => (Sink::f32(true), Vec::new()),
+            Target::F32(activation) | Target::Bf16(activation) => (Sink::f32(false).with(*activation), Vec::new()),
         };
         let row = |(m, &bias): (usize, &f32)| {
             let QuantParams { scale: out_scale, zero: out_zero } = panel.get(m).copied().unwrap_or_default();
             RescaleParams { bias, out_scale, out_zero, ..RescaleParams::default() }
         };
         let rows = source.per_output(source.quantized.bias.iter().enumerate().map(row).collect());
-        let plan = TokenRescaleDesc { features: source.m(), output }.plan(self.isa)?;
+        let plan = TokenRescaleDesc { features: source.m(), sink }.plan(self.isa)?;
         Ok(ThenPlan::Rescale(plan, RescaleRows::pack(&plan, &rows)?))
     }
 
-    /// The epilogue of a product of floats, and what follows it.
-    fn float_part(&self, source: Source<'_>, target: &Target) -> Result<(FloatEpilogue, ThenPlan)> {
+    /// The sink of a product of floats, and what follows it.
+    fn float_part(&self, source: Source<'_>, target: &Target) -> Result<(Sink, ThenPlan)> {
         Ok(match target {
             Target::Bytes(bytes) => {
                 let &Bytes { activation, layout, sign, .. } = bytes;
-                let function = RowFunction::Quantize { activation, layout, sign };
-                let plan = ElementwiseDesc { features: source.m(), function }.plan(self.isa)?;
-                (FloatEpilogue::f32(false), ThenPlan::Quantize(plan, source.per_output(bytes.params())))
+                let sink = Sink::bytes(layout, sign).with(activation);
+                let plan = ElementwiseDesc { features: source.m(), sink }.plan(self.isa)?;
+                (Sink::f32(false), ThenPlan::Quantize(plan, source.per_output(bytes.params())))
             }
-            Target::Residual => (FloatEpilogue::f32(true), ThenPlan::Nothing),
-            Target::F32(activation) => (FloatEpilogue::f32(false).with(*activation), ThenPlan::Nothing),
-            Target::Bf16(activation) => (FloatEpilogue::bf16().with(*activation), ThenPlan::Nothing),
+            Target::Residual => (Sink::f32(true), ThenPlan::Nothing),
+            Target::F32(activation) => (Sink::f32(false).with(*activation), ThenPlan::Nothing),
+            Target::Bf16(activation) => (Sink::bf16().with(*activation), ThenPlan::Nothing),
         })
     }
 }

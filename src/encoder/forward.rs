@@ -61,7 +61,7 @@ fn embed(parts: &EncoderParts, ids: &PackedIds, a: &mut Chunk<'_>, parallel: Par
     let ids =
         EmbeddingIds { word: &ids.word[range.clone()], kind: &ids.kind[range.clone()], position: &ids.position[range] };
     let CompiledEmbedding { kernel, norm, projection } = &parts.embedding;
-    let writes_panel = kernel.layernorm().plan().output().panel().is_some();
+    let writes_panel = kernel.layernorm().plan().panel().is_some();
     let Some(projection) = projection else {
         let panel = writes_panel.then_some(&mut *a.panel);
         return Ok(kernel.run(&tables, &ids, norm, a.x, panel, a.tokens, parallel)?);
@@ -128,6 +128,6 @@ fn finish(layer: &CompiledLayer, a: &mut Chunk<'_>, parallel: Parallel<'_>, prob
 }
 
 fn normalize(norm: &Norm, a: &mut Chunk<'_>, parallel: Parallel<'_>) -> Result<()> {
-    let panel = norm.kernel.plan().output().panel().map(|_| &mut *a.panel);
+    let panel = norm.kernel.plan().panel().map(|_| &mut *a.panel);
     Ok(norm.kernel.run(&norm.weights, a.x, panel, a.tokens, parallel)?)
 }

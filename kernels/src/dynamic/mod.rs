@@ -10,7 +10,7 @@
 //!            code     = round(fma(d[k][n], 127 / max, 128))             u8 panel, 1..=255
 //! rescale    y[m][n]  = fma(t[m][n], scale[n], bias[m])
 //!            t        = activation(y)                                   f32 tile, in place
-//!            x        = x + y                                           f32 tile: the residual stream
+//!            x        = x + activation(y)                               f32 tile: the residual stream
 //!            q        = saturate(round(fma(activation(y), out_scale[m], out_zero[m])))      u8 or s8 panel
 //! ```
 //!
@@ -34,9 +34,7 @@ mod quantize;
 mod rescale;
 
 pub use quantize::{TokenQuantDesc, TokenQuantKernel, TokenQuantPlan, TokenQuantScales};
-pub use rescale::{
-    RescaleOutput, RescaleParams, RescaleRows, RescaleTarget, TokenRescaleDesc, TokenRescaleKernel, TokenRescalePlan,
-};
+pub use rescale::{RescaleParams, RescaleRows, TokenRescaleDesc, TokenRescaleKernel, TokenRescalePlan};
 
 /// The code of zero of every token.
 pub const ZERO_CODE: u8 = 128;

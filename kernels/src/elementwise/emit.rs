@@ -8,9 +8,9 @@ use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Zmm, ptr};
 use super::gelu::gelu_temps;
 use super::kernel::QuantParams;
 use super::plan::ElementwisePlan;
-use crate::epilogue::{Activation, Constants, EpilogueRegs, OutputLanes, Precision, emit_activation, emit_store_bytes};
+use crate::epilogue::{Accuracy, Constants, EpilogueRegs, OutputLanes, emit_activation, emit_store_bytes};
 use crate::rows::{F32_ROW_BYTES, GROUP, PANEL_ROW_BYTES, VECTOR_BYTES, emit_by_vectors, emit_row_groups};
-use crate::{Plan, VECTORS};
+use crate::{Activation, Plan, VECTORS};
 
 /// What the kernel is called with.
 #[derive(Debug)]
@@ -95,16 +95,16 @@ fn emit_group(a: &mut Asm, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], row
             a.vmovups(y, element(r.x, row, v));
         }
     }
-    let activation = plan.function.activation();
+    let activation = plan.sink.activation;
     if activation != Activation::Identity {
-        let table = ptr(r.constants) + Constants::table(activation, Precision::Float);
+        let table = ptr(r.constants) + Constants::table(activation, Accuracy::Float);
         // Four vectors at a time, of however many rows: their steps hide each other's latency.
         for vectors in y[..rows].concat().chunks(VECTORS) {
-            emit_activation(a, activation, Precision::Float, vectors, &r.temp, table);
+            emit_activation(a, activation, Accuracy::Float, vectors, &r.temp, table);
         }
     }
     for (row, y) in y[..rows].iter().enumerate() {
-        match plan.function.panel() {
+        match plan.sink.store.codes() {
             Some(_) => emit_quantize(a, r, row, y),
             None => {
                 for (v, &y) in y.iter().enumerate() {
@@ -113,7 +113,7 @@ fn emit_group(a: &mut Asm, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], row
             }
         }
     }
-    if let Some((layout, sign)) = plan.function.panel() {
+    if let Some((layout, sign)) = plan.sink.store.codes() {
         for &padding in y[rows..].iter().flatten() {
             a.vpxord(padding, padding, padding); //             padding features are 0
         }

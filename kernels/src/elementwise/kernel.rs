@@ -43,7 +43,7 @@ impl ElementwiseKernel {
     /// [`KernelError::Length`] for a buffer of another size.
     pub fn run_in_place(&self, x: &mut [f32], tokens: usize, parallel: Parallel) -> Result<(), KernelError> {
         let plan = &self.plan;
-        if plan.function.panel().is_some() {
+        if plan.sink.store.codes().is_some() {
             return Err(self.mismatch("an f32 tile to be changed in place", "a panel as output"));
         }
         check_tokens("elementwise", tokens)?;
@@ -89,7 +89,7 @@ impl ElementwiseKernel {
         parallel: Parallel,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
-        if plan.function.panel().is_none() {
+        if plan.sink.store.codes().is_none() {
             return Err(self.mismatch("a panel as output", "an f32 tile to be changed in place"));
         }
         check_tokens("elementwise", tokens)?;
@@ -156,24 +156,21 @@ impl ElementwiseKernel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ElementwiseDesc, RowFunction};
+    use super::super::ElementwiseDesc;
     use super::*;
     use crate::cache::KernelCache;
-    use crate::epilogue::Activation;
     use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{Buffer, PanelLayout, Sign};
+    use crate::{Activation, Buffer, PanelLayout, Sign, Sink};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
-        let quantize = |layout| RowFunction::Quantize { activation: Activation::Gelu, layout, sign: Sign::Signed };
+        let quantize = |layout| Sink::bytes(layout, Sign::Signed).with(Activation::Gelu);
         let quantized = [quantize(PanelLayout::Plain), quantize(PanelLayout::Vnni)];
-        let in_place = Activation::ALL[1..].iter().map(|&activation| RowFunction::Activate(activation));
-        let functions: Vec<RowFunction> = in_place.chain(quantized).collect();
-        for (isa, function) in
-            tiers().into_iter().flat_map(|isa| functions.iter().map(move |&function| (isa, function)))
-        {
-            let plan = ElementwiseDesc { features, function }.plan(isa).unwrap();
+        let in_place = Activation::ALL[1..].iter().map(|&activation| Sink::f32(false).with(activation));
+        let sinks: Vec<Sink> = in_place.chain(quantized).collect();
+        for (isa, sink) in tiers().into_iter().flat_map(|isa| sinks.iter().map(move |&sink| (isa, sink))) {
+            let plan = ElementwiseDesc { features, sink }.plan(isa).unwrap();
             let compiled = KernelCache::global().compile_one(&plan).unwrap();
             let Some(function) = compiled.function() else { continue };
             let params = [QuantParams::default(); 6];

@@ -28,6 +28,6 @@ mod kernel;
 mod plan;
 mod portable;
 
-pub use desc::{ElementwiseDesc, RowFunction};
+pub use desc::ElementwiseDesc;
 pub use kernel::{ElementwiseKernel, QuantParams};
 pub use plan::ElementwisePlan;

@@ -2,19 +2,17 @@
 
 use lacuna_jit::{Code, Isa, JitError};
 
-use super::desc::RowFunction;
 use super::emit;
 use crate::cache::AnyPlan;
-use crate::epilogue::Activation;
 use crate::layout::padded;
-use crate::{Plan, TILE};
+use crate::{Activation, Plan, Sink, TILE};
 
 /// A decided element-wise kernel: four rows of up to 64 tokens at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ElementwisePlan {
     pub(super) isa: Isa,
     pub(super) features: usize,
-    pub(super) function: RowFunction,
+    pub(super) sink: Sink,
 }
 
 impl ElementwisePlan {
@@ -23,9 +21,9 @@ impl ElementwisePlan {
         self.features
     }
 
-    /// What happens to the elements.
-    pub fn function(&self) -> RowFunction {
-        self.function
+    /// Where the results go.
+    pub fn sink(&self) -> &Sink {
+        &self.sink
     }
 
     /// Elements of one tile, f32 or panel.
@@ -36,14 +34,12 @@ impl ElementwisePlan {
 
 impl Plan for ElementwisePlan {
     fn name(&self) -> String {
-        let ElementwisePlan { isa, features, function } = self;
-        let verb = match function.activation() {
+        let ElementwisePlan { isa, features, sink } = self;
+        let verb = match sink.activation {
             Activation::Identity => "quantize",
             activation => activation.name(),
         };
-        let output =
-            function.panel().map_or("f32".to_owned(), |(layout, sign)| format!("{}-{}", sign.name(), layout.name()));
-        format!("{verb}-f32-{isa}-f{features}-{output}")
+        format!("{verb}-f32-{isa}-f{features}-{}", sink.store.name())
     }
 
     fn isa(&self) -> Isa {

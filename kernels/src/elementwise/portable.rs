@@ -2,7 +2,7 @@
 
 use super::kernel::QuantParams;
 use super::plan::ElementwisePlan;
-use crate::epilogue::Precision;
+use crate::epilogue::Accuracy;
 use crate::math::{quantize_s8, quantize_u8};
 use crate::rows::{lanes, store_panel_row, zero_padding_features};
 use crate::{Sign, TILE};
@@ -13,7 +13,7 @@ pub(super) fn activate_tile(plan: &ElementwisePlan, x: &mut [f32], tokens: usize
     let (rows, _) = x.as_chunks_mut::<TILE>();
     for row in &mut rows[..plan.features] {
         for x in &mut row[..lanes(tokens)] {
-            *x = plan.function.activation().apply(Precision::Float, *x);
+            *x = plan.sink.activation.apply(Accuracy::Float, *x);
         }
     }
 }
@@ -27,13 +27,13 @@ pub(super) fn quantize_tile(
     panel: &mut [u8],
     tokens: usize,
 ) {
-    let Some((layout, sign)) = plan.function.panel() else { return };
+    let Some((layout, sign)) = plan.sink.store.codes() else { return };
     let lanes = lanes(tokens);
     let (rows, _) = x.as_chunks::<TILE>();
     for (f, (row, p)) in rows.iter().zip(params).enumerate() {
         let mut y = *row;
         for y in &mut y[..lanes] {
-            *y = plan.function.activation().apply(Precision::Float, *y);
+            *y = plan.sink.activation.apply(Accuracy::Float, *y);
         }
         let mut q = [0; TILE];
         for (q, y) in q[..lanes].iter_mut().zip(y) {

@@ -1,34 +1,19 @@
-//! The functions between the linear part and the output: their names, their scalar twins, their instructions, their tables.
+//! The functions between the linear part and the output: their scalar twins, their instructions, their tables.
 
 use std::mem::offset_of;
 
 use lacuna_jit::{Asm, Evex, Mem, Zmm};
-use serde::{Deserialize, Serialize};
 
 use super::fixed::GeluTables;
 use crate::elementwise::gelu::{
     CoarseTable, FineTable, GELU_COARSE_TABLE, GELU_TABLE, GELU_TANH_COARSE_TABLE, GELU_TANH_TABLE, emit_gelu,
     emit_gelu_coarse,
 };
-use crate::math;
+use crate::{Activation, math};
 
-/// The function between the linear part and the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    /// None.
-    Identity,
-    /// max(x, 0), exact: [`crate::math::relu`].
-    Relu,
-    /// x Phi(x), see [`crate::math::gelu`] and [`crate::math::gelu_coarse`].
-    Gelu,
-    /// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), see [`crate::math::gelu_tanh`] and [`crate::math::gelu_tanh_coarse`].
-    GeluTanh,
-}
-
-/// What a result is for.
+/// How accurate an activation is: as its result is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Precision {
+pub(crate) enum Accuracy {
     /// f32, or to be rounded to bf16.
     Float,
     /// To be rounded to 8 bit.
@@ -36,34 +21,16 @@ pub(crate) enum Precision {
 }
 
 impl Activation {
-    /// Every activation there is.
-    pub const ALL: [Activation; 4] = [Activation::Identity, Activation::Relu, Activation::Gelu, Activation::GeluTanh];
-
-    /// The name used in kernel names; of no activation the empty one.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Activation::Identity => "",
-            Activation::Relu => "relu",
-            Activation::Gelu => "gelu",
-            Activation::GeluTanh => "gelutanh",
-        }
-    }
-
-    /// The activation that is called `name`; nothing if there is none, or for the empty name.
-    pub fn from_name(name: &str) -> Option<Activation> {
-        Activation::ALL.into_iter().find(|activation| !name.is_empty() && activation.name() == name)
-    }
-
     /// The activation of a number, with the bits of [`emit_activation`].
     #[inline(always)]
-    pub(crate) fn apply(self, precision: Precision, y: f32) -> f32 {
-        match (self, precision) {
+    pub(crate) fn apply(self, accuracy: Accuracy, y: f32) -> f32 {
+        match (self, accuracy) {
             (Activation::Identity, _) => y,
             (Activation::Relu, _) => math::relu(y),
-            (Activation::Gelu, Precision::Float) => math::gelu(y),
-            (Activation::Gelu, Precision::Bytes) => math::gelu_coarse(y),
-            (Activation::GeluTanh, Precision::Float) => math::gelu_tanh(y),
-            (Activation::GeluTanh, Precision::Bytes) => math::gelu_tanh_coarse(y),
+            (Activation::Gelu, Accuracy::Float) => math::gelu(y),
+            (Activation::Gelu, Accuracy::Bytes) => math::gelu_coarse(y),
+            (Activation::GeluTanh, Accuracy::Float) => math::gelu_tanh(y),
+            (Activation::GeluTanh, Accuracy::Bytes) => math::gelu_tanh_coarse(y),
         }
     }
 }
@@ -71,16 +38,16 @@ impl Activation {
 /// Replaces each of `y` by its activation.
 ///
 /// `temps` are destroyed: one register for ReLU, for GELU what [`emit_gelu`] says. `table` is the address of the table of that
-/// activation and precision, which only GELU reads.
+/// activation and accuracy, which only GELU reads.
 pub(crate) fn emit_activation(
     a: &mut Asm,
     activation: Activation,
-    precision: Precision,
+    accuracy: Accuracy,
     y: &[Zmm],
     temps: &[Zmm],
     table: Mem,
 ) {
-    match (activation, precision) {
+    match (activation, accuracy) {
         (Activation::Identity, _) => {}
         (Activation::Relu, _) => {
             let zero = temps[0];
@@ -89,8 +56,8 @@ pub(crate) fn emit_activation(
                 a.vmaxps(y, zero, y); //                      NaN stays: it is the second operand
             }
         }
-        (Activation::Gelu | Activation::GeluTanh, Precision::Float) => emit_gelu(a, y, temps, table),
-        (Activation::Gelu | Activation::GeluTanh, Precision::Bytes) => emit_gelu_coarse(a, y, temps, table),
+        (Activation::Gelu | Activation::GeluTanh, Accuracy::Float) => emit_gelu(a, y, temps, table),
+        (Activation::Gelu | Activation::GeluTanh, Accuracy::Bytes) => emit_gelu_coarse(a, y, temps, table),
     }
 }
 
@@ -111,11 +78,11 @@ impl GeluConstants {
     pub(super) const NEAR: i32 = (offset_of!(GeluConstants, fixed) + offset_of!(GeluTables, near)) as i32;
     pub(super) const FAR: i32 = (offset_of!(GeluConstants, fixed) + offset_of!(GeluTables, far)) as i32;
 
-    /// Offset of the table of a precision.
-    pub(super) const fn offset(precision: Precision) -> i32 {
-        match precision {
-            Precision::Float => offset_of!(GeluConstants, fine) as i32,
-            Precision::Bytes => offset_of!(GeluConstants, coarse) as i32,
+    /// Offset of the table of an accuracy.
+    pub(super) const fn offset(accuracy: Accuracy) -> i32 {
+        match accuracy {
+            Accuracy::Float => offset_of!(GeluConstants, fine) as i32,
+            Accuracy::Bytes => offset_of!(GeluConstants, coarse) as i32,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Zmm, ptr};
 
-use super::activation::{GeluConstants, Precision, emit_activation};
+use super::activation::{Accuracy, GeluConstants, emit_activation};
 use super::emit_fixed::{emit_bias, emit_fixed};
 use super::store::{OutputLanes, emit_store_bytes};
 use super::{Activation, Arithmetic, Epilogue, RowParams, Store};
@@ -47,8 +47,8 @@ impl Constants {
     }
 
     /// Offset of the table of [`emit_activation`].
-    pub(crate) const fn table(activation: Activation, precision: Precision) -> i32 {
-        Constants::gelu_offset(activation) + GeluConstants::offset(precision)
+    pub(crate) const fn table(activation: Activation, accuracy: Accuracy) -> i32 {
+        Constants::gelu_offset(activation) + GeluConstants::offset(accuracy)
     }
 
     /// The address generated code is given.
@@ -108,9 +108,9 @@ pub(crate) fn emit_epilogue(
     regs: &EpilogueRegs<'_>,
     lanes: OutputLanes<'_>,
 ) {
-    if let (Arithmetic::I16, Store::Bytes { layout, sign }) = (epilogue.arithmetic, epilogue.store) {
+    if let (Arithmetic::I16, Store::Bytes { layout, sign }) = (epilogue.arithmetic, epilogue.sink.store) {
         a.note(format!("epilogue {}: y = ((acc >> shift) multiplier) >> Q", epilogue.name()));
-        emit_fixed(a, epilogue.activation, (layout, sign), acc, regs, lanes);
+        emit_fixed(a, epilogue.sink.activation, (layout, sign), acc, regs, lanes);
         return;
     }
     a.note(format!("epilogue {}: y = fma(acc, multiplier, addend)", epilogue.name()));
@@ -118,15 +118,16 @@ pub(crate) fn emit_epilogue(
     for (i, rows) in acc.chunks(at_once).enumerate() {
         emit_rows(a, epilogue, i * at_once, rows, regs);
     }
-    match epilogue.store {
+    match epilogue.sink.store {
         Store::Bytes { layout, sign } => emit_store_bytes(a, layout, sign, acc, regs, lanes),
         Store::F32 { residual } => emit_store_f32(a, residual, acc, regs),
+        Store::Bf16 => unreachable!("plans refuse it"),
     }
 }
 
 /// How many rows go through the activation together: up to four vectors, which hide each other's latency.
 fn rows_at_once(epilogue: &Epilogue, vectors: usize, temps: usize) -> usize {
-    match epilogue.activation {
+    match epilogue.sink.activation {
         Activation::Identity | Activation::Relu => 1,
         Activation::Gelu | Activation::GeluTanh => {
             ((1..=4).rev().find(|&n| gelu_coarse_temps(n) <= temps).unwrap_or(1) / vectors).max(1)
@@ -137,7 +138,7 @@ fn rows_at_once(epilogue: &Epilogue, vectors: usize, temps: usize) -> usize {
 /// Some rows from `first` on, up to what is stored: f32, or s32 for 8-bit output.
 fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
     let (scale, offset) = (regs.temps[0], regs.temps[1]);
-    let to_bytes = matches!(epilogue.store, Store::Bytes { .. });
+    let to_bytes = matches!(epilogue.sink.store, Store::Bytes { .. });
     let param = |row: usize, field: usize| regs.params + (first + row) as i32 * PARAM_BYTES + field as i32;
     for (row, acc) in rows.iter().enumerate() {
         a.vbroadcastss(scale, param(row, std::mem::offset_of!(RowParams, multiplier)));
@@ -149,16 +150,16 @@ fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], 
             a.vfmadd213ps(y, scale, offset); // y = acc * multiplier[m] + addend[m]
         }
     }
-    if epilogue.activation != Activation::Identity {
-        let precision = if to_bytes { Precision::Bytes } else { Precision::Float };
-        let table = ptr(regs.constants) + Constants::table(epilogue.activation, precision);
-        emit_activation(a, epilogue.activation, precision, &rows.concat(), regs.temps, table);
+    if epilogue.sink.activation != Activation::Identity {
+        let accuracy = if to_bytes { Accuracy::Bytes } else { Accuracy::Float };
+        let table = ptr(regs.constants) + Constants::table(epilogue.sink.activation, accuracy);
+        emit_activation(a, epilogue.sink.activation, accuracy, &rows.concat(), regs.temps, table);
     }
     if !to_bytes {
         return;
     }
     for (row, acc) in rows.iter().enumerate() {
-        if epilogue.activation != Activation::Identity {
+        if epilogue.sink.activation != Activation::Identity {
             a.vbroadcastss(scale, param(row, std::mem::offset_of!(RowParams, out_scale)));
             a.vbroadcastss(offset, param(row, std::mem::offset_of!(RowParams, out_zero)));
             for &y in acc {

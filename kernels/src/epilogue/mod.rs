@@ -32,42 +32,14 @@ mod store;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KernelError, PanelLayout, Sign};
+use crate::{KernelError, PanelLayout, Sign, Sink};
 
-pub use activation::Activation;
-pub(crate) use activation::{Precision, emit_activation};
+pub use crate::sink::{Activation, Store};
+pub(crate) use activation::{Accuracy, emit_activation};
 pub(crate) use emit::{Constants, EpilogueRegs, emit_epilogue, emit_start};
 pub(crate) use params::{BlockParams, PARAMS};
-pub(crate) use portable::{BlockOutput, finish_block};
+pub(crate) use portable::finish_block;
 pub(crate) use store::{OutputLanes, emit_store_bytes};
-
-/// Where and as what the results are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Store {
-    /// Requantised to 8 bit.
-    Bytes {
-        /// Panel layout.
-        layout: PanelLayout,
-        /// u8 or s8.
-        sign: Sign,
-    },
-    /// f32 tile.
-    F32 {
-        /// Whether the results are added to what the tile holds (the residual stream) instead of replacing it.
-        residual: bool,
-    },
-}
-
-impl Store {
-    /// Bytes of one output element.
-    pub(crate) const fn element_bytes(self) -> usize {
-        match self {
-            Store::Bytes { .. } => 1,
-            Store::F32 { .. } => 4,
-        }
-    }
-}
 
 /// What the results are computed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,14 +51,13 @@ pub enum Arithmetic {
     I16,
 }
 
-/// Activation, store and arithmetic of a GEMM or SpMM.
+/// Sink and arithmetic of a GEMM or SpMM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Epilogue {
-    /// Applied to the result of the linear part.
-    pub activation: Activation,
-    /// Output form.
-    pub store: Store,
-    /// What both are computed in.
+    /// What is done to the result of the linear part, and as what it is stored: as bytes or f32.
+    #[serde(flatten)]
+    pub sink: Sink,
+    /// What it is computed in.
     pub arithmetic: Arithmetic,
 }
 
@@ -108,7 +79,7 @@ impl Epilogue {
 
     /// In f32.
     pub const fn new(activation: Activation, store: Store) -> Epilogue {
-        Epilogue { activation, store, arithmetic: Arithmetic::F32 }
+        Epilogue { sink: Sink { activation, store }, arithmetic: Arithmetic::F32 }
     }
 
     /// The same in 16-bit fixed point, which only 8-bit output has.
@@ -118,40 +89,36 @@ impl Epilogue {
 
     /// Every epilogue there is.
     pub fn all() -> Vec<Epilogue> {
-        let bytes = [PanelLayout::Plain, PanelLayout::Vnni]
-            .into_iter()
-            .flat_map(|layout| [Sign::Unsigned, Sign::Signed].map(|sign| Store::Bytes { layout, sign }));
-        let stores: Vec<Store> = bytes.chain([false, true].map(|residual| Store::F32 { residual })).collect();
-        let with = |activation| stores.iter().map(move |&store| Epilogue::new(activation, store));
-        let float: Vec<Epilogue> = Activation::ALL.into_iter().flat_map(with).collect();
-        let fixed = float.iter().filter(|e| matches!(e.store, Store::Bytes { .. })).map(|e| e.fixed());
+        let stored = Sink::all().into_iter().filter(|sink| sink.store != Store::Bf16);
+        let float: Vec<Epilogue> = stored.map(|sink| Epilogue { sink, arithmetic: Arithmetic::F32 }).collect();
+        let fixed = float.iter().filter(|e| matches!(e.sink.store, Store::Bytes { .. })).map(|e| e.fixed());
         float.iter().copied().chain(fixed).collect()
     }
 
     /// The name used in kernel names: `requant-u8-plain`, `gelutanh-u8-vnni`, `f32`, `relu-f32-residual`; in 16-bit arithmetic
     /// `requant16-u8-plain`, `gelutanh16-u8-vnni`.
     pub fn name(&self) -> String {
-        let verb = match (self.activation, self.store, self.arithmetic) {
+        let Sink { activation, store } = self.sink;
+        let verb = match (activation, store, self.arithmetic) {
             (Activation::Identity, Store::Bytes { .. }, _) | (Activation::Identity, _, Arithmetic::I16) => "requant",
             (activation, ..) => activation.name(),
         };
         let bits = if self.arithmetic == Arithmetic::I16 { "16" } else { "" };
-        let store = match self.store {
-            Store::Bytes { layout, sign } => format!("{}-{}", sign.name(), layout.name()),
-            Store::F32 { residual } => format!("f32{}", if residual { "-residual" } else { "" }),
-        };
+        let store = store.name();
         if verb.is_empty() { store } else { format!("{verb}{bits}-{store}") }
     }
 
-    /// Refuses what no kernel can compute: 16-bit arithmetic with f32 output.
+    /// Refuses what no kernel can compute: bf16 output, and 16-bit arithmetic with f32 output.
     pub(crate) fn check_form(&self, kernel: &str) -> Result<(), KernelError> {
-        match (self.store, self.arithmetic) {
-            (Store::F32 { .. }, Arithmetic::I16) => Err(KernelError::Mismatch {
-                kernel: kernel.to_owned(),
-                found: "f32 output in 16-bit arithmetic".into(),
-                expected: "f32 output in f32 arithmetic, or 8-bit output".into(),
-            }),
-            _ => Ok(()),
+        let refused = |found: &str, expected: &str| {
+            Err(KernelError::Mismatch { kernel: kernel.to_owned(), found: found.into(), expected: expected.into() })
+        };
+        match (self.sink.store, self.arithmetic) {
+            (Store::Bf16, _) => refused("bf16 output of an integer product", "8-bit or f32 output"),
+            (Store::F32 { .. }, Arithmetic::I16) => {
+                refused("f32 output in 16-bit arithmetic", "f32 output in f32 arithmetic, or 8-bit output")
+            }
+            (Store::Bytes { .. }, _) | (Store::F32 { .. }, Arithmetic::F32) => Ok(()),
         }
     }
 
@@ -162,12 +129,13 @@ impl Epilogue {
     /// - with an activation, `out_scale` is not negative (GELU: 0 or between 8 and 2000), and |`out_zero`| at most 255.
     ///
     /// # Errors
-    /// [`KernelError::Parameter`] naming the parameter and the row, [`KernelError::Mismatch`] for f32 output in 16-bit arithmetic.
+    /// [`KernelError::Parameter`] naming the parameter and the row, [`KernelError::Mismatch`] for bf16 output and for f32 output in
+    /// 16-bit arithmetic.
     pub fn check(&self, rows: &[RowParams], k: usize, kernel: &str) -> Result<(), KernelError> {
         RowParams::check(rows, k, kernel)?;
-        match (self.arithmetic, self.store) {
+        match (self.arithmetic, self.sink.store) {
             (Arithmetic::I16, Store::Bytes { sign, .. }) => {
-                fixed::rows(rows, k, self.activation, sign, kernel).map(drop)
+                fixed::rows(rows, k, self.sink.activation, sign, kernel).map(drop)
             }
             _ => self.check_form(kernel),
         }

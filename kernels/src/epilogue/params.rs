@@ -49,11 +49,11 @@ impl BlockParams {
     ) -> Result<BlockParams, KernelError> {
         epilogue.check_form(kernel)?;
         RowParams::check(params, k, kernel)?;
-        let (Arithmetic::I16, Store::Bytes { sign, .. }) = (epilogue.arithmetic, epilogue.store) else {
+        let (Arithmetic::I16, Store::Bytes { sign, .. }) = (epilogue.arithmetic, epilogue.sink.store) else {
             return Ok(BlockParams::Float(blocks.map(|b| four(params, b)).collect()));
         };
-        let rows = fixed::rows(params, k, epilogue.activation, sign, kernel)?;
-        Ok(match epilogue.activation {
+        let rows = fixed::rows(params, k, epilogue.sink.activation, sign, kernel)?;
+        Ok(match epilogue.sink.activation {
             Activation::Identity => BlockParams::Fixed(blocks.map(|b| (&four(&rows, b)).into()).collect()),
             Activation::Relu => BlockParams::FixedRelu(blocks.map(|b| (&four(&rows, b)).into()).collect()),
             Activation::Gelu | Activation::GeluTanh => {
@@ -81,7 +81,7 @@ impl BlockParams {
             let expected = format!("{expected} for {blocks} row blocks");
             return Err(error(format!("{} bytes", bytes.len()), expected));
         }
-        let params = match (epilogue.arithmetic, epilogue.activation) {
+        let params = match (epilogue.arithmetic, epilogue.sink.activation) {
             (Arithmetic::F32, _) => BlockParams::Float(Stored::shared(bytes, kernel, PARAMS)?),
             (Arithmetic::I16, Activation::Identity) => BlockParams::Fixed(Stored::shared(bytes, kernel, PARAMS)?),
             (Arithmetic::I16, Activation::Relu) => BlockParams::FixedRelu(Stored::shared(bytes, kernel, PARAMS)?),
@@ -116,7 +116,7 @@ impl BlockParams {
 
     /// Bytes from one block row's parameters to the next.
     pub(crate) fn stride(epilogue: &Epilogue) -> i32 {
-        let bytes = match (epilogue.arithmetic, epilogue.activation) {
+        let bytes = match (epilogue.arithmetic, epilogue.sink.activation) {
             (Arithmetic::F32, _) => size_of::<[RowParams; ROWS]>(),
             (Arithmetic::I16, Activation::Identity) => size_of::<FixedBlock>(),
             (Arithmetic::I16, Activation::Relu) => size_of::<FixedReluBlock>(),

@@ -5,51 +5,44 @@ use super::fixed::{
     FAR_SHIFT, FRACTION_BITS, FixedBlock, FixedGeluBlock, FixedReluBlock, GeluTables, multiply_high, multiply_rounded,
 };
 use super::params::BlockParam;
-use super::{Activation, Epilogue, Precision, RowParams, Store};
+use super::{Accuracy, Activation, Epilogue, RowParams, Store};
 use crate::rows::store_panel_row;
-use crate::{Sign, TILE, math};
+use crate::{Output, Sign, TILE, math};
 
-/// Where one row block of one tile goes.
-pub(crate) enum BlockOutput<'a> {
-    /// 256 bytes: four plain rows or one VNNI row.
-    Bytes(&'a mut [u8]),
-    /// Four rows of 64.
-    F32(&'a mut [f32]),
-}
-
-/// Finishes `acc[row][token]`, plain sums without any bias, for the first `tokens` tokens of a tile.
+/// Finishes `acc[row][token]`, plain sums without any bias, for the first `tokens` tokens of a tile. `out` are four plain rows, one VNNI
+/// row, or four f32 rows.
 #[inline(always)]
 pub(crate) fn finish_block(
     epilogue: &Epilogue,
     acc: &[[i32; TILE]; 4],
     params: BlockParam<'_>,
     tokens: usize,
-    out: BlockOutput<'_>,
+    out: Output<'_>,
 ) {
-    match (epilogue.store, params, out) {
-        (Store::F32 { residual }, BlockParam::Float(rows), BlockOutput::F32(out)) => {
+    match (epilogue.sink.store, params, out) {
+        (Store::F32 { residual }, BlockParam::Float(rows), Output::F32(out)) => {
             for ((acc, p), out) in acc.iter().zip(rows).zip(out.chunks_exact_mut(TILE)) {
                 for (&acc, out) in acc.iter().zip(out).take(tokens) {
-                    let y = epilogue.activation.apply(Precision::Float, linear(acc, p));
+                    let y = epilogue.sink.activation.apply(Accuracy::Float, linear(acc, p));
                     *out = if residual { y + *out } else { y };
                 }
             }
         }
-        (Store::Bytes { layout, sign }, params, BlockOutput::Bytes(out)) => {
+        (Store::Bytes { layout, sign }, params, Output::Bytes(out)) => {
             for (row, acc) in acc.iter().enumerate() {
                 let bytes = match params {
-                    BlockParam::Float(rows) => float_row(acc, &rows[row], epilogue.activation, sign),
+                    BlockParam::Float(rows) => float_row(acc, &rows[row], epilogue.sink.activation, sign),
                     BlockParam::Fixed(block) => fixed_row(acc, block, row, sign),
                     BlockParam::FixedRelu(block) => fixed_relu_row(acc, block, row, sign),
                     BlockParam::FixedGelu(block) => {
-                        fixed_gelu_row(acc, block, row, sign, &Constants::TABLE.gelu(epilogue.activation).fixed)
+                        fixed_gelu_row(acc, block, row, sign, &Constants::TABLE.gelu(epilogue.sink.activation).fixed)
                     }
                 };
                 store_panel_row(layout, out, row, &bytes, tokens);
             }
         }
-        // The wrapper pairs the buffer with the plan's store, and plans refuse other arithmetic than f32 for f32 output.
-        (Store::F32 { .. }, ..) | (Store::Bytes { .. }, ..) => unreachable!("output buffer of another store form"),
+        // The wrapper pairs the buffer with the plan's store; plans refuse bf16, and other arithmetic than f32 for f32 output.
+        (Store::F32 { .. } | Store::Bytes { .. } | Store::Bf16, ..) => unreachable!("an output of another kind"),
     }
 }
 
@@ -61,7 +54,7 @@ fn linear(acc: i32, p: &RowParams) -> f32 {
 #[inline(always)]
 fn float_row(acc: &[i32; TILE], p: &RowParams, activation: Activation, sign: Sign) -> [u8; TILE] {
     acc.map(|acc| {
-        let y = activation.apply(Precision::Bytes, linear(acc, p));
+        let y = activation.apply(Accuracy::Bytes, linear(acc, p));
         let y = if activation == Activation::Identity { y } else { y.mul_add(p.out_scale, p.out_zero) };
         match sign {
             Sign::Unsigned => math::quantize_u8(y),

@@ -4,9 +4,9 @@ use std::fmt;
 
 use lacuna_jit::{Avx512Bf16, Isa};
 
-use super::epilogue::{FloatEpilogue, FloatStore};
-use super::plan::{FloatPlan, IndexWidth, RegisterTile, SumOrder};
-use crate::{Block, KernelError, Plan, TILE, pattern};
+use super::epilogue::check_sink;
+use super::plan::{FloatPlan, OffsetWidth, RegisterTile, SumOrder};
+use crate::{Block, KernelError, Plan, Sink, Store, TILE, pattern};
 
 /// The type of weights and activations. Sums are f32 in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -50,7 +50,7 @@ impl fmt::Display for DType {
     }
 }
 
-/// A product wanted: shape, types, block shape and epilogue. The pattern belongs to the weights.
+/// A product wanted: shape, types, block shape and sink. The pattern belongs to the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct FloatDesc {
     /// Output features M.
@@ -62,8 +62,9 @@ pub struct FloatDesc {
     /// How zeros are grouped: 4x1, 8x1, 16x1, unstructured (single weights) or dense. Any matrix can be packed for any
     /// of them; one whose zeros come in these blocks leaves the most work out.
     pub block: Block,
-    /// What happens to the sums.
-    pub epilogue: FloatEpilogue,
+    /// Where the sums go: f32 or bf16 output. Its activation is computed in f32 for either: [`crate::math::gelu`], not the coarse form.
+    #[serde(rename = "epilogue")]
+    pub sink: Sink,
 }
 
 impl FloatDesc {
@@ -71,6 +72,7 @@ impl FloatDesc {
     ///
     /// # Errors
     /// [`KernelError::Dimension`] if M or K is 0 or too large, [`KernelError::Block`] for a block shape without a kernel,
+    /// [`KernelError::Mismatch`] for 8-bit output,
     /// [`KernelError::Feature`] for bf16 input or output on a CPU without AVX512_BF16 (the portable tier needs none).
     pub fn plan(&self, isa: Isa) -> Result<FloatPlan, KernelError> {
         let candidates = self.plans(isa, Avx512Bf16::detect())?;
@@ -86,12 +88,13 @@ impl FloatDesc {
     }
 
     fn plans(&self, isa: Isa, bf16: Option<Avx512Bf16>) -> Result<Vec<FloatPlan>, KernelError> {
-        let &FloatDesc { m, k, dtype, block, epilogue } = self;
+        let &FloatDesc { m, k, dtype, block, sink } = self;
         pattern::check_shape("float", m, k)?;
+        check_sink(&sink)?;
         let (index, order) = (self.index_width(), SumOrder::default());
-        let plan = |tile| FloatPlan { isa, bf16: None, m, k, dtype, block, tile, index, epilogue, order };
+        let plan = |tile| FloatPlan { isa, bf16: None, m, k, dtype, block, tile, index, sink, order };
         let plans = self.register_tiles()?.into_iter().map(plan);
-        if isa == Isa::Portable || dtype == DType::F32 && epilogue.store != FloatStore::Bf16 {
+        if isa == Isa::Portable || dtype == DType::F32 && sink.store != Store::Bf16 {
             return Ok(plans.collect());
         }
         match bf16 {
@@ -105,9 +108,9 @@ impl FloatDesc {
     }
 
     /// The narrowest index that reaches every row and leaves weights at multiples of 4 bytes: two u16 for bf16.
-    fn index_width(&self) -> IndexWidth {
-        let units = self.k * TILE * self.dtype.bytes() / IndexWidth::U16.unit();
-        if self.dtype == DType::Bf16 && units <= 1 << 16 { IndexWidth::U16 } else { IndexWidth::U32 }
+    fn index_width(&self) -> OffsetWidth {
+        let units = self.k * TILE * self.dtype.bytes() / OffsetWidth::U16.unit();
+        if self.dtype == DType::Bf16 && units <= 1 << 16 { OffsetWidth::U16 } else { OffsetWidth::U32 }
     }
 
     /// Register tiles for the block shape, the best first.
@@ -141,18 +144,18 @@ mod tests {
 
     #[test]
     fn bf16_without_the_feature_is_an_error_that_names_it() {
-        let desc = |dtype, epilogue| FloatDesc { m: 8, k: 8, dtype, block: Block::B4x1, epilogue };
+        let desc = |dtype, sink| FloatDesc { m: 8, k: 8, dtype, block: Block::B4x1, sink };
         let isa = Isa::for_tier(Tier::detect());
         if isa == Isa::Portable {
             return eprintln!("skipped: this machine runs the portable tier only");
         }
-        let f32_epilogue = FloatEpilogue::f32(false);
-        for desc in [desc(DType::Bf16, f32_epilogue), desc(DType::F32, FloatEpilogue::bf16())] {
+        let to_f32 = Sink::f32(false);
+        for desc in [desc(DType::Bf16, to_f32), desc(DType::F32, Sink::bf16())] {
             let error = desc.plans(isa, None).unwrap_err();
             assert!(matches!(error, KernelError::Feature { feature: "avx512bf16", .. }), "{error}");
             assert!(error.to_string().contains("this CPU lacks avx512bf16"), "{error}");
             assert!(desc.plans(Isa::Portable, None).is_ok());
         }
-        assert!(desc(DType::F32, f32_epilogue).plans(isa, None).is_ok());
+        assert!(desc(DType::F32, to_f32).plans(isa, None).is_ok());
     }
 }

@@ -5,7 +5,7 @@ use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Scale, Zmm, ptr};
 
 use super::desc::DType;
 use super::epilogue::emit_epilogue;
-use super::plan::{FloatPlan, IndexWidth};
+use super::plan::{FloatPlan, OffsetWidth};
 use super::weights::BlockRow;
 use crate::layout::padded;
 use crate::{LANES, Plan, TILE, VECTORS};
@@ -148,7 +148,7 @@ pub(super) fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
 
 /// Moves to the next tile or to the other half of this one; jumps back while tokens are left.
 fn emit_next_part(a: &mut Asm, plan: &FloatPlan, r: &Regs) {
-    let (x_row, y_row) = (plan.x_row_bytes() as i32, (TILE * plan.epilogue.store.element_bytes()) as i32);
+    let (x_row, y_row) = (plan.x_row_bytes() as i32, (TILE * plan.sink.store.element_bytes()) as i32);
     let (mut x_step, mut y_step) = (padded(plan.k) as i32 * x_row, padded(plan.m) as i32 * y_row);
     a.note("next part");
     dynasm!(a ; .arch x64 ; sub Rq(r.tokens), (plan.tile.vectors * LANES) as i32 ; jle ->done);
@@ -344,11 +344,11 @@ fn emit_x_address(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i
         Rows::Indexed => {
             let field = offset + (i * plan.index.bytes()) as i32;
             match plan.index {
-                IndexWidth::U16 => {
+                OffsetWidth::U16 => {
                     dynasm!(a ; .arch x64 ; movzx Rd(r.row[i]), WORD [Rq(r.stream) + field]);
                     ptr(r.x).index(r.row[i], Scale::X8)
                 }
-                IndexWidth::U32 => {
+                OffsetWidth::U32 => {
                     dynasm!(a ; .arch x64 ; mov Rd(r.row[i]), DWORD [Rq(r.stream) + field]);
                     ptr(r.x).index(r.row[i], Scale::X1)
                 }
@@ -362,7 +362,7 @@ fn emit_x_address(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i
 /// Finishes the block row strip by strip, those that the output has rows for.
 fn emit_strips(a: &mut Asm, plan: &FloatPlan, r: &Regs, sum: &Chain) {
     let stored = a.new_dynamic_label();
-    let element = plan.epilogue.store.element_bytes();
+    let element = plan.sink.store.element_bytes();
     dynasm!(a ; .arch x64 ; mov Rd(r.out), [Rq(r.block_row) + block_row_field!(out_offset)]);
     match element {
         2 => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 2]),
@@ -374,7 +374,7 @@ fn emit_strips(a: &mut Asm, plan: &FloatPlan, r: &Regs, sum: &Chain) {
             dynasm!(a ; .arch x64 ; cmp DWORD [Rq(r.block_row) + block_row_field!(strips)], strip as i32 ; jle =>stored);
         }
         let out = ptr(r.out) + (strip * plan.strip() * TILE * element) as i32;
-        emit_epilogue(a, &plan.epilogue, acc, out, r.constants, &r.temp);
+        emit_epilogue(a, &plan.sink, acc, out, r.constants, &r.temp);
     }
     dynasm!(a ; .arch x64 ; =>stored);
 }

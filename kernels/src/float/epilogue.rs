@@ -1,80 +1,28 @@
 //! What happens to the sums before they leave the registers: an activation if asked for, then a store.
 
-use half::bf16;
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Zmm, ptr};
 
 use super::layout::bf16_lane_position;
 use super::twin::round_to_bf16;
 use crate::elementwise::gelu::{FineTable, GELU_TABLE, GELU_TANH_TABLE};
-use crate::epilogue::{Activation, Precision, emit_activation};
-use crate::{LANES, TILE};
+use crate::epilogue::{Accuracy, emit_activation};
+use crate::{Activation, KernelError, LANES, Output, Sink, Store, TILE};
 
-/// Where and as what the results are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FloatStore {
-    /// f32 tile.
-    F32 {
-        /// Whether the results are added to what the tile holds (the residual stream) instead of replacing it.
-        residual: bool,
-    },
-    /// bf16 panel, rounded by [`round_to_bf16`](super::round_to_bf16).
-    Bf16,
-}
-
-impl FloatStore {
-    /// Bytes of one output element.
-    pub(super) const fn element_bytes(self) -> usize {
-        match self {
-            FloatStore::F32 { .. } => 4,
-            FloatStore::Bf16 => 2,
-        }
+/// Refuses what no product of floats stores: codes.
+pub(super) fn check_sink(sink: &Sink) -> Result<(), KernelError> {
+    match sink.store {
+        Store::F32 { .. } | Store::Bf16 => Ok(()),
+        Store::Bytes { .. } => Err(KernelError::Mismatch {
+            kernel: "float".into(),
+            found: format!("{} output of a product of floats", sink.name()),
+            expected: "f32 or bf16 output".into(),
+        }),
     }
 }
 
-/// Activation and store of a product of floats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct FloatEpilogue {
-    /// Applied to the f32 result, in f32 precision for either store: [`crate::math::gelu`], not its coarse form.
-    pub activation: Activation,
-    /// Output form.
-    pub store: FloatStore,
-}
-
-impl FloatEpilogue {
-    /// f32 output, added to the residual stream if `residual`.
-    pub const fn f32(residual: bool) -> FloatEpilogue {
-        FloatEpilogue { activation: Activation::Identity, store: FloatStore::F32 { residual } }
-    }
-
-    /// bf16 output.
-    pub const fn bf16() -> FloatEpilogue {
-        FloatEpilogue { activation: Activation::Identity, store: FloatStore::Bf16 }
-    }
-
-    /// The same with `activation` before the store.
-    pub const fn with(self, activation: Activation) -> FloatEpilogue {
-        FloatEpilogue { activation, ..self }
-    }
-
-    /// Every epilogue there is.
-    pub fn all() -> Vec<FloatEpilogue> {
-        let plain = [FloatEpilogue::f32(false), FloatEpilogue::f32(true), FloatEpilogue::bf16()];
-        Activation::ALL.into_iter().flat_map(|activation| plain.map(|epilogue| epilogue.with(activation))).collect()
-    }
-
-    /// The name used in kernel names: `f32`, `gelu-f32-residual`, `bf16`.
-    pub fn name(&self) -> String {
-        let store = match self.store {
-            FloatStore::F32 { residual: false } => "f32",
-            FloatStore::F32 { residual: true } => "f32-residual",
-            FloatStore::Bf16 => "bf16",
-        };
-        match self.activation {
-            Activation::Identity => store.to_owned(),
-            activation => format!("{}-{store}", activation.name()),
-        }
-    }
+/// Every sink of a product of floats.
+pub fn sinks() -> Vec<Sink> {
+    Sink::all().into_iter().filter(|sink| check_sink(sink).is_ok()).collect()
 }
 
 /// Read-only memory the generated epilogues point to.
@@ -106,24 +54,18 @@ impl Constants {
 }
 
 /// Finishes `acc[row][vector]`, all of one strip, into rows from `out` on. Destroys `acc` and `temps`.
-pub(super) fn emit_epilogue(
-    a: &mut Asm,
-    epilogue: &FloatEpilogue,
-    acc: &[Vec<Zmm>],
-    out: Mem,
-    constants: Gpr,
-    temps: &[Zmm],
-) {
-    if epilogue.activation != Activation::Identity {
-        a.note(epilogue.activation.name());
-        let table = ptr(constants) + Constants::table(epilogue.activation);
+pub(super) fn emit_epilogue(a: &mut Asm, sink: &Sink, acc: &[Vec<Zmm>], out: Mem, constants: Gpr, temps: &[Zmm]) {
+    if sink.activation != Activation::Identity {
+        a.note(sink.activation.name());
+        let table = ptr(constants) + Constants::table(sink.activation);
         for vectors in acc.concat().chunks(temps.len() / 2) {
-            emit_activation(a, epilogue.activation, Precision::Float, vectors, temps, table);
+            emit_activation(a, sink.activation, Accuracy::Float, vectors, temps, table);
         }
     }
-    match epilogue.store {
-        FloatStore::F32 { residual } => emit_store_f32(a, residual, acc, out),
-        FloatStore::Bf16 => emit_store_bf16(a, acc, out, constants, temps[0]),
+    match sink.store {
+        Store::F32 { residual } => emit_store_f32(a, residual, acc, out),
+        Store::Bf16 => emit_store_bf16(a, acc, out, constants, temps[0]),
+        Store::Bytes { .. } => unreachable!("plans refuse it"),
     }
 }
 
@@ -154,23 +96,18 @@ fn emit_store_bf16(a: &mut Asm, acc: &[Vec<Zmm>], out: Mem, constants: Gpr, inte
     }
 }
 
-/// Where the rows of one block row go in plain Rust.
-pub(super) enum RowsOut<'a> {
-    F32(&'a mut [f32]),
-    Bf16(&'a mut [bf16]),
-}
-
-/// Finishes the sums of output `row` of a block row; `first` is the token of `sums[0]`.
+/// Finishes the sums of output `row` of a block row, whose rows are `out`; `first` is the token of `sums[0]`.
 #[inline(always)]
-pub(super) fn finish_row(epilogue: &FloatEpilogue, sums: &[f32], row: usize, first: usize, out: &mut RowsOut<'_>) {
+pub(super) fn finish_row(sink: &Sink, sums: &[f32], row: usize, first: usize, out: &mut Output<'_>) {
     for (token, &sum) in (first..).zip(sums) {
-        let y = epilogue.activation.apply(Precision::Float, sum);
+        let y = sink.activation.apply(Accuracy::Float, sum);
         match out {
-            RowsOut::F32(out) => {
+            Output::F32(out) => {
                 let out = &mut out[row * TILE + token];
-                *out = if epilogue.store == (FloatStore::F32 { residual: true }) { y + *out } else { y };
+                *out = if sink.store == (Store::F32 { residual: true }) { y + *out } else { y };
             }
-            RowsOut::Bf16(out) => out[row * TILE + bf16_lane_position(token)] = round_to_bf16(y),
+            Output::Bf16(out) => out[row * TILE + bf16_lane_position(token)] = round_to_bf16(y),
+            Output::Bytes(_) => unreachable!("plans refuse it"),
         }
     }
 }

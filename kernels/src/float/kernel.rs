@@ -5,16 +5,16 @@ use lacuna_jit::Entry;
 
 use super::desc::DType;
 use super::emit::FloatArgs;
-use super::epilogue::{Constants, FloatStore, RowsOut};
+use super::epilogue::Constants;
 use super::plan::FloatPlan;
 use super::portable::{self, TileOf};
 use super::weights::{FloatWeights, Shape};
 use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
-use crate::output::check_length;
-use crate::parallel::{Part, Parts, SharedMut};
+use crate::output::{SharedOutput, check_length, check_output};
+use crate::parallel::{Part, Parts};
 use crate::rows::{check_tokens, tile_tokens, with_fma};
-use crate::{KernelError, Parallel, Plan, TILE};
+use crate::{KernelError, Output, Parallel, Plan, TILE};
 
 /// Where a product of floats reads: the buffer must be of the plan's type.
 #[derive(Debug, Clone, Copy)]
@@ -49,67 +49,6 @@ impl FloatInput<'_> {
     }
 }
 
-/// Where a product of floats writes: the buffer must be of the kind its epilogue stores.
-#[derive(Debug)]
-pub enum FloatOutput<'a> {
-    /// An f32 tile; with a residual epilogue the results are added to it.
-    F32(&'a mut [f32]),
-    /// A bf16 panel.
-    Bf16(&'a mut [bf16]),
-}
-
-impl FloatOutput<'_> {
-    fn dtype(&self) -> DType {
-        match self {
-            FloatOutput::F32(_) => DType::F32,
-            FloatOutput::Bf16(_) => DType::Bf16,
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            FloatOutput::F32(out) => out.len(),
-            FloatOutput::Bf16(out) => out.len(),
-        }
-    }
-}
-
-/// The output shared by the parts of one call.
-#[derive(Clone, Copy)]
-enum Target {
-    F32(SharedMut<f32>),
-    Bf16(SharedMut<bf16>),
-}
-
-impl From<FloatOutput<'_>> for Target {
-    fn from(out: FloatOutput<'_>) -> Target {
-        match out {
-            FloatOutput::F32(out) => Target::F32(SharedMut::new(out)),
-            FloatOutput::Bf16(out) => Target::Bf16(SharedMut::new(out)),
-        }
-    }
-}
-
-impl Target {
-    fn at(self, element: usize) -> *mut u8 {
-        match self {
-            Target::F32(out) => out.at(element).cast(),
-            Target::Bf16(out) => out.at(element).cast(),
-        }
-    }
-
-    /// # Safety
-    /// - `len` elements from `element` on are inside the output and nobody else uses them now.
-    unsafe fn rows<'a>(self, element: usize, len: usize) -> RowsOut<'a> {
-        match self {
-            // SAFETY: the caller's promise.
-            Target::F32(out) => RowsOut::F32(unsafe { std::slice::from_raw_parts_mut(out.at(element), len) }),
-            // SAFETY: the caller's promise.
-            Target::Bf16(out) => RowsOut::Bf16(unsafe { std::slice::from_raw_parts_mut(out.at(element), len) }),
-        }
-    }
-}
-
 /// A callable product of floats. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct FloatKernel {
@@ -133,11 +72,11 @@ impl FloatKernel {
         weights: &FloatWeights,
         x: FloatInput<'_>,
         tokens: usize,
-        out: FloatOutput<'_>,
+        out: Output<'_>,
         parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
         self.check(weights, x, tokens, &out)?;
-        let out = Target::from(out);
+        let out = SharedOutput::from(out);
         // An empty block row still costs an epilogue: count each block row as two steps more.
         let cost = |row: usize| weights.step_offsets[row] + 2 * row;
         let parts = Parts::new(tiles(tokens), weights.block_rows.len(), cost, parallel);
@@ -150,7 +89,7 @@ impl FloatKernel {
         weights: &FloatWeights,
         x: FloatInput<'_>,
         tokens: usize,
-        out: &FloatOutput<'_>,
+        out: &Output<'_>,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
         check_tokens("float", tokens)?;
@@ -158,21 +97,15 @@ impl FloatKernel {
         if weights.shape != Shape::of(plan) {
             return Err(mismatch(weights.shape.to_string(), Shape::of(plan).to_string()));
         }
-        let stored = match plan.epilogue.store {
-            FloatStore::F32 { .. } => DType::F32,
-            FloatStore::Bf16 => DType::Bf16,
-        };
-        for (what, found, expected) in [("x", x.dtype(), plan.dtype), ("an output", out.dtype(), stored)] {
-            if found != expected {
-                return Err(mismatch(format!("{what} of {found}"), format!("{what} of {expected}")));
-            }
+        if x.dtype() != plan.dtype {
+            return Err(mismatch(format!("x of {}", x.dtype()), format!("x of {}", plan.dtype)));
         }
         check_length(plan, "x", x.len(), elements(plan.k, tokens))?;
-        check_length(plan, "output", out.len(), elements(plan.m, tokens))
+        check_output(plan, plan.sink.store, out, elements(plan.m, tokens))
     }
 
     /// Computes one part of the output: some tiles of some block rows.
-    fn run_part(&self, weights: &FloatWeights, x: FloatInput<'_>, tokens: usize, out: Target, part: Part) {
+    fn run_part(&self, weights: &FloatWeights, x: FloatInput<'_>, tokens: usize, out: SharedOutput, part: Part) {
         if let Some(entry) = &self.entry {
             let args = self.args(weights, x, tokens, out, part);
             // SAFETY: the plan's tokens prove the CPU features. `check` made sure that x and out hold `elements` of the
@@ -194,7 +127,7 @@ impl FloatKernel {
                 let block_row = weights.block_rows[row];
                 let len = block_row.strips as usize * plan.strip() * TILE;
                 // SAFETY: as above: the block row's strips are inside `out` and written by this part alone.
-                let out = unsafe { out.rows(tile * y_tile + block_row.out_offset as usize, len) };
+                let out = unsafe { out.slice(tile * y_tile + block_row.out_offset as usize, len) };
                 with_fma!(
                     portable::block_row,
                     plan: &FloatPlan,
@@ -202,14 +135,21 @@ impl FloatKernel {
                     row: usize,
                     x: TileOf<'_>,
                     tile_tokens: usize,
-                    out: RowsOut<'_>
+                    out: Output<'_>
                 );
             }
         }
     }
 
     /// What the generated code is called with to compute `part`.
-    fn args(&self, weights: &FloatWeights, x: FloatInput<'_>, tokens: usize, out: Target, part: Part) -> FloatArgs {
+    fn args(
+        &self,
+        weights: &FloatWeights,
+        x: FloatInput<'_>,
+        tokens: usize,
+        out: SharedOutput,
+        part: Part,
+    ) -> FloatArgs {
         let plan = &self.plan;
         let first_record = weights.step_offsets[part.first_row] * plan.record_bytes();
         FloatArgs {
@@ -227,11 +167,11 @@ impl FloatKernel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FloatDesc, FloatEpilogue};
+    use super::super::{FloatDesc, sinks};
     use super::*;
     use crate::cache::KernelCache;
     use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{Block, Buffer};
+    use crate::{Block, Buffer, OutputBuffer};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
@@ -240,9 +180,9 @@ mod tests {
             for (dtype, block) in
                 DType::ALL.into_iter().flat_map(|d| [Block::B4x1, Block::B8x1, Block::Dense].map(|b| (d, b)))
             {
-                for epilogue in FloatEpilogue::all() {
+                for sink in sinks() {
                     // Where the CPU lacks AVX512_BF16 there is no code to test.
-                    let Ok(plan) = (FloatDesc { m, k, dtype, block, epilogue }).plan(isa) else { continue };
+                    let Ok(plan) = (FloatDesc { m, k, dtype, block, sink }).plan(isa) else { continue };
                     let compiled = KernelCache::global().compile_one(&plan).unwrap();
                     let Some(function) = compiled.function().cloned() else { continue };
                     let kernel = FloatKernel::new(plan, compiled).unwrap();
@@ -250,18 +190,14 @@ mod tests {
                     for tokens in [1, 17, 33, 49, 64, 140] {
                         let (x, y) = (elements(k, tokens), elements(m, tokens));
                         let (x_f32, x_bf16) = (Buffer::<f32>::new(x), Buffer::<bf16>::new(x));
-                        let (mut out_f32, mut out_bf16) = (Buffer::<f32>::new(y), Buffer::<bf16>::new(y));
+                        let mut out = OutputBuffer::new(sink.store, y);
                         let x = match dtype {
                             DType::F32 => FloatInput::F32(&x_f32),
                             DType::Bf16 => FloatInput::Bf16(&x_bf16),
                         };
-                        let out = match epilogue.store {
-                            FloatStore::F32 { .. } => Target::from(FloatOutput::F32(&mut out_f32)),
-                            FloatStore::Bf16 => Target::from(FloatOutput::Bf16(&mut out_bf16)),
-                        };
                         let rows = weights.block_rows.len();
                         let all = Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows };
-                        let args = kernel.args(&weights, x, tokens, out, all);
+                        let args = kernel.args(&weights, x, tokens, out.output().into(), all);
                         // SAFETY: as in `run_part`: buffers and weights have the plan's shape, its tokens prove the features.
                         let clobbers = unsafe { with_canaries(&function, &args) };
                         assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());

@@ -1,9 +1,9 @@
-//! Sparse and dense products for models that are not quantised: `Y[m][n] = epilogue(b[m] + sum_k W[m][k] X[k][n])` with
+//! Sparse and dense products for models that are not quantised: `Y[m][n] = sink(b[m] + sum_k W[m][k] X[k][n])` with
 //! weights and activations in f32 or bf16 and sums in f32.
 //!
 //! **Shapes**: W is M x K, X is K x N, Y is M x N; any M, K, N >= 1.
 //!
-//! **Layout**: an f32 X is an f32 tile, a bf16 X is a [bf16 panel](bf16_index); Y is what the [`FloatEpilogue`] says; W
+//! **Layout**: an f32 X is an f32 tile, a bf16 X is a [bf16 panel](bf16_index); Y is what the [`Sink`](crate::Sink) says; W
 //! is a [`FloatWeights`] stream.
 //!
 //! **One generator** for both types and all blocks. A *register tile* of R output features x V vectors of 16 tokens is
@@ -22,7 +22,7 @@
 //! and is slower from 80 % on.
 //!
 //! Block rows are sorted by their number of steps, so that loop exits predict; tiles are the outer loop; the stream is
-//! fetched a page ahead. Code depends on the shape, the types and the epilogue, never on the pattern. A bf16 row holds
+//! fetched a page ahead. Code depends on the shape, the types and the sink, never on the pattern. A bf16 row holds
 //! the tokens in an order in which interleaving two rows within 128-bit lanes (`vpunpck[lh]wd`) gives pairs of features
 //! for 16 consecutive tokens; the unpacks run beside the multiplications for free, so dense bf16 reads the same panel.
 //!
@@ -54,9 +54,9 @@ mod twin;
 mod weights;
 
 pub use desc::{DType, FloatDesc};
-pub use epilogue::{FloatEpilogue, FloatStore};
+pub use epilogue::sinks;
 pub use half::bf16;
-pub use kernel::{FloatInput, FloatKernel, FloatOutput};
+pub use kernel::{FloatInput, FloatKernel};
 pub use layout::{bf16_index, bf16_lane_position, pack_bf16_panel};
 pub use plan::{FloatPlan, SumOrder};
 pub use sections::FloatFacts;

@@ -4,10 +4,9 @@ use lacuna_jit::{Avx512Bf16, Code, Isa, JitError};
 
 use super::desc::{DType, FloatDesc};
 use super::emit;
-use super::epilogue::FloatEpilogue;
 use crate::cache::AnyPlan;
 use crate::layout::padded;
-use crate::{Block, LANES, Plan, TILE};
+use crate::{Block, LANES, Plan, Sink, TILE};
 
 /// The most output features that an epilogue finishes together; rows of every buffer come in multiples of it.
 const STRIP: usize = 4;
@@ -38,27 +37,27 @@ impl RegisterTile {
 
 /// How a step record stores the byte offset of a row of X.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum IndexWidth {
+pub(super) enum OffsetWidth {
     /// u16 holding offset / 8.
     U16,
     /// u32 holding the offset.
     U32,
 }
 
-impl IndexWidth {
+impl OffsetWidth {
     /// Bytes of X per unit of an index.
     pub(super) const fn unit(self) -> usize {
         match self {
-            IndexWidth::U16 => 8,
-            IndexWidth::U32 => 1,
+            OffsetWidth::U16 => 8,
+            OffsetWidth::U32 => 1,
         }
     }
 
     /// Bytes of one index.
     pub(super) const fn bytes(self) -> usize {
         match self {
-            IndexWidth::U16 => 2,
-            IndexWidth::U32 => 4,
+            OffsetWidth::U16 => 2,
+            OffsetWidth::U32 => 4,
         }
     }
 
@@ -92,15 +91,15 @@ pub struct FloatPlan {
     pub(super) dtype: DType,
     pub(super) block: Block,
     pub(super) tile: RegisterTile,
-    pub(super) index: IndexWidth,
-    pub(super) epilogue: FloatEpilogue,
+    pub(super) index: OffsetWidth,
+    pub(super) sink: Sink,
     pub(super) order: SumOrder,
 }
 
 impl FloatPlan {
     /// What it was planned for.
     pub fn desc(&self) -> FloatDesc {
-        FloatDesc { m: self.m, k: self.k, dtype: self.dtype, block: self.block, epilogue: self.epilogue }
+        FloatDesc { m: self.m, k: self.k, dtype: self.dtype, block: self.block, sink: self.sink }
     }
 
     /// Output features M.
@@ -123,9 +122,9 @@ impl FloatPlan {
         self.block
     }
 
-    /// What happens to the sums.
-    pub fn epilogue(&self) -> &FloatEpilogue {
-        &self.epilogue
+    /// Where the sums go.
+    pub fn sink(&self) -> &Sink {
+        &self.sink
     }
 
     /// Output features per block row: R.
@@ -205,13 +204,13 @@ impl std::fmt::Display for FloatPlan {
 
 impl Plan for FloatPlan {
     fn name(&self) -> String {
-        let FloatPlan { isa, m, k, dtype, block, tile: RegisterTile { rows, vectors, .. }, epilogue, .. } = self;
+        let FloatPlan { isa, m, k, dtype, block, tile: RegisterTile { rows, vectors, .. }, sink, .. } = self;
         let kind = if self.is_dense() { "gemm" } else { "spmm" };
         let order = match self.order {
             SumOrder::Fastest => "",
             SumOrder::Fixed => "-fixed",
         };
-        format!("{kind}-{dtype}-{isa}-m{m}k{k}n{TILE}-{block}-r{rows}v{vectors}{order}-{}", epilogue.name())
+        format!("{kind}-{dtype}-{isa}-m{m}k{k}n{TILE}-{block}-r{rows}v{vectors}{order}-{}", sink.name())
     }
 
     fn isa(&self) -> Isa {

@@ -3,12 +3,12 @@
 
 use half::bf16;
 
-use super::epilogue::{RowsOut, finish_row};
+use super::epilogue::finish_row;
 use super::layout::bf16_lane_position;
 use super::plan::{FloatPlan, MAX_CHAINS};
 use super::twin::{flush, fused};
 use super::weights::FloatWeights;
-use crate::{LANES, TILE};
+use crate::{LANES, Output, TILE};
 
 /// Tokens of half a row. Half rows are computed whole: the tokens of one vector are not next to each other.
 const HALF: usize = 2 * LANES;
@@ -29,7 +29,7 @@ pub(super) fn block_row(
     row: usize,
     x: TileOf<'_>,
     tokens: usize,
-    out: RowsOut<'_>,
+    out: Output<'_>,
 ) {
     match plan.tile.rows {
         1 => rows::<1>(plan, weights, row, x, tokens, out),
@@ -48,7 +48,7 @@ fn rows<const R: usize>(
     row: usize,
     x: TileOf<'_>,
     tokens: usize,
-    mut out: RowsOut<'_>,
+    mut out: Output<'_>,
 ) {
     let part = plan.tile.vectors * LANES;
     let record = plan.record_bytes();
@@ -84,7 +84,7 @@ fn rows<const R: usize>(
                 TileOf::F32(_) => *total,
                 TileOf::Bf16(_) => std::array::from_fn(|token| total[bf16_lane_position(token)]),
             };
-            finish_row(&plan.epilogue, &natural[..tokens], r, first, &mut out);
+            finish_row(&plan.sink, &natural[..tokens], r, first, &mut out);
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::desc::DType;
-use super::plan::{FloatPlan, IndexWidth};
+use super::plan::{FloatPlan, OffsetWidth};
 use super::twin::round_to_bf16;
 use crate::layout::padded;
 use crate::{Buffer, KernelError, Plan, Stored, TILE};
@@ -48,7 +48,7 @@ pub(super) struct Shape {
     dtype: DType,
     rows: usize,
     /// None for the dense form.
-    index: Option<IndexWidth>,
+    index: Option<OffsetWidth>,
 }
 
 impl Shape {
@@ -220,9 +220,9 @@ mod tests {
     use proptest::prelude::*;
     use rand::prelude::*;
 
-    use super::super::{FloatDesc, FloatEpilogue};
+    use super::super::FloatDesc;
     use super::*;
-    use crate::Block;
+    use crate::{Block, Sink};
 
     /// The row-major matrix that the stream says, from its bytes alone. Every stored weight must be at a place of its
     /// own.
@@ -280,7 +280,7 @@ mod tests {
             let weight = |rng: &mut StdRng| if rng.random_bool(density) { rng.random_range(-1.0..1.0) } else { 0.0 };
             let weights: Vec<f32> = (0..m * k).map(|_| weight(&mut rng)).collect();
             let bias: Vec<f32> = (0..m).map(|row| row as f32).collect();
-            let plan = FloatDesc { m, k, dtype, block, epilogue: FloatEpilogue::f32(false) }.plan(Isa::Portable).unwrap();
+            let plan = FloatDesc { m, k, dtype, block, sink: Sink::f32(false) }.plan(Isa::Portable).unwrap();
             let packed = FloatWeights::pack(&plan, &weights, &bias).unwrap();
             let expected: Vec<f32> = match dtype {
                 DType::F32 => weights,

@@ -120,7 +120,7 @@ pub(super) fn emit(plan: &GemmPlan) -> Result<Code, JitError> {
 
 /// Moves to the other half of the tile or to the next tile; jumps back while tokens are left.
 fn emit_next_half_tile(a: &mut Asm, plan: &GemmPlan, r: &Regs) {
-    let y_tile_bytes = (plan.y_tile_elements() * plan.epilogue.store.element_bytes()) as i32;
+    let y_tile_bytes = (plan.y_tile_elements() * plan.epilogue.sink.store.element_bytes()) as i32;
     a.note("next half-tile");
     dynasm!(a
         ; .arch x64
@@ -135,7 +135,7 @@ fn emit_next_half_tile(a: &mut Asm, plan: &GemmPlan, r: &Regs) {
 }
 
 fn is_plain(plan: &GemmPlan) -> bool {
-    matches!(plan.epilogue.store, Store::Bytes { layout: PanelLayout::Plain, .. })
+    matches!(plan.epilogue.sink.store, Store::Bytes { layout: PanelLayout::Plain, .. })
 }
 
 /// All register blocks on one half-tile of which `vectors` vectors are computed.
@@ -212,7 +212,7 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
         ; jnz =>again
     );
 
-    let out_bytes = (STRIP * TILE * plan.epilogue.store.element_bytes()) as i32;
+    let out_bytes = (STRIP * TILE * plan.epilogue.sink.store.element_bytes()) as i32;
     let lanes = if is_plain(plan) { OutputLanes::Dwords(r.lanes) } else { OutputLanes::WholeRow };
     for (strip, acc) in acc.chunks(STRIP).enumerate() {
         let strip = strip as i32;

@@ -6,13 +6,13 @@ use super::emit::GemmArgs;
 use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
 use super::portable;
 use super::weights::GemmWeights;
-use crate::epilogue::{BlockOutput, Constants};
+use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
-use crate::output::{Output, Target, check_length, check_output};
+use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::{Part, Parts};
 use crate::rows::with_fma;
-use crate::{KernelError, Parallel, Plan, TILE};
+use crate::{KernelError, Output, Parallel, Plan, TILE};
 
 /// A callable dense GEMM. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
@@ -52,8 +52,8 @@ impl GemmKernel {
             });
         }
         check_length(plan, "x", x.len(), elements(plan.k, tokens))?;
-        check_output(plan, &plan.epilogue.store, &out, elements(plan.m, tokens))?;
-        let out = Target::from(out);
+        check_output(plan, plan.epilogue.sink.store, &out, elements(plan.m, tokens))?;
+        let out = SharedOutput::from(out);
         // Rows of a part are register blocks.
         let parts = Parts::new(tiles(tokens), plan.blocks(), |block| block, parallel);
         parallel.for_each(parts.count(), |i| self.run_part(weights, x, tokens, out, parts.part(i)));
@@ -61,7 +61,7 @@ impl GemmKernel {
     }
 
     /// Computes one part of the output: some tiles of some register blocks.
-    fn run_part(&self, weights: &GemmWeights, x: &[u8], tokens: usize, out: Target, part: Part) {
+    fn run_part(&self, weights: &GemmWeights, x: &[u8], tokens: usize, out: SharedOutput, part: Part) {
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_bytes(), plan.y_tile_elements());
         match &self.entry {
@@ -80,7 +80,7 @@ impl GemmKernel {
                     let x = &x[tile * x_tile..][..x_tile];
                     for strip in first_strip..first_strip + strips {
                         // SAFETY: as above: the strip's 4 x 64 elements are inside `out` and written by this part alone.
-                        let out = unsafe { out.block(tile * y_tile + strip * STRIP * TILE) };
+                        let out = unsafe { out.slice(tile * y_tile + strip * STRIP * TILE, STRIP * TILE) };
                         with_fma!(
                             portable::strip,
                             plan: &GemmPlan,
@@ -88,7 +88,7 @@ impl GemmKernel {
                             strip: usize,
                             x: &[u8],
                             tile_tokens: usize,
-                            out: BlockOutput<'_>
+                            out: Output<'_>
                         );
                     }
                 }
@@ -96,7 +96,7 @@ impl GemmKernel {
         }
     }
     /// What the generated code is called with to compute `part`.
-    fn args(&self, weights: &GemmWeights, x: &[u8], tokens: usize, out: Target, part: Part) -> GemmArgs {
+    fn args(&self, weights: &GemmWeights, x: &[u8], tokens: usize, out: SharedOutput, part: Part) -> GemmArgs {
         let plan = &self.plan;
         let (first_strip, strips) = self.strips(part);
         GemmArgs {
@@ -124,7 +124,8 @@ mod tests {
     use super::*;
     use crate::Buffer;
     use crate::cache::KernelCache;
-    use crate::epilogue::{Epilogue, RowParams, Store};
+    use crate::epilogue::{Epilogue, RowParams};
+    use crate::output::OutputBuffer;
     use crate::support::{Clobbers, tiers, with_canaries};
 
     #[test]
@@ -139,13 +140,9 @@ mod tests {
                 let weights = GemmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
                 for tokens in [1, 17, 33, 49, 64, 140] {
                     let x = Buffer::new(elements(k, tokens));
-                    let (mut bytes, mut f32s) = (Buffer::new(elements(m, tokens)), Buffer::new(elements(m, tokens)));
-                    let out = match epilogue.store {
-                        Store::Bytes { .. } => Output::Bytes(&mut bytes),
-                        Store::F32 { .. } => Output::F32(&mut f32s),
-                    };
+                    let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, tokens));
                     let all = Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows: plan.blocks() };
-                    let args = kernel.args(&weights, &x, tokens, Target::from(out), all);
+                    let args = kernel.args(&weights, &x, tokens, SharedOutput::from(out.output()), all);
                     // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
                     let clobbers = unsafe { with_canaries(&function, &args) };
                     assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());

@@ -3,19 +3,12 @@
 
 use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
 use super::weights::GemmWeights;
-use crate::TILE;
-use crate::epilogue::{BlockOutput, finish_block};
+use crate::epilogue::finish_block;
+use crate::{Output, TILE};
 
 /// One strip of four output features of one tile. `x` is the tile, `out` the strip's output in it.
 #[inline(always)]
-pub(super) fn strip(
-    plan: &GemmPlan,
-    weights: &GemmWeights,
-    strip: usize,
-    x: &[u8],
-    tokens: usize,
-    out: BlockOutput<'_>,
-) {
+pub(super) fn strip(plan: &GemmPlan, weights: &GemmWeights, strip: usize, x: &[u8], tokens: usize, out: Output<'_>) {
     let (block, within) = (strip / BLOCK_STRIPS, strip % BLOCK_STRIPS);
     let strips = BLOCK_STRIPS.min(plan.strips() - block * BLOCK_STRIPS);
     let step_bytes = strips * STRIP * 4;

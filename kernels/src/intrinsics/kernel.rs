@@ -6,9 +6,9 @@ use super::avx512::{TileOut, tile};
 use super::weights::{Offset, Stream};
 use crate::epilogue::{Epilogue, RowParams, Store};
 use crate::layout::{elements, padded, tiles};
-use crate::output::Output;
+use crate::output::wrong_kind;
 use crate::pattern::check_shape;
-use crate::{KernelError, PanelLayout, Sign, TILE};
+use crate::{KernelError, Output, PanelLayout, Sign, TILE};
 
 /// A sparse product in intrinsics, with its weights.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl IntrinsicsSpmm {
         let name = self.name();
         check_length(&name, "x", x.len(), elements(self.k, tokens))?;
         let expected = elements(self.m, tokens);
-        let out = match (self.epilogue.store, out) {
+        let out = match (self.epilogue.sink.store, out) {
             (Store::Bytes { sign, .. }, Output::Bytes(out)) => {
                 check_length(&name, "output", out.len(), expected)?;
                 TileOut::Plain(out.as_mut_ptr(), sign)
@@ -96,11 +96,7 @@ impl IntrinsicsSpmm {
                 check_length(&name, "output", out.len(), expected)?;
                 TileOut::F32(out.as_mut_ptr(), residual)
             }
-            (store, _) => {
-                let (bytes, f32) = ("an output of bytes", "an output of f32");
-                let (found, expected) = if matches!(store, Store::F32 { .. }) { (bytes, f32) } else { (f32, bytes) };
-                return Err(KernelError::Mismatch { kernel: name, found: found.into(), expected: expected.into() });
-            }
+            (store, out) => return Err(wrong_kind(name, store, &out)),
         };
         match &self.stream {
             AnyStream::Narrow(stream) => self.run_tiles(stream, x, tokens, out),

@@ -180,14 +180,14 @@ fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, acc: &[Vec<Zmm>])
     a.note("normalise, quantise, store");
     load_arg!(a, r, x);
     load_arg!(a, r, params);
-    if plan.output.panel().is_some() {
+    if plan.panel.is_some() {
         load_arg!(a, r, panel);
     }
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         for (row, y) in acc[..rows].iter().enumerate() {
             emit_normalize_row(a, plan, r, row, y);
         }
-        if let Some(layout) = plan.output.panel() {
+        if let Some(layout) = plan.panel {
             for &padding in acc[rows..].iter().flatten() {
                 a.vpxord(padding, padding, padding); //                 padding features are 0
             }
@@ -211,11 +211,11 @@ fn emit_normalize_row(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, row: usize, y
         a.vsubps(y, r.mean[v], element(r.x, row, v)); //                y = mean - x[f]
         a.vmulps(y, y, r.rstd[v]); //                                   y = (mean - x[f]) rstd
         a.vfnmadd213ps(y, gamma, beta); //                              y = (x[f] - mean) rstd gamma[f] + beta[f]
-        if plan.output.writes_f32() {
+        if plan.f32 {
             a.vmovups_st(element(r.x, row, v), y);
         }
     }
-    if plan.output.panel().is_some() {
+    if plan.panel.is_some() {
         a.vbroadcastss(scale, param(offset_of!(NormParams, out_scale)));
         a.vbroadcastss(zero, param(offset_of!(NormParams, out_zero)));
         for &y in y {

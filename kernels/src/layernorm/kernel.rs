@@ -65,7 +65,7 @@ impl LayerNormKernel {
             return Err(mismatch(parameters(weights.features()), parameters(plan.features)));
         }
         check_length(plan, "x", x.len(), elements(plan.features, tokens))?;
-        match (plan.output.panel(), panel) {
+        match (plan.panel, panel) {
             (Some(_), Some(panel)) => check_length(plan, "panel", panel.len(), elements(plan.features, tokens)),
             (None, None) => Ok(()),
             (Some(layout), None) => Err(mismatch("no panel".into(), format!("a {} panel", layout.name()))),
@@ -91,7 +91,7 @@ impl LayerNormKernel {
                 let elements = self.plan.tile_elements();
                 // SAFETY: the caller's promise.
                 let x = unsafe { std::slice::from_raw_parts_mut(x, elements) };
-                let panel = match self.plan.output.panel() {
+                let panel = match self.plan.panel {
                     // SAFETY: the caller's promise.
                     Some(_) => unsafe { std::slice::from_raw_parts_mut(panel, elements) },
                     None => &mut [],
@@ -126,7 +126,7 @@ impl LayerNormKernel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LayerNormDesc, LayerNormOutput, NormParams};
+    use super::super::{LayerNormDesc, NormParams};
     use super::*;
     use crate::cache::KernelCache;
     use crate::support::{Clobbers, tiers, with_canaries};
@@ -135,13 +135,9 @@ mod tests {
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
-        let outputs = [
-            LayerNormOutput::F32,
-            LayerNormOutput::Panel(PanelLayout::Plain),
-            LayerNormOutput::Both(PanelLayout::Vnni),
-        ];
-        for (isa, output) in tiers().into_iter().flat_map(|isa| outputs.map(|output| (isa, output))) {
-            let plan = LayerNormDesc { features, output }.plan(isa).unwrap();
+        let outputs = [(true, None), (false, Some(PanelLayout::Plain)), (true, Some(PanelLayout::Vnni))];
+        for (isa, (f32, panel)) in tiers().into_iter().flat_map(|isa| outputs.map(|output| (isa, output))) {
+            let plan = LayerNormDesc { features, f32, panel }.plan(isa).unwrap();
             let compiled = KernelCache::global().compile_one(&plan).unwrap();
             let Some(function) = compiled.function().cloned() else { continue };
             let kernel = LayerNormKernel::new(plan, compiled).unwrap();

@@ -34,7 +34,7 @@ mod params;
 mod plan;
 mod portable;
 
-pub use desc::{LayerNormDesc, LayerNormOutput};
+pub use desc::LayerNormDesc;
 pub use kernel::LayerNormKernel;
 pub use params::{LayerNormWeights, NormParams};
 pub use plan::LayerNormPlan;

@@ -2,11 +2,11 @@
 
 use lacuna_jit::{Code, Isa, JitError};
 
-use super::desc::{LayerNormDesc, LayerNormOutput};
+use super::desc::LayerNormDesc;
 use super::emit;
 use crate::cache::AnyPlan;
 use crate::layout::padded;
-use crate::{Plan, TILE};
+use crate::{PanelLayout, Plan, TILE};
 
 /// The most features whose mean is the shift: 64 rows of a tile are 16 KiB, which stay in L1.
 const SHIFT_FEATURES: usize = 64;
@@ -18,13 +18,14 @@ pub(super) const CHAINS: usize = 2;
 pub struct LayerNormPlan {
     pub(super) isa: Isa,
     pub(super) features: usize,
-    pub(super) output: LayerNormOutput,
+    pub(super) f32: bool,
+    pub(super) panel: Option<PanelLayout>,
 }
 
 impl LayerNormPlan {
     /// What it was planned for.
     pub fn desc(&self) -> LayerNormDesc {
-        LayerNormDesc { features: self.features, output: self.output }
+        LayerNormDesc { features: self.features, f32: self.f32, panel: self.panel }
     }
 
     /// Features F.
@@ -32,9 +33,14 @@ impl LayerNormPlan {
         self.features
     }
 
-    /// What is written.
-    pub fn output(&self) -> LayerNormOutput {
-        self.output
+    /// Whether the f32 tile is written.
+    pub fn writes_f32(&self) -> bool {
+        self.f32
+    }
+
+    /// The layout of the panel, if one is written.
+    pub fn panel(&self) -> Option<PanelLayout> {
+        self.panel
     }
 
     /// Features whose mean is the shift.
@@ -50,11 +56,11 @@ impl LayerNormPlan {
 
 impl Plan for LayerNormPlan {
     fn name(&self) -> String {
-        let LayerNormPlan { isa, features, output } = self;
-        let output = match output {
-            LayerNormOutput::F32 => "f32".to_owned(),
-            LayerNormOutput::Panel(layout) => format!("{}-only", layout.name()),
-            LayerNormOutput::Both(layout) => layout.name().to_owned(),
+        let LayerNormPlan { isa, features, f32, panel } = self;
+        let output = match panel {
+            None => "f32".to_owned(),
+            Some(layout) if *f32 => layout.name().to_owned(),
+            Some(layout) => format!("{}-only", layout.name()),
         };
         format!("layernorm-f32-{isa}-f{features}-{output}")
     }

@@ -47,10 +47,10 @@ pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f3
         for t in 0..lanes {
             y[t] = (-((mean[t] - row[t]) * rstd[t])).mul_add(p.gamma, p.beta);
         }
-        if plan.output.writes_f32() {
+        if plan.f32 {
             row[..lanes].copy_from_slice(&y[..lanes]);
         }
-        if let Some(layout) = plan.output.panel() {
+        if let Some(layout) = plan.panel {
             let mut q = [0; TILE];
             for t in 0..lanes {
                 q[t] = math::quantize_u8(y[t].mul_add(p.out_scale, p.out_zero));
@@ -58,7 +58,7 @@ pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f3
             store_panel_row(layout, panel, f, &q, lanes);
         }
     }
-    if let Some(layout) = plan.output.panel() {
+    if let Some(layout) = plan.panel {
         zero_padding_features(layout, panel, plan.features, lanes);
     }
 }

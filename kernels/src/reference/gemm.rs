@@ -102,8 +102,8 @@ pub fn gemm(weights: &[i8], m: usize, x: &Matrix<u8>) -> Matrix<i32> {
 /// **Shapes**: one [`RowParams`] per output feature; `residual` is M x N.
 pub fn finish_f32(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue, residual: &Matrix<f32>) -> Matrix<f32> {
     Matrix::from_fn(acc.features, acc.tokens, |row, token| {
-        let y = activated(acc.at(row, token), &params[row], epilogue.activation, [math::gelu, math::gelu_tanh]);
-        match epilogue.store {
+        let y = activated(acc.at(row, token), &params[row], epilogue.sink.activation, [math::gelu, math::gelu_tanh]);
+        match epilogue.sink.store {
             Store::F32 { residual: true } => y + residual.at(row, token),
             _ => y,
         }
@@ -117,8 +117,8 @@ pub fn finish_bytes(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue
     Matrix::from_fn(acc.features, acc.tokens, |row, token| {
         let (acc, p) = (acc.at(row, token), &params[row]);
         let y = match epilogue.arithmetic {
-            Arithmetic::F32 => float_result(acc, p, epilogue.activation),
-            Arithmetic::I16 => fixed_result(acc, p, epilogue.activation, sign),
+            Arithmetic::F32 => float_result(acc, p, epilogue.sink.activation),
+            Arithmetic::I16 => fixed_result(acc, p, epilogue.sink.activation, sign),
         };
         match sign {
             Sign::Unsigned => y.clamp(0.0, 255.0) as u8,

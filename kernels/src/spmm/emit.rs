@@ -89,7 +89,7 @@ impl Regs {
             tokens: file.gpr("tokens left")?,
             count: file.gpr("row blocks left")?,
             next: if plan.schedule.prefetch { Some(file.gpr("line of the next tile of X")?) } else { None },
-            lanes: match plan.epilogue.store {
+            lanes: match plan.epilogue.sink.store {
                 Store::Bytes { layout: PanelLayout::Plain, .. } if plan.schedule.vectors < VECTORS => {
                     Some(file.mask("dwords of a plain row that the pass owns")?)
                 }
@@ -168,7 +168,7 @@ fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
 }
 
 fn emit_next_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
-    let y_step = (plan.y_tile_elements() * plan.epilogue.store.element_bytes()) as i32;
+    let y_step = (plan.y_tile_elements() * plan.epilogue.sink.store.element_bytes()) as i32;
     a.note("next tile");
     dynasm!(a
         ; .arch x64
@@ -278,11 +278,11 @@ const MAX_PREFETCHES: usize = 16;
 
 /// The epilogue of a row block.
 fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
-    let (scale, element) = match plan.epilogue.store.element_bytes() {
+    let (scale, element) = match plan.epilogue.sink.store.element_bytes() {
         1 => (Scale::X1, 1),
         _ => (Scale::X4, 4),
     };
-    let plain = matches!(plan.epilogue.store, Store::Bytes { layout: PanelLayout::Plain, .. });
+    let plain = matches!(plan.epilogue.sink.store, Store::Bytes { layout: PanelLayout::Plain, .. });
     let first_vector = if plain { 0 } else { (pass.first * TILE) as i32 };
     // Registers of the group loop are free here.
     let offsets = [r.later, r.group, r.index[0], r.index[1]];

@@ -9,13 +9,13 @@ use super::narrow::{self, PackIndices};
 use super::plan::{GROUP_WEIGHT_BYTES, SpmmPlan};
 use super::portable;
 use super::weights::SpmmWeights;
-use crate::epilogue::{BlockOutput, Constants};
+use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
-use crate::output::{Output, Target, check_length, check_output};
+use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::{Part, Parts};
 use crate::rows::with_fma;
-use crate::{Buffer, KernelError, Parallel, Plan, TILE};
+use crate::{Buffer, KernelError, Output, Parallel, Plan, TILE};
 
 /// A callable SpMM. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl SpmmKernel {
     ) -> Result<(), KernelError> {
         self.check(weights, x, tokens, &out)?;
         let plan = &self.plan;
-        let out = Target::from(out);
+        let out = SharedOutput::from(out);
         // An empty row block still costs an epilogue: count each row block as one group more.
         let cost = |row: usize| weights.group_offsets[row] + row;
         let parts = Parts::new(tiles(tokens), plan.rows(), cost, parallel);
@@ -70,11 +70,11 @@ impl SpmmKernel {
             return mismatch(format!("weights for {}", weights.epilogue.name()), plan.epilogue.name());
         }
         check_length(plan, "x", x.len(), elements(plan.k, tokens))?;
-        check_output(plan, &plan.epilogue.store, out, elements(plan.m, tokens))
+        check_output(plan, plan.epilogue.sink.store, out, elements(plan.m, tokens))
     }
 
     /// Computes one part of the output: some tiles of some block rows.
-    fn run_part(&self, weights: &SpmmWeights, x: &[u8], tokens: usize, out: Target, part: Part) {
+    fn run_part(&self, weights: &SpmmWeights, x: &[u8], tokens: usize, out: SharedOutput, part: Part) {
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_bytes(), plan.y_tile_elements());
         match &self.entry {
@@ -94,7 +94,7 @@ impl SpmmKernel {
                     let x = &x[tile * x_tile..][..x_tile];
                     for row in part.first_row..part.first_row + part.rows {
                         let outputs = weights.rows[row].outputs.map(|output| tile * y_tile + output as usize);
-                        let compute = |out: BlockOutput<'_>| {
+                        let compute = |out: Output<'_>| {
                             with_fma!(
                                 portable::row_block,
                                 plan: &SpmmPlan,
@@ -102,7 +102,7 @@ impl SpmmKernel {
                                 row: usize,
                                 x: &[u8],
                                 tile_tokens: usize,
-                                out: BlockOutput<'_>
+                                out: Output<'_>
                             );
                         };
                         // SAFETY: as above: the row block's rows are inside `out` and used by this part alone.
@@ -127,7 +127,7 @@ impl SpmmKernel {
         weights: &SpmmWeights,
         x: &[u8],
         tokens: usize,
-        out: Target,
+        out: SharedOutput,
         part: Part,
         scratch: &mut [u8],
     ) -> SpmmArgs {
@@ -165,7 +165,8 @@ mod tests {
     use super::super::SpmmDesc;
     use super::*;
     use crate::cache::KernelCache;
-    use crate::epilogue::{Epilogue, RowParams, Store};
+    use crate::epilogue::{Epilogue, RowParams};
+    use crate::output::OutputBuffer;
     use crate::support::{Clobbers, tiers, with_canaries};
     use crate::{Block, Buffer};
 
@@ -182,14 +183,10 @@ mod tests {
                 let weights = SpmmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
                 for tokens in [1, 17, 33, 49, 64, 140] {
                     let x = Buffer::new(elements(k, tokens));
-                    let (mut bytes, mut f32s) = (Buffer::new(elements(m, tokens)), Buffer::new(elements(m, tokens)));
-                    let out = match epilogue.store {
-                        Store::Bytes { .. } => Output::Bytes(&mut bytes),
-                        Store::F32 { .. } => Output::F32(&mut f32s),
-                    };
+                    let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, tokens));
                     let all = Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows: plan.rows() };
                     let mut scratch = Buffer::new(kernel.scratch_bytes(tokens, all));
-                    let args = kernel.args(&weights, &x, tokens, Target::from(out), all, &mut scratch);
+                    let args = kernel.args(&weights, &x, tokens, SharedOutput::from(out.output()), all, &mut scratch);
                     // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
                     let clobbers = unsafe { with_canaries(&function, &args) };
                     assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());

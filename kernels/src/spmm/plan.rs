@@ -163,7 +163,7 @@ impl SpmmPlan {
 
     /// Whether the outputs of a row block may be any four: those of a VNNI panel share its dwords and are four in a row.
     pub(super) fn scatters(&self) -> bool {
-        !matches!(self.epilogue.store, Store::Bytes { layout: PanelLayout::Vnni, .. })
+        !matches!(self.epilogue.sink.store, Store::Bytes { layout: PanelLayout::Vnni, .. })
     }
 
     /// Indices of one group: four for a dword of every token, or for four dwords of one output each; one for a 4x4 block.

@@ -3,20 +3,13 @@
 
 use super::plan::{STRIP, SpmmPlan};
 use super::weights::SpmmWeights;
-use crate::epilogue::{BlockOutput, finish_block};
+use crate::epilogue::finish_block;
 use crate::layout::LANE_POSITIONS;
-use crate::{Block, PanelLayout, TILE};
+use crate::{Block, Output, PanelLayout, TILE};
 
 /// Row block `row` (in stream order) of one tile. `x` is the tile, `out` the row block's output in it.
 #[inline(always)]
-pub(super) fn row_block(
-    plan: &SpmmPlan,
-    weights: &SpmmWeights,
-    row: usize,
-    x: &[u8],
-    tokens: usize,
-    out: BlockOutput<'_>,
-) {
+pub(super) fn row_block(plan: &SpmmPlan, weights: &SpmmWeights, row: usize, x: &[u8], tokens: usize, out: Output<'_>) {
     let mut acc = [[0i32; TILE]; STRIP];
     let mut features = [[0u8; TILE]; 4];
     let first = weights.group_offsets[row];

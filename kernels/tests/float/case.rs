@@ -2,13 +2,9 @@
 //! of the operations.
 
 use lacuna_jit::Isa;
-use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::float::{
-    DType, FloatDesc, FloatEpilogue, FloatInput, FloatKernel, FloatOutput, FloatPlan, FloatStore, FloatWeights, bf16,
-    bf16_index,
-};
+use lacuna_kernels::float::{DType, FloatDesc, FloatInput, FloatKernel, FloatPlan, FloatWeights, bf16, bf16_index};
 use lacuna_kernels::layout::{elements, f32_index};
-use lacuna_kernels::{Block, KernelError, Parallel, Plan};
+use lacuna_kernels::{Activation, Block, KernelError, Output, Parallel, Plan, Sink, Store};
 use rand::prelude::*;
 
 use crate::assert_same_floats;
@@ -50,7 +46,7 @@ pub(crate) struct Case {
     pub(crate) bias: Vec<f32>,
     /// `[k][n]`.
     pub(crate) x: Vec<f32>,
-    /// What a residual epilogue adds to, `[m][n]`.
+    /// What a residual sink adds to, `[m][n]`.
     pub(crate) residual: Vec<f32>,
 }
 
@@ -89,15 +85,8 @@ impl Case {
     /// Computes the case on every tier and with every candidate plan; checks that the tiers agree to the bit and that
     /// each result is as close to the exact one as the documentation promises.
     #[track_caller]
-    pub(crate) fn check(
-        &self,
-        dtype: DType,
-        block: Block,
-        epilogue: FloatEpilogue,
-        place: Place,
-        parallel: Parallel<'_>,
-    ) {
-        for results in self.run_all(dtype, block, epilogue, place, parallel) {
+    pub(crate) fn check(&self, dtype: DType, block: Block, sink: Sink, place: Place, parallel: Parallel<'_>) {
+        for results in self.run_all(dtype, block, sink, place, parallel) {
             for (plan, found) in &results {
                 let what = format!("{} on {} tokens, {parallel:?}", plan.name(), self.n);
                 self.compare(plan, found, &what);
@@ -111,11 +100,11 @@ impl Case {
         &self,
         dtype: DType,
         block: Block,
-        epilogue: FloatEpilogue,
+        sink: Sink,
         place: Place,
         parallel: Parallel<'_>,
     ) -> Vec<Vec<(FloatPlan, Vec<f32>)>> {
-        let desc = FloatDesc { m: self.m, k: self.k, dtype, block, epilogue };
+        let desc = FloatDesc { m: self.m, k: self.k, dtype, block, sink };
         let mut results: Vec<Vec<(FloatPlan, Vec<f32>)>> = Vec::new();
         for isa in tiers() {
             for (i, plan) in candidates(desc, isa).into_iter().enumerate() {
@@ -147,16 +136,17 @@ impl Case {
                 FloatInput::Bf16(&x_bf16)
             }
         };
-        match plan.epilogue().store {
-            FloatStore::F32 { .. } => {
+        match plan.sink().store {
+            Store::F32 { .. } => {
                 (0..m * n).for_each(|i| out_f32[f32_index(m, i / n, i % n)] = self.residual[i]);
-                kernel.run(&weights, x, n, FloatOutput::F32(&mut out_f32), parallel).unwrap();
+                kernel.run(&weights, x, n, Output::F32(&mut out_f32), parallel).unwrap();
                 (0..m * n).map(|i| out_f32[f32_index(m, i / n, i % n)]).collect()
             }
-            FloatStore::Bf16 => {
-                kernel.run(&weights, x, n, FloatOutput::Bf16(&mut out_bf16), parallel).unwrap();
+            Store::Bf16 => {
+                kernel.run(&weights, x, n, Output::Bf16(&mut out_bf16), parallel).unwrap();
                 (0..m * n).map(|i| out_bf16[bf16_index(m, i / n, i % n)].to_f32()).collect()
             }
+            Store::Bytes { .. } => panic!("no product of floats stores bytes"),
         }
     }
 
@@ -179,7 +169,7 @@ impl Case {
                 magnitude += product.abs();
             }
             let mut bound = gamma * magnitude + roundings * 2f64.powi(-126);
-            let gelu = match plan.epilogue().activation {
+            let gelu = match plan.sink().activation {
                 Activation::Identity => None,
                 Activation::Relu => {
                     sum = sum.max(0.0);
@@ -191,13 +181,14 @@ impl Case {
             if let Some(gelu) = gelu {
                 (sum, bound) = (gelu, 1.13 * bound + 2.5e-6 + unit * gelu.abs());
             }
-            match plan.epilogue().store {
-                FloatStore::F32 { residual: false } => {}
-                FloatStore::F32 { residual: true } => {
+            match plan.sink().store {
+                Store::F32 { residual: false } => {}
+                Store::F32 { residual: true } => {
                     sum += f64::from(self.residual[i]);
                     bound += unit * (sum.abs() + bound);
                 }
-                FloatStore::Bf16 => bound += 2f64.powi(-8) * (sum.abs() + bound),
+                Store::Bf16 => bound += 2f64.powi(-8) * (sum.abs() + bound),
+                Store::Bytes { .. } => panic!("{what} stores bytes"),
             }
             let error = (f64::from(found) - sum).abs();
             assert!(

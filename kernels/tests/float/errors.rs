@@ -1,12 +1,10 @@
 //! What a product of floats must refuse, and how.
 
 use lacuna_jit::Isa;
-use lacuna_kernels::float::{
-    DType, FloatDesc, FloatEpilogue, FloatInput, FloatKernel, FloatOutput, FloatPlan, FloatWeights, bf16,
-};
+use lacuna_kernels::float::{DType, FloatDesc, FloatInput, FloatKernel, FloatPlan, FloatWeights, bf16};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::pattern::MAX_K;
-use lacuna_kernels::{Block, KernelError, Parallel, Plan};
+use lacuna_kernels::{Block, KernelError, Output, PanelLayout, Parallel, Plan, Sign, Sink};
 
 use crate::case::candidates;
 use crate::support::tiers;
@@ -16,7 +14,7 @@ const K: usize = 6;
 const N: usize = 7;
 
 fn desc(dtype: DType) -> FloatDesc {
-    FloatDesc { m: M, k: K, dtype, block: Block::B4x1, epilogue: FloatEpilogue::f32(false) }
+    FloatDesc { m: M, k: K, dtype, block: Block::B4x1, sink: Sink::f32(false) }
 }
 
 /// The first candidate of `desc` on every tier that has one.
@@ -24,7 +22,7 @@ fn plans(desc: FloatDesc) -> Vec<FloatPlan> {
     tiers().into_iter().filter_map(|isa| candidates(desc, isa).first().copied()).collect()
 }
 
-fn run(plan: FloatPlan, x: FloatInput<'_>, tokens: usize, out: FloatOutput<'_>) -> String {
+fn run(plan: FloatPlan, x: FloatInput<'_>, tokens: usize, out: Output<'_>) -> String {
     let weights = FloatWeights::pack(&plan, &[1.0; M * K], &[0.0; M]).unwrap();
     let kernel = FloatKernel::compile(plan).unwrap();
     kernel.run(&weights, x, tokens, out, Parallel::Serial).unwrap_err().to_string()
@@ -52,19 +50,26 @@ fn blocks_without_a_kernel() {
 }
 
 #[test]
+fn codes_are_refused_as_output() {
+    let sink = Sink::bytes(PanelLayout::Plain, Sign::Unsigned);
+    let error = FloatDesc { sink, ..desc(DType::F32) }.plan(Isa::Portable).unwrap_err();
+    assert_eq!(error.to_string(), "float: given u8-plain output of a product of floats, expected f32 or bf16 output");
+}
+
+#[test]
 fn no_tokens_and_wrong_lengths() {
     for plan in plans(desc(DType::F32)) {
         let name = plan.name();
         let (x, mut out) = (vec![0.0; elements(K, N)], vec![0.0; elements(M, N)]);
-        let error = run(plan, FloatInput::F32(&[]), 0, FloatOutput::F32(&mut []));
+        let error = run(plan, FloatInput::F32(&[]), 0, Output::F32(&mut []));
         assert_eq!(error, "float: N is 0, expected at least 1");
         for tokens in [usize::MAX, usize::MAX / 8] {
-            let error = run(plan, FloatInput::F32(&x), tokens, FloatOutput::F32(&mut out));
+            let error = run(plan, FloatInput::F32(&x), tokens, Output::F32(&mut out));
             assert!(error.starts_with(&format!("{name}: x has 512 elements, expected ")), "{error}");
         }
-        let error = run(plan, FloatInput::F32(&x[1..]), N, FloatOutput::F32(&mut out));
+        let error = run(plan, FloatInput::F32(&x[1..]), N, Output::F32(&mut out));
         assert_eq!(error, format!("{name}: x has 511 elements, expected 512"));
-        let error = run(plan, FloatInput::F32(&x), N, FloatOutput::F32(&mut out[1..]));
+        let error = run(plan, FloatInput::F32(&x), N, Output::F32(&mut out[1..]));
         assert_eq!(error, format!("{name}: output has 511 elements, expected 512"));
     }
 }
@@ -75,9 +80,9 @@ fn buffers_of_another_type() {
     let (x_bf16, mut out_bf16) = (vec![bf16::ZERO; elements(K, N)], vec![bf16::ZERO; elements(M, N)]);
     for plan in plans(desc(DType::F32)) {
         let name = plan.name();
-        let error = run(plan, FloatInput::Bf16(&x_bf16), N, FloatOutput::F32(&mut out));
+        let error = run(plan, FloatInput::Bf16(&x_bf16), N, Output::F32(&mut out));
         assert_eq!(error, format!("{name}: given x of bf16, expected x of f32"));
-        let error = run(plan, FloatInput::F32(&x), N, FloatOutput::Bf16(&mut out_bf16));
+        let error = run(plan, FloatInput::F32(&x), N, Output::Bf16(&mut out_bf16));
         assert_eq!(error, format!("{name}: given an output of bf16, expected an output of f32"));
     }
 }
@@ -98,7 +103,7 @@ fn weights_of_another_plan() {
         for (other, found) in others {
             let other = other.plan(Isa::Portable).unwrap();
             let weights = FloatWeights::pack(&other, &vec![1.0; other.m() * other.k()], &vec![0.0; other.m()]).unwrap();
-            let (x, out) = (FloatInput::F32(&x), FloatOutput::F32(&mut out));
+            let (x, out) = (FloatInput::F32(&x), Output::F32(&mut out));
             let error = kernel.run(&weights, x, N, out, Parallel::Serial).unwrap_err().to_string();
             let expected = "expected sparse f32 weights of M=5 K=6 in rows of 4";
             assert_eq!(error, format!("{}: given {found}, {expected}", plan.name()));

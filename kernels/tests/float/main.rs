@@ -8,9 +8,8 @@ mod support;
 
 use case::{BLOCKS, Case, FEATURES, Place, TOKENS, candidates, sparse_weights};
 use lacuna_jit::Isa;
-use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, SumOrder};
-use lacuna_kernels::{Block, Parallel, Plan};
+use lacuna_kernels::float::{DType, FloatDesc, SumOrder, sinks};
+use lacuna_kernels::{Activation, Block, Parallel, Plan, Sink};
 use proptest::prelude::*;
 use rand::prelude::*;
 use support::tiers;
@@ -25,23 +24,23 @@ fn assert_same_floats(found: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-/// The epilogues, one after the other for each call.
-fn cycled_epilogues() -> impl FnMut() -> FloatEpilogue {
-    let mut all = FloatEpilogue::all().into_iter().cycle();
+/// The sinks, one after the other for each call.
+fn cycled_sinks() -> impl FnMut() -> Sink {
+    let mut all = sinks().into_iter().cycle();
     move || all.next().unwrap()
 }
 
 #[test]
 fn every_shape_around_the_edges() {
     let mut rng = StdRng::seed_from_u64(1);
-    let mut epilogue = cycled_epilogues();
+    let mut sink = cycled_sinks();
     for m in FEATURES {
         for k in FEATURES {
             for block in BLOCKS {
                 let n = *TOKENS.choose(&mut rng).unwrap();
                 let case = Case::sparse(m, k, n, block, 0.4, &mut rng);
                 for dtype in DType::ALL {
-                    case.check(dtype, block, epilogue(), Place::AtEnd, Parallel::Serial);
+                    case.check(dtype, block, sink(), Place::AtEnd, Parallel::Serial);
                 }
             }
         }
@@ -55,9 +54,9 @@ fn every_token_count_epilogue_and_guard() {
         for block in BLOCKS {
             let case = Case::sparse(17, 15, n, block, 0.5, &mut rng);
             for dtype in DType::ALL {
-                for (i, epilogue) in FloatEpilogue::all().into_iter().enumerate() {
+                for (i, sink) in sinks().into_iter().enumerate() {
                     let place = if (i + n).is_multiple_of(2) { Place::AtStart } else { Place::AtEnd };
-                    case.check(dtype, block, epilogue, place, Parallel::Serial);
+                    case.check(dtype, block, sink, place, Parallel::Serial);
                 }
             }
         }
@@ -72,7 +71,7 @@ fn model_shapes() {
             for density in [0.1, 0.3] {
                 let case = Case::sparse(m, k, n, block, density, &mut rng);
                 for dtype in DType::ALL {
-                    case.check(dtype, block, FloatEpilogue::f32(true), Place::AtEnd, Parallel::Serial);
+                    case.check(dtype, block, Sink::f32(true), Place::AtEnd, Parallel::Serial);
                 }
             }
         }
@@ -90,7 +89,7 @@ fn wide_inputs() {
             for (dtype, block) in
                 DType::ALL.into_iter().flat_map(|dtype| [Block::B4x1, Block::B8x1].map(|b| (dtype, b)))
             {
-                case.check(dtype, block, FloatEpilogue::f32(false), Place::AtEnd, Parallel::Serial);
+                case.check(dtype, block, Sink::f32(false), Place::AtEnd, Parallel::Serial);
             }
         }
     }
@@ -127,8 +126,8 @@ fn special_patterns() {
         let case = Case::new(m, n, weights, &mut rng);
         for block in BLOCKS {
             for dtype in DType::ALL {
-                for epilogue in [FloatEpilogue::f32(false), FloatEpilogue::bf16().with(Activation::Gelu)] {
-                    case.check(dtype, block, epilogue, Place::AtEnd, Parallel::Serial);
+                for sink in [Sink::f32(false), Sink::bf16().with(Activation::Gelu)] {
+                    case.check(dtype, block, sink, Place::AtEnd, Parallel::Serial);
                 }
             }
         }
@@ -152,8 +151,8 @@ fn extreme_numbers_give_the_same_bits() {
                 // The largest f32 rounds to infinity in bf16, which is refused.
                 case.weights.iter_mut().for_each(|w| *w = w.clamp(-3e38, 3e38));
                 for dtype in DType::ALL {
-                    for epilogue in [FloatEpilogue::f32(true), FloatEpilogue::bf16(), FloatEpilogue::f32(false)] {
-                        for tiers in case.run_all(dtype, block, epilogue, Place::AtEnd, Parallel::Serial) {
+                    for sink in [Sink::f32(true), Sink::bf16(), Sink::f32(false)] {
+                        for tiers in case.run_all(dtype, block, sink, Place::AtEnd, Parallel::Serial) {
                             for (plan, found) in &tiers {
                                 assert_same_floats(found, &tiers[0].1, &plan.name());
                             }
@@ -177,8 +176,8 @@ fn infinities_and_nans_stay_in_their_token() {
             (0..k).for_each(|feature| dirty.x[feature * n + token] = value);
         }
         for dtype in DType::ALL {
-            for epilogue in FloatEpilogue::all() {
-                let run = |case: &Case| case.run_all(dtype, block, epilogue, Place::AtEnd, Parallel::Serial);
+            for sink in sinks() {
+                let run = |case: &Case| case.run_all(dtype, block, sink, Place::AtEnd, Parallel::Serial);
                 for (clean, dirty) in run(&clean).iter().zip(&run(&dirty)) {
                     for ((plan, expected), (_, found)) in clean.iter().zip(dirty) {
                         let keep = |values: &[f32]| -> Vec<f32> {
@@ -201,7 +200,7 @@ fn padding_features_are_never_used() {
         for block in BLOCKS {
             for n in [1, 20, 70] {
                 let case = Case::sparse(14, k, n, block, 1.0, &mut rng);
-                case.check(DType::Bf16, block, FloatEpilogue::f32(false), Place::AtEnd, Parallel::Serial);
+                case.check(DType::Bf16, block, Sink::f32(false), Place::AtEnd, Parallel::Serial);
             }
         }
     }
@@ -216,8 +215,8 @@ fn threads_change_nothing() {
             for block in BLOCKS {
                 let case = Case::sparse(m, k, n, block, 0.3, &mut rng);
                 for dtype in DType::ALL {
-                    for epilogue in [FloatEpilogue::f32(true), FloatEpilogue::bf16()] {
-                        pool.install(|| case.check(dtype, block, epilogue, Place::AtEnd, Parallel::Rayon));
+                    for sink in [Sink::f32(true), Sink::bf16()] {
+                        pool.install(|| case.check(dtype, block, sink, Place::AtEnd, Parallel::Rayon));
                     }
                 }
             }
@@ -234,7 +233,7 @@ fn sums_in_fixed_order_know_no_neighbours() {
         for block in BLOCKS {
             let all = Case::sparse(m, k, n, block, 0.6, &mut rng);
             for dtype in DType::ALL {
-                let desc = FloatDesc { m, k, dtype, block, epilogue: FloatEpilogue::f32(true) };
+                let desc = FloatDesc { m, k, dtype, block, sink: Sink::f32(true) };
                 for plan in tiers().into_iter().flat_map(|isa| candidates(desc, isa)) {
                     let plan = plan.with_order(SumOrder::Fixed);
                     let together = all.run(plan, Place::AtEnd, Parallel::Serial);
@@ -273,13 +272,13 @@ proptest! {
         block in prop::sample::select(BLOCKS.to_vec()),
         matching in any::<bool>(),
         dtype in prop::sample::select(DType::ALL.to_vec()),
-        epilogue in prop::sample::select(FloatEpilogue::all()),
+        sink in prop::sample::select(sinks()),
         seed in any::<u64>(),
     ) {
         let mut rng = StdRng::seed_from_u64(seed);
         // Any matrix can be packed for any block shape.
         let pattern = if matching { block } else { Block::Unstructured };
         let case = Case::sparse(m, k, n, pattern, density, &mut rng);
-        case.check(dtype, block, epilogue, Place::AtEnd, Parallel::Serial);
+        case.check(dtype, block, sink, Place::AtEnd, Parallel::Serial);
     }
 }

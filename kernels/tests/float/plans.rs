@@ -3,10 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use lacuna_jit::{Avx512Bf16, Avx512Vnni, Isa};
-use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatPlan, FloatWeights, peak};
+use lacuna_kernels::float::{DType, FloatDesc, FloatPlan, FloatWeights, peak, sinks};
 use lacuna_kernels::pattern::{MAX_K, MAX_M};
-use lacuna_kernels::{Block, Plan};
+use lacuna_kernels::{Activation, Block, Plan, Sink};
 use rand::prelude::*;
 
 use crate::case::{BLOCKS, FEATURES, candidates, sparse_weights};
@@ -18,8 +17,8 @@ fn plans(isa: Isa) -> Vec<FloatPlan> {
     let shapes: HashSet<(usize, usize)> = FEATURES.into_iter().flat_map(|m| [(m, 1), (m, 8), (1, m), (8, m)]).collect();
     for (m, k) in shapes {
         for (dtype, block) in DType::ALL.into_iter().flat_map(|dtype| BLOCKS.map(|block| (dtype, block))) {
-            for epilogue in FloatEpilogue::all() {
-                let found = candidates(FloatDesc { m, k, dtype, block, epilogue }, isa);
+            for sink in sinks() {
+                let found = candidates(FloatDesc { m, k, dtype, block, sink }, isa);
                 assert!(found.iter().all(|plan| (plan.m(), plan.k()) == (m, k)));
                 plans.extend(found);
             }
@@ -35,11 +34,10 @@ fn names_are_unique_and_say_what_the_kernel_is() {
     for plan in &all {
         assert!(by_name.insert(plan.name(), plan).is_none(), "{} names two plans", plan.name());
     }
-    let desc = |dtype, block, epilogue| FloatDesc { m: 768, k: 3072, dtype, block, epilogue };
-    let sparse = desc(DType::F32, Block::B4x1, FloatEpilogue::f32(true)).plan(Isa::Portable).unwrap();
+    let desc = |dtype, block, sink| FloatDesc { m: 768, k: 3072, dtype, block, sink };
+    let sparse = desc(DType::F32, Block::B4x1, Sink::f32(true)).plan(Isa::Portable).unwrap();
     assert_eq!(sparse.name(), "spmm-f32-portable-m768k3072n64-4x1-r4v4-f32-residual");
-    let dense =
-        desc(DType::Bf16, Block::Dense, FloatEpilogue::bf16().with(Activation::Gelu)).plan(Isa::Portable).unwrap();
+    let dense = desc(DType::Bf16, Block::Dense, Sink::bf16().with(Activation::Gelu)).plan(Isa::Portable).unwrap();
     assert_eq!(dense.name(), "gemm-bf16-portable-m768k3072n64-dense-r12v2-gelu-bf16");
     assert_eq!(
         sparse.to_string(),
@@ -67,7 +65,7 @@ fn code_size_does_not_grow_with_the_shape() {
     for isa in tiers().into_iter().filter(|&isa| isa != Isa::Portable) {
         for (dtype, block) in DType::ALL.into_iter().flat_map(|dtype| BLOCKS.map(|block| (dtype, block))) {
             let bytes = |m, k| {
-                let desc = FloatDesc { m, k, dtype, block, epilogue: FloatEpilogue::f32(true) };
+                let desc = FloatDesc { m, k, dtype, block, sink: Sink::f32(true) };
                 candidates(desc, isa).first().map_or(0, |plan| plan.emit().unwrap().bytes.len())
             };
             assert!(bytes(MAX_M, MAX_K - 1) <= bytes(60, 64) + 256, "{dtype} {block}");
@@ -82,8 +80,7 @@ fn weights_count_what_they_hold() {
     for dtype in DType::ALL {
         for (block, rows) in [(Block::B4x1, 4), (Block::B8x1, 8), (Block::B16x1, 8), (Block::Unstructured, 1)] {
             let weights = sparse_weights(m, k, 1, 0.3, &mut rng);
-            let plan =
-                FloatDesc { m, k, dtype, block, epilogue: FloatEpilogue::f32(false) }.plan(Isa::Portable).unwrap();
+            let plan = FloatDesc { m, k, dtype, block, sink: Sink::f32(false) }.plan(Isa::Portable).unwrap();
             let packed = FloatWeights::pack(&plan, &weights, &vec![0.0; m]).unwrap();
             let nnz = weights.iter().filter(|&&w| w != 0.0).count();
             let blocks: usize = weights
@@ -96,7 +93,7 @@ fn weights_count_what_they_hold() {
             assert!((blocks * rows..=(blocks + m / rows) * rows).contains(&packed.stored()));
             assert!(packed.bytes() > packed.stored() * dtype.bytes());
         }
-        let dense = FloatDesc { m, k, dtype, block: Block::Dense, epilogue: FloatEpilogue::f32(false) };
+        let dense = FloatDesc { m, k, dtype, block: Block::Dense, sink: Sink::f32(false) };
         let plan = dense.plan(Isa::Portable).unwrap();
         let packed = FloatWeights::pack(&plan, &vec![1.0; m * k], &vec![0.0; m]).unwrap();
         assert_eq!((packed.stored(), packed.nnz(), packed.density(), packed.fill_ratio()), (m * k, m * k, 1.0, 1.0));

@@ -49,6 +49,14 @@ macro_rules! product_errors {
             }
 
             #[test]
+            fn bf16_output() {
+                let epilogue = Epilogue { sink: Sink::bf16(), ..Epilogue::f32(false) };
+                let error = $desc { m: M, k: K, $($field: $value,)* epilogue }.plan(Isa::Portable).unwrap_err();
+                let expected = "given bf16 output of an integer product, expected 8-bit or f32 output";
+                assert_eq!(error.to_string(), format!("{}: {expected}", $name));
+            }
+
+            #[test]
             fn no_tokens() {
                 for isa in tiers() {
                     let f = fixture(isa);

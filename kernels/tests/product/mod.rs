@@ -68,7 +68,12 @@ impl Case {
         match epilogue.arithmetic {
             Arithmetic::F32 => &self.params,
             Arithmetic::I16 => {
-                &self.fixed.iter().find(|(activation, _)| *activation == epilogue.activation).expect("all are there").1
+                &self
+                    .fixed
+                    .iter()
+                    .find(|(activation, _)| *activation == epilogue.sink.activation)
+                    .expect("all are there")
+                    .1
             }
         }
     }
@@ -90,7 +95,7 @@ impl Case {
         run: impl FnOnce(Output<'_>) -> Result<(), KernelError>,
     ) {
         let (m, n, len) = (self.m, self.n, elements(self.m, self.n));
-        match epilogue.store {
+        match epilogue.sink.store {
             Store::Bytes { layout, sign } => {
                 let mut out = place.buffer::<u8>(len, 2);
                 run(Output::Bytes(&mut out)).unwrap();
@@ -105,6 +110,7 @@ impl Case {
                 let expected = finish_f32(&self.acc, &self.params, epilogue, &self.residual);
                 assert_same(&bits(Matrix::from_tile(m, n, &out)), &bits(expected), what);
             }
+            Store::Bf16 => panic!("{what}: no integer product stores bf16"),
         }
     }
 }

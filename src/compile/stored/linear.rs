@@ -2,13 +2,13 @@
 //! what the reader needs.
 
 use lacuna_jit::Isa;
-use lacuna_kernels::dynamic::{RescaleOutput, RescaleRows, TokenRescaleDesc};
-use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
+use lacuna_kernels::dynamic::{RescaleRows, TokenRescaleDesc};
+use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
-use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatFacts, FloatWeights, SumOrder};
+use lacuna_kernels::float::{DType, FloatDesc, FloatFacts, FloatWeights, SumOrder};
 use lacuna_kernels::gemm::{GemmDesc, GemmWeights};
 use lacuna_kernels::spmm::{Schedule, SpmmDesc, SpmmFacts, SpmmWeights};
-use lacuna_kernels::{KernelError, PanelLayout, Plan, Sign};
+use lacuna_kernels::{KernelError, PanelLayout, Plan, Sign, Sink};
 use serde::{Deserialize, Serialize};
 
 use super::super::linear::{PackedLinear, PackedProduct, ThenPlan};
@@ -106,18 +106,18 @@ impl PackedLinear {
         let (then, &Place { m, precision, wanted, .. }) = (format!("{}.then", place.name), place);
         let then = match (precision, wanted) {
             (Precision::Dynamic, _) => {
-                let output = match wanted {
-                    Wanted::Bytes(activation, layout, sign) => RescaleOutput::Panel { activation, layout, sign },
-                    Wanted::Residual => RescaleOutput::Residual,
-                    Wanted::F32(activation) | Wanted::Bf16(activation) => RescaleOutput::InPlace(activation),
+                let sink = match wanted {
+                    Wanted::Bytes(activation, layout, sign) => Sink::bytes(layout, sign).with(activation),
+                    Wanted::Residual => Sink::f32(true),
+                    Wanted::F32(activation) | Wanted::Bf16(activation) => Sink::f32(false).with(activation),
                 };
-                let plan = TokenRescaleDesc { features: m, output }.plan(ISA).map_err(failed)?;
+                let plan = TokenRescaleDesc { features: m, sink }.plan(ISA).map_err(failed)?;
                 let rows = RescaleRows::pack(&plan, &file.elements::<_>(&then, m)?).map_err(failed)?;
                 ThenPlan::Rescale(plan, rows)
             }
             (Precision::Bf16 | Precision::F32, Wanted::Bytes(activation, layout, sign)) => {
-                let function = RowFunction::Quantize { activation, layout, sign };
-                let plan = ElementwiseDesc { features: m, function }.plan(ISA).map_err(failed)?;
+                let sink = Sink::bytes(layout, sign).with(activation);
+                let plan = ElementwiseDesc { features: m, sink }.plan(ISA).map_err(failed)?;
                 let params = file.elements::<_>(&then, m)?;
                 super::check_finite(file, &then, bytemuck::cast_slice(&params))?;
                 ThenPlan::Quantize(plan, params)
@@ -147,11 +147,11 @@ impl PackedLinear {
         let then = match &self.then {
             ThenPlan::Nothing => ThenPlan::Nothing,
             ThenPlan::Rescale(plan, rows) => {
-                let desc = TokenRescaleDesc { features: plan.features(), output: plan.output() };
+                let desc = TokenRescaleDesc { features: plan.features(), sink: *plan.sink() };
                 ThenPlan::Rescale(desc.plan(isa)?, rows.clone())
             }
             ThenPlan::Quantize(plan, params) => {
-                let desc = ElementwiseDesc { features: plan.features(), function: plan.function() };
+                let desc = ElementwiseDesc { features: plan.features(), sink: *plan.sink() };
                 ThenPlan::Quantize(desc.plan(isa)?, params.clone())
             }
         };
@@ -198,7 +198,7 @@ impl Place<'_> {
                 (say(plan.m(), plan.k(), &plan.epilogue().name()), self.integer(plan.epilogue()))
             }
             PackedProduct::Float(plan, _) => {
-                let epilogue = format!("{} {}", plan.dtype(), plan.epilogue().name());
+                let epilogue = format!("{} {}", plan.dtype(), plan.sink().name());
                 (say(plan.m(), plan.k(), &epilogue), self.float())
             }
         };
@@ -236,13 +236,13 @@ impl Place<'_> {
             Precision::F32 => DType::F32,
             Precision::Static | Precision::Dynamic => return None,
         };
-        let epilogue = match self.wanted {
-            Wanted::Bytes(..) => FloatEpilogue::f32(false),
-            Wanted::Residual => FloatEpilogue::f32(true),
-            Wanted::F32(activation) => FloatEpilogue::f32(false).with(activation),
-            Wanted::Bf16(activation) => FloatEpilogue::bf16().with(activation),
+        let sink = match self.wanted {
+            Wanted::Bytes(..) => Sink::f32(false),
+            Wanted::Residual => Sink::f32(true),
+            Wanted::F32(activation) => Sink::f32(false).with(activation),
+            Wanted::Bf16(activation) => Sink::bf16().with(activation),
         };
-        Some(format!("{dtype} {}", epilogue.name()))
+        Some(format!("{dtype} {}", sink.name()))
     }
 }
 

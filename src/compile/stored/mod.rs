@@ -6,11 +6,11 @@ mod linear;
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::{AttentionDesc, AttentionParams};
 use lacuna_kernels::dynamic::{TokenQuantDesc, TokenQuantScales};
-use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams, RowFunction};
+use lacuna_kernels::elementwise::{ElementwiseDesc, QuantParams};
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput, LayerNormWeights};
-use lacuna_kernels::{KernelError, PanelLayout, Sign};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormWeights};
+use lacuna_kernels::{KernelError, PanelLayout, Sign, Sink};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -89,10 +89,10 @@ impl PackedLayers {
         }
         let layers = entry.layers.par_iter().enumerate().map(|(i, entry)| LoadedLayer::load(file, config, entry, i));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
-        let inputs: Vec<LayerNormOutput> = layers.iter().map(LoadedLayer::read).collect();
-        let first = inputs.first().copied().unwrap_or(LayerNormOutput::F32);
+        let inputs: Vec<Option<PanelLayout>> = layers.iter().map(LoadedLayer::read).collect();
+        let first = inputs.first().copied().flatten();
         let embedding = load_embedding(file, config, entry.projection.as_ref(), first)?;
-        let nexts = inputs.into_iter().skip(1).chain([LayerNormOutput::F32]);
+        let nexts = inputs.into_iter().skip(1).chain([None]);
         let finished = layers.into_iter().zip(nexts).enumerate();
         let finished = finished.map(|(i, (layer, next))| layer.finish(file, config, i, next));
         Ok(PackedLayers { embedding, layers: finished.collect::<Result<_, _>>()? })
@@ -103,7 +103,7 @@ impl PackedLayers {
         let embedding = &self.embedding;
         let projection = embedding.projection.as_ref().map(|projection| {
             let panel = projection.panel.as_ref().map(|(plan, params)| {
-                let desc = ElementwiseDesc { features: plan.features(), function: plan.function() };
+                let desc = ElementwiseDesc { features: plan.features(), sink: *plan.sink() };
                 Ok::<_, KernelError>((desc.plan(isa)?, params.clone()))
             });
             let panel = panel.transpose()?;
@@ -123,7 +123,7 @@ fn load_embedding(
     file: &PackedFile,
     config: &EncoderConfig,
     projection: Option<&LinearEntry>,
-    first: LayerNormOutput,
+    first: Option<PanelLayout>,
 ) -> Result<PackedEmbedding, PackedError> {
     let (features, hidden) = (config.embedding_features(), config.hidden_size);
     if projection.is_some() != config.projects_embeddings() {
@@ -132,26 +132,26 @@ fn load_embedding(
         return Err(file.content_error(PROJECTION, found.into(), expected));
     }
     let in_embedding = |source| file.weights_error("embedding", source);
-    let (output, projection) = match projection {
-        None => (first, None),
+    let ((f32, panel), projection) = match projection {
+        None => ((true, first), None),
         Some(entry) => {
             let (precision, wanted) = (Precision::Static, Wanted::F32(Activation::Identity));
             let place = Place { name: PROJECTION, precision, m: hidden, k: features, wanted };
             let linear = PackedLinear::load(entry, &place, file)?;
-            let panel = first.panel().map(|layout| {
-                let function = RowFunction::Quantize { activation: Activation::Identity, layout, sign: Sign::Unsigned };
-                let plan = ElementwiseDesc { features: hidden, function }.plan(ISA).map_err(in_embedding)?;
+            let panel = first.map(|layout| {
+                let sink = Sink::bytes(layout, Sign::Unsigned);
+                let plan = ElementwiseDesc { features: hidden, sink }.plan(ISA).map_err(in_embedding)?;
                 let params: Vec<QuantParams> = file.elements(PROJECTION_PANEL, hidden)?;
                 check_finite(file, PROJECTION_PANEL, bytemuck::cast_slice(&params))?;
                 Ok::<_, PackedError>((plan, params))
             });
-            let output = linear.layout().map_or(LayerNormOutput::F32, LayerNormOutput::Panel);
+            let output = linear.layout().map_or((true, None), |layout| (false, Some(layout)));
             (output, Some(PackedProjection { linear, panel: panel.transpose()? }))
         }
     };
     Ok(PackedEmbedding {
         embedding: EmbeddingDesc { features }.plan(ISA).map_err(in_embedding)?,
-        norm: load_norm(file, EMBEDDING_NORM, LayerNormDesc { features, output }, config.layer_norm_eps)?,
+        norm: load_norm(file, EMBEDDING_NORM, LayerNormDesc { features, f32, panel }, config.layer_norm_eps)?,
         projection,
     })
 }
@@ -299,8 +299,8 @@ impl LoadedLayer {
         })
     }
 
-    /// What the layernorm before it writes.
-    fn read(&self) -> LayerNormOutput {
+    /// The panel that the layernorm before it writes.
+    fn read(&self) -> Option<PanelLayout> {
         of_layernorm(self.precision.attn_in, &self.linears[0])
     }
 
@@ -310,7 +310,7 @@ impl LoadedLayer {
         file: &PackedFile,
         config: &EncoderConfig,
         index: usize,
-        next: LayerNormOutput,
+        next: Option<PanelLayout>,
     ) -> Result<PackedLayer, PackedError> {
         let name = |part: &str| format!("layers.{index}.{part}");
         let LoadedLayer { heads, precision, attention_params, inputs, linears } = self;
@@ -318,8 +318,8 @@ impl LoadedLayer {
         let output = linears[3].layout().unwrap_or(PanelLayout::Plain); // o is of codes: it was loaded as such
         let attention = AttentionDesc { head_size: heads.padded(), output }.plan(ISA).map_err(in_attention)?;
         attention_params.check(&attention).map_err(in_attention)?;
-        let norm = |part, output| {
-            let desc = LayerNormDesc { features: config.hidden_size, output };
+        let norm = |part, panel| {
+            let desc = LayerNormDesc { features: config.hidden_size, f32: true, panel };
             load_norm(file, &name(part), desc, config.layer_norm_eps)
         };
         Ok(PackedLayer {
@@ -334,12 +334,9 @@ impl LoadedLayer {
     }
 }
 
-/// What a layernorm writes for a linear layer that reads its result in some precision.
-fn of_layernorm(precision: Precision, reader: &PackedLinear) -> LayerNormOutput {
-    match (precision, reader.layout()) {
-        (Precision::Static, Some(layout)) => LayerNormOutput::Both(layout),
-        _ => LayerNormOutput::F32,
-    }
+/// The panel that a layernorm writes for a linear layer that reads its result in some precision.
+fn of_layernorm(precision: Precision, reader: &PackedLinear) -> Option<PanelLayout> {
+    reader.layout().filter(|_| precision == Precision::Static)
 }
 
 fn save_norm<'a>(norm: &'a PackedNorm, name: &str, sections: &mut Sections<'a>) {

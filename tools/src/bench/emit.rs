@@ -6,14 +6,14 @@ use iced_x86::{Decoder, DecoderOptions};
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
+use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::{Activation, Epilogue};
 use lacuna_kernels::gemm::GemmDesc;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput};
+use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Plan, Sign};
+use lacuna_kernels::{Block, PanelLayout, Plan, Sign, Sink};
 use serde::Serialize;
 
 use crate::args;
@@ -112,11 +112,11 @@ fn plans(args: &Args, isa: Isa) -> Result<Vec<AnyPlan>> {
     both(d, wide, Epilogue::f32(true))?;
     let (layout, sign) = (PanelLayout::Plain, Sign::Unsigned);
     plans.push(AttentionDesc { head_size: args.head_size, output: layout }.plan(isa)?.key());
-    plans.push(LayerNormDesc { features: d, output: LayerNormOutput::Both(layout) }.plan(isa)?.key());
+    plans.push(LayerNormDesc { features: d, f32: true, panel: Some(layout) }.plan(isa)?.key());
     plans.push(EmbeddingDesc { features: d }.plan(isa)?.key());
     plans.push(SoftmaxDesc { features: d }.plan(isa)?.key());
-    let function = RowFunction::Quantize { activation: Activation::Gelu, layout, sign };
-    plans.push(ElementwiseDesc { features: d, function }.plan(isa)?.key());
+    let sink = Sink::bytes(layout, sign).with(Activation::Gelu);
+    plans.push(ElementwiseDesc { features: d, sink }.plan(isa)?.key());
     Ok(plans)
 }
 

@@ -3,13 +3,11 @@
 use std::rc::Rc;
 
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::float::{
-    DType, FloatEpilogue, FloatInput, FloatKernel, FloatOutput, FloatPlan, FloatStore, FloatWeights, bf16, bf16_index,
-};
+use lacuna_kernels::float::{DType, FloatInput, FloatKernel, FloatPlan, FloatWeights, bf16, bf16_index};
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::Matrix as Dense;
 use lacuna_kernels::reference::rows::activated;
-use lacuna_kernels::{Buffer, Parallel, Plan};
+use lacuna_kernels::{Buffer, Output, Parallel, Plan, Sink, Store};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -23,7 +21,7 @@ pub(crate) struct FloatMatrix {
     m: usize,
     k: usize,
     dtype: DType,
-    epilogue: FloatEpilogue,
+    sink: Sink,
     /// Row-major `[m][k]`, values that bf16 has.
     values: Vec<f32>,
     bias: Vec<f32>,
@@ -49,19 +47,19 @@ impl FloatMatrix {
         values.iter_mut().for_each(|w| *w = bf16_value(*w * scale));
         let bias = (0..m).map(|_| rng.random_range(-0.5..0.5f32)).collect();
         let dtype = if wanted.dtype == DTypeArg::Bf16 { DType::Bf16 } else { DType::F32 };
-        FloatMatrix::pack((m, k), dtype, wanted.float_epilogue()?, values, bias, plans)
+        FloatMatrix::pack((m, k), dtype, wanted.float_sink()?, values, bias, plans)
     }
 
     /// Packs weights `[m][k]` for every plan.
     pub(crate) fn pack(
         (m, k): (usize, usize),
         dtype: DType,
-        epilogue: FloatEpilogue,
+        sink: Sink,
         values: Vec<f32>,
         bias: Vec<f32>,
         plans: &[FloatPlan],
     ) -> Result<FloatMatrix> {
-        let mut matrix = FloatMatrix { m, k, dtype, epilogue, values, bias, kernels: Vec::with_capacity(plans.len()) };
+        let mut matrix = FloatMatrix { m, k, dtype, sink, values, bias, kernels: Vec::with_capacity(plans.len()) };
         for plan in plans {
             let packed = FloatWeights::pack(plan, &matrix.values, &matrix.bias)?;
             matrix.kernels.push((FloatKernel::compile(*plan)?, packed));
@@ -117,14 +115,15 @@ impl FloatMatrix {
     /// Filled with what no kernel computes, or with the residual that it adds to.
     fn output(&self, tokens: usize) -> Panel {
         let len = elements(self.m, tokens);
-        match self.epilogue.store {
-            FloatStore::Bf16 => Panel::Bf16(vec![bf16::NAN; len]),
-            FloatStore::F32 { residual: false } => {
+        match self.sink.store {
+            Store::Bf16 => Panel::Bf16(vec![bf16::NAN; len]),
+            Store::F32 { residual: false } => {
                 let mut out = Buffer::new(len);
                 out.fill(f32::NAN);
                 Panel::F32(out)
             }
-            FloatStore::F32 { residual: true } => Panel::F32(Dense::from_fn(self.m, tokens, residual).to_tile()),
+            Store::F32 { residual: true } => Panel::F32(Dense::from_fn(self.m, tokens, residual).to_tile()),
+            Store::Bytes { .. } => unreachable!("no product of floats stores codes"),
         }
     }
 
@@ -138,17 +137,17 @@ impl FloatMatrix {
         }
         // Each of K additions rounds once, or twice in bf16, by half a unit of 2^-23 of a partial sum.
         let mut error = (self.k + 16) as f64 * 2f64.powi(-23) * magnitude;
-        let mut y = activated(self.epilogue.activation, sum);
-        if self.epilogue.activation != Activation::Identity {
+        let mut y = activated(self.sink.activation, sum);
+        if self.sink.activation != Activation::Identity {
             error = 1.13 * error + 1e-5; // no slope is steeper
         }
-        match self.epilogue.store {
-            FloatStore::Bf16 => error += 2f64.powi(-8) * (y.abs() + error),
-            FloatStore::F32 { residual: true } => {
+        match self.sink.store {
+            Store::Bf16 => error += 2f64.powi(-8) * (y.abs() + error),
+            Store::F32 { residual: true } => {
                 y += f64::from(residual(row, token));
                 error += 2f64.powi(-23) * y.abs();
             }
-            FloatStore::F32 { residual: false } => {}
+            Store::F32 { residual: false } | Store::Bytes { .. } => {}
         }
         (y, error)
     }
@@ -177,8 +176,8 @@ impl Work for FloatCall<'_> {
             Panel::Bf16(x) => FloatInput::Bf16(x),
         };
         let out = match &mut self.out {
-            Panel::F32(out) => FloatOutput::F32(out),
-            Panel::Bf16(out) => FloatOutput::Bf16(out),
+            Panel::F32(out) => Output::F32(out),
+            Panel::Bf16(out) => Output::Bf16(out),
         };
         Ok(self.kernel.run(self.weights, x, self.x.tokens, out, self.parallel)?)
     }

@@ -21,7 +21,7 @@ pub(crate) struct Intrinsics {
 
 /// The epilogue as the intrinsics compute it.
 pub(crate) fn in_f32(epilogue: Epilogue) -> Epilogue {
-    Epilogue::new(epilogue.activation, epilogue.store)
+    Epilogue::new(epilogue.sink.activation, epilogue.sink.store)
 }
 
 impl Intrinsics {

@@ -96,7 +96,7 @@ fn params(terms: f32, epilogue: &Epilogue, rng: &mut ChaCha8Rng) -> RowParams {
     const DEVIATION: f32 = 147.0 * 73.0;
     let accumulator = DEVIATION * terms.max(1.0).sqrt();
     let vary = rng.random_range(0.5..1.5f32);
-    match (epilogue.activation, epilogue.store) {
+    match (epilogue.sink.activation, epilogue.sink.store) {
         (Activation::Identity, Store::Bytes { .. }) => {
             RowParams { multiplier: 40.0 * vary / accumulator, addend: 60.0, ..RowParams::default() }
         }
@@ -120,7 +120,7 @@ impl Out {
     /// Filled with what no kernel computes, or with the residual that it adds to.
     pub(crate) fn new(m: usize, tokens: usize, epilogue: &Epilogue) -> Out {
         let len = elements(m, tokens);
-        match epilogue.store {
+        match epilogue.sink.store {
             Store::Bytes { .. } => {
                 let mut out = Buffer::new(len);
                 out.fill(0xa5);
@@ -134,6 +134,7 @@ impl Out {
                 }
                 Out::F32(out)
             }
+            Store::Bf16 => unreachable!("no integer product stores bf16"),
         }
     }
 
@@ -146,11 +147,11 @@ impl Out {
 
     /// One element of an M-row output that the epilogue wrote.
     pub(crate) fn value(&self, m: usize, epilogue: &Epilogue, row: usize, token: usize) -> f64 {
-        match (self, epilogue.store) {
+        match (self, epilogue.sink.store) {
             (Out::Bytes(out), Store::Bytes { layout, sign: Sign::Unsigned }) => out[layout.index(m, row, token)].into(),
             (Out::Bytes(out), Store::Bytes { layout, .. }) => out[layout.index(m, row, token)].cast_signed().into(),
             (Out::F32(out), _) => out[f32_index(m, row, token)].into(),
-            (Out::Bytes(_), Store::F32 { .. }) => f64::NAN,
+            (Out::Bytes(_), Store::F32 { .. } | Store::Bf16) => f64::NAN,
         }
     }
 
@@ -165,7 +166,7 @@ impl Out {
         let (values, params) = weights.select(rows);
         let (m, tokens) = (weights.m, x.tokens);
         let acc = gemm(&values, rows.len(), x);
-        match (self, epilogue.store) {
+        match (self, epilogue.sink.store) {
             (Out::Bytes(out), Store::Bytes { layout, sign }) => {
                 let expected = finish_bytes(&acc, &params, epilogue, sign);
                 difference(rows, &expected, |row, token| out[layout.index(m, row, token)])
@@ -176,7 +177,7 @@ impl Out {
                 let bits = Matrix::from_fn(rows.len(), tokens, |i, token| expected.at(i, token).to_bits());
                 difference(rows, &bits, |row, token| out[f32_index(m, row, token)].to_bits())
             }
-            (Out::Bytes(_), Store::F32 { .. }) => Some("an output of bytes from an f32 epilogue".into()),
+            (Out::Bytes(_), Store::F32 { .. } | Store::Bf16) => Some("an output of bytes from an f32 epilogue".into()),
         }
     }
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use lacuna_jit::Isa;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::epilogue::{Activation, Epilogue};
-use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue, FloatPlan};
+use lacuna_kernels::float::{self, DType, FloatDesc, FloatPlan};
 use lacuna_kernels::gemm::{GemmDesc, GemmPlan};
 use lacuna_kernels::spmm::{SpmmDesc, SpmmPlan};
-use lacuna_kernels::{Block, PanelLayout, Parallel, Sign};
+use lacuna_kernels::{Block, PanelLayout, Parallel, Sign, Sink};
 
 use super::float::FloatMatrix;
 use super::int8::Int8Matrix;
@@ -69,7 +69,7 @@ impl DTypeArg {
 pub(crate) struct EpilogueArg {
     name: String,
     int8: Option<Epilogue>,
-    float: Option<FloatEpilogue>,
+    float: Option<Sink>,
 }
 
 impl EpilogueArg {
@@ -77,8 +77,8 @@ impl EpilogueArg {
     pub(crate) fn parse(text: &str) -> Result<EpilogueArg, String> {
         let int8 = args::epilogue(text);
         let float = match Activation::from_name(text) {
-            Some(activation) => Some(FloatEpilogue::f32(false).with(activation)),
-            None => FloatEpilogue::all().into_iter().find(|epilogue| epilogue.name() == text),
+            Some(activation) => Some(Sink::f32(false).with(activation)),
+            None => float::sinks().into_iter().find(|sink| sink.name() == text),
         };
         match (int8, float) {
             (Err(message), None) => Err(format!("{message}; for --dtype f32 and bf16 {}", float_names().join(", "))),
@@ -88,7 +88,7 @@ impl EpilogueArg {
 }
 
 fn float_names() -> Vec<String> {
-    FloatEpilogue::all().iter().map(FloatEpilogue::name).collect()
+    float::sinks().iter().map(Sink::name).collect()
 }
 
 /// What is wanted of all shapes.
@@ -117,12 +117,12 @@ impl Wanted {
         wanted.int8.ok_or_else(|| self.no_epilogue(wanted, Epilogue::all().iter().map(Epilogue::name).collect()))
     }
 
-    /// The epilogue of float products.
+    /// The sink of float products.
     ///
     /// # Errors
     /// [`Error::Argument`] for one that floats do not have.
-    pub(crate) fn float_epilogue(&self) -> Result<FloatEpilogue> {
-        let Some(wanted) = &self.epilogue else { return Ok(FloatEpilogue::f32(false)) };
+    pub(crate) fn float_sink(&self) -> Result<Sink> {
+        let Some(wanted) = &self.epilogue else { return Ok(Sink::f32(false)) };
         wanted.float.ok_or_else(|| self.no_epilogue(wanted, float_names()))
     }
 
@@ -133,7 +133,7 @@ impl Wanted {
     pub(crate) fn epilogue_name(&self) -> Result<String> {
         match self.dtype {
             DTypeArg::Int8 => Ok(self.int8_epilogue()?.name()),
-            DTypeArg::Bf16 | DTypeArg::F32 => Ok(self.float_epilogue()?.name()),
+            DTypeArg::Bf16 | DTypeArg::F32 => Ok(self.float_sink()?.name()),
         }
     }
 
@@ -163,7 +163,7 @@ impl Wanted {
                 (format!("--dtype {}", self.dtype.name()), "int8, whose schedules can be tuned".into());
             return Err(Error::Argument { option: "--tuning", found, expected });
         }
-        let desc = FloatDesc { m, k, dtype, block: self.block, epilogue: self.float_epilogue()? };
+        let desc = FloatDesc { m, k, dtype, block: self.block, sink: self.float_sink()? };
         let others = if self.candidates { desc.candidates(isa)? } else { Vec::new() };
         Ok(ProductPlan::Float(desc.plan(isa)?, others))
     }

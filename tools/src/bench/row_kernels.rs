@@ -2,15 +2,15 @@
 
 use lacuna_jit::{Code, Isa};
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, QuantParams, RowFunction};
+use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, QuantParams};
 use lacuna_kernels::embedding::{EmbeddingDesc, EmbeddingIds, EmbeddingKernel, EmbeddingTables};
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormKernel, LayerNormOutput, LayerNormWeights, NormParams};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormKernel, LayerNormWeights, NormParams};
 use lacuna_kernels::layout::{elements, f32_index, tiles};
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::reference::rows as reference;
 use lacuna_kernels::softmax::{SoftmaxDesc, SoftmaxKernel};
-use lacuna_kernels::{Buffer, KernelError, PanelLayout, Parallel, Plan, Sign, TILE};
+use lacuna_kernels::{Buffer, KernelError, PanelLayout, Parallel, Plan, Sign, Sink, TILE};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -21,7 +21,7 @@ use crate::error::Result;
 /// What a row kernel computes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RowKind {
-    LayerNorm(LayerNormOutput),
+    LayerNorm { f32: bool, panel: Option<PanelLayout> },
     Softmax,
     Activate(Activation),
     Quantize { activation: Activation, layout: PanelLayout, sign: Sign },
@@ -31,7 +31,7 @@ pub(super) enum RowKind {
 impl RowKind {
     pub(super) fn name(self) -> &'static str {
         match self {
-            RowKind::LayerNorm(_) => "layernorm",
+            RowKind::LayerNorm { .. } => "layernorm",
             RowKind::Softmax => "softmax",
             RowKind::Activate(activation) => activation.name(),
             RowKind::Quantize { .. } => "quantize",
@@ -42,12 +42,12 @@ impl RowKind {
     /// What distinguishes kernels of the same name: the output.
     pub(super) fn output(self) -> String {
         match self {
-            RowKind::LayerNorm(LayerNormOutput::F32)
+            RowKind::LayerNorm { panel: None, .. }
             | RowKind::Softmax
             | RowKind::Activate(_)
             | RowKind::Embedding { .. } => "f32".into(),
-            RowKind::LayerNorm(LayerNormOutput::Panel(layout)) => format!("u8-{}", layout.name()),
-            RowKind::LayerNorm(LayerNormOutput::Both(layout)) => format!("f32-u8-{}", layout.name()),
+            RowKind::LayerNorm { f32: false, panel: Some(layout) } => format!("u8-{}", layout.name()),
+            RowKind::LayerNorm { f32: true, panel: Some(layout) } => format!("f32-u8-{}", layout.name()),
             RowKind::Quantize { activation, layout, sign } => {
                 let dash = if activation == Activation::Identity { "" } else { "-" };
                 format!("{}{dash}{}-{}", activation.name(), sign.name(), layout.name())
@@ -59,8 +59,8 @@ impl RowKind {
     pub(super) fn bytes_per_element(self) -> usize {
         let f32 = size_of::<f32>();
         match self {
-            RowKind::LayerNorm(output) => {
-                f32 + if output.writes_f32() { f32 } else { 0 } + usize::from(output.panel().is_some())
+            RowKind::LayerNorm { f32: writes_f32, panel } => {
+                f32 + if writes_f32 { f32 } else { 0 } + usize::from(panel.is_some())
             }
             RowKind::Softmax | RowKind::Activate(_) => 2 * f32,
             RowKind::Quantize { .. } => f32 + 1,
@@ -73,7 +73,7 @@ impl RowKind {
     fn multiplications(self) -> usize {
         match self {
             // The square; two for the normalisation, one for the quantisation.
-            RowKind::LayerNorm(output) => 3 + usize::from(output.panel().is_some()),
+            RowKind::LayerNorm { panel, .. } => 3 + usize::from(panel.is_some()),
             RowKind::Softmax => SOFTMAX_MULTIPLICATIONS,
             RowKind::Activate(activation) => activation_multiplications(activation),
             RowKind::Quantize { activation, .. } => activation_multiplications(activation) + 1,
@@ -89,9 +89,9 @@ impl RowKind {
     /// How memory is walked: whether what is written replaces what was read.
     pub(super) fn bandwidth(self) -> Bandwidth {
         match self {
-            RowKind::LayerNorm(output) if output.writes_f32() => Bandwidth::Update,
+            RowKind::LayerNorm { f32: true, .. } => Bandwidth::Update,
             RowKind::Softmax | RowKind::Activate(_) => Bandwidth::Update,
-            RowKind::LayerNorm(_) | RowKind::Quantize { .. } | RowKind::Embedding { .. } => Bandwidth::Copy,
+            RowKind::LayerNorm { .. } | RowKind::Quantize { .. } | RowKind::Embedding { .. } => Bandwidth::Copy,
         }
     }
 }
@@ -219,11 +219,11 @@ impl RowCase {
             Kernel::LayerNorm(kernel, _, rows) => {
                 let (gamma, beta): (Vec<f32>, Vec<f32>) = rows.iter().map(|row| (row.gamma, row.beta)).unzip();
                 let y = reference::layernorm(x, &gamma, &beta, EPSILON, n);
-                let output = kernel.plan().output();
-                let tile = if output.writes_f32() { f32s(&|f, t| at(&y, f, t), 1e-5, 1e-5) } else { None };
+                let plan = kernel.plan();
+                let tile = if plan.writes_f32() { f32s(&|f, t| at(&y, f, t), 1e-5, 1e-5) } else { None };
                 let q =
                     |f: usize, t: usize| reference::quantize(at(&y, f, t), rows[f].out_scale, rows[f].out_zero, 0, 255);
-                tile.or_else(|| bytes(output.panel()?, Sign::Unsigned, &q, 1)) // a step, where f32 rounds the other way
+                tile.or_else(|| bytes(plan.panel()?, Sign::Unsigned, &q, 1)) // a step, where f32 rounds the other way
             }
             Kernel::Softmax(_) => {
                 let y = reference::softmax(x, n);
@@ -253,8 +253,8 @@ impl RowCase {
 impl Kernel {
     fn new(kind: RowKind, features: usize, tokens: usize, isa: Isa, rng: &mut ChaCha8Rng) -> Result<Kernel> {
         Ok(match kind {
-            RowKind::LayerNorm(output) => {
-                let kernel = LayerNormDesc { features, output }.compile(isa)?;
+            RowKind::LayerNorm { f32, panel } => {
+                let kernel = LayerNormDesc { features, f32, panel }.compile(isa)?;
                 let row = |rng: &mut ChaCha8Rng| NormParams {
                     gamma: rng.random_range(0.5..1.5),
                     beta: rng.random_range(-0.5..0.5),
@@ -267,12 +267,12 @@ impl Kernel {
             }
             RowKind::Softmax => Kernel::Softmax(SoftmaxDesc { features }.compile(isa)?),
             RowKind::Activate(activation) => {
-                let function = RowFunction::Activate(activation);
-                Kernel::Activate(ElementwiseDesc { features, function }.compile(isa)?, activation)
+                let sink = Sink::f32(false).with(activation);
+                Kernel::Activate(ElementwiseDesc { features, sink }.compile(isa)?, activation)
             }
             RowKind::Quantize { activation, layout, sign } => {
-                let function = RowFunction::Quantize { activation, layout, sign };
-                let kernel = ElementwiseDesc { features, function }.compile(isa)?;
+                let sink = Sink::bytes(layout, sign).with(activation);
+                let kernel = ElementwiseDesc { features, sink }.compile(isa)?;
                 let params = (0..features).map(|_| QuantParams { scale: rng.random_range(20.0..40.0), zero: 100.0 });
                 Kernel::Quantize(kernel, params.collect())
             }
@@ -299,7 +299,7 @@ impl crate::timing::Work for RowCase {
         let parallel = if self.serial { Parallel::Serial } else { Parallel::Rayon };
         match &self.kernel {
             Kernel::LayerNorm(kernel, weights, _) => {
-                let panel = kernel.plan().output().panel().map(|_| &mut self.panel[..]);
+                let panel = kernel.plan().panel().map(|_| &mut self.panel[..]);
                 kernel.run(weights, tile, panel, n, parallel)?;
             }
             Kernel::Softmax(kernel) => kernel.run(tile, n, parallel)?,
@@ -322,7 +322,7 @@ impl crate::timing::Work for RowCase {
     fn most_calls(&self) -> u32 {
         match self.kind {
             RowKind::Softmax | RowKind::Activate(_) => 16,
-            RowKind::LayerNorm(_) | RowKind::Quantize { .. } | RowKind::Embedding { .. } => 10_000,
+            RowKind::LayerNorm { .. } | RowKind::Quantize { .. } | RowKind::Embedding { .. } => 10_000,
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use clap::ValueEnum;
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::layernorm::LayerNormOutput;
 use lacuna_kernels::{PanelLayout, Sign};
 
 use super::evict::Evictor;
@@ -155,12 +154,12 @@ same columns.";
 
 pub(super) fn layernorm(args: &LayerNormArgs, context: &Context) -> Result<()> {
     let layout = args.layout.into();
-    let output = match args.output {
-        LayerNormWrites::F32 => LayerNormOutput::F32,
-        LayerNormWrites::Panel => LayerNormOutput::Panel(layout),
-        LayerNormWrites::Both => LayerNormOutput::Both(layout),
+    let (f32, panel) = match args.output {
+        LayerNormWrites::F32 => (true, None),
+        LayerNormWrites::Panel => (false, Some(layout)),
+        LayerNormWrites::Both => (true, Some(layout)),
     };
-    run(RowKind::LayerNorm(output), &args.shapes, &args.options, context)
+    run(RowKind::LayerNorm { f32, panel }, &args.shapes, &args.options, context)
 }
 
 pub(super) fn softmax(args: &SoftmaxArgs, context: &Context) -> Result<()> {

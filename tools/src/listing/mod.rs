@@ -6,15 +6,15 @@ use clap::{Subcommand, ValueEnum};
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::dynamic::{RescaleOutput, TokenQuantDesc, TokenRescaleDesc};
-use lacuna_kernels::elementwise::{ElementwiseDesc, RowFunction};
+use lacuna_kernels::dynamic::{TokenQuantDesc, TokenRescaleDesc};
+use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, Store};
 use lacuna_kernels::gemm::GemmDesc;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormOutput};
+use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Plan};
+use lacuna_kernels::{Block, PanelLayout, Plan, Sink};
 
 use crate::args;
 use crate::context::Context;
@@ -162,22 +162,22 @@ impl Kernel {
                 AttentionDesc { head_size: *head_size, output: (*output).into() }.plan(isa)?.key()
             }
             Kernel::Layernorm { features, output } => {
-                let output = match output {
-                    NormOutput::F32 => LayerNormOutput::F32,
-                    NormOutput::Plain => LayerNormOutput::Both(PanelLayout::Plain),
-                    NormOutput::Vnni => LayerNormOutput::Both(PanelLayout::Vnni),
+                let panel = match output {
+                    NormOutput::F32 => None,
+                    NormOutput::Plain => Some(PanelLayout::Plain),
+                    NormOutput::Vnni => Some(PanelLayout::Vnni),
                 };
-                LayerNormDesc { features: features.features, output }.plan(isa)?.key()
+                LayerNormDesc { features: features.features, f32: true, panel }.plan(isa)?.key()
             }
             Kernel::Softmax(f) => SoftmaxDesc { features: f.features }.plan(isa)?.key(),
             Kernel::Elementwise { features, function } => {
-                ElementwiseDesc { features: features.features, function: row_function(function)? }.plan(isa)?.key()
+                ElementwiseDesc { features: features.features, sink: elementwise_sink(function)? }.plan(isa)?.key()
             }
             Kernel::TokenQuant { features, output } => {
                 TokenQuantDesc { features: features.features, layout: (*output).into() }.plan(isa)?.key()
             }
             Kernel::TokenRescale { features, function } => {
-                TokenRescaleDesc { features: features.features, output: rescale_output(function)? }.plan(isa)?.key()
+                TokenRescaleDesc { features: features.features, sink: rescale_sink(function)? }.plan(isa)?.key()
             }
             Kernel::Embedding(f) => EmbeddingDesc { features: f.features }.plan(isa)?.key(),
         })
@@ -193,15 +193,11 @@ impl From<Layout> for PanelLayout {
     }
 }
 
-/// The element-wise function of the name of an epilogue.
-fn row_function(epilogue: &Epilogue) -> Result<RowFunction> {
-    match (epilogue.activation, epilogue.store) {
-        (activation, Store::F32 { residual: false }) if activation != Activation::Identity => {
-            Ok(RowFunction::Activate(activation))
-        }
-        (activation, Store::Bytes { layout, sign }) if epilogue.arithmetic == Arithmetic::F32 => {
-            Ok(RowFunction::Quantize { activation, layout, sign })
-        }
+/// The sink of an element-wise function, by the name of an epilogue.
+fn elementwise_sink(epilogue: &Epilogue) -> Result<Sink> {
+    match (epilogue.sink.activation, epilogue.sink.store) {
+        (activation, Store::F32 { residual: false }) if activation != Activation::Identity => Ok(epilogue.sink),
+        (_, Store::Bytes { .. }) if epilogue.arithmetic == Arithmetic::F32 => Ok(epilogue.sink),
         _ => Err(Error::Argument {
             option: "--function",
             found: epilogue.name(),
@@ -210,14 +206,13 @@ fn row_function(epilogue: &Epilogue) -> Result<RowFunction> {
     }
 }
 
-/// What becomes of rescaled sums, by the name of an epilogue.
-fn rescale_output(epilogue: &Epilogue) -> Result<RescaleOutput> {
-    match (epilogue.activation, epilogue.store) {
-        (activation, Store::F32 { residual: false }) => Ok(RescaleOutput::InPlace(activation)),
-        (Activation::Identity, Store::F32 { residual: true }) => Ok(RescaleOutput::Residual),
-        (activation, Store::Bytes { layout, sign }) if epilogue.arithmetic == Arithmetic::F32 => {
-            Ok(RescaleOutput::Panel { activation, layout, sign })
+/// The sink of rescaled sums, by the name of an epilogue.
+fn rescale_sink(epilogue: &Epilogue) -> Result<Sink> {
+    match (epilogue.sink.activation, epilogue.sink.store) {
+        (_, Store::F32 { residual: false }) | (Activation::Identity, Store::F32 { residual: true }) => {
+            Ok(epilogue.sink)
         }
+        (_, Store::Bytes { .. }) if epilogue.arithmetic == Arithmetic::F32 => Ok(epilogue.sink),
         _ => Err(Error::Argument {
             option: "--function",
             found: epilogue.name(),

@@ -5,69 +5,35 @@ use lacuna_jit::{Code, Isa, JitError};
 use super::emit;
 use super::kernel::TokenRescaleKernel;
 use crate::cache::AnyPlan;
-use crate::epilogue::Activation;
 use crate::layout::padded;
 use crate::rows::check_features;
-use crate::{KernelError, PanelLayout, Plan, Sign, TILE};
-
-/// What becomes of y.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RescaleOutput {
-    /// Its activation replaces the sums.
-    InPlace(Activation),
-    /// It is added to another f32 tile: the residual stream.
-    Residual,
-    /// It is quantised to a panel.
-    Panel {
-        /// Applied before.
-        activation: Activation,
-        /// Panel layout.
-        layout: PanelLayout,
-        /// u8 or s8.
-        sign: Sign,
-    },
-}
-
-impl RescaleOutput {
-    /// What is applied to y, in f32 precision: [`crate::math::gelu`], not its coarse form.
-    pub fn activation(self) -> Activation {
-        match self {
-            RescaleOutput::InPlace(activation) | RescaleOutput::Panel { activation, .. } => activation,
-            RescaleOutput::Residual => Activation::Identity,
-        }
-    }
-
-    /// The name used in kernel names: `f32`, `gelu-f32`, `f32-residual`, `u8-plain`, `gelu-u8-plain`.
-    fn name(self) -> String {
-        let store = match self {
-            RescaleOutput::InPlace(_) => "f32".to_owned(),
-            RescaleOutput::Residual => "f32-residual".to_owned(),
-            RescaleOutput::Panel { layout, sign, .. } => format!("{}-{}", sign.name(), layout.name()),
-        };
-        match self.activation() {
-            Activation::Identity => store,
-            activation => format!("{}-{store}", activation.name()),
-        }
-    }
-}
+use crate::{KernelError, Plan, Sink, Store, TILE};
 
 /// A rescaling wanted. Biases and the scales of the panel are data ([`super::RescaleRows`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenRescaleDesc {
     /// Features M.
     pub features: usize,
-    /// What becomes of the results.
-    pub output: RescaleOutput,
+    /// Where the results go: codes or f32. An f32 store without residual replaces the sums; with residual, the results are added to another
+    /// tile. The activation is computed in f32 for each: [`crate::math::gelu`], not its coarse form.
+    pub sink: Sink,
 }
 
 impl TokenRescaleDesc {
     /// Decides how to compute it on `isa`.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] if M is 0 or too large.
+    /// [`KernelError::Dimension`] if M is 0 or too large, [`KernelError::Mismatch`] for bf16 output.
     pub fn plan(&self, isa: Isa) -> Result<TokenRescalePlan, KernelError> {
         check_features("token rescaling", self.features)?;
-        Ok(TokenRescalePlan { isa, features: self.features, output: self.output })
+        if self.sink.store == Store::Bf16 {
+            return Err(KernelError::Mismatch {
+                kernel: "token rescaling".into(),
+                found: "bf16 output".into(),
+                expected: "8-bit or f32 output".into(),
+            });
+        }
+        Ok(TokenRescalePlan { isa, features: self.features, sink: self.sink })
     }
 
     /// Plans and compiles through the process-wide cache.
@@ -84,7 +50,7 @@ impl TokenRescaleDesc {
 pub struct TokenRescalePlan {
     pub(super) isa: Isa,
     pub(super) features: usize,
-    pub(super) output: RescaleOutput,
+    pub(super) sink: Sink,
 }
 
 impl TokenRescalePlan {
@@ -93,9 +59,14 @@ impl TokenRescalePlan {
         self.features
     }
 
-    /// What becomes of the results.
-    pub fn output(&self) -> RescaleOutput {
-        self.output
+    /// Where the results go.
+    pub fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
+    /// Whether the results replace the sums.
+    pub fn is_in_place(&self) -> bool {
+        self.sink.store == Store::F32 { residual: false }
     }
 
     /// Elements of one tile, f32 or panel.
@@ -106,8 +77,8 @@ impl TokenRescalePlan {
 
 impl Plan for TokenRescalePlan {
     fn name(&self) -> String {
-        let TokenRescalePlan { isa, features, output } = self;
-        format!("tokenrescale-f32-{isa}-f{features}-{}", output.name())
+        let TokenRescalePlan { isa, features, sink } = self;
+        format!("tokenrescale-f32-{isa}-f{features}-{}", sink.name())
     }
 
     fn isa(&self) -> Isa {

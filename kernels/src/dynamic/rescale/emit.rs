@@ -5,12 +5,12 @@ use std::mem::offset_of;
 use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Zmm, ptr};
 
-use super::desc::{RescaleOutput, TokenRescalePlan};
+use super::desc::TokenRescalePlan;
 use super::kernel::RescaleParams;
 use crate::elementwise::gelu::gelu_temps;
-use crate::epilogue::{Activation, Constants, EpilogueRegs, OutputLanes, Precision, emit_activation, emit_store_bytes};
+use crate::epilogue::{Accuracy, Constants, EpilogueRegs, OutputLanes, emit_activation, emit_store_bytes};
 use crate::rows::{F32_ROW_BYTES, GROUP, PANEL_ROW_BYTES, VECTOR_BYTES, emit_by_vectors, emit_row_groups};
-use crate::{Plan, VECTORS};
+use crate::{Activation, Plan, Store, VECTORS};
 
 /// What the kernel is called with.
 #[derive(Debug)]
@@ -103,17 +103,17 @@ fn emit_group(a: &mut Asm, plan: &TokenRescalePlan, r: &Regs, y: &[Vec<Zmm>], ro
             a.vfmadd132ps(y, bias, ptr(r.scales) + v as i32 * VECTOR_BYTES); // y = t scale[n] + bias[m]
         }
     }
-    let activation = plan.output.activation();
+    let activation = plan.sink.activation;
     if activation != Activation::Identity {
-        let table = ptr(r.constants) + Constants::table(activation, Precision::Float);
+        let table = ptr(r.constants) + Constants::table(activation, Accuracy::Float);
         // Four vectors at a time, of however many rows: their steps hide each other's latency.
         for vectors in y[..rows].concat().chunks(VECTORS) {
-            emit_activation(a, activation, Precision::Float, vectors, &r.temp, table);
+            emit_activation(a, activation, Accuracy::Float, vectors, &r.temp, table);
         }
     }
-    match plan.output {
-        RescaleOutput::InPlace(_) => emit_store(a, r.t, &y[..rows]),
-        RescaleOutput::Residual => {
+    match plan.sink.store {
+        Store::F32 { residual: false } => emit_store(a, r.t, &y[..rows]),
+        Store::F32 { residual: true } => {
             for (row, y) in y[..rows].iter().enumerate() {
                 for (v, &y) in y.iter().enumerate() {
                     a.vaddps(y, y, element(r.out, row, v)); //  x + y
@@ -122,7 +122,7 @@ fn emit_group(a: &mut Asm, plan: &TokenRescalePlan, r: &Regs, y: &[Vec<Zmm>], ro
             emit_store(a, r.out, &y[..rows]);
             dynasm!(a ; .arch x64 ; add Rq(r.out), GROUP as i32 * F32_ROW_BYTES);
         }
-        RescaleOutput::Panel { layout, sign, .. } => {
+        Store::Bytes { layout, sign } => {
             for (row, y) in y[..rows].iter().enumerate() {
                 emit_quantize(a, r, row, y);
             }
@@ -134,6 +134,7 @@ fn emit_group(a: &mut Asm, plan: &TokenRescalePlan, r: &Regs, y: &[Vec<Zmm>], ro
             emit_store_bytes(a, layout, sign, y, &regs, OutputLanes::WholeRow);
             dynasm!(a ; .arch x64 ; add Rq(r.out), GROUP as i32 * PANEL_ROW_BYTES);
         }
+        Store::Bf16 => unreachable!("plans refuse it"),
     }
     dynasm!(a ; .arch x64
         ; add Rq(r.t), GROUP as i32 * F32_ROW_BYTES

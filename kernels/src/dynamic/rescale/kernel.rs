@@ -3,16 +3,16 @@
 use bytemuck::{Pod, Zeroable};
 use lacuna_jit::Entry;
 
-use super::desc::{RescaleOutput, TokenRescalePlan};
+use super::desc::TokenRescalePlan;
 use super::emit::TokenRescaleArgs;
 use super::portable;
 use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
-use crate::output::check_length;
+use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::SharedMut;
 use crate::rows::{check_tokens, tile_tokens, with_fma};
-use crate::{Buffer, KernelError, Parallel, Plan, TILE};
+use crate::{Buffer, KernelError, Output, Parallel, Plan, TILE};
 
 /// Parameters of one feature, as the kernels read them.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
@@ -62,73 +62,6 @@ impl RescaleRows {
     }
 }
 
-/// Where a rescaling writes: what its plan's output says.
-#[derive(Debug)]
-pub enum RescaleTarget<'a> {
-    /// Where the sums are.
-    InPlace,
-    /// The residual stream: an f32 tile that the results are added to.
-    Residual(&'a mut [f32]),
-    /// A panel.
-    Panel(&'a mut [u8]),
-}
-
-impl RescaleTarget<'_> {
-    fn fits(&self, output: RescaleOutput) -> bool {
-        matches!(
-            (self, output),
-            (RescaleTarget::InPlace, RescaleOutput::InPlace(_))
-                | (RescaleTarget::Residual(_), RescaleOutput::Residual)
-                | (RescaleTarget::Panel(_), RescaleOutput::Panel { .. })
-        )
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            RescaleTarget::InPlace => "an f32 tile to be changed in place",
-            RescaleTarget::Residual(_) => "an f32 tile to add to",
-            RescaleTarget::Panel(_) => "a panel",
-        }
-    }
-}
-
-/// One tile of a target in plain Rust.
-pub(super) enum TileTarget<'a> {
-    InPlace,
-    F32(&'a mut [f32]),
-    Panel(&'a mut [u8]),
-}
-
-/// The target shared by the tiles of one call.
-#[derive(Clone, Copy)]
-enum Shared {
-    InPlace,
-    Residual(SharedMut<f32>),
-    Panel(SharedMut<u8>),
-}
-
-impl Shared {
-    fn at(self, element: usize) -> *mut u8 {
-        match self {
-            Shared::InPlace => std::ptr::null_mut(),
-            Shared::Residual(x) => x.at(element).cast(),
-            Shared::Panel(panel) => panel.at(element),
-        }
-    }
-
-    /// # Safety
-    /// - `len` elements from `element` on are inside the target and nobody else uses them now.
-    unsafe fn tile<'a>(self, element: usize, len: usize) -> TileTarget<'a> {
-        match self {
-            Shared::InPlace => TileTarget::InPlace,
-            // SAFETY: the caller's promise.
-            Shared::Residual(x) => TileTarget::F32(unsafe { std::slice::from_raw_parts_mut(x.at(element), len) }),
-            // SAFETY: the caller's promise.
-            Shared::Panel(q) => TileTarget::Panel(unsafe { std::slice::from_raw_parts_mut(q.at(element), len) }),
-        }
-    }
-}
-
 /// A callable rescaling per token. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct TokenRescaleKernel {
@@ -139,44 +72,44 @@ pub struct TokenRescaleKernel {
 kernel_methods!(TokenRescaleKernel, TokenRescalePlan, TokenRescaleArgs);
 
 impl TokenRescaleKernel {
-    /// Rescales `tokens` columns of `t` by `scales`, and puts the results where `out` says.
+    /// Rescales `tokens` columns of `t` by `scales`, and writes the results to `out`: nothing if the plan works in place.
     ///
     /// **Shapes**: `t` and `out` hold M x tokens with [`elements`] elements; `scales` has one element per token of whole tiles.
     /// Padding tokens are left unspecified. s8 is stored as two's complement bytes.
     ///
     /// # Errors
-    /// [`KernelError::Mismatch`] for a target of another kind than the plan's output, [`KernelError::Dimension`] for no tokens,
+    /// [`KernelError::Mismatch`] for an output of another kind than the plan stores, [`KernelError::Dimension`] for no tokens,
     /// [`KernelError::Length`] for buffers of another size.
     pub fn run(
         &self,
         rows: &RescaleRows,
         scales: &[f32],
         t: &mut [f32],
-        out: RescaleTarget<'_>,
+        out: Option<Output<'_>>,
         tokens: usize,
         parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
         check_tokens("token rescaling", tokens)?;
-        if !out.fits(plan.output) {
-            let (kernel, found) = (plan.name(), out.name().into());
-            return Err(KernelError::Mismatch { kernel, found, expected: format!("the target of {:?}", plan.output) });
-        }
         let expected = elements(plan.features, tokens);
         check_length(plan, "rescaling parameters", rows.rows.len(), plan.features)?;
         check_length(plan, "token scales", scales.len(), tiles(tokens) * TILE)?;
         check_length(plan, "t", t.len(), expected)?;
-        let out = match out {
-            RescaleTarget::InPlace => Shared::InPlace,
-            RescaleTarget::Residual(x) => {
-                check_length(plan, "residual", x.len(), expected)?;
-                Shared::Residual(SharedMut::new(x))
+        match &out {
+            Some(out) if !plan.is_in_place() => check_output(plan, plan.sink.store, out, expected)?,
+            None if plan.is_in_place() => {}
+            out => {
+                let say = |out: bool| if out { "an output" } else { "none: this plan works in place" };
+                let (found, expected) =
+                    (if out.is_some() { "an output" } else { "no output" }, say(!plan.is_in_place()));
+                return Err(KernelError::Mismatch {
+                    kernel: plan.name(),
+                    found: found.into(),
+                    expected: expected.into(),
+                });
             }
-            RescaleTarget::Panel(panel) => {
-                check_length(plan, "panel", panel.len(), expected)?;
-                Shared::Panel(SharedMut::new(panel))
-            }
-        };
+        }
+        let out = out.map(SharedOutput::from);
         let t = SharedMut::new(t);
         parallel.for_each(tiles(tokens), |tile| {
             let at = tile * plan.tile_elements();
@@ -184,17 +117,18 @@ impl TokenRescaleKernel {
             let tokens = tile_tokens(tokens, tile);
             match &self.entry {
                 Some(entry) => {
-                    let args = args(rows, scales, t.at(at), out.at(at), tokens);
+                    let out = out.map_or(std::ptr::null_mut(), |out| out.at(at));
+                    let args = args(rows, scales, t.at(at), out, tokens);
                     // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that all buffers hold
                     // every tile and `rows` every feature; each task has its own tile of each. The code writes what the plan's
-                    // output says, which the target was checked to be.
+                    // store says, of which kind the output was checked to be.
                     unsafe { entry.call(&args) };
                 }
                 None => {
                     // SAFETY: as above.
                     let t = unsafe { std::slice::from_raw_parts_mut(t.at(at), plan.tile_elements()) };
                     // SAFETY: as above.
-                    let out = unsafe { out.tile(at, plan.tile_elements()) };
+                    let out = out.map(|out| unsafe { out.slice(at, plan.tile_elements()) });
                     let params = &rows.rows[..];
                     with_fma!(
                         portable::tile,
@@ -202,7 +136,7 @@ impl TokenRescaleKernel {
                         params: &[RescaleParams],
                         scales: &[f32],
                         t: &mut [f32],
-                        out: TileTarget<'_>,
+                        out: Option<Output<'_>>,
                         tokens: usize
                     );
                 }
@@ -229,22 +163,21 @@ mod tests {
     use super::super::TokenRescaleDesc;
     use super::*;
     use crate::cache::KernelCache;
-    use crate::epilogue::Activation;
     use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{PanelLayout, Sign};
+    use crate::{Activation, PanelLayout, Sign, Sink};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
-        let panel = |layout| RescaleOutput::Panel { activation: Activation::Gelu, layout, sign: Sign::Signed };
-        let outputs = [
-            RescaleOutput::InPlace(Activation::Gelu),
-            RescaleOutput::Residual,
+        let panel = |layout| Sink::bytes(layout, Sign::Signed).with(Activation::Gelu);
+        let sinks = [
+            Sink::f32(false).with(Activation::Gelu),
+            Sink::f32(true),
             panel(PanelLayout::Plain),
             panel(PanelLayout::Vnni),
         ];
-        for (isa, output) in tiers().into_iter().flat_map(|isa| outputs.map(|output| (isa, output))) {
-            let plan = TokenRescaleDesc { features, output }.plan(isa).unwrap();
+        for (isa, sink) in tiers().into_iter().flat_map(|isa| sinks.map(|sink| (isa, sink))) {
+            let plan = TokenRescaleDesc { features, sink }.plan(isa).unwrap();
             let compiled = KernelCache::global().compile_one(&plan).unwrap();
             let Some(function) = compiled.function() else { continue };
             let rows = RescaleRows::pack(&plan, &[RescaleParams::default(); 6]).unwrap();

@@ -5,5 +5,5 @@ mod emit;
 mod kernel;
 mod portable;
 
-pub use desc::{RescaleOutput, TokenRescaleDesc, TokenRescalePlan};
-pub use kernel::{RescaleParams, RescaleRows, RescaleTarget, TokenRescaleKernel};
+pub use desc::{TokenRescaleDesc, TokenRescalePlan};
+pub use kernel::{RescaleParams, RescaleRows, TokenRescaleKernel};

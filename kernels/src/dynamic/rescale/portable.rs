@@ -1,19 +1,19 @@
 //! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
 
-use super::desc::{RescaleOutput, TokenRescalePlan};
-use super::kernel::{RescaleParams, TileTarget};
-use crate::epilogue::Precision;
+use super::desc::TokenRescalePlan;
+use super::kernel::RescaleParams;
+use crate::epilogue::Accuracy;
 use crate::rows::{lanes, store_panel_row, zero_padding_features};
-use crate::{Sign, TILE, math};
+use crate::{Output, Sign, Store, TILE, math};
 
-/// One tile; `scales` are those of its tokens.
+/// One tile; `scales` are those of its tokens, `out` is nothing for a plan that works in place.
 #[inline(always)]
 pub(super) fn tile(
     plan: &TokenRescalePlan,
     params: &[RescaleParams],
     scales: &[f32],
     t: &mut [f32],
-    out: TileTarget<'_>,
+    out: Option<Output<'_>>,
     tokens: usize,
 ) {
     let lanes = lanes(tokens);
@@ -22,14 +22,14 @@ pub(super) fn tile(
     for (f, (row, p)) in rows.iter_mut().zip(params).enumerate() {
         let mut y = *row;
         for (y, &scale) in y[..lanes].iter_mut().zip(scales) {
-            *y = plan.output.activation().apply(Precision::Float, y.mul_add(scale, p.bias));
+            *y = plan.sink.activation.apply(Accuracy::Float, y.mul_add(scale, p.bias));
         }
-        match (plan.output, &mut out) {
-            (RescaleOutput::Residual, TileTarget::F32(x)) => {
+        match (plan.sink.store, &mut out) {
+            (Store::F32 { residual: true }, Some(Output::F32(x))) => {
                 let (rows, _) = x.as_chunks_mut::<TILE>();
                 rows[f][..lanes].iter_mut().zip(y).for_each(|(x, y)| *x += y);
             }
-            (RescaleOutput::Panel { layout, sign, .. }, TileTarget::Panel(panel)) => {
+            (Store::Bytes { layout, sign }, Some(Output::Bytes(panel))) => {
                 let mut q = [0; TILE];
                 for (q, y) in q[..lanes].iter_mut().zip(y) {
                     let y = y.mul_add(p.out_scale, p.out_zero);
@@ -40,11 +40,11 @@ pub(super) fn tile(
                 }
                 store_panel_row(layout, panel, f, &q, lanes);
             }
-            // The wrapper pairs the target with the plan's output.
+            // In place: the wrapper pairs the output with the plan's store.
             _ => row[..lanes].copy_from_slice(&y[..lanes]),
         }
     }
-    if let (RescaleOutput::Panel { layout, .. }, TileTarget::Panel(panel)) = (plan.output, out) {
+    if let (Store::Bytes { layout, .. }, Some(Output::Bytes(panel))) = (plan.sink.store, out) {
         zero_padding_features(layout, panel, plan.features, lanes);
     }
 }

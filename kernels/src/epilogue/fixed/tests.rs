@@ -3,15 +3,16 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::epilogue::{BlockOutput, BlockParams, Epilogue, Store, finish_block};
+use crate::Output;
+use crate::epilogue::{BlockParams, Epilogue, Store, finish_block};
 use crate::{PanelLayout, TILE};
 
 /// What the kernels make of `acc`, through packed parameters.
 fn results(epilogue: &Epilogue, p: &RowParams, acc: &[i32; TILE]) -> Vec<f64> {
-    let Store::Bytes { sign, .. } = epilogue.store else { panic!("{epilogue:?}") };
+    let Store::Bytes { sign, .. } = epilogue.sink.store else { panic!("{epilogue:?}") };
     let params = BlockParams::pack(epilogue, &[*p], std::iter::once([0; 4]), K, "test").unwrap();
     let mut out = [0; 4 * TILE];
-    finish_block(epilogue, &[*acc; 4], params.block(0), TILE, BlockOutput::Bytes(&mut out));
+    finish_block(epilogue, &[*acc; 4], params.block(0), TILE, Output::Bytes(&mut out));
     let value = |byte: u8| if sign == Sign::Signed { f64::from(byte as i8) } else { f64::from(byte) };
     out.chunks(4).map(|row| value(row[0])).collect()
 }

@@ -38,16 +38,17 @@ const COMBINE: [f64; 2] = [18.0, 9.0];
 
 /// Cycles of the epilogue per row block and vector of 16 tokens.
 fn epilogue_cycles(plan: &SpmmPlan) -> f64 {
-    let activation = match plan.epilogue().activation {
+    let activation = match plan.epilogue().sink.activation {
         Activation::Identity => 0.0,
         Activation::Relu => 1.0,
         Activation::Gelu | Activation::GeluTanh => 14.0,
     };
     activation
-        + match plan.epilogue().store {
+        + match plan.epilogue().sink.store {
             Store::Bytes { .. } => 4.5,
             Store::F32 { residual: false } => 6.5,
             Store::F32 { residual: true } => 8.0,
+            Store::Bf16 => unreachable!("plans refuse it"),
         }
 }
 

@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::cache::KernelCache;
-use crate::epilogue::Store;
 use crate::layout::elements;
 use crate::spmm::{SpmmKernel, SpmmPlan, SpmmWeights};
-use crate::{Buffer, KernelError, Output, Parallel, Plan};
+use crate::{Buffer, KernelError, OutputBuffer, Parallel, Plan};
 
 /// One sample takes at least this long, so that the clock's own resolution vanishes in it.
 const SAMPLE: Duration = Duration::from_micros(20);
@@ -29,19 +28,11 @@ pub(super) fn times(
 
     let mut x = Buffer::<u8>::new(elements(first.k(), tokens));
     x.iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 31) as u8);
-    let (mut bytes, mut floats) = (Buffer::<u8>::new(0), Buffer::<f32>::new(0));
-    match first.epilogue().store {
-        Store::Bytes { .. } => bytes.reserve(elements(first.m(), tokens)),
-        Store::F32 { .. } => floats.reserve(elements(first.m(), tokens)),
-    }
+    let mut out = OutputBuffer::new(first.epilogue().sink.store, elements(first.m(), tokens));
     let mut run = |kernel: &SpmmKernel, times: usize| -> Result<Duration, KernelError> {
         let start = Instant::now();
         for _ in 0..times {
-            let out = match first.epilogue().store {
-                Store::Bytes { .. } => Output::Bytes(&mut bytes),
-                Store::F32 { .. } => Output::F32(&mut floats),
-            };
-            kernel.run(weights, &x, tokens, out, Parallel::Serial)?;
+            kernel.run(weights, &x, tokens, out.output(), Parallel::Serial)?;
         }
         Ok(start.elapsed())
     };

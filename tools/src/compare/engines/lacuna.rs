@@ -2,11 +2,11 @@
 
 use lacuna::{Compile, Encoder, Form, LoadReport, Profile, Stage};
 use lacuna_kernels::epilogue::Epilogue;
-use lacuna_kernels::float::{DType, FloatDesc, FloatEpilogue};
+use lacuna_kernels::float::{DType, FloatDesc};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Parallel, Sign};
+use lacuna_kernels::{Block, PanelLayout, Parallel, Sign, Sink};
 
 use super::super::engine::{Engine, EngineId, ModelCall, ModelFiles, OutputKind, Product, ProductCall, Stored, cannot};
 use crate::bench::float::FloatMatrix;
@@ -69,12 +69,12 @@ impl<'a> Lacuna<'a> {
 
     fn f32(&self, product: &Product, run: &mut dyn FnMut(&mut dyn ProductCall) -> Result<()>) -> Result<()> {
         let (m, k, isa) = (product.weights.m, product.weights.k, self.context.isa());
-        let epilogue = FloatEpilogue::f32(false);
-        let plan = FloatDesc { m, k, dtype: DType::F32, block: Block::Dense, epilogue }.plan(isa)?;
+        let sink = Sink::f32(false);
+        let plan = FloatDesc { m, k, dtype: DType::F32, block: Block::Dense, sink }.plan(isa)?;
         let rows = product.weights.values.chunks_exact(k.max(1)).zip(&product.weights.params);
         let values = rows.flat_map(|(row, p)| row.iter().map(|&w| p.multiplier * f32::from(w))).collect();
         let bias = product.weights.params.iter().map(|p| p.addend).collect();
-        let matrix = FloatMatrix::pack((m, k), DType::F32, epilogue, values, bias, &[plan])?;
+        let matrix = FloatMatrix::pack((m, k), DType::F32, sink, values, bias, &[plan])?;
         let x = Matrix::from_fn(k, product.x.tokens, |k, n| f32::from(product.x.at(k, n)));
         match matrix.products_of(x, parallel(product.threads)).variants.into_iter().next() {
             Some(v) => run(&mut Ours { call: v.call, implementation: v.key.name(), stored: Stored::Real }),
