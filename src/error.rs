@@ -76,7 +76,7 @@ pub enum Error {
 
     /// A packed model.
     #[error(transparent)]
-    Packed(#[from] crate::packed::PackedError),
+    Packed(#[from] crate::container::PackedError),
 
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Head;
 use crate::config::EncoderConfig;
-use crate::encoder::{Encoder, Truncation};
+use crate::encoder::{Encoder, Session, Truncation};
 use crate::error::Result;
 use crate::matrix::Matrix;
 use crate::model::Model;
@@ -39,6 +39,20 @@ impl Backbone for Encoder {
 
     fn tokenizer(&self) -> Option<&SentenceTokenizer> {
         self.tokenizer()
+    }
+
+    fn hidden_states<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
+        self.hidden_states(ids)
+    }
+}
+
+impl Backbone for Session {
+    fn config(&self) -> &EncoderConfig {
+        self.encoder().config()
+    }
+
+    fn tokenizer(&self) -> Option<&SentenceTokenizer> {
+        self.encoder().tokenizer()
     }
 
     fn hidden_states<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Matrix>> {

@@ -1,6 +1,6 @@
 //! Bytes that are not those that were written.
 
-use lacuna::{Architecture, Error, Model, Pack, PackedError, PackedModel};
+use lacuna::{Architecture, Compile, Error, Model, PackedError, PackedModel};
 
 use super::{Bench, head_folder, seeded, smallest, tiny};
 

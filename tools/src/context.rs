@@ -2,7 +2,6 @@
 
 use std::num::NonZero;
 
-use lacuna::CompileOptions;
 use lacuna_jit::{Isa, Tier};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -39,9 +38,9 @@ impl Context {
         Isa::for_tier(self.tier)
     }
 
-    /// Compile options for the tier.
-    pub(crate) fn compile_options(&self) -> CompileOptions {
-        CompileOptions::default().with_tier(Some(self.tier))
+    /// The tier.
+    pub(crate) fn tier(&self) -> Tier {
+        self.tier
     }
 
     /// `--threads`, or all cores.

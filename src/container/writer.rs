@@ -26,7 +26,7 @@ impl<'a> Sections<'a> {
 
     /// All of them.
     #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.list.iter().map(|(name, bytes)| (&name[..], *bytes))
     }
 
@@ -43,7 +43,7 @@ impl<'a> Sections<'a> {
 
     /// Writes them with a manifest into a file beside `path`, and moves it to `path` when it is complete and on the disk. Gives its
     /// length in bytes.
-    pub(super) fn write<M: Serialize>(self, path: &Path, model: M) -> Result<u64, PackedError> {
+    pub(crate) fn write<M: Serialize>(self, path: &Path, model: M) -> Result<u64, PackedError> {
         let (sections, end) = self.places();
         let manifest = Manifest { writer: concat!("lacuna ", env!("CARGO_PKG_VERSION")).to_owned(), model, sections };
         let manifest =

@@ -52,7 +52,7 @@ pub(crate) struct PackedFile {
 
 impl PackedFile {
     /// Maps a file and reads its manifest, whose checksum is compared; [`PackedFile::verify`] compares the others.
-    pub(super) fn open<M: DeserializeOwned>(path: &Path) -> Result<(PackedFile, M), PackedError> {
+    pub(crate) fn open<M: DeserializeOwned>(path: &Path) -> Result<(PackedFile, M), PackedError> {
         if cfg!(target_endian = "big") {
             return Err(PackedError::BigEndian { path: path.to_owned() });
         }
@@ -71,12 +71,12 @@ impl PackedFile {
     }
 
     /// Compares all checksums, in parallel.
-    pub(super) fn verify(&self) -> Result<(), PackedError> {
+    pub(crate) fn verify(&self) -> Result<(), PackedError> {
         self.verify_range(Header::BYTES..self.header.end as usize)
     }
 
     /// Compares the checksums of a section.
-    pub(super) fn verify_section(&self, name: &str) -> Result<(), PackedError> {
+    pub(crate) fn verify_section(&self, name: &str) -> Result<(), PackedError> {
         self.places.get(name).map_or(Ok(()), |range| self.verify_range(range.clone()))
     }
 
@@ -120,7 +120,7 @@ impl PackedFile {
     }
 
     /// Writes the same file to another place. Gives its length in bytes.
-    pub(super) fn copy(&self, path: &Path) -> Result<u64, PackedError> {
+    pub(crate) fn copy(&self, path: &Path) -> Result<u64, PackedError> {
         replace(path, |out| std::io::Write::write_all(out, &self.bytes))?;
         Ok(self.bytes.len() as u64)
     }
@@ -131,17 +131,17 @@ impl PackedFile {
 
     /// Where the file is mapped.
     #[cfg(test)]
-    pub(super) fn addresses(&self) -> std::ops::Range<*const u8> {
+    pub(crate) fn addresses(&self) -> std::ops::Range<*const u8> {
         self.bytes.as_ptr_range()
     }
 
     /// All sections.
-    pub(super) fn sections(&self) -> &[Section] {
+    pub(crate) fn sections(&self) -> &[Section] {
         &self.sections
     }
 
     /// Bytes of the file.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 

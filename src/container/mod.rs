@@ -1,0 +1,13 @@
+//! Files of named sections behind a manifest, with checksums, that are mapped and used as they lie. What the sections mean is said by
+//! those who write them; `docs/packed.md` has the format.
+
+mod error;
+mod file;
+mod header;
+mod writer;
+
+pub use self::error::PackedError;
+pub use self::file::{Section, is_packed};
+
+pub(crate) use self::file::PackedFile;
+pub(crate) use self::writer::Sections;
