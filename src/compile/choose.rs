@@ -1,49 +1,15 @@
-//! Which kernels run products that read the same tensor: the format of their input, the shape of the blocks, the schedule.
+//! Which kernels run products that read the same tensor: the format of their input, and the fastest plans for it.
 
-use std::sync::{Mutex, PoisonError};
-
-use lacuna_jit::Isa;
 use lacuna_kernels::KernelError;
-use lacuna_kernels::spmm::{SpmmPlan, SpmmWeights, Tuner, Tuning, TuningTable};
 
-use super::product::{Job, Offer, PlannedProduct, Reads, offers};
+use super::chooser::Chooser;
+use super::product::{Job, Offer, PlannedProduct, ProductPlan, Reads, offers};
 
-/// Which kernels run the linear layers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Form {
-    /// Per activation tensor, what is predicted to be fastest for the layers that read it: 4x1, 4x4 or 1x4 blocks, or dense.
-    #[default]
-    Auto,
-    /// Dense int8 everywhere: the baseline that sparsity must beat.
-    Dense,
-    /// Sparse 4x1 everywhere, whatever the density; with rows reordered where the zeros are not in 4x1 blocks.
-    Sparse,
-}
-
-/// What the choice of kernels depends on in addition to the products.
-pub(crate) struct Chooser<'a> {
-    pub(super) form: Form,
-    pub(super) isa: Isa,
-    pub(super) tuner: Tuner,
-    tuning: Tuning,
-    /// Choices that are kept; without a table and measurement the model alone decides.
-    table: Option<Mutex<&'a mut TuningTable>>,
-}
-
-impl<'a> Chooser<'a> {
-    pub(crate) fn new(form: Form, isa: Isa, tuning: Tuning, table: Option<&'a mut TuningTable>) -> Chooser<'a> {
-        Chooser { form, isa, tuner: Tuner::default(), tuning, table: table.map(Mutex::new) }
-    }
-
-    /// Whether kernels are timed, which is best done while nothing else runs.
-    pub(super) fn measures(&self) -> bool {
-        self.tuning != Tuning::Fast
-    }
-
+impl Chooser<'_> {
     /// The input that products of the same tensor read, and their plans: the input whose fastest plans take the least time in all.
     pub(super) fn choose<'j>(&self, jobs: Vec<Job<'j>>) -> Result<(Reads, Vec<PlannedProduct<'j>>), KernelError> {
-        let all: Vec<Vec<Offer>> = jobs.iter().map(|job| offers(job, self)).collect::<Result<_, _>>()?;
+        let all: Vec<Vec<Offer<Box<dyn ProductPlan>>>> =
+            jobs.iter().map(|job| offers(job, self)).collect::<Result<_, _>>()?;
         let time = |reads| {
             let times =
                 all.iter().map(|offers| offers.iter().filter(|offer| offer.reads == reads).map(|offer| offer.time));
@@ -64,16 +30,5 @@ impl<'a> Chooser<'a> {
         let chosen = jobs.into_iter().zip(fastest.flatten()); // each has an offer, or there would be no time
         let planned = chosen.map(|(job, offer)| PlannedProduct::new(job, offer.plan, self));
         Ok((reads, planned.collect::<Result<_, _>>()?))
-    }
-
-    /// The schedule of the table for a sparse plan, or one measured for it; without a table the plan itself.
-    pub(super) fn tuned(
-        &self,
-        plan: SpmmPlan,
-        pack: impl FnOnce() -> Result<SpmmWeights, KernelError>,
-    ) -> Result<SpmmPlan, KernelError> {
-        let Some(table) = &self.table else { return Ok(plan) };
-        let packed = pack()?;
-        table.lock().unwrap_or_else(PoisonError::into_inner).choose(&self.tuner, &plan, &packed, self.tuning)
     }
 }

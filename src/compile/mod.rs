@@ -8,8 +8,8 @@
 //! | `plan.rs` | parts that are planned and packed from a calibrated model |
 //! | `load.rs`, `save.rs` | parts that are read from and written to a file |
 //! | `product/` | products of weights and activations, one file for each kind |
-//! | `choose.rs` | which of the products is fastest |
-//! | `state.rs`, `step.rs`, `model.rs` | the steps from their plan to their code |
+//! | `choose.rs`, `chooser.rs` | which of the products is fastest, and what that depends on |
+//! | `step.rs`, `model.rs`, `state.rs`, `part.rs` | the steps from their plan to their code |
 //! | `tensor.rs`, `names.rs`, `stage.rs` | what steps read and write, how they are called, what their time counts as |
 //! | `source.rs`, `heads.rs`, `params.rs`, `activation.rs` | weights as kernels want them |
 //! | `tables.rs` | the embedding tables |
@@ -17,6 +17,7 @@
 mod activation;
 mod bert;
 mod choose;
+mod chooser;
 mod heads;
 mod load;
 mod lower;
@@ -24,6 +25,7 @@ mod maker;
 mod model;
 mod names;
 mod params;
+mod part;
 mod plan;
 mod product;
 mod save;
@@ -34,10 +36,10 @@ mod step;
 mod tables;
 mod tensor;
 
-pub use self::choose::Form;
+pub use self::chooser::Form;
 pub use self::stage::Stage;
 
-pub(crate) use self::choose::Chooser;
+pub(crate) use self::chooser::Chooser;
 pub(crate) use self::model::PackedSteps;
 pub(crate) use self::product::Operand;
 pub(crate) use self::save::StepsEntry;

@@ -6,7 +6,8 @@ use lacuna_kernels::cache::CompileStats;
 use rayon::prelude::*;
 
 use super::names::LinearName;
-use super::state::{KernelSet, Packed, Planned, Ready, State};
+use super::part::KernelSet;
+use super::state::{Packed, Planned, Ready, State};
 use super::step::Step;
 use crate::report::{LinearReports, Phase, Phases};
 

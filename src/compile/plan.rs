@@ -13,7 +13,7 @@ use lacuna_kernels::layernorm::{LayerNormPlan, LayerNormWeights, NormParams};
 use lacuna_kernels::{Sink, Store};
 use rayon::prelude::*;
 
-use super::choose::Chooser;
+use super::chooser::Chooser;
 use super::heads::Heads;
 use super::lower::incomplete;
 use super::maker::{Maker, Wanted};

@@ -9,8 +9,9 @@ use lacuna_kernels::embedding::EmbedLayerNorm;
 use lacuna_kernels::layernorm::{LayerNormKernel, LayerNormWeights};
 
 use super::names::LinearName;
+use super::part::{CompiledSet, KernelSet};
 use super::stage::Stage;
-use super::state::{CompiledSet, KernelSet, Packed, Planned, Ready, State};
+use super::state::{Packed, Planned, Ready, State};
 use super::tensor::{Format, Place, Tensor};
 use crate::precision::Precision;
 use crate::report::LinearReport;

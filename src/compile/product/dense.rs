@@ -4,28 +4,26 @@ use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
 use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan};
 use serde::{Deserialize, Serialize};
 
-use super::super::choose::{Chooser, Form};
-use super::super::state::kernel;
+use super::super::chooser::{Chooser, Form};
+use super::super::part::kernel;
 use super::job::{Computes, Job, JobWeights, Offer, Operand, Reads};
-use super::kind::{InFile, PackedProduct, PlanOf, ProductKind, mismatch};
-use super::list::ProductEntry;
+use super::kind::{InFile, ProductKind, mismatch};
 use crate::container::PackedError;
 use crate::report::ProductReport;
-
-pub(super) type Kind = GemmKernel;
 
 kernel!(GemmKernel: GemmPlan, |plan, isa| plan.desc().plan(isa));
 
 impl ProductKind for GemmKernel {
     type Weights = GemmWeights;
+    type Entry = Entry;
 
-    fn offers(job: &Job<'_>, chooser: &Chooser<'_>) -> Result<Vec<Offer>, KernelError> {
+    fn offers(job: &Job<'_>, chooser: &Chooser<'_>) -> Result<Vec<Offer<GemmPlan>>, KernelError> {
         let &Job { m, k, ref weights } = job;
         match weights {
             &JobWeights::Codes { epilogue, .. } if chooser.form != Form::Sparse => {
                 let plan = GemmDesc { m, k, epilogue }.plan(chooser.isa)?;
                 let (reads, time) = (<GemmKernel as ProductKind>::reads(&plan), chooser.tuner.dense_cycles(m, k));
-                Ok(vec![Offer { reads, time, plan: Box::new(PlanOf::<GemmKernel>(plan)) }])
+                Ok(vec![Offer { reads, time, plan }])
             }
             _ => Ok(Vec::new()),
         }
@@ -50,9 +48,16 @@ impl ProductKind for GemmKernel {
         Computes::Codes(*plan.epilogue())
     }
 
-    fn save<'a>(plan: &GemmPlan, weights: &'a GemmWeights) -> (ProductEntry, Vec<(&'static str, &'a [u8])>) {
+    fn save<'a>(plan: &GemmPlan, weights: &'a GemmWeights) -> (Entry, Vec<(&'static str, &'a [u8])>) {
         let sections = GemmWeights::SECTIONS.into_iter().zip(weights.sections()).collect();
-        (ProductEntry::Dense(Entry { desc: plan.desc() }), sections)
+        (Entry { desc: plan.desc() }, sections)
+    }
+
+    fn load(entry: &Entry, file: &InFile<'_>) -> Result<(GemmPlan, GemmWeights), PackedError> {
+        let plan = entry.desc.plan(file.isa).map_err(|source| file.failed(source))?;
+        let sections = file.sections(GemmWeights::SECTIONS)?;
+        let weights = GemmWeights::from_sections(&plan, sections);
+        Ok((plan, weights.map_err(|source| file.failed(source))?))
     }
 
     fn run(
@@ -88,12 +93,4 @@ impl ProductKind for GemmKernel {
 pub(crate) struct Entry {
     #[serde(flatten)]
     desc: GemmDesc,
-}
-
-impl Entry {
-    pub(super) fn load(&self, file: &InFile<'_>) -> Result<Box<dyn PackedProduct>, PackedError> {
-        let plan = self.desc.plan(file.isa).map_err(|source| file.failed(source))?;
-        let sections = file.sections(GemmWeights::SECTIONS)?;
-        file.product::<GemmKernel>(plan, GemmWeights::from_sections(&plan, sections))
-    }
 }

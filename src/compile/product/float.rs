@@ -4,15 +4,12 @@ use lacuna_kernels::float::{FloatDesc, FloatFacts, FloatInput, FloatKernel, Floa
 use lacuna_kernels::{Block, KernelError, Output, Parallel, Plan};
 use serde::{Deserialize, Serialize};
 
-use super::super::choose::{Chooser, Form};
-use super::super::state::kernel;
+use super::super::chooser::{Chooser, Form};
+use super::super::part::kernel;
 use super::job::{Computes, Job, JobWeights, Offer, Operand, Reads};
-use super::kind::{InFile, PackedProduct, PlanOf, ProductKind, mismatch};
-use super::list::ProductEntry;
+use super::kind::{InFile, ProductKind, mismatch};
 use crate::container::PackedError;
 use crate::report::ProductReport;
-
-pub(super) type Kind = FloatKernel;
 
 /// Time of a stored weight, dense ones take 1: from the shares of the peak that the kernels reach. 16x1 zeros run as 8x1.
 ///
@@ -29,15 +26,16 @@ kernel!(FloatKernel: FloatPlan, |plan, isa| Ok(plan.desc().plan(isa)?.with_order
 
 impl ProductKind for FloatKernel {
     type Weights = FloatWeights;
+    type Entry = Entry;
 
     /// With [`Form::Auto`] the block shape that is predicted to be fastest, with [`Form::Sparse`] the fastest sparse one. Sums are added
     /// in an order that does not depend on a token's neighbours.
-    fn offers(job: &Job<'_>, chooser: &Chooser<'_>) -> Result<Vec<Offer>, KernelError> {
+    fn offers(job: &Job<'_>, chooser: &Chooser<'_>) -> Result<Vec<Offer<FloatPlan>>, KernelError> {
         let &Job { m, k, ref weights } = job;
         let &JobWeights::Floats { ref weights, dtype, sink, .. } = weights else { return Ok(Vec::new()) };
         let (block, time) = fastest(chooser.form, k, weights);
         let plan = FloatDesc { m, k, dtype, block, sink }.plan(chooser.isa)?.with_order(SumOrder::Fixed);
-        Ok(vec![Offer { reads: Reads::Floats, time, plan: Box::new(PlanOf::<FloatKernel>(plan)) }])
+        Ok(vec![Offer { reads: Reads::Floats, time, plan }])
     }
 
     fn pack(plan: &FloatPlan, job: &Job<'_>) -> Result<FloatWeights, KernelError> {
@@ -59,9 +57,16 @@ impl ProductKind for FloatKernel {
         Computes::Floats(plan.dtype(), *plan.sink())
     }
 
-    fn save<'a>(plan: &FloatPlan, weights: &'a FloatWeights) -> (ProductEntry, Vec<(&'static str, &'a [u8])>) {
+    fn save<'a>(plan: &FloatPlan, weights: &'a FloatWeights) -> (Entry, Vec<(&'static str, &'a [u8])>) {
         let sections = FloatWeights::SECTIONS.into_iter().zip(weights.sections()).collect();
-        (ProductEntry::Float(Entry { desc: plan.desc(), order: plan.order(), facts: weights.facts() }), sections)
+        (Entry { desc: plan.desc(), order: plan.order(), facts: weights.facts() }, sections)
+    }
+
+    fn load(entry: &Entry, file: &InFile<'_>) -> Result<(FloatPlan, FloatWeights), PackedError> {
+        let plan = entry.desc.plan(file.isa).map_err(|source| file.failed(source))?.with_order(entry.order);
+        let sections = file.sections(FloatWeights::SECTIONS)?;
+        let weights = FloatWeights::from_sections(&plan, entry.facts, sections);
+        Ok((plan, weights.map_err(|source| file.failed(source))?))
     }
 
     fn run(
@@ -129,14 +134,6 @@ pub(crate) struct Entry {
     desc: FloatDesc,
     order: SumOrder,
     facts: FloatFacts,
-}
-
-impl Entry {
-    pub(super) fn load(&self, file: &InFile<'_>) -> Result<Box<dyn PackedProduct>, PackedError> {
-        let plan = self.desc.plan(file.isa).map_err(|source| file.failed(source))?.with_order(self.order);
-        let sections = file.sections(FloatWeights::SECTIONS)?;
-        file.product::<FloatKernel>(plan, FloatWeights::from_sections(&plan, self.facts, sections))
-    }
 }
 
 #[cfg(test)]

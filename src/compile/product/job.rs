@@ -7,8 +7,6 @@ use lacuna_kernels::Sink;
 use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::float::{DType, bf16};
 
-use super::kind::ProductPlan;
-
 /// A product wanted: its weights `[m][k]`, and what happens to the sums.
 pub(crate) struct Job<'a> {
     pub(crate) m: usize,
@@ -59,10 +57,10 @@ pub(crate) enum Operand<'a> {
     F32(&'a [f32]),
 }
 
-/// A way to compute a product.
-pub(crate) struct Offer {
+/// A way to compute a product: its plan, of some kind.
+pub(crate) struct Offer<P> {
     pub(crate) reads: Reads,
     /// Predicted time. Only offers for the same product can be compared.
     pub(crate) time: f64,
-    pub(crate) plan: Box<dyn ProductPlan>,
+    pub(crate) plan: P,
 }

@@ -5,15 +5,12 @@ use lacuna_kernels::spmm::{Schedule, SpmmDesc, SpmmFacts, SpmmKernel, SpmmPlan, 
 use lacuna_kernels::{Block, KernelError, Output, Parallel, Plan};
 use serde::{Deserialize, Serialize};
 
-use super::super::choose::{Chooser, Form};
-use super::super::state::kernel;
+use super::super::chooser::{Chooser, Form};
+use super::super::part::kernel;
 use super::job::{Computes, Job, JobWeights, Offer, Operand, Reads};
-use super::kind::{InFile, PackedProduct, PlanOf, ProductKind, mismatch};
-use super::list::ProductEntry;
+use super::kind::{InFile, ProductKind, mismatch};
 use crate::container::PackedError;
 use crate::report::ProductReport;
-
-pub(super) type Kind = SpmmKernel;
 
 /// Below this fill ratio of 4x1 blocks their zeros are no 4x1 zeros.
 const SCATTERED: f64 = 0.75;
@@ -29,8 +26,9 @@ kernel!(SpmmKernel: SpmmPlan, |plan, isa| {
 
 impl ProductKind for SpmmKernel {
     type Weights = SpmmWeights;
+    type Entry = Entry;
 
-    fn offers(job: &Job<'_>, chooser: &Chooser<'_>) -> Result<Vec<Offer>, KernelError> {
+    fn offers(job: &Job<'_>, chooser: &Chooser<'_>) -> Result<Vec<Offer<SpmmPlan>>, KernelError> {
         let JobWeights::Codes { weights, epilogue, .. } = &job.weights else { return Ok(Vec::new()) };
         let blocks = match chooser.form {
             Form::Dense => &[][..],
@@ -45,7 +43,7 @@ impl ProductKind for SpmmKernel {
             let block = if scattered { Block::Unstructured } else { block };
             let plan = SpmmDesc { m, k, block, epilogue: *epilogue }.plan(chooser.isa)?;
             let (plan, time) = chooser.tuner.fastest(&plan, &pattern);
-            Ok(Offer { reads: Reads::Codes(plan.input()), time, plan: Box::new(PlanOf::<SpmmKernel>(plan)) })
+            Ok(Offer { reads: Reads::Codes(plan.input()), time, plan })
         };
         blocks.iter().map(offer).collect()
     }
@@ -73,10 +71,23 @@ impl ProductKind for SpmmKernel {
         Computes::Codes(*plan.epilogue())
     }
 
-    fn save<'a>(plan: &SpmmPlan, weights: &'a SpmmWeights) -> (ProductEntry, Vec<(&'static str, &'a [u8])>) {
+    fn save<'a>(plan: &SpmmPlan, weights: &'a SpmmWeights) -> (Entry, Vec<(&'static str, &'a [u8])>) {
         let sections = SpmmWeights::SECTIONS.into_iter().zip(weights.sections()).collect();
         let entry = Entry { desc: plan.desc(), schedule: *plan.schedule(), facts: weights.facts() };
-        (ProductEntry::Sparse(entry), sections)
+        (entry, sections)
+    }
+
+    fn load(entry: &Entry, file: &InFile<'_>) -> Result<(SpmmPlan, SpmmWeights), PackedError> {
+        let Entry { desc, schedule, facts } = entry;
+        let plan = desc.plan(file.isa).map_err(|source| file.failed(source))?;
+        let plan = plan.with_schedule(*schedule).ok_or_else(|| {
+            let (what, expected) =
+                (format!("{}: schedule", file.name), format!("one that {} blocks can have", desc.block));
+            file.file.content_error(&what, schedule.name(), expected)
+        })?;
+        let sections = file.sections(SpmmWeights::SECTIONS)?;
+        let weights = SpmmWeights::from_sections(&plan, *facts, sections);
+        Ok((plan, weights.map_err(|source| file.failed(source))?))
     }
 
     fn run(
@@ -119,18 +130,4 @@ pub(crate) struct Entry {
     desc: SpmmDesc,
     schedule: Schedule,
     facts: SpmmFacts,
-}
-
-impl Entry {
-    pub(super) fn load(&self, file: &InFile<'_>) -> Result<Box<dyn PackedProduct>, PackedError> {
-        let Entry { desc, schedule, facts } = self;
-        let plan = desc.plan(file.isa).map_err(|source| file.failed(source))?;
-        let plan = plan.with_schedule(*schedule).ok_or_else(|| {
-            let (what, expected) =
-                (format!("{}: schedule", file.name), format!("one that {} blocks can have", desc.block));
-            file.file.content_error(&what, schedule.name(), expected)
-        })?;
-        let sections = file.sections(SpmmWeights::SECTIONS)?;
-        file.product::<SpmmKernel>(plan, SpmmWeights::from_sections(&plan, *facts, sections))
-    }
 }
