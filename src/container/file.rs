@@ -11,34 +11,11 @@ use lacuna_kernels::Stored;
 use memmap2::Mmap;
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::PackedError;
+use super::error::PackedError;
 use super::header::{ALIGNMENT, CHUNK, Header, checksum};
+use super::manifest::{Manifest, Section};
 use super::writer::replace;
-
-/// What the manifest says of the file, beside the model.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Manifest<M> {
-    /// Who wrote it.
-    pub(super) writer: String,
-    /// What the sections mean.
-    pub(super) model: M,
-    /// In the order in which they lie.
-    pub(super) sections: Vec<Section>,
-}
-
-/// Bytes of a packed file under a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Section {
-    /// The name: `word`, `layers.0.q.indices`, ...
-    pub name: String,
-    /// Its first byte, from the end of the manifest, rounded up to a multiple of 64.
-    pub offset: u64,
-    /// Bytes.
-    pub length: u64,
-}
 
 /// A mapped file. Its pages are shared by all processes that open it, and stay mapped while anything borrows them.
 #[derive(Debug)]
@@ -70,7 +47,7 @@ impl PackedFile {
         Ok((file, manifest.model))
     }
 
-    /// Compares all checksums, in parallel.
+    /// Compares all checksums, in parallel. The error is that of the first damage in the file.
     pub(crate) fn verify(&self) -> Result<(), PackedError> {
         self.verify_range(Header::BYTES..self.header.end as usize)
     }
@@ -85,10 +62,11 @@ impl PackedFile {
         let (body, end) = (Header::BYTES, self.header.end as usize);
         let chunks = (range.start - body) / CHUNK..(range.end - body).div_ceil(CHUNK);
         let table = self.bytes[end..].as_chunks::<8>().0;
-        chunks.into_par_iter().try_for_each(|i| {
+        let damage = chunks.into_par_iter().find_map_first(|i| {
             let start = body + i * CHUNK;
-            checksum(&self.path, &self.bytes, start..end.min(start + CHUNK), u64::from_le_bytes(table[i]))
-        })
+            checksum(&self.path, &self.bytes, start..end.min(start + CHUNK), u64::from_le_bytes(table[i])).err()
+        });
+        damage.map_or(Ok(()), Err)
     }
 
     /// Where the sections lie: one behind the other, at multiples of 64, to the end.

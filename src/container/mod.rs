@@ -4,10 +4,12 @@
 mod error;
 mod file;
 mod header;
+mod manifest;
 mod writer;
 
 pub use self::error::PackedError;
-pub use self::file::{Section, is_packed};
+pub use self::file::is_packed;
+pub use self::manifest::Section;
 
 pub(crate) use self::file::PackedFile;
 pub(crate) use self::writer::Sections;

@@ -95,8 +95,8 @@ impl PackedModel {
         PackedModel { config, tables, steps, tokenizer, pooling, origin, head, file: None }
     }
 
-    /// Writes the model into a file, complete or not at all: it is made beside its place, brought to the disk, and moved there. Gives
-    /// its length in bytes.
+    /// Writes the model to a file, and returns the length of the file in bytes. The file appears only when it is complete: it is
+    /// written to a temporary file in the same folder, flushed to the disk, and moved to its place.
     ///
     /// # Errors
     /// [`PackedError::Io`]; [`PackedError::Decided`] for a model from a file whose pooling was changed, since such a file is copied.
