@@ -12,7 +12,7 @@ use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
 #[cfg(target_arch = "x86_64")]
 use lacuna_kernels::intrinsics::IntrinsicsSpmm;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormWeights, NormParams};
+use lacuna_kernels::layernorm::{LayerNormDesc, NormParams, NormRows};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmWeights};
@@ -150,7 +150,7 @@ fn rows(c: &mut Criterion) {
 
     let norm = LayerNormDesc { features, f32: true, panel: Some(PanelLayout::Plain) }.compile(isa()).unwrap();
     let row = NormParams { gamma: 1.0, beta: 0.1, out_scale: 30.0, out_zero: 128.0 };
-    let weights = LayerNormWeights::pack(norm.plan(), &vec![row; features], 1e-12).unwrap();
+    let weights = NormRows::pack(norm.plan(), &vec![row; features], 1e-12).unwrap();
     group.bench_function(norm.plan().name(), |b| {
         b.iter(|| norm.run(&weights, &mut x, Some(&mut panel), tokens, Parallel::Serial).unwrap());
     });

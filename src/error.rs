@@ -1,5 +1,11 @@
 //! The one error type of the crate.
 
+use lacuna_jit::JitError;
+use lacuna_kernels::KernelError;
+use lacuna_model::ErrorKind;
+
+use crate::container::PackedError;
+
 /// Result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -86,5 +92,66 @@ pub enum Error {
 impl From<lacuna_kernels::pattern::PatternError> for Error {
     fn from(error: lacuna_kernels::pattern::PatternError) -> Error {
         Error::Kernel(error.into())
+    }
+}
+
+impl Error {
+    /// What kind of error it is: what a caller may decide by.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Model(error) => error.kind(),
+            Error::Kernel(error) => kind_of_kernel(error),
+            Error::Packed(error) => kind_of_packed(error),
+            Error::Cancelled => ErrorKind::Cancelled,
+            Error::OutputLength { .. } | Error::QuestionTooLong { .. } | Error::NoMask { .. } => {
+                ErrorKind::InvalidInput
+            }
+            Error::HeadOption { .. } => ErrorKind::InvalidOption,
+            Error::NoMaskToken { .. } => ErrorKind::Missing,
+        }
+    }
+}
+
+fn kind_of_kernel(error: &KernelError) -> ErrorKind {
+    match error {
+        KernelError::Feature { .. } => ErrorKind::Machine,
+        KernelError::Jit(error) => kind_of_jit(error),
+        KernelError::Section { .. } => ErrorKind::InvalidFile,
+        KernelError::TokenId { .. } => ErrorKind::InvalidInput,
+        KernelError::Block { .. } | KernelError::Dimension { .. } | KernelError::Parameter { .. } => {
+            ErrorKind::Unsupported
+        }
+        // The rest are arguments that this crate prepared.
+        _ => ErrorKind::Internal,
+    }
+}
+
+fn kind_of_jit(error: &JitError) -> ErrorKind {
+    match error {
+        JitError::UnknownTier { .. } => ErrorKind::InvalidOption,
+        JitError::TierUnavailable { .. }
+        | JitError::Architecture { .. }
+        | JitError::Map { .. }
+        | JitError::ExecutionDenied { .. } => ErrorKind::Machine,
+        // The rest are mistakes of a generator.
+        _ => ErrorKind::Internal,
+    }
+}
+
+fn kind_of_packed(error: &PackedError) -> ErrorKind {
+    match error {
+        PackedError::Io { source, .. } => ErrorKind::of_io(source),
+        PackedError::Version { .. } => ErrorKind::Unsupported,
+        PackedError::BigEndian { .. } => ErrorKind::Machine,
+        PackedError::NotPacked { .. }
+        | PackedError::Length { .. }
+        | PackedError::Checksum { .. }
+        | PackedError::Header { .. }
+        | PackedError::Manifest { .. }
+        | PackedError::Section { .. }
+        | PackedError::Content { .. }
+        | PackedError::Weights { .. } => ErrorKind::InvalidFile,
+        PackedError::NeedsWeights { .. } => ErrorKind::Missing,
+        PackedError::Decided { .. } => ErrorKind::InvalidOption,
     }
 }

@@ -3,9 +3,9 @@
 //! A model goes through stages, each its own type, so that a step cannot be forgotten:
 //!
 //! ```text
-//! Model::from_dir(dir)?          read and checked, f32
+//! Model::open(dir)?          read and checked, f32
 //!     .prune(Block::B4x1, 0.8)?  optional: or take the zeros that are there
-//!     .calibrate(&sentences)?    CalibratedModel: scales for every activation
+//!     .calibration().run(&sentences)?    CalibratedModel: scales for every activation
 //!     .compile()?                Encoder: kernels generated for exactly these weights
 //!     .embed(&[".."])?            one vector per sentence
 //! ```
@@ -46,16 +46,24 @@ pub use lacuna_kernels::spmm::{Tuning, TuningError, TuningTable};
 pub use lacuna_model::Error as ModelError;
 pub use lacuna_model::prune::prune;
 pub use lacuna_model::{
-    Activation, ActivationQuant, Architecture, Block, BlockZeros, CalibratedModel, CalibrationError,
+    Activation, ActivationQuant, Architecture, Block, BlockZeros, CalibratedModel, Calibration, CalibrationError,
     CalibrationOptions, CalibrationReport, CandidateReport, Checkpoint, Choice, EmbeddingWeights, Encoded,
-    EncoderConfig, EncoderWeights, Keep, LINEAR_NAMES, LayerNormWeights, LayerPrecision, LayerQuant, LayerWeights,
-    Linear, LinearZeros, Matrix, Model, Pooling, PoolingMode, PoolingSource, Precision, PrecisionReport, Preset,
-    Pruning, QuantizedLayer, QuantizedLinear, RangeMethod, SentenceTokenizer, Smoothing, Stored, StoredLayer,
-    StoredLinear, TensorInfo, TensorQuant, TensorReport, TextInput, Timings, TokenIds, TokenOrigin, TokenizedText,
-    TypedIds, WeightError, ZeroCount, hub, onnx, prune_encoder, reference, seeded_ids, seeded_weights,
+    EncoderConfig, EncoderWeights, ErrorKind, FileCodes, Keep, LINEAR_NAMES, LayerCodes, LayerNormWeights,
+    LayerPrecision, LayerQuant, LayerWeights, Linear, LinearCodes, LinearZeros, Matrix, Model, OpenOptions, Pooling,
+    PoolingMode, PoolingSource, Precision, PrecisionReport, Preset, Pruning, QuantizedLayer, QuantizedLinear,
+    RangeMethod, SentenceTokenizer, Smoothing, TensorInfo, TensorQuant, TensorReport, TextInput, Timings, TokenIds,
+    TokenOrigin, TokenizedText, TypedIds, WeightError, ZeroCount, hub, prune_encoder, reference, seeded_ids,
+    seeded_weights,
 };
 pub use packed::PackedModel;
 pub use report::{LinearReport, LoadReport, Phase};
+
+#[cfg(feature = "onnx")]
+pub mod onnx {
+    //! ONNX: models as graphs that other runtimes load, and why a graph is not read. [`lacuna_model::export`] has the details.
+    pub use lacuna_model::export::{OnnxModel, OnnxSummary};
+    pub use lacuna_model::onnx::OnnxError;
+}
 
 /// The README's example, compiled with the other documentation tests.
 #[doc = include_str!("../README.md")]

@@ -106,8 +106,8 @@ fn calls_allocate_nothing() {
     for preset in [Preset::BertMini, Preset::ElectraSmall] {
         let mut config = preset.config();
         (config.layers, config.vocab_size) = (2, 500);
-        let model = Model::seeded_config(config, 3).unwrap().prune(Block::B4x1, 0.8).unwrap();
-        let calibrated = model.calibrate_ids(&seeded_ids(500, 8, 40, 1)).unwrap();
+        let model = Model::seeded(config, 3).unwrap().prune(Block::B4x1, 0.8).unwrap();
+        let calibrated = model.calibration().run_ids(&seeded_ids(500, 8, 40, 1)).unwrap();
         let all =
             [Form::Sparse, Form::Dense].into_iter().flat_map(|form| precisions().map(|precision| (form, precision)));
         for (form, precision) in all {

@@ -19,11 +19,11 @@ fn small(config: impl FnOnce(&mut EncoderConfig)) -> Model {
     let mut small = Preset::BertMini.config();
     (small.layers, small.vocab_size, small.max_position) = (2, VOCAB, 256);
     config(&mut small);
-    Model::seeded_config(small, 7).unwrap()
+    Model::seeded(small, 7).unwrap()
 }
 
 fn calibrated(model: Model) -> CalibratedModel {
-    model.calibrate_ids(&seeded_ids(VOCAB, 16, 40, 1)).unwrap()
+    model.calibration().run_ids(&seeded_ids(VOCAB, 16, 40, 1)).unwrap()
 }
 
 fn compile(model: &CalibratedModel, tier: Tier, form: Form) -> Encoder {

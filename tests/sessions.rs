@@ -12,8 +12,8 @@ const VOCAB: usize = 500;
 fn encoder() -> Arc<Encoder> {
     let mut config = Preset::BertMini.config();
     (config.layers, config.vocab_size, config.max_position) = (2, VOCAB, 256);
-    let model = Model::seeded_config(config, 7).unwrap().prune(Block::B4x1, 0.8).unwrap();
-    Arc::new(model.calibrate_ids(&seeded_ids(VOCAB, 16, 40, 1)).unwrap().compile().unwrap())
+    let model = Model::seeded(config, 7).unwrap().prune(Block::B4x1, 0.8).unwrap();
+    Arc::new(model.calibration().run_ids(&seeded_ids(VOCAB, 16, 40, 1)).unwrap().compile().unwrap())
 }
 
 fn batch(user: usize) -> Vec<Vec<u32>> {

@@ -6,8 +6,10 @@ use std::ops::{Deref, DerefMut};
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, VecAssembler, dynasm};
 
-use crate::registers::{Gpr, RegisterRole};
-use crate::{JitError, RegFile};
+use crate::error::JitError;
+use crate::evex::InstructionSink;
+use crate::features::Features;
+use crate::registers::{Gpr, RegFile, RegisterRole};
 
 /// A remark on the instructions from `offset` to the next note, in matrix terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +31,29 @@ pub struct Code {
     pub registers: Vec<RegisterRole>,
     /// Remarks, by ascending offset.
     pub notes: Vec<Note>,
+    /// The CPU features that its instructions need. Scalar instructions count as what every x86-64 CPU has.
+    pub features: Features,
 }
 
-/// An assembler with notes. Dereferences to the dynasm assembler, so `dynasm!(a ; ..)` and the [`crate::Evex`] methods
-/// both work on it.
+impl Code {
+    /// Refuses code that a machine with the features `available` cannot execute.
+    ///
+    /// # Errors
+    /// [`JitError::MissingFeatures`] with the name of the kernel and what is missing.
+    pub fn check(&self, available: Features) -> Result<(), JitError> {
+        if available.contains(self.features) {
+            return Ok(());
+        }
+        Err(JitError::MissingFeatures { kernel: self.name.clone(), missing: self.features.without(available) })
+    }
+}
+
+/// An assembler with notes, which collects the CPU features of what it assembles. [`crate::Evex`] methods work on it, and
+/// because it dereferences to the dynasm assembler, `dynasm!(a ; ..)` for scalar instructions too.
 pub struct Asm {
     ops: VecAssembler<X64Relocation>,
     notes: Vec<Note>,
+    features: Features,
 }
 
 impl Default for Asm {
@@ -47,7 +65,11 @@ impl Default for Asm {
 impl Asm {
     /// An empty assembler.
     pub fn new() -> Asm {
-        Asm { ops: VecAssembler::new_with_capacity(0, 8192, 16, 0, 16, 16, 16), notes: Vec::with_capacity(32) }
+        Asm {
+            ops: VecAssembler::new_with_capacity(0, 8192, 16, 0, 16, 16, 16),
+            notes: Vec::with_capacity(32),
+            features: Features::NONE,
+        }
     }
 
     /// Remarks on the instructions that follow.
@@ -109,7 +131,15 @@ impl Asm {
     pub fn finish(self, name: String, regs: &RegFile) -> Result<Code, JitError> {
         let bytes =
             self.ops.finalize().map_err(|e| JitError::Assemble { name: name.clone(), message: e.to_string() })?;
-        Ok(Code { name, bytes, registers: regs.roles().to_vec(), notes: self.notes })
+        Ok(Code { name, bytes, registers: regs.roles().to_vec(), notes: self.notes, features: self.features })
+    }
+}
+
+impl InstructionSink for Asm {
+    #[inline]
+    fn instruction(&mut self, bytes: &[u8], needs: Features) {
+        self.features = self.features | needs;
+        self.ops.extend(bytes);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong between a plan and callable code.
 
-use crate::cpu::Tier;
+use crate::features::Features;
+use crate::tier::Tier;
 
 /// Errors of feature selection, code generation and executable memory.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,23 @@ pub enum JitError {
         available: Tier,
         /// Missing features, comma separated.
         missing: String,
+    },
+    /// Code that uses instructions which this machine cannot execute.
+    #[error("{kernel} needs {missing}, which this CPU lacks or LACUNA_MASK_FEATURES masks")]
+    MissingFeatures {
+        /// Kernel name.
+        kernel: String,
+        /// The features that the code needs and this machine lacks.
+        missing: Features,
+    },
+    /// A name of a CPU feature that does not exist.
+    #[error(
+        "unknown CPU feature {found:?} in the environment variable LACUNA_MASK_FEATURES; expected names of {}, comma separated",
+        Features::all().map(|feature| feature.to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    UnknownFeature {
+        /// What was written.
+        found: String,
     },
     /// A tier name that does not exist.
     #[error("unknown tier {found:?} in {origin}; expected one of avx512vnni, avxvnni, avx2, portable")]

@@ -1,14 +1,15 @@
-//! AVX-512 instructions as an extension of [`DynasmApi`]: one table row per instruction, in the manual's notation.
+//! AVX-512 instructions: one table row per instruction, in the manual's notation, with the CPU features that it needs.
 //!
-//! dynasm-rs has no EVEX encodings. [`Evex`] adds them to any dynasm assembler as methods named like the mnemonics, operands
+//! dynasm-rs has no EVEX encodings. [`Evex`] adds them to every [`InstructionSink`] as methods named like the mnemonics, operands
 //! in Intel order. Suffixes tell apart what the mnemonic does not: `_st` stores, `_x` and `_y` are the 128- and 256-bit
 //! forms, `_gpr` takes a general purpose register, `_i` shifts by an immediate.
 //!
 //! Source: Intel SDM volume 2, sections 2.7 (EVEX prefix) and the instruction pages; AMD APM volume 4.
 
-use dynasmrt::DynasmApi;
+use dynasmrt::SimpleAssembler;
 
 use crate::encoding::{Encoded, Encoding, Source, Tuple};
+use crate::features::Features;
 use crate::registers::{Dst, Gpr, Mask, Mem, MemDst, Rm, RmBcast, Zmm};
 
 /// Which operands an instruction takes, in Intel order.
@@ -55,257 +56,289 @@ pub struct Row {
     pub form: Form,
     /// The manual's notation and how displacements are compressed.
     pub encoding: Encoding,
+    /// The CPU features it needs.
+    pub needs: Features,
+}
+
+/// What instructions are written to.
+pub trait InstructionSink {
+    /// Takes the bytes of one instruction and the CPU features that it needs.
+    fn instruction(&mut self, bytes: &[u8], needs: Features);
+}
+
+/// Keeps the bytes alone: for looking at single instructions.
+impl InstructionSink for SimpleAssembler {
+    fn instruction(&mut self, bytes: &[u8], _: Features) {
+        self.extend(bytes);
+    }
 }
 
 /// The method for one row. Every method ends in one call of the encoder with the row's constants.
 macro_rules! method {
-    (Rvm $name:ident $doc:expr, $e:expr) => {
+    (Rvm $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<Rm>) {
-            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None));
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None), $needs);
         }
     };
-    (RvmB $name:ident $doc:expr, $e:expr) => {
+    (RvmB $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<RmBcast>) {
-            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None));
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None), $needs);
         }
     };
-    (RvmI $name:ident $doc:expr, $e:expr) => {
+    (RvmI $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<Rm>, imm: u8) {
-            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), Some(imm)));
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), Some(imm)), $needs);
         }
     };
-    (RvmBI $name:ident $doc:expr, $e:expr) => {
+    (RvmBI $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<RmBcast>, imm: u8) {
-            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), Some(imm)));
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), Some(imm)), $needs);
         }
     };
-    (Rm $name:ident $doc:expr, $e:expr) => {
+    (Rm $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<Rm>) {
-            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None));
+            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None), $needs);
         }
     };
-    (RMem $name:ident $doc:expr, $e:expr) => {
+    (RMem $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: Mem) {
-            emit(self, &const { $e }.masked(dst.into()).source(Source::Mem(src), None));
+            emit(self, &const { $e }.masked(dst.into()).source(Source::Mem(src), None), $needs);
         }
     };
-    (RmB $name:ident $doc:expr, $e:expr) => {
+    (RmB $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<RmBcast>) {
-            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None));
+            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None), $needs);
         }
     };
-    (RmBI $name:ident $doc:expr, $e:expr) => {
+    (RmBI $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<RmBcast>, imm: u8) {
-            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), Some(imm)));
+            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), Some(imm)), $needs);
         }
     };
-    (Mr $name:ident $doc:expr, $e:expr) => {
+    (Mr $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<MemDst>, src: Zmm) {
             let dst = dst.into();
-            emit(self, &const { $e }.register(src.code()).writemask(dst.mask).source(Source::Mem(dst.mem), None));
+            emit(
+                self,
+                &const { $e }.register(src.code()).writemask(dst.mask).source(Source::Mem(dst.mem), None),
+                $needs,
+            );
         }
     };
-    (MrI $name:ident $doc:expr, $e:expr) => {
+    (MrI $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<MemDst>, src: Zmm, imm: u8) {
             let dst = dst.into();
-            emit(self, &const { $e }.register(src.code()).writemask(dst.mask).source(Source::Mem(dst.mem), Some(imm)));
+            emit(
+                self,
+                &const { $e }.register(src.code()).writemask(dst.mask).source(Source::Mem(dst.mem), Some(imm)),
+                $needs,
+            );
         }
     };
-    (VmBI $name:ident $doc:expr, $e:expr) => {
+    (VmBI $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<RmBcast>, imm: u8) {
-            emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)));
+            emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)), $needs);
         }
     };
-    (VmI $name:ident $doc:expr, $e:expr) => {
+    (VmI $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<Rm>, imm: u8) {
-            emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)));
+            emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)), $needs);
         }
     };
-    (KvmBI $name:ident $doc:expr, $e:expr) => {
+    (KvmBI $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: Mask, a: Zmm, b: impl Into<RmBcast>, imm: u8) {
-            emit(self, &const { $e }.register(dst.code()).vector(a).source(b.into().into(), Some(imm)));
+            emit(self, &const { $e }.register(dst.code()).vector(a).source(b.into().into(), Some(imm)), $needs);
         }
     };
-    (RGpr $name:ident $doc:expr, $e:expr) => {
+    (RGpr $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: Gpr) {
-            emit(self, &const { $e }.masked(dst.into()).source(Source::Gpr(src), None));
+            emit(self, &const { $e }.masked(dst.into()).source(Source::Gpr(src), None), $needs);
         }
     };
-    (KGpr $name:ident $doc:expr, $e:expr) => {
+    (KGpr $name:ident $doc:expr, $e:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: Mask, src: Gpr) {
-            emit(self, &const { $e }.register(dst.code()).source(Source::Gpr(src), None));
+            emit(self, &const { $e }.register(dst.code()).source(Source::Gpr(src), None), $needs);
         }
     };
 }
 
 #[inline]
-fn emit(sink: &mut (impl DynasmApi + ?Sized), code: &Encoded) {
-    sink.extend(code.bytes());
+fn emit(sink: &mut (impl InstructionSink + ?Sized), code: &Encoded, needs: Features) {
+    sink.instruction(code.bytes(), needs);
 }
 
 macro_rules! instructions {
-    ($($name:ident $form:ident $tuple:ident $spec:literal;)*) => {
-        /// The AVX-512 instructions of [`ROWS`] as methods of every dynasm assembler.
-        pub trait Evex: DynasmApi {
+    ($($name:ident $form:ident $tuple:ident $feature:ident $(+ $more:ident)* $spec:literal;)*) => {
+        /// The AVX-512 instructions of [`ROWS`] as methods of every [`InstructionSink`].
+        pub trait Evex: InstructionSink {
             $(
-                method! { $form $name concat!("`", $spec, "`"), Encoding::parse($spec, Tuple::$tuple) }
+                method! {
+                    $form $name concat!("`", $spec, "`"), Encoding::parse($spec, Tuple::$tuple),
+                    const { Features::$feature$(.with(Features::$more))* }
+                }
             )*
         }
 
-        impl<T: DynasmApi + ?Sized> Evex for T {}
+        impl<T: InstructionSink + ?Sized> Evex for T {}
 
         /// Every instruction the encoder knows.
         pub static ROWS: &[Row] = &[
-            $(Row { name: stringify!($name), form: Form::$form, encoding: Encoding::parse($spec, Tuple::$tuple) },)*
+            $(Row {
+                name: stringify!($name),
+                form: Form::$form,
+                encoding: Encoding::parse($spec, Tuple::$tuple),
+                needs: Features::$feature$(.with(Features::$more))*,
+            },)*
         ];
     };
 }
 
 instructions! {
     // Loads, stores, broadcasts.
-    vmovdqu32       Rm    FullMem  "EVEX.512.F3.0F.W0 6F /r";
-    vmovdqu32_st    Mr    FullMem  "EVEX.512.F3.0F.W0 7F /r";
-    vmovdqu64       Rm    FullMem  "EVEX.512.F3.0F.W1 6F /r";
-    vmovdqu64_st    Mr    FullMem  "EVEX.512.F3.0F.W1 7F /r";
-    vmovdqu8        Rm    FullMem  "EVEX.512.F2.0F.W0 6F /r";
-    vmovdqu8_st     Mr    FullMem  "EVEX.512.F2.0F.W0 7F /r";
-    vmovdqa32       Rm    FullMem  "EVEX.512.66.0F.W0 6F /r";
-    vmovdqa64       Rm    FullMem  "EVEX.512.66.0F.W1 6F /r";
-    vmovups         Rm    FullMem  "EVEX.512.0F.W0 10 /r";
-    vmovups_st      Mr    FullMem  "EVEX.512.0F.W0 11 /r";
-    vmovdqu32_x     Rm    FullMem  "EVEX.128.F3.0F.W0 6F /r";
-    vmovdqu32_x_st  Mr    FullMem  "EVEX.128.F3.0F.W0 7F /r";
-    vmovdqu32_y     Rm    FullMem  "EVEX.256.F3.0F.W0 6F /r";
-    vmovdqu32_y_st  Mr    FullMem  "EVEX.256.F3.0F.W0 7F /r";
-    vpbroadcastd    Rm    Scalar4  "EVEX.512.66.0F38.W0 58 /r";
-    vpbroadcastd_x  Rm    Scalar4  "EVEX.128.66.0F38.W0 58 /r";
-    vpbroadcastd_y  Rm    Scalar4  "EVEX.256.66.0F38.W0 58 /r";
-    vpbroadcastd_gpr RGpr FullMem  "EVEX.512.66.0F38.W0 7C /r";
-    vpbroadcastd_x_gpr RGpr FullMem "EVEX.128.66.0F38.W0 7C /r";
-    vbroadcastss    Rm    Scalar4  "EVEX.512.66.0F38.W0 18 /r";
-    vbroadcasti32x4 RMem  Mem16    "EVEX.512.66.0F38.W0 5A /r";
-    vpmovzxbd       Rm    Quarter  "EVEX.512.66.0F38.W0 31 /r";
-    vpmovsxbd       Rm    Quarter  "EVEX.512.66.0F38.W0 21 /r";
-    vpmovdb_st      Mr    Quarter  "EVEX.512.F3.0F38.W0 31 /r";
-    vextracti32x4_st MrI  Mem16    "EVEX.512.66.0F3A.W0 39 /r ib";
+    vmovdqu32          Rm    FullMem AVX512F                "EVEX.512.F3.0F.W0 6F /r";
+    vmovdqu32_st       Mr    FullMem AVX512F                "EVEX.512.F3.0F.W0 7F /r";
+    vmovdqu64          Rm    FullMem AVX512F                "EVEX.512.F3.0F.W1 6F /r";
+    vmovdqu64_st       Mr    FullMem AVX512F                "EVEX.512.F3.0F.W1 7F /r";
+    vmovdqu8           Rm    FullMem AVX512BW               "EVEX.512.F2.0F.W0 6F /r";
+    vmovdqu8_st        Mr    FullMem AVX512BW               "EVEX.512.F2.0F.W0 7F /r";
+    vmovdqa32          Rm    FullMem AVX512F                "EVEX.512.66.0F.W0 6F /r";
+    vmovdqa64          Rm    FullMem AVX512F                "EVEX.512.66.0F.W1 6F /r";
+    vmovups            Rm    FullMem AVX512F                "EVEX.512.0F.W0 10 /r";
+    vmovups_st         Mr    FullMem AVX512F                "EVEX.512.0F.W0 11 /r";
+    vmovdqu32_x        Rm    FullMem AVX512F + AVX512VL     "EVEX.128.F3.0F.W0 6F /r";
+    vmovdqu32_x_st     Mr    FullMem AVX512F + AVX512VL     "EVEX.128.F3.0F.W0 7F /r";
+    vmovdqu32_y        Rm    FullMem AVX512F + AVX512VL     "EVEX.256.F3.0F.W0 6F /r";
+    vmovdqu32_y_st     Mr    FullMem AVX512F + AVX512VL     "EVEX.256.F3.0F.W0 7F /r";
+    vpbroadcastd       Rm    Scalar4 AVX512F                "EVEX.512.66.0F38.W0 58 /r";
+    vpbroadcastd_x     Rm    Scalar4 AVX512F + AVX512VL     "EVEX.128.66.0F38.W0 58 /r";
+    vpbroadcastd_y     Rm    Scalar4 AVX512F + AVX512VL     "EVEX.256.66.0F38.W0 58 /r";
+    vpbroadcastd_gpr   RGpr  FullMem AVX512F                "EVEX.512.66.0F38.W0 7C /r";
+    vpbroadcastd_x_gpr RGpr  FullMem AVX512F + AVX512VL     "EVEX.128.66.0F38.W0 7C /r";
+    vbroadcastss       Rm    Scalar4 AVX512F                "EVEX.512.66.0F38.W0 18 /r";
+    vbroadcasti32x4    RMem  Mem16   AVX512F                "EVEX.512.66.0F38.W0 5A /r";
+    vpmovzxbd          Rm    Quarter AVX512F                "EVEX.512.66.0F38.W0 31 /r";
+    vpmovsxbd          Rm    Quarter AVX512F                "EVEX.512.66.0F38.W0 21 /r";
+    vpmovdb_st         Mr    Quarter AVX512F                "EVEX.512.F3.0F38.W0 31 /r";
+    vextracti32x4_st   MrI   Mem16   AVX512F                "EVEX.512.66.0F3A.W0 39 /r ib";
 
     // Integer arithmetic.
-    vpdpbusd        RvmB  Full     "EVEX.512.66.0F38.W0 50 /r";
-    vpdpbusd_x      RvmB  Full     "EVEX.128.66.0F38.W0 50 /r";
-    vpaddd          RvmB  Full     "EVEX.512.66.0F.W0 FE /r";
-    vpaddd_x        RvmB  Full     "EVEX.128.66.0F.W0 FE /r";
-    vpsubd          RvmB  Full     "EVEX.512.66.0F.W0 FA /r";
-    vpmulld         RvmB  Full     "EVEX.512.66.0F38.W0 40 /r";
-    vpmulld_x       RvmB  Full     "EVEX.128.66.0F38.W0 40 /r";
-    vpmaxsd         RvmB  Full     "EVEX.512.66.0F38.W0 3D /r";
-    vpminsd         RvmB  Full     "EVEX.512.66.0F38.W0 39 /r";
-    vpxord          RvmB  Full     "EVEX.512.66.0F.W0 EF /r";
-    vpxord_x        RvmB  Full     "EVEX.128.66.0F.W0 EF /r";
-    vpandd          RvmB  Full     "EVEX.512.66.0F.W0 DB /r";
-    vpandnd         RvmB  Full     "EVEX.512.66.0F.W0 DF /r";
-    vpord           RvmB  Full     "EVEX.512.66.0F.W0 EB /r";
-    vpternlogd      RvmBI Full     "EVEX.512.66.0F3A.W0 25 /r ib";
-    vpslld_i        VmBI  Full     "EVEX.512.66.0F.W0 72 /6 ib";
-    vpsrld_i        VmBI  Full     "EVEX.512.66.0F.W0 72 /2 ib";
-    vpsrad_i        VmBI  Full     "EVEX.512.66.0F.W0 72 /4 ib";
-    vpminud         RvmB  Full     "EVEX.512.66.0F38.W0 3B /r";
-    vpmulhrsw       Rvm   FullMem  "EVEX.512.66.0F38.W0 0B /r";
-    vpsrlvw         Rvm   FullMem  "EVEX.512.66.0F38.W1 10 /r";
-    vpsllvw         Rvm   FullMem  "EVEX.512.66.0F38.W1 12 /r";
-    vpsravd         RvmB  Full     "EVEX.512.66.0F38.W0 46 /r";
-    vpsravw         Rvm   FullMem  "EVEX.512.66.0F38.W1 11 /r";
-    vpsraw_i        VmI   FullMem  "EVEX.512.66.0F.W0 71 /4 ib";
-    vpsrlw_i        VmI   FullMem  "EVEX.512.66.0F.W0 71 /2 ib";
-    vpaddb          Rvm   FullMem  "EVEX.512.66.0F.W0 FC /r";
-    vpsubw          Rvm   FullMem  "EVEX.512.66.0F.W0 F9 /r";
-    vpmaxsw         Rvm   FullMem  "EVEX.512.66.0F.W0 EE /r";
-    vpminsw         Rvm   FullMem  "EVEX.512.66.0F.W0 EA /r";
-    vpmulhuw        Rvm   FullMem  "EVEX.512.66.0F.W0 E4 /r";
+    vpdpbusd           RvmB  Full    AVX512_VNNI            "EVEX.512.66.0F38.W0 50 /r";
+    vpdpbusd_x         RvmB  Full    AVX512_VNNI + AVX512VL "EVEX.128.66.0F38.W0 50 /r";
+    vpaddd             RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 FE /r";
+    vpaddd_x           RvmB  Full    AVX512F + AVX512VL     "EVEX.128.66.0F.W0 FE /r";
+    vpsubd             RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 FA /r";
+    vpmulld            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 40 /r";
+    vpmulld_x          RvmB  Full    AVX512F + AVX512VL     "EVEX.128.66.0F38.W0 40 /r";
+    vpmaxsd            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 3D /r";
+    vpminsd            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 39 /r";
+    vpxord             RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 EF /r";
+    vpxord_x           RvmB  Full    AVX512F + AVX512VL     "EVEX.128.66.0F.W0 EF /r";
+    vpandd             RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 DB /r";
+    vpandnd            RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 DF /r";
+    vpord              RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 EB /r";
+    vpternlogd         RvmBI Full    AVX512F                "EVEX.512.66.0F3A.W0 25 /r ib";
+    vpslld_i           VmBI  Full    AVX512F                "EVEX.512.66.0F.W0 72 /6 ib";
+    vpsrld_i           VmBI  Full    AVX512F                "EVEX.512.66.0F.W0 72 /2 ib";
+    vpsrad_i           VmBI  Full    AVX512F                "EVEX.512.66.0F.W0 72 /4 ib";
+    vpminud            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 3B /r";
+    vpmulhrsw          Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W0 0B /r";
+    vpsrlvw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 10 /r";
+    vpsllvw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 12 /r";
+    vpsravd            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 46 /r";
+    vpsravw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 11 /r";
+    vpsraw_i           VmI   FullMem AVX512BW               "EVEX.512.66.0F.W0 71 /4 ib";
+    vpsllw_i           VmI   FullMem AVX512BW               "EVEX.512.66.0F.W0 71 /6 ib";
+    vpsrlw_i           VmI   FullMem AVX512BW               "EVEX.512.66.0F.W0 71 /2 ib";
+    vpaddb             Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 FC /r";
+    vpsubw             Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 F9 /r";
+    vpmaxsw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 EE /r";
+    vpminsw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 EA /r";
+    vpmulhuw           Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 E4 /r";
 
     // Shuffles, packs, blends.
-    vpunpcklbw      Rvm   FullMem  "EVEX.512.66.0F.W0 60 /r";
-    vpunpckhbw      Rvm   FullMem  "EVEX.512.66.0F.W0 68 /r";
-    vpunpcklwd      Rvm   FullMem  "EVEX.512.66.0F.W0 61 /r";
-    vpunpckhwd      Rvm   FullMem  "EVEX.512.66.0F.W0 69 /r";
-    vpunpckldq      RvmB  Full     "EVEX.512.66.0F.W0 62 /r";
-    vpunpckhdq      RvmB  Full     "EVEX.512.66.0F.W0 6A /r";
-    vpunpcklqdq     RvmB  Full     "EVEX.512.66.0F.W1 6C /r";
-    vpunpckhqdq     RvmB  Full     "EVEX.512.66.0F.W1 6D /r";
-    vpackssdw       RvmB  Full     "EVEX.512.66.0F.W0 6B /r";
-    vpacksswb       Rvm   FullMem  "EVEX.512.66.0F.W0 63 /r";
-    vpackuswb       Rvm   FullMem  "EVEX.512.66.0F.W0 67 /r";
-    vpshufb         Rvm   FullMem  "EVEX.512.66.0F38.W0 00 /r";
-    vpshufd         RmBI  Full     "EVEX.512.66.0F.W0 70 /r ib";
-    vpermb          Rvm   FullMem  "EVEX.512.66.0F38.W0 8D /r";
-    vpermi2b        Rvm   FullMem  "EVEX.512.66.0F38.W0 75 /r";
-    vpermd          RvmB  Full     "EVEX.512.66.0F38.W0 36 /r";
-    vpermq          RvmB  Full     "EVEX.512.66.0F38.W1 36 /r";
-    vpermt2d        RvmB  Full     "EVEX.512.66.0F38.W0 7E /r";
-    vshufi32x4      RvmBI Full     "EVEX.512.66.0F3A.W0 43 /r ib";
-    vinserti32x4    RvmI  Mem16    "EVEX.512.66.0F3A.W0 38 /r ib";
-    vinserti64x4    RvmI  Mem32    "EVEX.512.66.0F3A.W1 3A /r ib";
-    vpblendmd       RvmB  Full     "EVEX.512.66.0F38.W0 64 /r";
-    vpermw          Rvm   FullMem  "EVEX.512.66.0F38.W1 8D /r";
-    vpermi2w        Rvm   FullMem  "EVEX.512.66.0F38.W1 75 /r";
-    vpermt2w        Rvm   FullMem  "EVEX.512.66.0F38.W1 7D /r";
+    vpunpcklbw         Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 60 /r";
+    vpunpckhbw         Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 68 /r";
+    vpunpcklwd         Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 61 /r";
+    vpunpckhwd         Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 69 /r";
+    vpunpckldq         RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 62 /r";
+    vpunpckhdq         RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 6A /r";
+    vpunpcklqdq        RvmB  Full    AVX512F                "EVEX.512.66.0F.W1 6C /r";
+    vpunpckhqdq        RvmB  Full    AVX512F                "EVEX.512.66.0F.W1 6D /r";
+    vpackssdw          RvmB  Full    AVX512BW               "EVEX.512.66.0F.W0 6B /r";
+    vpacksswb          Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 63 /r";
+    vpackuswb          Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 67 /r";
+    vpshufb            Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W0 00 /r";
+    vpshufd            RmBI  Full    AVX512F                "EVEX.512.66.0F.W0 70 /r ib";
+    vpermb             Rvm   FullMem AVX512_VBMI            "EVEX.512.66.0F38.W0 8D /r";
+    vpermi2b           Rvm   FullMem AVX512_VBMI            "EVEX.512.66.0F38.W0 75 /r";
+    vpermd             RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 36 /r";
+    vpermq             RvmB  Full    AVX512F                "EVEX.512.66.0F38.W1 36 /r";
+    vpermt2d           RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 7E /r";
+    vshufi32x4         RvmBI Full    AVX512F                "EVEX.512.66.0F3A.W0 43 /r ib";
+    vinserti32x4       RvmI  Mem16   AVX512F                "EVEX.512.66.0F3A.W0 38 /r ib";
+    vinserti64x4       RvmI  Mem32   AVX512F                "EVEX.512.66.0F3A.W1 3A /r ib";
+    vpblendmd          RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 64 /r";
+    vpermw             Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 8D /r";
+    vpermi2w           Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 75 /r";
+    vpermt2w           Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 7D /r";
 
     // Single precision arithmetic.
-    vaddps          RvmB  Full     "EVEX.512.0F.W0 58 /r";
-    vsubps          RvmB  Full     "EVEX.512.0F.W0 5C /r";
-    vmulps          RvmB  Full     "EVEX.512.0F.W0 59 /r";
-    vdivps          RvmB  Full     "EVEX.512.0F.W0 5E /r";
-    vmaxps          RvmB  Full     "EVEX.512.0F.W0 5F /r";
-    vminps          RvmB  Full     "EVEX.512.0F.W0 5D /r";
-    vsqrtps         RmB   Full     "EVEX.512.0F.W0 51 /r";
-    vfmadd132ps     RvmB  Full     "EVEX.512.66.0F38.W0 98 /r";
-    vfmadd213ps     RvmB  Full     "EVEX.512.66.0F38.W0 A8 /r";
-    vfmadd231ps     RvmB  Full     "EVEX.512.66.0F38.W0 B8 /r";
-    vfnmadd213ps    RvmB  Full     "EVEX.512.66.0F38.W0 AC /r";
-    vfnmadd231ps    RvmB  Full     "EVEX.512.66.0F38.W0 BC /r";
-    vscalefps       RvmB  Full     "EVEX.512.66.0F38.W0 2C /r";
-    vreduceps       RmBI  Full     "EVEX.512.66.0F3A.W0 56 /r ib";
-    vrndscaleps     RmBI  Full     "EVEX.512.66.0F3A.W0 08 /r ib";
-    vcvtdq2ps       RmB   Full     "EVEX.512.0F.W0 5B /r";
-    vcvtps2dq       RmB   Full     "EVEX.512.66.0F.W0 5B /r";
-    vcvtne2ps2bf16  RvmB  Full     "EVEX.512.F2.0F38.W0 72 /r";
-    vdpbf16ps       RvmB  Full     "EVEX.512.F3.0F38.W0 52 /r";
-    vcmpps          KvmBI Full     "EVEX.512.0F.W0 C2 /r ib";
-    vpcmpd          KvmBI Full     "EVEX.512.66.0F3A.W0 1F /r ib";
+    vaddps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 58 /r";
+    vsubps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 5C /r";
+    vmulps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 59 /r";
+    vdivps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 5E /r";
+    vmaxps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 5F /r";
+    vminps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 5D /r";
+    vsqrtps            RmB   Full    AVX512F                "EVEX.512.0F.W0 51 /r";
+    vfmadd132ps        RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 98 /r";
+    vfmadd213ps        RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 A8 /r";
+    vfmadd231ps        RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 B8 /r";
+    vfnmadd213ps       RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 AC /r";
+    vfnmadd231ps       RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 BC /r";
+    vscalefps          RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 2C /r";
+    vreduceps          RmBI  Full    AVX512DQ               "EVEX.512.66.0F3A.W0 56 /r ib";
+    vrndscaleps        RmBI  Full    AVX512F                "EVEX.512.66.0F3A.W0 08 /r ib";
+    vcvtdq2ps          RmB   Full    AVX512F                "EVEX.512.0F.W0 5B /r";
+    vcvtps2dq          RmB   Full    AVX512F                "EVEX.512.66.0F.W0 5B /r";
+    vcvtne2ps2bf16     RvmB  Full    AVX512F + AVX512_BF16  "EVEX.512.F2.0F38.W0 72 /r";
+    vdpbf16ps          RvmB  Full    AVX512F + AVX512_BF16  "EVEX.512.F3.0F38.W0 52 /r";
+    vcmpps             KvmBI Full    AVX512F                "EVEX.512.0F.W0 C2 /r ib";
+    vpcmpd             KvmBI Full    AVX512F                "EVEX.512.66.0F3A.W0 1F /r ib";
 
     // Writemasks from general purpose registers (VEX).
-    kmovw           KGpr  FullMem  "VEX.128.0F.W0 92 /r";
-    kmovd           KGpr  FullMem  "VEX.128.F2.0F.W0 92 /r";
-    kmovq           KGpr  FullMem  "VEX.128.F2.0F.W1 92 /r";
+    kmovw              KGpr  FullMem AVX512F                "VEX.128.0F.W0 92 /r";
+    kmovd              KGpr  FullMem AVX512BW               "VEX.128.F2.0F.W0 92 /r";
+    kmovq              KGpr  FullMem AVX512BW               "VEX.128.F2.0F.W1 92 /r";
 }
 
 /// `[base + bytes]`: shorthand for [`crate::ptr`] with a displacement.

@@ -1,5 +1,7 @@
 //! Run-time code generation for Lacuna: what the kernels' generators stand on.
 //!
+//! - [`Features`]: sets of CPU features. Every instruction row has one, [`Code`] collects them, [`Features::detect`] is what
+//!   this machine has and the user does not mask.
 //! - [`Tier`], [`Isa`], [`Avx512Vnni`]: CPU features as values that prove what may be executed.
 //! - [`RegFile`], [`Gpr`], [`Zmm`], [`Mask`], [`ptr`]: registers handed out once, memory operands.
 //! - [`Asm`], [`Evex`], [`Code`]: an assembler of scalar code (dynasm) and AVX-512 (own encoder), with line notes.
@@ -10,18 +12,25 @@
 
 mod code;
 pub mod cpu;
+mod detect;
 mod encoding;
 mod error;
 mod evex;
+mod features;
+mod isa;
 mod memory;
 mod perf;
 mod registers;
+mod tier;
 
 pub use code::{Asm, Code, Note};
-pub use cpu::{Avx512Bf16, Avx512Vnni, Isa, TIER_VARIABLE, Tier};
+pub use detect::{MASK_VARIABLE, TIER_VARIABLE};
 pub use encoding::{Encoding, Tuple};
 pub use error::JitError;
-pub use evex::{Evex, Form, ROWS, Row, at};
+pub use evex::{Evex, Form, InstructionSink, ROWS, Row, at};
+pub use features::Features;
+pub use isa::{Avx512Bf16, Avx512Vnni, Isa};
 pub use memory::{CodeArena, CodeId, Entry, Function, Sealed, WeakFunction};
 pub use perf::PERF_VARIABLE;
 pub use registers::{Bcast, Dst, Gpr, Mask, Mem, MemDst, RegFile, RegisterRole, Rm, RmBcast, Scale, Zmm, ptr};
+pub use tier::Tier;

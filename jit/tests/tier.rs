@@ -5,29 +5,41 @@
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
-use lacuna_jit::{Avx512Vnni, Isa, JitError, TIER_VARIABLE, Tier};
+use lacuna_jit::{Avx512Bf16, Avx512Vnni, Features, Isa, JitError, MASK_VARIABLE, TIER_VARIABLE, Tier};
 
 /// What `Tier::select(None)` answers in a process whose `LACUNA_TIER` is `value`: `Ok: name` or `Err: message`.
 fn select_in_child(value: Option<&OsStr>) -> String {
+    in_child("selected", |child| {
+        child.env_remove(TIER_VARIABLE);
+        if let Some(value) = value {
+            child.env(TIER_VARIABLE, value);
+        }
+    })
+}
+
+/// What a child process with the environment of `set` prints after the word `key`.
+fn in_child(key: &str, set: impl FnOnce(&mut Command)) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "child_prints_its_tier", "--ignored", "--nocapture"]).env_remove(TIER_VARIABLE);
-    if let Some(value) = value {
-        child.env(TIER_VARIABLE, value);
-    }
+    child.args(["--exact", "child_prints_what_it_found", "--ignored", "--nocapture"]);
+    set(&mut child);
     let output = child.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    let answer = text.lines().find_map(|line| line.split_once("selected ")).map(|(_, answer)| answer.to_owned());
+    let answer = text.lines().find_map(|line| line.strip_prefix(&format!("{key} ")).map(str::to_owned));
     answer.unwrap_or_else(|| panic!("no answer in {text:?}"))
 }
 
 #[test]
 #[ignore = "runs in a child process of the other tests"]
-fn child_prints_its_tier() {
+fn child_prints_what_it_found() {
     match Tier::select(None) {
         Ok(tier) => println!("\nselected Ok: {tier}"),
         Err(error) => println!("\nselected Err: {error}"),
     }
+    let vbmi = Avx512Vnni::detect().map(Avx512Vnni::vbmi);
+    println!("detected {} vbmi {vbmi:?} bf16 {}", Isa::detect(), Avx512Bf16::detect().is_some());
+    println!("features {}", Features::detect());
+    println!("masked {:?}", Features::masked().map_err(|error| error.to_string()));
 }
 
 #[test]
@@ -112,6 +124,57 @@ fn kernels_are_generated_for_the_highest_tier_only() {
     assert_eq!(Isa::detect(), highest);
     assert_eq!(Isa::Portable.to_string(), Tier::Portable.name());
     if let Isa::Avx512Vnni(_) = highest {
-        assert_eq!(highest.to_string(), Tier::Avx512Vnni.name());
+        assert!(highest.to_string().starts_with(Tier::Avx512Vnni.name()));
     }
+}
+
+/// What a child process prints whose `LACUNA_MASK_FEATURES` is `mask`, and whose tier is its own choice.
+fn masked(key: &str, mask: &str) -> String {
+    in_child(key, |child| {
+        child.env_remove(TIER_VARIABLE).env(MASK_VARIABLE, mask);
+    })
+}
+
+#[test]
+fn masked_features_are_not_there() {
+    let machine = |feature| masked("features", "").split(", ").any(|name| name == Features::to_string(&feature));
+    for feature in Features::all() {
+        let hidden = feature.with_dependents();
+        let found = masked("features", &feature.to_string());
+        let expected: Vec<String> =
+            Features::all().filter(|f| machine(*f) && !hidden.contains(*f)).map(|f| f.to_string()).collect();
+        assert_eq!(found, expected.join(", "), "without {feature}");
+        let named = Features::all().filter(|f| machine(*f) && hidden.contains(*f)).fold(Features::NONE, Features::with);
+        assert_eq!(masked("masked", &feature.to_string()), format!("Ok({named:?})"));
+    }
+}
+
+#[test]
+fn optional_features_do_not_change_the_tier() {
+    if masked("selected", "") != "Ok: avx512vnni" {
+        return eprintln!("skipped: this machine has no AVX-512 VNNI");
+    }
+    assert_eq!(masked("selected", "avx512bf16, avx512vbmi"), "Ok: avx512vnni");
+    assert_eq!(masked("detected", "avx512bf16, avx512vbmi"), "avx512vnni-novbmi vbmi Some(false) bf16 false");
+    for needed in Tier::Avx512Vnni.features().names() {
+        assert_ne!(masked("selected", needed), "Ok: avx512vnni", "without {needed}");
+        assert!(masked("detected", needed).starts_with("portable vbmi None"), "without {needed}");
+    }
+    // A tier that is asked for by name and needs a masked feature is an error.
+    let forced = in_child("selected", |child| {
+        child.env(TIER_VARIABLE, "avx512vnni").env(MASK_VARIABLE, "avx512vnni");
+    });
+    assert!(forced.starts_with("Err: tier avx512vnni was asked for"), "{forced}");
+    assert!(forced.contains("(missing: avx512vnni)"), "{forced}");
+}
+
+#[test]
+fn an_unknown_feature_is_an_error_that_lists_the_known_ones() {
+    for key in ["selected", "masked"] {
+        let answer = masked(key, "avx512bf16,vbmi");
+        assert!(answer.contains("unknown CPU feature") && answer.contains("vbmi"), "{answer}");
+        assert!(answer.contains("environment variable LACUNA_MASK_FEATURES"), "{answer}");
+        assert!(Features::all().all(|feature| answer.contains(&feature.to_string())), "{answer}");
+    }
+    assert_eq!(masked("detected", "vbmi"), "portable vbmi None bf16 false");
 }

@@ -1,8 +1,7 @@
 //! The kernel cache: one generation per plan, shared by all models alive.
 //!
-//! A plan holds everything its emitter reads, so the plan itself is the key: hashed to find, compared to confirm. Code is
-//! kept alive by the kernels that use it; the cache holds weak references only, so its size is bounded by what the models
-//! alive need.
+//! A plan holds everything its emitter reads, so the plan itself is the key: hashed to find, compared to confirm. Kernels keep
+//! the code they use alive. The cache holds weak references only, so its size is bounded by what the models alive need.
 
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -10,94 +9,49 @@ use std::panic::resume_unwind;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lacuna_jit::{Code, CodeArena, Function, Isa, WeakFunction};
+use lacuna_jit::{Code, CodeArena, Features, Function, Isa, WeakFunction};
 use once_cell::sync::Lazy;
 
 use crate::KernelError;
-use crate::plan::{GENERATOR_VERSION, Plan};
+use crate::plan::{GENERATOR_VERSION, Generate, Plan};
 
-/// Any plan, as a cache key.
-macro_rules! any_plan {
-    ($($(#[$doc:meta])* $variant:ident($plan:ty),)*) => {
-        /// Any plan, as a cache key.
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum AnyPlan { $($(#[$doc])* $variant($plan),)* }
+pub use crate::plan::AnyPlan;
 
-        impl AnyPlan {
-            /// [`Plan::name`]
-            pub fn name(&self) -> String {
-                match self { $(AnyPlan::$variant(plan) => plan.name(),)* }
-            }
-
-            /// [`Plan::isa`]
-            pub fn isa(&self) -> Isa {
-                match self { $(AnyPlan::$variant(plan) => plan.isa(),)* }
-            }
-
-            /// [`Plan::emit`]
-            ///
-            /// # Errors
-            /// Those of the plan.
-            pub fn emit(&self) -> Result<Code, KernelError> {
-                match self { $(AnyPlan::$variant(plan) => plan.emit(),)* }
-            }
-        }
-    };
-}
-
-any_plan! {
-    /// Sparse weights times a plain panel.
-    Spmm(crate::spmm::SpmmPlan),
-    /// Fused attention.
-    Attention(crate::attention::AttentionPlan),
-    /// Dense weights times a VNNI panel.
-    Gemm(crate::gemm::GemmPlan),
-    /// Sparse or dense products of f32 or bf16.
-    Float(crate::float::FloatPlan),
-    /// Layernorm of an f32 tile, with quantisation.
-    LayerNorm(crate::layernorm::LayerNormPlan),
-    /// Softmax down the columns of an f32 tile.
-    Softmax(crate::softmax::SoftmaxPlan),
-    /// Activations and quantisation of an f32 tile.
-    Elementwise(crate::elementwise::ElementwisePlan),
-    /// Quantisation of an f32 tile with a scale per token.
-    TokenQuant(crate::dynamic::TokenQuantPlan),
-    /// Sums of a product, times a scale per token.
-    TokenRescale(crate::dynamic::TokenRescalePlan),
-    /// Gather of embedding rows.
-    Embedding(crate::embedding::EmbeddingPlan),
-}
-
-/// A compiled plan: code for generated tiers, nothing for the portable one. Only the cache makes one, so its code is what the
-/// plan's emitter generated.
+/// A compiled plan: code for generated tiers, nothing for the portable one. Only the cache makes one, and it holds the plan that
+/// the code was generated from.
 #[derive(Debug, Clone)]
 pub struct Compiled {
-    function: Option<Function>,
+    code: Option<(AnyPlan, Function)>,
 }
 
 impl Compiled {
     /// No code: what portable plans run on, and what every other plan's kernel refuses.
-    pub const NONE: Compiled = Compiled { function: None };
+    pub const NONE: Compiled = Compiled { code: None };
 
     /// The sealed function; `None` on [`Isa::Portable`].
     pub fn function(&self) -> Option<&Function> {
-        self.function.as_ref()
+        self.code.as_ref().map(|(_, function)| function)
     }
 
-    /// The function, checked to be the code of `plan`; `None` if the plan's tier needs none.
+    /// The function, checked to be the code of `plan` and to need only what this machine has; `None` if the plan's tier needs none.
     ///
     /// # Errors
-    /// [`KernelError::Mismatch`] if there is no code or another plan's.
+    /// [`KernelError::Mismatch`] if there is no code or another plan's, [`KernelError::Jit`] if this machine lacks a CPU feature.
     pub(crate) fn function_of(self, plan: &impl Plan) -> Result<Option<Function>, KernelError> {
-        match self.function {
-            _ if plan.isa() == Isa::Portable => Ok(None),
-            Some(function) if function.code().name == plan.name() => Ok(Some(function)),
-            other => Err(KernelError::Mismatch {
-                kernel: plan.name(),
-                found: other.map_or("no code".to_owned(), |f| format!("the code of {}", f.code().name)),
-                expected: "its own code".to_owned(),
-            }),
+        if plan.isa() == Isa::Portable {
+            return Ok(None);
+        }
+        let mismatch = |found| {
+            let expected = "its own code".to_owned();
+            Err(KernelError::Mismatch { kernel: plan.name(), found, expected })
+        };
+        match self.code {
+            Some((made_for, function)) if made_for.is_key_of(plan) => {
+                function.code().check(Features::detect())?;
+                Ok(Some(function))
+            }
+            Some((made_for, _)) => mismatch(format!("the code of another plan, {}", made_for.name())),
+            None => mismatch("no code".to_owned()),
         }
     }
 }
@@ -141,7 +95,6 @@ static GLOBAL: Lazy<KernelCache> = Lazy::new(KernelCache::default);
 struct Lookup {
     ready: Vec<(AnyPlan, Function)>,
     claimed: Vec<AnyPlan>,
-    pending_elsewhere: bool,
 }
 
 impl KernelCache {
@@ -154,7 +107,8 @@ impl KernelCache {
     /// sealed in one mapping. A plan that another thread is generating is waited for, after this call's own are done.
     ///
     /// # Errors
-    /// The first failure of a plan's emitter or of sealing. Failures are not cached: the next call tries again.
+    /// The first failure of a plan's emitter or of sealing, or a CPU feature that the code needs and this machine lacks. Failures
+    /// are not cached: the next call tries again.
     pub fn compile(&self, plans: &[AnyPlan]) -> Result<(Vec<Compiled>, CompileStats), KernelError> {
         let mut stats = CompileStats::default();
         let mut missing: Vec<AnyPlan> = Vec::new();
@@ -170,14 +124,14 @@ impl KernelCache {
             if !found.claimed.is_empty() {
                 let claim = Claim { cache: self, plans: found.claimed };
                 functions.extend(claim.generate(&mut stats)?);
-            } else if found.pending_elsewhere {
-                self.wait();
             }
             missing.retain(|plan| !functions.contains_key(plan));
         }
-        let compiled: Vec<Compiled> =
-            plans.iter().map(|plan| Compiled { function: functions.get(plan).cloned() }).collect();
-        stats.reused = compiled.iter().filter(|c| c.function.is_some()).count() - stats.generated;
+        let compiled: Vec<Compiled> = plans
+            .iter()
+            .map(|plan| Compiled { code: functions.get(plan).map(|function| (plan.clone(), function.clone())) })
+            .collect();
+        stats.reused = compiled.iter().filter(|c| c.code.is_some()).count() - stats.generated;
         Ok((compiled, stats))
     }
 
@@ -185,9 +139,9 @@ impl KernelCache {
     ///
     /// # Errors
     /// As [`KernelCache::compile`].
-    pub fn compile_one(&self, plan: &impl Plan) -> Result<Compiled, KernelError> {
+    pub fn compile_one(&self, plan: &impl Generate) -> Result<Compiled, KernelError> {
         let (mut compiled, _) = self.compile(&[plan.key()])?;
-        Ok(compiled.pop().unwrap_or(Compiled { function: None }))
+        Ok(compiled.pop().unwrap_or(Compiled::NONE))
     }
 
     /// Bytes of executable memory that live kernels of this cache keep mapped.
@@ -204,29 +158,33 @@ impl KernelCache {
         mappings.iter().map(Function::mapping_bytes).sum()
     }
 
-    /// Finds what exists, claims what nobody has, and drops entries whose code is gone.
+    /// Finds what exists, claims what nobody has, and drops entries whose code is gone. If other threads are generating all of
+    /// `plans`, it waits until one of them has finished or given up.
     fn look_up(&self, plans: &[AnyPlan]) -> Lookup {
         let mut slots = self.lock();
-        slots.retain(|_, slot| !matches!(slot, Slot::Ready(weak) if weak.upgrade().is_none()));
-        let mut found = Lookup::default();
-        for plan in plans {
-            match slots.get(&(GENERATOR_VERSION, plan.clone())) {
-                Some(Slot::Pending) => found.pending_elsewhere = true,
-                Some(Slot::Ready(weak)) => found.ready.extend(weak.upgrade().map(|f| (plan.clone(), f))),
-                None => {
-                    slots.insert((GENERATOR_VERSION, plan.clone()), Slot::Pending);
-                    found.claimed.push(plan.clone());
+        loop {
+            slots.retain(|_, slot| !matches!(slot, Slot::Ready(weak) if weak.upgrade().is_none()));
+            let mut found = Lookup::default();
+            for plan in plans {
+                let ready = match slots.get(&(GENERATOR_VERSION, plan.clone())) {
+                    Some(Slot::Pending) => continue,
+                    Some(Slot::Ready(weak)) => weak.upgrade(),
+                    None => None,
+                };
+                match ready {
+                    Some(function) => found.ready.push((plan.clone(), function)),
+                    None => {
+                        slots.insert((GENERATOR_VERSION, plan.clone()), Slot::Pending);
+                        found.claimed.push(plan.clone());
+                    }
                 }
             }
+            if plans.is_empty() || !found.ready.is_empty() || !found.claimed.is_empty() {
+                return found;
+            }
+            // No wake-up is lost: the lock is held from the look above until this thread waits.
+            slots = self.finished.wait(slots).unwrap_or_else(PoisonError::into_inner);
         }
-        found
-    }
-
-    /// Waits until some thread has finished or given up a claim. The timeout only bounds a wake-up lost between looking and
-    /// waiting.
-    fn wait(&self) {
-        let slots = self.lock();
-        let _ = self.finished.wait_timeout(slots, Duration::from_millis(5));
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
@@ -245,6 +203,8 @@ impl Claim<'_> {
     fn generate(self, stats: &mut CompileStats) -> Result<Vec<(AnyPlan, Function)>, KernelError> {
         let start = Instant::now();
         let codes = emit_all(&self.plans)?;
+        let available = Features::detect();
+        codes.iter().try_for_each(|code| code.check(available))?;
         stats.emit += start.elapsed();
         stats.generated += codes.len();
         stats.code_bytes += codes.iter().map(|code| code.bytes.len()).sum::<usize>();

@@ -10,10 +10,11 @@ macro_rules! kernel_methods {
             ///
             /// # Errors
             /// [`KernelError::Mismatch`](crate::KernelError::Mismatch) if `compiled` is the code of another plan, or none for a
-            /// plan that needs code.
+            /// plan that needs code; [`KernelError::Jit`](crate::KernelError::Jit) if this machine lacks a CPU feature that the code
+            /// needs.
             pub fn new(plan: $plan, compiled: $crate::cache::Compiled) -> Result<$kernel, $crate::KernelError> {
-                // SAFETY: the code was emitted by this plan's emitter (only the cache makes `Compiled`, and the name is
-                // checked), which reads its argument as `$args`.
+                // SAFETY: this plan's emitter wrote the code (only the cache makes `Compiled`, and the plan that it holds is
+                // checked), and that emitter reads its argument as `$args`.
                 let entry = compiled.function_of(&plan)?.map(|function| unsafe { function.typed::<$args>() });
                 Ok($kernel { plan, entry })
             }

@@ -60,7 +60,7 @@ pub use lacuna_pattern::{self as pattern, Block};
 pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
 pub use output::OutputBuffer;
 pub use parallel::Parallel;
-pub use plan::{GENERATOR_VERSION, Plan};
+pub use plan::{GENERATOR_VERSION, Generate, Plan};
 pub use sink::{Activation, Output, Sink, Store};
 pub use stored::Stored;
 pub use team::Team;

@@ -209,6 +209,7 @@ mod tests {
     #[test]
     fn limits_are_in_their_order() {
         let Some(proof) = Avx512Vnni::detect() else {
+            crate::support::check_required_tier();
             println!("skipped: no AVX-512 VNNI");
             return;
         };

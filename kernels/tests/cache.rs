@@ -2,16 +2,18 @@
 
 mod support;
 
-use std::sync::{Arc, Barrier, mpsc};
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use lacuna_jit::Isa;
+use lacuna_jit::{Asm, Code, Evex, Features, Isa, JitError, RegFile};
 use lacuna_kernels::cache::{AnyPlan, KernelCache};
 use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel};
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, PanelLayout, Plan, Sign};
+use lacuna_kernels::{Block, Generate, KernelError, PanelLayout, Plan, Sign};
 use rand::prelude::*;
 use rayon::prelude::*;
 
@@ -238,6 +240,177 @@ fn requests_that_arrive_during_a_generation_do_not_block_it() {
         }
         let answer = |_| receiver.recv_timeout(Duration::from_secs(30)).expect("the requests wait for each other");
         check_shared((0..REQUESTS).map(answer).collect());
+    }
+}
+
+/// A plan made for a test: any name, and an emitter that waits for the test.
+#[derive(Clone)]
+struct TestPlan {
+    isa: Isa,
+    name: String,
+    /// Told when the emitter starts, and what it waits for before it returns.
+    started: mpsc::Sender<()>,
+    release: Arc<Mutex<mpsc::Receiver<()>>>,
+    /// How often the plan was hashed.
+    looks: Arc<AtomicUsize>,
+}
+
+impl TestPlan {
+    /// The plan, what is told when its emitter starts, and what lets it finish.
+    fn new(isa: Isa, name: String) -> (TestPlan, mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let ((started, starts), (finish, release)) = (mpsc::channel(), mpsc::channel());
+        let release = Arc::new(Mutex::new(release));
+        (TestPlan { isa, name, started, release, looks: Arc::default() }, starts, finish)
+    }
+}
+
+impl std::fmt::Debug for TestPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl PartialEq for TestPlan {
+    fn eq(&self, other: &TestPlan) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for TestPlan {}
+
+impl Hash for TestPlan {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        self.name.hash(state);
+    }
+}
+
+impl Plan for TestPlan {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+}
+
+impl Generate for TestPlan {
+    /// Fails if the test says nothing more.
+    fn generate(&self) -> Result<Code, JitError> {
+        self.started.send(()).unwrap();
+        let regs = RegFile::new();
+        let mut a = Asm::new();
+        a.epilogue(&regs);
+        match self.release.lock().unwrap().recv() {
+            Ok(()) => a.finish(self.name.clone(), &regs),
+            Err(_) => Err(JitError::Assemble { name: self.name.clone(), message: "given up".to_owned() }),
+        }
+    }
+}
+
+/// Who waits for another thread's generation sleeps until that has ended, and then goes on at once.
+#[test]
+fn waiting_neither_polls_nor_misses_the_end() {
+    let Some(isa) = generated() else { return };
+    for round in 0..50 {
+        let cache = Arc::new(KernelCache::default());
+        let (plan, starts, finish) = TestPlan::new(isa, format!("wanted-{round}"));
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..4 {
+            let (cache, plan, sender) = (Arc::clone(&cache), plan.clone(), sender.clone());
+            thread::spawn(move || sender.send(cache.compile_one(&plan).unwrap()));
+        }
+        starts.recv().unwrap();
+        if round == 0 {
+            thread::sleep(Duration::from_millis(50)); // until all wait
+            let looks = plan.looks.load(Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(100));
+            assert_eq!(plan.looks.load(Ordering::Relaxed), looks, "looked up again without a reason");
+        } else {
+            thread::sleep(Duration::from_micros(20 * round)); // some wait, some are about to
+        }
+        finish.send(()).unwrap();
+        let compiled: Vec<_> =
+            (0..4).map(|_| receiver.recv_timeout(Duration::from_secs(30)).expect("a wake-up was lost")).collect();
+        let address = |i: usize| compiled[i].function().unwrap().address();
+        assert!((1..4).all(|i| address(i) == address(0)));
+    }
+}
+
+/// A generation that fails wakes those who wait, and one of them tries again.
+#[test]
+fn a_failed_generation_is_taken_over() {
+    let Some(isa) = generated() else { return };
+    let cache = Arc::new(KernelCache::default());
+    let (plan, starts, finish) = TestPlan::new(isa, "given-up".to_owned());
+    let (sender, receiver) = mpsc::channel();
+    for _ in 0..3 {
+        let (cache, plan, sender) = (Arc::clone(&cache), plan.clone(), sender.clone());
+        thread::spawn(move || sender.send(cache.compile_one(&plan).unwrap_err().to_string()));
+    }
+    starts.recv().unwrap();
+    drop(finish);
+    for _ in 0..3 {
+        let error = receiver.recv_timeout(Duration::from_secs(30)).expect("a wake-up was lost");
+        assert_eq!(error, "assembling given-up: given up");
+    }
+}
+
+#[test]
+fn code_of_another_plan_with_the_same_name_is_refused() {
+    let Some(isa) = generated() else { return };
+    let cache = KernelCache::default();
+    let wanted = spmm(isa, 8, 16, U8_PLAIN);
+    let (plan, _starts, finish) = TestPlan::new(isa, wanted.name());
+    finish.send(()).unwrap();
+    let error = SpmmKernel::new(wanted, cache.compile_one(&plan).unwrap()).unwrap_err();
+    assert!(matches!(error, KernelError::Mismatch { .. }), "{error}");
+    assert!(error.to_string().contains(&format!("given the code of another plan, {}", wanted.name())), "{error}");
+    // Blocks of 8x1 are computed as blocks of 4x1, by the same code.
+    let covered = SpmmDesc { block: Block::B8x1, ..wanted.desc() }.plan(isa).unwrap();
+    let covered = covered.with_schedule(*wanted.schedule()).unwrap();
+    assert_ne!(covered, wanted);
+    assert!(SpmmKernel::new(covered, cache.compile_one(&wanted).unwrap()).is_ok());
+}
+
+/// A plan whose code needs two features that the tier does not promise.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Needy(Isa);
+
+impl Plan for Needy {
+    fn name(&self) -> String {
+        "needy".to_owned()
+    }
+
+    fn isa(&self) -> Isa {
+        self.0
+    }
+}
+
+impl Generate for Needy {
+    fn generate(&self) -> Result<Code, JitError> {
+        let mut regs = RegFile::new();
+        let zmm = regs.zmm("anything")?;
+        let mut a = Asm::new();
+        a.vdpbf16ps(zmm, zmm, zmm);
+        a.vpermb(zmm, zmm, zmm);
+        a.epilogue(&regs);
+        a.finish(self.name(), &regs)
+    }
+}
+
+#[test]
+fn code_that_needs_a_missing_feature_is_refused() {
+    let Some(isa) = generated() else { return };
+    let missing = (Features::AVX512_BF16 | Features::AVX512_VBMI).without(Features::detect());
+    match KernelCache::default().compile_one(&Needy(isa)) {
+        Ok(_) => assert!(missing.is_empty()),
+        Err(KernelError::Jit(JitError::MissingFeatures { kernel, missing: named })) => {
+            assert_eq!((kernel.as_str(), named), ("needy", missing));
+            assert!(!missing.is_empty());
+        }
+        Err(error) => panic!("{error}"),
     }
 }
 

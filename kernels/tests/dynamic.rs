@@ -5,7 +5,7 @@ mod support;
 
 use lacuna_jit::Isa;
 use lacuna_kernels::dynamic::{
-    RescaleParams, RescaleRows, TokenQuantDesc, TokenQuantScales, TokenRescaleDesc, ZERO_CODE,
+    ColumnQuantDesc, ColumnRescaleDesc, FeatureScales, RescaleParams, RescaleRows, ZERO_CODE,
 };
 use lacuna_kernels::layout::{elements, tiles};
 use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Sign, Sink, Store, TILE, reference};
@@ -27,8 +27,8 @@ fn quantize(
     parallel: Parallel<'_>,
 ) -> (Vec<u8>, Vec<f32>) {
     let features = scales.len();
-    let kernel = TokenQuantDesc { features, layout }.compile(isa).unwrap();
-    let scales = TokenQuantScales::pack(kernel.plan(), scales).unwrap();
+    let kernel = ColumnQuantDesc { features, layout }.compile(isa).unwrap();
+    let scales = FeatureScales::pack(kernel.plan(), scales).unwrap();
     let x = to_tile(x, features, tokens, 41);
     let mut panel = Guarded::new(elements(features, tokens), 42);
     let mut found = Guarded::new(tiles(tokens) * TILE, 43);
@@ -42,7 +42,7 @@ fn check_quantize(x: &[f32], scales: &[f32], tokens: usize) {
     let portable = quantize(Isa::Portable, PanelLayout::Plain, (x, scales), tokens, Parallel::Serial);
     for n in 0..tokens {
         let column: Vec<f64> = (0..features).map(|f| f64::from(x[f * tokens + n]) / f64::from(scales[f])).collect();
-        let (scale, codes) = reference::rows::token_codes(&column);
+        let (scale, codes) = reference::rows::column_codes(&column);
         let found = f64::from(portable.1[n]);
         assert!((found - scale).abs() <= 1e-6 * scale, "token {n}: scale {found}, expected {scale}");
         for (f, exact) in codes.into_iter().enumerate() {
@@ -101,7 +101,7 @@ impl Case {
 
     fn run(&self, isa: Isa, sink: Sink, parallel: Parallel<'_>) -> Found {
         let (features, tokens) = (self.rows.len(), self.scales.len());
-        let kernel = TokenRescaleDesc { features, sink }.compile(isa).unwrap();
+        let kernel = ColumnRescaleDesc { features, sink }.compile(isa).unwrap();
         let rows = RescaleRows::pack(kernel.plan(), &self.rows).unwrap();
         let mut scales = Guarded::new(tiles(tokens) * TILE, 51);
         scales[..tokens].copy_from_slice(&self.scales);
@@ -252,22 +252,22 @@ proptest! {
 
 #[test]
 fn bad_arguments_are_named() {
-    let none = TokenQuantDesc { features: 0, layout: PanelLayout::Plain }.plan(Isa::Portable);
+    let none = ColumnQuantDesc { features: 0, layout: PanelLayout::Plain }.plan(Isa::Portable);
     assert!(matches!(none, Err(KernelError::Dimension { found: 0, .. })));
-    let none = TokenRescaleDesc { features: 0, sink: Sink::f32(true) }.plan(Isa::Portable);
+    let none = ColumnRescaleDesc { features: 0, sink: Sink::f32(true) }.plan(Isa::Portable);
     assert!(matches!(none, Err(KernelError::Dimension { found: 0, .. })));
-    let bf16 = TokenRescaleDesc { features: 3, sink: Sink::bf16() }.plan(Isa::Portable).unwrap_err();
-    assert_eq!(bf16.to_string(), "token rescaling: given bf16 output, expected 8-bit or f32 output");
+    let bf16 = ColumnRescaleDesc { features: 3, sink: Sink::bf16() }.plan(Isa::Portable).unwrap_err();
+    assert_eq!(bf16.to_string(), "column rescaling: given bf16 output, expected 8-bit or f32 output");
     let serial = Parallel::Serial;
     for isa in tiers() {
-        let kernel = TokenQuantDesc { features: 3, layout: PanelLayout::Plain }.compile(isa).unwrap();
+        let kernel = ColumnQuantDesc { features: 3, layout: PanelLayout::Plain }.compile(isa).unwrap();
         for bad in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-45] {
-            let found = TokenQuantScales::pack(kernel.plan(), &[1.0, bad, 1.0]);
+            let found = FeatureScales::pack(kernel.plan(), &[1.0, bad, 1.0]);
             assert!(matches!(found, Err(KernelError::Parameter { parameter: "feature scale", row: 1, .. })), "{bad}");
         }
-        let found = TokenQuantScales::pack(kernel.plan(), &[1.0; 2]);
+        let found = FeatureScales::pack(kernel.plan(), &[1.0; 2]);
         assert!(matches!(found, Err(KernelError::Length { found: 2, expected: 3, .. })));
-        let scales = TokenQuantScales::pack(kernel.plan(), &[1.0; 3]).unwrap();
+        let scales = FeatureScales::pack(kernel.plan(), &[1.0; 3]).unwrap();
         let (mut x, mut panel, mut tokens) = (vec![0f32; 256], vec![0u8; 256], vec![0f32; 64]);
         let found = kernel.run(&scales, &x, &mut panel, &mut tokens, 0, serial);
         assert!(matches!(found, Err(KernelError::Dimension { found: 0, .. })));
@@ -276,12 +276,12 @@ fn bad_arguments_are_named() {
         let found = kernel.run(&scales, &x, &mut panel[1..], &mut tokens, 5, serial);
         assert!(matches!(found, Err(KernelError::Length { buffer: "panel", found: 255, .. })));
         let found = kernel.run(&scales, &x, &mut panel, &mut tokens[..5], 5, serial);
-        assert!(matches!(found, Err(KernelError::Length { buffer: "token scales", found: 5, expected: 64, .. })));
-        let wide = TokenQuantDesc { features: 4, layout: PanelLayout::Plain }.compile(isa).unwrap();
+        assert!(matches!(found, Err(KernelError::Length { buffer: "column scales", found: 5, expected: 64, .. })));
+        let wide = ColumnQuantDesc { features: 4, layout: PanelLayout::Plain }.compile(isa).unwrap();
         let found = wide.run(&scales, &x, &mut panel, &mut tokens, 5, serial);
         assert!(matches!(found, Err(KernelError::Length { found: 3, expected: 4, .. })));
 
-        let kernel = TokenRescaleDesc { features: 3, sink: Sink::f32(true) }.compile(isa).unwrap();
+        let kernel = ColumnRescaleDesc { features: 3, sink: Sink::f32(true) }.compile(isa).unwrap();
         let bad = RescaleParams { bias: f32::NAN, ..RescaleParams::default() };
         let found = RescaleRows::pack(kernel.plan(), &[RescaleParams::default(), bad, bad]);
         assert!(matches!(found, Err(KernelError::Parameter { parameter: "bias", row: 1, .. })));
@@ -296,7 +296,7 @@ fn bad_arguments_are_named() {
         let found = kernel.run(&rows, &tokens, &mut t[1..], Some(Output::F32(&mut x)), 5, serial);
         assert!(matches!(found, Err(KernelError::Length { buffer: "t", found: 255, .. })));
         let found = kernel.run(&rows, &tokens[1..], &mut t, Some(Output::F32(&mut x)), 5, serial);
-        assert!(matches!(found, Err(KernelError::Length { buffer: "token scales", found: 63, .. })));
+        assert!(matches!(found, Err(KernelError::Length { buffer: "column scales", found: 63, .. })));
         let found = kernel.run(&rows, &tokens, &mut t, Some(Output::F32(&mut x)), 0, serial);
         assert!(matches!(found, Err(KernelError::Dimension { found: 0, .. })));
     }

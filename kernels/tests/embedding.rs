@@ -5,7 +5,7 @@ mod support;
 
 use lacuna_jit::Isa;
 use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingIds, EmbeddingKernel, EmbeddingTables};
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormWeights, NormParams};
+use lacuna_kernels::layernorm::{LayerNormDesc, NormParams, NormRows};
 use lacuna_kernels::layout::{elements, tiles};
 use lacuna_kernels::{KernelError, PanelLayout, Parallel, TILE, reference};
 use matrices::{FEATURES, TOKENS, assert_padding_features_untouched, assert_same_bits, from_panel, from_tile, random};
@@ -114,7 +114,7 @@ fn together_with_layernorm_it_is_one_after_the_other() {
         for isa in tiers() {
             for parallel in [Parallel::Serial, Parallel::Rayon] {
                 let layernorm = LayerNormDesc { features, f32: true, panel: Some(layout) }.compile(isa).unwrap();
-                let weights = LayerNormWeights::pack(layernorm.plan(), &params, 1e-12).unwrap();
+                let weights = NormRows::pack(layernorm.plan(), &params, 1e-12).unwrap();
 
                 let mut x = case.run(isa, Parallel::Serial);
                 let mut panel = Guarded::new(elements(features, tokens), 14);

@@ -19,6 +19,7 @@ use rand::prelude::*;
 fn proof() -> Option<Avx512Vnni> {
     let proof = Avx512Vnni::detect();
     if proof.is_none() {
+        support::check_required_tier();
         println!("skipped: this CPU has no AVX-512 VNNI");
     }
     proof

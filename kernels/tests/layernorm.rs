@@ -4,7 +4,7 @@ mod matrices;
 mod support;
 
 use lacuna_jit::Isa;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormWeights, NormParams};
+use lacuna_kernels::layernorm::{LayerNormDesc, NormParams, NormRows};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::{KernelError, PanelLayout, Parallel, math, reference};
 use matrices::{
@@ -60,7 +60,7 @@ impl Case {
     fn run(&self, isa: Isa, (f32, layout): Written, parallel: Parallel) -> (Vec<f32>, Vec<u8>) {
         let (features, tokens) = (self.features, self.tokens);
         let kernel = LayerNormDesc { features, f32, panel: layout }.compile(isa).unwrap();
-        let weights = LayerNormWeights::pack(kernel.plan(), &self.params, self.epsilon).unwrap();
+        let weights = NormRows::pack(kernel.plan(), &self.params, self.epsilon).unwrap();
         let mut x = to_tile(&self.x, features, tokens, self.seed);
         let before = x.to_vec();
         let mut panel = Guarded::new(elements(features, tokens), self.seed ^ 2);
@@ -196,10 +196,10 @@ fn bad_arguments_are_named() {
         let with_panel =
             LayerNormDesc { features: 5, f32: true, panel: Some(PanelLayout::Plain) }.compile(isa).unwrap();
         let params = vec![NormParams { gamma: 1.0, ..Default::default() }; 5];
-        let pack = |params: &[NormParams], epsilon| LayerNormWeights::pack(kernel.plan(), params, epsilon);
+        let pack = |params: &[NormParams], epsilon| NormRows::pack(kernel.plan(), params, epsilon);
         let weights = pack(&params, EPSILON).unwrap();
         let other = LayerNormDesc { features: 4, f32: true, panel: None }.plan(isa).unwrap();
-        let narrow = LayerNormWeights::pack(&other, &params[..4], EPSILON).unwrap();
+        let narrow = NormRows::pack(&other, &params[..4], EPSILON).unwrap();
         let (mut x, mut panel) = (vec![0.0; elements(5, 3)], vec![0; elements(5, 3)]);
         let serial = Parallel::Serial;
 

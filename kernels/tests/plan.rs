@@ -11,7 +11,7 @@ use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::pattern::{BlockPattern, MAX_K, MAX_M};
 use lacuna_kernels::spmm::{IndexWidth, SpmmDesc};
-use lacuna_kernels::{Block, Plan};
+use lacuna_kernels::{Block, Generate, Plan};
 use product::FEATURES;
 use proptest::prelude::*;
 use support::tiers;

@@ -99,17 +99,26 @@ impl Architecture {
         })
     }
 
-    /// `BertModel`, `BertForMaskedLM`, ...; not `BertGenerationEncoder`, which is another model.
-    fn is_class(self, class: &str) -> bool {
-        let prefix = match self {
+    /// The class of a bare encoder, without a head.
+    pub(crate) fn class_of_encoder(self) -> String {
+        format!("{}Model", self.class_prefix())
+    }
+
+    /// How the names of all classes of the family begin.
+    const fn class_prefix(self) -> &'static str {
+        match self {
             Architecture::Bert => "Bert",
             Architecture::DistilBert => "DistilBert",
             Architecture::Roberta => "Roberta",
             Architecture::XlmRoberta => "XLMRoberta",
             Architecture::Camembert => "Camembert",
             Architecture::Electra => "Electra",
-        };
-        class.strip_prefix(prefix).is_some_and(|rest| rest == "Model" || rest.starts_with("For"))
+        }
+    }
+
+    /// `BertModel`, `BertForMaskedLM`, ...; not `BertGenerationEncoder`, which is another model.
+    fn is_class(self, class: &str) -> bool {
+        class.strip_prefix(self.class_prefix()).is_some_and(|rest| rest == "Model" || rest.starts_with("For"))
     }
 }
 

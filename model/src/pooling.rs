@@ -7,9 +7,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::config::{read_json, read_json_if_present};
 use crate::error::{Error, Result};
+use crate::json::{read_json, read_json_if_present};
 use crate::matrix::Matrix;
 
 /// How the hidden states of a sentence become one vector.
@@ -214,6 +215,22 @@ fn read_mode(path: &Path) -> Result<PoolingMode> {
 }
 
 impl Pooling {
+    /// `modules.json` and the settings of the module Pooling, as sentence-transformers writes them.
+    pub(crate) fn to_json(&self, hidden_size: usize) -> (Value, Value) {
+        let module = |idx: usize, path: &str, kind: &str| json!({ "idx": idx, "name": idx.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}") });
+        let mut modules = vec![module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")];
+        if self.normalize {
+            modules.push(module(2, "2_Normalize", "Normalize"));
+        }
+        let pooling = json!({
+            "word_embedding_dimension": hidden_size,
+            "pooling_mode_cls_token": self.mode == PoolingMode::Cls,
+            "pooling_mode_mean_tokens": self.mode == PoolingMode::Mean,
+            "pooling_mode_max_tokens": self.mode == PoolingMode::Max,
+        });
+        (modules.into(), pooling)
+    }
+
     /// Pools the hidden states of one sentence, `[N][hidden]` with N >= 1, into `[hidden]`.
     ///
     /// # Numerics

@@ -10,8 +10,8 @@
 //! so whatever depends on the input feature (activation scales) is folded into the weights before
 //! they are rounded, and whatever depends on the output feature alone goes into the two factors.
 
+use crate::codes::{LayerCodes, LinearCodes, TensorQuant};
 use crate::matrix::Matrix;
-use crate::stored::{StoredLayer, StoredLinear};
 use crate::weights::{LayerWeights, Linear};
 
 /// Largest magnitude of a weight that is quantised here; codes of files may be -128.
@@ -43,6 +43,12 @@ pub struct ActivationQuant {
 }
 
 impl ActivationQuant {
+    /// The same scale and zero point for every feature.
+    pub(crate) fn spread(tensor: TensorQuant, features: usize) -> ActivationQuant {
+        let TensorQuant { scale, zero_point } = tensor;
+        ActivationQuant { scale: vec![scale; features], zero_point, mean: vec![0.0; features] }
+    }
+
     /// Quantises the value of one feature.
     pub fn quantize(&self, feature: usize, x: f32) -> u8 {
         let zero = f32::from(self.zero_point);
@@ -129,7 +135,7 @@ impl QuantizedLayer {
     }
 
     /// Quantises a layer's weights for given activations, or takes the codes that a file has of them.
-    pub(crate) fn new(weights: &LayerWeights, quant: &LayerQuant, stored: Option<&StoredLayer>) -> Self {
+    pub(crate) fn new(weights: &LayerWeights, quant: &LayerQuant, stored: Option<&LayerCodes>) -> Self {
         let [q, k, v, o, up, down] = std::array::from_fn(|i| stored.and_then(|stored| stored.linears[i].as_ref()));
         Self {
             q: QuantizedLinear::with_codes(&weights.q, &quant.attn_in, q),
@@ -179,7 +185,7 @@ impl QuantizedLinear {
     ///
     /// An input with a scale per feature changes codes, which is why calibration gives such inputs one scale; the weights are
     /// quantised again if it has more, or there are no codes.
-    pub(crate) fn with_codes(linear: &Linear, input: &ActivationQuant, codes: Option<&StoredLinear>) -> Self {
+    pub(crate) fn with_codes(linear: &Linear, input: &ActivationQuant, codes: Option<&LinearCodes>) -> Self {
         let (step, one) =
             (input.scale.first().copied().unwrap_or(1.0), input.scale.array_windows().all(|[a, b]| a == b));
         let Some(stored) = codes.filter(|codes| one && codes.codes.len() == linear.weight.data.len()) else {

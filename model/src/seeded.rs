@@ -96,6 +96,12 @@ impl Preset {
     }
 }
 
+impl From<Preset> for EncoderConfig {
+    fn from(preset: Preset) -> EncoderConfig {
+        preset.config()
+    }
+}
+
 impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

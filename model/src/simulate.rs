@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::codes::{FileCodes, LayerCodes};
 use crate::config::EncoderConfig;
 use crate::error::Result;
 use crate::pooling::Pooling;
 use crate::precision::{LayerPrecision, Precision};
 use crate::quantize::{ActivationQuant, LayerQuant};
 use crate::reference::{FakeQuant, Reference, TapSet, reader_weights};
-use crate::stored::{Stored, StoredLayer};
 use crate::tokens::TokenIds;
 use crate::weights::{EncoderWeights, LayerWeights};
 
@@ -26,7 +26,7 @@ pub(crate) struct Simulation<'a> {
     /// Per layer.
     pub(crate) precision: &'a [LayerPrecision],
     /// What the file says.
-    pub(crate) stored: Option<&'a Stored>,
+    pub(crate) codes: Option<&'a FileCodes>,
 }
 
 impl Simulation<'_> {
@@ -54,12 +54,12 @@ impl Simulation<'_> {
 
     /// The f32 weights that the rounded linear layers stand for, with their biases.
     fn fake_weights(&self) -> EncoderWeights {
-        let stored = |i: usize| self.stored.and_then(|stored| stored.layers.get(i));
+        let codes = |i: usize| self.codes.and_then(|codes| codes.layers.get(i));
         let layers = self.weights.layers.par_iter().zip(self.quant).zip(self.precision).enumerate();
-        let layers = layers.map(|(i, ((layer, quant), precision))| fake_layer(layer, quant, *precision, stored(i)));
+        let layers = layers.map(|(i, ((layer, quant), precision))| fake_layer(layer, quant, *precision, codes(i)));
         let mut embeddings = self.weights.embeddings.clone();
         if let Some((projection, input)) = embeddings.projection.as_ref().zip(self.projection) {
-            let codes = self.stored.and_then(|stored| stored.projection.as_ref());
+            let codes = self.codes.and_then(|codes| codes.projection.as_ref());
             let rounded = reader_weights(projection, codes, input, Precision::Static);
             Arc::make_mut(&mut embeddings).projection = Some(rounded);
         }
@@ -71,9 +71,9 @@ fn fake_layer(
     layer: &LayerWeights,
     quant: &LayerQuant,
     precision: LayerPrecision,
-    stored: Option<&StoredLayer>,
+    codes: Option<&LayerCodes>,
 ) -> LayerWeights {
-    let [q, k, v, o, up, down] = std::array::from_fn(|i| stored.and_then(|stored| stored.linears[i].as_ref()));
+    let [q, k, v, o, up, down] = std::array::from_fn(|i| codes.and_then(|codes| codes.linears[i].as_ref()));
     LayerWeights {
         q: reader_weights(&layer.q, q, &quant.attn_in, precision.attn_in),
         k: reader_weights(&layer.k, k, &quant.attn_in, precision.attn_in),

@@ -10,8 +10,9 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use tokenizers::{Encoding, PostProcessor, Tokenizer};
 
-use crate::config::{EncoderConfig, read_json_if_present};
+use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
+use crate::json::read_json_if_present;
 
 pub use self::pieces::{TextInput, TokenOrigin, TokenizedText};
 

@@ -30,8 +30,8 @@ impl<S: AsRef<[u32]> + Sync + ?Sized> TokenIds for S {
 /// # fn main() -> lacuna::Result<()> {
 /// use lacuna::{Model, Preset, TypedIds, seeded_ids};
 ///
-/// let model = Model::seeded_with_vocab(Preset::BertMini, 1, 100);
-/// let encoder = model.calibrate_ids(&seeded_ids(100, 4, 20, 1))?.compile()?;
+/// let model = Model::seeded(EncoderConfig { vocab_size: 100, ..Preset::BertMini.config() }, 1)?;
+/// let encoder = model.calibration().run_ids(&seeded_ids(100, 4, 20, 1))?.compile()?;
 /// let pair = TypedIds { ids: &[2, 17, 18, 3, 40, 41, 3], types: &[0, 0, 0, 0, 1, 1, 1] };
 /// assert_eq!(encoder.hidden_states(&[pair])?[0].rows, 7);
 /// # Ok(())

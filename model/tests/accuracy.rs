@@ -38,7 +38,7 @@ struct Study {
 impl Study {
     /// Evaluates on every `step`-th sentence pair.
     fn new(step: usize) -> Option<Self> {
-        let model = Model::from_dir(shared("models/all-MiniLM-L6-v2")?).unwrap();
+        let model = Model::open(shared("models/all-MiniLM-L6-v2")?).unwrap();
         let train = pairs(&shared("data/stsb-en-train.csv")?);
         let dev = pairs(&shared("data/stsb-en-dev.csv")?);
         let calibration = train.into_iter().map(|(a, _, _)| a).take(200).collect();
@@ -52,7 +52,7 @@ impl Study {
     }
 
     fn calibrate(&self, options: &CalibrationOptions) -> CalibratedModel {
-        self.model.clone().calibrate_with(&self.calibration, options).unwrap()
+        self.model.clone().calibration().options(*options).run(&self.calibration).unwrap()
     }
 
     /// Spearman's rank correlation of cosines with the gold scores.
@@ -155,9 +155,9 @@ fn study_of_schemes() {
 #[ignore = "a measurement, meaningful in release builds on a quiet machine"]
 fn timings() {
     let Some(dir) = shared("models/all-MiniLM-L6-v2") else { return };
-    let reads: Vec<_> = (0..5).map(|_| Model::from_dir(&dir).unwrap().timings().read).collect();
+    let reads: Vec<_> = (0..5).map(|_| Model::open(&dir).unwrap().timings().read).collect();
     println!("read: {reads:?}");
-    let model = Model::from_dir(&dir).unwrap();
+    let model = Model::open(&dir).unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     for length in [32, 128] {
         let ids = lacuna_model::seeded_ids(model.config().vocab_size, 1, length, 1);

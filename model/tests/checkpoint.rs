@@ -56,7 +56,7 @@ fn directory(checkpoint: &[u8]) -> TempDir {
 }
 
 fn load(checkpoint: &[u8]) -> Result<Model, Error> {
-    Model::from_dir(directory(checkpoint).path())
+    Model::open(directory(checkpoint).path())
 }
 
 fn load_error(checkpoint: &[u8]) -> Error {
@@ -113,10 +113,10 @@ fn missing_file_and_directory() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("config.json"), checkpoint::config_json(&tiny()).to_string()).unwrap();
     assert!(
-        matches!(Model::from_dir(dir.path()), Err(Error::Weights(WeightError::NoCheckpoint { path, .. })) if path == dir.path())
+        matches!(Model::open(dir.path()), Err(Error::Weights(WeightError::NoCheckpoint { path, .. })) if path == dir.path())
     );
     let nowhere = dir.path().join("nowhere");
-    assert!(matches!(Model::from_dir(nowhere), Err(Error::Io { path, .. }) if path.ends_with("config.json")));
+    assert!(matches!(Model::open(nowhere), Err(Error::Io { path, .. }) if path.ends_with("config.json")));
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn configurations_that_cannot_run() {
         let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         json[field] = value;
         std::fs::write(&path, json.to_string()).unwrap();
-        Model::from_dir(dir.path()).expect_err("this configuration must be refused")
+        Model::open(dir.path()).expect_err("this configuration must be refused")
     };
     let error = with("model_type", "gpt2".into());
     assert!(matches!(&error, Error::UnsupportedArchitecture { found, .. } if found.contains("gpt2")), "{error}");

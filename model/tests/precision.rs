@@ -16,7 +16,7 @@ fn small(preset: Preset) -> Model {
         vocab_size: 200,
         ..preset.config()
     };
-    Model::seeded_config(config, 5).unwrap()
+    Model::seeded(config, 5).unwrap()
 }
 
 /// The model whose second layer's inputs of the named tap, and their readers' weights, are rounded by `input` and `weights`.
@@ -80,7 +80,7 @@ fn difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
 #[test]
 fn every_precision_is_simulated_as_it_is_defined() {
     let ids = seeded_ids(200, 6, 20, 1);
-    let calibrated = small(Preset::BertMini).calibrate_ids(&ids).unwrap();
+    let calibrated = small(Preset::BertMini).calibration().run_ids(&ids).unwrap();
     let (config, weights) = (calibrated.model().config(), calibrated.model().weights());
     let exact = calibrated.model().reference().embed(&ids, calibrated.model().pooling()).unwrap();
     for tap in [Tap::AttentionInput, Tap::FeedForwardInput, Tap::GeluOutput] {
@@ -146,7 +146,7 @@ fn every_precision_is_simulated_as_it_is_defined() {
 #[test]
 fn nothing_is_rounded_in_f32() {
     let ids = seeded_ids(200, 4, 16, 2);
-    let model = small(Preset::BertMini).calibrate_ids(&ids).unwrap();
+    let model = small(Preset::BertMini).calibration().run_ids(&ids).unwrap();
     let exact = model.model().reference().embed(&ids, model.model().pooling()).unwrap();
     let taps = TapSet::only(Tap::AttentionInput).with(Tap::FeedForwardInput).with(Tap::GeluOutput);
     for precision in Precision::ALL {
@@ -165,7 +165,7 @@ fn calibration_is_the_same_on_any_number_of_threads() {
     for preset in [Preset::BertMini, Preset::ElectraSmall] {
         let calibrate = |threads: usize| -> CalibratedModel {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| small(preset).calibrate_ids_with(&ids, &options).unwrap())
+            pool.install(|| small(preset).calibration().options(options).run_ids(&ids).unwrap())
         };
         let one = calibrate(1);
         assert!(one.report().unwrap().tensors.len() >= 14);
@@ -182,7 +182,8 @@ fn calibration_is_the_same_on_any_number_of_threads() {
 #[test]
 fn a_report_changes_nothing_and_keeping_moves_what_is_below() {
     let ids = seeded_ids(200, 12, 24, 3);
-    let with = |options: CalibrationOptions| small(Preset::BertMini).calibrate_ids_with(&ids, &options).unwrap();
+    let with =
+        |options: CalibrationOptions| small(Preset::BertMini).calibration().options(options).run_ids(&ids).unwrap();
     let plain = with(CalibrationOptions::default());
     let reported = with(CalibrationOptions { report: true, ..Default::default() });
     assert!(plain.report().is_none());
@@ -216,7 +217,8 @@ fn a_report_changes_nothing_and_keeping_moves_what_is_below() {
 fn options_out_of_bounds_are_named() {
     for below_db in [-1.0, 201.0, f64::NAN] {
         let options = CalibrationOptions { keep: Some(Keep::below(below_db)), ..Default::default() };
-        let error = small(Preset::BertMini).calibrate_ids_with(&seeded_ids(200, 1, 4, 1), &options).unwrap_err();
+        let error =
+            small(Preset::BertMini).calibration().options(options).run_ids(&seeded_ids(200, 1, 4, 1)).unwrap_err();
         assert!(error.to_string().contains("keep below: found "), "{error}");
     }
 }

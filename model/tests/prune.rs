@@ -1,6 +1,6 @@
 //! Block pruning keeps its promises on matrices of any size.
 
-use lacuna_model::{Block, BlockZeros, Error, Matrix, Model, Preset, prune::prune};
+use lacuna_model::{Block, BlockZeros, EncoderConfig, Error, Matrix, Model, Preset, prune::prune};
 use proptest::prelude::*;
 
 fn matrix() -> impl Strategy<Value = Matrix> {
@@ -97,7 +97,10 @@ fn sparsities_outside_the_range_are_errors() {
 
 #[test]
 fn every_linear_layer_of_a_model_is_pruned_alike() {
-    let model = Model::seeded_with_vocab(Preset::BertMini, 3, 50).prune(Block::B4x1, 0.9).unwrap();
+    let model = Model::seeded(EncoderConfig { vocab_size: 50, ..Preset::BertMini.config() }, 3)
+        .unwrap()
+        .prune(Block::B4x1, 0.9)
+        .unwrap();
     let zeros = model.zeros();
     assert_eq!(zeros.len(), 4 * 6);
     for linear in zeros {

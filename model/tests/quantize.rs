@@ -92,7 +92,7 @@ proptest! {
 
 fn small() -> Model {
     let config = EncoderConfig { layers: 2, vocab_size: 200, ..Preset::BertMini.config() };
-    Model::seeded_config(config, 5).unwrap()
+    Model::seeded(config, 5).unwrap()
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
@@ -102,7 +102,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 
 #[test]
 fn zeros_survive_quantisation() {
-    let model = small().prune(Block::B4x1, 0.9).unwrap().calibrate_ids(&seeded_ids(200, 8, 32, 1)).unwrap();
+    let model = small().prune(Block::B4x1, 0.9).unwrap().calibration().run_ids(&seeded_ids(200, 8, 32, 1)).unwrap();
     for (i, weights) in model.model().weights().layers.iter().enumerate() {
         let quantized = model.quantize_layer(i);
         for (linear, quantized) in weights.linears().into_iter().zip(quantized.linears()) {
@@ -117,7 +117,7 @@ fn zeros_survive_quantisation() {
 #[test]
 fn rounding_nothing_changes_nothing() {
     let ids = seeded_ids(200, 8, 32, 2);
-    let model = small().calibrate_ids(&ids).unwrap();
+    let model = small().calibration().run_ids(&ids).unwrap();
     let simulated = model.simulate(&ids, TapSet::NONE, false).unwrap();
     let reference = model.model().reference().embed(&ids, model.model().pooling()).unwrap();
     for (a, b) in simulated.iter().zip(&reference) {
@@ -133,8 +133,8 @@ fn every_scheme_stays_close_and_is_deterministic() {
         for smoothing in [Smoothing::None, Smoothing::Alpha(0.7), Smoothing::Search] {
             let default = CalibrationOptions { sample_rows: 64, ..CalibrationOptions::default() };
             let options = CalibrationOptions { range, smoothing, attention_range: range, ..default };
-            let model = small().calibrate_ids_with(&ids, &options).unwrap();
-            let again = small().calibrate_ids_with(&ids, &options).unwrap();
+            let model = small().calibration().options(options).run_ids(&ids).unwrap();
+            let again = small().calibration().options(options).run_ids(&ids).unwrap();
             assert_eq!(model.quant(), again.quant());
             let simulated = model.simulate(&ids, TapSet::ALL, true).unwrap();
             for (a, b) in simulated.iter().zip(&reference) {
@@ -157,9 +157,9 @@ fn bad_options_and_missing_tokenizers_are_errors() {
         CalibrationOptions { floor: -1.0, ..default },
         CalibrationOptions { sample_rows: 0, ..default },
     ] {
-        let error = small().calibrate_ids_with(&ids, &options).expect_err("bad options");
+        let error = small().calibration().options(options).run_ids(&ids).expect_err("bad options");
         assert!(matches!(error, Error::CalibrationOption { .. }), "{error}");
     }
-    assert!(matches!(small().calibrate(&["text"]), Err(Error::NoTokenizer)));
-    assert!(matches!(small().calibrate_ids::<Vec<u32>>(&[]), Err(Error::EmptyBatch)));
+    assert!(matches!(small().calibration().run(&["text"]), Err(Error::NoTokenizer)));
+    assert!(matches!(small().calibration().run_ids::<Vec<u32>>(&[]), Err(Error::EmptyBatch)));
 }

@@ -69,7 +69,7 @@ fn every_kind_of_file_gives_the_same_model() {
     let plain = TempDir::new().unwrap();
     std::fs::copy(fixture("bert-bin/config.json"), plain.path().join("config.json")).unwrap();
     write_safetensors(&plain.path().join("model.safetensors"), &expected());
-    let reference = Model::from_dir(plain.path()).unwrap();
+    let reference = Model::open(plain.path()).unwrap();
     for (folder, file, files) in KINDS {
         let checkpoint = Checkpoint::in_model(&fixture(folder)).unwrap();
         assert!(checkpoint.path().ends_with(file), "{folder}");
@@ -81,7 +81,7 @@ fn every_kind_of_file_gives_the_same_model() {
             assert_eq!((info.dtype.as_str(), info.bytes), ("F32", 4 * values.len()), "{folder}: {name}");
             assert_eq!(&checkpoint.read_f32(name, shape).unwrap(), values, "{folder}: {name}");
         }
-        assert_eq!(Model::from_dir(fixture(folder)).unwrap().weights(), reference.weights(), "{folder}");
+        assert_eq!(Model::open(fixture(folder)).unwrap().weights(), reference.weights(), "{folder}");
     }
 }
 
@@ -93,12 +93,12 @@ fn a_path_may_name_the_weights() {
         std::fs::copy(fixture(folder).join(file), dir.path().join(file)).unwrap();
     }
     std::fs::write(dir.path().join("model.safetensors"), b"found first").unwrap();
-    assert!(Model::from_path(dir.path()).is_err());
-    let model = Model::from_path(dir.path().join("pytorch_model.bin")).unwrap();
-    assert_eq!(model.weights(), Model::from_dir(fixture("bert-bin")).unwrap().weights());
-    let error = Model::from_path(dir.path().join("config.json")).unwrap_err();
+    assert!(Model::open(dir.path()).is_err());
+    let model = Model::open(dir.path().join("pytorch_model.bin")).unwrap();
+    assert_eq!(model.weights(), Model::open(fixture("bert-bin")).unwrap().weights());
+    let error = Model::open(dir.path().join("config.json")).unwrap_err();
     assert!(matches!(error, Error::Weights(WeightError::NotWeights { .. })), "{error}");
-    assert!(Model::from_path(dir.path().join("absent.bin")).is_err());
+    assert!(Model::open(dir.path().join("absent.bin")).is_err());
 }
 
 /// Element `[i][j]` of the matrix that most of the fixture's tensors are views of.
@@ -173,7 +173,7 @@ fn damaged_tensor_bytes_are_found() {
     let error = Checkpoint::open(&path).unwrap().read_f32(name, &shape).unwrap_err();
     assert!(matches!(&error, Error::Weights(WeightError::TensorData { tensor, .. }) if tensor == name), "{error}");
     assert!(error.to_string().contains("checksum"), "{error}");
-    assert!(matches!(Model::from_dir(dir.path()), Err(Error::Weights(WeightError::TensorData { .. }))));
+    assert!(matches!(Model::open(dir.path()), Err(Error::Weights(WeightError::TensorData { .. }))));
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn damage_in_one_file_of_several_is_said_of_that_file() {
         let path = dir.path().join(file);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        let error = Model::from_dir(dir.path()).unwrap_err();
+        let error = Model::open(dir.path()).unwrap_err();
         assert!(
             matches!(
                 error,
@@ -437,7 +437,7 @@ fn damage_in_one_file_of_several_is_said_of_that_file() {
         );
         assert!(error.to_string().contains(file), "{error}");
         std::fs::remove_file(&path).unwrap();
-        let error = Model::from_dir(dir.path()).unwrap_err();
+        let error = Model::open(dir.path()).unwrap_err();
         assert!(matches!(&error, Error::Weights(WeightError::MissingShard { shard, .. }) if shard == file), "{error}");
     }
 }

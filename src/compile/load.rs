@@ -2,11 +2,11 @@
 
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::{AttentionParams, AttentionPlan};
-use lacuna_kernels::dynamic::{RescaleRows, TokenQuantPlan, TokenQuantScales, TokenRescalePlan};
+use lacuna_kernels::dynamic::{ColumnQuantPlan, ColumnRescalePlan, FeatureScales, RescaleRows};
 use lacuna_kernels::elementwise::QuantParams;
 use lacuna_kernels::epilogue::{Arithmetic, Epilogue};
 use lacuna_kernels::float::DType;
-use lacuna_kernels::layernorm::{LayerNormPlan, LayerNormWeights};
+use lacuna_kernels::layernorm::{LayerNormPlan, NormRows};
 use lacuna_kernels::{KernelError, Store};
 use rayon::prelude::*;
 
@@ -151,17 +151,17 @@ impl Maker for Loaded<'_> {
         Ok((reads, products))
     }
 
-    fn token_scales(&self, input: InputName, plan: &TokenQuantPlan) -> Result<TokenQuantScales, PackedError> {
+    fn token_scales(&self, input: InputName, plan: &ColumnQuantPlan) -> Result<FeatureScales, PackedError> {
         let name = input.section();
         let inverse: Vec<f32> = self.file.elements(&name, plan.features())?;
-        TokenQuantScales::from_inverse(plan, &inverse).map_err(|source| self.failed(&name, source))
+        FeatureScales::from_inverse(plan, &inverse).map_err(|source| self.failed(&name, source))
     }
 
     fn rescale_rows(
         &self,
         linear: LinearName,
         section: &str,
-        plan: &TokenRescalePlan,
+        plan: &ColumnRescalePlan,
     ) -> Result<RescaleRows, PackedError> {
         let rows: Vec<_> = self.file.elements(section, plan.features())?;
         RescaleRows::pack(plan, &rows).map_err(|source| self.failed(&linear.section(), source))
@@ -175,15 +175,10 @@ impl Maker for Loaded<'_> {
         self.params(section, features)
     }
 
-    fn norm(
-        &self,
-        norm: NormName,
-        _: Option<InputName>,
-        plan: &LayerNormPlan,
-    ) -> Result<LayerNormWeights, PackedError> {
+    fn norm(&self, norm: NormName, _: Option<InputName>, plan: &LayerNormPlan) -> Result<NormRows, PackedError> {
         let name = norm.section();
         let rows: Vec<_> = self.file.elements(&name, plan.features())?;
-        LayerNormWeights::pack(plan, &rows, self.config.layer_norm_eps).map_err(|source| self.failed(&name, source))
+        NormRows::pack(plan, &rows, self.config.layer_norm_eps).map_err(|source| self.failed(&name, source))
     }
 
     fn attention(&self, layer: usize, plan: &AttentionPlan) -> Result<AttentionParams, PackedError> {

@@ -6,7 +6,7 @@
 //! | dynamic | a u8 panel with a scale per token | in 8 bit, to f32 sums | each token's scale, and what its reader needs |
 //! | bf16, f32 | a bf16 panel, the f32 tile | in f32, to their output | quantisation, where the reader wants 8 bit |
 
-use lacuna_kernels::dynamic::{TokenQuantDesc, TokenRescaleDesc};
+use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnRescaleDesc};
 use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::{KernelError, PanelLayout, Sign, Sink, Store};
 
@@ -84,7 +84,7 @@ impl Group<'_> {
                 (Store::Bytes { layout, sign: Sign::Unsigned }, place(Format::Bytes))
             }
             (Precision::Dynamic, Reads::Codes(layout)) => {
-                let plan = TokenQuantDesc { features, layout }.plan(maker.isa()).map_err(failed)?;
+                let plan = ColumnQuantDesc { features, layout }.plan(maker.isa()).map_err(failed)?;
                 let part = M::State::part(plan, maker.token_scales(input, &plan)?);
                 steps.push(step(input.section(), Op::QuantizeTokens { part, from: place(Format::F32) }));
                 (Store::F32 { residual: false }, place(Format::Bytes))
@@ -106,7 +106,7 @@ impl Group<'_> {
             match follow_up {
                 FollowUp::Nothing => {}
                 FollowUp::Rescale => {
-                    let desc = TokenRescaleDesc { features: linear.features, sink: linear.sink };
+                    let desc = ColumnRescaleDesc { features: linear.features, sink: linear.sink };
                     let plan = desc.plan(maker.isa()).map_err(failed)?;
                     let part = M::State::part(plan, maker.rescale_rows(name, &then, &plan)?);
                     steps.push(step(then, Op::Rescale { part, from: sums, to }));

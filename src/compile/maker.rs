@@ -2,9 +2,9 @@
 
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::{AttentionParams, AttentionPlan};
-use lacuna_kernels::dynamic::{RescaleRows, TokenQuantPlan, TokenQuantScales, TokenRescalePlan};
+use lacuna_kernels::dynamic::{ColumnQuantPlan, ColumnRescalePlan, FeatureScales, RescaleRows};
 use lacuna_kernels::elementwise::QuantParams;
-use lacuna_kernels::layernorm::{LayerNormPlan, LayerNormWeights};
+use lacuna_kernels::layernorm::{LayerNormPlan, NormRows};
 use lacuna_kernels::{KernelError, Sink};
 
 use super::names::{InputName, LinearName, NormName};
@@ -46,14 +46,14 @@ pub(super) trait Maker: Sync {
     ) -> Result<(Reads, Vec<<Self::State as super::state::State>::Product>), Self::Error>;
 
     /// Relative scales of features whose tokens get a scale of their own.
-    fn token_scales(&self, input: InputName, plan: &TokenQuantPlan) -> Result<TokenQuantScales, Self::Error>;
+    fn token_scales(&self, input: InputName, plan: &ColumnQuantPlan) -> Result<FeatureScales, Self::Error>;
 
     /// Parameters of the step that follows a product of codes with scales of tokens.
     fn rescale_rows(
         &self,
         linear: LinearName,
         section: &str,
-        plan: &TokenRescalePlan,
+        plan: &ColumnRescalePlan,
     ) -> Result<RescaleRows, Self::Error>;
 
     /// How the outputs of a linear layer are quantised.
@@ -64,12 +64,7 @@ pub(super) trait Maker: Sync {
     fn input_codes(&self, input: InputName, section: &str, features: usize) -> Result<Vec<QuantParams>, Self::Error>;
 
     /// Parameters of a layer normalisation. `input` says how its panel is quantised, if it has one.
-    fn norm(
-        &self,
-        norm: NormName,
-        input: Option<InputName>,
-        plan: &LayerNormPlan,
-    ) -> Result<LayerNormWeights, Self::Error>;
+    fn norm(&self, norm: NormName, input: Option<InputName>, plan: &LayerNormPlan) -> Result<NormRows, Self::Error>;
 
     /// Parameters of attention.
     fn attention(&self, layer: usize, plan: &AttentionPlan) -> Result<AttentionParams, Self::Error>;

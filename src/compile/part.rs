@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionKernel;
 use lacuna_kernels::cache::{AnyPlan, CompileStats, Compiled, KernelCache};
-use lacuna_kernels::dynamic::{TokenQuantDesc, TokenQuantKernel, TokenRescaleDesc, TokenRescaleKernel};
+use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnQuantKernel, ColumnRescaleDesc, ColumnRescaleKernel};
 use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel};
 use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingKernel, EmbeddingPlan};
 use lacuna_kernels::layernorm::{LayerNormKernel, LayerNormPlan};
-use lacuna_kernels::{KernelError, Plan};
+use lacuna_kernels::{Generate, KernelError};
 
 /// A kernel's plan with the parameters that the kernel reads.
 pub(crate) struct PackedPart<K: Kernel, W> {
@@ -80,11 +80,11 @@ pub(super) use kernel;
 
 kernel!(AttentionKernel: lacuna_kernels::attention::AttentionPlan, |plan, isa| plan.desc().plan(isa));
 kernel!(LayerNormKernel: LayerNormPlan, |plan, isa| plan.desc().plan(isa));
-kernel!(TokenQuantKernel: lacuna_kernels::dynamic::TokenQuantPlan, |plan, isa| {
-    TokenQuantDesc { features: plan.features(), layout: plan.layout() }.plan(isa)
+kernel!(ColumnQuantKernel: lacuna_kernels::dynamic::ColumnQuantPlan, |plan, isa| {
+    ColumnQuantDesc { features: plan.features(), layout: plan.layout() }.plan(isa)
 });
-kernel!(TokenRescaleKernel: lacuna_kernels::dynamic::TokenRescalePlan, |plan, isa| {
-    TokenRescaleDesc { features: plan.features(), sink: *plan.sink() }.plan(isa)
+kernel!(ColumnRescaleKernel: lacuna_kernels::dynamic::ColumnRescalePlan, |plan, isa| {
+    ColumnRescaleDesc { features: plan.features(), sink: *plan.sink() }.plan(isa)
 });
 kernel!(ElementwiseKernel: lacuna_kernels::elementwise::ElementwisePlan, |plan, isa| {
     ElementwiseDesc { features: plan.features(), sink: *plan.sink() }.plan(isa)
@@ -115,7 +115,7 @@ pub(crate) struct KernelSet {
 }
 
 impl KernelSet {
-    pub(super) fn request(&mut self, plan: &impl Plan) {
+    pub(super) fn request(&mut self, plan: &impl Generate) {
         self.plans.push(plan.key());
     }
 
@@ -133,7 +133,7 @@ pub(crate) struct CompiledSet {
 
 impl CompiledSet {
     /// The code of a plan that was requested.
-    pub(super) fn get(&self, plan: &impl Plan) -> Compiled {
+    pub(super) fn get(&self, plan: &impl Generate) -> Compiled {
         // A plan that was not requested has no code, which its kernel's constructor reports by name.
         self.compiled.get(&plan.key()).cloned().unwrap_or(Compiled::NONE)
     }

@@ -4,12 +4,12 @@ use lacuna_jit::Isa;
 use lacuna_kernels::KernelError;
 use lacuna_kernels::attention::{AttentionParams, AttentionPlan};
 use lacuna_kernels::dynamic::{
-    RescaleParams, RescaleRows, TokenQuantPlan, TokenQuantScales, TokenRescalePlan, ZERO_CODE,
+    ColumnQuantPlan, ColumnRescalePlan, FeatureScales, RescaleParams, RescaleRows, ZERO_CODE,
 };
 use lacuna_kernels::elementwise::QuantParams;
 use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams};
 use lacuna_kernels::float::DType;
-use lacuna_kernels::layernorm::{LayerNormPlan, LayerNormWeights, NormParams};
+use lacuna_kernels::layernorm::{LayerNormPlan, NormParams, NormRows};
 use lacuna_kernels::{Sink, Store};
 use rayon::prelude::*;
 
@@ -197,11 +197,11 @@ impl<'a> Maker for Calibrated<'a, '_> {
         self.chooser.choose(wanted.iter().map(job).collect::<Result<_, KernelError>>()?)
     }
 
-    fn token_scales(&self, input: InputName, plan: &TokenQuantPlan) -> Result<TokenQuantScales, KernelError> {
-        TokenQuantScales::pack(plan, &self.input(input)?.scale)
+    fn token_scales(&self, input: InputName, plan: &ColumnQuantPlan) -> Result<FeatureScales, KernelError> {
+        FeatureScales::pack(plan, &self.input(input)?.scale)
     }
 
-    fn rescale_rows(&self, linear: LinearName, _: &str, plan: &TokenRescalePlan) -> Result<RescaleRows, KernelError> {
+    fn rescale_rows(&self, linear: LinearName, _: &str, plan: &ColumnRescalePlan) -> Result<RescaleRows, KernelError> {
         let source = self.source(linear)?;
         let codes = match plan.sink().store {
             Store::Bytes { .. } => self.output(linear)?.params(),
@@ -224,12 +224,7 @@ impl<'a> Maker for Calibrated<'a, '_> {
         Ok(Codes { scale: scale[..].into(), zero: *zero_point }.params())
     }
 
-    fn norm(
-        &self,
-        norm: NormName,
-        input: Option<InputName>,
-        plan: &LayerNormPlan,
-    ) -> Result<LayerNormWeights, KernelError> {
+    fn norm(&self, norm: NormName, input: Option<InputName>, plan: &LayerNormPlan) -> Result<NormRows, KernelError> {
         let (weights, epsilon) = (self.calibrated.model().weights(), self.config().layer_norm_eps);
         let weights = match norm {
             NormName::Embedding => &weights.embeddings.norm,
@@ -248,7 +243,7 @@ impl<'a> Maker for Calibrated<'a, '_> {
                 out_zero: panel.map_or(0.0, |quant| f32::from(quant.zero_point)),
             })
             .collect();
-        LayerNormWeights::pack(plan, &rows, epsilon)
+        NormRows::pack(plan, &rows, epsilon)
     }
 
     fn attention(&self, layer: usize, _: &AttentionPlan) -> Result<AttentionParams, KernelError> {

@@ -3,10 +3,10 @@
 use lacuna_jit::Isa;
 use lacuna_kernels::KernelError;
 use lacuna_kernels::attention::{AttentionKernel, AttentionParams};
-use lacuna_kernels::dynamic::{RescaleRows, TokenQuantKernel, TokenQuantScales, TokenRescaleKernel};
+use lacuna_kernels::dynamic::{ColumnQuantKernel, ColumnRescaleKernel, FeatureScales, RescaleRows};
 use lacuna_kernels::elementwise::{ElementwiseKernel, QuantParams};
 use lacuna_kernels::embedding::EmbedLayerNorm;
-use lacuna_kernels::layernorm::{LayerNormKernel, LayerNormWeights};
+use lacuna_kernels::layernorm::{LayerNormKernel, NormRows};
 
 use super::names::LinearName;
 use super::part::{CompiledSet, KernelSet};
@@ -28,19 +28,19 @@ pub(crate) struct Step<S: State> {
 /// What a step does.
 pub(crate) enum Op<S: State> {
     /// `to = norm(word + type + position)`: f32 tile and panel, as the layernorm says.
-    Embed { part: S::Part<EmbedLayerNorm, LayerNormWeights>, to: Place },
+    Embed { part: S::Part<EmbedLayerNorm, NormRows>, to: Place },
     /// Codes of a tensor with a scale per token, from its f32 tile.
-    QuantizeTokens { part: S::Part<TokenQuantKernel, TokenQuantScales>, from: Place },
+    QuantizeTokens { part: S::Part<ColumnQuantKernel, FeatureScales>, from: Place },
     /// The bf16 panel of a tensor, from its f32 tile.
     Round { from: Place },
     /// The product of a linear layer, which computes in `precision`.
     Product { product: S::Product, linear: LinearName, precision: Precision, from: Place, to: Place },
     /// Results from sums of codes with a scale per token. The sums are replaced where `from` and `to` are the same.
-    Rescale { part: S::Part<TokenRescaleKernel, RescaleRows>, from: Place, to: Place },
+    Rescale { part: S::Part<ColumnRescaleKernel, RescaleRows>, from: Place, to: Place },
     /// Codes with calibrated scales, from an f32 tile.
     Quantize { part: S::Part<ElementwiseKernel, Vec<QuantParams>>, from: Place, to: Place },
     /// The layer normalisation of an f32 tile, in place, with a panel if the plan says so.
-    Norm { part: S::Part<LayerNormKernel, LayerNormWeights>, of: Place },
+    Norm { part: S::Part<LayerNormKernel, NormRows>, of: Place },
     /// `attended = attention(query, key, value)`, each a panel of so many features. No other step knows sequences.
     Attend { part: S::Part<AttentionKernel, AttentionParams>, features: usize },
 }

@@ -48,7 +48,7 @@ impl Cancel {
 /// use lacuna::{Cancel, Compile, Error, Model};
 ///
 /// # fn main() -> lacuna::Result<()> {
-/// let encoder = Arc::new(Model::from_dir("all-MiniLM-L6-v2")?.calibrate(&["A cat sits."])?.compile()?);
+/// let encoder = Arc::new(Model::open("all-MiniLM-L6-v2")?.calibration().run(&["A cat sits."])?.compile()?);
 /// let cancel = Cancel::new();
 /// let session = encoder.session().with_cancel(cancel.clone());
 /// let worker = std::thread::spawn(move || session.embed(&vec!["A long afternoon."; 100_000]));
@@ -175,7 +175,7 @@ mod tests {
     fn buffers_come_back() {
         let config = EncoderConfig { layers: 1, vocab_size: 50, ..Preset::BertMini.config() };
         let ids = seeded_ids(50, 2, 9, 1);
-        let calibrated = Model::seeded_config(config, 1).unwrap().calibrate_ids(&ids).unwrap();
+        let calibrated = Model::seeded(config, 1).unwrap().calibration().run_ids(&ids).unwrap();
         let encoder = Arc::new(calibrated.compile().unwrap());
         let pooled = || encoder.pooled();
         encoder.embed_ids(&ids).unwrap();

@@ -11,9 +11,9 @@
 //! use lacuna::{Compile, Model, TextInput};
 //!
 //! # fn main() -> lacuna::Result<()> {
-//! let model = Model::from_dir("distilbert-base-uncased-finetuned-sst-2-english")?;
+//! let model = Model::open("distilbert-base-uncased-finetuned-sst-2-english")?;
 //! let head = model.head()?;
-//! let encoder = model.calibrate(&["A fine film.", "It was dull."])?.compile()?; // better 200 sentences
+//! let encoder = model.calibration().run(&["A fine film.", "It was dull."])?.compile()?; // better 200 sentences
 //! let classifier = SequenceClassifier::new(Arc::new(encoder), head)?;
 //! let all = classifier.classify(&[TextInput::new("I liked it.")])?;
 //! println!("{} {:.3}", all[0][0].label, all[0][0].score);

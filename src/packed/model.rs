@@ -31,7 +31,7 @@ use crate::tokenize::SentenceTokenizer;
 /// use lacuna::{Compile, Encoder, Model};
 ///
 /// let sentences = ["A cat sits.", "Rain falls."]; // better 200 of the kind that will be embedded
-/// Model::from_dir("all-MiniLM-L6-v2")?.calibrate(&sentences)?.pack()?.write("minilm.lacuna")?;
+/// Model::open("all-MiniLM-L6-v2")?.calibration().run(&sentences)?.pack()?.write("minilm.lacuna")?;
 /// let encoder = Encoder::open("minilm.lacuna")?;
 /// # Ok(())
 /// # }
@@ -340,7 +340,7 @@ mod tests {
     fn pages_are_borrowed_from_the_file() {
         let config = EncoderConfig { layers: 2, vocab_size: 300, ..Preset::BertMini.config() };
         let ids = seeded_ids(300, 4, 16, 1);
-        let model = Model::seeded_config(config, 1).unwrap().calibrate_ids(&ids).unwrap();
+        let model = Model::seeded(config, 1).unwrap().calibration().run_ids(&ids).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.lacuna");
         for form in [Form::Sparse, Form::Dense] {

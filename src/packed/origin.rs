@@ -1,6 +1,6 @@
 //! How a model came to be packed.
 
-use lacuna_jit::{Isa, Tier};
+use lacuna_jit::{Features, Isa, MASK_VARIABLE, Tier};
 
 use crate::pooling::{Pooling, PoolingSource};
 use crate::precision::{LayerPrecision, Precision};
@@ -32,6 +32,11 @@ impl Origin {
                 tier => format!("no kernels are generated for tier {tier} yet"),
             };
             notes.push(format!("{why}: plain Rust kernels run, with the same results and much slower"));
+        }
+        if let Ok(masked) = Features::masked()
+            && !masked.is_empty()
+        {
+            notes.push(format!("{MASK_VARIABLE} masks {masked}: kernels are those of a CPU without these features"));
         }
         if pooling.is_some_and(|pooling| pooling.source == PoolingSource::Default) {
             notes.push("the model has no pooling settings: mean pooling without normalisation is assumed".to_owned());

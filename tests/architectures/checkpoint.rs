@@ -50,5 +50,5 @@ fn write(dir: &Path, config: &Value, tensors: &Tensors) {
 }
 
 pub(crate) fn load(config: &Value, tensors: &Tensors) -> lacuna::Result<Model, lacuna::ModelError> {
-    Model::from_dir(directory(config, tensors).path())
+    Model::open(directory(config, tensors).path())
 }

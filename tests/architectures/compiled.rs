@@ -13,8 +13,8 @@ const VOCAB: usize = 60;
 
 fn model(config: EncoderConfig, sparsity: f64) -> CalibratedModel {
     let config = EncoderConfig { vocab_size: VOCAB, max_position: 200, ..config };
-    let model = Model::seeded_config(config, 6).unwrap().prune(Block::B4x1, sparsity).unwrap();
-    model.calibrate_ids(&batch(&[40; 12], 1)).unwrap()
+    let model = Model::seeded(config, 6).unwrap().prune(Block::B4x1, sparsity).unwrap();
+    model.calibration().run_ids(&batch(&[40; 12], 1)).unwrap()
 }
 
 fn batch(lengths: &[usize], seed: u64) -> Vec<Vec<u32>> {

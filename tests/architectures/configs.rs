@@ -143,22 +143,16 @@ fn electra_without_projection() {
 fn seeded_models_exist_for_every_architecture_and_no_other_shape() {
     for architecture in Architecture::ALL {
         let config = tiny(architecture);
-        let model = Model::seeded_config(config.clone(), 1).unwrap();
+        let model = Model::seeded(config.clone(), 1).unwrap();
         assert_eq!(model.weights(), &seeded_weights(&config, 1));
         assert_eq!(model.weights().pooler.is_some(), architecture.has_pooler());
     }
     let projected = EncoderConfig { embedding_size: Some(8), ..tiny(Architecture::Bert) };
-    assert!(matches!(
-        Model::seeded_config(projected, 1),
-        Err(ModelError::InvalidSetting { setting: "embedding_size", .. })
-    ));
+    assert!(matches!(Model::seeded(projected, 1), Err(ModelError::InvalidSetting { setting: "embedding_size", .. })));
     let typed = EncoderConfig { type_vocab_size: 2, ..tiny(Architecture::DistilBert) };
-    assert!(matches!(
-        Model::seeded_config(typed, 1),
-        Err(ModelError::InvalidSetting { setting: "type_vocab_size", .. })
-    ));
+    assert!(matches!(Model::seeded(typed, 1), Err(ModelError::InvalidSetting { setting: "type_vocab_size", .. })));
     for preset in Preset::ALL {
         let config = EncoderConfig { vocab_size: 10, layers: 1, ..preset.config() };
-        assert!(Model::seeded_config(config, 1).is_ok(), "{preset}");
+        assert!(Model::seeded(config, 1).is_ok(), "{preset}");
     }
 }

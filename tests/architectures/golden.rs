@@ -69,7 +69,7 @@ pub(crate) fn sequences(name: &str) -> Vec<Sequence> {
 }
 
 fn load(name: &str) -> Model {
-    Model::from_dir(folder(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    Model::open(folder(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// Largest difference of any hidden state.

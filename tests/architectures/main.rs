@@ -21,7 +21,7 @@ fn calibrated(model: Model) -> CalibratedModel {
     let (vocab, limit) = (model.config().vocab_size, model.config().max_position);
     let mut ids = seeded_ids(vocab, 96, limit.min(24), 3);
     ids.iter_mut().enumerate().for_each(|(i, ids)| ids.truncate(1 + i % 24));
-    model.calibrate_ids(&ids).unwrap()
+    model.calibration().run_ids(&ids).unwrap()
 }
 
 fn compile(model: &CalibratedModel, tier: Tier) -> Encoder {

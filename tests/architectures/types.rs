@@ -8,7 +8,7 @@ use super::{calibrated, compile, cosine, tiers};
 fn model(architecture: Architecture) -> Model {
     let sizes =
         EncoderConfig { hidden_size: 64, heads: 2, intermediate_size: 96, vocab_size: 50, ..tiny(architecture) };
-    Model::seeded_config(EncoderConfig { max_position: 100, ..sizes }, 5).unwrap()
+    Model::seeded(EncoderConfig { max_position: 100, ..sizes }, 5).unwrap()
 }
 
 /// The second half of each sequence is of type 1, of a single token too.

@@ -43,11 +43,11 @@ fn a_task_wants_its_own_head() {
 
 #[test]
 fn models_without_a_head_have_none() {
-    let error = Model::seeded(Preset::BertMini, 1).head().unwrap_err();
+    let error = Model::seeded(Preset::BertMini, 1).unwrap().head().unwrap_err();
     assert!(matches!(error, ModelError::NoHead { .. }), "{error}");
     for (name, class) in [("bert", "BertModel"), ("electra", "ElectraForPreTraining")] {
         let folder = super::folder("..").join(name);
-        let error = Model::from_dir(folder).unwrap().head().unwrap_err();
+        let error = Model::open(folder).unwrap().head().unwrap_err();
         assert!(matches!(&error, ModelError::NoHead { found, .. } if found == class), "{error}");
     }
 }
@@ -61,7 +61,7 @@ fn heads_of_other_checkpoints_are_read() {
         ("roberta", HeadKind::MaskedLm),
         ("camembert", HeadKind::SequenceClassification),
     ] {
-        let model = Model::from_dir(super::folder("..").join(name)).unwrap();
+        let model = Model::open(super::folder("..").join(name)).unwrap();
         let head = model.head().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(head.kind(), kind, "{name}");
         let states = model.reference().forward(&[[3u32, 4, 5]]).unwrap().remove(0);

@@ -69,7 +69,7 @@ fn missing_and_misshapen_tensors_are_named() {
             let dir = changed(name, |_, tensors| drop(tensors.remove(&head)));
             let part = head.trim_start_matches("bert.");
             // Half a pooler is refused while the encoder is read.
-            match Model::from_dir(dir.path()).and_then(|model| model.head()) {
+            match Model::open(dir.path()).and_then(|model| model.head()) {
                 Err(ModelError::Weights(WeightError::MissingTensor { tensor, .. })) => {
                     assert_eq!(tensor, part, "{name}")
                 }
@@ -78,7 +78,7 @@ fn missing_and_misshapen_tensors_are_named() {
             let dir = changed(name, |_, tensors| {
                 tensors.insert(head.clone(), (Dtype::F32, vec![2, 3], vec![0; 24]));
             });
-            match Model::from_dir(dir.path()).and_then(|model| model.head()) {
+            match Model::open(dir.path()).and_then(|model| model.head()) {
                 Err(ModelError::Weights(WeightError::TensorShape { tensor, .. })) => assert_eq!(tensor, head, "{name}"),
                 other => panic!("{name} with another {head}: {other:?}"),
             }
@@ -91,7 +91,7 @@ fn missing_and_misshapen_tensors_are_named() {
 fn labels_fit_the_weights() {
     let labels = |id2label: Value| {
         let dir = changed("bert-classify", |config, _| config["id2label"] = id2label);
-        Model::from_dir(dir.path()).unwrap().head().map(|head| head.labels().to_vec())
+        Model::open(dir.path()).unwrap().head().map(|head| head.labels().to_vec())
     };
     assert_eq!(labels(json!({"1": "b", "0": "a", "2": "c"})).unwrap(), ["a", "b", "c"]);
     assert_eq!(labels(Value::Null).unwrap(), ["LABEL_0", "LABEL_1", "LABEL_2"]);
@@ -108,7 +108,7 @@ fn labels_fit_the_weights() {
 #[test]
 fn decoders_may_be_their_own() {
     let logits = |dir: &Path| {
-        let model = Model::from_dir(dir).unwrap();
+        let model = Model::open(dir).unwrap();
         let states = model.reference().forward(&[[2u32, 8, 9, 3]]).unwrap();
         model.head().unwrap().logits(&states[0]).unwrap()
     };
@@ -136,7 +136,7 @@ fn scores_are_of_the_function_that_the_model_names() {
     let set = |path: &'static str| {
         let dir = changed("bert-rank", |config, _| config["sentence_transformers"] = json!({ "activation_fn": path }));
         std::fs::copy(folder("bert-rank").join("tokenizer.json"), dir.path().join("tokenizer.json")).unwrap();
-        let model = Model::from_dir(dir.path()).unwrap();
+        let model = Model::open(dir.path()).unwrap();
         let head = model.head().unwrap();
         CrossEncoder::new(Arc::new(model), head)
     };

@@ -18,7 +18,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn load(name: &str) -> (Model, Head) {
-    let model = Model::from_dir(folder(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let model = Model::open(folder(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let head = model.head().unwrap_or_else(|error| panic!("{name}: {error}"));
     (model, head)
 }
@@ -56,7 +56,7 @@ fn sequences(name: &str) -> Vec<(Vec<u32>, Vec<u32>, Vec<f32>)> {
 fn compile(name: &str, model: Model) -> Encoder {
     let sequences = sequences(name);
     let ids: Vec<TypedIds<'_>> = sequences.iter().map(|(ids, types, _)| TypedIds { ids, types }).collect();
-    model.calibrate_ids(&ids).unwrap().compile().unwrap()
+    model.calibration().run_ids(&ids).unwrap().compile().unwrap()
 }
 
 /// The logits of every sequence.

@@ -20,7 +20,7 @@ fn codes_are_those_of_the_file() {
     for name in QUANTISED {
         let golden = Golden::of(name);
         let calibrated = calibrated(load(name));
-        let stored = calibrated.model().stored();
+        let stored = calibrated.model().codes();
         let (mut codes, mut inputs, mut inexact) = (0, 0, 0);
         for layer in 0..calibrated.model().config().layers {
             let quantised = calibrated.quantize_layer(layer);
@@ -86,7 +86,7 @@ fn attention_keeps_scales_that_fit() {
     for name in QUANTISED {
         let (model, golden) = (load(name), Golden::of(name));
         let given = |layer: usize, part: &str| golden.floats(&format!("attention.{layer}.{part}"));
-        let Some(stored) = model.stored().filter(|_| !name.contains("dynamic")) else { continue };
+        let Some(stored) = model.codes().filter(|_| !name.contains("dynamic")) else { continue };
         for (i, layer) in stored.layers.iter().enumerate() {
             let query = given(i, "q").unwrap();
             // The graphs of torch multiply queries by keys before they divide.
@@ -101,10 +101,10 @@ fn attention_keeps_scales_that_fit() {
     // s8 symmetric: all of them; u8 with any zero point: the queries alone.
     for (name, all) in [("bert-qdq-s8", true), ("bert-sparse", true)] {
         let model = load(name);
-        for layer in &model.stored().unwrap().layers {
+        for layer in &model.codes().unwrap().layers {
             assert!(layer.query.is_some() && layer.key.is_some() == all && layer.value.is_some() == all, "{name}");
         }
-        let (stored, calibrated) = (model.stored().unwrap().clone(), calibrated(model));
+        let (stored, calibrated) = (model.codes().unwrap().clone(), calibrated(model));
         for (layer, quant) in stored.layers.iter().zip(calibrated.quant()) {
             assert!(quant.q_scale.iter().all(|scale| *scale == layer.query.unwrap().scale), "{name}");
             assert_eq!(quant.q_zero_point, layer.query.unwrap().zero_point, "{name}");

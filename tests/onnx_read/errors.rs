@@ -1,9 +1,9 @@
 //! Graphs that say something else than `config.json`, or something that is not understood: errors that name both.
 
+use crate::proto::{DataType, ModelProto, NodeProto, TensorProto};
 use lacuna::ModelError;
 use lacuna::WeightError;
 use lacuna::onnx::OnnxError;
-use lacuna::onnx::proto::{DataType, ModelProto, NodeProto, TensorProto};
 use prost::Message;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,7 +24,7 @@ fn refused(name: &str, settings: &[(&str, Value)], change: impl FnOnce(&mut Mode
     let mut model = ModelProto::decode(&std::fs::read(&graph).unwrap()[..]).unwrap();
     change(&mut model);
     std::fs::write(graph, model.encode_to_vec()).unwrap();
-    match Model::from_dir(dir.path()).and_then(|model| model.head()) {
+    match Model::open(dir.path()).and_then(|model| model.head()) {
         Err(ModelError::Onnx(error)) => {
             println!("{error}");
             error
@@ -148,7 +148,7 @@ fn values_and_scales_must_be_numbers() {
         raw[..4].copy_from_slice(&bytes);
         tensor.raw_data = Some(raw.into());
         std::fs::write(dir.path().join("model.onnx"), model.encode_to_vec()).unwrap();
-        Model::from_dir(dir.path()).unwrap_err()
+        Model::open(dir.path()).unwrap_err()
     };
     let nan = changed("electra", "word_embeddings", f32::NAN.to_le_bytes());
     assert!(

@@ -3,8 +3,7 @@
 use lacuna::WeightError;
 use std::fs;
 
-use lacuna::ModelError;
-use lacuna::onnx::OnnxError;
+use lacuna::{ModelError, OpenOptions};
 use tempfile::TempDir;
 
 use super::*;
@@ -32,8 +31,8 @@ fn graphs_are_found_in_order() {
         let mut files = vec![CONFIG, ("bert-qdq/model.onnx", name)];
         files.extend(names[i + 1..].iter().map(|later| ("electra/model.onnx", *later)));
         let dir = directory(&files);
-        let model = Model::from_dir(dir.path()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(model.stored().is_some(), "{name}");
+        let model = Model::open(dir.path()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(model.codes().is_some(), "{name}");
         assert_eq!(model.weight_files().unwrap().0, [dir.path().join(name)], "{name}");
     }
 }
@@ -42,18 +41,14 @@ fn graphs_are_found_in_order() {
 fn weight_files_come_before_graphs() {
     let dir = directory(&[CONFIG, ("bert-qdq/model.onnx", "model.onnx")]);
     fs::write(dir.path().join("model.safetensors"), b"damaged").unwrap();
-    assert!(matches!(Model::from_dir(dir.path()), Err(ModelError::Weights(WeightError::CheckpointLength { .. }))));
-    assert!(Model::from_dir_with(dir.path(), "model.onnx").is_ok());
+    assert!(matches!(Model::open(dir.path()), Err(ModelError::Weights(WeightError::CheckpointLength { .. }))));
+    assert!(Model::open_with(dir.path(), &OpenOptions::default().with_weights("model.onnx")).is_ok());
     fs::rename(dir.path().join("model.onnx"), dir.path().join("other.onnx")).unwrap();
-    assert!(Model::from_dir_with(dir.path(), "other.onnx").is_ok());
-    assert!(Model::from_path(dir.path().join("other.onnx")).is_ok());
-    assert!(matches!(Model::from_path(dir.path()), Err(ModelError::Weights(WeightError::CheckpointLength { .. }))));
-    assert!(matches!(
-        Model::from_onnx(dir.path().join("model.safetensors")),
-        Err(ModelError::Onnx(OnnxError::NotAGraph { .. }))
-    ));
+    assert!(Model::open_with(dir.path(), &OpenOptions::default().with_weights("other.onnx")).is_ok());
+    assert!(Model::open(dir.path().join("other.onnx")).is_ok());
+    assert!(matches!(Model::open(dir.path()), Err(ModelError::Weights(WeightError::CheckpointLength { .. }))));
     fs::remove_file(dir.path().join("model.safetensors")).unwrap();
-    let error = Model::from_dir(dir.path()).unwrap_err().to_string();
+    let error = Model::open(dir.path()).unwrap_err().to_string();
     assert!(error.contains("other.onnx") && error.contains("onnx/model.onnx"), "{error}");
 }
 
@@ -66,25 +61,24 @@ fn configuration_and_tokenizer_lie_beside_a_graph_or_above() {
         ("a/m.onnx", "config.json", "a/tokenizer.json"),
     ] {
         let dir = directory(&[(CONFIG.0, config), (TOKENIZER.0, tokenizer), ("bert-qdq/model.onnx", graph)]);
-        let model =
-            Model::from_onnx(dir.path().join(graph)).unwrap_or_else(|error| panic!("{graph} {config}: {error}"));
+        let model = Model::open(dir.path().join(graph)).unwrap_or_else(|error| panic!("{graph} {config}: {error}"));
         assert!(model.tokenizer().is_some(), "{graph} {tokenizer}");
     }
     // Published sparse models have all of it in a folder of its own.
     let dir = directory(&[(CONFIG.0, "deployment/config.json"), ("bert-qdq/model.onnx", "deployment/model.onnx")]);
-    assert!(Model::from_dir(dir.path()).is_ok());
+    assert!(Model::open(dir.path()).is_ok());
     let dir = directory(&[("bert-qdq/model.onnx", "m.onnx")]);
     assert!(
-        matches!(Model::from_onnx(dir.path().join("m.onnx")), Err(ModelError::Io { path, .. }) if path.ends_with("config.json"))
+        matches!(Model::open(dir.path().join("m.onnx")), Err(ModelError::Io { path, .. }) if path.ends_with("config.json"))
     );
 }
 
 #[test]
 fn external_data_is_read_from_beside_the_graph() {
     let dir = directory(&[("bert/config.json", "config.json"), ("bert/model.onnx", "model.onnx")]);
-    assert!(matches!(Model::from_dir(dir.path()), Err(ModelError::Io { path, .. }) if path.ends_with("weights.bin")));
+    assert!(matches!(Model::open(dir.path()), Err(ModelError::Io { path, .. }) if path.ends_with("weights.bin")));
     fs::copy(folder("bert").join("weights.bin"), dir.path().join("weights.bin")).unwrap();
-    assert!(Model::from_dir(dir.path()).is_ok());
+    assert!(Model::open(dir.path()).is_ok());
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn floats_agree_with_onnx_runtime() {
     for name in FLOAT {
         let (model, sequences) = (load(name), Golden::of(name).sequences());
         assert_eq!(sequences.len(), 3, "{name}");
-        assert!(model.stored().is_none() && model.notes().is_empty(), "{name} has no codes: {:?}", model.notes());
+        assert!(model.codes().is_none() && model.notes().is_empty(), "{name} has no codes: {:?}", model.notes());
         for (sequence, states) in sequences.iter().zip(hidden(&model, &sequences)) {
             let difference = difference(&states.data, &sequence.states);
             println!("{name}: {} tokens, {difference:e}", sequence.ids.len());

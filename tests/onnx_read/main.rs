@@ -6,6 +6,10 @@ mod codes;
 mod errors;
 mod files;
 mod golden;
+// The library's own: its messages are private.
+#[allow(dead_code)]
+#[path = "../../model/src/proto.rs"]
+mod proto;
 mod round_trip;
 #[path = "../support/tiers.rs"]
 mod tiers;
@@ -41,7 +45,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn load(name: &str) -> Model {
-    Model::from_dir(folder(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    Model::open(folder(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// What the script wrote beside a graph.
@@ -101,7 +105,7 @@ fn calibrated(model: Model) -> CalibratedModel {
     let (vocab, limit) = (model.config().vocab_size, model.config().max_position);
     let mut ids = seeded_ids(vocab, 96, limit.min(24), 3);
     ids.iter_mut().enumerate().for_each(|(i, ids)| ids.truncate(1 + i % 24));
-    model.calibrate_ids(&ids).unwrap()
+    model.calibration().run_ids(&ids).unwrap()
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {

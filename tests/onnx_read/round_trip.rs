@@ -1,6 +1,9 @@
 //! What Lacuna writes as a graph it reads again.
 
-use lacuna::onnx::{OnnxModel, proto::TensorProto};
+use lacuna::onnx::OnnxModel;
+use prost::Message;
+
+use crate::proto::{ModelProto, TensorProto};
 use lacuna::{CalibrationOptions, LINEAR_NAMES};
 use tempfile::TempDir;
 
@@ -21,14 +24,14 @@ const MODELS: [&str; 9] = [
 
 fn original(name: &str) -> (Model, PathBuf) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    (Model::from_dir(&folder).unwrap(), folder)
+    (Model::open(&folder).unwrap(), folder)
 }
 
 fn read_again(graph: &OnnxModel, folder: &Path) -> Model {
     let dir = TempDir::new().unwrap();
     std::fs::copy(folder.join("config.json"), dir.path().join("config.json")).unwrap();
     graph.write(dir.path().join("model.onnx")).unwrap();
-    Model::from_dir(dir.path()).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+    Model::open(dir.path()).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
 }
 
 #[test]
@@ -39,13 +42,13 @@ fn floats_come_back_as_they_were() {
         let (before, after) = (model.weights(), again.weights());
         assert_eq!(before.layers, after.layers, "{name}");
         assert_eq!(before.embeddings, after.embeddings, "{name}");
-        assert!(again.stored().is_none(), "{name}");
+        assert!(again.codes().is_none(), "{name}");
     }
 }
 
 /// The s8 initialiser of a linear layer, `[M][K]`.
 fn codes(graph: &OnnxModel, name: &str, k: usize) -> Vec<i8> {
-    let initializers = &graph.proto().graph.as_ref().unwrap().initializer;
+    let initializers = ModelProto::decode(&graph.to_bytes()[..]).unwrap().graph.unwrap().initializer;
     let of = |tensor: &&TensorProto| tensor.name == format!("{name}.weight_quantized");
     let raw = initializers.iter().find(of).unwrap().raw_data.as_ref().unwrap();
     let m = raw.len() / k;
@@ -66,11 +69,11 @@ fn codes_come_back_as_they_were() {
         let (model, folder) = original(name);
         let limit = model.config().max_position.min(16);
         let ids = seeded_ids(model.config().vocab_size, 16, limit, 3);
-        let calibrated = model.clone().calibrate_ids_with(&ids, &CalibrationOptions::per_tensor()).unwrap();
+        let calibrated = model.clone().calibration().options(CalibrationOptions::per_tensor()).run_ids(&ids).unwrap();
         let graphs = [("dynamic", model.to_onnx_dynamic().unwrap()), ("static", calibrated.to_onnx_qdq().unwrap())];
         for (kind, graph) in graphs {
             let again = read_again(&graph, &folder);
-            let again = again.calibrate_ids(&ids).unwrap();
+            let again = again.calibration().run_ids(&ids).unwrap();
             for i in 0..model.config().layers {
                 let layer = again.quantize_layer(i);
                 for ((linear, part), short) in layer.linears().into_iter().zip(LAYERS).zip(LINEAR_NAMES) {
@@ -108,13 +111,13 @@ fn what_was_read_can_be_written_and_read() {
 fn codes_of_a_file_are_written_as_they_are() {
     for name in ["bert-qdq", "bert-dynamic", "bert-sparse", "distilbert-qdq"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/onnx").join(name);
-        let model = Model::from_dir(&folder).unwrap();
+        let model = Model::open(&folder).unwrap();
         let ids = seeded_ids(model.config().vocab_size, 16, 12, 3);
-        let calibrated = model.clone().calibrate_ids_with(&ids, &CalibrationOptions::per_tensor()).unwrap();
-        let before = model.stored().unwrap();
+        let calibrated = model.clone().calibration().options(CalibrationOptions::per_tensor()).run_ids(&ids).unwrap();
+        let before = model.codes().unwrap();
         for graph in [model.to_onnx_dynamic().unwrap(), calibrated.to_onnx_qdq().unwrap()] {
             let again = read_again(&graph, &folder);
-            let after = again.stored().unwrap();
+            let after = again.codes().unwrap();
             for (before, after) in before.layers.iter().zip(&after.layers) {
                 for ((before, after), linear) in before.linears.iter().zip(&after.linears).zip(LINEAR_NAMES) {
                     let (before, after) = (before.as_ref().unwrap(), after.as_ref().unwrap());

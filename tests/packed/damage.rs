@@ -29,7 +29,7 @@ fn every_byte_counts() {
 #[test]
 fn a_sample_of_the_bytes_of_larger_files() {
     let bench = Bench::new();
-    let with_text = Model::from_dir(head_folder("roberta-fill")).unwrap().calibrate(&["The cat sat."]).unwrap();
+    let with_text = Model::open(head_folder("roberta-fill")).unwrap().calibration().run(["The cat sat."]).unwrap();
     for model in [seeded(tiny(Architecture::Electra)), with_text] {
         model.pack().unwrap().write(bench.path()).unwrap();
         let bytes = std::fs::read(bench.path()).unwrap();

@@ -231,7 +231,7 @@ fn sections_of_noise_are_refused_or_run() {
     let mut rng = StdRng::seed_from_u64(1);
     let config = EncoderConfig { hidden_size: 32, heads: 2, intermediate_size: 40, ..tiny(Architecture::Electra) };
     for form in [Form::Sparse, Form::Dense, Form::Auto] {
-        let model = Model::seeded_config(config.clone(), 2).unwrap().prune(Block::B4x1, 0.7).unwrap();
+        let model = Model::seeded(config.clone(), 2).unwrap().prune(Block::B4x1, 0.7).unwrap();
         let model = calibrated(model);
         model.compiler().tier(Tier::Portable).form(form).pack().unwrap().write(bench.path()).unwrap();
         let forged = Forged::of(&std::fs::read(bench.path()).unwrap());

@@ -41,11 +41,11 @@ fn batch(config: &EncoderConfig) -> Vec<Vec<u32>> {
 
 fn calibrated(model: Model) -> CalibratedModel {
     let ids = batch(model.config());
-    model.calibrate_ids(&ids).unwrap()
+    model.calibration().run_ids(&ids).unwrap()
 }
 
 fn seeded(config: EncoderConfig) -> CalibratedModel {
-    calibrated(Model::seeded_config(config, 3).unwrap())
+    calibrated(Model::seeded(config, 3).unwrap())
 }
 
 /// Writes and opens.
@@ -63,7 +63,7 @@ fn smallest() -> Vec<u8> {
     let sizes = EncoderConfig { hidden_size: 8, heads: 1, intermediate_size: 8, layers: 1, ..tiny(Architecture::Bert) };
     let config = EncoderConfig { vocab_size: 5, max_position: 4, ..sizes };
     let ids = seeded_ids(5, 4, 4, 1);
-    let model = Model::seeded_config(config, 1).unwrap().calibrate_ids(&ids).unwrap();
+    let model = Model::seeded(config, 1).unwrap().calibration().run_ids(&ids).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.lacuna");
     model.compiler().tier(Tier::Portable).form(Form::Sparse).pack().unwrap().write(&path).unwrap();

@@ -16,7 +16,7 @@ const FORMS: [Form; 3] = [Form::Auto, Form::Dense, Form::Sparse];
 /// The same bits from the calibrated model, from it packed in memory, and from the file, on every tier.
 fn check(config: EncoderConfig, zeros: Option<(Block, f64)>, form: Form) {
     let what = format!("{} {zeros:?} {form:?}", config.architecture);
-    let model = Model::seeded_config(config, 3).unwrap();
+    let model = Model::seeded(config, 3).unwrap();
     let model = match zeros {
         Some((block, sparsity)) => model.prune(block, sparsity).unwrap(),
         None => model,
@@ -67,7 +67,7 @@ fn every_pattern_of_zeros() {
 fn every_precision() {
     let config = EncoderConfig { layers: 3, ..tiny(Architecture::Electra) };
     for block in [Block::B4x1, Block::Unstructured] {
-        let model = calibrated(Model::seeded_config(config.clone(), 3).unwrap().prune(block, 0.7).unwrap());
+        let model = calibrated(Model::seeded(config.clone(), 3).unwrap().prune(block, 0.7).unwrap());
         let ids = batch(model.model().config());
         let mixed = Precision::ALL.into_iter().enumerate().map(|(i, attn_in)| {
             let at = |by: usize| Precision::ALL[(i + by) % Precision::ALL.len()];
@@ -128,10 +128,10 @@ fn heads_and_tokenizers_come_along() {
         "electra-classify",
         "electra-fill",
     ] {
-        let model = Model::from_dir(head_folder(name)).unwrap();
+        let model = Model::open(head_folder(name)).unwrap();
         let head = model.head().unwrap();
         let texts = ["The cat sat on the mat.", "the river went e and", ""];
-        let model = model.calibrate(&texts).unwrap();
+        let model = model.calibration().run(texts).unwrap();
         let packed = model.pack().unwrap();
         let opened = through_file(&packed);
         assert_eq!(packed.head().unwrap(), head, "{name}");
@@ -157,7 +157,7 @@ fn heads_and_tokenizers_come_along() {
 
 #[test]
 fn measured_schedules_are_kept() {
-    let model = calibrated(Model::seeded_config(tiny(Architecture::Bert), 3).unwrap().prune(Block::B4x1, 0.9).unwrap());
+    let model = calibrated(Model::seeded(tiny(Architecture::Bert), 3).unwrap().prune(Block::B4x1, 0.9).unwrap());
     let tuning = Tuning::Measure { budget: std::time::Duration::from_millis(1) };
     let packed = model.compiler().form(Form::Sparse).tuning(tuning).pack().unwrap();
     let kernels = |model: &PackedModel| -> Vec<String> {

@@ -49,8 +49,8 @@ fn version_1_stays_readable() {
 #[test]
 #[ignore = "writes tests/fixtures"]
 fn make() {
-    let model = Model::from_dir(head_folder("bert-classify")).unwrap();
-    let model = model.prune(lacuna::Block::B4x1, 0.6).unwrap().calibrate(&TEXTS).unwrap();
+    let model = Model::open(head_folder("bert-classify")).unwrap();
+    let model = model.prune(lacuna::Block::B4x1, 0.6).unwrap().calibration().run(TEXTS).unwrap();
     let packed = model.pack().unwrap();
     packed.write(fixture("packed-v1.lacuna")).unwrap();
     let results = results(&packed, packed.compiler());

@@ -41,11 +41,11 @@ fn models(layers: usize) -> Vec<(&'static str, CalibratedModel)> {
         } else {
             config.architecture
         };
-        let mut model = Model::seeded_config(EncoderConfig { architecture, ..config }, 17).unwrap();
+        let mut model = Model::seeded(EncoderConfig { architecture, ..config }, 17).unwrap();
         if let Some((block, sparsity)) = pruning {
             model = model.prune(block, sparsity).unwrap();
         }
-        (name, model.calibrate_ids(&seeded_ids(VOCAB, 16, 40, 1)).unwrap())
+        (name, model.calibration().run_ids(&seeded_ids(VOCAB, 16, 40, 1)).unwrap())
     };
     cases.map(calibrated).into()
 }

@@ -2,11 +2,16 @@
 
 use lacuna_jit::Tier;
 
-/// The tiers of this machine, portable among them; prints which it lacks, and why.
+#[path = "../../kernels/tests/support/required.rs"]
+mod required;
+
+/// The tiers of this machine, portable among them; prints which it lacks, and why. Panics if it lacks the one that
+/// `LACUNA_REQUIRE_TIER` names.
 pub(crate) fn tiers() -> Vec<Tier> {
-    let (run, skipped): (Vec<Tier>, Vec<Tier>) = Tier::ALL.into_iter().partition(|t| t.missing().is_empty());
-    for tier in skipped {
-        println!("skipped tier {tier}: this machine lacks {}", tier.missing().join(", "));
+    required::check_required_tier();
+    let skipped = required::skipped_tiers();
+    for (tier, why) in &skipped {
+        println!("skipped tier {tier}: {why}");
     }
-    run
+    Tier::ALL.into_iter().filter(|tier| skipped.iter().all(|(skipped, _)| skipped != tier)).collect()
 }

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use lacuna::{CalibratedModel, CalibrationOptions, CalibrationReport, Precision, TensorReport};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::Result;
+use lacuna_console::output::{print, print_json};
+use lacuna_console::table::{Table, number};
 use serde::Serialize;
 
 use crate::calibration::{CalibrationArgs, calibrate};
-use crate::context::{Context, pool};
-use crate::error::Result;
 use crate::model::ModelArgs;
-use crate::output::{print, print_json};
-use crate::table::{Table, number};
 
 /// Rows that are printed without `--all`.
 const WORST: usize = 8;

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use lacuna::{CalibratedModel, CalibrationOptions, Choice, Keep, Model, RangeMethod, Smoothing};
-
-use crate::args;
-use crate::error::{Error, Result};
-use crate::model::{self, CALIBRATION_SENTENCES};
-use crate::progress::Spinner;
+use lacuna_console::args;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::progress::Spinner;
+use lacuna_console::sentences::{CALIBRATION_SENTENCES, calibration_file};
 
 /// How activations are quantised, and on which texts.
 #[derive(clap::Args)]
@@ -93,14 +92,14 @@ impl CalibrationArgs {
 
     /// The sentences of `--calibrate`; nothing without.
     pub(crate) fn read(&self) -> Result<Option<Vec<String>>> {
-        self.calibrate.as_deref().map(|path| model::calibration_file(path, self.sentences)).transpose()
+        self.calibrate.as_deref().map(|path| calibration_file(path, self.sentences)).transpose()
     }
 }
 
 /// Calibrates on sentences with the given options.
 pub(crate) fn calibrate(model: Model, sentences: &[String], options: &CalibrationOptions) -> Result<CalibratedModel> {
     let _spinner = Spinner::new(format!("calibrating on {} sentences", sentences.len()));
-    Ok(model.calibrate_with(sentences, options)?)
+    Ok(model.calibration().options(*options).run(sentences)?)
 }
 
 /// A signal to noise ratio that can be asked for.

@@ -4,13 +4,14 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lacuna_compare as compare;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
 use lacuna_jit::{JitError, Tier};
 
-use crate::context::Context;
-use crate::error::Result;
 use crate::{
-    answer, args, bench, calibrate, classify, compare, demo, embed, evaluate, export, fill, inspect, listing, pack,
-    rank, tag,
+    answer, bench, calibrate, classify, demo, embed, evaluate, export, fill, inspect, listing, pack, rank, tag,
 };
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.
@@ -67,8 +68,9 @@ classify, rank, tag, answer and fill need a model with the head for it, which `a
 Results go to standard output, everything said about them to standard error. Exit status: 0 success; 1 a check that \
 the command made failed; 2 bad input, in one line that names what was found and what was expected.
 
-Environment: LACUNA_TIER is the tier when --tier is not given; LACUNA_PERF=map writes /tmp/perf-PID.map for perf; HF_HOME, \
-HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are for --from-hub, as the hub's own tools read them.";
+Environment: LACUNA_TIER is the tier when --tier is not given; LACUNA_MASK_FEATURES=avx512bf16,avx512vbmi runs as on a CPU that \
+lacks these features; LACUNA_PERF=map writes /tmp/perf-PID.map for perf; HF_HOME, HF_ENDPOINT, HF_TOKEN and \
+HF_HUB_OFFLINE are for --from-hub, as the hub's own tools read them.";
 
 #[derive(Subcommand)]
 enum Command {

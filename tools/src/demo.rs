@@ -3,18 +3,19 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lacuna::{Block, CalibratedModel, Compile, Encoder, Form, LoadReport, Matrix, Model, Preset, seeded_ids};
+use lacuna::{
+    Block, CalibratedModel, Compile, Encoder, EncoderConfig, Form, LoadReport, Matrix, Model, Preset, seeded_ids,
+};
+use lacuna_console::args;
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::{print, print_json};
+use lacuna_console::progress::Spinner;
+use lacuna_console::stats::Cosines;
+use lacuna_console::table::Table;
+use lacuna_console::timing::{Budget, Samples, interleaved};
 use lacuna_jit::{Isa, Tier};
 use serde::Serialize;
-
-use crate::args;
-use crate::context::{Context, pool};
-use crate::error::{Error, Result};
-use crate::output::{print, print_json};
-use crate::progress::Spinner;
-use crate::stats::Cosines;
-use crate::table::Table;
-use crate::timing::{Budget, Samples, interleaved};
 
 /// Show everything on a made-up model; needs no files
 ///
@@ -147,9 +148,9 @@ struct Built {
 fn build(args: &Args, context: &Context) -> Result<Built> {
     let spinner = Spinner::new(format!("making, pruning, calibrating and compiling {}", args.preset));
     let ids = seeded_ids(VOCAB_SIZE, SEQUENCES, args.tokens, args.seed.wrapping_add(1));
-    let model = Model::seeded_with_vocab(args.preset, args.seed, VOCAB_SIZE);
-    let calibrated = model.prune(Block::B4x1, args.sparsity)?.calibrate_ids(&ids)?;
-    let compile = |form| calibrated.compiler().tier(context.tier()).form(form).compile();
+    let model = Model::seeded(EncoderConfig { vocab_size: VOCAB_SIZE, ..args.preset.config() }, args.seed)?;
+    let calibrated = model.prune(Block::B4x1, args.sparsity)?.calibration().run_ids(&ids)?;
+    let compile = |form| calibrated.compiler().tier(context.tier).form(form).compile();
     let (sparse, dense) = (compile(Form::Auto)?, compile(Form::Dense)?);
     drop(spinner);
     let checks = check(args, context, &calibrated, &sparse, &dense)?;

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use lacuna::onnx::{OnnxModel, OnnxSummary};
-use lacuna::{CalibratedModel, CalibrationOptions, Model, Preset, seeded_ids};
+use lacuna::{CalibratedModel, CalibrationOptions, EncoderConfig, Model, Preset, seeded_ids};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::{Target, say, write_json};
+use lacuna_console::progress::Spinner;
+use lacuna_console::sentences::calibration_file;
+use lacuna_console::source::{SourceArgs, exactly_one};
+use lacuna_console::table::{bytes, percent};
 use serde::Serialize;
 
-use crate::context::{Context, pool};
-use crate::error::{Error, Result};
-use crate::model::{PruneArgs, calibration_file};
-use crate::output::{Target, say, write_json};
-use crate::progress::Spinner;
-use crate::source::{SourceArgs, exactly_one};
-use crate::table::{bytes, percent};
+use crate::model::PruneArgs;
 
 /// Write a model as a file for other runtimes
 #[derive(clap::Args)]
@@ -198,8 +199,11 @@ impl OnnxArgs {
         let folder = self.source.folder()?;
         let _spinner = Spinner::new(format!("reading {}", self.name()));
         match (folder, self.arch) {
-            (Some(folder), _) => Ok(Model::from_path(folder)?),
-            (None, arch) => Ok(Model::seeded_with_vocab(arch.unwrap_or(Preset::MiniLm), self.seed, VOCAB_SIZE)),
+            (Some(folder), _) => Ok(Model::open(folder)?),
+            (None, arch) => Ok(Model::seeded(
+                EncoderConfig { vocab_size: VOCAB_SIZE, ..arch.unwrap_or(Preset::MiniLm).config() },
+                self.seed,
+            )?),
         }
     }
 
@@ -207,12 +211,12 @@ impl OnnxArgs {
         let options = CalibrationOptions::per_tensor();
         let _spinner = Spinner::new("calibrating");
         match sentences {
-            Some(sentences) => Ok(model.calibrate_with(sentences, &options)?),
+            Some(sentences) => Ok(model.calibration().options(options).run(sentences)?),
             None => {
                 let (count, length) = CALIBRATION;
                 let (vocab_size, limit) = (model.config().vocab_size, model.config().max_position);
                 let ids = seeded_ids(vocab_size, count, length.min(limit), self.seed.wrapping_add(1));
-                Ok(model.calibrate_ids_with(&ids, &options)?)
+                Ok(model.calibration().options(options).run_ids(&ids)?)
             }
         }
     }

@@ -7,14 +7,14 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use lacuna::{EncoderConfig, Form, LinearReport, LinearZeros, Model, Precision, TensorInfo, seeded_ids};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::Result;
+use lacuna_console::output::{print, print_json};
+use lacuna_console::progress::Spinner;
+use lacuna_console::table::{Table, bytes, percent};
 use serde::Serialize;
 
-use crate::context::{Context, pool};
-use crate::error::Result;
 use crate::model::{self, FormArg, ModelArgs, pooling_source};
-use crate::output::{print, print_json};
-use crate::progress::Spinner;
-use crate::table::{Table, bytes, percent};
 
 /// Show a model's tensors and zeros, and what would be generated for it
 ///
@@ -143,7 +143,7 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     let encoder = {
         let (count, length) = CALIBRATION;
         let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), 0);
-        let calibrated = model.calibrate_ids(&ids)?;
+        let calibrated = model.calibration().run_ids(&ids)?;
         model::compile(&calibrated, Form::from(args.form), context)?
     };
     let report = encoder.report();

@@ -6,17 +6,13 @@
 #![deny(unsafe_code)]
 
 mod answer;
-mod args;
 mod bench;
 mod calibrate;
 mod calibration;
 mod classify;
 mod cli;
-mod compare;
-mod context;
 mod demo;
 mod embed;
-mod error;
 mod evaluate;
 mod export;
 mod fill;
@@ -24,23 +20,17 @@ mod inspect;
 mod listing;
 mod model;
 mod npy;
-mod output;
 mod pack;
 mod packed;
-mod progress;
 mod rank;
-mod source;
-mod stats;
-mod table;
 mod tag;
 mod task;
-mod text;
-mod timing;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use lacuna_console::{args, context, error, output, progress, stats, text};
 
 fn main() -> ExitCode {
     let result = match cli::Cli::try_parse() {

@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use lacuna::{
-    Block, CalibratedModel, Compile, Compiler, Encoder, Form, Model, PackedModel, PoolingSource, Tuning, TuningTable,
+    Block, CalibratedModel, Compile, Compiler, Encoder, Form, Model, PackedError, PackedModel, PoolingSource, Tuning,
+    TuningTable,
 };
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::progress::Spinner;
+use lacuna_console::source::{SourceArgs, exactly_one};
 
-use crate::args;
-use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::packed;
-use crate::progress::Spinner;
-use crate::source::{SourceArgs, exactly_one};
-
-/// Calibration sentences taken from a command's own input when no file is given.
-pub(crate) const CALIBRATION_SENTENCES: usize = 200;
+pub(crate) use lacuna_console::sentences::{CALIBRATION_SENTENCES, calibration_file};
 
 /// Which model, and how it is pruned.
 #[derive(clap::Args)]
@@ -91,8 +89,8 @@ impl TuneArgs {
     /// Refuses to choose schedules of a packed model.
     pub(crate) fn check_packed(&self) -> Result<()> {
         match (self.tune, &self.tuning) {
-            (Some(ms), _) => Err(packed::decided("--tune", ms.to_string())),
-            (None, Some(path)) => Err(packed::decided("--tuning", path.display().to_string())),
+            (Some(ms), _) => Err(decided("--tune", ms.to_string())),
+            (None, Some(path)) => Err(decided("--tuning", path.display().to_string())),
             (None, None) => Ok(()),
         }
     }
@@ -102,8 +100,13 @@ impl TuneArgs {
             Some(ms) => Tuning::Measure { budget: Duration::from_millis(ms as u64) },
             None => Tuning::Fast,
         };
-        model.compiler().tier(context.tier()).form(form).tuning(tuning)
+        model.compiler().tier(context.tier).form(form).tuning(tuning)
     }
+}
+
+/// The refusal of an option that is settled in a packed model.
+pub(crate) fn decided(option: &'static str, found: String) -> Error {
+    lacuna::Error::from(PackedError::Decided { option, found }).into()
 }
 
 /// Runs `work` with the table of a file, which is written if it has grown.
@@ -151,65 +154,13 @@ impl PruneArgs {
 /// Reads the model of a folder.
 pub(crate) fn read(folder: &Path) -> Result<Model> {
     let _spinner = Spinner::new(format!("reading {}", folder.display()));
-    Ok(Model::from_path(folder)?)
+    Ok(Model::open(folder)?)
 }
 
 /// Generates the kernels.
 pub(crate) fn compile(model: &CalibratedModel, form: Form, context: &Context) -> Result<Encoder> {
     let _spinner = Spinner::new("compiling");
-    Ok(model.compiler().tier(context.tier()).form(form).compile()?)
-}
-
-/// Calibration sentences of a file: the first column of a `.csv`, the lines of anything else. `limit` of them, spread evenly over
-/// the file: files are often sorted by where texts come from, and calibration has to see all kinds.
-pub(crate) fn calibration_file(path: &Path, limit: usize) -> Result<Vec<String>> {
-    let sentences = match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-        true => first_column(path)?,
-        false => crate::text::read_lines(path)?,
-    };
-    let sentences = spread(sentences, limit);
-    match sentences.is_empty() {
-        false => Ok(sentences),
-        true => Err(Error::Argument {
-            option: "--calibrate",
-            found: format!("no sentences in {}", path.display()),
-            expected: "at least 1, better 200 of the kind that will be embedded".into(),
-        }),
-    }
-}
-
-/// At most `limit` of the sentences, evenly spread, in their order.
-pub(crate) fn spread(sentences: Vec<String>, limit: usize) -> Vec<String> {
-    let count = sentences.len();
-    if count <= limit {
-        return sentences;
-    }
-    // The i-th interval of `limit` equal ones ends at the first index that it does not contain.
-    let taken = |i: usize| (i + 1) * limit / count > i * limit / count;
-    sentences.into_iter().enumerate().filter(|(i, _)| taken(*i)).map(|(_, sentence)| sentence).collect()
-}
-
-fn first_column(path: &Path) -> Result<Vec<String>> {
-    let file = std::fs::File::open(path).map_err(Error::io(path, "open"))?;
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
-    let first = |row: csv::Result<csv::StringRecord>| {
-        Ok(row.map_err(|error| csv_error(path, &error))?.get(0).unwrap_or_default().to_owned())
-    };
-    reader.records().map(first).collect()
-}
-
-/// An error of the csv reader, in the words of this command.
-pub(crate) fn csv_error(path: &Path, error: &csv::Error) -> Error {
-    Error::Row {
-        path: path.to_owned(),
-        line: error.position().map_or(0, csv::Position::line),
-        found: match error.kind() {
-            csv::ErrorKind::Utf8 { err, .. } => format!("invalid UTF-8 in field {}", err.field() + 1),
-            csv::ErrorKind::UnequalLengths { len, .. } => format!("{len} fields"),
-            _ => error.to_string(),
-        },
-        expected: "comma-separated UTF-8 fields, quoted where they hold commas, the same number in every row",
-    }
+    Ok(model.compiler().tier(context.tier).form(form).compile()?)
 }
 
 /// Where pooling settings come from.
@@ -218,21 +169,5 @@ pub(crate) fn pooling_source(source: &PoolingSource) -> String {
         PoolingSource::File(path) => path.display().to_string(),
         PoolingSource::Chosen => "chosen".to_owned(),
         _ => "assumed, the directory has no pooling settings".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sentences_are_spread_evenly() {
-        for (count, limit) in [(0, 3), (1, 1), (3, 5), (5, 5), (10, 3), (7, 2), (100, 99), (1000, 1), (1000, 200)] {
-            let all: Vec<String> = (0..count).map(|i| i.to_string()).collect();
-            let taken: Vec<usize> = spread(all, limit).iter().map(|s| s.parse().unwrap()).collect();
-            assert_eq!(taken.len(), count.min(limit), "{count}, {limit}");
-            let gaps: Vec<usize> = taken.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            assert!(gaps.iter().all(|&gap| gap == count / limit || gap == count.div_ceil(limit)), "{gaps:?}");
-        }
     }
 }

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use lacuna::{PackedModel, TextInput};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::Result;
+use lacuna_console::output::{Target, print, print_json};
+use lacuna_console::progress::Spinner;
 
 use crate::calibration::CalibrationArgs;
-use crate::context::{Context, pool};
-use crate::error::Result;
 use crate::model::{FormArg, ModelArgs, TuneArgs};
-use crate::output::{Target, print, print_json};
 use crate::packed::Contents;
-use crate::progress::Spinner;
 
 /// Pack a model into one file that opens in milliseconds
 ///
@@ -58,13 +58,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         let inputs: Vec<TextInput<'_>> = texts.iter().map(|text| TextInput::new(text)).collect();
         let calibrated = {
             let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
-            model.calibrate_inputs_with(&inputs, &args.calibration.scheme.options())?
+            model.calibration().options(args.calibration.scheme.options()).run(&inputs)?
         };
         let packed = args.tuning.pack(&calibrated, args.form.into(), context)?;
         let _spinner = Spinner::new(format!("writing {}", path.display()));
         packed.write(path)?;
         // Read back: what is said of it is what is there.
-        Ok::<_, crate::error::Error>(Contents::of(&PackedModel::open(path)?))
+        Ok::<_, lacuna_console::error::Error>(Contents::of(&PackedModel::open(path)?))
     })?;
     match args.json {
         true => print_json(&contents),

@@ -4,13 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 use lacuna::heads::Head;
-use lacuna::{Error as LibraryError, Model, PackedError, PackedModel, PoolingMode, Pruning};
+use lacuna::{Error as LibraryError, Model, PackedModel, PoolingMode, Pruning};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::progress::Spinner;
+use lacuna_console::table::{Table, bytes};
 use serde::Serialize;
 
-use crate::error::Result;
 use crate::model::ModelArgs;
-use crate::progress::Spinner;
-use crate::table::{Table, bytes};
+pub(crate) use crate::model::decided;
 
 /// A model as it was given.
 pub(crate) enum Opened {
@@ -80,13 +81,8 @@ pub(crate) fn open(path: PathBuf) -> Result<PackedModel> {
 }
 
 /// The refusal of an option that a packed model has no weights for.
-pub(crate) fn needs_weights(model: &PackedModel, option: &str, remedy: &'static str) -> crate::error::Error {
+pub(crate) fn needs_weights(model: &PackedModel, option: &str, remedy: &'static str) -> Error {
     LibraryError::from(model.needs_weights(option, remedy)).into()
-}
-
-/// The refusal of an option that is settled in a packed model.
-pub(crate) fn decided(option: &'static str, found: String) -> crate::error::Error {
-    LibraryError::from(PackedError::Decided { option, found }).into()
 }
 
 /// What a packed file holds.

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dynasmrt::SimpleAssembler;
 use iced_x86::MemorySizeOptions;
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Formatter, Instruction as Decoded, IntelFormatter};
-use lacuna_jit::{Evex, Gpr, Mask, Zmm};
-use lacuna_jit::{Form, ROWS, Scale, at};
+use lacuna_jit::{Asm, Evex, Features, Form, Gpr, JitError, Mask, ROWS, RegFile, Row, Scale, Tier, Zmm, at};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -20,18 +19,19 @@ use operands::{Address, Operands, Source, edge_displacements, every_base_and_ind
 /// Replays a failed random run.
 const SEED_VARIABLE: &str = "LACUNA_TEST_SEED";
 
-/// What the tier `avx512vnni` promises.
-const PROMISED: [CpuidFeature; 6] = [
-    CpuidFeature::AVX512F,
-    CpuidFeature::AVX512BW,
-    CpuidFeature::AVX512VL,
-    CpuidFeature::AVX512DQ,
-    CpuidFeature::AVX512_VNNI,
-    CpuidFeature::AVX512_VBMI,
-];
-
-/// Rows that need the token `Avx512Bf16` beside the tier's.
-const BF16: [&str; 2] = ["vcvtne2ps2bf16", "vdpbf16ps"];
+/// The features of a disassembler, as the encoder calls them.
+fn named(feature: CpuidFeature) -> Features {
+    match feature {
+        CpuidFeature::AVX512F => Features::AVX512F,
+        CpuidFeature::AVX512BW => Features::AVX512BW,
+        CpuidFeature::AVX512DQ => Features::AVX512DQ,
+        CpuidFeature::AVX512VL => Features::AVX512VL,
+        CpuidFeature::AVX512_VNNI => Features::AVX512_VNNI,
+        CpuidFeature::AVX512_VBMI => Features::AVX512_VBMI,
+        CpuidFeature::AVX512_BF16 => Features::AVX512_BF16,
+        other => panic!("the encoder has no name for {other:?}"),
+    }
+}
 
 /// A disassembler that spells everything out.
 struct Disassembler(IntelFormatter);
@@ -70,9 +70,8 @@ fn check(disassembler: &mut Disassembler, instruction: &Instruction, operands: &
     assert_eq!(text, operands.text(instruction), "{name}: {bytes:02x?}");
     assert_eq!(decoded.len(), bytes.len(), "{name}: the instruction is shorter than what was emitted: {bytes:02x?}");
     assert_eq!(bytes.len(), operands.length(instruction), "{name}: displacement not compressed: {text}: {bytes:02x?}");
-    let features = decoded.cpuid_features();
-    let promised = |f| PROMISED.contains(f) || BF16.contains(&name) && *f == CpuidFeature::AVX512_BF16;
-    assert!(features.iter().all(promised), "{name} needs {features:?}");
+    let needs = decoded.cpuid_features().iter().fold(Features::NONE, |set, &feature| set | named(feature));
+    assert_eq!(instruction.row().needs, needs, "{name}");
 }
 
 #[test]
@@ -80,6 +79,33 @@ fn every_row_has_its_line_of_the_manual() {
     let rows: Vec<(&str, Form)> = ROWS.iter().map(|row| (row.name, row.form)).collect();
     let manual: Vec<(&str, Form)> = MANUAL.iter().map(|i| (i.name, i.form)).collect();
     assert_eq!(rows, manual, "a new row of the encoder needs a line in jit/tests/round_trip/manual.rs");
+}
+
+/// What the tier does not promise is used by kernels that ask for it.
+#[test]
+fn most_rows_need_what_the_tier_promises() {
+    let beyond = |row: &&Row| !Tier::Avx512Vnni.features().contains(row.needs);
+    let beyond: Vec<&str> = ROWS.iter().filter(beyond).map(|row| row.name).collect();
+    assert_eq!(beyond, ["vpermb", "vpermi2b", "vcvtne2ps2bf16", "vdpbf16ps"]);
+}
+
+#[test]
+fn code_collects_what_its_instructions_need() {
+    let mut regs = RegFile::new();
+    let zmm = regs.zmm("any").unwrap();
+    let mut a = Asm::new();
+    a.prologue(&regs);
+    a.vpermi2w(zmm, zmm, zmm);
+    a.vpaddd_x(zmm, zmm, zmm);
+    a.epilogue(&regs);
+    let code = a.finish("three".to_owned(), &regs).unwrap();
+    let (needs, vl) = (Features::AVX512BW | Features::AVX512F | Features::AVX512VL, Features::AVX512VL);
+    assert_eq!(code.features, needs);
+    assert!(code.check(needs | Features::AVX512_VBMI).is_ok());
+    let error = code.check(needs.without(vl)).unwrap_err();
+    assert!(error.to_string().starts_with("three needs avx512vl, which this CPU lacks"), "{error}");
+    assert!(matches!(error, JitError::MissingFeatures { missing, .. } if missing == vl));
+    assert_eq!(Asm::new().finish("none".to_owned(), &regs).unwrap().features, Features::NONE);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! The macro also makes the call of the public method, so that what is tested is what a generator emits.
 
 use dynasmrt::SimpleAssembler;
-use lacuna_jit::{Evex, Form};
+use lacuna_jit::{Evex, Form, ROWS, Row};
 
 use crate::operands::Operands;
 
@@ -18,6 +18,11 @@ pub(crate) struct Instruction {
 }
 
 impl Instruction {
+    /// The encoder's row.
+    pub(crate) fn row(&self) -> &'static Row {
+        ROWS.iter().find(|row| row.name == self.name).unwrap()
+    }
+
     pub(crate) fn mnemonic(&self) -> &'static str {
         self.manual.split_once(' ').unwrap().0
     }
@@ -159,6 +164,7 @@ manual! {
     vpsravd            RvmB  "vpsravd zmm1{k1}{z}, zmm2, zmm3/m512/m32bcst";
     vpsravw            Rvm   "vpsravw zmm1{k1}{z}, zmm2, zmm3/m512";
     vpsraw_i           VmI   "vpsraw zmm1{k1}{z}, zmm2/m512, imm8";
+    vpsllw_i           VmI   "vpsllw zmm1{k1}{z}, zmm2/m512, imm8";
     vpsrlw_i           VmI   "vpsrlw zmm1{k1}{z}, zmm2/m512, imm8";
     vpaddb             Rvm   "vpaddb zmm1{k1}{z}, zmm2, zmm3/m512";
     vpsubw             Rvm   "vpsubw zmm1{k1}{z}, zmm2, zmm3/m512";

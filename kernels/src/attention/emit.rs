@@ -9,7 +9,7 @@ use super::batch::{KeyGroup, QueryChunk};
 use super::exponential::{self, Exp2Operands};
 use super::plan::AttentionPlan;
 use super::{long, short};
-use crate::{LANES, Plan, TILE, VECTORS};
+use crate::{Generate, LANES, Plan, TILE, VECTORS};
 
 /// What differs between the heads of a call.
 #[derive(Debug, Clone, Copy)]
@@ -149,8 +149,14 @@ macro_rules! load_arg {
 }
 pub(super) use load_arg;
 
+impl Generate for AttentionPlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &AttentionPlan) -> Result<Code, JitError> {
+fn emit(plan: &AttentionPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     a.prologue(&r.file);

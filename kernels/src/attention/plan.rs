@@ -1,9 +1,7 @@
 //! What is wanted and what was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
-use super::emit;
-use crate::cache::AnyPlan;
 use crate::{KernelError, PanelLayout, Plan};
 
 /// Attention wanted. The number of heads and the sequences are run-time facts.
@@ -79,13 +77,5 @@ impl Plan for AttentionPlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Attention(*self)
     }
 }

@@ -1,27 +1,28 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use bytemuck::{Pod, Zeroable};
-use lacuna_jit::Entry;
+use lacuna_jit::{Entry, Isa};
 
-use super::emit::ElementwiseArgs;
+use super::args::ElementwiseArgs;
+use super::desc::ElementwiseDesc;
+use super::params::QuantParams;
 use super::plan::ElementwisePlan;
 use super::portable;
 use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
-use crate::layout::{elements, tiles};
+use crate::layout::elements;
 use crate::output::check_length;
 use crate::parallel::SharedMut;
-use crate::rows::{check_tokens, tile_tokens, with_fma};
+use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel, Plan};
 
-/// Quantisation of one feature, as the kernels read it.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
-#[repr(C)]
-pub struct QuantParams {
-    /// 1 / scale of the panel.
-    pub scale: f32,
-    /// Zero point.
-    pub zero: f32,
+impl ElementwiseDesc {
+    /// Plans and compiles through the process-wide cache.
+    ///
+    /// # Errors
+    /// Those of [`ElementwiseDesc::plan`] and [`ElementwiseKernel::compile`].
+    pub fn compile(&self, isa: Isa) -> Result<ElementwiseKernel, KernelError> {
+        ElementwiseKernel::compile(self.plan(isa)?)
+    }
 }
 
 /// A callable element-wise function. Cheap to clone; keeps its code alive.
@@ -34,28 +35,27 @@ pub struct ElementwiseKernel {
 kernel_methods!(ElementwiseKernel, ElementwisePlan, ElementwiseArgs);
 
 impl ElementwiseKernel {
-    /// Applies the function to `tokens` columns of `x`, in place.
+    /// Applies the function to the N = `columns` columns of `x`, in place.
     ///
-    /// **Shapes**: `x` is an f32 tile of F x tokens with [`elements`] elements. Padding tokens are left unspecified.
+    /// **Shapes**: `x` is an f32 tile of F x N with [`elements`] elements. Padding columns are left unspecified.
     ///
     /// # Errors
-    /// [`KernelError::Mismatch`] if the plan writes a panel, [`KernelError::Dimension`] for no tokens,
+    /// [`KernelError::Mismatch`] if the plan writes a panel, [`KernelError::Dimension`] for no columns,
     /// [`KernelError::Length`] for a buffer of another size.
-    pub fn run_in_place(&self, x: &mut [f32], tokens: usize, parallel: Parallel) -> Result<(), KernelError> {
+    pub fn run_in_place(&self, x: &mut [f32], columns: usize, parallel: Parallel<'_>) -> Result<(), KernelError> {
         let plan = &self.plan;
         if plan.sink.store.codes().is_some() {
             return Err(self.mismatch("an f32 tile to be changed in place", "a panel as output"));
         }
-        check_tokens("elementwise", tokens)?;
-        check_length(plan, "x", x.len(), elements(plan.features, tokens))?;
+        check_columns("elementwise", columns)?;
+        check_length(plan, "x", x.len(), elements(plan.features, columns))?;
         let x = SharedMut::new(x);
-        parallel.for_each(tiles(tokens), |tile| {
+        for_each_tile(parallel, columns, |tile, columns| {
             let x = x.at(tile * plan.tile_elements());
-            let tokens = tile_tokens(tokens, tile);
             match &self.entry {
                 Some(entry) => {
                     let (panel, params) = (std::ptr::null_mut(), std::ptr::null());
-                    let args = ElementwiseArgs { x, panel, params, constants: Constants::address(), tokens };
+                    let args = ElementwiseArgs { x, panel, params, constants: Constants::address(), columns };
                     // SAFETY: the plan's `Isa` token proves the CPU features; the length check made sure that `x` holds
                     // every tile, of which each task has its own; panel and parameters are not touched by an in-place
                     // plan.
@@ -64,20 +64,20 @@ impl ElementwiseKernel {
                 None => {
                     // SAFETY: as above.
                     let x = unsafe { std::slice::from_raw_parts_mut(x, plan.tile_elements()) };
-                    with_fma!(portable::activate_tile, plan: &ElementwisePlan, x: &mut [f32], tokens: usize);
+                    with_fma!(portable::activate_tile, plan: &ElementwisePlan, x: &mut [f32], columns: usize);
                 }
             }
         });
         Ok(())
     }
 
-    /// Quantises `tokens` columns of `x` into `panel`.
+    /// Quantises the N = `columns` columns of `x` into `panel`.
     ///
-    /// **Shapes**: `x` is an f32 tile and `panel` a panel of F x tokens, both with [`elements`] elements; `params` has
-    /// one entry per feature. Padding tokens are left unspecified. s8 is stored as two's complement bytes.
+    /// **Shapes**: `x` is an f32 tile and `panel` a panel of F x N, both with [`elements`] elements; `params` has
+    /// one entry per feature. Padding columns are left unspecified. s8 is stored as two's complement bytes.
     ///
     /// # Errors
-    /// [`KernelError::Mismatch`] if the plan works in place, [`KernelError::Dimension`] for no tokens,
+    /// [`KernelError::Mismatch`] if the plan works in place, [`KernelError::Dimension`] for no columns,
     /// [`KernelError::Length`] for buffers of another size, [`KernelError::Parameter`] for parameters that are not
     /// finite.
     pub fn run_quantize(
@@ -85,24 +85,23 @@ impl ElementwiseKernel {
         params: &[QuantParams],
         x: &[f32],
         panel: &mut [u8],
-        tokens: usize,
-        parallel: Parallel,
+        columns: usize,
+        parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
         if plan.sink.store.codes().is_none() {
             return Err(self.mismatch("a panel as output", "an f32 tile to be changed in place"));
         }
-        check_tokens("elementwise", tokens)?;
+        check_columns("elementwise", columns)?;
         check_length(plan, "quantisation parameters", params.len(), plan.features)?;
-        check_length(plan, "x", x.len(), elements(plan.features, tokens))?;
-        check_length(plan, "panel", panel.len(), elements(plan.features, tokens))?;
+        check_length(plan, "x", x.len(), elements(plan.features, columns))?;
+        check_length(plan, "panel", panel.len(), elements(plan.features, columns))?;
         self.check_params(params)?;
         let panel = SharedMut::new(panel);
-        parallel.for_each(tiles(tokens), |tile| {
+        for_each_tile(parallel, columns, |tile, columns| {
             let at = tile * plan.tile_elements();
             let x = &x[at..][..plan.tile_elements()];
             let panel = panel.at(at);
-            let tokens = tile_tokens(tokens, tile);
             match &self.entry {
                 Some(entry) => {
                     let args = ElementwiseArgs {
@@ -110,7 +109,7 @@ impl ElementwiseKernel {
                         panel,
                         params: params.as_ptr(),
                         constants: Constants::address(),
-                        tokens,
+                        columns,
                     };
                     // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that `x` and
                     // `panel` hold every tile and `params` every feature; each task has its own tile of the panel.
@@ -125,7 +124,7 @@ impl ElementwiseKernel {
                         x: &[f32],
                         params: &[QuantParams],
                         panel: &mut [u8],
-                        tokens: usize
+                        columns: usize
                     );
                 }
             }
@@ -156,7 +155,6 @@ impl ElementwiseKernel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ElementwiseDesc;
     use super::*;
     use crate::cache::KernelCache;
     use crate::support::{Clobbers, tiers, with_canaries};
@@ -174,18 +172,18 @@ mod tests {
             let compiled = KernelCache::global().compile_one(&plan).unwrap();
             let Some(function) = compiled.function() else { continue };
             let params = [QuantParams::default(); 6];
-            for tokens in [1, 17, 33, 49, 64] {
+            for columns in [1, 17, 33, 49, 64] {
                 let (mut x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
                 let args = ElementwiseArgs {
                     x: x.as_mut_ptr(),
                     panel: panel.as_mut_ptr(),
                     params: params.as_ptr(),
                     constants: Constants::address(),
-                    tokens,
+                    columns,
                 };
                 // SAFETY: as in `run_quantize`: the buffers hold a tile of the plan's width, `isa` proves the features.
                 let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
             }
         }
     }

@@ -5,7 +5,7 @@
 //! q[f][n] = saturate(round(fma(y[f][n], scale[f], zero[f])))
 //! ```
 //!
-//! Stored is either y, in place, or q as a panel of u8 or s8.
+//! The kernel stores either y, in place, or q as a panel of u8 or s8.
 //!
 //! **Shapes**: F x N, any F >= 1 and N >= 1.
 //!
@@ -19,15 +19,21 @@
 //! **Errors**: [`KernelError`](crate::KernelError) for F = 0, N = 0, buffers of another size, parameters that are not
 //! finite.
 //!
-//! When *not* to use it: the epilogues of [`crate::spmm`] and dense GEMM do both without a pass over memory.
+//! When *not* to use it: after a product of this crate. The epilogues of [`crate::spmm`] and [`crate::gemm`] do both without a pass
+//! over memory. No model of this project applies an activation in place; that form is here for `bench gelu` and for callers that
+//! have a tile of their own.
 
+mod args;
 mod desc;
 mod emit;
 pub(crate) mod gelu;
 mod kernel;
+mod params;
 mod plan;
 mod portable;
+mod regs;
 
 pub use desc::ElementwiseDesc;
-pub use kernel::{ElementwiseKernel, QuantParams};
+pub use kernel::ElementwiseKernel;
+pub use params::QuantParams;
 pub use plan::ElementwisePlan;

@@ -1,18 +1,17 @@
 //! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
 
-use super::kernel::QuantParams;
+use super::params::QuantParams;
 use super::plan::ElementwisePlan;
+use crate::TILE;
 use crate::epilogue::Accuracy;
-use crate::math::{quantize_s8, quantize_u8};
-use crate::rows::{lanes, store_panel_row, zero_padding_features};
-use crate::{Sign, TILE};
+use crate::rows::{lanes, quantize, store_panel_row, zero_padding_features};
 
 /// One tile, in place.
 #[inline(always)]
-pub(super) fn activate_tile(plan: &ElementwisePlan, x: &mut [f32], tokens: usize) {
+pub(super) fn activate_tile(plan: &ElementwisePlan, x: &mut [f32], columns: usize) {
     let (rows, _) = x.as_chunks_mut::<TILE>();
     for row in &mut rows[..plan.features] {
-        for x in &mut row[..lanes(tokens)] {
+        for x in &mut row[..lanes(columns)] {
             *x = plan.sink.activation.apply(Accuracy::Float, *x);
         }
     }
@@ -25,10 +24,10 @@ pub(super) fn quantize_tile(
     x: &[f32],
     params: &[QuantParams],
     panel: &mut [u8],
-    tokens: usize,
+    columns: usize,
 ) {
     let Some((layout, sign)) = plan.sink.store.codes() else { return };
-    let lanes = lanes(tokens);
+    let lanes = lanes(columns);
     let (rows, _) = x.as_chunks::<TILE>();
     for (f, (row, p)) in rows.iter().zip(params).enumerate() {
         let mut y = *row;
@@ -37,11 +36,7 @@ pub(super) fn quantize_tile(
         }
         let mut q = [0; TILE];
         for (q, y) in q[..lanes].iter_mut().zip(y) {
-            let y = y.mul_add(p.scale, p.zero);
-            *q = match sign {
-                Sign::Unsigned => quantize_u8(y),
-                Sign::Signed => quantize_s8(y) as u8,
-            };
+            *q = quantize(sign, y.mul_add(p.scale, p.zero));
         }
         store_panel_row(layout, panel, f, &q, lanes);
     }

@@ -1,37 +1,27 @@
 //! The safe wrapper: checks shapes and indices, then one unsafe call per tile.
 
-use lacuna_jit::Entry;
+use lacuna_jit::{Entry, Isa};
 
-use super::desc::EmbeddingPlan;
-use super::emit::EmbeddingArgs;
+use super::args::EmbeddingArgs;
+use super::desc::EmbeddingDesc;
+use super::params::{EmbeddingIds, EmbeddingTables};
+use super::plan::EmbeddingPlan;
 use super::portable;
 use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::check_length;
 use crate::parallel::SharedMut;
-use crate::rows::{check_tokens, tile_tokens};
+use crate::rows::{check_columns, for_each_tile};
 use crate::{KernelError, Parallel, Plan, TILE};
 
-/// The tables of an embedding, each `[rows][F]`. A model without one of them passes a single row of zeros.
-#[derive(Debug, Clone, Copy)]
-pub struct EmbeddingTables<'a> {
-    /// One row per token id.
-    pub word: &'a [f32],
-    /// One row per token type (segment).
-    pub kind: &'a [f32],
-    /// One row per position.
-    pub position: &'a [f32],
-}
-
-/// Rows of each packed token, in whole tiles.
-#[derive(Debug, Clone, Copy)]
-pub struct EmbeddingIds<'a> {
-    /// Row of the word table.
-    pub word: &'a [u32],
-    /// Row of the type table.
-    pub kind: &'a [u32],
-    /// Row of the position table.
-    pub position: &'a [u32],
+impl EmbeddingDesc {
+    /// Plans and compiles through the process-wide cache.
+    ///
+    /// # Errors
+    /// Those of [`EmbeddingDesc::plan`] and [`EmbeddingKernel::compile`].
+    pub fn compile(&self, isa: Isa) -> Result<EmbeddingKernel, KernelError> {
+        EmbeddingKernel::compile(self.plan(isa)?)
+    }
 }
 
 /// A callable embedding. Cheap to clone; keeps its code alive.
@@ -44,13 +34,13 @@ pub struct EmbeddingKernel {
 kernel_methods!(EmbeddingKernel, EmbeddingPlan, EmbeddingArgs);
 
 impl EmbeddingKernel {
-    /// Embeds `tokens` tokens into `x`.
+    /// Embeds the tokens of N = `columns` columns into `x`.
     ///
-    /// **Shapes**: `ids` have [`tiles`]`(tokens) * 64` entries each, `x` is an f32 tile of F x tokens with
-    /// [`elements`] elements. Padding tokens are left unspecified, padding features untouched.
+    /// **Shapes**: `ids` have [`tiles`]`(N) * 64` entries each, `x` is an f32 tile of F x N with [`elements`] elements. Padding
+    /// columns are left unspecified, padding features untouched.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
+    /// [`KernelError::Dimension`] for no columns, [`KernelError::Length`] for buffers of another size,
     /// [`KernelError::TokenId`] for a word outside its table, [`KernelError::Mismatch`] for a type or a position
     /// outside theirs.
     pub fn run(
@@ -58,14 +48,14 @@ impl EmbeddingKernel {
         tables: &EmbeddingTables<'_>,
         ids: &EmbeddingIds<'_>,
         x: &mut [f32],
-        tokens: usize,
-        parallel: Parallel,
+        columns: usize,
+        parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
-        self.check(tables, ids, x, tokens)?;
+        self.check(tables, ids, x, columns)?;
         let x = SharedMut::new(x);
-        parallel.for_each(tiles(tokens), |tile| {
+        for_each_tile(parallel, columns, |tile, columns| {
             // SAFETY: checked above; each task has its own tile.
-            unsafe { self.run_tile(tables, ids, tile, x.at(tile * self.plan.tile_elements()), tokens) }
+            unsafe { self.run_tile(tables, ids, tile, x.at(tile * self.plan.tile_elements()), columns) }
         });
         Ok(())
     }
@@ -75,12 +65,12 @@ impl EmbeddingKernel {
         tables: &EmbeddingTables<'_>,
         ids: &EmbeddingIds<'_>,
         x: &[f32],
-        tokens: usize,
+        columns: usize,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
-        check_tokens("embedding", tokens)?;
-        check_length(plan, "x", x.len(), elements(plan.features, tokens))?;
-        let rows = tiles(tokens) * TILE;
+        check_columns("embedding", columns)?;
+        check_length(plan, "x", x.len(), elements(plan.features, columns))?;
+        let rows = tiles(columns) * TILE;
         check_length(plan, "word ids", ids.word.len(), rows)?;
         check_length(plan, "type ids", ids.kind.len(), rows)?;
         check_length(plan, "position ids", ids.position.len(), rows)?;
@@ -111,10 +101,10 @@ impl EmbeddingKernel {
         }
     }
 
-    /// Computes tile `tile` of a batch of `tokens` tokens into `x`, the start of that tile.
+    /// Computes tile `tile`, which has `columns` (1..=64) columns, into `x`, the start of that tile.
     ///
     /// # Safety
-    /// - [`EmbeddingKernel::check`] accepted `tables`, `ids` and `tokens`, and `tile` is below [`tiles`]`(tokens)`.
+    /// - [`EmbeddingKernel::check`] accepted `tables` and `ids` for a batch that has this tile.
     /// - `x` is valid for writes of [`EmbeddingPlan::tile_elements`] elements that nobody else uses now.
     pub(super) unsafe fn run_tile(
         &self,
@@ -122,9 +112,9 @@ impl EmbeddingKernel {
         ids: &EmbeddingIds<'_>,
         tile: usize,
         x: *mut f32,
-        tokens: usize,
+        columns: usize,
     ) {
-        let (first, tokens) = (tile * TILE, tile_tokens(tokens, tile));
+        let first = tile * TILE;
         match &self.entry {
             Some(entry) => {
                 let args = EmbeddingArgs {
@@ -135,7 +125,7 @@ impl EmbeddingKernel {
                     kind_ids: ids.kind[first..].as_ptr(),
                     position_ids: ids.position[first..].as_ptr(),
                     x,
-                    tokens,
+                    columns,
                 };
                 // SAFETY: the plan's `Isa` token proves the CPU features; every index of the tile's 64 was checked, so
                 // all rows are inside their tables, and masked loads do not touch what is behind a row; `x` is the
@@ -145,7 +135,7 @@ impl EmbeddingKernel {
             None => {
                 // SAFETY: the caller's promise.
                 let x = unsafe { std::slice::from_raw_parts_mut(x, self.plan.tile_elements()) };
-                portable::tile(&self.plan, tables, ids, first, x, tokens);
+                portable::tile(&self.plan, tables, ids, first, x, columns);
             }
         }
     }
@@ -158,7 +148,6 @@ fn first_outside(ids: &[u32], rows: usize) -> Option<(usize, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::EmbeddingDesc;
     use super::*;
     use crate::Buffer;
     use crate::cache::KernelCache;
@@ -172,7 +161,7 @@ mod tests {
             let compiled = KernelCache::global().compile_one(&plan).unwrap();
             let Some(function) = compiled.function() else { continue };
             let (table, ids) = (vec![1.0; 2 * features], vec![1; TILE]);
-            for tokens in [1, 17, 64] {
+            for columns in [1, 17, 64] {
                 let mut x = Buffer::new(elements(features, 1));
                 let args = EmbeddingArgs {
                     word: table.as_ptr(),
@@ -182,11 +171,11 @@ mod tests {
                     kind_ids: ids.as_ptr(),
                     position_ids: ids.as_ptr(),
                     x: x.as_mut_ptr(),
-                    tokens,
+                    columns,
                 };
                 // SAFETY: as in `run_tile`: all indices are inside the table, `x` is a tile, `isa` proves the features.
                 let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Embedding and layernorm of each tile while it is in the cache.
 
-use super::kernel::{EmbeddingIds, EmbeddingKernel, EmbeddingTables};
-use crate::layernorm::{LayerNormKernel, LayerNormWeights};
-use crate::layout::tiles;
+use super::kernel::EmbeddingKernel;
+use super::params::{EmbeddingIds, EmbeddingTables};
+use crate::layernorm::{LayerNormKernel, NormRows};
 use crate::parallel::SharedMut;
-use crate::rows::tile_tokens;
+use crate::rows::for_each_tile;
 use crate::{KernelError, Parallel, Plan};
 
 /// An embedding followed by a layernorm, tile by tile: the layernorm reads what the embedding has just written.
@@ -36,7 +36,7 @@ impl EmbedLayerNorm {
         &self.layernorm
     }
 
-    /// Embeds `tokens` tokens, normalises them into `x` and quantises them into `panel`, as the layernorm's output
+    /// Embeds the tokens of N = `columns` columns, normalises them into `x` and quantises them into `panel`, as the layernorm's output
     /// says.
     ///
     /// Shapes as for [`EmbeddingKernel::run`] and [`LayerNormKernel::run`].
@@ -48,21 +48,21 @@ impl EmbedLayerNorm {
         &self,
         tables: &EmbeddingTables<'_>,
         ids: &EmbeddingIds<'_>,
-        weights: &LayerNormWeights,
+        params: &NormRows,
         x: &mut [f32],
         panel: Option<&mut [u8]>,
-        tokens: usize,
-        parallel: Parallel,
+        columns: usize,
+        parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
-        self.embedding.check(tables, ids, x, tokens)?;
-        self.layernorm.check(weights, x, panel.as_deref(), tokens)?;
+        self.embedding.check(tables, ids, x, columns)?;
+        self.layernorm.check(params, x, panel.as_deref(), columns)?;
         let (x, panel) = (SharedMut::new(x), SharedMut::new(panel.unwrap_or_default()));
-        parallel.for_each(tiles(tokens), |tile| {
+        for_each_tile(parallel, columns, |tile, columns| {
             let at = tile * self.embedding.plan().tile_elements();
             // SAFETY: both kernels' checks passed, for the same shape; each task has its own tile of both buffers.
             unsafe {
-                self.embedding.run_tile(tables, ids, tile, x.at(at), tokens);
-                self.layernorm.run_tile(weights, x.at(at), panel.at(at), tile_tokens(tokens, tile));
+                self.embedding.run_tile(tables, ids, tile, x.at(at), columns);
+                self.layernorm.run_tile(params, x.at(at), panel.at(at), columns);
             }
         });
         Ok(())

@@ -1,6 +1,6 @@
 //! The epilogue as instructions, for four output features by one to four vectors of 16 tokens.
 
-use lacuna_jit::{Asm, Evex, Gpr, Mem, Zmm, ptr};
+use lacuna_jit::{Asm, Evex, Gpr, Isa, Mem, Zmm, ptr};
 
 use super::activation::{Accuracy, GeluConstants, emit_activation};
 use super::emit_fixed::{emit_bias, emit_fixed};
@@ -103,6 +103,7 @@ pub(crate) fn emit_start(a: &mut Asm, epilogue: &Epilogue, params: Mem, acc: &[V
 /// Finishes `acc[row][vector]`: four rows of equally many vectors, started by [`emit_start`]. Destroys `acc` and `temps`.
 pub(crate) fn emit_epilogue(
     a: &mut Asm,
+    isa: Isa,
     epilogue: &Epilogue,
     acc: &[Vec<Zmm>],
     regs: &EpilogueRegs<'_>,
@@ -110,7 +111,7 @@ pub(crate) fn emit_epilogue(
 ) {
     if let (Arithmetic::I16, Store::Bytes { layout, sign }) = (epilogue.arithmetic, epilogue.sink.store) {
         a.note(format!("epilogue {}: y = ((acc >> shift) multiplier) >> Q", epilogue.name()));
-        emit_fixed(a, epilogue.sink.activation, (layout, sign), acc, regs, lanes);
+        emit_fixed(a, isa, epilogue.sink.activation, (layout, sign), acc, regs, lanes);
         return;
     }
     a.note(format!("epilogue {}: y = fma(acc, multiplier, addend)", epilogue.name()));

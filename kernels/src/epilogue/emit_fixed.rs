@@ -5,7 +5,7 @@
 
 use std::mem::offset_of;
 
-use lacuna_jit::{Asm, Evex, Mem, Zmm, ptr};
+use lacuna_jit::{Asm, Evex, Isa, Mem, Zmm, ptr};
 
 use super::Activation;
 use super::activation::GeluConstants;
@@ -40,6 +40,7 @@ pub(super) fn emit_bias(a: &mut Asm, params: Mem, acc: &[Vec<Zmm>], parts: usize
 /// Finishes `acc[row][vector]`, four rows that started at their biases. Destroys `acc` and `temps`.
 pub(super) fn emit_fixed(
     a: &mut Asm,
+    isa: Isa,
     activation: Activation,
     (layout, sign): (PanelLayout, Sign),
     acc: &[Vec<Zmm>],
@@ -50,7 +51,7 @@ pub(super) fn emit_fixed(
         Activation::Identity => (regs.temps, Function::Identity),
         Activation::Relu => (regs.temps, Function::Relu),
         Activation::Gelu | Activation::GeluTanh => {
-            let (gelu, params) = GeluRegs::split(regs.temps);
+            let (gelu, params) = GeluRegs::split(isa, regs.temps);
             gelu.emit_load(a, ptr(regs.constants) + Constants::gelu_offset(activation));
             (params, Function::Gelu(gelu))
         }
@@ -157,20 +158,10 @@ impl Words<'_> {
         self.each(|_, d, index| a.vpmulhuw(d, d, index)); //  p = d index / 2^16
         for pack in self.packs {
             let d: Vec<Zmm> = pack.pairs.iter().map(|pair| self.spare(pair)).collect();
-            let (first, last) = (d[0], d[d.len() - 1]);
-            let h = r.value;
-            a.vpacksswb(h, first, last); //                   min(p, 127)
-            for &d in &d {
-                a.vpsrlw_i(d, d, FAR_SHIFT);
+            match r.look_up {
+                LookUp::Bytes { zero } => emit_look_up_bytes(a, r, zero, &d),
+                LookUp::Words { last } => emit_look_up_words(a, r, last, self.params[0], &d),
             }
-            a.vpacksswb(first, first, last); //               min(p >> 2, 127)
-            a.vpermi2b(h, r.near[0], r.near[1]);
-            a.vpermi2b(first, r.far[0], r.far[1]);
-            a.vpaddb(h, h, first); //                         g = near + far
-            if d.len() > 1 {
-                a.vpunpckhbw(last, r.zero, h); //             g << 8
-            }
-            a.vpunpcklbw(first, r.zero, h);
         }
         self.emit_load(a, LOOK_UP);
         self.each(|_, d, look_up| a.vpmulhuw(d, d, look_up)); // h(|x|) in units of t
@@ -180,19 +171,73 @@ impl Words<'_> {
     }
 }
 
+/// With VBMI: words `d` = p become g << 8. A table look-up takes bytes, packed from one or two vectors of words.
+fn emit_look_up_bytes(a: &mut Asm, r: &GeluRegs, zero: Zmm, d: &[Zmm]) {
+    let (first, last) = (d[0], d[d.len() - 1]);
+    let h = r.value;
+    a.vpacksswb(h, first, last); //                           min(p, 127)
+    for &d in d {
+        a.vpsrlw_i(d, d, FAR_SHIFT);
+    }
+    a.vpacksswb(first, first, last); //                       min(p >> 2, 127)
+    a.vpermi2b(h, r.near[0], r.near[1]);
+    a.vpermi2b(first, r.far[0], r.far[1]);
+    a.vpaddb(h, h, first); //                                 g = near + far
+    if d.len() > 1 {
+        a.vpunpckhbw(last, zero, h); //                       g << 8
+    }
+    a.vpunpcklbw(first, zero, h);
+}
+
+/// Without VBMI: words `d` = p become g << 8, with the same bits. `count` is destroyed.
+fn emit_look_up_words(a: &mut Asm, r: &GeluRegs, last: Zmm, count: Zmm, d: &[Zmm]) {
+    let near = r.value;
+    for &d in d {
+        a.vpminsw(near, d, last); //                          min(p, 127)
+        emit_look_up_word(a, near, r.near, count);
+        a.vpsrlw_i(d, d, FAR_SHIFT);
+        a.vpminsw(d, d, last); //                             min(p >> 2, 127)
+        emit_look_up_word(a, d, r.far, count);
+        a.vpaddb(d, d, near); //                              g = near + far, below bits of no meaning
+        a.vpsllw_i(d, d, 8); //                               g << 8
+    }
+}
+
+/// Words `index` become `table[index]` in their lower bytes; their upper bytes have no meaning. `table` is looked up as words, two
+/// entries in each, and the one wanted is shifted down. `count` is destroyed.
+fn emit_look_up_word(a: &mut Asm, index: Zmm, table: [Zmm; 2], count: Zmm) {
+    a.vpsllw_i(count, index, 15);
+    a.vpsrlw_i(index, index, 1);
+    a.vpsrlw_i(count, count, 12); //                          8 (index mod 2)
+    a.vpermi2w(index, table[0], table[1]);
+    a.vpsrlvw(index, index, count);
+}
+
+/// How the tables are looked up.
+enum LookUp {
+    /// By `vpermi2b`, which needs VBMI. Holds a register of zeros.
+    Bytes { zero: Zmm },
+    /// By `vpermi2w`. Holds a register of words 127, the last index.
+    Words { last: Zmm },
+}
+
 /// Registers of GELU for all rows.
 struct GeluRegs {
     near: [Zmm; 2],
     far: [Zmm; 2],
-    zero: Zmm,
+    look_up: LookUp,
     value: Zmm,
 }
 
 impl GeluRegs {
     /// Takes six of `temps`; the rest is for parameters.
-    fn split(temps: &[Zmm]) -> (GeluRegs, &[Zmm]) {
+    fn split(isa: Isa, temps: &[Zmm]) -> (GeluRegs, &[Zmm]) {
         let (own, params) = temps.split_at(6);
-        (GeluRegs { near: [own[0], own[1]], far: [own[2], own[3]], zero: own[4], value: own[5] }, params)
+        let look_up = match isa {
+            Isa::Avx512Vnni(token) if token.vbmi() => LookUp::Bytes { zero: own[4] },
+            _ => LookUp::Words { last: own[4] },
+        };
+        (GeluRegs { near: [own[0], own[1]], far: [own[2], own[3]], look_up, value: own[5] }, params)
     }
 
     /// Loads the tables at `constants`, a [`GeluConstants`].
@@ -201,6 +246,12 @@ impl GeluRegs {
             a.vmovdqu32(near, constants + GeluConstants::NEAR + 64 * i);
             a.vmovdqu32(far, constants + GeluConstants::FAR + 64 * i);
         }
-        a.vpxord(self.zero, self.zero, self.zero);
+        match self.look_up {
+            LookUp::Bytes { zero } => a.vpxord(zero, zero, zero),
+            LookUp::Words { last } => {
+                a.vpternlogd(last, last, last, 0xff); //      ones
+                a.vpsrlw_i(last, last, 9); //                 127
+            }
+        }
     }
 }

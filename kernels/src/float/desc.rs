@@ -147,6 +147,7 @@ mod tests {
         let desc = |dtype, sink| FloatDesc { m: 8, k: 8, dtype, block: Block::B4x1, sink };
         let isa = Isa::for_tier(Tier::detect());
         if isa == Isa::Portable {
+            crate::support::check_required_tier();
             return eprintln!("skipped: this machine runs the portable tier only");
         }
         let to_f32 = Sink::f32(false);

@@ -8,7 +8,7 @@ use super::epilogue::emit_epilogue;
 use super::plan::{FloatPlan, OffsetWidth};
 use super::weights::BlockRow;
 use crate::layout::padded;
-use crate::{LANES, Plan, TILE, VECTORS};
+use crate::{Generate, LANES, Plan, TILE, VECTORS};
 
 /// What the kernel is called with.
 #[derive(Debug)]
@@ -118,8 +118,14 @@ macro_rules! block_row_field {
     };
 }
 
+impl Generate for FloatPlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
+fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
     let r = Regs::new(plan)?;
     let mut a = Asm::new();
     a.prologue(&r.file);

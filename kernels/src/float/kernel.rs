@@ -13,7 +13,7 @@ use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::{Part, Parts};
-use crate::rows::{check_tokens, tile_tokens, with_fma};
+use crate::rows::{check_columns, tile_columns, with_fma};
 use crate::{KernelError, Output, Parallel, Plan, TILE};
 
 /// Where a product of floats reads: the buffer must be of the plan's type.
@@ -92,7 +92,7 @@ impl FloatKernel {
         out: &Output<'_>,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
-        check_tokens("float", tokens)?;
+        check_columns("float", tokens)?;
         let mismatch = |found: String, expected: String| KernelError::Mismatch { kernel: plan.name(), found, expected };
         if weights.shape != Shape::of(plan) {
             return Err(mismatch(weights.shape.to_string(), Shape::of(plan).to_string()));
@@ -118,7 +118,7 @@ impl FloatKernel {
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_elements(), plan.y_tile_elements());
         for tile in part.first_tile..part.first_tile + part.tiles {
-            let tile_tokens = tile_tokens(tokens, tile);
+            let tile_tokens = tile_columns(tokens, tile);
             let x = match x {
                 FloatInput::F32(x) => TileOf::F32(&x[tile * x_tile..][..x_tile]),
                 FloatInput::Bf16(x) => TileOf::Bf16(&x[tile * x_tile..][..x_tile]),

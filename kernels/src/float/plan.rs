@@ -1,10 +1,8 @@
 //! What was decided.
 
-use lacuna_jit::{Avx512Bf16, Code, Isa, JitError};
+use lacuna_jit::{Avx512Bf16, Isa};
 
 use super::desc::{DType, FloatDesc};
-use super::emit;
-use crate::cache::AnyPlan;
 use crate::layout::padded;
 use crate::{Block, LANES, Plan, Sink, TILE};
 
@@ -215,13 +213,5 @@ impl Plan for FloatPlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Float(*self)
     }
 }

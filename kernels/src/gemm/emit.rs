@@ -5,7 +5,7 @@ use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mask, RegFile, Zmm, ptr};
 
 use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
-use crate::{LANES, PanelLayout, Plan, TILE};
+use crate::{Generate, LANES, PanelLayout, Plan, TILE};
 
 /// What the kernel is called with.
 #[derive(Debug)]
@@ -92,8 +92,14 @@ macro_rules! arg {
     };
 }
 
+impl Generate for GemmPlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &GemmPlan) -> Result<Code, JitError> {
+fn emit(plan: &GemmPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     a.prologue(&r.file);
@@ -222,7 +228,7 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
             constants: r.constants,
             temps: &r.temp,
         };
-        emit_epilogue(a, &plan.epilogue, acc, &regs, lanes);
+        emit_epilogue(a, plan.isa, &plan.epilogue, acc, &regs, lanes);
     }
     dynasm!(a
         ; .arch x64

@@ -1,9 +1,8 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
-use super::{GemmDesc, emit};
-use crate::cache::AnyPlan;
+use super::GemmDesc;
 use crate::epilogue::Epilogue;
 use crate::layout::padded;
 use crate::{Plan, TILE};
@@ -97,13 +96,5 @@ impl Plan for GemmPlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Gemm(*self)
     }
 }

@@ -1,18 +1,29 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::Entry;
+use lacuna_jit::{Entry, Isa};
 
-use super::emit::LayerNormArgs;
-use super::params::LayerNormWeights;
+use super::args::LayerNormArgs;
+use super::desc::LayerNormDesc;
+use super::params::NormRows;
 use super::plan::LayerNormPlan;
 use super::portable;
 use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
-use crate::layout::{elements, tiles};
+use crate::layout::elements;
 use crate::output::check_length;
 use crate::parallel::SharedMut;
-use crate::rows::{check_tokens, tile_tokens, with_fma};
+use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel, Plan};
+
+impl LayerNormDesc {
+    /// Plans and compiles through the process-wide cache.
+    ///
+    /// # Errors
+    /// Those of [`LayerNormDesc::plan`] and [`LayerNormKernel::compile`].
+    pub fn compile(&self, isa: Isa) -> Result<LayerNormKernel, KernelError> {
+        LayerNormKernel::compile(self.plan(isa)?)
+    }
+}
 
 /// A callable layernorm. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
@@ -24,65 +35,65 @@ pub struct LayerNormKernel {
 kernel_methods!(LayerNormKernel, LayerNormPlan, LayerNormArgs);
 
 impl LayerNormKernel {
-    /// Normalises `tokens` columns of `x`, in place, and quantises them into `panel`, as the plan's output says.
+    /// Normalises the N = `columns` columns of `x`, in place, and quantises them into `panel`, as the plan's output says.
     ///
-    /// **Shapes**: `x` is an f32 tile and `panel`, given exactly if the plan writes one, a panel of F x tokens; both
-    /// have [`elements`] elements. Padding tokens are left unspecified.
+    /// **Shapes**: `x` is an f32 tile and `panel`, given exactly if the plan writes one, a panel of F x N; both
+    /// have [`elements`] elements. Padding columns are left unspecified.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
-    /// [`KernelError::Mismatch`] for parameters of another width, or a panel missing or unasked for.
+    /// [`KernelError::Dimension`] for no columns, [`KernelError::Length`] for buffers of another size,
+    /// [`KernelError::Mismatch`] for parameters of another width, or a panel that is missing or that the plan does not write.
     pub fn run(
         &self,
-        weights: &LayerNormWeights,
+        params: &NormRows,
         x: &mut [f32],
         panel: Option<&mut [u8]>,
-        tokens: usize,
-        parallel: Parallel,
+        columns: usize,
+        parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
-        self.check(weights, x, panel.as_deref(), tokens)?;
+        self.check(params, x, panel.as_deref(), columns)?;
         let (x, panel) = (SharedMut::new(x), SharedMut::new(panel.unwrap_or_default()));
-        parallel.for_each(tiles(tokens), |tile| {
+        for_each_tile(parallel, columns, |tile, columns| {
             let at = tile * self.plan.tile_elements();
             // SAFETY: `check` made sure that both buffers hold every tile; each task has a tile of its own.
-            unsafe { self.run_tile(weights, x.at(at), panel.at(at), tile_tokens(tokens, tile)) }
+            unsafe { self.run_tile(params, x.at(at), panel.at(at), columns) }
         });
         Ok(())
     }
 
     pub(crate) fn check(
         &self,
-        weights: &LayerNormWeights,
+        params: &NormRows,
         x: &[f32],
         panel: Option<&[u8]>,
-        tokens: usize,
+        columns: usize,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
         let mismatch = |found: String, expected: String| KernelError::Mismatch { kernel: plan.name(), found, expected };
-        check_tokens("layernorm", tokens)?;
-        if weights.features() != plan.features {
+        check_columns("layernorm", columns)?;
+        if params.features() != plan.features {
             let parameters = |features| format!("parameters of {features} features");
-            return Err(mismatch(parameters(weights.features()), parameters(plan.features)));
+            return Err(mismatch(parameters(params.features()), parameters(plan.features)));
         }
-        check_length(plan, "x", x.len(), elements(plan.features, tokens))?;
+        check_length(plan, "x", x.len(), elements(plan.features, columns))?;
         match (plan.panel, panel) {
-            (Some(_), Some(panel)) => check_length(plan, "panel", panel.len(), elements(plan.features, tokens)),
+            (Some(_), Some(panel)) => check_length(plan, "panel", panel.len(), elements(plan.features, columns)),
             (None, None) => Ok(()),
             (Some(layout), None) => Err(mismatch("no panel".into(), format!("a {} panel", layout.name()))),
             (None, Some(_)) => Err(mismatch("a panel".into(), "none: this plan writes f32 only".into())),
         }
     }
 
-    /// Computes one tile of `tokens` (1..=64) tokens.
+    /// Computes one tile of `columns` (1..=64) columns.
     ///
     /// # Safety
     /// - `x` and, if the plan writes one, `panel` are valid for reads and writes of [`LayerNormPlan::tile_elements`]
     ///   elements that nobody else uses now.
-    /// - `weights` are of the plan's width.
-    pub(crate) unsafe fn run_tile(&self, weights: &LayerNormWeights, x: *mut f32, panel: *mut u8, tokens: usize) {
+    /// - `params` are of the plan's width.
+    pub(crate) unsafe fn run_tile(&self, params: &NormRows, x: *mut f32, panel: *mut u8, columns: usize) {
         match &self.entry {
             Some(entry) => {
-                let args = self.args(weights, x, panel, tokens);
+                let args = self.args(params, x, panel, columns);
                 // SAFETY: the plan's `Isa` token proves the CPU features; the code reads and writes only the tile, the
                 // tile of the panel and F parameters, all valid by the caller's promise.
                 unsafe { entry.call(&args) };
@@ -100,25 +111,26 @@ impl LayerNormKernel {
                 with_fma!(
                     portable::tile,
                     plan: &LayerNormPlan,
-                    weights: &LayerNormWeights,
+                    params: &NormRows,
                     x: &mut [f32],
                     panel: &mut [u8],
-                    tokens: usize
+                    columns: usize
                 );
             }
         }
     }
+
     /// What the generated code is called with to compute one tile.
-    fn args(&self, weights: &LayerNormWeights, x: *mut f32, panel: *mut u8, tokens: usize) -> LayerNormArgs {
+    fn args(&self, params: &NormRows, x: *mut f32, panel: *mut u8, columns: usize) -> LayerNormArgs {
         LayerNormArgs {
             x,
             panel,
-            params: weights.rows.as_ptr(),
+            params: params.rows.as_ptr(),
             constants: Constants::address(),
-            tokens,
+            columns,
             features: self.plan.features as f32,
             shift_features: self.plan.shift_features() as f32,
-            epsilon: weights.epsilon,
+            epsilon: params.epsilon,
             one: 1.0,
         }
     }
@@ -126,7 +138,7 @@ impl LayerNormKernel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LayerNormDesc, NormParams};
+    use super::super::NormParams;
     use super::*;
     use crate::cache::KernelCache;
     use crate::support::{Clobbers, tiers, with_canaries};
@@ -141,13 +153,13 @@ mod tests {
             let compiled = KernelCache::global().compile_one(&plan).unwrap();
             let Some(function) = compiled.function().cloned() else { continue };
             let kernel = LayerNormKernel::new(plan, compiled).unwrap();
-            let weights = LayerNormWeights::pack(&plan, &[NormParams::default(); 6], 1e-12).unwrap();
-            for tokens in [1, 17, 33, 49, 64] {
+            let params = NormRows::pack(&plan, &[NormParams::default(); 6], 1e-12).unwrap();
+            for columns in [1, 17, 33, 49, 64] {
                 let (mut x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
-                let args = kernel.args(&weights, x.as_mut_ptr(), panel.as_mut_ptr(), tokens);
+                let args = kernel.args(&params, x.as_mut_ptr(), panel.as_mut_ptr(), columns);
                 // SAFETY: as in `run_tile`: the buffers hold a tile of the plan's width, `isa` proves the features.
                 let clobbers = unsafe { with_canaries(&function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
             }
         }
     }

@@ -19,21 +19,21 @@ pub struct NormParams {
     pub out_zero: f32,
 }
 
-/// Parameters of one layernorm.
+/// Parameters of all features of one layernorm.
 #[derive(Debug, Clone)]
-pub struct LayerNormWeights {
+pub struct NormRows {
     pub(super) rows: Buffer<NormParams>,
     pub(super) epsilon: f32,
 }
 
-impl LayerNormWeights {
+impl NormRows {
     /// Packs the parameters of the F features of `plan`.
     ///
     /// # Errors
     /// [`KernelError::Length`] unless there are F rows. [`KernelError::Parameter`] if epsilon is negative or any
     /// parameter is not finite, or if a quantised value could leave the range of s32: a normalised value is below
     /// sqrt(F), so `(sqrt(F) |gamma| + |beta|) |out_scale| + |out_zero| < 2^31` is asked for.
-    pub fn pack(plan: &LayerNormPlan, rows: &[NormParams], epsilon: f32) -> Result<LayerNormWeights, KernelError> {
+    pub fn pack(plan: &LayerNormPlan, rows: &[NormParams], epsilon: f32) -> Result<NormRows, KernelError> {
         if rows.len() != plan.features {
             return Err(KernelError::Length {
                 kernel: plan.name(),
@@ -69,7 +69,7 @@ impl LayerNormWeights {
         }
         let mut packed = Buffer::new(rows.len());
         packed.copy_from_slice(rows);
-        Ok(LayerNormWeights { rows: packed, epsilon })
+        Ok(NormRows { rows: packed, epsilon })
     }
 
     /// One per feature.

@@ -1,17 +1,34 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
 use super::desc::LayerNormDesc;
-use super::emit;
-use crate::cache::AnyPlan;
-use crate::layout::padded;
-use crate::{PanelLayout, Plan, TILE};
+use crate::rows::{check_features, tile_elements};
+use crate::{KernelError, PanelLayout, Plan};
 
 /// The most features whose mean is the shift: 64 rows of a tile are 16 KiB, which stay in L1.
 const SHIFT_FEATURES: usize = 64;
 /// Sums that are kept per statistic and added in the end, so that one addition need not wait for the last.
 pub(super) const CHAINS: usize = 2;
+
+impl LayerNormDesc {
+    /// Decides how to compute it on `isa`.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] if F is 0 or too large, [`KernelError::Mismatch`] if nothing is written.
+    pub fn plan(&self, isa: Isa) -> Result<LayerNormPlan, KernelError> {
+        check_features("layernorm", self.features)?;
+        let &LayerNormDesc { features, f32, panel } = self;
+        if !f32 && panel.is_none() {
+            return Err(KernelError::Mismatch {
+                kernel: "layernorm".into(),
+                found: "no output".into(),
+                expected: "an f32 tile, a panel, or both".into(),
+            });
+        }
+        Ok(LayerNormPlan { isa, features, f32, panel })
+    }
+}
 
 /// A decided layernorm: the shift, one pass for mean and variance about it, one pass that normalises and quantises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +67,7 @@ impl LayerNormPlan {
 
     /// Elements of one tile, f32 or panel.
     pub(crate) fn tile_elements(&self) -> usize {
-        padded(self.features) * TILE
+        tile_elements(self.features)
     }
 }
 
@@ -67,13 +84,5 @@ impl Plan for LayerNormPlan {
 
     fn isa(&self) -> Isa {
         self.isa
-    }
-
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::LayerNorm(*self)
     }
 }

@@ -1,14 +1,14 @@
 //! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
 
-use super::params::LayerNormWeights;
+use super::params::NormRows;
 use super::plan::{CHAINS, LayerNormPlan};
 use crate::rows::{lanes, store_panel_row, zero_padding_features};
 use crate::{TILE, math};
 
 /// One tile. `panel` is empty if none is written.
 #[inline(always)]
-pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f32], panel: &mut [u8], tokens: usize) {
-    let lanes = lanes(tokens);
+pub(super) fn tile(plan: &LayerNormPlan, params: &NormRows, x: &mut [f32], panel: &mut [u8], columns: usize) {
+    let lanes = lanes(columns);
     let features = plan.features as f32;
     let (rows, _) = x.as_chunks_mut::<TILE>();
     let rows = &mut rows[..plan.features];
@@ -39,10 +39,10 @@ pub(super) fn tile(plan: &LayerNormPlan, weights: &LayerNormWeights, x: &mut [f3
         let d = (first[0][t] + first[1][t]) / features;
         mean[t] = shift[t] - d;
         let variance = math::vmax(0.0, (-d).mul_add(d, (second[0][t] + second[1][t]) / features));
-        rstd[t] = 1.0 / (variance + weights.epsilon).sqrt();
+        rstd[t] = 1.0 / (variance + params.epsilon).sqrt();
     }
 
-    for (f, (row, p)) in rows.iter_mut().zip(weights.rows.iter()).enumerate() {
+    for (f, (row, p)) in rows.iter_mut().zip(params.rows.iter()).enumerate() {
         let mut y = [0f32; TILE];
         for t in 0..lanes {
             y[t] = (-((mean[t] - row[t]) * rstd[t])).mul_add(p.gamma, p.beta);

@@ -3,31 +3,31 @@
 use crate::epilogue::Activation;
 
 /// Layernorm down each column of `x` (`[F][N]`): `(x - mean) / sqrt(variance + epsilon) * gamma[f] + beta[f]`.
-pub fn layernorm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, tokens: usize) -> Vec<f64> {
+pub fn layernorm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, columns: usize) -> Vec<f64> {
     let features = gamma.len();
-    let mut y = vec![0.0; features * tokens];
-    for n in 0..tokens {
-        let column = || (0..features).map(|f| f64::from(x[f * tokens + n]));
+    let mut y = vec![0.0; features * columns];
+    for n in 0..columns {
+        let column = || (0..features).map(|f| f64::from(x[f * columns + n]));
         let mean = column().sum::<f64>() / features as f64;
         let variance = column().map(|x| (x - mean) * (x - mean)).sum::<f64>() / features as f64;
         let deviation = (variance + f64::from(epsilon)).sqrt();
         for (f, x) in column().enumerate() {
-            y[f * tokens + n] = (x - mean) / deviation * f64::from(gamma[f]) + f64::from(beta[f]);
+            y[f * columns + n] = (x - mean) / deviation * f64::from(gamma[f]) + f64::from(beta[f]);
         }
     }
     y
 }
 
 /// Softmax down each column of `x` (`[F][N]`).
-pub fn softmax(x: &[f32], tokens: usize) -> Vec<f64> {
-    let features = x.len() / tokens;
+pub fn softmax(x: &[f32], columns: usize) -> Vec<f64> {
+    let features = x.len() / columns;
     let mut y = vec![0.0; x.len()];
-    for n in 0..tokens {
-        let column = || (0..features).map(|f| f64::from(x[f * tokens + n]));
+    for n in 0..columns {
+        let column = || (0..features).map(|f| f64::from(x[f * columns + n]));
         let max = column().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = column().map(|x| (x - max).exp()).sum();
         for (f, x) in column().enumerate() {
-            y[f * tokens + n] = (x - max).exp() / sum;
+            y[f * columns + n] = (x - max).exp() / sum;
         }
     }
     y
@@ -73,20 +73,20 @@ pub fn quantize(y: f64, scale: f32, zero: f32, low: i32, high: i32) -> i32 {
 }
 
 /// `(word + kind) + position`, rows of `features` elements; the result is `[F][N]`.
-pub fn embedding(tables: [&[f32]; 3], ids: [&[u32]; 3], features: usize, tokens: usize) -> Vec<f64> {
-    let mut x = vec![0.0; features * tokens];
-    for n in 0..tokens {
+pub fn embedding(tables: [&[f32]; 3], ids: [&[u32]; 3], features: usize, columns: usize) -> Vec<f64> {
+    let mut x = vec![0.0; features * columns];
+    for n in 0..columns {
         for f in 0..features {
             let row = |t: usize| f64::from(tables[t][ids[t][n] as usize * features + f]);
-            x[f * tokens + n] = row(0) + row(1) + row(2);
+            x[f * columns + n] = row(0) + row(1) + row(2);
         }
     }
     x
 }
 
-/// The scale of one token and the codes of its features, before they are rounded: `scale = max |x| / 127`, `x / scale + 128`.
-/// A token of zeros has the code 128 whatever its scale, which is the least that there is.
-pub fn token_codes(x: &[f64]) -> (f64, Vec<f64>) {
+/// The scale of one column and the codes of its features, before they are rounded: `scale = max |x| / 127`, `x / scale + 128`.
+/// A column of zeros has the code 128 whatever its scale, which is the least that there is.
+pub fn column_codes(x: &[f64]) -> (f64, Vec<f64>) {
     let max = x.iter().fold(2f64.powi(-100), |max, x| max.max(x.abs()));
     let scale = max / 127.0;
     (scale, x.iter().map(|x| x / scale + 128.0).collect())

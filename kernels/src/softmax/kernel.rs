@@ -1,16 +1,27 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::Entry;
+use lacuna_jit::{Entry, Isa};
 
-use super::desc::SoftmaxPlan;
-use super::emit::{Constants, SoftmaxArgs};
+use super::args::{Constants, SoftmaxArgs};
+use super::desc::SoftmaxDesc;
+use super::plan::SoftmaxPlan;
 use super::portable;
 use crate::kernel::kernel_methods;
-use crate::layout::{elements, tiles};
+use crate::layout::elements;
 use crate::output::check_length;
 use crate::parallel::SharedMut;
-use crate::rows::{check_tokens, tile_tokens, with_fma};
+use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel};
+
+impl SoftmaxDesc {
+    /// Plans and compiles through the process-wide cache.
+    ///
+    /// # Errors
+    /// Those of [`SoftmaxDesc::plan`] and [`SoftmaxKernel::compile`].
+    pub fn compile(&self, isa: Isa) -> Result<SoftmaxKernel, KernelError> {
+        SoftmaxKernel::compile(self.plan(isa)?)
+    }
+}
 
 /// A callable softmax. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
@@ -22,22 +33,21 @@ pub struct SoftmaxKernel {
 kernel_methods!(SoftmaxKernel, SoftmaxPlan, SoftmaxArgs);
 
 impl SoftmaxKernel {
-    /// Softmax of `tokens` columns of `x`, in place.
+    /// Softmax of the N = `columns` columns of `x`, in place.
     ///
-    /// **Shapes**: `x` is an f32 tile of F x tokens with [`elements`] elements. Padding tokens are left unspecified.
+    /// **Shapes**: `x` is an f32 tile of F x N with [`elements`] elements. Padding columns are left unspecified.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for a buffer of another size.
-    pub fn run(&self, x: &mut [f32], tokens: usize, parallel: Parallel) -> Result<(), KernelError> {
-        check_tokens("softmax", tokens)?;
-        check_length(&self.plan, "x", x.len(), elements(self.plan.features, tokens))?;
+    /// [`KernelError::Dimension`] for no columns, [`KernelError::Length`] for a buffer of another size.
+    pub fn run(&self, x: &mut [f32], columns: usize, parallel: Parallel<'_>) -> Result<(), KernelError> {
+        check_columns("softmax", columns)?;
+        check_length(&self.plan, "x", x.len(), elements(self.plan.features, columns))?;
         let x = SharedMut::new(x);
-        parallel.for_each(tiles(tokens), |tile| {
+        for_each_tile(parallel, columns, |tile, columns| {
             let x = x.at(tile * self.plan.tile_elements());
-            let tokens = tile_tokens(tokens, tile);
             match &self.entry {
                 Some(entry) => {
-                    let args = SoftmaxArgs { x, constants: Constants::TABLE, tokens };
+                    let args = SoftmaxArgs { x, constants: Constants::TABLE, columns };
                     // SAFETY: the plan's `Isa` token proves the CPU features; the length check made sure that `x` holds
                     // every tile, of which each task has its own.
                     unsafe { entry.call(&args) };
@@ -46,7 +56,7 @@ impl SoftmaxKernel {
                     // SAFETY: as above.
                     let x = unsafe { std::slice::from_raw_parts_mut(x, self.plan.tile_elements()) };
                     let plan = &self.plan;
-                    with_fma!(portable::tile, plan: &SoftmaxPlan, x: &mut [f32], tokens: usize);
+                    with_fma!(portable::tile, plan: &SoftmaxPlan, x: &mut [f32], columns: usize);
                 }
             }
         });
@@ -56,7 +66,6 @@ impl SoftmaxKernel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SoftmaxDesc;
     use super::*;
     use crate::cache::KernelCache;
     use crate::support::{Clobbers, tiers, with_canaries};
@@ -69,12 +78,12 @@ mod tests {
             let plan = SoftmaxDesc { features }.plan(isa).unwrap();
             let compiled = KernelCache::global().compile_one(&plan).unwrap();
             let Some(function) = compiled.function() else { continue };
-            for tokens in [1, 17, 64] {
+            for columns in [1, 17, 64] {
                 let mut x = Buffer::new(elements(features, 1));
-                let args = SoftmaxArgs { x: x.as_mut_ptr(), constants: Constants::TABLE, tokens };
+                let args = SoftmaxArgs { x: x.as_mut_ptr(), constants: Constants::TABLE, columns };
                 // SAFETY: as in `run`: the buffer holds a tile of the plan's width, `isa` proves the features.
                 let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
             }
         }
     }

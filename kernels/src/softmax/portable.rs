@@ -1,15 +1,14 @@
 //! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
 
-use super::desc::SoftmaxPlan;
-use super::emit::CHAINS;
+use super::plan::{CHAINS, SoftmaxPlan};
 use crate::TILE;
 use crate::math::{exp, vmax};
 use crate::rows::lanes;
 
 /// One tile.
 #[inline(always)]
-pub(super) fn tile(plan: &SoftmaxPlan, x: &mut [f32], tokens: usize) {
-    let lanes = lanes(tokens);
+pub(super) fn tile(plan: &SoftmaxPlan, x: &mut [f32], columns: usize) {
+    let lanes = lanes(columns);
     let (rows, _) = x.as_chunks_mut::<TILE>();
     let rows = &mut rows[..plan.features];
 

@@ -10,7 +10,7 @@ use super::plan::{ACCUMULATORS, GROUP_WEIGHT_BYTES, STRIP, SpmmPlan};
 use super::weights::RowBlock;
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::layout::padded;
-use crate::{LANES, PanelLayout, Plan, TILE, VECTORS};
+use crate::{Generate, LANES, PanelLayout, Plan, TILE, VECTORS};
 
 /// What the kernel is called with.
 #[derive(Debug)]
@@ -111,8 +111,14 @@ macro_rules! arg {
     };
 }
 
+impl Generate for SpmmPlan {
+    fn generate(&self) -> Result<Code, JitError> {
+        emit(self)
+    }
+}
+
 /// Generates the kernel.
-pub(super) fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
+fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
     let r = Regs::new(plan)?;
     let mut a = Asm::new();
     a.prologue(&r.file);
@@ -296,7 +302,7 @@ fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
     }
     let regs = EpilogueRegs { params: ptr(r.params), rows, constants: r.constants, temps: &r.temp };
     let lanes = r.lanes.map_or(OutputLanes::WholeRow, OutputLanes::Dwords);
-    emit_epilogue(a, &plan.epilogue, acc, &regs, lanes);
+    emit_epilogue(a, plan.isa, &plan.epilogue, acc, &regs, lanes);
 }
 
 /// The factor on `group` that addresses the weights of the next group; indices have factor 1.

@@ -1,9 +1,8 @@
 //! What was decided.
 
-use lacuna_jit::{Code, Isa, JitError};
+use lacuna_jit::Isa;
 
-use super::{SpmmDesc, emit};
-use crate::cache::AnyPlan;
+use super::SpmmDesc;
 use crate::epilogue::{Epilogue, Store};
 use crate::layout::padded;
 use crate::pattern::BlockPattern;
@@ -260,11 +259,8 @@ impl Plan for SpmmPlan {
         self.isa
     }
 
-    fn generate(&self) -> Result<Code, JitError> {
-        emit::emit(self)
-    }
-
-    fn key(&self) -> AnyPlan {
-        AnyPlan::Spmm(SpmmPlan { block: self.cover(), ..*self }) // the code is that of the cover
+    /// The code is that of the cover.
+    fn canonical(&self) -> SpmmPlan {
+        SpmmPlan { block: self.cover(), ..*self }
     }
 }

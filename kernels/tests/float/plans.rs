@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use lacuna_jit::{Avx512Bf16, Avx512Vnni, Isa};
 use lacuna_kernels::float::{DType, FloatDesc, FloatPlan, FloatWeights, peak, sinks};
 use lacuna_kernels::pattern::{MAX_K, MAX_M};
-use lacuna_kernels::{Activation, Block, Plan, Sink};
+use lacuna_kernels::{Activation, Block, Generate, Plan, Sink};
 use rand::prelude::*;
 
 use crate::case::{BLOCKS, FEATURES, candidates, sparse_weights};
-use crate::support::tiers;
+use crate::support::{check_required_tier, tiers};
 
 /// Plans of every kind on some shapes.
 fn plans(isa: Isa) -> Vec<FloatPlan> {
@@ -103,6 +103,7 @@ fn weights_count_what_they_hold() {
 /// The second is twice the first wherever one instruction does the work of two.
 #[test]
 fn peaks_are_measured() {
+    check_required_tier();
     if let Some(proof) = Avx512Vnni::detect() {
         assert!(peak::f32_gflops(proof, 3).unwrap() > 1.0);
         if let Some(proof) = Avx512Bf16::detect() {

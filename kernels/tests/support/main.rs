@@ -97,6 +97,19 @@ fn the_portable_tier_always_runs() {
 }
 
 #[test]
+fn a_required_tier_may_not_be_skipped() {
+    use lacuna_jit::Tier;
+    use support::required::check;
+    let skipped = [(Tier::Avx512Vnni, "this machine lacks avx512vnni".to_owned())];
+    assert_eq!(check("", &skipped), Ok(()));
+    assert_eq!(check("avx512vnni", &[]), Ok(()));
+    assert_eq!(check("avx2", &skipped), Ok(()));
+    let expected = "LACUNA_REQUIRE_TIER requires tier avx512vnni, which is skipped: this machine lacks avx512vnni";
+    assert_eq!(check("avx512vnni", &skipped), Err(expected.to_owned()));
+    assert!(check("avx1024", &skipped).unwrap_err().contains("names no tier: \"avx1024\""));
+}
+
+#[test]
 fn distances_between_floats() {
     let next = |x: f32, steps: u32| f32::from_bits(x.to_bits() + steps);
     assert_eq!(ulp_distance(1.0, 1.0), 0);

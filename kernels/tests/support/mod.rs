@@ -6,22 +6,27 @@
 
 mod canaries;
 mod guarded;
+pub(crate) mod required;
 mod ulp;
 
 use lacuna_jit::{Isa, Tier};
 
 pub(crate) use canaries::{Clobbers, with_canaries};
 pub(crate) use guarded::{Guarded, garbage};
+pub(crate) use required::{check_required_tier, skipped_tiers};
 pub(crate) use ulp::{assert_ulp, ulp_distance};
 
 /// Every instruction set that this machine can run, the portable one first. Prints what is left out and why.
+///
+/// Panics if the tier is left out that `LACUNA_REQUIRE_TIER` names.
 pub(crate) fn tiers() -> Vec<Isa> {
+    check_required_tier();
+    let skipped = skipped_tiers();
     let mut isas = vec![Isa::Portable];
     for tier in Tier::ALL {
         let isa = Isa::for_tier(tier);
-        let missing = tier.missing();
-        if !missing.is_empty() {
-            eprintln!("tier {tier} skipped: this machine lacks {}", missing.join(", "));
+        if let Some((_, why)) = skipped.iter().find(|(skipped, _)| *skipped == tier) {
+            eprintln!("tier {tier} skipped: {why}");
         } else if !isas.contains(&isa) {
             isas.push(isa);
         } else if tier != Tier::Portable {

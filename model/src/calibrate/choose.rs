@@ -6,10 +6,10 @@ use super::options::{CalibrationOptions, Choice, Keep};
 use super::range::RangeMethod;
 use super::report::{CandidateReport, PrecisionReport, TensorReport, decibels};
 use super::smooth::{self, Smoothing};
+use crate::codes::TensorQuant;
 use crate::precision::Precision;
 use crate::quantize::ActivationQuant;
 use crate::reference::Tap;
-use crate::stored::TensorQuant;
 use crate::weights::Linear;
 
 /// Ranges that [`Choice::Measured`] tries.
@@ -163,7 +163,7 @@ impl Input<'_> {
         options: &CalibrationOptions,
     ) -> ActivationQuant {
         if let Some(given) = self.given {
-            return given.spread(stats.features());
+            return ActivationQuant::spread(given, stats.features());
         }
         let readers: Vec<&Linear> = self.readers.iter().map(|reader| reader.linear).collect();
         let mut quant = smooth::fit(stats, &readers, range, smoothing);

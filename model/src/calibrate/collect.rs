@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::error::CalibrationError;
+use crate::error::CalibrationError;
 use crate::reference::{Observer, Site, Tap};
 use crate::tokens::TokenIds;
 

@@ -1,11 +1,11 @@
 //! What rounding costs: errors of linear layers' outputs on rows that were not used to fit anything.
 
 use super::collect::TapStats;
+use crate::codes::LinearCodes;
 use crate::matrix::Matrix;
 use crate::precision::Precision;
 use crate::quantize::ActivationQuant;
 use crate::reference::{linear, reader_weights, round_tensor};
-use crate::stored::StoredLinear;
 use crate::weights::Linear;
 
 /// A linear layer that reads a tensor.
@@ -14,7 +14,7 @@ pub(super) struct Reader<'a> {
     pub(super) name: &'static str,
     pub(super) linear: &'a Linear,
     /// What the file has of its weights.
-    pub(super) codes: Option<&'a StoredLinear>,
+    pub(super) codes: Option<&'a LinearCodes>,
 }
 
 /// Rows of a tensor, and what its readers make of them in f32.

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::error::CalibrationError;
 use super::range::RangeMethod;
 use super::smooth::Smoothing;
+use crate::error::CalibrationError;
 
 impl fmt::Display for RangeMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -84,6 +84,12 @@ impl Default for CalibrationOptions {
 }
 
 impl CalibrationOptions {
+    /// Options for graphs whose tensors have one scale each, as ONNX needs. The range of least error is taken, since no smoothing hides
+    /// what outliers cost.
+    pub fn per_tensor() -> Self {
+        Self { smoothing: Smoothing::None, range: RangeMethod::Mse, ..Self::default() }
+    }
+
     /// What int8 usually is: min-max, one scale per tensor, nothing corrected. For comparison.
     pub fn plain() -> Self {
         let (smoothing, bias_correction) = (Smoothing::None, false);

@@ -6,10 +6,12 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::choose::{Chosen, Input};
 use super::collect::{Collector, Halves, TapStats};
+use super::measure::Reader;
 use super::range::{affine_range, symmetric_scales};
 use super::*;
 use crate::matrix::Matrix;
-use crate::reference::{Observer, Site};
+use crate::precision::Precision;
+use crate::reference::{Observer, Site, Tap};
 use crate::weights::Linear;
 
 /// Numbers from -1 to 1.

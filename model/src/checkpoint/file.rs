@@ -1,42 +1,21 @@
-//! One file of tensors, of whichever format, and one tensor of it.
+//! One file of tensors, of whichever format.
 
 use std::path::Path;
 
-use safetensors::Dtype;
-
-use super::convert;
 use super::locate::not_weights;
 use super::mapped::MappedFile;
+use super::tensor::FileTensor;
+#[cfg(feature = "torch")]
 use super::torch::TorchFile;
-use crate::checkpoint::WeightError;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A file of named tensors.
 pub(super) enum WeightFile {
     /// safetensors, mapped into memory.
     Mapped(MappedFile),
     /// What `torch.save` writes, read tensor by tensor.
+    #[cfg(feature = "torch")]
     Torch(TorchFile),
-}
-
-/// A tensor that is described, but not read yet.
-pub(super) struct StoredTensor<'a> {
-    /// The file that holds it.
-    pub(super) path: &'a Path,
-    /// Its name in the file.
-    pub(super) name: &'a str,
-    /// Element type.
-    pub(super) dtype: Dtype,
-    /// Shape; empty for a scalar.
-    pub(super) shape: &'a [usize],
-    /// Length in bytes when contiguous.
-    pub(super) bytes: usize,
-    data: Data<'a>,
-}
-
-enum Data<'a> {
-    Mapped(&'a [u8]),
-    Torch(&'a pytorch_reader::Tensor),
 }
 
 impl WeightFile {
@@ -44,7 +23,14 @@ impl WeightFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("safetensors") => MappedFile::open(path).map(Self::Mapped),
+            #[cfg(feature = "torch")]
             Some("bin" | "pt" | "pth") => TorchFile::open(path).map(Self::Torch),
+            #[cfg(not(feature = "torch"))]
+            Some("bin" | "pt" | "pth") => Err(crate::error::Error::Feature {
+                path: path.to_owned(),
+                what: "weight files of torch.save",
+                feature: "torch",
+            }),
             ending => {
                 let found = format!("the ending {:?}", ending.unwrap_or_default());
                 Err(not_weights(path, found, ".safetensors, .bin, .pt, .pth or .index.json"))
@@ -55,6 +41,7 @@ impl WeightFile {
     pub(super) fn path(&self) -> &Path {
         match self {
             Self::Mapped(file) => file.path(),
+            #[cfg(feature = "torch")]
             Self::Torch(file) => file.path(),
         }
     }
@@ -63,66 +50,16 @@ impl WeightFile {
     pub(super) fn names(&self) -> Vec<String> {
         match self {
             Self::Mapped(file) => file.names(),
+            #[cfg(feature = "torch")]
             Self::Torch(file) => file.names(),
         }
     }
 
-    pub(super) fn tensor<'a>(&'a self, name: &'a str) -> Option<StoredTensor<'a>> {
+    pub(super) fn tensor<'a>(&'a self, name: &'a str) -> Option<FileTensor<'a>> {
         match self {
             Self::Mapped(file) => file.tensor(name),
+            #[cfg(feature = "torch")]
             Self::Torch(file) => file.tensor(name),
         }
-    }
-}
-
-impl<'a> StoredTensor<'a> {
-    /// A tensor whose bytes are in memory: little-endian, row-major.
-    pub(super) fn mapped(path: &'a Path, name: &'a str, dtype: Dtype, shape: &'a [usize], data: &'a [u8]) -> Self {
-        Self { path, name, dtype, shape, bytes: data.len(), data: Data::Mapped(data) }
-    }
-
-    /// A tensor that `pytorch-reader` gathers from its storage when asked.
-    pub(super) fn torch(path: &'a Path, dtype: Dtype, tensor: &'a pytorch_reader::Tensor) -> Self {
-        let (name, shape, bytes) = (&tensor.name, tensor.shape(), tensor.byte_len());
-        Self { path, name, dtype, shape, bytes, data: Data::Torch(tensor) }
-    }
-
-    /// Reads the tensor as f32 if it is of this shape and its values are finite.
-    ///
-    /// Nothing is read, nor memory taken, before shape and dtype are found right: a file of a few bytes can declare a tensor of
-    /// many gigabytes.
-    pub(super) fn read_f32(&self, shape: &[usize]) -> Result<Vec<f32>> {
-        let (path, tensor) = (|| self.path.to_owned(), || self.name.to_owned());
-        if !matches!(self.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-            let found = format!("{:?}", self.dtype);
-            return Err(Error::Weights(WeightError::TensorDtype { path: path(), tensor: tensor(), found }));
-        }
-        if self.shape != shape {
-            let (found, expected) = (self.shape.to_vec(), shape.to_vec());
-            return Err(Error::Weights(WeightError::TensorShape { path: path(), tensor: tensor(), found, expected }));
-        }
-        let (values, non_finite) = match self.data {
-            Data::Mapped(bytes) => convert::to_f32(self.dtype, bytes),
-            Data::Torch(stored) => {
-                let bytes = stored.read().map_err(|error| {
-                    Error::Weights(WeightError::TensorData {
-                        path: path(),
-                        tensor: tensor(),
-                        reason: super::torch::printable(&error),
-                    })
-                })?;
-                convert::to_f32(self.dtype, &bytes)
-            }
-        };
-        if non_finite > 0 {
-            let first_index = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
-            return Err(Error::Weights(WeightError::NonFiniteWeights {
-                path: path(),
-                tensor: tensor(),
-                count: non_finite,
-                first_index,
-            }));
-        }
-        Ok(values)
     }
 }

@@ -10,8 +10,7 @@ use safetensors::tensor::Metadata;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::Deserialize;
 
-use crate::checkpoint::WeightError;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WeightError};
 
 /// A safetensors file begins with the length of its JSON header as a little-endian u64.
 const LENGTH_BYTES: usize = 8;

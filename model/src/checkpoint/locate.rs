@@ -4,8 +4,7 @@ use std::fs::{File, read_dir, symlink_metadata};
 use std::io::{ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::WeightError;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WeightError};
 
 /// The names of weight files, in the order in which they are looked for: the order of `transformers`.
 const NAMES: [&str; 4] =

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::tensor::Metadata;
 
-use super::file::StoredTensor;
 use super::header;
 use super::locate::open_file;
+use super::tensor::FileTensor;
 use crate::error::{Error, Result};
 
 /// A mapped file whose header agrees with its length.
@@ -43,10 +43,10 @@ impl MappedFile {
         self.header.offset_keys()
     }
 
-    pub(super) fn tensor<'a>(&'a self, name: &'a str) -> Option<StoredTensor<'a>> {
+    pub(super) fn tensor<'a>(&'a self, name: &'a str) -> Option<FileTensor<'a>> {
         let info = self.header.info(name)?;
         let (start, end) = info.data_offsets;
         let data = self.map.get(self.data_start.checked_add(start)?..self.data_start.checked_add(end)?)?;
-        Some(StoredTensor::mapped(&self.path, name, info.dtype, &info.shape, data))
+        Some(FileTensor::mapped(&self.path, name, info.dtype, &info.shape, data))
     }
 }

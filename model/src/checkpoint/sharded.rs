@@ -16,8 +16,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::file::WeightFile;
 use super::locate::open_file;
-use crate::checkpoint::WeightError;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WeightError};
 
 /// Far beyond the index of any model: a million tensors need half of it.
 const MAX_INDEX_BYTES: u64 = 100_000_000;

@@ -4,16 +4,17 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Activation, EncoderConfig, SettingNames, invalid};
+use super::encoder::{Activation, EncoderConfig, SettingNames, invalid};
 use crate::architecture::{Architecture, SUPPORTED};
 use crate::error::{Error, Result};
+use crate::json::read_json;
 
 /// Padding index of RoBERTa and its kin, where `config.json` does not say.
 const DEFAULT_PADDING: i64 = 1;
 
 /// The fields that are read.
 #[derive(Deserialize)]
-pub(super) struct RawConfig {
+struct RawConfig {
     architectures: Option<Vec<String>>,
     model_type: Option<String>,
     hidden_size: Option<usize>,
@@ -36,9 +37,32 @@ pub(super) struct RawConfig {
     is_decoder: Option<bool>,
 }
 
+impl EncoderConfig {
+    /// Reads and validates a `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Json`]; [`Error::UnsupportedArchitecture`] for a family that is none of [`Architecture`];
+    /// [`Error::UnsupportedSetting`] for another activation, relative positions or a decoder;
+    /// [`Error::InvalidSetting`] for a missing, zero, huge or contradictory size.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let config = read_json::<RawConfig>(path)?.encoder(path)?;
+        config.validate(path)?;
+        Ok(config)
+    }
+
+    /// The same of a value in memory, which is or will be in the file `path`.
+    pub(super) fn from_json(path: &Path, json: serde_json::Value) -> Result<Self> {
+        let raw: RawConfig =
+            serde_json::from_value(json).map_err(|source| Error::Json { path: path.to_owned(), source })?;
+        let config = raw.encoder(path)?;
+        config.validate(path)?;
+        Ok(config)
+    }
+}
+
 impl RawConfig {
     /// The configuration, not yet validated.
-    pub(super) fn encoder(&self, path: &Path) -> Result<EncoderConfig> {
+    fn encoder(&self, path: &Path) -> Result<EncoderConfig> {
         let architecture = self.architecture(path)?;
         self.check_settings(path)?;
         let names = SettingNames::of(architecture);

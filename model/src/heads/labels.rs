@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::HeadKind;
 use crate::architecture::Architecture;
-use crate::config::read_json;
 use crate::error::{Error, Result};
+use crate::json::read_json;
 use crate::reference::exp_minus_max;
 
 /// Ends of class names, for errors.

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::files::{Files, visit};
-use super::{HubError, HubModel, HubOptions, Snapshot};
+use super::model::{HubModel, HubOptions, Snapshot};
+use crate::error::HubError;
 use crate::error::Result;
 
 /// The folder of one model in the cache.

@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::cached::{Folder, failed, is_commit, is_there};
 use super::files::{Files, visit};
-use super::{FetchProgress, HubError, HubModel, HubOptions, Snapshot};
+use super::model::{FetchProgress, HubModel, HubOptions, Snapshot};
+use crate::error::HubError;
 use crate::error::Result;
 
 const ENDPOINT: &str = "https://huggingface.co";
@@ -97,7 +98,7 @@ impl<'a> Hub<'a> {
             return self.failed(error, "the list of its files");
         }
         let (model, endpoint) = (self.model.name().to_owned(), self.endpoint.clone());
-        match self.api.repo(folder.repo(super::MAIN)).info() {
+        match self.api.repo(folder.repo(super::model::MAIN)).info() {
             Ok(_) => HubError::Revision { model, revision: self.model.revision().to_owned(), endpoint },
             Err(error) if status(&error) == Some(404) => HubError::NotFound { model, endpoint },
             Err(error) => self.failed(error, "the list of its files"),

@@ -2,9 +2,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::HubError;
-use crate::checkpoint::{is_graph, shard_names, weight_names};
+use crate::checkpoint::{shard_names, weight_names};
+use crate::error::HubError;
 use crate::error::Result;
+#[cfg(feature = "onnx")]
 use crate::onnx::external_files;
 use crate::pooling::module_paths;
 
@@ -78,7 +79,8 @@ fn companions(files: &mut dyn Files, file: &str, path: &Path) -> Result<()> {
             require(files, &join(folder, &shard), "all files that its index of weights names")?;
         }
     }
-    if is_graph(Path::new(file)) {
+    #[cfg(feature = "onnx")]
+    if crate::checkpoint::is_graph(Path::new(file)) {
         for outside in external_files(path)? {
             let outside = check(files, "an ONNX graph", outside)?;
             require(files, &join(folder, &outside), "all files that its graph names")?;

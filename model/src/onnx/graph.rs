@@ -1,178 +1,310 @@
-//! Building a graph: nodes in running order, constants that are stored once.
+//! A graph to walk on: who makes a value, in what order nodes run, what depends on the tokens.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use prost::bytes::Bytes;
+use super::constant::{Folder, is_foldable};
+use super::file::GraphFile;
+use crate::error::OnnxError;
+use crate::error::Result;
+use crate::proto::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 
-use super::proto::{
-    AttributeProto, AttributeType, DataType, DimensionProto, DimensionValue, GraphProto, NodeProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
-};
-
-/// A value of the graph: an input, a constant, or what a node makes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Value(String);
-
-impl Value {
-    /// Its name in the file.
-    pub(super) fn name(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A size of an input or output.
+/// What makes a value.
 #[derive(Clone, Copy)]
-pub(super) enum Dim {
-    /// Known when the model runs.
-    Free(&'static str),
-    /// Known now.
-    Fixed(usize),
+enum Maker {
+    Input,
+    Constant(usize),
+    Node(usize),
 }
 
-impl Dim {
-    /// The number of sequences.
-    pub(super) const BATCH: Dim = Dim::Free("batch");
-    /// The length of the longest sequence.
-    pub(super) const SEQUENCE: Dim = Dim::Free("sequence");
-}
-
-/// A graph under construction. Nodes are added in the order in which they run.
-#[derive(Default)]
+/// A checked graph: every value is made once, every input exists, nodes are in an order in which they can run.
 pub(super) struct Graph {
-    graph: GraphProto,
-    constants: HashSet<String>,
+    pub(super) file: GraphFile,
+    proto: GraphProto,
+    /// Indices of nodes in the order in which they run.
+    order: Vec<usize>,
+    sources: HashMap<String, Maker>,
+    /// Per node: how often its outputs are read.
+    readers: Vec<usize>,
+    /// Per node: whether its outputs are known before the graph runs.
+    constant: Vec<bool>,
+    /// Per node: whether its outputs depend on what was looked up in a table, as hidden states do and masks do not.
+    tainted: Vec<bool>,
+    /// Version of ONNX's own operator set.
+    pub(super) opset: i64,
+    pub(super) folder: Folder,
 }
 
 impl Graph {
-    /// An input.
-    pub(super) fn input(&mut self, name: &str, data_type: DataType, dims: &[Dim]) -> Value {
-        self.graph.input.push(value_info(name, data_type, dims));
-        Value(name.to_owned())
+    pub(super) fn new(file: GraphFile, model: ModelProto) -> Result<Graph> {
+        let opset = model.opset_import.iter().find(|set| is_own(&set.domain)).map_or(0, |set| set.version);
+        let Some(proto) = model.graph else {
+            let reason = "it has no graph".into();
+            return Err(OnnxError::Decode { path: file.path, reason }.into());
+        };
+        let folder = Folder::default();
+        let sources = sources(&file, &proto)?;
+        let mut graph = Graph {
+            file,
+            proto,
+            order: vec![],
+            sources,
+            readers: vec![],
+            constant: vec![],
+            tainted: vec![],
+            opset,
+            folder,
+        };
+        graph.refuse_fused()?;
+        (graph.order, graph.readers) = graph.running_order()?;
+        graph.classify();
+        Ok(graph)
     }
 
-    /// Makes a node's value an output, and gives it the name that users ask for.
-    pub(super) fn output(&mut self, value: Value, name: &str, data_type: DataType, dims: &[Dim]) -> Value {
-        for node in &mut self.graph.node {
-            let uses = node.input.iter_mut().chain(&mut node.output);
-            uses.filter(|used| *used == value.name()).for_each(|used| *used = name.to_owned());
+    fn refuse_fused(&self) -> Result<()> {
+        // ONNX Runtime has these two under its own name as well, for the same arithmetic.
+        let same = |node: &NodeProto| matches!(&*node.op_type, "QuantizeLinear" | "DequantizeLinear");
+        match self.proto.node.iter().find(|node| !is_own(&node.domain) && !same(node)) {
+            Some(node) => {
+                let (path, domain) = (self.file.path.clone(), node.domain.clone());
+                Err(OnnxError::Fused { path, node: named(node), domain }.into())
+            }
+            None => Ok(()),
         }
-        self.graph.output.push(value_info(name, data_type, dims));
-        Value(name.to_owned())
     }
 
-    /// A constant. Asking for a name again gives the constant that has it, so equal names must mean equal elements; `bytes` is not
-    /// called then.
-    pub(super) fn constant(
-        &mut self,
-        name: String,
-        data_type: DataType,
-        dims: &[usize],
-        bytes: impl FnOnce() -> Vec<u8>,
-    ) -> Value {
-        if self.constants.insert(name.clone()) {
-            self.graph.initializer.push(TensorProto {
-                dims: dims.iter().map(|&d| d as i64).collect(),
-                data_type: data_type.into(),
-                name: name.clone(),
-                raw_data: Some(Bytes::from(bytes())),
-                ..TensorProto::default()
-            });
+    /// Kahn's algorithm, in the order of the file where that is one.
+    fn running_order(&self) -> Result<(Vec<usize>, Vec<usize>)> {
+        let nodes = &self.proto.node;
+        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+        let mut waits = vec![0usize; nodes.len()];
+        for (i, node) in nodes.iter().enumerate() {
+            for input in node.input.iter().filter(|input| !input.is_empty()) {
+                match self.sources.get(input) {
+                    Some(Maker::Node(maker)) => {
+                        readers[*maker].push(i);
+                        waits[i] += 1;
+                    }
+                    Some(_) => {}
+                    None => {
+                        let (path, value) = (self.file.path.clone(), input.clone());
+                        return Err(OnnxError::Undefined { path, node: named(node), value }.into());
+                    }
+                }
+            }
         }
-        Value(name)
+        let mut ready: std::collections::BinaryHeap<_> =
+            (0..nodes.len()).filter(|&i| waits[i] == 0).map(std::cmp::Reverse).collect();
+        let mut order = Vec::with_capacity(nodes.len());
+        while let Some(std::cmp::Reverse(i)) = ready.pop() {
+            order.push(i);
+            for &reader in &readers[i] {
+                waits[reader] -= 1;
+                if waits[reader] == 0 {
+                    ready.push(std::cmp::Reverse(reader));
+                }
+            }
+        }
+        match waits.iter().position(|&waits| waits > 0) {
+            Some(stuck) => Err(OnnxError::Cycle { path: self.file.path.clone(), node: named(&nodes[stuck]) }.into()),
+            None => Ok((order, readers.iter().map(Vec::len).collect())),
+        }
     }
 
-    /// f32 elements.
-    pub(super) fn floats(&mut self, name: String, dims: &[usize], values: &[f32]) -> Value {
-        self.constant(name, DataType::Float, dims, || little_endian(values, f32::to_le_bytes))
+    /// How often what a node makes is read.
+    pub(super) fn reads(&self, value: &str) -> usize {
+        match self.sources.get(value) {
+            Some(Maker::Node(i)) => self.readers.get(*i).copied().unwrap_or(0),
+            _ => 0,
+        }
     }
 
-    /// One f32, named after its value.
-    pub(super) fn scalar(&mut self, value: f32) -> Value {
-        self.floats(format!("constant.f32.{value:e}"), &[], &[value])
+    fn classify(&mut self) {
+        self.constant = vec![false; self.proto.node.len()];
+        self.tainted = vec![false; self.proto.node.len()];
+        for &i in &self.order {
+            let node = &self.proto.node[i];
+            let present = || node.input.iter().filter(|input| !input.is_empty());
+            self.constant[i] = is_foldable(node) && present().all(|input| self.is_constant(input));
+            let looks_up = node.op_type == "Gather"
+                && whole(node, "axis").unwrap_or(0) == 0
+                && node.input.first().is_some_and(|table| self.is_table(table));
+            self.tainted[i] = node.op_type != "Shape" && (looks_up || present().any(|input| self.is_tainted(input)));
+        }
     }
 
-    /// A list of whole numbers, named after them: axes, shapes, bounds.
-    pub(super) fn whole(&mut self, values: &[i64]) -> Value {
-        let text: Vec<String> = values.iter().map(i64::to_string).collect();
-        let bytes = || little_endian(values, i64::to_le_bytes);
-        self.constant(format!("constant.s64.{}", text.join(".")), DataType::Int64, &[values.len()], bytes)
+    /// A constant of two dimensions or more that holds numbers to compute with, not positions.
+    fn is_table(&self, value: &str) -> bool {
+        let stored = |tensor: &TensorProto| {
+            let numbers = matches!(
+                tensor.data_type(),
+                DataType::Float
+                    | DataType::Float16
+                    | DataType::Bfloat16
+                    | DataType::Double
+                    | DataType::Int8
+                    | DataType::Uint8
+            );
+            numbers && tensor.dims.len() >= 2
+        };
+        self.is_constant(value)
+            && match (self.initializer(value), self.maker(value)) {
+                (Some(tensor), _) => stored(tensor),
+                (None, Some(node)) if node.op_type == "Constant" => {
+                    attribute(node, "value").and_then(|attribute| attribute.t.as_ref()).is_some_and(stored)
+                }
+                (None, maker) => maker.is_some(),
+            }
     }
 
-    /// A node with one output, which has the node's name. The operator, one of ONNX's own, is the last part of the name: `Add` of
-    /// `a/b/Add` and of `a/b/Add_1`.
-    pub(super) fn node(&mut self, name: String, inputs: &[&Value], attributes: Vec<AttributeProto>) -> Value {
-        let output = name.clone();
-        let [output] = self.node_with_outputs(name, inputs, [output], attributes);
-        output
+    /// The node that makes a value; none for inputs and initialisers.
+    pub(super) fn maker(&self, value: &str) -> Option<&NodeProto> {
+        match self.sources.get(value)? {
+            Maker::Node(i) => self.proto.node.get(*i),
+            _ => None,
+        }
     }
 
-    /// A node with named outputs.
-    pub(super) fn node_with_outputs<const N: usize>(
-        &mut self,
-        name: String,
-        inputs: &[&Value],
-        outputs: [String; N],
-        attribute: Vec<AttributeProto>,
-    ) -> [Value; N] {
-        let last = name.rsplit('/').next().unwrap_or_default();
-        let op_type = last.split('_').next().unwrap_or_default().to_owned();
-        self.graph.node.push(NodeProto {
-            input: inputs.iter().map(|value| value.name().to_owned()).collect(),
-            output: outputs.to_vec(),
-            name,
-            op_type,
-            attribute,
-            ..NodeProto::default()
-        });
-        outputs.map(Value)
+    /// The initialiser of that name.
+    pub(super) fn initializer(&self, value: &str) -> Option<&TensorProto> {
+        match self.sources.get(value)? {
+            Maker::Constant(i) => self.proto.initializer.get(*i),
+            _ => None,
+        }
     }
 
-    /// The finished graph, without constants that no node reads.
-    pub(super) fn finish(mut self, name: &str) -> GraphProto {
-        let read: HashSet<&str> = self.graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
-        self.graph.initializer.retain(|constant| read.contains(constant.name.as_str()));
-        GraphProto { name: name.to_owned(), ..self.graph }
+    /// Whether a value is given from outside.
+    pub(super) fn is_input(&self, value: &str) -> bool {
+        matches!(self.sources.get(value), Some(Maker::Input))
+    }
+
+    /// Whether a value is known before the graph runs.
+    pub(super) fn is_constant(&self, value: &str) -> bool {
+        match self.sources.get(value) {
+            Some(Maker::Constant(_)) => true,
+            Some(Maker::Node(i)) => self.constant.get(*i).copied().unwrap_or(false),
+            _ => false,
+        }
+    }
+
+    /// Whether a value depends on what was looked up in a table.
+    pub(super) fn is_tainted(&self, value: &str) -> bool {
+        match self.sources.get(value) {
+            Some(Maker::Node(i)) => self.tainted.get(*i).copied().unwrap_or(false),
+            _ => false,
+        }
+    }
+
+    /// Nodes in the order in which they run.
+    pub(super) fn nodes(&self) -> impl DoubleEndedIterator<Item = &NodeProto> {
+        self.order.iter().map(|&i| &self.proto.node[i])
+    }
+
+    /// Initialisers as they are stored.
+    pub(super) fn initializers(&self) -> &[TensorProto] {
+        &self.proto.initializer
+    }
+
+    /// The names of what the graph gives.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.proto.output.iter().map(|output| output.name.as_str())
+    }
+
+    /// What a value is, for errors: the node that makes it with its operator, or its own kind and name.
+    pub(super) fn describe(&self, value: &str) -> String {
+        match self.sources.get(value) {
+            Some(Maker::Node(i)) => named(&self.proto.node[*i]),
+            Some(Maker::Input) => format!("the input {value:?}"),
+            Some(Maker::Constant(_)) => format!("the initialiser {value:?}"),
+            None => format!("the value {value:?}, which nothing makes"),
+        }
+    }
+
+    /// Tracing stops at the node that makes `value`.
+    pub(super) fn stop(&self, value: &str, expected: impl Into<String>) -> OnnxError {
+        let found = match self.maker(value) {
+            Some(node) => format!("operator {}", node.op_type),
+            None if self.is_input(value) => "an input of the graph".into(),
+            None => "a constant".into(),
+        };
+        self.stop_with(value, found, expected)
+    }
+
+    pub(super) fn stop_with(&self, value: &str, found: impl Into<String>, expected: impl Into<String>) -> OnnxError {
+        OnnxError::Structure {
+            path: self.file.path.clone(),
+            node: self.describe(value),
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+
+    /// Graph and configuration disagree.
+    pub(super) fn differs(&self, what: impl Into<String>, graph: impl ToString, config: impl ToString) -> OnnxError {
+        OnnxError::Config {
+            path: self.file.path.clone(),
+            what: what.into(),
+            graph: graph.to_string(),
+            config: config.to_string(),
+        }
     }
 }
 
-/// The bytes of numbers as they are stored.
-pub(super) fn little_endian<T: Copy, const N: usize>(values: &[T], bytes_of: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    let mut bytes = vec![0; N * values.len()];
-    bytes.as_chunks_mut().0.iter_mut().zip(values).for_each(|(bytes, &value)| *bytes = bytes_of(value));
-    bytes
-}
-
-/// A whole number as a setting.
-pub(super) fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { i: Some(value), ..attribute(name, AttributeType::Int) }
-}
-
-/// Whole numbers as a setting.
-pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
-}
-
-/// A number as a setting.
-pub(super) fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto { f: Some(value), ..attribute(name, AttributeType::Float) }
-}
-
-fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
-    AttributeProto { name: name.to_owned(), r#type: r#type.into(), ..AttributeProto::default() }
-}
-
-fn value_info(name: &str, data_type: DataType, dims: &[Dim]) -> ValueInfoProto {
-    let dim = |dim: &Dim| DimensionProto {
-        value: Some(match *dim {
-            Dim::Free(name) => DimensionValue::Name(name.to_owned()),
-            Dim::Fixed(size) => DimensionValue::Size(size as i64),
-        }),
-    };
-    let shape = TensorShapeProto { dim: dims.iter().map(dim).collect() };
-    let tensor_type = TensorTypeProto { elem_type: data_type.into(), shape: Some(shape) };
-    ValueInfoProto {
-        name: name.to_owned(),
-        r#type: Some(TypeProto { tensor_type: Some(tensor_type) }),
-        doc_string: String::new(),
+fn sources(file: &GraphFile, proto: &GraphProto) -> Result<HashMap<String, Maker>> {
+    let mut sources = HashMap::new();
+    let mut add =
+        |name: &str, source, expected| match name.is_empty() || sources.insert(name.to_owned(), source).is_none() {
+            true => Ok(()),
+            false => Err(OnnxError::Duplicate { path: file.path.clone(), name: name.to_owned(), expected }),
+        };
+    let constants: HashSet<&str> = proto.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    for (i, tensor) in proto.initializer.iter().enumerate() {
+        add(&tensor.name, Maker::Constant(i), "initialiser of a name")?;
     }
+    // Old files list initialisers among the inputs, as defaults.
+    for input in proto.input.iter().filter(|input| !constants.contains(input.name.as_str())) {
+        add(&input.name, Maker::Input, "input of a name")?;
+    }
+    for (i, node) in proto.node.iter().enumerate() {
+        for output in &node.output {
+            add(output, Maker::Node(i), "node, input or initialiser")?;
+        }
+    }
+    Ok(sources)
+}
+
+fn is_own(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
+/// A node as errors name it.
+pub(super) fn named(node: &NodeProto) -> String {
+    match node.name.is_empty() {
+        false => format!("{:?} ({})", node.name, node.op_type),
+        true => format!("({}) that makes {:?}", node.op_type, node.output.first().map_or("", String::as_str)),
+    }
+}
+
+/// An input of a node; absent ones are empty in files.
+pub(super) fn input(node: &NodeProto, i: usize) -> Option<&str> {
+    node.input.get(i).map(String::as_str).filter(|name| !name.is_empty())
+}
+
+/// The first output of a node.
+pub(super) fn output(node: &NodeProto) -> &str {
+    node.output.first().map_or("", String::as_str)
+}
+
+/// A setting of a node.
+pub(super) fn attribute<'g>(node: &'g NodeProto, name: &str) -> Option<&'g AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name == name)
+}
+
+/// A whole number that is set on a node.
+pub(super) fn whole(node: &NodeProto, name: &str) -> Option<i64> {
+    attribute(node, name).and_then(|attribute| attribute.i)
+}
+
+/// A number that is set on a node.
+pub(super) fn number(node: &NodeProto, name: &str) -> Option<f32> {
+    attribute(node, name).and_then(|attribute| attribute.f)
 }

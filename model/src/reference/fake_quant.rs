@@ -3,11 +3,11 @@
 
 use half::bf16;
 
-use super::{Observer, Site, Tap};
+use super::observe::{Observer, Site, Tap};
+use crate::codes::LinearCodes;
 use crate::matrix::Matrix;
 use crate::precision::{LayerPrecision, Precision};
 use crate::quantize::{ActivationQuant, LayerQuant, QuantizedLinear, round_code};
-use crate::stored::StoredLinear;
 use crate::weights::Linear;
 
 /// Largest code of an attention weight.
@@ -129,7 +129,7 @@ pub(crate) fn round_tensor(values: &mut [f32], features: usize, quant: &Activati
 /// The relative scales of dynamic inputs are folded into s8 weights as static scales are; codes of a file are taken as they are.
 pub(crate) fn reader_weights(
     linear: &Linear,
-    codes: Option<&StoredLinear>,
+    codes: Option<&LinearCodes>,
     input: &ActivationQuant,
     precision: Precision,
 ) -> Linear {

@@ -5,8 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::activation::activate;
+use super::observe::{NoObserver, Observer, Site, Tap};
 use super::ops::{View, add, exp_minus_max, layer_norm, linear, matmul, sum_by};
-use super::{NoObserver, Observer, Site, Tap};
 use crate::config::EncoderConfig;
 use crate::error::Result;
 use crate::matrix::Matrix;

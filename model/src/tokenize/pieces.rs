@@ -27,6 +27,42 @@ impl<'a> TextInput<'a> {
     }
 }
 
+impl<'a> From<&'a str> for TextInput<'a> {
+    fn from(text: &'a str) -> Self {
+        TextInput::new(text)
+    }
+}
+
+impl<'a> From<&'a &str> for TextInput<'a> {
+    fn from(text: &'a &str) -> Self {
+        TextInput::new(text)
+    }
+}
+
+impl<'a> From<&'a String> for TextInput<'a> {
+    fn from(text: &'a String) -> Self {
+        TextInput::new(text)
+    }
+}
+
+impl<'a> From<(&'a str, &'a str)> for TextInput<'a> {
+    fn from((text, pair): (&'a str, &'a str)) -> Self {
+        TextInput::pair(text, pair)
+    }
+}
+
+impl<'a, A: AsRef<str>, B: AsRef<str>> From<&'a (A, B)> for TextInput<'a> {
+    fn from((text, pair): &'a (A, B)) -> Self {
+        TextInput::pair(text.as_ref(), pair.as_ref())
+    }
+}
+
+impl<'a> From<&TextInput<'a>> for TextInput<'a> {
+    fn from(input: &TextInput<'a>) -> Self {
+        *input
+    }
+}
+
 /// Where a token comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenOrigin {

@@ -125,7 +125,7 @@ fn interrupted_downloads_leave_nothing_that_looks_complete() {
     // Later, all is well.
     server.change(|content| content.fault = Fault::None);
     let snapshot = cache.fetch(&server).unwrap();
-    Model::from_dir(&snapshot.folder).unwrap();
+    Model::open(&snapshot.folder).unwrap();
     assert_eq!(std::fs::read(snapshot.folder.join(file)).unwrap(), ranker()[file]);
 }
 
@@ -161,7 +161,7 @@ fn damaged_files_are_not_kept() {
     );
     assert!(!cache.complete().iter().any(|path| path.ends_with("model.safetensors") || path.contains(&wrong)));
     server.change(|content| content.digest = Some(DIGEST.into()));
-    Model::from_dir(cache.fetch(&server).unwrap().folder).unwrap();
+    Model::open(cache.fetch(&server).unwrap().folder).unwrap();
 }
 
 #[test]

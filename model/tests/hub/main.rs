@@ -92,8 +92,8 @@ fn what_is_read_is_fetched_once() {
     );
     // What was read is what the hub has.
     let (read, local) = (
-        Model::from_dir(&first.folder).unwrap(),
-        Model::from_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads/bert-rank")).unwrap(),
+        Model::open(&first.folder).unwrap(),
+        Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads/bert-rank")).unwrap(),
     );
     assert_eq!(read.weights(), local.weights());
     assert_eq!(read.head().unwrap().labels(), local.head().unwrap().labels());
@@ -121,7 +121,7 @@ fn settings_of_sentence_transformers_come_with_the_model() {
     let (server, cache) = (server(all), Cache::new());
     let snapshot = cache.fetch(&server).unwrap();
     assert_eq!(snapshot.fetched, ["modules.json", "1_Pooling/config.json", "config.json", "model.safetensors"]);
-    let model = Model::from_dir(&snapshot.folder).unwrap();
+    let model = Model::open(&snapshot.folder).unwrap();
     assert_eq!((model.pooling().mode, model.pooling().normalize), (PoolingMode::Cls, true));
 }
 
@@ -138,7 +138,7 @@ fn an_encoder_may_have_a_folder_of_its_own() {
     all.insert("1_Pooling/config.json".into(), br#"{"pooling_mode_max_tokens": true}"#.to_vec());
     let (server, cache) = (server(all), Cache::new());
     let snapshot = cache.fetch(&server).unwrap();
-    assert_eq!(Model::from_dir(&snapshot.folder).unwrap().pooling().mode, PoolingMode::Max);
+    assert_eq!(Model::open(&snapshot.folder).unwrap().pooling().mode, PoolingMode::Max);
     assert!(snapshot.fetched.contains(&"0_Transformer/model.safetensors".to_owned()));
 }
 
@@ -159,7 +159,7 @@ fn weights_are_taken_in_the_order_in_which_folders_are_read() {
         let (server, cache) = (server(files(folder)), Cache::new());
         let snapshot = cache.fetch(&server).unwrap();
         assert_eq!(snapshot.fetched.last().map(String::as_str), Some(last));
-        Model::from_dir(&snapshot.folder).unwrap();
+        Model::open(&snapshot.folder).unwrap();
         assert!(server.take_log().len() > 1);
         cache.fetch(&server).unwrap();
         assert!(server.take_log().is_empty());
@@ -176,7 +176,7 @@ fn graphs_come_with_the_files_that_they_name() {
     let cache = Cache::new();
     let snapshot = cache.fetch(&server(of("bert", "model.onnx"))).unwrap();
     assert_eq!(snapshot.fetched, ["config.json", "model.onnx", "weights.bin"]);
-    assert!(Model::from_dir(&snapshot.folder).unwrap().stored().is_none());
+    assert!(Model::open(&snapshot.folder).unwrap().codes().is_none());
 
     // One that is asked for, beside one that would be found.
     let mut all = of("bert-qdq", "onnx/model_int8.onnx");
@@ -185,7 +185,7 @@ fn graphs_come_with_the_files_that_they_name() {
     let fetched = |weights: &str| fetch(&name(NAME), &cache.options(&server).with_weights(weights), &mut ());
     let snapshot = fetched("onnx/model_int8.onnx").unwrap();
     assert_eq!(snapshot.fetched, ["config.json", "onnx/model_int8.onnx"]);
-    assert!(Model::from_path(snapshot.folder.join("onnx/model_int8.onnx")).unwrap().stored().is_some());
+    assert!(Model::open(snapshot.folder.join("onnx/model_int8.onnx")).unwrap().codes().is_some());
     assert_eq!(cache.fetch(&server).unwrap().fetched, ["model.safetensors"]);
     for wrong in ["onnx/other.onnx", "../model.onnx", "/model.onnx"] {
         assert!(matches!(fetched(wrong), Err(Error::Hub(_))), "{wrong}");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lacuna_model::onnx::OnnxModel;
+use lacuna_model::export::OnnxModel;
 use lacuna_model::reference::{Tap, TapSet};
 use lacuna_model::{CalibrationOptions, Matrix, Model, seeded_ids};
 use rten_tensor::Tensor;
@@ -114,7 +114,7 @@ fn static_int8_is_what_the_simulation_predicts() {
     for (heads, size) in SHAPES {
         let ids = ids_of(&LENGTHS);
         let options = CalibrationOptions::per_tensor();
-        let calibrated = small(heads, size).calibrate_ids_with(&ids_of(&[20; 8]), &options).unwrap();
+        let calibrated = small(heads, size).calibration().options(options).run_ids(&ids_of(&[20; 8])).unwrap();
         let simulated = calibrated.simulate(&ids, taps, true).unwrap();
         let reference = calibrated.model().reference().embed(&ids, calibrated.model().pooling()).unwrap();
         let found = run(&calibrated.to_onnx_qdq().unwrap(), &ids, 0).embeddings;
@@ -133,7 +133,7 @@ fn every_architecture_agrees() {
     dirs.sort();
     assert!(dirs.len() >= 9, "{dirs:?}");
     for dir in dirs {
-        let model = Model::from_dir(&dir).unwrap();
+        let model = Model::open(&dir).unwrap();
         let config = model.config();
         let length = |length: usize| length.min(config.max_position);
         let ids = |lengths: &[usize], seed: u64| -> Vec<Vec<u32>> {
@@ -146,7 +146,8 @@ fn every_architecture_agrees() {
         let batch = ids(&[5, 1, 12, 3], 1);
         let reference = model.reference().embed(&batch, model.pooling()).unwrap();
         let options = CalibrationOptions::per_tensor();
-        let calibrated = model.clone().calibrate_ids_with(&ids(&[12, 1, 7, 3, 12, 2, 9, 5], 9), &options).unwrap();
+        let calibrated =
+            model.clone().calibration().options(options).run_ids(&ids(&[12, 1, 7, 3, 12, 2, 9, 5], 9)).unwrap();
         for (form, onnx, expected) in [
             ("f32", model.to_onnx().unwrap(), 0.999_999),
             ("int8, dynamic", model.to_onnx_dynamic().unwrap(), 0.985),
@@ -180,14 +181,14 @@ fn a_real_model_agrees() {
         println!("skipped: no {} or no {}", dir.display(), pairs.display());
         return;
     }
-    let model = Model::from_dir(&dir).unwrap();
+    let model = Model::open(&dir).unwrap();
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(&pairs).unwrap();
     let sentences: Vec<String> = reader.records().take(60).map(|row| row.unwrap()[0].to_owned()).collect();
     let (calibration, sentences) = sentences.split_at(40);
     let encoded = model.tokenizer().unwrap().encode_batch(sentences).unwrap();
     let ids: Vec<Vec<u32>> = encoded.into_iter().map(|encoded| encoded.ids).collect();
     let reference = model.reference().embed(&ids, model.pooling()).unwrap();
-    let calibrated = model.clone().calibrate_with(calibration, &CalibrationOptions::per_tensor()).unwrap();
+    let calibrated = model.clone().calibration().options(CalibrationOptions::per_tensor()).run(calibration).unwrap();
     for (form, onnx, expected) in [
         ("f32", model.to_onnx().unwrap(), 0.999_999),
         ("int8, dynamic", model.to_onnx_dynamic().unwrap(), 0.985),

@@ -2,10 +2,15 @@
 
 mod agreement;
 mod errors;
+// The library's own: its messages are private.
+#[allow(dead_code)]
+#[path = "../../src/proto.rs"]
+mod proto;
 mod structure;
 
-use lacuna_model::onnx::OnnxModel;
+use lacuna_model::export::OnnxModel;
 use lacuna_model::{Block, CalibrationOptions, EncoderConfig, Model, Preset, seeded_ids};
+use prost::Message;
 
 const VOCAB: usize = 60;
 
@@ -21,7 +26,7 @@ fn small(heads: usize, head_size: usize) -> Model {
         max_position: 40,
         ..Preset::BertMini.config()
     };
-    Model::seeded_config(config, 3).unwrap()
+    Model::seeded(config, 3).unwrap()
 }
 
 /// Sequences of given lengths.
@@ -31,12 +36,18 @@ fn ids_of(lengths: &[usize]) -> Vec<Vec<u32>> {
 
 /// The three forms of one model, by name.
 fn forms(model: &Model) -> [(&'static str, OnnxModel); 3] {
-    let calibrated = model.clone().calibrate_ids_with(&ids_of(&[20; 8]), &CalibrationOptions::per_tensor()).unwrap();
+    let calibrated =
+        model.clone().calibration().options(CalibrationOptions::per_tensor()).run_ids(&ids_of(&[20; 8])).unwrap();
     [
         ("f32", model.to_onnx().unwrap()),
         ("int8, dynamic", model.to_onnx_dynamic().unwrap()),
         ("int8, static", calibrated.to_onnx_qdq().unwrap()),
     ]
+}
+
+/// The messages of a graph.
+fn messages(model: &OnnxModel) -> proto::ModelProto {
+    proto::ModelProto::decode(&model.to_bytes()[..]).unwrap()
 }
 
 /// Half of the blocks are zero, and so is a whole output feature.

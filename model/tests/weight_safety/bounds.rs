@@ -94,7 +94,7 @@ pub(crate) fn exercise(folder: &Path) -> Reached {
             checkpoint.read_f32(&info.name, &info.shape).map(drop).inspect_err(legible).ok();
         }
     }
-    match Model::from_dir(folder) {
+    match Model::open(folder) {
         Ok(_) => Reached::Loaded,
         Err(error) => {
             legible(&error);

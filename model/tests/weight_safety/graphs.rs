@@ -5,10 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use lacuna_model::onnx::OnnxError;
-use lacuna_model::onnx::proto::{
-    AttributeProto, DataLocation, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    StringStringEntryProto, TensorProto, ValueInfoProto,
-};
 use lacuna_model::{Error, Model};
 use prost::Message;
 use rand::{RngExt, SeedableRng};
@@ -17,6 +13,10 @@ use tempfile::TempDir;
 
 use crate::bounds::bounded;
 use crate::mutated::{cases, damage};
+use crate::proto::{
+    AttributeProto, DataLocation, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto, ValueInfoProto,
+};
 
 /// Far more than any intact graph here takes.
 const LIMIT: usize = 24 << 20;
@@ -38,7 +38,7 @@ fn folder(name: &str) -> (TempDir, Vec<u8>) {
 
 /// Loads the model and its head; an error must be one that a person can read.
 fn exercise(dir: &Path) -> Result<(), Error> {
-    let result = Model::from_dir(dir).and_then(|model| {
+    let result = Model::open(dir).and_then(|model| {
         model.weight_files()?;
         match model.head() {
             Ok(_) | Err(Error::NoHead { .. }) => Ok(()),

@@ -5,6 +5,10 @@ mod graphs;
 mod hostile;
 mod mutated;
 mod pickle;
+// The library's own: its messages are private.
+#[allow(dead_code)]
+#[path = "../../src/proto.rs"]
+mod proto;
 
 #[global_allocator]
 static ALLOCATOR: bounds::Counting = bounds::Counting;

@@ -1,22 +1,23 @@
 //! `lacuna bench attention`: every sequence of a batch in every head, fused.
 
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
+use lacuna_console::limits::Limit;
+use lacuna_console::products::problem::activations;
+use lacuna_console::products::shapes::{MAX_ACTIVATIONS, too_large};
+use lacuna_console::progress::Steps;
 use lacuna_kernels::attention::{AttentionBatch, AttentionDesc, AttentionKernel, AttentionParams, Sequence};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::reference::attention as reference;
 use lacuna_kernels::reference::gemm::Matrix;
-use lacuna_kernels::{Buffer, PanelLayout, Plan};
+use lacuna_kernels::{Buffer, Generate, PanelLayout, Plan};
 
-use super::limits::{Limit, Peak};
+use super::limits::Peak;
 use super::options::{Bench, NOTES, Options};
-use super::problem::activations;
 use super::product::emission_time;
 use super::report::{Row, Unit};
 use super::rows::LayoutArg;
-use super::shapes::{MAX_ACTIVATIONS, too_large};
-use crate::args;
-use crate::context::Context;
-use crate::error::Result;
-use crate::progress::Steps;
 
 /// Attention: softmax(Q K^T) V per sequence and head, 8-bit in and out
 #[derive(clap::Args)]

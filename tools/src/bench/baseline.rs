@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::say;
 use serde_json::{Map, Value};
 
 use super::report::{Row, Unit};
-use crate::error::{Error, Result};
-use crate::output::say;
 
 /// The rows of a file that `--json` printed.
 #[derive(Debug)]

@@ -3,6 +3,13 @@
 use std::time::{Duration, Instant};
 
 use iced_x86::{Decoder, DecoderOptions};
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
+use lacuna_console::output::{print, print_json};
+use lacuna_console::progress::Steps;
+use lacuna_console::stats::median;
+use lacuna_console::table::{Table, bytes};
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
@@ -13,16 +20,8 @@ use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Plan, Sign, Sink};
+use lacuna_kernels::{Block, Generate, PanelLayout, Sign, Sink};
 use serde::Serialize;
-
-use crate::args;
-use crate::context::Context;
-use crate::error::Result;
-use crate::output::{print, print_json};
-use crate::progress::Steps;
-use crate::stats::median;
-use crate::table::{Table, bytes};
 
 /// How fast code is generated
 ///
@@ -153,7 +152,7 @@ impl Report {
                 bytes(kernel.bytes),
                 kernel.instructions.to_string(),
                 format!("{:.2}", kernel.emit_us),
-                crate::table::number(kernel.million_instructions_per_second, 1),
+                lacuna_console::table::number(kernel.million_instructions_per_second, 1),
             ]);
         }
         format!("code emission, 1 thread, medians\n\n{table}")

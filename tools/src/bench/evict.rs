@@ -3,9 +3,8 @@
 use std::fmt;
 use std::hint::black_box;
 
+use lacuna_console::table::bytes;
 use lacuna_jit::cpu::Caches;
-
-use crate::table::bytes;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;

@@ -3,18 +3,18 @@
 use std::ops::RangeInclusive;
 
 use lacuna::{Encoder, Form, seeded_ids};
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::progress::Steps;
+use lacuna_console::timing::{Samples, Work};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
 use super::subject::{MAX_TOKENS, SubjectArgs};
-use crate::args;
-use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::model::TuneArgs;
-use crate::progress::Steps;
-use crate::timing::{Samples, Work};
 
 /// A batch of sequences of many lengths, beside the same batch padded
 ///

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use lacuna_console::error::Result;
+use lacuna_console::timing::{Samples, Timed, Work};
+
 use super::options::Bench;
 use super::report::{Row, Unit};
-use crate::error::Result;
-use crate::timing::{Samples, Timed, Work};
 
 /// How long a kernel runs before it is timed.
 const WARM_UP: Duration = Duration::from_millis(5);

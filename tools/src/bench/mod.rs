@@ -4,29 +4,23 @@ mod attention;
 mod baseline;
 mod emit;
 mod evict;
-pub(crate) mod float;
-pub(crate) mod int8;
-pub(crate) mod intrinsics;
 mod lengths;
-pub(crate) mod limits;
+mod limits;
 mod measure;
 mod model;
 mod open;
 mod options;
 mod peak;
-pub(crate) mod problem;
-pub(crate) mod product;
+mod product;
 mod products;
 mod report;
 mod row_kernels;
 mod rows;
-pub(crate) mod shapes;
 mod subject;
 
 use clap::Subcommand;
-
-use crate::context::Context;
-use crate::error::Result;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
 
 /// Measure kernels, code generation and whole models
 ///

@@ -1,16 +1,16 @@
 //! `lacuna bench model`: a whole encoder, and where its time goes.
 
 use lacuna::{CalibratedModel, Encoder, Form, LayerPrecision, Precision, Profile, Stage, seeded_ids};
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::progress::Steps;
+use lacuna_console::timing::{Samples, Work};
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
 use super::subject::{MAX_TOKENS, SubjectArgs};
-use crate::args;
-use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::model::{TuneArgs, compile};
-use crate::progress::Steps;
-use crate::timing::{Samples, Work};
 
 /// A whole encoder: its time, and where it goes
 ///

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use lacuna::{LoadReport, PackedModel};
+use lacuna_console::args;
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::Result;
+use lacuna_console::output::{print, print_json};
+use lacuna_console::table::{Table, bytes, number};
 use serde::Serialize;
-
-use crate::args;
-use crate::context::{Context, pool};
-use crate::error::Result;
-use crate::output::{print, print_json};
-use crate::table::{Table, bytes, number};
 
 /// Opening a packed model
 ///
@@ -78,7 +77,7 @@ fn measure(args: &Args, context: &Context, threads: usize) -> Result<Opening> {
     let once = || -> Result<(Duration, LoadReport, usize)> {
         let start = Instant::now();
         let model = PackedModel::open(&args.model)?;
-        let encoder = model.compiler().tier(context.tier()).compile()?;
+        let encoder = model.compiler().tier(context.tier).compile()?;
         let total = start.elapsed();
         Ok((total, encoder.report().clone(), model.file_bytes()))
     };

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
+use lacuna_console::args;
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::{Error, Result};
 use lacuna_kernels::Parallel;
 
 use super::baseline::Baseline;
 use super::evict::Evictor;
 use super::report::{Format, Row, print_rows};
 use super::threads_text;
-use crate::args;
-use crate::context::{Context, pool};
-use crate::error::{Error, Result};
 
 /// How a kernel is measured and its rows are printed.
 #[derive(clap::Args)]

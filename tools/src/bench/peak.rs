@@ -1,15 +1,14 @@
 //! `lacuna bench peak`: what this machine can do at most.
 
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
+use lacuna_console::limits::{Bandwidth, Limit, RUNS};
+use lacuna_console::output::{print, print_json};
+use lacuna_console::progress::Steps;
+use lacuna_console::stats::median;
+use lacuna_console::table::{Table, number};
 use lacuna_jit::Isa;
 use serde::Serialize;
-
-use super::limits::{Bandwidth, Limit, RUNS};
-use crate::context::Context;
-use crate::error::Result;
-use crate::output::{print, print_json};
-use crate::progress::Steps;
-use crate::stats::median;
-use crate::table::{Table, number};
 
 /// What this machine can do at most, which kernel speeds are compared with
 ///
@@ -84,7 +83,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     let mut table = Table::new(&["<limit", "buffer", "best", "median", "<unit"]);
     for Reported { name, bytes, best, median, unit } in &report.limits {
-        let buffer = bytes.map_or_else(|| "-".to_owned(), crate::table::bytes);
+        let buffer = bytes.map_or_else(|| "-".to_owned(), lacuna_console::table::bytes);
         table.row([(*name).to_owned(), buffer, number(*best, 0), number(*median, 0), (*unit).to_owned()]);
     }
     print(format_args!("{}, tier {}, 1 thread\n\n{table}", report.cpu, report.tier))

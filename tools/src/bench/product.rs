@@ -1,22 +1,26 @@
-//! Products of all data types behind one face.
+//! Which products are measured: what options ask for, planned and packed.
 
 use std::time::{Duration, Instant};
 
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::limits::Limit;
+use lacuna_console::products::call::{Int8Plan, Matrix};
+use lacuna_console::products::float::FloatMatrix;
+use lacuna_console::products::int8::{Int8Matrix, TuningArg};
+use lacuna_console::products::intrinsics::in_f32;
+use lacuna_console::products::problem::Weights;
+#[cfg(target_arch = "x86_64")]
 use lacuna_jit::Isa;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::epilogue::{Activation, Epilogue};
 use lacuna_kernels::float::{self, DType, FloatDesc, FloatPlan};
-use lacuna_kernels::gemm::{GemmDesc, GemmPlan};
-use lacuna_kernels::spmm::{SpmmDesc, SpmmPlan};
-use lacuna_kernels::{Block, PanelLayout, Parallel, Sign, Sink};
-
-use super::float::FloatMatrix;
-use super::int8::Int8Matrix;
-use super::limits::Limit;
-use crate::args;
-use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::timing::Work;
+use lacuna_kernels::gemm::GemmDesc;
+#[cfg(target_arch = "x86_64")]
+use lacuna_kernels::intrinsics::IntrinsicsSpmm;
+use lacuna_kernels::spmm::SpmmDesc;
+use lacuna_kernels::{Block, PanelLayout, Sign, Sink};
 
 /// Which kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +169,32 @@ impl Wanted {
         }
         let desc = FloatDesc { m, k, dtype, block: self.block, sink: self.float_sink()? };
         let others = if self.candidates { desc.candidates(isa)? } else { Vec::new() };
-        Ok(ProductPlan::Float(desc.plan(isa)?, others))
+        Ok(ProductPlan::Float(desc, desc.plan(isa)?, others))
+    }
+
+    /// Refuses what the kernel in intrinsics cannot compute, before anything is measured.
+    pub(super) fn check_intrinsics(&self, context: &Context) -> Result<()> {
+        let wrong = |found: String, expected: &str| {
+            Err(Error::Argument { option: "--intrinsics", found, expected: expected.to_owned() })
+        };
+        if self.block != Block::B4x1 {
+            return wrong(format!("--block {}", self.block), "4x1 blocks");
+        }
+        if self.dtype != DTypeArg::Int8 {
+            return wrong(format!("--dtype {}", self.dtype.name()), "int8");
+        }
+        if context.measuring_threads() != 1 {
+            return wrong(format!("--threads {}", context.measuring_threads()), "one thread");
+        }
+        #[cfg(target_arch = "x86_64")]
+        if !IntrinsicsSpmm::has(&in_f32(self.int8_epilogue()?)) {
+            let expected = "--epilogue requant-u8-plain, requant-s8-plain, f32 or f32-residual";
+            return wrong(format!("--epilogue {}", self.int8_epilogue()?.name()), expected);
+        }
+        match context.isa() {
+            Isa::Portable => wrong(format!("tier {}", context.tier), "tier avx512vnni"),
+            Isa::Avx512Vnni(_) => Ok(()),
+        }
     }
 
     /// Seeded weights with the fraction `sparsity` of blocks zero, packed for `plan`.
@@ -181,25 +210,19 @@ impl Wanted {
         context: &Context,
     ) -> Result<Box<dyn Matrix>> {
         Ok(match plan {
-            ProductPlan::Float(plan, others) => {
+            ProductPlan::Float(desc, plan, others) => {
                 let others = others.iter().filter(|other| *other != plan);
                 let plans: Vec<FloatPlan> = [plan].into_iter().chain(others).copied().collect();
-                Box::new(FloatMatrix::new(self, (m, k), &plans, sparsity, seed)?)
+                Box::new(FloatMatrix::seeded(desc, &plans, sparsity, seed)?)
             }
-            ProductPlan::Int8(plan) => Box::new(Int8Matrix::new(self, (m, k), plan, sparsity, seed, context)?),
+            ProductPlan::Int8(plan) => {
+                let epilogue = self.int8_epilogue()?;
+                let weights = Weights::seeded(m, k, self.block, sparsity, &epilogue, seed);
+                let matrix = Int8Matrix::pack(weights, epilogue, plan, self.intrinsics.then_some(context))?;
+                Box::new(matrix.with_schedules(self.tuning.unwrap_or(TuningArg::Fast), self.candidates))
+            }
         })
     }
-}
-
-/// How the planner picks a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum TuningArg {
-    /// By the block shape alone
-    Rules,
-    /// By the cost model, for the weights and N
-    Fast,
-    /// By measuring all candidates for 100 ms, for the weights and N
-    Measure,
 }
 
 /// A planned product.
@@ -207,52 +230,7 @@ pub(crate) enum TuningArg {
 pub(crate) enum ProductPlan {
     Int8(Int8Plan),
     /// With the other candidates, if they are wanted.
-    Float(FloatPlan, Vec<FloatPlan>),
-}
-
-/// A planned int8 product.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Int8Plan {
-    Spmm(SpmmPlan),
-    Gemm(GemmPlan),
-}
-
-/// Weights packed for a plan.
-pub(crate) trait Matrix {
-    /// Non-zero weights.
-    fn nnz(&self) -> usize;
-
-    /// The product with seeded activations: by the plan that is picked, and by all others if they are wanted.
-    fn products<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Result<Products<'a>>;
-}
-
-/// The ways to compute one product.
-pub(crate) struct Products<'a> {
-    pub(crate) variants: Vec<Variant<'a>>,
-    pub(crate) intrinsics: Option<Box<dyn Call + 'a>>,
-}
-
-/// A product by one plan.
-pub(crate) struct Variant<'a> {
-    pub(crate) key: AnyPlan,
-    /// The decisions in one line.
-    pub(crate) plan: String,
-    /// Bytes of generated code; none on tiers without.
-    pub(crate) code_bytes: usize,
-    /// Non-zero weights over weights in stored blocks.
-    pub(crate) fill_ratio: f64,
-    /// What the cost model expects, if there is one.
-    pub(crate) predicted_cycles: Option<f64>,
-    pub(crate) call: Box<dyn Call + 'a>,
-}
-
-/// A product ready to run.
-pub(crate) trait Call: Work {
-    /// Runs it on an output that holds something else, and compares; what is wrong, if anything is.
-    fn check(&mut self) -> Result<Option<String>>;
-
-    /// One element of the result of the last call.
-    fn value(&self, row: usize, token: usize) -> f64;
+    Float(FloatDesc, FloatPlan, Vec<FloatPlan>),
 }
 
 /// Repeats of an emission, of which the fastest counts: it is a few microseconds long.

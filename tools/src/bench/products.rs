@@ -1,17 +1,18 @@
 //! `lacuna bench spmm` and `lacuna bench gemm`: every shape checked, then timed.
 
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
+use lacuna_console::products::call::{Products, Variant};
+use lacuna_console::products::int8::TuningArg;
+use lacuna_console::products::shapes::{ShapeArgs, Shapes, SparsityArgs};
+use lacuna_console::progress::Steps;
+use lacuna_console::timing::{Samples, Work};
 use lacuna_kernels::Block;
 
-use super::intrinsics::Intrinsics;
 use super::limits::Peak;
 use super::options::{Bench, NOTES, Options};
-use super::product::{DTypeArg, EpilogueArg, Kind, ProductPlan, Products, TuningArg, Variant, Wanted, emission_time};
+use super::product::{DTypeArg, EpilogueArg, Kind, ProductPlan, Wanted, emission_time};
 use super::report::{Row, Unit};
-use super::shapes::{ShapeArgs, Shapes, SparsityArgs};
-use crate::context::Context;
-use crate::error::Result;
-use crate::progress::Steps;
-use crate::timing::{Samples, Work};
 
 /// Sparse weights x dense activations
 ///
@@ -132,7 +133,7 @@ pub(super) fn spmm(args: &SpmmArgs, context: &Context) -> Result<()> {
         tuning: args.tuning,
     };
     if args.intrinsics {
-        Intrinsics::check(&wanted, context)?;
+        wanted.check_intrinsics(context)?;
     }
     let run = Run { bench: Bench::new(&args.options, context)?, wanted };
     run.run(&args.shapes, &args.shapes.sparsities(&args.sparsity))

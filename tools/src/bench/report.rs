@@ -3,13 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use lacuna_console::error::Result;
+use lacuna_console::output::{print, print_json, stdout};
+use lacuna_console::stats::geometric_mean;
+use lacuna_console::table::{Table, bytes, number, percent};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
-
-use crate::error::Result;
-use crate::output::{print, print_json, stdout};
-use crate::stats::geometric_mean;
-use crate::table::{Table, bytes, number, percent};
 
 /// One measured shape: fields in the order of JSON and CSV. Figures that a failed check or a tier without generated code leaves
 /// unknown are null.

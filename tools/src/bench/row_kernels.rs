@@ -1,22 +1,21 @@
 //! The row kernels behind one face: operands, calls, and the checks against the scalar references.
 
+use lacuna_console::error::Result;
+use lacuna_console::limits::Bandwidth;
 use lacuna_jit::{Code, Isa};
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, QuantParams};
 use lacuna_kernels::embedding::{EmbeddingDesc, EmbeddingIds, EmbeddingKernel, EmbeddingTables};
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormKernel, LayerNormWeights, NormParams};
+use lacuna_kernels::layernorm::{LayerNormDesc, LayerNormKernel, NormParams, NormRows};
 use lacuna_kernels::layout::{elements, f32_index, tiles};
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::reference::rows as reference;
 use lacuna_kernels::softmax::{SoftmaxDesc, SoftmaxKernel};
-use lacuna_kernels::{Buffer, KernelError, PanelLayout, Parallel, Plan, Sign, Sink, TILE};
+use lacuna_kernels::{Buffer, Generate, KernelError, PanelLayout, Parallel, Sign, Sink, TILE};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-
-use super::limits::Bandwidth;
-use crate::error::Result;
 
 /// What a row kernel computes.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +110,7 @@ pub(super) struct RowCase {
 }
 
 enum Kernel {
-    LayerNorm(LayerNormKernel, LayerNormWeights, Vec<NormParams>),
+    LayerNorm(LayerNormKernel, NormRows, Vec<NormParams>),
     Softmax(SoftmaxKernel),
     Activate(ElementwiseKernel, Activation),
     Quantize(ElementwiseKernel, Vec<QuantParams>),
@@ -187,7 +186,7 @@ impl RowCase {
 
     /// Runs the kernel once on fresh operands and compares; what is wrong, if anything is.
     pub(super) fn check(&mut self) -> Result<Option<String>> {
-        use crate::timing::Work;
+        use lacuna_console::timing::Work;
         self.prepare();
         self.panel.fill(0xa5);
         if let Kernel::Embedding(..) = self.kernel {
@@ -262,7 +261,7 @@ impl Kernel {
                     out_zero: 128.0,
                 };
                 let rows: Vec<NormParams> = (0..features).map(|_| row(rng)).collect();
-                let weights = LayerNormWeights::pack(kernel.plan(), &rows, EPSILON)?;
+                let weights = NormRows::pack(kernel.plan(), &rows, EPSILON)?;
                 Kernel::LayerNorm(kernel, weights, rows)
             }
             RowKind::Softmax => Kernel::Softmax(SoftmaxDesc { features }.compile(isa)?),
@@ -293,7 +292,7 @@ impl Kernel {
     }
 }
 
-impl crate::timing::Work for RowCase {
+impl lacuna_console::timing::Work for RowCase {
     fn call(&mut self) -> Result<()> {
         let (tile, n) = (&mut self.tile, self.tokens);
         let parallel = if self.serial { Parallel::Serial } else { Parallel::Rayon };

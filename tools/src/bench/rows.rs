@@ -1,6 +1,12 @@
 //! `lacuna bench layernorm`, `softmax`, `gelu`, `quantize`, `embedding`: kernels that walk the rows of f32 tiles.
 
 use clap::ValueEnum;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
+use lacuna_console::products::shapes::{MAX_ACTIVATIONS, too_large};
+use lacuna_console::progress::Steps;
+use lacuna_console::timing::Work;
 use lacuna_kernels::epilogue::Activation;
 use lacuna_kernels::{PanelLayout, Sign};
 
@@ -10,12 +16,6 @@ use super::options::{Bench, NOTES, Options};
 use super::product::emission_time;
 use super::report::{Row, Unit};
 use super::row_kernels::{RowCase, RowKind, check_vocabulary};
-use super::shapes::{MAX_ACTIVATIONS, too_large};
-use crate::args;
-use crate::context::Context;
-use crate::error::Result;
-use crate::progress::Steps;
-use crate::timing::Work;
 
 /// The shapes of activations.
 #[derive(clap::Args)]

@@ -1,12 +1,12 @@
 //! The models that are measured: where they come from, and how they are pruned.
 
-use lacuna::{Block, CalibratedModel, Model, Preset, seeded_ids};
+use lacuna::{Block, CalibratedModel, EncoderConfig, Model, Preset, seeded_ids};
+use lacuna_console::args;
+use lacuna_console::error::Result;
+use lacuna_console::progress::Spinner;
+use lacuna_console::source::{SourceArgs, exactly_one};
 
-use crate::args;
-use crate::error::Result;
 use crate::model::read;
-use crate::progress::Spinner;
-use crate::source::{SourceArgs, exactly_one};
 
 /// Vocabulary of models with random weights.
 const VOCAB_SIZE: usize = 2000;
@@ -40,7 +40,7 @@ impl SubjectArgs {
             return Ok((self.source.name(), read(&folder.unwrap_or_default())?)); // clap has seen to one
         };
         let _spinner = Spinner::new(format!("making {arch}"));
-        Ok((arch.to_string(), Model::seeded_with_vocab(arch, seed, VOCAB_SIZE)))
+        Ok((arch.to_string(), Model::seeded(EncoderConfig { vocab_size: VOCAB_SIZE, ..arch.config() }, seed)?))
     }
 
     /// The model pruned, and calibrated on random ids.
@@ -49,6 +49,6 @@ impl SubjectArgs {
         let (count, length) = CALIBRATION;
         let config = model.config();
         let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), seed.wrapping_add(1));
-        Ok(model.prune(Block::B4x1, self.sparsity)?.calibrate_ids(&ids)?)
+        Ok(model.prune(Block::B4x1, self.sparsity)?.calibration().run_ids(&ids)?)
     }
 }

@@ -7,18 +7,19 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use lacuna::{Form, Model, ModelError, SentenceTokenizer};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::Result;
+use lacuna_console::output::{print, print_json, say};
+use lacuna_console::progress::Spinner;
+use lacuna_console::sentences::spread;
+use lacuna_console::stats::Cosines;
+use lacuna_console::table::Table;
 use serde::Serialize;
 
 use self::pairs::Pairs;
 use self::schemes::{Row, Schemes};
 use crate::calibration::{CalibrationArgs, calibrate};
-use crate::context::{Context, pool};
-use crate::error::Result;
 use crate::model::{self, ModelArgs};
-use crate::output::{print, print_json, say};
-use crate::progress::Spinner;
-use crate::stats::Cosines;
-use crate::table::Table;
 
 /// Measure accuracy on sentence pairs with gold scores (STS benchmark format)
 ///
@@ -93,7 +94,7 @@ fn evaluate(args: &Args, context: &Context) -> Result<Evaluation> {
     let calibration = args.calibration.read()?.unwrap_or_else(|| {
         say("calibrated on the pairs' own first sentences; --calibrate FILE takes others");
         let own: Vec<String> = pairs.sentences.iter().step_by(2).cloned().collect();
-        model::spread(own, args.calibration.sentences)
+        spread(own, args.calibration.sentences)
     });
     let model = args.model.read()?;
     let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer)?;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::model::csv_error;
-use crate::stats::{cosine, spearman};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::sentences::csv_error;
+use lacuna_console::stats::{cosine, spearman};
 
 /// Sentence pairs with gold scores.
 pub(super) struct Pairs {

@@ -3,18 +3,18 @@
 use std::time::{Duration, Instant};
 
 use lacuna::{CalibrationOptions, Choice, Encoder, Form, LayerPrecision, Model, Precision};
+use lacuna_console::context::Context;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::say;
+use lacuna_console::progress::Spinner;
+use lacuna_console::stats::Cosines;
+use lacuna_console::table::{Table, number};
+use lacuna_console::timing::{Samples, Timed};
 use serde::Serialize;
 
 use super::pairs::Pairs;
 use crate::calibration::{SchemeArgs, calibrate};
-use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::model;
-use crate::output::say;
-use crate::progress::Spinner;
-use crate::stats::Cosines;
-use crate::table::{Table, number};
-use crate::timing::{Samples, Timed};
 
 /// Sentences of one sample, spread over all: many short samples in turn see the same disturbances.
 const TIMED_SENTENCES: usize = 96;

@@ -1,13 +1,13 @@
 //! Packed files: their sections, and the kernels for them.
 
 use lacuna::{LoadReport, PackedModel};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::Result;
+use lacuna_console::output::{print, print_json};
 use serde::Serialize;
 
 use super::Args;
-use crate::context::{Context, pool};
-use crate::error::Result;
 use crate::model::FormArg;
-use crate::output::{print, print_json};
 use crate::packed::{Contents, decided};
 
 #[derive(Serialize)]
@@ -22,7 +22,7 @@ pub(super) fn inspect(args: &Args, model: &PackedModel, context: &Context) -> Re
     if !matches!(args.form, FormArg::Auto) {
         return Err(decided("--form", format!("{:?}", args.form).to_lowercase()));
     }
-    let encoder = pool(context.threads())?.install(|| model.compiler().tier(context.tier()).compile())?;
+    let encoder = pool(context.threads())?.install(|| model.compiler().tier(context.tier).compile())?;
     let (contents, report) = (Contents::of(model), encoder.report().clone());
     let inspection = Inspection { tier: context.tier.name(), contents, report };
     if args.json {

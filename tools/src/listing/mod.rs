@@ -6,7 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::dynamic::{TokenQuantDesc, TokenRescaleDesc};
+use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnRescaleDesc};
 use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, Store};
@@ -14,13 +14,13 @@ use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Plan, Sink};
+use lacuna_kernels::{Block, Generate, PanelLayout, Sink};
 
-use crate::args;
-use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::output::{print, print_json};
 use disassembly::Listing;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::{print, print_json};
 
 /// Show the generated code of a kernel: disassembly, register map, remarks
 #[derive(clap::Args)]
@@ -174,10 +174,10 @@ impl Kernel {
                 ElementwiseDesc { features: features.features, sink: elementwise_sink(function)? }.plan(isa)?.key()
             }
             Kernel::TokenQuant { features, output } => {
-                TokenQuantDesc { features: features.features, layout: (*output).into() }.plan(isa)?.key()
+                ColumnQuantDesc { features: features.features, layout: (*output).into() }.plan(isa)?.key()
             }
             Kernel::TokenRescale { features, function } => {
-                TokenRescaleDesc { features: features.features, sink: rescale_sink(function)? }.plan(isa)?.key()
+                ColumnRescaleDesc { features: features.features, sink: rescale_sink(function)? }.plan(isa)?.key()
             }
             Kernel::Embedding(f) => EmbeddingDesc { features: f.features }.plan(isa)?.key(),
         })

@@ -212,7 +212,7 @@ impl TaskArgs {
             return Err(decided("--form", format!("{:?}", self.form).to_lowercase()));
         }
         self.tuning.check_packed()?;
-        let encoder = packed.compiler().tier(context.tier()).compile()?;
+        let encoder = packed.compiler().tier(context.tier).compile()?;
         let source = packed.path().map_or_else(String::new, |path| path.display().to_string());
         Ok(Ready { encoder, calibrated: None, calibration: Calibration { source, texts: 0, from_input: false } })
     }
@@ -234,7 +234,7 @@ impl TaskArgs {
             }
         };
         let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
-        let calibrated = model.calibrate_inputs_with(&inputs, &self.scheme.options())?;
+        let calibrated = model.calibration().options(self.scheme.options()).run(&inputs)?;
         Ok((calibrated, Calibration { source, texts: inputs.len(), from_input }))
     }
 }

@@ -3,10 +3,10 @@
 #[path = "bench/others.rs"]
 mod others;
 
-use lacuna_jit::Avx512Bf16;
+use lacuna_jit::{Avx512Bf16, MASK_VARIABLE};
 use serde_json::Value;
 
-use crate::{generates_code, keys, refuses, run, stdout};
+use crate::{generates_code, keys, lacuna, refusal, refuses, run, stdout};
 
 /// The columns of SpMM and GEMM, in order.
 const KEYS: [&str; 24] = [
@@ -122,17 +122,19 @@ fn every_block_shape_has_its_own_zeros() {
 
 #[test]
 fn floats_are_checked_and_timed() {
-    // Generated bf16 needs an instruction of its own.
-    let bf16 = if Avx512Bf16::detect().is_some() { &["--block", "4x1"][..] } else { &["--tier", "portable"] };
-    for (dtype, options) in [("f32", &["--block", "16x1"][..]), ("bf16", bf16)] {
+    // Generated code for bf16 needs a CPU feature that the tier does not promise.
+    let lacks_bf16 = generates_code() && Avx512Bf16::detect().is_none();
+    for (dtype, block) in [("f32", "16x1"), ("bf16", "4x1")] {
         for epilogue in ["f32", "f32-residual", "bf16", "gelu-f32", "gelu", "relu", "gelutanh-f32-residual"] {
-            if epilogue == "bf16" && Avx512Bf16::detect().is_none() && dtype == "f32" {
-                continue;
-            }
             for kernel in ["spmm", "gemm"] {
-                let options = if kernel == "spmm" { options } else { &[] };
+                let block = if kernel == "spmm" { &["--block", block][..] } else { &[] };
                 let shape = [kernel, "--m", "17", "--k", "26", "--n", "33", "--dtype", dtype, "--epilogue", epilogue];
-                let row = &rows(&[&shape[..], options].concat())[0];
+                let mut options = [&shape[..], block].concat();
+                if lacks_bf16 && (dtype == "bf16" || epilogue == "bf16") {
+                    refuses(&[&["bench"], &options[..]].concat(), "this CPU lacks avx512bf16");
+                    options.extend(["--tier", "portable"]);
+                }
+                let row = &rows(&options)[0];
                 assert_keys(row, &[]);
                 assert_eq!(row["dtype"], dtype);
                 assert!(number(row, "median_us") > 0.0, "{row}");
@@ -317,4 +319,27 @@ fn impossible_benchmarks_are_refused() {
     refuses(&["bench", "spmm", "--grid", "huge"], "paper, short");
     refuses(&["bench", "spmm", "--grid", "paper", "--m", "8"], "cannot be used with");
     refuses(&["bench", "spmm", "--repeats", "0"], "at least 1");
+}
+
+/// On the CPU that is left when features are masked.
+#[test]
+fn masked_features_are_not_used() {
+    let with_mask = |mask: &str, args: &[&str]| lacuna(args).env(MASK_VARIABLE, mask).output().unwrap();
+    let spmm = ["bench", "spmm", "--m", "8", "--k", "8", "--n", "5", "--repeats", "3", "--json"];
+    let name = |mask: &str| {
+        let rows: Vec<Value> = serde_json::from_str(&stdout(with_mask(mask, &spmm))).unwrap();
+        rows[0]["name"].as_str().unwrap().to_owned()
+    };
+    assert!(name("avx512vnni").starts_with("spmm-u8s8-portable-"));
+    assert!(name("fma,avx2").starts_with("spmm-u8s8-portable-"));
+    if generates_code() {
+        assert!(name("avx512vbmi").starts_with("spmm-u8s8-avx512vnni-novbmi-"));
+        let forced = refusal(with_mask("avx512bw", &[&spmm[..], &["--tier", "avx512vnni"]].concat()));
+        assert!(forced.contains("this CPU provides") && forced.contains("avx512bw"), "{forced}");
+        let report = |mask: &str| stdout(with_mask(mask, &["demo", "--tokens", "5", "--sparsity", "0.5", "--json"]));
+        assert!(report("avx512vnni").contains("LACUNA_MASK_FEATURES masks avx512vnni: kernels are those of a CPU"));
+        assert!(!report("").contains("LACUNA_MASK_FEATURES"));
+    }
+    let unknown = refusal(with_mask("avx512bf16,vbmi", &spmm));
+    assert!(unknown.contains("unknown CPU feature \"vbmi\"") && unknown.contains("avx512vbmi"), "{unknown}");
 }

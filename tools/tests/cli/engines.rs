@@ -1,9 +1,14 @@
 //! `lacuna compare` with the engines of others, where they are: what they compute, on how many threads, in which precision.
 
+// The library's own: its messages are private.
+#[allow(dead_code)]
+#[path = "../../../model/src/proto.rs"]
+mod proto;
+
 use std::path::Path;
 
-use lacuna::onnx::OnnxModel;
-use lacuna::{Model, Preset};
+use lacuna::{EncoderConfig, Model, Preset};
+use prost::Message;
 use serde_json::Value;
 
 use crate::compare::{number, row, rows};
@@ -140,10 +145,12 @@ fn models_on_rust_crates_agree() {
 }
 
 /// A small model's f32 export after `change`.
-fn export(path: &Path, change: impl FnOnce(&mut lacuna::onnx::proto::ModelProto)) {
-    let mut proto = Model::seeded_with_vocab(Preset::BertMini, 1, 2000).to_onnx().unwrap().proto().clone();
+fn export(path: &Path, change: impl FnOnce(&mut proto::ModelProto)) {
+    let config = EncoderConfig { vocab_size: 2000, ..Preset::BertMini.config() };
+    let onnx = Model::seeded(config, 1).unwrap().to_onnx().unwrap();
+    let mut proto = proto::ModelProto::decode(&onnx.to_bytes()[..]).unwrap();
     change(&mut proto);
-    OnnxModel::from_proto(proto).unwrap().write(path).unwrap();
+    std::fs::write(path, proto.encode_to_vec()).unwrap();
 }
 
 #[test]

@@ -15,9 +15,9 @@ fn the_file_is_what_the_library_makes() {
     let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
     let (out, sentences) = (dir.path().join("out.onnx"), dir.path().join("sentences.txt"));
     fs::write(&sentences, SENTENCES.join("\n")).unwrap();
-    let read = || Model::from_dir(model.path()).unwrap();
+    let read = || Model::open(model.path()).unwrap();
     let pruned = || read().prune(Block::B1x4, 0.5).unwrap();
-    let calibrated = pruned().calibrate_with(&SENTENCES, &CalibrationOptions::per_tensor()).unwrap();
+    let calibrated = pruned().calibration().options(CalibrationOptions::per_tensor()).run(&SENTENCES).unwrap();
     for (more, expected) in [
         (&[][..], read().to_onnx()),
         (&["--int8", "dynamic"], read().to_onnx_dynamic()),
@@ -45,7 +45,7 @@ fn standard_output_takes_it_too() {
     let model = ModelDir::new();
     let output = run(&["export", "onnx", "--model", model.path(), "-"]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(output.stdout == Model::from_dir(model.path()).unwrap().to_onnx().unwrap().to_bytes());
+    assert!(output.stdout == Model::open(model.path()).unwrap().to_onnx().unwrap().to_bytes());
 }
 
 #[test]

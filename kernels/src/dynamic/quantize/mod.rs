@@ -1,9 +1,15 @@
-//! From an f32 tile to codes and a scale per token. See the [module above](super).
+//! From an f32 tile to codes and a scale per column. See the [module above](super).
 
+mod args;
 mod desc;
 mod emit;
 mod kernel;
+mod params;
+mod plan;
 mod portable;
+mod regs;
 
-pub use desc::{TokenQuantDesc, TokenQuantPlan};
-pub use kernel::{TokenQuantKernel, TokenQuantScales};
+pub use desc::ColumnQuantDesc;
+pub use kernel::ColumnQuantKernel;
+pub use params::FeatureScales;
+pub use plan::ColumnQuantPlan;

@@ -1,21 +1,21 @@
 //! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
 
-use super::super::{CODES, LEAST_MAXIMUM, ZERO_CODE};
-use super::desc::TokenQuantPlan;
+use super::super::constants::{CODES, LEAST_MAXIMUM, ZERO_CODE};
+use super::plan::ColumnQuantPlan;
 use crate::rows::{lanes, store_panel_row, zero_padding_features};
 use crate::{TILE, math};
 
-/// One tile; `scales` are those of its tokens.
+/// One tile; `scales` are those of its columns.
 #[inline(always)]
 pub(super) fn tile(
-    plan: &TokenQuantPlan,
+    plan: &ColumnQuantPlan,
     inverse: &[f32],
     x: &[f32],
     panel: &mut [u8],
     scales: &mut [f32],
-    tokens: usize,
+    columns: usize,
 ) {
-    let lanes = lanes(tokens);
+    let lanes = lanes(columns);
     let (rows, _) = x.as_chunks::<TILE>();
     let mut max = [0i32; TILE];
     for (row, &inverse) in rows.iter().zip(inverse) {

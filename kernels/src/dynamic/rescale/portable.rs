@@ -1,22 +1,22 @@
 //! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
 
-use super::desc::TokenRescalePlan;
-use super::kernel::RescaleParams;
+use super::params::RescaleParams;
+use super::plan::ColumnRescalePlan;
 use crate::epilogue::Accuracy;
-use crate::rows::{lanes, store_panel_row, zero_padding_features};
-use crate::{Output, Sign, Store, TILE, math};
+use crate::rows::{lanes, quantize, store_panel_row, zero_padding_features};
+use crate::{Output, Store, TILE};
 
-/// One tile; `scales` are those of its tokens, `out` is nothing for a plan that works in place.
+/// One tile; `scales` are those of its columns, `out` is nothing for a plan that works in place.
 #[inline(always)]
 pub(super) fn tile(
-    plan: &TokenRescalePlan,
+    plan: &ColumnRescalePlan,
     params: &[RescaleParams],
     scales: &[f32],
     t: &mut [f32],
     out: Option<Output<'_>>,
-    tokens: usize,
+    columns: usize,
 ) {
-    let lanes = lanes(tokens);
+    let lanes = lanes(columns);
     let (rows, _) = t.as_chunks_mut::<TILE>();
     let mut out = out;
     for (f, (row, p)) in rows.iter_mut().zip(params).enumerate() {
@@ -32,15 +32,11 @@ pub(super) fn tile(
             (Store::Bytes { layout, sign }, Some(Output::Bytes(panel))) => {
                 let mut q = [0; TILE];
                 for (q, y) in q[..lanes].iter_mut().zip(y) {
-                    let y = y.mul_add(p.out_scale, p.out_zero);
-                    *q = match sign {
-                        Sign::Unsigned => math::quantize_u8(y),
-                        Sign::Signed => math::quantize_s8(y) as u8,
-                    };
+                    *q = quantize(sign, y.mul_add(p.out_scale, p.out_zero));
                 }
                 store_panel_row(layout, panel, f, &q, lanes);
             }
-            // In place: the wrapper pairs the output with the plan's store.
+            // In place: the wrapper checked that the output is the one that the plan stores to.
             _ => row[..lanes].copy_from_slice(&y[..lanes]),
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::cache::KernelCache;
 use crate::layout::elements;
 use crate::spmm::{SpmmKernel, SpmmPlan, SpmmWeights};
-use crate::{Buffer, KernelError, OutputBuffer, Parallel, Plan};
+use crate::{Buffer, Generate, KernelError, OutputBuffer, Parallel};
 
 /// One sample takes at least this long, so that the clock's own resolution vanishes in it.
 const SAMPLE: Duration = Duration::from_micros(20);
@@ -20,7 +20,7 @@ pub(super) fn times(
     tokens: usize,
     budget: Duration,
 ) -> Result<Vec<Duration>, KernelError> {
-    let keys: Vec<_> = plans.iter().map(Plan::key).collect();
+    let keys: Vec<_> = plans.iter().map(Generate::key).collect();
     let (compiled, _) = KernelCache::global().compile(&keys)?;
     let kernels =
         plans.iter().zip(compiled).map(|(&plan, code)| SpmmKernel::new(plan, code)).collect::<Result<Vec<_>, _>>()?;

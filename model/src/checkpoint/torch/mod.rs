@@ -9,7 +9,6 @@
 mod scan;
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -20,10 +19,10 @@ use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 use self::scan::{MAX_BYTES, Refusal, scan};
-use super::file::StoredTensor;
 use super::locate::open_file;
-use crate::checkpoint::WeightError;
-use crate::error::{Error, Result};
+use super::tensor::FileTensor;
+use super::text::printable;
+use crate::error::{Error, Result, WeightError};
 
 /// How a zip archive begins, with an entry or without any.
 const ARCHIVE_MAGIC: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
@@ -35,8 +34,6 @@ const LEGACY_PICKLES: usize = 5;
 const TAR_MAGIC: (&[u8], usize) = (b"ustar", 257);
 /// What [`PickleValue::Unsupported`] calls a tensor, which is all that it may be here.
 const TENSOR: &str = "torch.Tensor";
-/// How many characters of such a file's own text go into a message.
-const MAX_MESSAGE: usize = 400;
 
 /// The tensors of one file; their bytes are read when asked for.
 pub(super) struct TorchFile {
@@ -61,9 +58,9 @@ impl TorchFile {
         self.tensors.keys().cloned().collect()
     }
 
-    pub(super) fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
+    pub(super) fn tensor(&self, name: &str) -> Option<FileTensor<'_>> {
         let tensor = self.tensors.get(name)?;
-        Some(StoredTensor::torch(&self.path, dtype(tensor.dtype()), tensor))
+        Some(FileTensor::torch(&self.path, dtype(tensor.dtype()), tensor))
     }
 }
 
@@ -173,17 +170,6 @@ fn refused(path: &Path, error: PytorchError) -> Error {
         }
         error => Error::Weights(WeightError::TorchFile { path: path.to_owned(), reason: printable(&error) }),
     }
-}
-
-/// Text for one line of a message: names in a pickle may be of any length and hold anything.
-pub(super) fn printable(text: &dyn Display) -> String {
-    let escaped = |c: char| match c.is_control() {
-        true => c.escape_default().collect::<String>(),
-        false => c.into(),
-    };
-    let text = text.to_string();
-    let cut = if text.chars().nth(MAX_MESSAGE).is_some() { " ..." } else { "" };
-    text.chars().take(MAX_MESSAGE).map(escaped).collect::<String>() + cut
 }
 
 fn dtype(dtype: DType) -> Dtype {

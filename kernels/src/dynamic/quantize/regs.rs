@@ -1,0 +1,72 @@
+//! The registers of the kernel, each with its role.
+
+use lacuna_jit::{Gpr, JitError, Mem, RegFile, Zmm, ptr};
+
+use crate::VECTORS;
+use crate::rows::{GROUP, group_of};
+
+/// REGISTER LAYOUT, W = vectors of 16 columns
+///
+/// | registers | maxima | scales | codes |
+/// | --- | --- | --- | --- |
+/// | y, 4 W of 16 | row 0: magnitudes `d[v]` | row 0: `scale[v]` | `y[f mod 4][v]`, then packed |
+/// | factor, W of 4 | `max[v]` | `max[v]`, then `factor[v]`, 127 / maximum | `factor[v]` |
+/// | temp, 2 | inverse scale, mask | least maximum, 127 | inverse scale, 128; byte transpose |
+///
+/// [`Columns`] gives y and factor the name that they have in a pass.
+pub(super) struct Regs {
+    pub(super) file: RegFile,
+    pub(super) x: Gpr,
+    pub(super) panel: Gpr,
+    pub(super) inverse: Gpr,
+    pub(super) scales: Gpr,
+    pub(super) constants: Gpr,
+    pub(super) columns: Gpr,
+    pub(super) count: Gpr,
+    y: Vec<Zmm>,
+    factor: Vec<Zmm>,
+    pub(super) temp: Vec<Zmm>,
+}
+
+impl Regs {
+    pub(super) fn new() -> Result<Regs, JitError> {
+        let mut file = RegFile::new();
+        Ok(Regs {
+            x: file.gpr("row of the f32 tile")?,
+            panel: file.gpr("row of the panel")?,
+            inverse: file.gpr("inverse scale of the feature")?,
+            scales: file.gpr("scales of the columns")?,
+            constants: file.gpr("constants")?,
+            columns: file.gpr("columns")?,
+            count: file.gpr("groups of four rows left")?,
+            y: file.zmms(GROUP * VECTORS, "magnitudes; y[f mod 4][v]")?,
+            factor: file.zmms(VECTORS, "maximum[v]; 127 / maximum[v]")?,
+            temp: file.zmms(2, "inverse scale, mask; 128; byte transpose")?,
+            file,
+        })
+    }
+
+    pub(super) fn arg(&self, offset: usize) -> Mem {
+        ptr(self.file.args()) + offset as i32
+    }
+
+    /// The registers of `vectors` vectors of columns.
+    pub(super) fn columns(&self, vectors: usize) -> Columns<'_> {
+        let (first, factor) = (&self.y[..vectors], &self.factor[..vectors]);
+        Columns { d: first, max: factor, scale: first, factor, y: group_of(&self.y, vectors) }
+    }
+}
+
+/// The registers of the vectors of one tile, by their names in each pass.
+pub(super) struct Columns<'a> {
+    /// `[v]`: magnitudes of the feature at hand.
+    pub(super) d: &'a [Zmm],
+    /// `[v]`: the greatest magnitude so far.
+    pub(super) max: &'a [Zmm],
+    /// `[v]`, in the registers of `d` once the maxima are done.
+    pub(super) scale: &'a [Zmm],
+    /// `[v]`: 127 / maximum, in the registers of `max` once the scale is done.
+    pub(super) factor: &'a [Zmm],
+    /// `[f mod 4][v]`, over `d` and `scale` once these are done.
+    pub(super) y: Vec<Vec<Zmm>>,
+}

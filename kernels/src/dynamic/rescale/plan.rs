@@ -1,0 +1,66 @@
+//! What was decided.
+
+use lacuna_jit::Isa;
+
+use super::desc::ColumnRescaleDesc;
+use crate::rows::{check_features, tile_elements};
+use crate::{KernelError, Plan, Sink, Store};
+
+impl ColumnRescaleDesc {
+    /// Decides how to compute it on `isa`.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] if M is 0 or too large, [`KernelError::Mismatch`] for bf16 output.
+    pub fn plan(&self, isa: Isa) -> Result<ColumnRescalePlan, KernelError> {
+        check_features("column rescaling", self.features)?;
+        if self.sink.store == Store::Bf16 {
+            return Err(KernelError::Mismatch {
+                kernel: "column rescaling".into(),
+                found: "bf16 output".into(),
+                expected: "8-bit or f32 output".into(),
+            });
+        }
+        Ok(ColumnRescalePlan { isa, features: self.features, sink: self.sink })
+    }
+}
+
+/// A decided rescaling: four rows of up to 64 columns at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ColumnRescalePlan {
+    pub(super) isa: Isa,
+    pub(super) features: usize,
+    pub(super) sink: Sink,
+}
+
+impl ColumnRescalePlan {
+    /// Features M.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Where the results go.
+    pub fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
+    /// Whether the results replace the sums.
+    pub fn is_in_place(&self) -> bool {
+        self.sink.store == Store::F32 { residual: false }
+    }
+
+    /// Elements of one tile, f32 or panel.
+    pub(super) fn tile_elements(&self) -> usize {
+        tile_elements(self.features)
+    }
+}
+
+impl Plan for ColumnRescalePlan {
+    fn name(&self) -> String {
+        let ColumnRescalePlan { isa, features, sink } = self;
+        format!("tokenrescale-f32-{isa}-f{features}-{}", sink.name())
+    }
+
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+}

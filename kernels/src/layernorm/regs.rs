@@ -1,0 +1,79 @@
+//! The registers of the kernel, each with its role.
+
+use lacuna_jit::{Gpr, JitError, Mem, RegFile, Zmm, ptr};
+
+use super::plan::CHAINS;
+use crate::VECTORS;
+use crate::rows::{GROUP, group_of};
+
+/// REGISTER LAYOUT, W = vectors of 16 columns
+///
+/// | registers | shift | statistics | normalising |
+/// | --- | --- | --- | --- |
+/// | acc, 4 W of 16 | `sums[f mod 2][v]` of x | `sums[f mod 2][v]` of d, `squares[f mod 2][v]` of d^2 | `y[f mod 4][v]`, then packed |
+/// | mean, W of 4 | `shift[v]` | `shift[v]`, then `mean[v]` | `mean[v]` |
+/// | rstd, W of 4 | | 1 / sqrt(variance + epsilon) | the same |
+/// | temp, 4 | | deviations d; zero | gamma, beta, out_scale, out_zero; byte transpose |
+///
+/// [`Columns`] gives acc and mean the name that they have in a pass.
+pub(super) struct Regs {
+    pub(super) file: RegFile,
+    pub(super) x: Gpr,
+    pub(super) panel: Gpr,
+    pub(super) params: Gpr,
+    pub(super) constants: Gpr,
+    pub(super) columns: Gpr,
+    pub(super) count: Gpr,
+    acc: Vec<Zmm>,
+    mean: Vec<Zmm>,
+    rstd: Vec<Zmm>,
+    pub(super) temp: Vec<Zmm>,
+}
+
+impl Regs {
+    pub(super) fn new() -> Result<Regs, JitError> {
+        let mut file = RegFile::new();
+        Ok(Regs {
+            x: file.gpr("row of the f32 tile")?,
+            panel: file.gpr("row of the panel")?,
+            params: file.gpr("parameters of the feature")?,
+            constants: file.gpr("constants")?,
+            columns: file.gpr("columns")?,
+            count: file.gpr("groups of four rows left")?,
+            acc: file.zmms(GROUP * VECTORS, "sums of d and d^2 [f mod 2][v]; y[f mod 4][v]")?,
+            mean: file.zmms(VECTORS, "shift[v]; mean[v]")?,
+            rstd: file.zmms(VECTORS, "rstd[v]")?,
+            temp: file.zmms(4, "deviations; gamma, beta, out_scale, out_zero; byte transpose")?,
+            file,
+        })
+    }
+
+    pub(super) fn arg(&self, offset: usize) -> Mem {
+        ptr(self.file.args()) + offset as i32
+    }
+
+    /// The registers of `vectors` vectors of columns.
+    pub(super) fn columns(&self, vectors: usize) -> Columns<'_> {
+        let y = group_of(&self.acc, vectors);
+        let (sums, squares) = y.split_at(CHAINS);
+        let mean = &self.mean[..vectors];
+        let (sums, squares) = (sums.to_vec(), squares.to_vec());
+        Columns { sums, squares, shift: mean, mean, rstd: &self.rstd[..vectors], y }
+    }
+}
+
+/// The registers of the vectors of one tile, by their names in each pass.
+pub(super) struct Columns<'a> {
+    /// `[f mod 2][v]`: of x, then of d.
+    pub(super) sums: Vec<Vec<Zmm>>,
+    /// `[f mod 2][v]`: of d^2.
+    pub(super) squares: Vec<Vec<Zmm>>,
+    /// `[v]`: the value that the statistics are taken about.
+    pub(super) shift: &'a [Zmm],
+    /// `[v]`, in the registers of `shift` once this is done.
+    pub(super) mean: &'a [Zmm],
+    /// `[v]`
+    pub(super) rstd: &'a [Zmm],
+    /// `[f mod 4][v]`, in the registers of `sums` and `squares` once these are done.
+    pub(super) y: Vec<Vec<Zmm>>,
+}

@@ -1,0 +1,67 @@
+//! The heads of the loops of a row kernel, and where the elements of a group of rows are.
+
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use lacuna_jit::{Asm, Gpr, Mem, Zmm, ptr};
+
+use crate::{LANES, TILE, VECTORS};
+
+/// Bytes of one vector.
+pub(crate) const VECTOR_BYTES: i32 = 4 * LANES as i32;
+/// Bytes of one row of an f32 tile.
+pub(crate) const F32_ROW_BYTES: i32 = 4 * TILE as i32;
+/// Bytes of one row of a panel.
+pub(crate) const PANEL_ROW_BYTES: i32 = TILE as i32;
+/// Rows that are handled together: one row of a VNNI panel.
+pub(crate) const GROUP: usize = 4;
+
+/// Emits `body` for 4, 3, 2 and 1 vectors of 16 columns, and the choice among them by the number of columns (1..=64) in
+/// `columns`.
+pub(crate) fn emit_by_vectors(a: &mut Asm, columns: Gpr, mut body: impl FnMut(&mut Asm, usize)) {
+    let done = a.new_dynamic_label();
+    for vectors in (1..=VECTORS).rev() {
+        let fewer = a.new_dynamic_label();
+        if vectors > 1 {
+            let below = ((vectors - 1) * LANES) as i32;
+            dynasm!(a ; .arch x64 ; cmp Rq(columns), below ; jle =>fewer);
+        }
+        body(a, vectors);
+        dynasm!(a ; .arch x64 ; jmp =>done ; =>fewer);
+    }
+    dynasm!(a ; .arch x64 ; =>done);
+}
+
+/// Emits a loop over `rows` rows in groups of four with `count` as its counter; `body` gets the number of rows of a
+/// group and advances its own pointers. A last group of 1 to 3 rows is emitted after the loop.
+pub(crate) fn emit_row_groups(a: &mut Asm, rows: usize, count: Gpr, mut body: impl FnMut(&mut Asm, usize)) {
+    if rows >= GROUP {
+        let group = a.new_dynamic_label();
+        dynasm!(a ; .arch x64 ; mov Rd(count), (rows / GROUP) as i32);
+        a.align_loop(32);
+        dynasm!(a ; .arch x64 ; =>group);
+        body(a, GROUP);
+        dynasm!(a ; .arch x64 ; dec Rd(count) ; jnz =>group);
+    }
+    if !rows.is_multiple_of(GROUP) {
+        body(a, rows % GROUP);
+    }
+}
+
+/// Emits a loop over `rows` rows in groups of four from the last to the first, with `count` as its counter: what the pass before
+/// read last is still in L1. `body` gets the number of rows of a group and first moves its own pointers back to it. A last group
+/// of 1 to 3 rows is emitted before the loop.
+pub(crate) fn emit_row_groups_back(a: &mut Asm, rows: usize, count: Gpr, mut body: impl FnMut(&mut Asm, usize)) {
+    if !rows.is_multiple_of(GROUP) {
+        body(a, rows % GROUP);
+    }
+    emit_row_groups(a, rows / GROUP * GROUP, count, body);
+}
+
+/// Of the registers of a group of rows, `[f mod 4][v]`, those of the first `vectors` vectors of each row.
+pub(crate) fn group_of(registers: &[Zmm], vectors: usize) -> Vec<Vec<Zmm>> {
+    registers.chunks(VECTORS).map(|row| row[..vectors].to_vec()).collect()
+}
+
+/// Columns 16v..16v+16 of row `row` of the group of rows of an f32 tile that starts at `group`.
+pub(crate) fn element(group: Gpr, row: usize, v: usize) -> Mem {
+    ptr(group) + (row as i32 * F32_ROW_BYTES + v as i32 * VECTOR_BYTES)
+}

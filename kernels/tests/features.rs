@@ -1,0 +1,91 @@
+//! Code says which CPU features it needs: a disassembler finds no instruction that needs another one.
+
+mod support;
+
+use std::collections::HashSet;
+
+use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Mnemonic};
+use lacuna_jit::{Avx512Vnni, Features, Isa, Tier};
+use lacuna_kernels::attention::AttentionDesc;
+use lacuna_kernels::cache::AnyPlan;
+use lacuna_kernels::dynamic::ColumnQuantDesc;
+use lacuna_kernels::embedding::EmbeddingDesc;
+use lacuna_kernels::epilogue::Epilogue;
+use lacuna_kernels::float::{DType, FloatDesc};
+use lacuna_kernels::gemm::GemmDesc;
+use lacuna_kernels::softmax::SoftmaxDesc;
+use lacuna_kernels::spmm::SpmmDesc;
+use lacuna_kernels::{Block, Generate, PanelLayout, Sink};
+
+/// Kernels of every kind that generates code.
+fn plans(isa: Isa) -> Vec<AnyPlan> {
+    let (m, k, features) = (40, 100, 70);
+    let mut plans = Vec::new();
+    for epilogue in Epilogue::all() {
+        plans.push(GemmDesc { m, k, epilogue }.plan(isa).unwrap().key());
+        for block in [Block::B4x1, Block::B1x4, Block::B4x4] {
+            let candidates = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap().candidates();
+            plans.extend(candidates.iter().map(Generate::key));
+        }
+    }
+    for sink in Sink::all() {
+        for (dtype, block) in
+            DType::ALL.into_iter().flat_map(|d| [Block::B4x1, Block::B8x1, Block::Dense].map(|b| (d, b)))
+        {
+            match (FloatDesc { m, k, dtype, block, sink }).candidates(isa) {
+                Ok(candidates) => plans.extend(candidates.iter().map(Generate::key)),
+                Err(error) => eprintln!("skipped: {error}"),
+            }
+        }
+    }
+    plans.push(EmbeddingDesc { features }.plan(isa).unwrap().key());
+    plans.push(SoftmaxDesc { features }.plan(isa).unwrap().key());
+    for layout in [PanelLayout::Plain, PanelLayout::Vnni] {
+        plans.push(ColumnQuantDesc { features, layout }.plan(isa).unwrap().key());
+        plans.push(AttentionDesc { head_size: 32, output: layout }.plan(isa).unwrap().key());
+    }
+    plans
+}
+
+/// The feature's name in `Features`; nothing if every x86-64 CPU has it.
+fn named(feature: CpuidFeature) -> Result<Features, String> {
+    use CpuidFeature::*;
+    match feature {
+        INTEL8086 | INTEL186 | INTEL286 | INTEL386 | INTEL486 | X64 | CMOV | MULTIBYTENOP | SSE | SSE2 => {
+            Ok(Features::NONE)
+        }
+        AVX512F => Ok(Features::AVX512F),
+        AVX512BW => Ok(Features::AVX512BW),
+        AVX512DQ => Ok(Features::AVX512DQ),
+        AVX512VL => Ok(Features::AVX512VL),
+        AVX512_VNNI => Ok(Features::AVX512_VNNI),
+        AVX512_VBMI => Ok(Features::AVX512_VBMI),
+        AVX512_BF16 => Ok(Features::AVX512_BF16),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+#[test]
+fn code_needs_what_its_instructions_need() {
+    let Some(token) = Avx512Vnni::detect() else {
+        support::tiers(); // says what is skipped
+        return;
+    };
+    let optional = Features::AVX512_VBMI | Features::AVX512_BF16;
+    let isas: HashSet<Isa> = [token, token.without_vbmi()].map(Isa::Avx512Vnni).into();
+    for plan in isas.into_iter().flat_map(plans) {
+        let (name, code) = (plan.name(), plan.emit().unwrap());
+        let mut needs = Features::NONE;
+        for instruction in &mut Decoder::new(64, &code.bytes, DecoderOptions::NONE) {
+            if instruction.mnemonic() == Mnemonic::Vzeroupper {
+                continue; // AVX, which AVX-512 includes
+            }
+            for &feature in instruction.cpuid_features() {
+                needs = needs | named(feature).unwrap_or_else(|f| panic!("{name}: {instruction:?} needs {f}"));
+            }
+        }
+        assert_eq!(code.features, needs, "{name}");
+        assert!((Tier::Avx512Vnni.features() | optional).contains(needs), "{name}");
+        assert!(Features::detect().contains(needs), "{name}");
+    }
+}

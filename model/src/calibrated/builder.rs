@@ -1,0 +1,119 @@
+//! The way from a model to a calibrated one.
+
+use std::time::Instant;
+
+use super::calibrated::CalibratedModel;
+use crate::calibrate::{CalibrationOptions, Choice, Keep, Quantisation, RangeMethod, Smoothing, calibrate};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText, locate_all};
+use crate::tokens::TokenIds;
+
+/// A calibration that is being set up: [`Model::calibration`] begins it, [`Calibration::run`] or [`Calibration::run_ids`] ends it.
+#[derive(Debug, Clone)]
+#[must_use = "a calibration does nothing until it is run"]
+pub struct Calibration {
+    model: Model,
+    options: CalibrationOptions,
+}
+
+impl Model {
+    /// Begins a calibration with the default options.
+    ///
+    /// ```
+    /// use lacuna_model::{Model, Preset, Smoothing, seeded_ids};
+    ///
+    /// # fn main() -> lacuna_model::Result<()> {
+    /// let model = Model::seeded(Preset::BertMini, 1)?;
+    /// let ids = seeded_ids(1000, 4, 16, 1);
+    /// let calibrated = model.calibration().smoothing(Smoothing::None).run_ids(&ids)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn calibration(self) -> Calibration {
+        Calibration { model: self, options: CalibrationOptions::default() }
+    }
+}
+
+impl Calibration {
+    /// With all options at once.
+    pub fn options(self, options: CalibrationOptions) -> Calibration {
+        Calibration { options, ..self }
+    }
+
+    /// With another way to end the range of the inputs of linear layers.
+    pub fn range(mut self, range: RangeMethod) -> Calibration {
+        self.options.range = range;
+        self
+    }
+
+    /// With another way to distribute scales over the features of an input.
+    pub fn smoothing(mut self, smoothing: Smoothing) -> Calibration {
+        self.options.smoothing = smoothing;
+        self
+    }
+
+    /// With range and smoothing as they are, or others where they measure better.
+    pub fn choice(mut self, choice: Choice) -> Calibration {
+        self.options.choice = choice;
+        self
+    }
+
+    /// With another precision for the tensors that int8 hurts most.
+    pub fn keep(mut self, keep: Keep) -> Calibration {
+        self.options.keep = Some(keep);
+        self
+    }
+
+    /// With a report, which takes about as long again.
+    pub fn report(mut self, report: bool) -> Calibration {
+        self.options.report = report;
+        self
+    }
+
+    /// Calibrates on texts and pairs of texts: strings, tuples of two, or [`TextInput`]. About 200 of the kind that the model will see are
+    /// enough; for models with a head that reads pairs, pairs.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`], [`Error::Tokenizer`], [`Error::EmptyBatch`], [`Error::CalibrationOption`], [`Error::Calibration`].
+    pub fn run<'t, T: Into<TextInput<'t>>>(self, texts: impl IntoIterator<Item = T>) -> Result<CalibratedModel> {
+        let start = Instant::now();
+        let inputs: Vec<TextInput<'t>> = texts.into_iter().map(Into::into).collect();
+        let tokenizer = self.model.tokenizer().ok_or(Error::NoTokenizer)?;
+        // Token types matter for pairs alone.
+        let (mut calibrated, truncated) = match inputs.iter().any(|input| input.pair.is_some()) {
+            true => {
+                let limit = self.model.tokenizer().map_or(0, SentenceTokenizer::max_length);
+                let located = locate_all(self.model.config(), self.model.tokenizer(), &inputs)?;
+                let tokens: Vec<TokenizedText> = located.into_iter().map(|tokens| tokens.cut(limit)).collect();
+                let truncated = tokens.iter().filter(|tokens| tokens.truncated_from.is_some()).count();
+                (self.run_ids(&tokens)?, truncated)
+            }
+            false => {
+                let texts: Vec<&str> = inputs.iter().map(|input| input.text).collect();
+                let encoded = tokenizer.encode_batch(&texts)?;
+                let truncated = encoded.iter().filter(|e| e.truncated_from.is_some()).count();
+                let ids: Vec<Vec<u32>> = encoded.into_iter().map(|e| e.ids).collect();
+                (self.run_ids(&ids)?, truncated)
+            }
+        };
+        calibrated.truncated = truncated;
+        calibrated.model = calibrated.model.calibrated_in(start.elapsed());
+        Ok(calibrated)
+    }
+
+    /// Calibrates on token ids, for models without a tokenizer.
+    ///
+    /// # Errors
+    /// Those of [`Reference::forward`](crate::reference::Reference::forward), [`Error::CalibrationOption`], [`Error::Calibration`].
+    pub fn run_ids<S: TokenIds>(self, ids: &[S]) -> Result<CalibratedModel> {
+        let _span = tracing::info_span!("calibrate").entered();
+        let start = Instant::now();
+        let Calibration { model, options } = self;
+        let (config, weights, pooling) = (model.config(), model.weights(), model.pooling());
+        let quantisation = calibrate(config, weights, pooling, model.codes(), ids, &options)?;
+        let Quantisation { layers: quant, precision, projection, report } = quantisation;
+        let model = model.calibrated_in(start.elapsed());
+        Ok(CalibratedModel { model, quant, precision, projection, truncated: 0, report })
+    }
+}

@@ -1,0 +1,115 @@
+//! The weights of an encoder by their names.
+
+use rayon::prelude::*;
+
+use super::checkpoint::Checkpoint;
+use super::names::{self, LayerNames};
+use super::tensor::FileTensor;
+use crate::config::EncoderConfig;
+use crate::error::Result;
+use crate::matrix::Matrix;
+use crate::weights::{EmbeddingWeights, EncoderWeights, LayerNormWeights, LayerWeights, Linear};
+
+impl Checkpoint {
+    /// Reads all weights of an encoder, under the names of its architecture, with or without a prefix such as `bert.` or `model.`.
+    ///
+    /// F32, F16 and BF16 tensors become f32. The pooler is read if it is there. Tensors that the encoder does not need (position
+    /// ids, heads) are ignored.
+    ///
+    /// # Errors
+    /// [`WeightError::MissingTensor`], [`WeightError::TensorDtype`], [`WeightError::TensorShape`], [`WeightError::TensorData`],
+    /// [`WeightError::NonFiniteWeights`].
+    pub fn encoder_weights(&self, config: &EncoderConfig) -> Result<EncoderWeights> {
+        let reader = Reader { checkpoint: self };
+        let embeddings = reader.embeddings(config)?;
+        let layers = (0..config.layers)
+            .into_par_iter()
+            .map(|i| reader.layer(&names::layer(config.architecture, i), config.hidden_size, config.intermediate_size))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(EncoderWeights { embeddings: embeddings.into(), layers, pooler: reader.pooler(config)? })
+    }
+}
+
+/// Looks tensors up by name and converts them.
+pub(super) struct Reader<'a> {
+    pub(super) checkpoint: &'a Checkpoint,
+}
+
+impl Reader<'_> {
+    fn embeddings(&self, config: &EncoderConfig) -> Result<EmbeddingWeights> {
+        let features = config.embedding_features();
+        // The first rows of RoBERTa's table belong to padding, and to nothing.
+        let rows = config.max_position + config.position_offset;
+        let mut position = self.matrix(names::POSITION, rows, features)?;
+        position.data.drain(..config.position_offset * features);
+        position.rows = config.max_position;
+        Ok(EmbeddingWeights {
+            word: self.matrix(names::WORD, config.vocab_size, features)?,
+            position,
+            token_type: match config.architecture.has_token_types() {
+                true => self.matrix(names::TOKEN_TYPE, config.type_vocab_size, features)?,
+                false => Matrix::zeros(config.type_vocab_size, features),
+            },
+            norm: self.norm(names::EMBEDDING_NORM, features)?,
+            projection: match config.projects_embeddings() {
+                true => Some(self.linear(names::PROJECTION, config.hidden_size, features)?),
+                false => None,
+            },
+        })
+    }
+
+    fn layer(&self, names: &LayerNames, hidden: usize, intermediate: usize) -> Result<LayerWeights> {
+        Ok(LayerWeights {
+            q: self.linear(&names.q, hidden, hidden)?,
+            k: self.linear(&names.k, hidden, hidden)?,
+            v: self.linear(&names.v, hidden, hidden)?,
+            o: self.linear(&names.o, hidden, hidden)?,
+            attention_norm: self.norm(&names.attention_norm, hidden)?,
+            up: self.linear(&names.up, intermediate, hidden)?,
+            down: self.linear(&names.down, hidden, intermediate)?,
+            output_norm: self.norm(&names.output_norm, hidden)?,
+        })
+    }
+
+    /// Many checkpoints have none; half of one is damage.
+    fn pooler(&self, config: &EncoderConfig) -> Result<Option<Linear>> {
+        let parts = ["weight", "bias"].map(|part| format!("{}.{part}", names::POOLER));
+        let present = parts.iter().any(|name| self.find(&[name]).is_ok());
+        match config.architecture.has_pooler() && present {
+            true => Ok(Some(self.linear(names::POOLER, config.hidden_size, config.hidden_size)?)),
+            false => Ok(None),
+        }
+    }
+
+    pub(super) fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
+        Ok(Linear {
+            weight: self.matrix(&format!("{name}.weight"), outputs, inputs)?,
+            bias: self.vector(&[&format!("{name}.bias")], outputs)?,
+        })
+    }
+
+    pub(super) fn norm(&self, name: &str, features: usize) -> Result<LayerNormWeights> {
+        let vector = |names: [String; 2]| self.vector(&names.each_ref().map(String::as_str), features);
+        Ok(LayerNormWeights { gamma: vector(names::gamma(name))?, beta: vector(names::beta(name))? })
+    }
+
+    pub(super) fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
+        let data = self.values(&[name], &[rows, cols])?;
+        Ok(Matrix { rows, cols, data })
+    }
+
+    pub(super) fn vector(&self, names: &[&str], length: usize) -> Result<Vec<f32>> {
+        self.values(names, &[length])
+    }
+
+    fn values(&self, names: &[&str], shape: &[usize]) -> Result<Vec<f32>> {
+        self.find(names)?.read_f32(shape)
+    }
+
+    /// The first of `names` that is there, as it stands or with a prefix.
+    pub(super) fn find(&self, names: &[&str]) -> Result<FileTensor<'_>> {
+        let candidates = names::candidates(names);
+        let found = candidates.iter().find_map(|name| self.checkpoint.tensor(name));
+        found.ok_or_else(|| self.checkpoint.missing(&candidates))
+    }
+}

@@ -1,0 +1,7 @@
+//! `config.json`: the shape of an encoder.
+
+mod encoder;
+mod raw;
+mod write;
+
+pub use self::encoder::{Activation, EncoderConfig};

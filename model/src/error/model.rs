@@ -1,0 +1,357 @@
+//! What can be wrong with a model, its files, or what is asked of it.
+
+use std::path::PathBuf;
+
+use lacuna_pattern::Block;
+
+use super::ErrorKind;
+
+/// Result of this crate's fallible functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong between a model directory and a calibrated model.
+///
+/// Each variant names the thing (file, tensor, setting, sentence), what was found and what was
+/// expected, so that the message alone says what to fix.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be opened, read or mapped.
+    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried: "read", "open", "map into memory".
+        action: &'static str,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+
+    /// A JSON file does not parse, or a field has the wrong type.
+    #[error("{path}: invalid JSON: {source}", path = path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and cause.
+        source: serde_json::Error,
+    },
+
+    /// The model is of an architecture this crate does not run.
+    #[error(
+        "{path}: unsupported architecture: found {found}; supported: {supported}",
+        path = path.display()
+    )]
+    UnsupportedArchitecture {
+        /// The configuration file.
+        path: PathBuf,
+        /// `model_type` and `architectures` as found.
+        found: String,
+        /// What is supported.
+        supported: &'static str,
+    },
+
+    /// A setting has a value that is legal elsewhere but not supported here.
+    #[error(
+        "{path}: unsupported {setting}: found {found}; supported: {supported}",
+        path = path.display()
+    )]
+    UnsupportedSetting {
+        /// The configuration file.
+        path: PathBuf,
+        /// Name of the field.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// The values that are supported.
+        supported: &'static str,
+    },
+
+    /// A setting contradicts another one or is out of bounds.
+    #[error("{path}: invalid {setting}: found {found}; expected {expected}", path = path.display())]
+    InvalidSetting {
+        /// The configuration file.
+        path: PathBuf,
+        /// Name of the field.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// The bound or the value it must agree with.
+        expected: String,
+    },
+
+    /// The tokenizer file does not load, or fails on a text.
+    #[error("{path}: tokenizer: {reason}", path = path.display())]
+    Tokenizer {
+        /// The tokenizer file.
+        path: PathBuf,
+        /// The tokenizer library's message.
+        reason: String,
+    },
+
+    /// A sentence was given to a model that has no tokenizer.
+    #[error("this model has no tokenizer: pass token ids, or load a directory with a tokenizer.json")]
+    NoTokenizer,
+
+    /// A batch without sequences.
+    #[error("empty batch: found 0 sequences; expected at least 1")]
+    EmptyBatch,
+
+    /// A sequence without tokens.
+    #[error(
+        "sequence {sequence}: found 0 tokens; expected at least 1 \
+         (an empty string still has the tokenizer's special tokens)"
+    )]
+    EmptySequence {
+        /// Index in the batch.
+        sequence: usize,
+    },
+
+    /// A sequence with more tokens than the model has positions.
+    #[error("sequence {sequence}: found {found} tokens; the model has positions for {limit}")]
+    SequenceTooLong {
+        /// Index in the batch.
+        sequence: usize,
+        /// Its number of tokens.
+        found: usize,
+        /// The model's limit.
+        limit: usize,
+    },
+
+    /// A token id that the embedding table has no row for.
+    #[error(
+        "sequence {sequence}, position {position}: token id {found} out of range; \
+         the vocabulary has {vocab_size} entries"
+    )]
+    TokenOutOfRange {
+        /// Index in the batch.
+        sequence: usize,
+        /// Index in the sequence.
+        position: usize,
+        /// The id.
+        found: u32,
+        /// Rows of the word embedding table.
+        vocab_size: usize,
+    },
+
+    /// A sequence with another number of token types than of tokens.
+    #[error("sequence {sequence}: found {found} token types; expected {expected}, one for each token")]
+    TokenTypeLength {
+        /// Index in the batch.
+        sequence: usize,
+        /// Its number of token types.
+        found: usize,
+        /// Its number of tokens.
+        expected: usize,
+    },
+
+    /// A token type that the embedding table has no row for.
+    #[error(
+        "sequence {sequence}, position {position}: token type {found} out of range; \
+         the model has {type_vocab_size} (with 1, only type 0 is left: leave token types out)"
+    )]
+    TokenTypeOutOfRange {
+        /// Index in the batch.
+        sequence: usize,
+        /// Index in the sequence.
+        position: usize,
+        /// The type.
+        found: u32,
+        /// Rows of the token type table.
+        type_vocab_size: usize,
+    },
+
+    /// A sparsity that is not a fraction of the weights.
+    #[error("sparsity {found} out of range; expected 0 <= sparsity < 1 (0.9 keeps one weight in ten)")]
+    Sparsity {
+        /// The value.
+        found: f64,
+    },
+
+    /// Pruning was asked for with a block shape that skips no zeros.
+    #[error(
+        "cannot prune to sparsity {sparsity} in {block} blocks; \
+         expected a sparse block shape such as 4x1"
+    )]
+    DensePruning {
+        /// The block shape.
+        block: Block,
+        /// The sparsity.
+        sparsity: f64,
+    },
+
+    /// A calibration option out of its bounds.
+    #[error("calibration option {option}: found {found}; expected {expected}")]
+    CalibrationOption {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        found: f64,
+        /// Its bounds.
+        expected: &'static str,
+    },
+
+    /// Precisions for another number of layers than the model has.
+    #[error("precision: found entries for {found} layers; expected {expected}, one per encoder layer")]
+    PrecisionLayers {
+        /// Entries given.
+        found: usize,
+        /// Layers of the model.
+        expected: usize,
+    },
+
+    /// A name that is no preset model shape.
+    #[error("unknown preset {found:?}; expected one of {expected}")]
+    UnknownPreset {
+        /// The name.
+        found: String,
+        /// The presets there are.
+        expected: String,
+    },
+
+    /// A model that is too large to be one ONNX file.
+    #[error(
+        "ONNX model too large: found {found} bytes; expected at most {limit}, the limit of protobuf files; \
+         export int8, or a smaller model"
+    )]
+    OnnxTooLarge {
+        /// Bytes of the file, or of its weights alone if they are too many already.
+        found: u64,
+        /// The most there may be.
+        limit: u64,
+    },
+
+    /// A calibrated model whose activations have a scale per feature, which ONNX cannot say.
+    #[error(
+        "layer {layer}, {tensor}: found scales {} and {} of two features; expected one scale per tensor, as ONNX has: \
+         calibrate with CalibrationOptions::per_tensor()",
+        .found[0], .found[1]
+    )]
+    OnnxScales {
+        /// Encoder layer.
+        layer: usize,
+        /// The activation: attn_in, attn_out, ffn_in or gelu_out.
+        tensor: &'static str,
+        /// Two of its scales.
+        found: [f32; 2],
+    },
+
+    /// A model without a head that is run here.
+    #[error(
+        "{path}: no head that is run here: found architectures {found}; expected one that ends in {expected} \
+         (without a head the model embeds sentences)",
+        path = path.display()
+    )]
+    NoHead {
+        /// The configuration file.
+        path: PathBuf,
+        /// `architectures` as found.
+        found: String,
+        /// The ends of class names that are understood.
+        expected: &'static str,
+    },
+
+    /// A model with another head than the task needs.
+    #[error("{path}: this model has another head: found {found}; expected {expected}", path = path.display())]
+    WrongHead {
+        /// The configuration file.
+        path: PathBuf,
+        /// The class of the model and its number of labels.
+        found: String,
+        /// What the task needs.
+        expected: String,
+    },
+
+    /// Hidden states that do not fit a head.
+    #[error("hidden states: found {found} features in {rows} rows; expected at least 1 row of {expected}")]
+    HeadInput {
+        /// Features.
+        found: usize,
+        /// Tokens.
+        rows: usize,
+        /// Features that the head reads.
+        expected: usize,
+    },
+
+    /// The weights of a model.
+    #[error(transparent)]
+    Weights(#[from] super::WeightError),
+
+    /// A model of the hub could not be fetched.
+    #[error(transparent)]
+    Hub(#[from] super::HubError),
+
+    /// Calibration cannot go on, or an option of it is unknown.
+    #[error(transparent)]
+    Calibration(#[from] super::CalibrationError),
+
+    /// An ONNX graph is damaged, or not one of an encoder that is read.
+    #[error(transparent)]
+    Onnx(#[from] super::OnnxError),
+
+    /// A packed model where f32 weights are needed.
+    #[error(
+        "{path}: {what} needs the f32 weights, which a packed model does not hold; expected the model directory it was packed \
+         from: {remedy}",
+        path = path.display()
+    )]
+    PackedModel {
+        /// The packed file.
+        path: PathBuf,
+        /// What was asked for.
+        what: String,
+        /// The way out.
+        remedy: &'static str,
+    },
+
+    /// A file of a kind that this build cannot read.
+    #[error("{path}: this was built without {what}; build with the cargo feature {feature}", path = path.display())]
+    Feature {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// The feature that reads it.
+        feature: &'static str,
+    },
+
+    /// A model is to be written into a folder that holds something.
+    #[error("{path}: found a file, or a folder with files; expected an empty folder, or none", path = path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Io { source, .. } => ErrorKind::of_io(source),
+            Error::Json { .. } | Error::InvalidSetting { .. } | Error::Tokenizer { .. } => ErrorKind::InvalidFile,
+            Error::UnsupportedArchitecture { .. }
+            | Error::UnsupportedSetting { .. }
+            | Error::OnnxTooLarge { .. }
+            | Error::Feature { .. } => ErrorKind::Unsupported,
+            Error::NoTokenizer | Error::NoHead { .. } | Error::PackedModel { .. } => ErrorKind::Missing,
+            Error::EmptyBatch
+            | Error::EmptySequence { .. }
+            | Error::SequenceTooLong { .. }
+            | Error::TokenOutOfRange { .. }
+            | Error::TokenTypeLength { .. }
+            | Error::TokenTypeOutOfRange { .. }
+            | Error::HeadInput { .. } => ErrorKind::InvalidInput,
+            Error::Sparsity { .. }
+            | Error::DensePruning { .. }
+            | Error::CalibrationOption { .. }
+            | Error::PrecisionLayers { .. }
+            | Error::UnknownPreset { .. }
+            | Error::OnnxScales { .. }
+            | Error::WrongHead { .. }
+            | Error::Occupied { .. } => ErrorKind::InvalidOption,
+            Error::Weights(error) => error.kind(),
+            Error::Hub(error) => error.kind(),
+            Error::Calibration(error) => error.kind(),
+            Error::Onnx(error) => error.kind(),
+        }
+    }
+}

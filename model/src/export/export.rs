@@ -1,0 +1,126 @@
+//! From a model to a graph.
+
+use super::exporter::{Arithmetic, Exporter};
+use super::file::{OnnxModel, check_size};
+use super::graph::{Dim, Graph};
+use crate::calibrated::CalibratedModel;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::pooling::PoolingMode;
+use crate::proto::{DataType, ModelProto, OperatorSetIdProto, StringStringEntryProto};
+use crate::quantize::ActivationQuant;
+use crate::reference::Tap;
+use crate::weights::{EmbeddingWeights, EncoderWeights, LayerWeights};
+
+/// Version of the file format: that of ONNX 1.12.
+const IR_VERSION: i64 = 8;
+/// Version of the operator set: the first with LayerNormalization.
+const OPSET: i64 = 17;
+
+impl Model {
+    /// The model as an ONNX graph in f32.
+    ///
+    /// # Errors
+    /// [`Error::OnnxTooLarge`].
+    pub fn to_onnx(&self) -> Result<OnnxModel> {
+        export(self, Arithmetic::Float)
+    }
+
+    /// The model as an ONNX graph in int8 whose activations find their range while it runs: no calibration is needed.
+    ///
+    /// Weights are s8 with a scale per output feature, inputs of linear layers u8 with a scale and a zero point per tensor, the rest f32.
+    ///
+    /// # Errors
+    /// [`Error::OnnxTooLarge`].
+    pub fn to_onnx_dynamic(&self) -> Result<OnnxModel> {
+        export(self, Arithmetic::Dynamic)
+    }
+}
+
+impl CalibratedModel {
+    /// The model as an ONNX graph in int8 with the scales of calibration, as pairs of QuantizeLinear and DequantizeLinear.
+    ///
+    /// Weights are s8 with a scale per output feature, biases s32, inputs of linear layers u8 with a scale and a zero point per tensor,
+    /// the rest f32.
+    ///
+    /// # Errors
+    /// [`Error::OnnxScales`] unless the model was calibrated with [`CalibrationOptions::per_tensor`](crate::CalibrationOptions::per_tensor) or otherwise without smoothing;
+    /// [`Error::OnnxTooLarge`].
+    pub fn to_onnx_qdq(&self) -> Result<OnnxModel> {
+        let projection = self.projection_quant().map(|quant| (0, Tap::ProjectionInput, quant));
+        let layers = self.quant().iter().enumerate().flat_map(|(layer, quant)| {
+            [
+                (layer, Tap::AttentionInput, &quant.attn_in),
+                (layer, Tap::AttentionOutput, &quant.attn_out),
+                (layer, Tap::FeedForwardInput, &quant.ffn_in),
+                (layer, Tap::GeluOutput, &quant.gelu_out),
+            ]
+        });
+        for (layer, tap, ActivationQuant { scale, .. }) in projection.into_iter().chain(layers) {
+            if let Some(pair) = scale.array_windows().find(|[a, b]| a != b) {
+                return Err(Error::OnnxScales { layer, tensor: tap.name(), found: *pair });
+            }
+        }
+        export(self.model(), Arithmetic::Static(self))
+    }
+}
+
+fn export(model: &Model, arithmetic: Arithmetic<'_>) -> Result<OnnxModel> {
+    let (config, weights) = (model.config(), model.weights());
+    // Before anything is copied; the exact size is checked by `OnnxModel`.
+    check_size(weight_bytes(weights, arithmetic))?;
+    let hidden = Dim::Fixed(config.hidden_size);
+    let mut exporter = Exporter { graph: Graph::default(), config, arithmetic, codes: model.codes() };
+    let mut tokens = |name| exporter.graph.input(name, DataType::Int64, &[Dim::BATCH, Dim::SEQUENCE]);
+    let (ids, mask, types) = (tokens("input_ids"), tokens("attention_mask"), tokens("token_type_ids"));
+    let shared = exporter.shared(&ids, &mask);
+    let mut x = exporter.embeddings(&weights.embeddings, &ids, &types);
+    for (i, layer) in weights.layers.iter().enumerate() {
+        x = exporter.layer(i, layer, x, &shared);
+    }
+    let x = exporter.graph.node("encoder/Reshape".to_owned(), &[&x, &shared.states], vec![]);
+    let dims = [Dim::BATCH, Dim::SEQUENCE, hidden];
+    let x = exporter.graph.output(x, "last_hidden_state", DataType::Float, &dims);
+    let pooled = exporter.pool(model.pooling(), &x, &mask);
+    exporter.graph.output(pooled, "sentence_embedding", DataType::Float, &[Dim::BATCH, hidden]);
+    OnnxModel::from_proto(ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "lacuna".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        metadata_props: metadata(model, arithmetic),
+        graph: Some(exporter.graph.finish("encoder")),
+        ..ModelProto::default()
+    })
+}
+
+/// Bytes of all tables and matrices.
+fn weight_bytes(weights: &EncoderWeights, arithmetic: Arithmetic<'_>) -> u64 {
+    let EmbeddingWeights { word, position, token_type, .. } = &*weights.embeddings;
+    let tables: usize = [word, position, token_type].map(|table| table.data.len()).iter().sum();
+    let linears = weights.layers.iter().flat_map(LayerWeights::linears).chain(&weights.embeddings.projection);
+    let matrices: usize = linears.map(|linear| linear.weight.data.len()).sum();
+    4 * tables as u64 + arithmetic.weight_bytes() as u64 * matrices as u64
+}
+
+fn metadata(model: &Model, arithmetic: Arithmetic<'_>) -> Vec<StringStringEntryProto> {
+    let arithmetic = match arithmetic {
+        Arithmetic::Float => "f32",
+        Arithmetic::Dynamic => "int8, dynamic",
+        Arithmetic::Static(_) => "int8, static",
+    };
+    let pooling = match model.pooling().mode {
+        PoolingMode::Mean => "mean",
+        PoolingMode::Cls => "cls",
+        PoolingMode::Max => "max",
+    };
+    let mut entries = vec![
+        ("lacuna.arithmetic", arithmetic.to_owned()),
+        ("lacuna.pooling", pooling.to_owned()),
+        ("lacuna.normalize", model.pooling().normalize.to_string()),
+    ];
+    if let Some(pruning) = model.pruning() {
+        entries.push(("lacuna.pruned", format!("{} of {} blocks", pruning.sparsity, pruning.block)));
+    }
+    entries.into_iter().map(|(key, value)| StringStringEntryProto { key: key.to_owned(), value }).collect()
+}

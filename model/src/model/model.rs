@@ -1,0 +1,162 @@
+//! An encoder in f32.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use lacuna_pattern::Block;
+use rayon::prelude::*;
+
+use crate::checkpoint::WeightPath;
+use crate::codes::FileCodes;
+use crate::config::EncoderConfig;
+use crate::error::Result;
+use crate::pooling::{Pooling, PoolingMode, PoolingSource};
+use crate::prune::{BlockZeros, Pruning, prune_encoder};
+use crate::reference::Reference;
+use crate::tokenize::SentenceTokenizer;
+use crate::weights::{EncoderWeights, LINEAR_NAMES};
+
+/// Wall time of the phases before compilation; a phase that did not happen is zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Reading and checking all files, or making seeded weights.
+    pub read: Duration,
+    /// Pruning.
+    pub prune: Duration,
+    /// Tokenizing the calibration sentences, running the f32 reference over them, choosing scales.
+    pub calibrate: Duration,
+}
+
+/// An encoder in f32, as read or pruned.
+///
+/// Each phase runs in a `tracing` span of its name: `read`, `prune`, `calibrate`.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub(super) config: EncoderConfig,
+    pub(super) weights: EncoderWeights,
+    pub(super) pooling: Pooling,
+    pub(super) tokenizer: Option<SentenceTokenizer>,
+    /// Where the encoder's files are; models that were not read have none.
+    pub(super) files: Option<ModelFiles>,
+    /// What a quantised file says already.
+    pub(super) codes: Option<FileCodes>,
+    /// What a reader of the load report should know of the file.
+    pub(super) notes: Vec<String>,
+    pub(super) pruning: Option<Pruning>,
+    pub(super) timings: Timings,
+}
+
+/// The files of a model.
+#[derive(Debug, Clone)]
+pub(super) struct ModelFiles {
+    pub(super) config: PathBuf,
+    pub(super) weights: WeightPath,
+}
+
+/// The zeros of one linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinearZeros {
+    /// Encoder layer.
+    pub layer: usize,
+    /// Which linear layer: q, k, v, o, up or down.
+    pub name: &'static str,
+    /// M, output features.
+    pub m: usize,
+    /// K, input features.
+    pub k: usize,
+    /// Zero blocks of every shape.
+    pub zeros: BlockZeros,
+}
+
+impl Model {
+    /// Sets the weakest blocks of every linear layer to zero; see [`prune_encoder`].
+    ///
+    /// # Errors
+    /// [`Error::Sparsity`](crate::Error::Sparsity), [`Error::DensePruning`](crate::Error::DensePruning).
+    pub fn prune(mut self, block: Block, sparsity: f64) -> Result<Self> {
+        let _span = tracing::info_span!("prune").entered();
+        let start = Instant::now();
+        prune_encoder(&mut self.weights, block, sparsity)?;
+        self.pruning = Some(Pruning { block, sparsity });
+        self.timings.prune += start.elapsed();
+        Ok(self)
+    }
+
+    /// The shape.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// The f32 weights, pruned if [`Model::prune`] was called.
+    pub fn weights(&self) -> &EncoderWeights {
+        &self.weights
+    }
+
+    /// Pooling settings and where they came from.
+    pub fn pooling(&self) -> &Pooling {
+        &self.pooling
+    }
+
+    /// The same model with another pooling than its files say; `source` becomes [`PoolingSource::Chosen`].
+    #[must_use]
+    pub fn with_pooling(mut self, mode: PoolingMode, normalize: bool) -> Self {
+        self.pooling = Pooling { mode, normalize, source: PoolingSource::Chosen };
+        self
+    }
+
+    /// The tokenizer, if the directory had one.
+    pub fn tokenizer(&self) -> Option<&SentenceTokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// What the file says already, if it is quantised: codes and scales.
+    pub fn codes(&self) -> Option<&FileCodes> {
+        self.codes.as_ref()
+    }
+
+    /// What was taken from a quantised file, and what not, in words.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What [`Model::prune`] did last.
+    pub fn pruning(&self) -> Option<Pruning> {
+        self.pruning
+    }
+
+    /// Time spent so far.
+    pub fn timings(&self) -> Timings {
+        self.timings
+    }
+
+    /// The same model, which was calibrated in that time.
+    pub(crate) fn calibrated_in(mut self, time: Duration) -> Model {
+        self.timings.calibrate = time;
+        self
+    }
+
+    /// The f32 reference forward pass over these weights.
+    pub fn reference(&self) -> Reference<'_> {
+        Reference::new(&self.config, &self.weights)
+    }
+
+    /// The zeros of every linear layer, in the order they run.
+    pub fn zeros(&self) -> Vec<LinearZeros> {
+        let layers = self.weights.layers.iter().enumerate();
+        let linears: Vec<_> = layers
+            .flat_map(|(layer, weights)| {
+                LINEAR_NAMES.into_iter().zip(weights.linears()).map(move |(n, l)| (layer, n, l))
+            })
+            .collect();
+        linears
+            .into_par_iter()
+            .map(|(layer, name, linear)| LinearZeros {
+                layer,
+                name,
+                m: linear.outputs(),
+                k: linear.inputs(),
+                zeros: BlockZeros::of(&linear.weight),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,201 @@
+//! From files to a model.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::model::{Model, ModelFiles, Timings};
+use crate::checkpoint::{Checkpoint, TensorInfo, WeightPath, graph_config, is_graph};
+use crate::codes::FileCodes;
+use crate::config::EncoderConfig;
+use crate::error::{Error, Result};
+use crate::heads::{Head, HeadConfig, HeadWeights};
+#[cfg(feature = "onnx")]
+use crate::onnx::OnnxGraph;
+use crate::packed::is_packed;
+use crate::pooling::Modules;
+use crate::tokenize::SentenceTokenizer;
+use crate::weights::EncoderWeights;
+
+/// How [`Model::open_with`] opens a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// The weight file, index or ONNX graph to read: a path below the directory. `None` takes the first of the usual names.
+    pub weights: Option<PathBuf>,
+}
+
+impl OpenOptions {
+    /// With the weights of one file: a path below the directory, to a weight file, an index or an ONNX graph.
+    #[must_use]
+    pub fn with_weights(self, file: impl Into<PathBuf>) -> OpenOptions {
+        OpenOptions { weights: Some(file.into()) }
+    }
+}
+
+/// What a weight file or a graph holds.
+struct Content {
+    weights: EncoderWeights,
+    codes: Option<FileCodes>,
+    notes: Vec<String>,
+}
+
+impl Model {
+    /// Reads a model: a directory, an ONNX graph, or a weight file, whose folder is the model's.
+    ///
+    /// A directory is in the hub's layout: `config.json`, the weights (looked for as [`Checkpoint::in_folder`] says; else an ONNX graph:
+    /// `model.onnx`, `onnx/model.onnx`, `model_quantized.onnx`, `onnx/model_quantized.onnx`, `deployment/model.onnx`), and where
+    /// present `tokenizer.json`, `sentence_bert_config.json`, `modules.json` and the pooling settings.
+    ///
+    /// An ONNX graph has `config.json`, `tokenizer.json` and the pooling settings beside it or in the folder above. s8 codes, scales and
+    /// zero points that the graph has are kept as they are: see [`Model::codes`]. The file, and those with its external data, must not
+    /// be changed meanwhile.
+    ///
+    /// # Errors
+    /// Every way in which a file can be missing, damaged or of an unsupported model is its own [`Error`] variant.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        match (path.is_dir(), path.parent().zip(path.file_name())) {
+            (false, _) if is_graph(path) => Self::open_graph(path),
+            (false, Some((folder, file))) if path.is_file() && !is_packed(path).unwrap_or(false) => {
+                let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+                Self::open_with(folder, &OpenOptions::default().with_weights(file))
+            }
+            _ => Self::open_directory(path),
+        }
+    }
+
+    /// Like [`Model::open`] with options, of which those that are set hold for directories.
+    ///
+    /// # Errors
+    /// Those of [`Model::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let Some(weights) = &options.weights else { return Self::open(path) };
+        let modules = Modules::read(path)?;
+        let config = modules.encoder.join("config.json");
+        Self::read(modules, config, WeightPath::of(path.join(weights)))
+    }
+
+    fn open_directory(dir: &Path) -> Result<Self> {
+        if let Ok(true) = is_packed(dir) {
+            let (path, what) = (dir.to_owned(), "Model::open".to_owned());
+            return Err(Error::PackedModel { path, what, remedy: "to run a packed model, open it as PackedModel" });
+        }
+        let modules = Modules::read(dir)?;
+        let config = modules.encoder.join("config.json");
+        match (config.exists(), WeightPath::locate(&modules.encoder)) {
+            // A graph may bring its configuration along, in its own folder.
+            (false, Ok(WeightPath::Graph(graph))) => {
+                Self::read(modules, graph_config(&graph), WeightPath::Graph(graph))
+            }
+            (false, _) => Self::read(modules, config, WeightPath::Tensors(PathBuf::new())),
+            (true, weights) => Self::read(modules, config, weights?),
+        }
+    }
+
+    fn open_graph(graph: &Path) -> Result<Self> {
+        let config = graph_config(graph);
+        let modules = Modules::read(config.parent().unwrap_or(Path::new(".")))?;
+        Self::read(modules, config, WeightPath::Graph(graph.to_owned()))
+    }
+
+    fn read(modules: Modules, config_path: PathBuf, path: WeightPath) -> Result<Self> {
+        let _span = tracing::info_span!("read").entered();
+        let start = Instant::now();
+        let config = EncoderConfig::from_file(&config_path)?;
+        modules.check(config.hidden_size)?;
+        // A graph's own folder may have the tokenizer too.
+        let beside = config_path.parent().unwrap_or(Path::new("."));
+        let folder = match &path {
+            WeightPath::Graph(graph) if !beside.join("tokenizer.json").exists() => graph.parent().unwrap_or(beside),
+            _ => beside,
+        };
+        let content = || match &path {
+            WeightPath::Tensors(path) => {
+                let weights = Checkpoint::open(path)?.encoder_weights(&config)?;
+                Ok(Content { weights, codes: None, notes: vec![] })
+            }
+            WeightPath::Graph(path) => graph_content(path, &config),
+        };
+        let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::from_dir(folder, config.max_position));
+        let (Content { weights, codes, notes }, tokenizer, pooling) = (content?, tokenizer?, modules.pooling);
+        let timings = Timings { read: start.elapsed(), ..Timings::default() };
+        let files = Some(ModelFiles { config: config_path, weights: path });
+        Ok(Self { config, weights, pooling, tokenizer, files, codes, notes, pruning: None, timings })
+    }
+
+    /// Reads the head of the model, from the files that [`Model::open`] read: `architectures`, `id2label` and `problem_type` of
+    /// `config.json`, and the weights under the names of the architecture. Pruning does not touch it.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`] for a model without one, or with one that is not run here; otherwise those of [`Model::open`].
+    pub fn head(&self) -> Result<Head> {
+        let files = self.files.as_ref().ok_or_else(|| Error::NoHead {
+            path: PathBuf::from("seeded model"),
+            found: "none".into(),
+            expected: crate::heads::EXPECTED,
+        })?;
+        let config = HeadConfig::from_file(&files.config, self.config.architecture)?;
+        let weights = match &files.weights {
+            WeightPath::Tensors(path) => {
+                Checkpoint::open(path)?.head_weights(&self.config, &config, &self.weights.embeddings.word)?
+            }
+            WeightPath::Graph(path) => graph_head(path, &self.config, &config)?,
+        };
+        Ok(Head::new(&files.config, config, weights))
+    }
+
+    /// The files that hold the weights, an index first, and the tensors in them; nothing for models that were not read.
+    ///
+    /// # Errors
+    /// Those of opening the files again.
+    pub fn weight_files(&self) -> Result<(Vec<PathBuf>, Vec<TensorInfo>)> {
+        match self.files.as_ref().map(|files| &files.weights) {
+            None => Ok((vec![], vec![])),
+            Some(WeightPath::Graph(path)) => Ok((vec![path.clone()], graph_tensors(path)?)),
+            Some(WeightPath::Tensors(path)) => {
+                let checkpoint = Checkpoint::open(path)?;
+                let mut paths = vec![checkpoint.path().to_owned()];
+                paths.extend(checkpoint.files().into_iter().map(Path::to_owned));
+                paths.dedup();
+                Ok((paths, checkpoint.tensors()))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "onnx")]
+fn graph_content(path: &Path, config: &EncoderConfig) -> Result<Content> {
+    let crate::onnx::Read { weights, codes, notes } = OnnxGraph::open(path)?.encoder(config)?;
+    Ok(Content { weights, codes, notes })
+}
+
+#[cfg(feature = "onnx")]
+fn graph_head(path: &Path, config: &EncoderConfig, head: &HeadConfig) -> Result<HeadWeights> {
+    OnnxGraph::open(path)?.head(config, head)
+}
+
+#[cfg(feature = "onnx")]
+fn graph_tensors(path: &Path) -> Result<Vec<TensorInfo>> {
+    Ok(OnnxGraph::open(path)?.tensors())
+}
+
+#[cfg(not(feature = "onnx"))]
+fn graph_content(path: &Path, _: &EncoderConfig) -> Result<Content> {
+    Err(without_onnx(path))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn graph_head(path: &Path, _: &EncoderConfig, _: &HeadConfig) -> Result<HeadWeights> {
+    Err(without_onnx(path))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn graph_tensors(path: &Path) -> Result<Vec<TensorInfo>> {
+    Err(without_onnx(path))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn without_onnx(path: &Path) -> Error {
+    Error::Feature { path: path.to_owned(), what: "ONNX graphs", feature: "onnx" }
+}

@@ -1,0 +1,112 @@
+//! Models that are not read from files.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::model::{Model, Timings};
+use crate::checkpoint::named_tensors;
+use crate::config::EncoderConfig;
+use crate::error::{Error, Result, WeightError};
+use crate::pooling::Pooling;
+use crate::seeded::seeded_weights;
+use crate::tokenize::SentenceTokenizer;
+use crate::weights::EncoderWeights;
+
+/// What stands for the path of a file in messages about parts.
+const PARTS: &str = "model of parts";
+
+impl Model {
+    /// A model of a shape (a [`Preset`](crate::Preset) or a configuration) with random weights, without a tokenizer. Equal seeds give
+    /// equal weights on every machine.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for a shape that no model can have.
+    pub fn seeded(shape: impl Into<EncoderConfig>, seed: u64) -> Result<Self> {
+        let config = shape.into();
+        config.validate(Path::new("seeded model"))?;
+        let _span = tracing::info_span!("read").entered();
+        let start = Instant::now();
+        let weights = seeded_weights(&config, seed);
+        let timings = Timings { read: start.elapsed(), ..Timings::default() };
+        Ok(Self { timings, ..Self::unread(config, weights, Pooling::default(), None) })
+    }
+
+    /// A model of parts that a program made, checked as files are.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for a shape that no model can have, or a tokenizer whose sequences are longer than the model's;
+    /// [`WeightError::TensorShape`] for a tensor of another shape than `config` asks for, [`WeightError::MissingTensor`] for one that is
+    /// absent, [`WeightError::NonFiniteWeights`] for NaN and infinite values. Tensors are named as in checkpoints.
+    pub fn from_parts(
+        config: EncoderConfig,
+        weights: EncoderWeights,
+        pooling: Pooling,
+        tokenizer: Option<SentenceTokenizer>,
+    ) -> Result<Self> {
+        let path = Path::new(PARTS);
+        config.validate(path)?;
+        if weights.layers.len() != config.layers {
+            return Err(Error::InvalidSetting {
+                path: path.to_owned(),
+                setting: "layers",
+                found: format!("weights of {}", weights.layers.len()),
+                expected: config.layers.to_string(),
+            });
+        }
+        check_absent(path, &config, &weights)?;
+        for tensor in named_tensors(&config, &weights) {
+            let (path, name) = (path.to_owned(), tensor.name.clone());
+            let Some(found) = tensor.found else {
+                let (alternatives, tensors) = ("no other name".to_owned(), 0);
+                return Err(WeightError::MissingTensor { path, tensor: name, alternatives, tensors }.into());
+            };
+            if found.shape != tensor.shape || found.values.len() != tensor.shape.iter().product::<usize>() {
+                let (found, expected) = (found.shape, tensor.shape);
+                return Err(WeightError::TensorShape { path, tensor: name, found, expected }.into());
+            }
+            if let Some(first_index) = found.values.iter().position(|value| !value.is_finite()) {
+                let count = found.values.iter().filter(|value| !value.is_finite()).count();
+                return Err(WeightError::NonFiniteWeights { path, tensor: name, count, first_index }.into());
+            }
+        }
+        match tokenizer.as_ref().map(SentenceTokenizer::max_length).filter(|&length| length > config.max_position) {
+            Some(length) => Err(Error::InvalidSetting {
+                path: path.to_owned(),
+                setting: "max_length of the tokenizer",
+                found: length.to_string(),
+                expected: format!("at most {}, the positions of the model", config.max_position),
+            }),
+            None => Ok(Self::unread(config, weights, pooling, tokenizer)),
+        }
+    }
+
+    fn unread(
+        config: EncoderConfig,
+        weights: EncoderWeights,
+        pooling: Pooling,
+        tokenizer: Option<SentenceTokenizer>,
+    ) -> Self {
+        let (files, codes, notes, pruning, timings) = (None, None, vec![], None, Timings::default());
+        Self { config, weights, pooling, tokenizer, files, codes, notes, pruning, timings }
+    }
+}
+
+/// Refuses parts that the architecture does not have, which checkpoints could not hold.
+fn check_absent(path: &Path, config: &EncoderConfig, weights: &EncoderWeights) -> Result<()> {
+    let absent = |setting, found: String| {
+        let expected = format!("none in {}", config.architecture);
+        Err(Error::InvalidSetting { path: path.to_owned(), setting, found, expected })
+    };
+    let types = &weights.embeddings.token_type;
+    let is_zero = types.data.len() == config.embedding_features() && types.data.iter().all(|&value| value == 0.0);
+    if !config.architecture.has_token_types() && !(types.rows == 1 && is_zero) {
+        return absent("token types", format!("{} rows", types.rows));
+    }
+    if weights.pooler.is_some() && !config.architecture.has_pooler() {
+        return absent("pooler", "one".into());
+    }
+    if weights.embeddings.projection.is_some() && !config.projects_embeddings() {
+        return absent("projection", "one".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! From a model to a directory in the hub's layout.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, View};
+use serde_json::{Value, json};
+
+use super::model::Model;
+use crate::checkpoint::named_tensors;
+use crate::error::{Error, Result};
+use crate::files::{self, WriteError};
+use crate::pooling::Pooling;
+
+impl Model {
+    /// Writes the model into a directory: `config.json`, `model.safetensors` (f32, zeros as they are, under the names of the
+    /// architecture), and where the model has them `tokenizer.json`, `sentence_bert_config.json`, `modules.json` and the pooling
+    /// settings. [`Model::open`] reads the same model from it; a head is not written, nor are codes of a quantised file.
+    ///
+    /// The directory is made beside `dir` and then moved there: it appears complete or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Occupied`] where there is something other than an empty folder; [`Error::InvalidSetting`] for a shape that no
+    /// `config.json` of the architecture can say; [`Error::Io`].
+    pub fn write(&self, dir: impl AsRef<Path>) -> Result<()> {
+        let dir = dir.as_ref();
+        if std::fs::symlink_metadata(dir).is_ok() {
+            let is_empty = std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+            if !is_empty {
+                return Err(Error::Occupied { path: dir.to_owned() });
+            }
+        }
+        let config = self.config().to_json(&dir.join("config.json"))?;
+        let io = |WriteError { action, source }: WriteError| Error::Io { path: dir.to_owned(), action, source };
+        files::create_folder(dir, |folder| self.fill(folder, dir, &config), io)
+    }
+
+    /// Writes all files into `folder`; `dir` is where they will be, for messages.
+    fn fill(&self, folder: &Path, dir: &Path, config: &Value) -> Result<()> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            let parent = path.parent().unwrap_or(folder);
+            let written = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, bytes));
+            written.map_err(|source| Error::Io { path: dir.join(name), action: "write", source })
+        };
+        write("config.json", &pretty(config))?;
+        self.write_weights(folder, dir)?;
+        if let Some(tokenizer) = self.tokenizer() {
+            write("tokenizer.json", tokenizer.json())?;
+            let settings = json!({ "max_seq_length": tokenizer.max_length(), "do_lower_case": false });
+            write("sentence_bert_config.json", &pretty(&settings))?;
+        }
+        if *self.pooling() != Pooling::default() {
+            let (modules, pooling) = self.pooling().to_json(self.config().hidden_size);
+            write("modules.json", &pretty(&modules))?;
+            write("1_Pooling/config.json", &pretty(&pooling))?;
+        }
+        Ok(())
+    }
+
+    fn write_weights(&self, folder: &Path, dir: &Path) -> Result<()> {
+        const NAME: &str = "model.safetensors";
+        let tensors = named_tensors(self.config(), self.weights());
+        let views = tensors.into_iter().filter_map(|tensor| {
+            let found = tensor.found?;
+            Some((tensor.name, Floats { shape: found.shape, values: found.values }))
+        });
+        // What libraries that load it into PyTorch look for.
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let failed = |error: safetensors::SafeTensorError| {
+            let source = match error {
+                safetensors::SafeTensorError::IoError(source) => source,
+                other => std::io::Error::other(other),
+            };
+            let path: PathBuf = dir.join(NAME);
+            Error::Io { path, action: "write", source }
+        };
+        safetensors::serialize_to_file(views, Some(metadata), &folder.join(NAME)).map_err(failed)
+    }
+}
+
+/// A tensor of f32 as safetensors takes it.
+struct Floats<'a> {
+    shape: Vec<usize>,
+    values: Cow<'a, [f32]>,
+}
+
+impl View for Floats<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.values.len()
+    }
+}
+
+fn pretty(json: &Value) -> Vec<u8> {
+    format!("{json:#}\n").into_bytes()
+}

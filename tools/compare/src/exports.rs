@@ -1,0 +1,68 @@
+//! The model as ONNX files, for the engines that read them.
+
+use std::path::PathBuf;
+
+use lacuna::CalibrationOptions;
+use lacuna::onnx::OnnxModel;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::progress::Spinner;
+
+use super::engine::{EngineId, ModelFiles};
+use super::onnx_file::{Form, OnnxFile};
+use super::source::SourceModel;
+
+/// Exports in a folder that goes when this value does, and files that the user names instead.
+pub(crate) struct Exports {
+    files: Vec<(EngineId, PathBuf)>,
+    _folder: tempfile::TempDir,
+}
+
+impl Exports {
+    /// Exports the model in the forms that `engines` read and `given` does not have.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder for temporary files takes none, and those of exporting.
+    pub(crate) fn new(
+        model: &SourceModel,
+        given: &[OnnxFile],
+        engines: impl Iterator<Item = EngineId>,
+    ) -> Result<Exports> {
+        let folder = tempfile::Builder::new().prefix("lacuna-compare-").tempdir();
+        let folder = folder.map_err(Error::io(&std::env::temp_dir(), "create"))?;
+        let mut files = Vec::new();
+        let mut written: Vec<(Form, PathBuf)> = Vec::new();
+        for engine in engines {
+            if let Some(file) = given.iter().find(|file| file.engine == engine) {
+                files.push((engine, std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone())));
+                continue;
+            }
+            let Some(form) = Form::of(engine) else { continue };
+            let path = match written.iter().find(|(known, _)| *known == form) {
+                Some((_, path)) => path.clone(),
+                None => {
+                    let path = folder.path().join(format!("{form:?}.onnx"));
+                    export(model, form)?.write(&path)?;
+                    written.push((form, path.clone()));
+                    path
+                }
+            };
+            files.push((engine, path));
+        }
+        Ok(Exports { files, _folder: folder })
+    }
+
+    /// What an engine loads.
+    pub(crate) fn files(&self, engine: EngineId, model: &SourceModel) -> ModelFiles {
+        let onnx = self.files.iter().find(|(id, _)| *id == engine).map(|(_, path)| path.clone());
+        ModelFiles { source: model.source.clone(), onnx }
+    }
+}
+
+fn export(source: &SourceModel, form: Form) -> Result<OnnxModel> {
+    let _spinner = Spinner::new("exporting to ONNX");
+    Ok(match form {
+        Form::F32 => source.model.to_onnx()?,
+        Form::Dynamic => source.model.to_onnx_dynamic()?,
+        Form::Qdq => source.source.calibrated_with(&CalibrationOptions::per_tensor())?.to_onnx_qdq()?,
+    })
+}

@@ -1,0 +1,107 @@
+//! Where a model comes from: a folder, or the hub.
+
+use std::path::{Path, PathBuf};
+
+use clap::ArgGroup;
+use lacuna::hub::{HubModel, HubOptions, fetch};
+
+use crate::error::{Error, Result};
+use crate::output::say;
+use crate::progress::{Download, Spinner};
+
+/// A folder or a name on the hub. Which of them there must be, the struct that this is flattened into says with
+/// [`exactly_one`].
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct SourceArgs {
+    /// Model directory: config.json, weights (model.safetensors, pytorch_model.bin or model.onnx), tokenizer.json; or the path of an
+    /// .onnx file with config.json beside it or one folder up; where a model is only run, a file of lacuna pack, too
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+
+    /// Model of the Hugging Face hub, which is downloaded once and then taken from the cache; HF_HOME, HF_ENDPOINT, HF_TOKEN and
+    /// HF_HUB_OFFLINE are respected. Needs a build with --features hub
+    #[arg(long, value_name = "NAME[@REVISION]")]
+    from_hub: Option<HubModel>,
+
+    /// Weight file or ONNX graph in the directory or the model of the hub, such as onnx/model_quantized.onnx [default: the first of the
+    /// usual names]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+
+    /// Take --from-hub from the cache alone
+    #[arg(long)]
+    offline: bool,
+}
+
+/// The group of `--model`, `--from-hub` and `more`, of which exactly one must be given.
+pub fn exactly_one(more: &[&'static str]) -> ArgGroup {
+    ArgGroup::new("source").required(true).multiple(false).args(["model", "from_hub"]).args(more.iter().copied())
+}
+
+impl SourceArgs {
+    /// What was given, for reports; empty if neither was.
+    pub fn name(&self) -> String {
+        match (&self.model, &self.from_hub) {
+            (Some(folder), _) => folder.display().to_string(),
+            (None, Some(model)) => model.to_string(),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The options that say so, for a command that repeats this one.
+    pub fn options(&self) -> [(&'static str, Option<String>); 3] {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let hub = self.from_hub.as_ref().map(HubModel::to_string);
+        [("--model", path(&self.model)), ("--from-hub", hub), ("--weights", path(&self.weights))]
+    }
+
+    /// What `--model` names, if it was given.
+    pub fn path(&self) -> Option<&Path> {
+        self.model.as_deref()
+    }
+
+    /// The last part of the name.
+    pub fn short_name(&self) -> String {
+        let name = self.name();
+        Path::new(&name).file_name().map_or_else(|| name.clone(), |last| last.to_string_lossy().into_owned())
+    }
+
+    /// The folder, or the weight file in it, after fetching what is to be fetched; `None` if neither was given.
+    pub fn folder(&self) -> Result<Option<PathBuf>> {
+        // Not in clap's words: it does not ask for what conflicts with an option that is given.
+        if self.offline && self.from_hub.is_none() {
+            return Err(Error::Argument {
+                option: "--offline",
+                found: "no --from-hub".into(),
+                expected: "--from-hub NAME with it: nothing else is ever downloaded".into(),
+            });
+        }
+        if let (Some(file), None, None) = (&self.weights, &self.model, &self.from_hub) {
+            return Err(Error::Argument {
+                option: "--weights",
+                found: format!("{} without a model", file.display()),
+                expected: "--model DIR or --from-hub NAME with it".into(),
+            });
+        }
+        let weights = |folder: &Path| self.weights.as_ref().map_or_else(|| folder.to_owned(), |file| folder.join(file));
+        if let Some(folder) = &self.model {
+            return Ok(Some(weights(folder)));
+        }
+        let Some(model) = &self.from_hub else { return Ok(None) };
+        let mut options = HubOptions::from_env();
+        if let Some(file) = &self.weights {
+            options = options.with_weights(file.to_string_lossy());
+        }
+        let offline = self.offline || options.is_offline();
+        let snapshot = {
+            let _spinner = Spinner::new(format!("looking for {model}"));
+            fetch(model, &options.with_offline(offline), &mut Download::default())?
+        };
+        if !snapshot.assumed_absent.is_empty() {
+            let files = snapshot.assumed_absent.join(", ");
+            say(format_args!("{model}: the cache does not tell whether the model has {files}: taken as absent"));
+        }
+        Ok(Some(weights(&snapshot.folder)))
+    }
+}

@@ -1,0 +1,119 @@
+//! Medians, cosines, rank correlation.
+
+use serde::Serialize;
+
+/// The middle of `values`, the mean of the two middle ones if their number is even; NaN without values.
+pub fn median(values: &mut [f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value below which a `fraction` of `values` lies, interpolated; NaN without values. Sorts `values`.
+pub fn quantile(values: &mut [f64], fraction: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let Some(last) = values.len().checked_sub(1) else { return f64::NAN };
+    let place = fraction * last as f64;
+    let (low, high) = (place.floor() as usize, place.ceil() as usize);
+    values[low] + (values[high] - values[low]) * (place - low as f64)
+}
+
+/// The geometric mean of positive values; nothing without values.
+pub fn geometric_mean(values: &[f64]) -> Option<f64> {
+    let logarithms: f64 = values.iter().map(|value| value.ln()).sum();
+    (!values.is_empty()).then(|| (logarithms / values.len() as f64).exp())
+}
+
+/// The cosine of the angle between two vectors; with a zero vector 1 if the other is zero too, else 0.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum() };
+    let (aa, bb) = (dot(a, a), dot(b, b));
+    match (aa == 0.0, bb == 0.0) {
+        (false, false) => dot(a, b) / (aa.sqrt() * bb.sqrt()),
+        (true, true) => 1.0,
+        _ => 0.0,
+    }
+}
+
+/// Cosines of many pairs of vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Cosines {
+    /// Mean over all pairs.
+    pub mean: f64,
+    /// The least of them.
+    pub min: f64,
+}
+
+impl Cosines {
+    /// Of `a[i]` and `b[i]` for all i.
+    pub fn between(a: &[Vec<f32>], b: &[Vec<f32>]) -> Cosines {
+        let cosines: Vec<f64> = a.iter().zip(b).map(|(a, b)| cosine(a, b)).collect();
+        let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
+        Cosines { mean, min: cosines.into_iter().fold(f64::INFINITY, f64::min) }
+    }
+}
+
+/// Spearman's rank correlation: Pearson's of the ranks. NaN if one side has no two different values.
+pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
+    pearson(&ranks(a), &ranks(b))
+}
+
+/// Ranks from 1; equal values share the mean of their ranks.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut before = 0;
+    for equal in order.chunk_by(|&a, &b| values[a] == values[b]) {
+        let rank = before as f64 + (equal.len() + 1) as f64 / 2.0;
+        equal.iter().for_each(|&i| ranks[i] = rank);
+        before += equal.len();
+    }
+    ranks
+}
+
+fn pearson(a: &[f64], b: &[f64]) -> f64 {
+    let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let covariance: f64 = a.iter().zip(b).map(|(x, y)| (x - mean_a) * (y - mean_b)).sum();
+    let variance = |x: &[f64], mean: f64| x.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+    covariance / (variance(a, mean_a) * variance(b, mean_b)).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_quartiles() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(quantile(&mut [0.0, 1.0, 2.0, 3.0, 4.0], 0.25), 1.0);
+        assert!(median(&mut []).is_nan());
+    }
+
+    #[test]
+    fn geometric_means() {
+        assert!((geometric_mean(&[0.5, 8.0]).unwrap() - 2.0).abs() < 1e-12);
+        assert_eq!(geometric_mean(&[]), None);
+    }
+
+    #[test]
+    fn ties_share_their_mean_rank() {
+        assert_eq!(ranks(&[10.0, 20.0, 10.0, 30.0]), [1.5, 3.0, 1.5, 4.0]);
+        // By hand: ranks (1, 2.5, 2.5, 4) and (1, 2, 3, 4): 4.5 / sqrt(4.5 * 5).
+        let rho = spearman(&[1.0, 2.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0]);
+        assert!((rho - 0.9486832980505138).abs() < 1e-12, "{rho}");
+    }
+
+    #[test]
+    fn rank_correlation_ignores_scale() {
+        assert_eq!(spearman(&[1.0, 2.0, 3.0], &[1.0, 10.0, 100.0]), 1.0);
+        assert_eq!(spearman(&[1.0, 2.0, 3.0], &[5.0, 4.0, -3.0]), -1.0);
+    }
+
+    #[test]
+    fn cosines_of_zero_vectors_are_defined() {
+        assert_eq!(cosine(&[0.0, 0.0], &[0.0, 0.0]), 1.0);
+        assert_eq!(cosine(&[0.0, 0.0], &[1.0, 0.0]), 0.0);
+        assert!((cosine(&[1.0, 0.0], &[1.0, 1.0]) - 0.5f64.sqrt()).abs() < 1e-12);
+    }
+}
