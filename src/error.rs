@@ -4,7 +4,7 @@ use lacuna_jit::JitError;
 use lacuna_kernels::KernelError;
 use lacuna_model::ErrorKind;
 
-use crate::packed::PackedError;
+use crate::container::PackedError;
 
 /// Result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -82,7 +82,7 @@ pub enum Error {
 
     /// A packed model.
     #[error(transparent)]
-    Packed(#[from] crate::packed::PackedError),
+    Packed(#[from] crate::container::PackedError),
 
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]

@@ -10,11 +10,11 @@
 //!     .embed(&[".."])?            one vector per sentence
 //! ```
 //!
-//! Everything before the last two steps can be done once: [`CalibratedModel::pack`] and [`PackedModel::write`] keep it in a file, and
+//! Everything before the last two steps can be done once: [`Compile::pack`] and [`PackedModel::write`] keep it in a file, and
 //! [`Encoder::open`] takes it from there.
 //!
 //! A model with a head classifies, reranks, tags, answers or fills in instead: [`tasks`].
-//! [`CalibratedModel::pack`] keeps everything in one file, which [`Encoder::open`] maps in milliseconds. Threads share an encoder;
+//! [`Compile::pack`] keeps everything in one file, which [`Encoder::open`] maps in milliseconds. Threads share an encoder;
 //! each may have a [`Session`] of it, which can be cancelled. Models come from directories, from ONNX graphs, and from the [`hub`].
 //!
 //! M is the number of output features of a linear layer, K of its input features, N the number of
@@ -23,6 +23,8 @@
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 mod compile;
+mod compiler;
+mod container;
 mod encoder;
 mod error;
 pub mod heads;
@@ -36,8 +38,10 @@ use lacuna_model::{
     architecture, calibrated, config, matrix, model, pooling, precision, prune, quantize, tokenize, tokens, weights,
 };
 
-pub use compile::{Compile, CompileOptions, Form};
-pub use encoder::{Cancel, Embeddings, Encoder, Profile, Session, Stage, Truncation};
+pub use compile::{Form, Stage};
+pub use compiler::{Compile, Compiler};
+pub use container::{PackedError, Section, is_packed};
+pub use encoder::{Cancel, Embeddings, Encoder, Profile, Session, Truncation};
 pub use error::{Error, Result};
 pub use lacuna_kernels::spmm::{Tuning, TuningError, TuningTable};
 pub use lacuna_model::Error as ModelError;
@@ -52,7 +56,7 @@ pub use lacuna_model::{
     TokenOrigin, TokenizedText, TypedIds, WeightError, ZeroCount, hub, prune_encoder, reference, seeded_ids,
     seeded_weights,
 };
-pub use packed::{Pack, PackedError, PackedModel, Section, is_packed};
+pub use packed::PackedModel;
 pub use report::{LinearReport, LoadReport, Phase};
 
 #[cfg(feature = "onnx")]

@@ -1,15 +1,11 @@
 //! What happened while an encoder was loaded, as a value that prints well.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lacuna_jit::{Features, Isa, MASK_VARIABLE, Tier};
-use lacuna_kernels::cache::CompileStats;
 use serde::Serialize;
 
-use crate::packed::PackedModel;
-use crate::pooling::PoolingSource;
-use crate::precision::{LayerPrecision, Precision};
+use crate::precision::Precision;
 
 /// Wall time of one phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,12 +53,60 @@ pub struct LinearReport {
     pub weight_bytes: usize,
 }
 
+/// How a product runs, whichever layer it belongs to. See [`LinearReport`] for the fields.
+pub(crate) struct ProductReport {
+    pub(crate) m: usize,
+    pub(crate) k: usize,
+    pub(crate) density: f64,
+    pub(crate) fill_ratio: f64,
+    pub(crate) form: &'static str,
+    pub(crate) kernel: String,
+    pub(crate) weight_bytes: usize,
+}
+
+impl LinearReport {
+    pub(crate) fn new(layer: usize, name: &'static str, precision: Precision, product: ProductReport) -> LinearReport {
+        let ProductReport { m, k, density, fill_ratio, form, kernel, weight_bytes } = product;
+        LinearReport { layer, name, m, k, density, fill_ratio, form, precision, kernel, weight_bytes }
+    }
+}
+
 /// How the linear layers of an encoder run.
-pub(crate) struct CompiledLinears {
+#[derive(Default)]
+pub(crate) struct LinearReports {
     /// Those of the layers, in the order they run.
     pub(crate) layers: Vec<LinearReport>,
     /// That between the embeddings and the layers.
     pub(crate) projection: Option<LinearReport>,
+}
+
+/// Wall times of the phases, in order.
+pub(crate) struct Phases {
+    start: Instant,
+    pub(crate) list: Vec<Phase>,
+}
+
+impl Phases {
+    pub(crate) fn new() -> Phases {
+        Phases { start: Instant::now(), list: Vec::new() }
+    }
+
+    /// Ends the phase that began when the last one ended.
+    pub(crate) fn end(&mut self, name: &'static str) {
+        let duration = self.start.elapsed();
+        tracing::info!(phase = name, ?duration);
+        self.list.push(Phase { name, duration });
+        self.start = Instant::now();
+    }
+
+    /// Ends two phases at once: `first` of known duration, `second` the rest.
+    pub(crate) fn split(&mut self, first: &'static str, duration: Duration, second: &'static str) {
+        self.end(second);
+        if let Some(rest) = self.list.pop() {
+            self.list.push(Phase { name: first, duration });
+            self.list.push(Phase { name: second, duration: rest.duration.saturating_sub(duration) });
+        }
+    }
 }
 
 /// How an encoder was loaded.
@@ -103,36 +147,6 @@ pub struct LoadReport {
 }
 
 impl LoadReport {
-    pub(crate) fn new(
-        model: &PackedModel,
-        tier: Tier,
-        isa: Isa,
-        phases: Vec<Phase>,
-        stats: &CompileStats,
-        linears: CompiledLinears,
-    ) -> LoadReport {
-        let CompiledLinears { layers: linears, projection } = linears;
-        let config = model.config();
-        LoadReport {
-            architecture: config.architecture.name(),
-            layers: config.layers,
-            hidden_size: config.hidden_size,
-            heads: config.heads,
-            activation: config.activation.name(),
-            cpu: lacuna_jit::cpu::brand(),
-            tier: tier.name(),
-            isa: isa.name(),
-            phases,
-            kernels_generated: stats.generated,
-            kernels_reused: stats.reused,
-            code_bytes: stats.code_bytes,
-            weight_bytes: linears.iter().chain(&projection).map(|l| l.weight_bytes).sum(),
-            linears,
-            projection,
-            notes: notes(model, tier, isa),
-        }
-    }
-
     /// Wall time of all phases.
     pub fn total(&self) -> Duration {
         self.phases.iter().map(|p| p.duration).sum()
@@ -142,47 +156,6 @@ impl LoadReport {
     pub fn phase(&self, name: &str) -> Duration {
         self.phases.iter().filter(|p| p.name == name).map(|p| p.duration).sum()
     }
-}
-
-fn notes(model: &PackedModel, tier: Tier, isa: Isa) -> Vec<String> {
-    let mut notes = Vec::new();
-    if isa == Isa::Portable {
-        let why = match tier {
-            Tier::Portable => "the portable tier is in use".to_owned(),
-            tier => format!("no kernels are generated for tier {tier} yet"),
-        };
-        notes.push(format!("{why}: plain Rust kernels run, with the same results and much slower"));
-    }
-    if let Ok(masked) = Features::masked()
-        && !masked.is_empty()
-    {
-        notes.push(format!("{MASK_VARIABLE} masks {masked}: kernels are those of a CPU without these features"));
-    }
-    if model.pooling().source == PoolingSource::Default && model.tokenizer().is_some() {
-        notes.push("the model has no pooling settings: mean pooling without normalisation is assumed".to_owned());
-    }
-    notes.extend(precision_note(&model.origin().precision));
-    notes.extend_from_slice(&model.origin().notes);
-    match model.origin().truncated {
-        0 => {}
-        n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were cut")),
-    }
-    notes
-}
-
-/// How many layers and tensors are not static, if any is not.
-fn precision_note(layers: &[LayerPrecision]) -> Option<String> {
-    let mixed = layers.iter().filter(|layer| **layer != LayerPrecision::default()).count();
-    let tensors: Vec<Precision> = layers.iter().flat_map(|l| [l.attn_in, l.ffn_in, l.gelu_out]).collect();
-    let counts: Vec<String> = Precision::ALL
-        .into_iter()
-        .map(|precision| (precision, tensors.iter().filter(|found| **found == precision).count()))
-        .filter(|(_, count)| *count > 0)
-        .map(|(precision, count)| format!("{count} {precision}"))
-        .collect();
-    let (all, tensors) = (layers.len(), tensors.len());
-    (mixed > 0)
-        .then(|| format!("{mixed} of {all} layers are not all static; of {tensors} tensors {}", counts.join(", ")))
 }
 
 impl fmt::Display for LoadReport {

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use lacuna::{Block, Compile, CompileOptions, Encoder, Form, LayerPrecision, Model, Precision, Preset, seeded_ids};
+use lacuna::{Block, Compile, Encoder, Form, LayerPrecision, Model, Precision, Preset, seeded_ids};
 use lacuna_jit::{Avx512Bf16, Tier};
 
 struct Counting;
@@ -69,7 +69,7 @@ fn least_allocations(encoder: &Arc<Encoder>, batches: &[Vec<Vec<u32>>]) -> usize
             for _ in 0..3 {
                 for (ids, out) in batches.iter().zip(&mut outs) {
                     encoder.embed_ids_into(ids, out).unwrap();
-                    encoder.profile_ids_into(ids, out).unwrap();
+                    encoder.profile(ids, out).unwrap();
                     session.embed_ids_into(ids, out).unwrap();
                 }
             }
@@ -112,7 +112,7 @@ fn calls_allocate_nothing() {
             [Form::Sparse, Form::Dense].into_iter().flat_map(|form| precisions().map(|precision| (form, precision)));
         for (form, precision) in all {
             let calibrated = calibrated.clone().with_precision(precision.to_vec()).unwrap();
-            let encoder = Arc::new(calibrated.compile_with(CompileOptions::default().with_form(form)).unwrap());
+            let encoder = Arc::new(calibrated.compiler().form(form).compile().unwrap());
             for threads in [1, 2] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let least = pool.install(|| least_allocations(&encoder, &batches));

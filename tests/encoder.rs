@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lacuna::{
-    Block, CalibratedModel, Compile, CompileOptions, Encoder, EncoderConfig, Error, Form, Model, ModelError, Preset,
-    Stage, seeded_ids,
+    Block, CalibratedModel, Compile, Encoder, EncoderConfig, Error, Form, Model, ModelError, Preset, Stage, seeded_ids,
 };
 use lacuna_jit::Tier;
 
@@ -28,7 +27,7 @@ fn calibrated(model: Model) -> CalibratedModel {
 }
 
 fn compile(model: &CalibratedModel, tier: Tier, form: Form) -> Encoder {
-    model.compile_with(CompileOptions::default().with_tier(Some(tier)).with_form(form)).unwrap()
+    model.compiler().tier(tier).form(form).compile().unwrap()
 }
 
 fn lengths_to_ids(lengths: &[usize]) -> Vec<Vec<u32>> {
@@ -141,7 +140,7 @@ fn results_go_where_the_caller_wants_them() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let (mut plain, mut profiled) = (vec![f32::NAN; expected.len()], vec![f32::NAN; expected.len()]);
         pool.install(|| encoder.embed_ids_into(&ids, &mut plain)).unwrap();
-        let profile = pool.install(|| encoder.profile_ids_into(&ids, &mut profiled)).unwrap();
+        let profile = pool.install(|| encoder.profile(&ids, &mut profiled)).unwrap();
         assert!(plain == expected && profiled == expected, "{threads} threads");
         assert_eq!(Stage::ALL.map(|stage| profile.stage(stage)).iter().sum::<Duration>(), profile.total());
         assert!([Stage::Embedding, Stage::Attention, Stage::Up].iter().all(|&s| profile.stage(s) > Duration::ZERO));
@@ -210,8 +209,7 @@ fn bad_calls_are_typed_errors() {
     match above {
         None => println!("skipped: this machine has every tier"),
         Some(tier) => {
-            let options = CompileOptions::default().with_tier(Some(tier));
-            let error = model.compile_with(options).unwrap_err().to_string();
+            let error = model.compiler().tier(tier).compile().unwrap_err().to_string();
             assert!(error.contains(tier.name()), "{error}");
         }
     }

@@ -12,12 +12,12 @@ pub(super) struct Source<'a> {
     /// With weights rounded for its input's scales.
     pub(super) quantized: &'a QuantizedLinear,
     pub(super) float: &'a Linear,
-    pub(super) stored: Stored,
+    pub(super) order: FeatureOrder,
 }
 
 /// Where features are stored.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Stored {
+pub(super) enum FeatureOrder {
     /// As the model has them.
     AsIs,
     /// Output features in padded heads.
@@ -27,19 +27,11 @@ pub(super) enum Stored {
 }
 
 impl<'a> Source<'a> {
-    /// M, as stored.
-    pub(super) fn m(self) -> usize {
-        match self.stored {
-            Stored::Rows(heads) => heads.features(),
-            Stored::AsIs | Stored::Columns(_) => self.quantized.m,
-        }
-    }
-
     /// K, as stored.
     pub(super) fn k(self) -> usize {
-        match self.stored {
-            Stored::Columns(heads) => heads.features(),
-            Stored::AsIs | Stored::Rows(_) => self.quantized.k,
+        match self.order {
+            FeatureOrder::Columns(heads) => heads.features(),
+            FeatureOrder::AsIs | FeatureOrder::Rows(_) => self.quantized.k,
         }
     }
 
@@ -55,18 +47,18 @@ impl<'a> Source<'a> {
 
     fn spread<T: Copy + Default>(self, weights: &'a [T]) -> Cow<'a, [T]> {
         let k = self.quantized.k;
-        match self.stored {
-            Stored::AsIs => Cow::Borrowed(weights),
-            Stored::Rows(heads) => Cow::Owned(heads.spread_rows(weights, k)),
-            Stored::Columns(heads) => Cow::Owned(heads.spread_columns(weights, k)),
+        match self.order {
+            FeatureOrder::AsIs => Cow::Borrowed(weights),
+            FeatureOrder::Rows(heads) => Cow::Owned(heads.spread_rows(weights, k)),
+            FeatureOrder::Columns(heads) => Cow::Owned(heads.spread_columns(weights, k)),
         }
     }
 
     /// What belongs to the output features, as stored; zeros for padding.
     pub(super) fn per_output<T: Copy + Default>(self, values: Vec<T>) -> Vec<T> {
-        match self.stored {
-            Stored::Rows(heads) => heads.spread(&values, T::default()),
-            Stored::AsIs | Stored::Columns(_) => values,
+        match self.order {
+            FeatureOrder::Rows(heads) => heads.spread(&values, T::default()),
+            FeatureOrder::AsIs | FeatureOrder::Columns(_) => values,
         }
     }
 }

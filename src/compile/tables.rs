@@ -6,8 +6,8 @@ use bytes::Bytes;
 use lacuna_kernels::{KernelError, Stored};
 
 use crate::config::EncoderConfig;
+use crate::container::{PackedError, PackedFile, Sections};
 use crate::matrix::Matrix;
-use crate::packed::{PackedError, PackedFile, Sections};
 use crate::weights::EmbeddingWeights;
 
 /// The embedding tables, each `[rows][E]`: borrowed from the f32 model or from a mapped file.
@@ -25,7 +25,7 @@ const POSITION: &str = "position";
 
 impl Tables {
     /// Those of a model.
-    pub(super) fn of(weights: &Arc<EmbeddingWeights>) -> Result<Tables, KernelError> {
+    pub(crate) fn of(weights: &Arc<EmbeddingWeights>) -> Result<Tables, KernelError> {
         let table = |matrix: fn(&EmbeddingWeights) -> &Matrix| {
             let owner = Owner { weights: Arc::clone(weights), matrix };
             Stored::shared(Bytes::from_owner(owner), "embedding", "table")

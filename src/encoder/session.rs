@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::activations::Scratch;
-use super::{Embeddings, Encoder};
+use super::buffers::Scratch;
+use super::encoder::{Caller, Embeddings, Encoder};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::tokens::TokenIds;
@@ -65,7 +65,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn new(encoder: Arc<Encoder>) -> Session {
+    fn new(encoder: Arc<Encoder>) -> Session {
         let scratch = Mutex::new(Some(encoder.take_scratch()));
         Session { encoder, cancel: Cancel::new(), scratch }
     }
@@ -93,7 +93,7 @@ impl Session {
     /// [`Error::Cancelled`], and those of [`Encoder::embed`].
     pub fn embed<S: AsRef<str> + Sync>(&self, sentences: &[S]) -> Result<Embeddings> {
         self.check()?;
-        self.encoder.embed_for(Some(self), sentences)
+        self.encoder.embed_for(self, sentences)
     }
 
     /// As [`Encoder::embed_ids`].
@@ -102,7 +102,7 @@ impl Session {
     /// [`Error::Cancelled`], and those of [`Encoder::embed_ids`].
     pub fn embed_ids<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Vec<f32>>> {
         self.check()?;
-        self.encoder.embed_ids_for(Some(self), ids)
+        self.encoder.embed_ids_for(self, ids)
     }
 
     /// As [`Encoder::embed_ids_into`]. A call that was stopped leaves `out` with the results of some sequences and whatever it held
@@ -112,7 +112,7 @@ impl Session {
     /// [`Error::Cancelled`], and those of [`Encoder::embed_ids_into`].
     pub fn embed_ids_into<S: TokenIds>(&self, ids: &[S], out: &mut [f32]) -> Result<()> {
         self.check()?;
-        self.encoder.pool_into(Some(self), ids, out, &())
+        self.encoder.pool_into(self, ids, out, &())
     }
 
     /// As [`Encoder::hidden_states`].
@@ -121,26 +121,34 @@ impl Session {
     /// [`Error::Cancelled`], and those of [`Encoder::hidden_states`].
     pub fn hidden_states<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Matrix>> {
         self.check()?;
-        self.encoder.hidden_states_for(Some(self), ids)
+        self.encoder.hidden_states_for(self, ids)
     }
+}
 
-    /// Whether to go on.
-    pub(super) fn check(&self) -> Result<()> {
-        match self.cancel.is_cancelled() {
-            true => Err(Error::Cancelled),
-            false => Ok(()),
-        }
+impl Encoder {
+    /// A user of this encoder with buffers of its own, whose calls can be cancelled.
+    pub fn session(self: &Arc<Self>) -> Session {
+        Session::new(Arc::clone(self))
     }
+}
 
+impl Caller for Session {
     /// The session's buffers, or others if a call has them.
-    pub(super) fn take_scratch(&self) -> Scratch {
+    fn take_scratch(&self) -> Scratch {
         let own = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).take();
         own.unwrap_or_else(|| self.encoder.take_scratch())
     }
 
-    pub(super) fn give_scratch(&self, scratch: Scratch) {
+    fn give_scratch(&self, scratch: Scratch) {
         let before = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).replace(scratch);
         before.into_iter().for_each(|other| self.encoder.give_scratch(other));
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.cancel.is_cancelled() {
+            true => Err(Error::Cancelled),
+            false => Ok(()),
+        }
     }
 }
 
@@ -169,7 +177,7 @@ mod tests {
         let ids = seeded_ids(50, 2, 9, 1);
         let calibrated = Model::seeded(config, 1).unwrap().calibration().run_ids(&ids).unwrap();
         let encoder = Arc::new(calibrated.compile().unwrap());
-        let pooled = || encoder.scratch.lock().unwrap().len();
+        let pooled = || encoder.pooled();
         encoder.embed_ids(&ids).unwrap();
         assert_eq!(pooled(), 1);
         let (first, second) = (encoder.session(), encoder.session());

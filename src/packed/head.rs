@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PackedError, PackedFile, Sections};
 use crate::compile::{Tables, WORD};
 use crate::config::{Activation, EncoderConfig};
+use crate::container::{PackedError, PackedFile, Sections};
 use crate::heads::{Dense, DenseActivation, Head, HeadConfig, HeadKind, HeadWeights, Transform};
 use crate::matrix::Matrix;
 use crate::weights::{LayerNormWeights, Linear};

@@ -4,17 +4,10 @@
 //! code relies on is checked, plans are made from their descriptors, and code is generated. Weights and tables stay in the mapping,
 //! which all processes share. `docs/packed.md` has the format.
 
-mod error;
-mod file;
 mod head;
-mod header;
 mod model;
-mod writer;
+mod origin;
 
-pub use self::error::PackedError;
-pub use self::file::{Section, is_packed};
-pub use self::model::{Pack, PackedModel};
+pub use self::model::PackedModel;
 
-pub(crate) use self::file::PackedFile;
-pub(crate) use self::model::Origin;
-pub(crate) use self::writer::Sections;
+pub(crate) use self::origin::Origin;

@@ -3,32 +3,32 @@
 use std::path::{Path, PathBuf};
 
 use lacuna_jit::{Isa, Tier};
+use lacuna_kernels::KernelError;
 use serde::{Deserialize, Serialize};
 
 use super::head::HeadEntry;
-use super::{PackedError, PackedFile, Section, Sections};
-use crate::calibrated::CalibratedModel;
-use crate::compile::{CompileOptions, Form, LayersEntry, PackedLayers, Phases, Tables, pack_encoder};
+use super::origin::Origin;
+use crate::compile::{PackedSteps, StepsEntry, Tables};
 use crate::config::EncoderConfig;
+use crate::container::{PackedError, PackedFile, Section, Sections};
 use crate::encoder::{Encoder, EncoderParts};
 use crate::error::Result;
 use crate::heads::Head;
 use crate::pooling::{Pooling, PoolingMode, PoolingSource};
 use crate::precision::LayerPrecision;
 use crate::prune::Pruning;
-use crate::report::{LoadReport, Phase};
+use crate::report::{LinearReports, LoadReport, Phases};
 use crate::tokenize::SentenceTokenizer;
-use lacuna_kernels::spmm::{Tuning, TuningTable};
 
 /// A calibrated model with every decision made and every weight packed; only code is missing, which is generated for the machine that
 /// runs it.
 ///
-/// [`Pack::pack`] makes one, [`PackedModel::write`] puts it into a file, [`PackedModel::open`] maps that file.
-/// [`PackedModel::compile_with`] gives the same encoder as [`Compile::compile_with`](crate::Compile::compile_with) did, to the bit, on every tier.
+/// [`Compile::pack`](crate::Compile::pack) makes one, [`PackedModel::write`] puts it into a file, [`PackedModel::open`] maps that file.
+/// [`PackedModel::compile`] gives the same encoder as [`Compile::compile`](crate::Compile::compile) did, to the bit, on every tier.
 ///
 /// ```no_run
 /// # fn main() -> lacuna::Result<()> {
-/// use lacuna::{Encoder, Model, Pack};
+/// use lacuna::{Compile, Encoder, Model};
 ///
 /// let sentences = ["A cat sits.", "Rain falls."]; // better 200 of the kind that will be embedded
 /// Model::open("all-MiniLM-L6-v2")?.calibration().run(&sentences)?.pack()?.write("minilm.lacuna")?;
@@ -39,27 +39,12 @@ use lacuna_kernels::spmm::{Tuning, TuningTable};
 pub struct PackedModel {
     config: EncoderConfig,
     tables: Tables,
-    layers: PackedLayers,
+    steps: PackedSteps,
     tokenizer: Option<SentenceTokenizer>,
     pooling: Pooling,
     origin: Origin,
     head: StoredHead,
     file: Option<PackedFile>,
-}
-
-/// How a model came to be packed.
-#[derive(Debug, Clone)]
-pub(crate) struct Origin {
-    /// Wall times so far.
-    pub(crate) phases: Vec<Phase>,
-    /// Calibration sentences that were cut.
-    pub(crate) truncated: usize,
-    /// What was remarkable about the file that the model was read from.
-    pub(crate) notes: Vec<String>,
-    /// What was pruned.
-    pub(crate) pruning: Option<Pruning>,
-    /// The arithmetic of every layer.
-    pub(crate) precision: Vec<LayerPrecision>,
 }
 
 enum StoredHead {
@@ -76,7 +61,7 @@ struct ModelEntry {
     /// The longest sequence in tokens, if there is a tokenizer.
     max_length: Option<usize>,
     head: Option<HeadEntry>,
-    layers: LayersEntry,
+    layers: StepsEntry,
     pruning: Option<Pruning>,
     /// Calibration sentences that were cut.
     truncated: usize,
@@ -96,75 +81,22 @@ struct PoolingEntry {
 /// The section of `tokenizer.json`.
 const TOKENIZER: &str = "tokenizer";
 
-/// From a [`CalibratedModel`] to a [`PackedModel`].
-pub trait Pack {
-    /// Decides and packs with default options.
-    ///
-    /// # Errors
-    /// Those of [`Pack::pack_with`].
-    fn pack(&self) -> Result<PackedModel>;
-
-    /// Quantises, plans and packs as [`Compile::compile_with`](crate::Compile::compile_with) does, and takes along the tokenizer, the
-    /// pooling settings and the head, if there is one that is run here.
-    ///
-    /// The tier matters for measured schedules alone: what is packed runs on every tier.
-    ///
-    /// # Errors
-    /// Those of [`Compile::compile_with`](crate::Compile::compile_with) and [`Model::head`](crate::Model::head), but for
-    /// [`NoHead`](lacuna_model::Error::NoHead).
-    fn pack_with(&self, options: CompileOptions) -> Result<PackedModel>;
-
-    /// As [`Pack::pack_with`], with the schedules of a table, as in [`Compile::compile_tuned`](crate::Compile::compile_tuned).
-    ///
-    /// # Errors
-    /// Those of [`Pack::pack_with`].
-    fn pack_tuned(&self, options: CompileOptions, table: &mut TuningTable) -> Result<PackedModel>;
-}
-
-impl Pack for CalibratedModel {
-    fn pack(&self) -> Result<PackedModel> {
-        self.pack_with(CompileOptions::default())
-    }
-
-    fn pack_with(&self, options: CompileOptions) -> Result<PackedModel> {
-        match options.tuning {
-            Tuning::Fast => pack_all(self, options, None),
-            _ => self.pack_tuned(options, &mut TuningTable::default()),
-        }
-    }
-
-    fn pack_tuned(&self, options: CompileOptions, table: &mut TuningTable) -> Result<PackedModel> {
-        pack_all(self, options, Some(table))
-    }
-}
-
-fn pack_all(
-    calibrated: &CalibratedModel,
-    options: CompileOptions,
-    table: Option<&mut TuningTable>,
-) -> Result<PackedModel> {
-    let head = match calibrated.model().head() {
-        Ok(head) => StoredHead::Here(Box::new(head)),
-        Err(lacuna_model::Error::NoHead { .. }) => StoredHead::None,
-        Err(error) => return Err(error.into()),
-    };
-    Ok(PackedModel { head, ..pack_encoder(calibrated, options, table)? })
-}
-
 impl PackedModel {
     pub(crate) fn new(
         config: EncoderConfig,
         tables: Tables,
-        layers: PackedLayers,
+        steps: PackedSteps,
         tokenizer: Option<SentenceTokenizer>,
         pooling: Pooling,
         origin: Origin,
+        head: Option<Head>,
     ) -> PackedModel {
-        PackedModel { config, tables, layers, tokenizer, pooling, origin, head: StoredHead::None, file: None }
+        let head = head.map_or(StoredHead::None, |head| StoredHead::Here(Box::new(head)));
+        PackedModel { config, tables, steps, tokenizer, pooling, origin, head, file: None }
     }
 
-    /// Writes the model into a file, complete or not at all: it is made beside its place, brought to the disk, and moved there. Gives
-    /// its length in bytes.
+    /// Writes the model to a file, and returns the length of the file in bytes. The file appears only when it is complete: it is
+    /// written to a temporary file in the same folder, flushed to the disk, and moved to its place.
     ///
     /// # Errors
     /// [`PackedError::Io`]; [`PackedError::Decided`] for a model from a file whose pooling was changed, since such a file is copied.
@@ -189,7 +121,7 @@ impl PackedModel {
             StoredHead::None | StoredHead::InFile(_) => None, // the latter comes with its file
         };
         self.tables.save(&mut sections);
-        let layers = self.layers.save(&self.origin.precision, &mut sections);
+        let layers = self.steps.save(&self.origin.precision, &mut sections);
         let Pooling { mode, normalize, source } = &self.pooling;
         let entry = ModelEntry {
             config: self.config.clone(),
@@ -224,17 +156,17 @@ impl PackedModel {
             || {
                 file.verify()?;
                 let tables = Tables::load(&file, &entry.config)?;
-                Ok::<_, PackedError>((tables, PackedLayers::load(&file, &entry.config, &entry.layers)?))
+                Ok::<_, PackedError>((tables, PackedSteps::load(&file, &entry.config, &entry.layers)?))
             },
             || tokenizer(&file, &entry),
         );
-        let ((tables, layers), tokenizer) = (loaded?, tokenizer?);
+        let ((tables, steps), tokenizer) = (loaded?, tokenizer?);
         phases.end("verify");
         let source = if entry.pooling.assumed { PoolingSource::Default } else { PoolingSource::File(path.to_owned()) };
         Ok(PackedModel {
             config: entry.config,
             tables,
-            layers,
+            steps,
             tokenizer,
             pooling: Pooling { mode: entry.pooling.mode, normalize: entry.pooling.normalize, source },
             origin: Origin {
@@ -249,47 +181,42 @@ impl PackedModel {
         })
     }
 
-    /// Compiles the encoder for this machine.
-    ///
-    /// # Errors
-    /// Those of [`PackedModel::compile_with`].
-    pub fn compile(&self) -> Result<Encoder> {
-        self.compile_with(CompileOptions::default())
-    }
-
     /// Generates the code for a tier. Weights and tables are shared with all other encoders of this model.
-    ///
-    /// # Errors
-    /// [`PackedError::Decided`] for options that were decided when the model was packed; [`Error::Kernel`] as in
-    /// [`Compile::compile_with`](crate::Compile::compile_with).
-    pub fn compile_with(&self, options: CompileOptions) -> Result<Encoder> {
-        if options.form != Form::Auto {
-            return Err(PackedError::Decided { option: "form", found: format!("{:?}", options.form) }.into());
-        }
-        if options.tuning != Tuning::Fast {
-            return Err(PackedError::Decided { option: "tuning", found: format!("{:?}", options.tuning) }.into());
-        }
-        self.attach(options.tier)
-    }
-
-    /// Generates the code.
     pub(crate) fn attach(&self, tier: Option<Tier>) -> Result<Encoder> {
-        let tier = Tier::select(tier)?;
+        let tier = Tier::select(tier).map_err(KernelError::from)?;
         let isa = Isa::for_tier(tier);
         let mut phases = self.origin.phases.clone();
         let mut planning = Phases::new();
-        let layers = self.layers.for_isa(isa)?;
+        let steps = self.steps.for_isa(isa)?;
         if self.file.is_some() {
             planning.end("plan"); // what is in memory was planned before
             phases.append(&mut planning.list);
         }
-        let compiled = layers.compile(&mut phases)?;
-        let report = LoadReport::new(self, tier, isa, phases, &compiled.stats, compiled.linears);
+        let compiled = steps.compile(&mut phases)?;
+        let LinearReports { layers: linears, projection } = compiled.linears;
+        let (config, stats) = (&self.config, compiled.stats);
+        let report = LoadReport {
+            architecture: config.architecture.name(),
+            layers: config.layers,
+            hidden_size: config.hidden_size,
+            heads: config.heads,
+            activation: config.activation.name(),
+            cpu: lacuna_jit::cpu::brand(),
+            tier: tier.name(),
+            isa: isa.name(),
+            phases,
+            kernels_generated: stats.generated,
+            kernels_reused: stats.reused,
+            code_bytes: stats.code_bytes,
+            weight_bytes: linears.iter().chain(&projection).map(|linear| linear.weight_bytes).sum(),
+            linears,
+            projection,
+            notes: self.origin.notes(self.tokenizer.as_ref().map(|_| &self.pooling), tier, isa),
+        };
         Ok(Encoder::new(EncoderParts {
-            config: self.config.clone(),
+            config: config.clone(),
             tables: self.tables.clone(),
-            embedding: compiled.embedding,
-            layers: compiled.layers,
+            steps: compiled.steps,
             tokenizer: self.tokenizer.clone(),
             pooling: self.pooling.clone(),
             report,
@@ -374,25 +301,11 @@ impl PackedModel {
         let path = self.path().map_or_else(|| PathBuf::from("packed model"), Path::to_owned);
         PackedError::NeedsWeights { path, what: what.into(), remedy }
     }
-
-    pub(crate) fn origin(&self) -> &Origin {
-        &self.origin
-    }
 }
 
 impl std::fmt::Debug for PackedModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PackedModel").field("config", &self.config).field("path", &self.path()).finish_non_exhaustive()
-    }
-}
-
-impl Encoder {
-    /// Opens a packed model and compiles it for this machine: [`PackedModel::open`] and [`PackedModel::compile`].
-    ///
-    /// # Errors
-    /// Theirs.
-    pub fn open(path: impl AsRef<Path>) -> Result<Encoder> {
-        PackedModel::open(path)?.compile()
     }
 }
 
@@ -412,12 +325,13 @@ mod tests {
     use super::*;
     use crate::model::Model;
     use crate::seeded::{Preset, seeded_ids};
+    use crate::{Compile, Form};
 
     /// Where the memory of a model's sections is.
     fn addresses(model: &PackedModel) -> Vec<(String, std::ops::Range<*const u8>)> {
         let mut sections = Sections::default();
         model.tables.save(&mut sections);
-        model.layers.save(&model.origin.precision, &mut sections);
+        model.steps.save(&model.origin.precision, &mut sections);
         sections.iter().map(|(name, bytes)| (name.to_owned(), bytes.as_ptr_range())).collect()
     }
 
@@ -430,7 +344,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.lacuna");
         for form in [Form::Sparse, Form::Dense] {
-            model.pack_with(CompileOptions::default().with_form(form)).unwrap().write(&path).unwrap();
+            model.compiler().form(form).pack().unwrap().write(&path).unwrap();
             let opened = PackedModel::open(&path).unwrap();
             let mapped = opened.file.as_ref().unwrap().addresses();
             let (mut borrowed, mut copied) = (0, 0);

@@ -2,8 +2,7 @@
 
 use lacuna::reference::{Tap, TapSet};
 use lacuna::{
-    Activation, Architecture, Block, CalibratedModel, Compile, CompileOptions, Encoder, EncoderConfig, Form, Matrix,
-    Model, seeded_ids,
+    Activation, Architecture, Block, CalibratedModel, Compile, Encoder, EncoderConfig, Form, Matrix, Model, seeded_ids,
 };
 use lacuna_jit::Tier;
 
@@ -23,7 +22,7 @@ fn batch(lengths: &[usize], seed: u64) -> Vec<Vec<u32>> {
 }
 
 fn compile(model: &CalibratedModel, tier: Tier, form: Form) -> Encoder {
-    model.compile_with(CompileOptions::default().with_tier(Some(tier)).with_form(form)).unwrap()
+    model.compiler().tier(tier).form(form).compile().unwrap()
 }
 
 /// On every tier and in every form the same bits, and those close to the f32 reference's numbers.

@@ -11,7 +11,7 @@ mod golden;
 mod tiers;
 mod types;
 
-use lacuna::{CalibratedModel, Compile, CompileOptions, Encoder, Matrix, Model, seeded_ids};
+use lacuna::{CalibratedModel, Compile, Encoder, Matrix, Model, seeded_ids};
 use lacuna_jit::Tier;
 
 use self::tiers::tiers;
@@ -25,7 +25,7 @@ fn calibrated(model: Model) -> CalibratedModel {
 }
 
 fn compile(model: &CalibratedModel, tier: Tier) -> Encoder {
-    model.compile_with(CompileOptions::default().with_tier(Some(tier))).unwrap()
+    model.compiler().tier(tier).compile().unwrap()
 }
 
 /// Of all values of a sequence together.

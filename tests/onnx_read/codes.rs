@@ -1,7 +1,7 @@
 //! Codes, scales and zero points: those of the file, bit for bit.
 
-use lacuna::{Block, Compile, Form, LINEAR_NAMES};
-use lacuna::{CompileOptions, LayerQuant};
+use lacuna::LayerQuant;
+use lacuna::{Block, Compile, LINEAR_NAMES};
 
 use super::*;
 
@@ -137,8 +137,7 @@ fn blocks_of_zeros_stay_and_run_sparse() {
     }
     let calibrated = calibrated(model);
     for tier in tiers() {
-        let encoder =
-            calibrated.compile_with(CompileOptions::default().with_tier(Some(tier)).with_form(Form::Auto)).unwrap();
+        let encoder = calibrated.compiler().tier(tier).compile().unwrap();
         for linear in &encoder.report().linears {
             println!("{tier}: {}.{} {} {:.3}", linear.layer, linear.name, linear.form, linear.density);
         }

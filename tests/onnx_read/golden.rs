@@ -1,6 +1,6 @@
 //! Results: the f32 reference in f32, heads, and the compiled encoder.
 
-use lacuna::{Compile, CompileOptions};
+use lacuna::Compile;
 
 use super::*;
 
@@ -63,7 +63,7 @@ fn int8_agrees_with_onnx_runtime() {
         println!("{name}: {:#?}", model.notes());
         let calibrated = calibrated(model);
         for tier in tiers() {
-            let encoder = calibrated.compile_with(CompileOptions::default().with_tier(Some(tier))).unwrap();
+            let encoder = calibrated.compiler().tier(tier).compile().unwrap();
             let tokens: Vec<TypedIds<'_>> = sequences.iter().map(Sequence::tokens).collect();
             for (sequence, states) in sequences.iter().zip(encoder.hidden_states(&tokens).unwrap()) {
                 let cosine = cosine(&mean(&states.data, features), &mean(&sequence.states, features));

@@ -1,6 +1,6 @@
 //! Bytes that are not those that were written.
 
-use lacuna::{Architecture, Error, Model, Pack, PackedError, PackedModel};
+use lacuna::{Architecture, Compile, Error, Model, PackedError, PackedModel};
 
 use super::{Bench, head_folder, seeded, smallest, tiny};
 
@@ -29,7 +29,7 @@ fn every_byte_counts() {
 #[test]
 fn a_sample_of_the_bytes_of_larger_files() {
     let bench = Bench::new();
-    let with_text = Model::open(head_folder("roberta-fill")).unwrap().calibration().run(&["The cat sat."]).unwrap();
+    let with_text = Model::open(head_folder("roberta-fill")).unwrap().calibration().run(["The cat sat."]).unwrap();
     for model in [seeded(tiny(Architecture::Electra)), with_text] {
         model.pack().unwrap().write(bench.path()).unwrap();
         let bytes = std::fs::read(bench.path()).unwrap();

@@ -1,12 +1,12 @@
 //! Files with right checksums that lie: typed errors, and no undefined behaviour.
 
-use lacuna::{Architecture, Block, EncoderConfig, Error, Form, Model, ModelError, Pack, PackedModel};
+use lacuna::{Architecture, Block, Compile, EncoderConfig, Error, Form, Model, ModelError, PackedModel};
 use lacuna_jit::Tier;
 use rand::prelude::*;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Bench, batch, calibrated, options, smallest, tiers, tiny};
+use super::{Bench, batch, calibrated, smallest, tiers, tiny};
 
 /// A file taken apart.
 #[derive(Clone)]
@@ -171,7 +171,7 @@ fn pointers(value: &Value, path: String, all: &mut Vec<String>) {
 /// Whatever opened must run, or refuse to.
 fn run(model: &PackedModel) {
     for tier in tiers() {
-        let Ok(encoder) = model.compile_with(options(tier, Form::Auto)) else { continue };
+        let Ok(encoder) = model.compiler().tier(tier).compile() else { continue };
         let ids = vec![vec![1, 2, 3, 0], vec![4]];
         let _ = encoder.hidden_states(&ids);
     }
@@ -233,7 +233,7 @@ fn sections_of_noise_are_refused_or_run() {
     for form in [Form::Sparse, Form::Dense, Form::Auto] {
         let model = Model::seeded(config.clone(), 2).unwrap().prune(Block::B4x1, 0.7).unwrap();
         let model = calibrated(model);
-        model.pack_with(options(Tier::Portable, form)).unwrap().write(bench.path()).unwrap();
+        model.compiler().tier(Tier::Portable).form(form).pack().unwrap().write(bench.path()).unwrap();
         let forged = Forged::of(&std::fs::read(bench.path()).unwrap());
         let names: Vec<String> = forged.manifest["sections"]
             .as_array()
@@ -255,7 +255,7 @@ fn sections_of_noise_are_refused_or_run() {
                 Ok(packed) => {
                     ran += 1;
                     for tier in tiers() {
-                        let encoder = packed.compile_with(options(tier, Form::Auto)).unwrap();
+                        let encoder = packed.compiler().tier(tier).compile().unwrap();
                         let _ = encoder.hidden_states(&batch(packed.config()));
                     }
                 }

@@ -10,8 +10,8 @@ mod versions;
 use std::path::{Path, PathBuf};
 
 use lacuna::{
-    Architecture, CalibratedModel, CompileOptions, EncoderConfig, Error, Form, Model, Pack, PackedError, PackedModel,
-    Preset, seeded_ids,
+    Architecture, CalibratedModel, Compile, EncoderConfig, Error, Form, Model, PackedError, PackedModel, Preset,
+    seeded_ids,
 };
 use lacuna_jit::Tier;
 
@@ -48,10 +48,6 @@ fn seeded(config: EncoderConfig) -> CalibratedModel {
     calibrated(Model::seeded(config, 3).unwrap())
 }
 
-fn options(tier: Tier, form: Form) -> CompileOptions {
-    CompileOptions::default().with_tier(Some(tier)).with_form(form)
-}
-
 /// Writes and opens.
 fn through_file(packed: &PackedModel) -> PackedModel {
     let folder = tempfile::tempdir().unwrap();
@@ -70,7 +66,7 @@ fn smallest() -> Vec<u8> {
     let model = Model::seeded(config, 1).unwrap().calibration().run_ids(&ids).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.lacuna");
-    model.pack_with(options(Tier::Portable, Form::Sparse)).unwrap().write(&path).unwrap();
+    model.compiler().tier(Tier::Portable).form(Form::Sparse).pack().unwrap().write(&path).unwrap();
     std::fs::read(path).unwrap()
 }
 

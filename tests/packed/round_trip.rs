@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use lacuna::tasks::MaskFiller;
 use lacuna::{
-    Architecture, Block, Compile, CompileOptions, Encoder, EncoderConfig, Error, Form, LayerPrecision, Model,
-    ModelError, Pack, PackedError, PackedModel, Precision, Tuning,
+    Architecture, Block, Compile, Encoder, EncoderConfig, Error, Form, LayerPrecision, Model, ModelError, PackedError,
+    PackedModel, Precision, Tuning, TuningTable,
 };
 use lacuna_jit::Tier;
 
-use super::{batch, calibrated, head_folder, options, seeded, through_file, tiers, tiny};
+use super::{batch, calibrated, head_folder, seeded, through_file, tiers, tiny};
 
 const FORMS: [Form; 3] = [Form::Auto, Form::Dense, Form::Sparse];
 
@@ -23,15 +23,15 @@ fn check(config: EncoderConfig, zeros: Option<(Block, f64)>, form: Form) {
     };
     let model = calibrated(model);
     let ids = batch(model.model().config());
-    let packed = model.pack_with(CompileOptions::default().with_form(form)).unwrap();
+    let packed = model.compiler().form(form).pack().unwrap();
     let opened = through_file(&packed);
     assert_eq!(opened.config(), model.model().config());
     assert_eq!(opened.pruning(), model.model().pruning());
     for tier in tiers() {
-        let expected = model.compile_with(options(tier, form)).unwrap();
+        let expected = model.compiler().tier(tier).form(form).compile().unwrap();
         let states = expected.hidden_states(&ids).unwrap();
         for packed in [&packed, &opened] {
-            let encoder = packed.compile_with(CompileOptions::default().with_tier(Some(tier))).unwrap();
+            let encoder = packed.compiler().tier(tier).compile().unwrap();
             assert_eq!(encoder.hidden_states(&ids).unwrap(), states, "{what} on {tier}");
             let forms = |encoder: &Encoder| {
                 let linears = encoder.report().linears.iter().chain(&encoder.report().projection);
@@ -78,11 +78,11 @@ fn every_precision() {
             let model = model.clone().with_precision(layers.clone()).unwrap();
             for form in [Form::Auto, Form::Sparse] {
                 // What is packed does not depend on the tier, but only the portable one plans bf16 on every CPU.
-                let opened = through_file(&model.pack_with(options(Tier::Portable, form)).unwrap());
+                let opened = through_file(&model.compiler().tier(Tier::Portable).form(form).pack().unwrap());
                 assert_eq!(opened.precision(), layers);
                 for tier in tiers() {
-                    let compiled = model.compile_with(options(tier, form));
-                    let encoder = opened.compile_with(CompileOptions::default().with_tier(Some(tier)));
+                    let compiled = model.compiler().tier(tier).form(form).compile();
+                    let encoder = opened.compiler().tier(tier).compile();
                     match (compiled, encoder) {
                         (Ok(expected), Ok(encoder)) => {
                             let expected = expected.hidden_states(&ids).unwrap();
@@ -131,7 +131,7 @@ fn heads_and_tokenizers_come_along() {
         let model = Model::open(head_folder(name)).unwrap();
         let head = model.head().unwrap();
         let texts = ["The cat sat on the mat.", "the river went e and", ""];
-        let model = model.calibration().run(&texts).unwrap();
+        let model = model.calibration().run(texts).unwrap();
         let packed = model.pack().unwrap();
         let opened = through_file(&packed);
         assert_eq!(packed.head().unwrap(), head, "{name}");
@@ -159,7 +159,7 @@ fn heads_and_tokenizers_come_along() {
 fn measured_schedules_are_kept() {
     let model = calibrated(Model::seeded(tiny(Architecture::Bert), 3).unwrap().prune(Block::B4x1, 0.9).unwrap());
     let tuning = Tuning::Measure { budget: std::time::Duration::from_millis(1) };
-    let packed = model.pack_with(CompileOptions::default().with_form(Form::Sparse).with_tuning(tuning)).unwrap();
+    let packed = model.compiler().form(Form::Sparse).tuning(tuning).pack().unwrap();
     let kernels = |model: &PackedModel| -> Vec<String> {
         model.compile().unwrap().report().linears.iter().map(|linear| linear.kernel.clone()).collect()
     };
@@ -209,11 +209,13 @@ fn a_file_in_use_can_be_replaced() {
 fn what_was_decided_cannot_be_asked_for_again() {
     let packed = through_file(&seeded(tiny(Architecture::Bert)).pack().unwrap());
     let tuning = Tuning::Measure { budget: std::time::Duration::from_millis(1) };
-    for (options, expected) in [
-        (CompileOptions::default().with_form(Form::Dense), "form"),
-        (CompileOptions::default().with_tuning(tuning), "tuning"),
+    let mut table = TuningTable::default();
+    for (compiler, expected) in [
+        (packed.compiler().form(Form::Dense), "form"),
+        (packed.compiler().tuning(tuning), "tuning"),
+        (packed.compiler().table(&mut table), "table"),
     ] {
-        match packed.compile_with(options).unwrap_err() {
+        match compiler.compile().unwrap_err() {
             Error::Packed(PackedError::Decided { option, .. }) => assert_eq!(option, expected),
             error => panic!("{error}"),
         }
@@ -221,7 +223,7 @@ fn what_was_decided_cannot_be_asked_for_again() {
     assert!(matches!(packed.head().unwrap_err(), Error::Model(ModelError::NoHead { .. })));
     let error = packed.needs_weights("--verify", "give its path with --model");
     assert!(error.to_string().contains("--verify needs the f32 weights"), "{error}");
-    let portable = packed.compile_with(CompileOptions::default().with_tier(Some(Tier::Portable))).unwrap();
+    let portable = packed.compiler().tier(Tier::Portable).compile().unwrap();
     assert_eq!(portable.report().tier, "portable");
     let phases: Vec<&str> = portable.report().phases.iter().map(|phase| phase.name).collect();
     assert_eq!(phases, ["map", "verify", "plan", "emit", "seal"]);

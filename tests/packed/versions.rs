@@ -1,7 +1,7 @@
 //! Files of other versions: older ones are read or refused by name, newer ones refused.
 
 use lacuna::tasks::SequenceClassifier;
-use lacuna::{CompileOptions, Model, Pack, PackedError, PackedModel, TextInput};
+use lacuna::{Compile, Compiler, Model, PackedError, PackedModel, TextInput};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ fn other_versions_are_refused_by_name() {
     }
 }
 
-fn results(model: &PackedModel, options: CompileOptions) -> Value {
-    let encoder = model.compile_with(options).unwrap();
+fn results(model: &PackedModel, compiler: Compiler<'_, PackedModel>) -> Value {
+    let encoder = compiler.compile().unwrap();
     // Bits: the int8 part is the same on every machine.
     let embeddings: Vec<Vec<u32>> =
         encoder.embed(&TEXTS).unwrap().iter().map(|vector| vector.iter().map(|x| x.to_bits()).collect()).collect();
@@ -40,7 +40,7 @@ fn version_1_stays_readable() {
     let model = PackedModel::open(fixture("packed-v1.lacuna")).unwrap();
     let expected: Value = serde_json::from_slice(&std::fs::read(fixture("packed-v1.json")).unwrap()).unwrap();
     for tier in tiers() {
-        let found = results(&model, CompileOptions::default().with_tier(Some(tier)));
+        let found = results(&model, model.compiler().tier(tier));
         assert_eq!(found, expected, "{tier}");
     }
 }
@@ -50,9 +50,9 @@ fn version_1_stays_readable() {
 #[ignore = "writes tests/fixtures"]
 fn make() {
     let model = Model::open(head_folder("bert-classify")).unwrap();
-    let model = model.prune(lacuna::Block::B4x1, 0.6).unwrap().calibration().run(&TEXTS).unwrap();
+    let model = model.prune(lacuna::Block::B4x1, 0.6).unwrap().calibration().run(TEXTS).unwrap();
     let packed = model.pack().unwrap();
     packed.write(fixture("packed-v1.lacuna")).unwrap();
-    let results = results(&packed, CompileOptions::default());
+    let results = results(&packed, packed.compiler());
     std::fs::write(fixture("packed-v1.json"), serde_json::to_vec(&results).unwrap()).unwrap();
 }

@@ -3,8 +3,8 @@
 mod simulation;
 
 use lacuna::{
-    Activation, Block, CalibratedModel, Compile, CompileOptions, Encoder, EncoderConfig, Error, Form, LayerPrecision,
-    Matrix, Model, Precision, Preset, seeded_ids,
+    Activation, Block, CalibratedModel, Compile, Encoder, EncoderConfig, Error, Form, LayerPrecision, Matrix, Model,
+    Precision, Preset, seeded_ids,
 };
 use lacuna_jit::{Avx512Bf16, Tier};
 use lacuna_kernels::KernelError;
@@ -75,7 +75,7 @@ fn assignments(layers: usize) -> Vec<Vec<LayerPrecision>> {
 
 fn compile(model: &CalibratedModel, precision: &[LayerPrecision], tier: Tier, form: Form) -> Encoder {
     let model = model.clone().with_precision(precision.to_vec()).unwrap();
-    model.compile_with(CompileOptions::default().with_tier(Some(tier)).with_form(form)).unwrap()
+    model.compiler().tier(tier).form(form).compile().unwrap()
 }
 
 fn ids(lengths: &[usize]) -> Vec<Vec<u32>> {

@@ -150,7 +150,7 @@ fn build(args: &Args, context: &Context) -> Result<Built> {
     let ids = seeded_ids(VOCAB_SIZE, SEQUENCES, args.tokens, args.seed.wrapping_add(1));
     let model = Model::seeded(EncoderConfig { vocab_size: VOCAB_SIZE, ..args.preset.config() }, args.seed)?;
     let calibrated = model.prune(Block::B4x1, args.sparsity)?.calibration().run_ids(&ids)?;
-    let compile = |form| calibrated.compile_with(context.compile_options().with_form(form));
+    let compile = |form| calibrated.compiler().tier(context.tier).form(form).compile();
     let (sparse, dense) = (compile(Form::Auto)?, compile(Form::Dense)?);
     drop(spinner);
     let checks = check(args, context, &calibrated, &sparse, &dense)?;
@@ -180,8 +180,7 @@ fn check(
     let states = sparse.hidden_states(few)?;
     let mut checks = Vec::new();
     if context.isa() != Isa::Portable {
-        let options = context.compile_options().with_tier(Some(Tier::Portable));
-        let portable = calibrated.compile_with(options)?;
+        let portable = calibrated.compiler().tier(Tier::Portable).compile()?;
         checks.push(identical("generated = portable", &states, &portable.hidden_states(few)?));
     }
     checks.push(identical("sparse = dense", &states, &dense.hidden_states(few)?));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use lacuna::{
-    Block, CalibratedModel, Compile, CompileOptions, Encoder, Form, Model, Pack, PackedError, PackedModel,
-    PoolingSource, Tuning, TuningTable,
+    Block, CalibratedModel, Compile, Compiler, Encoder, Form, Model, PackedError, PackedModel, PoolingSource, Tuning,
+    TuningTable,
 };
 use lacuna_console::args;
 use lacuna_console::context::Context;
@@ -69,20 +69,20 @@ impl TuneArgs {
     /// Generates the kernels, with schedules as the options say.
     pub(crate) fn compile(&self, model: &CalibratedModel, form: Form, context: &Context) -> Result<Encoder> {
         let _spinner = Spinner::new(if self.tune.is_some() { "compiling and timing schedules" } else { "compiling" });
-        let options = self.options(form, context);
+        let compiler = self.compiler(model, form, context);
         match &self.tuning {
-            None => Ok(model.compile_with(options)?),
-            Some(path) => with_table(path, |table| Ok(model.compile_tuned(options, table)?)),
+            None => Ok(compiler.compile()?),
+            Some(path) => with_table(path, |table| Ok(compiler.table(table).compile()?)),
         }
     }
 
     /// Packs the weights, with schedules as the options say.
     pub(crate) fn pack(&self, model: &CalibratedModel, form: Form, context: &Context) -> Result<PackedModel> {
         let _spinner = Spinner::new(if self.tune.is_some() { "packing and timing schedules" } else { "packing" });
-        let options = self.options(form, context);
+        let compiler = self.compiler(model, form, context);
         match &self.tuning {
-            None => Ok(model.pack_with(options)?),
-            Some(path) => with_table(path, |table| Ok(model.pack_tuned(options, table)?)),
+            None => Ok(compiler.pack()?),
+            Some(path) => with_table(path, |table| Ok(compiler.table(table).pack()?)),
         }
     }
 
@@ -95,12 +95,12 @@ impl TuneArgs {
         }
     }
 
-    fn options(&self, form: Form, context: &Context) -> CompileOptions {
+    fn compiler<'a>(&self, model: &'a CalibratedModel, form: Form, context: &Context) -> Compiler<'a> {
         let tuning = match self.tune {
             Some(ms) => Tuning::Measure { budget: Duration::from_millis(ms as u64) },
             None => Tuning::Fast,
         };
-        context.compile_options().with_form(form).with_tuning(tuning)
+        model.compiler().tier(context.tier).form(form).tuning(tuning)
     }
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn read(folder: &Path) -> Result<Model> {
 /// Generates the kernels.
 pub(crate) fn compile(model: &CalibratedModel, form: Form, context: &Context) -> Result<Encoder> {
     let _spinner = Spinner::new("compiling");
-    Ok(model.compile_with(context.compile_options().with_form(form))?)
+    Ok(model.compiler().tier(context.tier).form(form).compile()?)
 }
 
 /// Where pooling settings come from.

@@ -2,7 +2,6 @@
 
 use std::num::NonZero;
 
-use lacuna::CompileOptions;
 use lacuna_jit::{Isa, Tier};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -37,11 +36,6 @@ impl Context {
     /// The instruction set that kernels of the tier are made for.
     pub fn isa(&self) -> Isa {
         Isa::for_tier(self.tier)
-    }
-
-    /// Compile options for the tier.
-    pub fn compile_options(&self) -> CompileOptions {
-        CompileOptions::default().with_tier(Some(self.tier))
     }
 
     /// `--threads`, or all cores.

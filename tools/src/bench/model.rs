@@ -223,7 +223,7 @@ struct Profiled<'a> {
 
 impl Work for Profiled<'_> {
     fn call(&mut self) -> Result<()> {
-        self.profiles.push(self.encoder.profile_ids_into(self.ids, &mut self.out)?);
+        self.profiles.push(self.encoder.profile(self.ids, &mut self.out)?);
         Ok(())
     }
 }

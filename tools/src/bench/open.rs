@@ -77,7 +77,7 @@ fn measure(args: &Args, context: &Context, threads: usize) -> Result<Opening> {
     let once = || -> Result<(Duration, LoadReport, usize)> {
         let start = Instant::now();
         let model = PackedModel::open(&args.model)?;
-        let encoder = model.compile_with(context.compile_options())?;
+        let encoder = model.compiler().tier(context.tier).compile()?;
         let total = start.elapsed();
         Ok((total, encoder.report().clone(), model.file_bytes()))
     };

@@ -22,7 +22,7 @@ pub(super) fn inspect(args: &Args, model: &PackedModel, context: &Context) -> Re
     if !matches!(args.form, FormArg::Auto) {
         return Err(decided("--form", format!("{:?}", args.form).to_lowercase()));
     }
-    let encoder = pool(context.threads())?.install(|| model.compile_with(context.compile_options()))?;
+    let encoder = pool(context.threads())?.install(|| model.compiler().tier(context.tier).compile())?;
     let (contents, report) = (Contents::of(model), encoder.report().clone());
     let inspection = Inspection { tier: context.tier.name(), contents, report };
     if args.json {

@@ -206,7 +206,7 @@ impl TaskArgs {
             return Err(decided("--form", format!("{:?}", self.form).to_lowercase()));
         }
         self.tuning.check_packed()?;
-        let encoder = packed.compile_with(context.compile_options())?;
+        let encoder = packed.compiler().tier(context.tier).compile()?;
         let source = packed.path().map_or_else(String::new, |path| path.display().to_string());
         Ok(Ready { encoder, calibrated: None, calibration: Calibration { source, texts: 0, from_input: false } })
     }

@@ -113,7 +113,7 @@ impl Engine for Lacuna<'_> {
             _ => Form::Auto,
         };
         let calibrated = files.source.calibrated()?;
-        let encoder = calibrated.compile_with(self.context.compile_options().with_form(form))?;
+        let encoder = calibrated.compiler().tier(self.context.tier).form(form).compile()?;
         self.model = Some(Loaded::Compiled(Box::new(encoder)));
         Ok(())
     }
@@ -186,7 +186,7 @@ impl ModelCall for CompiledBatch<'_> {
     fn breakdown(&mut self) -> Result<Option<Vec<(String, f64)>>> {
         let mut profiles: Vec<Profile> = Vec::with_capacity(PROFILES);
         for _ in 0..PROFILES {
-            profiles.push(self.encoder.profile_ids_into(self.ids, &mut self.out)?);
+            profiles.push(self.encoder.profile(self.ids, &mut self.out)?);
         }
         // The middle half by time, as noise only ever lengthens.
         profiles.sort_by_key(Profile::total);

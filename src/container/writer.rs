@@ -1,4 +1,4 @@
-//! Writes packed files, complete or not at all.
+//! Writes packed files. A file appears in its place only when it is complete.
 
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -8,9 +8,9 @@ use bytemuck::Pod;
 use serde::Serialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::PackedError;
-use super::file::{Manifest, Section};
+use super::error::PackedError;
 use super::header::{ALIGNMENT, CHUNK, Header};
+use super::manifest::{Manifest, Section};
 
 /// The sections of a file to be written, in the order in which they will lie.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl<'a> Sections<'a> {
 
     /// All of them.
     #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.list.iter().map(|(name, bytes)| (&name[..], *bytes))
     }
 
@@ -41,9 +41,8 @@ impl<'a> Sections<'a> {
         (places.collect(), offset)
     }
 
-    /// Writes them with a manifest into a file beside `path`, and moves it to `path` when it is complete and on the disk. Gives its
-    /// length in bytes.
-    pub(super) fn write<M: Serialize>(self, path: &Path, model: M) -> Result<u64, PackedError> {
+    /// Writes them with a manifest to `path`. Returns the length of the file in bytes.
+    pub(crate) fn write<M: Serialize>(self, path: &Path, model: M) -> Result<u64, PackedError> {
         let (sections, end) = self.places();
         let manifest = Manifest { writer: concat!("lacuna ", env!("CARGO_PKG_VERSION")).to_owned(), model, sections };
         let manifest =
@@ -71,7 +70,7 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// Writes a file beside `path`, brings it to the disk, and moves it to `path`: complete or not at all.
+/// Writes a temporary file in the folder of `path`, flushes it to the disk, and moves it to `path`: a file appears only when it is complete.
 pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), PackedError> {
     let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let mut file = temporary(directory).map_err(PackedError::io(path, "create"))?;

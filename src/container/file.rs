@@ -11,34 +11,11 @@ use lacuna_kernels::Stored;
 use memmap2::Mmap;
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::PackedError;
+use super::error::PackedError;
 use super::header::{ALIGNMENT, CHUNK, Header, checksum};
+use super::manifest::{Manifest, Section};
 use super::writer::replace;
-
-/// What the manifest says of the file, beside the model.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Manifest<M> {
-    /// Who wrote it.
-    pub(super) writer: String,
-    /// What the sections mean.
-    pub(super) model: M,
-    /// In the order in which they lie.
-    pub(super) sections: Vec<Section>,
-}
-
-/// Bytes of a packed file under a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Section {
-    /// The name: `word`, `layers.0.q.indices`, ...
-    pub name: String,
-    /// Its first byte, from the end of the manifest, rounded up to a multiple of 64.
-    pub offset: u64,
-    /// Bytes.
-    pub length: u64,
-}
 
 /// A mapped file. Its pages are shared by all processes that open it, and stay mapped while anything borrows them.
 #[derive(Debug)]
@@ -52,7 +29,7 @@ pub(crate) struct PackedFile {
 
 impl PackedFile {
     /// Maps a file and reads its manifest, whose checksum is compared; [`PackedFile::verify`] compares the others.
-    pub(super) fn open<M: DeserializeOwned>(path: &Path) -> Result<(PackedFile, M), PackedError> {
+    pub(crate) fn open<M: DeserializeOwned>(path: &Path) -> Result<(PackedFile, M), PackedError> {
         if cfg!(target_endian = "big") {
             return Err(PackedError::BigEndian { path: path.to_owned() });
         }
@@ -70,13 +47,13 @@ impl PackedFile {
         Ok((file, manifest.model))
     }
 
-    /// Compares all checksums, in parallel.
-    pub(super) fn verify(&self) -> Result<(), PackedError> {
+    /// Compares all checksums, in parallel. The error is that of the first damage in the file.
+    pub(crate) fn verify(&self) -> Result<(), PackedError> {
         self.verify_range(Header::BYTES..self.header.end as usize)
     }
 
     /// Compares the checksums of a section.
-    pub(super) fn verify_section(&self, name: &str) -> Result<(), PackedError> {
+    pub(crate) fn verify_section(&self, name: &str) -> Result<(), PackedError> {
         self.places.get(name).map_or(Ok(()), |range| self.verify_range(range.clone()))
     }
 
@@ -85,10 +62,11 @@ impl PackedFile {
         let (body, end) = (Header::BYTES, self.header.end as usize);
         let chunks = (range.start - body) / CHUNK..(range.end - body).div_ceil(CHUNK);
         let table = self.bytes[end..].as_chunks::<8>().0;
-        chunks.into_par_iter().try_for_each(|i| {
+        let damage = chunks.into_par_iter().find_map_first(|i| {
             let start = body + i * CHUNK;
-            checksum(&self.path, &self.bytes, start..end.min(start + CHUNK), u64::from_le_bytes(table[i]))
-        })
+            checksum(&self.path, &self.bytes, start..end.min(start + CHUNK), u64::from_le_bytes(table[i])).err()
+        });
+        damage.map_or(Ok(()), Err)
     }
 
     /// Where the sections lie: one behind the other, at multiples of 64, to the end.
@@ -120,7 +98,7 @@ impl PackedFile {
     }
 
     /// Writes the same file to another place. Gives its length in bytes.
-    pub(super) fn copy(&self, path: &Path) -> Result<u64, PackedError> {
+    pub(crate) fn copy(&self, path: &Path) -> Result<u64, PackedError> {
         replace(path, |out| std::io::Write::write_all(out, &self.bytes))?;
         Ok(self.bytes.len() as u64)
     }
@@ -131,17 +109,17 @@ impl PackedFile {
 
     /// Where the file is mapped.
     #[cfg(test)]
-    pub(super) fn addresses(&self) -> std::ops::Range<*const u8> {
+    pub(crate) fn addresses(&self) -> std::ops::Range<*const u8> {
         self.bytes.as_ptr_range()
     }
 
     /// All sections.
-    pub(super) fn sections(&self) -> &[Section] {
+    pub(crate) fn sections(&self) -> &[Section] {
         &self.sections
     }
 
     /// Bytes of the file.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) use lacuna_model::packed::MAGIC;
 
-use super::PackedError;
+use super::error::PackedError;
 
 /// The version that is written.
 pub(super) const VERSION: u32 = 1;
