@@ -4,12 +4,12 @@ use clap::ValueEnum;
 use lacuna::PoolingMode;
 use lacuna::tasks::{EmbedRecord, EmbedTask};
 
-use crate::context::{Context, pool};
-use crate::error::{Error, Result};
 use crate::npy;
-use crate::output::Target;
 use crate::packed::Opened;
 use crate::task::{TaskArgs, write_rows};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::Target;
 
 /// Embed sentences, one per line
 ///

@@ -2,10 +2,10 @@
 
 use lacuna::tasks::{FillTask, TextRecord};
 
-use crate::args;
-use crate::context::Context;
-use crate::error::Result;
 use crate::task::TaskArgs;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
 
 /// Fill in the masks of texts, one text per line
 ///

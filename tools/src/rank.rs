@@ -2,10 +2,10 @@
 
 use lacuna::tasks::{RankRecord, RankTask};
 
-use crate::args;
-use crate::context::Context;
-use crate::error::Result;
 use crate::task::TaskArgs;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
 
 /// Rank passages by how well they answer a query
 ///

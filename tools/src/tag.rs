@@ -2,9 +2,9 @@
 
 use lacuna::tasks::{TagTask, TextRecord};
 
-use crate::context::Context;
-use crate::error::Result;
 use crate::task::TaskArgs;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
 
 /// Find names, places and other labelled spans in texts, one per line
 ///

@@ -12,13 +12,14 @@ use lacuna::{CalibratedModel, Encoder, Model, ModelError, TextInput};
 use serde::Serialize;
 
 use crate::calibration::SchemeArgs;
-use crate::context::{Context, pool};
-use crate::error::{Error, Result};
-use crate::model::{self, CALIBRATION_SENTENCES, FormArg, ModelArgs, TuneArgs};
-use crate::output::Target;
+use crate::model::{FormArg, ModelArgs, TuneArgs};
 use crate::packed::{Opened, decided, needs_weights};
-use crate::progress::Spinner;
-use crate::text;
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::Target;
+use lacuna_console::progress::Spinner;
+use lacuna_console::sentences::{CALIBRATION_SENTENCES, calibration_file};
+use lacuna_console::text;
 
 pub(crate) use self::summary::{Calibration, Summary};
 
@@ -223,7 +224,7 @@ impl TaskArgs {
                 of_file.iter().flat_map(R::inputs).collect()
             }
             Some(path) => {
-                texts = model::calibration_file(path, usize::MAX)?;
+                texts = calibration_file(path, usize::MAX)?;
                 texts.iter().map(|text| TextInput::new(text)).collect()
             }
         };

@@ -7,7 +7,7 @@ use lacuna::LoadReport;
 use lacuna::tasks::TruncatedInput;
 use serde::Serialize;
 
-use crate::output::{say, write_json};
+use lacuna_console::output::{say, write_json};
 
 /// Everything that is said. `about` is what only the command knows, `verify` the comparison with the f32 reference.
 #[derive(Serialize)]
