@@ -5,7 +5,7 @@ use lacuna_kernels::layernorm::{LayerNormKernel, LayerNormPlan, LayerNormWeights
 use super::{CompiledSet, KernelSet};
 use crate::error::Result;
 use crate::quantize::ActivationQuant;
-use crate::weights::LayerNormWeights;
+use crate::weights::LayerNorm;
 
 /// A layernorm, packed.
 pub(super) struct PackedNorm {
@@ -17,7 +17,7 @@ impl PackedNorm {
     /// `panel` is the quantisation of what reads it, used if the plan writes a panel.
     pub(super) fn pack(
         plan: LayerNormPlan,
-        weights: &LayerNormWeights,
+        weights: &LayerNorm,
         panel: Option<&ActivationQuant>,
         epsilon: f32,
     ) -> Result<PackedNorm> {
