@@ -127,7 +127,7 @@ fn products_of_floats_run_on_borrowed_sections() {
                 for section in 0..3 {
                     refuse(section, &|s| s.push(0));
                 }
-                // A block row is { steps: u32, offset: u32, strips: u32 }.
+                // A block row is { steps: u32, offset: u32, row_blocks: u32 }.
                 refuse(1, &|s| s[3] = 0x7f);
                 refuse(1, &|s| s[4] = 1);
                 refuse(1, &|s| s[7] = 0x7f);

@@ -1,4 +1,4 @@
-//! Row parameters as the kernels read them: one record per block row of four output features.
+//! Row parameters as the kernels read them: one record per row block of four output features.
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ const ROWS: usize = 4;
 /// The section of packed weights that they are.
 pub(crate) const PARAMS: &str = "params";
 
-/// Parameters of all block rows of a layer, in the form that its epilogue reads.
+/// Parameters of all row blocks of a layer, in the form that its epilogue reads.
 #[derive(Debug, Clone)]
 pub(crate) enum BlockParams {
     /// [`Arithmetic::F32`].
@@ -26,7 +26,7 @@ pub(crate) enum BlockParams {
     FixedGelu(Stored<FixedGeluBlock>),
 }
 
-/// Parameters of one block row.
+/// Parameters of one row block.
 #[derive(Clone, Copy)]
 pub(crate) enum BlockParam<'a> {
     Float(&'a [RowParams; ROWS]),
@@ -36,7 +36,7 @@ pub(crate) enum BlockParam<'a> {
 }
 
 impl BlockParams {
-    /// Packs the parameters of the output features of a K = `k` product for block rows of these features. Features beyond the
+    /// Packs the parameters of the output features of a K = `k` product for row blocks of these features. Features beyond the
     /// last are zeros.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl BlockParams {
         })
     }
 
-    /// Borrows the parameters of `blocks` block rows of a K = `k` product from `bytes`.
+    /// Borrows the parameters of `blocks` row blocks of a K = `k` product from `bytes`.
     ///
     /// # Errors
     /// [`KernelError::Section`] for bytes of another length, or that [`BlockParams::pack`] would not write.
@@ -115,7 +115,7 @@ impl BlockParams {
         }
     }
 
-    /// Bytes from one block row's parameters to the next.
+    /// Bytes from one row block's parameters to the next.
     pub(crate) fn stride(epilogue: &Epilogue) -> i32 {
         let bytes = match (epilogue.arithmetic, epilogue.sink.activation) {
             (Arithmetic::F32, _) => size_of::<[RowParams; ROWS]>(),
@@ -126,7 +126,7 @@ impl BlockParams {
         bytes as i32
     }
 
-    /// The parameters of the `first` block row and those behind it.
+    /// The parameters of the `first` row block and those behind it.
     pub(crate) fn pointer(&self, first: usize) -> *const u8 {
         match self {
             BlockParams::Float(blocks) => blocks[first..].as_ptr().cast(),
@@ -136,7 +136,7 @@ impl BlockParams {
         }
     }
 
-    /// The parameters of block row `i`.
+    /// The parameters of row block `i`.
     pub(crate) fn block(&self, i: usize) -> BlockParam<'_> {
         match self {
             BlockParams::Float(blocks) => BlockParam::Float(&blocks[i]),

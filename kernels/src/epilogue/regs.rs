@@ -9,7 +9,7 @@ pub(super) const VECTOR_BYTES: i32 = 4 * LANES as i32;
 
 /// Registers the epilogue reads and may change.
 pub(crate) struct EpilogueRegs<'a> {
-    /// This block row's record of [`super::BlockParams`].
+    /// This row block's record of [`super::BlockParams`].
     pub(crate) params: Mem,
     /// Output of each of the four rows, first computed vector (plain panels: start of the row). A VNNI panel has one row for all
     /// four, the first of these.

@@ -18,8 +18,8 @@ pub(super) struct FloatArgs {
     pub(super) y: *mut u8,
     /// [`super::epilogue::Constants::address`].
     pub(super) constants: *const u8,
-    /// Tokens from the first tile on, >= 1.
-    pub(super) tokens: usize,
+    /// Columns from the first tile on, >= 1.
+    pub(super) columns: usize,
     /// Block rows, >= 1.
     pub(super) count: usize,
 }

@@ -62,7 +62,7 @@ fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
     arg!(a, r, x);
     arg!(a, r, y);
     arg!(a, r, constants);
-    arg!(a, r, tokens);
+    arg!(a, r, columns);
 
     let part = plan.tile.vectors;
     a.note(format!("part loop: {} tokens, then one tail of fewer vectors", part * LANES));
@@ -70,7 +70,7 @@ fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
     for vectors in (1..=part).rev() {
         let next = a.new_dynamic_label();
         let at_least = ((vectors - 1) * LANES) as i32;
-        dynasm!(a ; .arch x64 ; cmp Rq(r.tokens), at_least ; jle =>next);
+        dynasm!(a ; .arch x64 ; cmp Rq(r.columns), at_least ; jle =>next);
         emit_block_rows(&mut a, plan, &r, vectors);
         if vectors == part {
             emit_next_part(&mut a, plan, &r);
@@ -82,12 +82,12 @@ fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
     a.finish(plan.name(), &r.file)
 }
 
-/// Moves to the next tile or to the other half of this one; jumps back while tokens are left.
+/// Moves to the next tile or to the other half of this one; jumps back while columns are left.
 fn emit_next_part(a: &mut Asm, plan: &FloatPlan, r: &Regs) {
     let (x_row, y_row) = (plan.x_row_bytes() as i32, (TILE * plan.sink.store.element_bytes()) as i32);
     let (mut x_step, mut y_step) = (padded(plan.k) as i32 * x_row, padded(plan.m) as i32 * y_row);
     a.note("next part");
-    dynasm!(a ; .arch x64 ; sub Rq(r.tokens), (plan.tile.vectors * LANES) as i32 ; jle ->done);
+    dynasm!(a ; .arch x64 ; sub Rq(r.columns), (plan.tile.vectors * LANES) as i32 ; jle ->done);
     if plan.tile.vectors < VECTORS {
         (x_step, y_step) = (x_step - x_row / 2, y_step - y_row / 2);
         dynasm!(a
@@ -103,7 +103,7 @@ fn emit_next_part(a: &mut Asm, plan: &FloatPlan, r: &Regs) {
     dynasm!(a ; .arch x64 ; add Rq(r.x), x_step ; add Rq(r.y), y_step ; jmp ->part);
 }
 
-/// All block rows on one part of which `vectors` vectors of 16 tokens are computed.
+/// All block rows on one part of which `vectors` vectors of 16 columns are computed.
 fn emit_block_rows(a: &mut Asm, plan: &FloatPlan, r: &Regs, vectors: usize) {
     let rows = plan.tile.rows;
     let chains: Vec<Chain> = r
@@ -140,7 +140,7 @@ fn emit_block_rows(a: &mut Asm, plan: &FloatPlan, r: &Regs, vectors: usize) {
             a.vaddps(sum, sum, part);
         }
     }
-    emit_strips(a, plan, r, sum);
+    emit_row_blocks(a, plan, r, sum);
 
     a.note("next block row");
     dynasm!(a
@@ -217,9 +217,9 @@ fn emit_step(a: &mut Asm, plan: &FloatPlan, r: &Regs, acc: &Chain, rows: Rows, o
         DType::Bf16 => emit_pairs(a, plan, r, rows, offset, raw, x),
     }
     let loads_bind = vectors == 1 && acc.len() == 4;
-    let strip = plan.strip();
-    for (i, (acc, weights)) in acc.chunks_exact(strip).zip(weights.chunks_exact(strip).cycle()).enumerate() {
-        emit_load_weights(a, source + (i * strip * 4) as i32, loads_bind, weights);
+    let row_block = plan.row_block();
+    for (i, (acc, weights)) in acc.chunks_exact(row_block).zip(weights.chunks_exact(row_block).cycle()).enumerate() {
+        emit_load_weights(a, source + (i * row_block * 4) as i32, loads_bind, weights);
         for (acc, &weight) in acc.iter().zip(weights) {
             for (&acc, &x) in acc.iter().zip(x) {
                 match plan.dtype {
@@ -231,7 +231,7 @@ fn emit_step(a: &mut Asm, plan: &FloatPlan, r: &Regs, acc: &Chain, rows: Rows, o
     }
 }
 
-/// `weights[r] = W[r][k]` of a strip in every lane: one broadcast each where there are load slots to spare; where loads
+/// `weights[r] = W[r][k]` of a row block in every lane: one broadcast each where there are load slots to spare; where loads
 /// bind, one load with four shuffles is faster.
 fn emit_load_weights(a: &mut Asm, source: Mem, loads_bind: bool, weights: &[Zmm]) {
     if !loads_bind {
@@ -248,7 +248,7 @@ fn emit_load_weights(a: &mut Asm, source: Mem, loads_bind: bool, weights: &[Zmm]
     a.vpshufd(all, all, 0);
 }
 
-/// `x[v]` = pairs of the step's two input features for tokens 16v..16v+16.
+/// `x[v]` = pairs of the step's two input features for columns 16v..16v+16.
 fn emit_pairs(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i32, raw: &[Zmm], x: &[Zmm]) {
     let halves = raw.chunks_exact(2).zip(x.chunks(2));
     let first = emit_x_address(a, plan, r, rows, offset, 0);
@@ -266,7 +266,7 @@ fn emit_pairs(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i32, 
         }
     }
     for (raw, x) in halves {
-        a.vpunpcklwd(x[0], raw[0], raw[1]); //                X[k], X[k'] of tokens 32h..32h+16
+        a.vpunpcklwd(x[0], raw[0], raw[1]); //                X[k], X[k'] of columns 32h..32h+16
         if let Some(&x) = x.get(1) {
             a.vpunpckhwd(x, raw[0], raw[1]); //               32h+16..32h+32
         }
@@ -295,8 +295,8 @@ fn emit_x_address(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i
     }
 }
 
-/// Finishes the block row strip by strip, those that the output has rows for.
-fn emit_strips(a: &mut Asm, plan: &FloatPlan, r: &Regs, sum: &Chain) {
+/// Finishes the block row row block by row block, those that the output has rows for.
+fn emit_row_blocks(a: &mut Asm, plan: &FloatPlan, r: &Regs, sum: &Chain) {
     let stored = a.new_dynamic_label();
     let element = plan.sink.store.element_bytes();
     dynasm!(a ; .arch x64 ; mov Rd(r.out), [Rq(r.block_row) + block_row_field!(out_offset)]);
@@ -305,11 +305,11 @@ fn emit_strips(a: &mut Asm, plan: &FloatPlan, r: &Regs, sum: &Chain) {
         _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 4]),
     }
     let some_missing = !padded(plan.m).is_multiple_of(plan.tile.rows); // never with 1, 2 or 4 rows
-    for (strip, acc) in sum.chunks(plan.strip()).enumerate() {
-        if strip > 0 && some_missing {
-            dynasm!(a ; .arch x64 ; cmp DWORD [Rq(r.block_row) + block_row_field!(strips)], strip as i32 ; jle =>stored);
+    for (row_block, acc) in sum.chunks(plan.row_block()).enumerate() {
+        if row_block > 0 && some_missing {
+            dynasm!(a ; .arch x64 ; cmp DWORD [Rq(r.block_row) + block_row_field!(row_blocks)], row_block as i32 ; jle =>stored);
         }
-        let out = ptr(r.out) + (strip * plan.strip() * TILE * element) as i32;
+        let out = ptr(r.out) + (row_block * plan.row_block() * TILE * element) as i32;
         emit_epilogue(a, &plan.sink, acc, out, r.constants, &r.temp);
     }
     dynasm!(a ; .arch x64 ; =>stored);

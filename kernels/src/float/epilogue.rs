@@ -36,7 +36,7 @@ impl Constants {
     }
 }
 
-/// Finishes `acc[row][vector]`, all of one strip, into rows from `out` on. Destroys `acc` and `temps`.
+/// Finishes `acc[row][vector]`, all of one row block, into rows from `out` on. Destroys `acc` and `temps`.
 pub(super) fn emit_epilogue(a: &mut Asm, sink: &Sink, acc: &[Vec<Zmm>], out: Mem, constants: Gpr, temps: &[Zmm]) {
     if sink.activation != Activation::Identity {
         a.note(sink.activation.name());
@@ -65,21 +65,21 @@ fn emit_store_f32(a: &mut Asm, residual: bool, acc: &[Vec<Zmm>], out: Mem) {
     }
 }
 
-/// Two vectors of 16 tokens make half a row; a last single one fills both places: what follows its tokens is padding.
+/// Two vectors of 16 columns make half a row; a last single one fills both places: what follows its columns is padding.
 fn emit_store_bf16(a: &mut Asm, acc: &[Vec<Zmm>], out: Mem, constants: Gpr, interleave: Zmm) {
     a.note("round to bf16, store panel rows");
     a.vmovdqu32(interleave, ptr(constants) + std::mem::offset_of!(Constants, interleave) as i32);
     for (row, v) in acc.iter().enumerate() {
         for (i, pair) in v.chunks(2).enumerate() {
             let (low, high) = (pair[0], pair[pair.len() - 1]);
-            a.vcvtne2ps2bf16(low, high, low); //              bf16 of low's 16 tokens, then of high's
+            a.vcvtne2ps2bf16(low, high, low); //              bf16 of low's 16 columns, then of high's
             a.vpermq(low, interleave, low); //                four of low, four of high, ..
             a.vmovdqu32_st(out + (2 * (row * TILE + i * 2 * LANES)) as i32, low);
         }
     }
 }
 
-/// Finishes the sums of output `row` of a block row, whose rows are `out`; `first` is the token of `sums[0]`.
+/// Finishes the sums of output `row` of a block row, whose rows are `out`; `first` is the column of `sums[0]`.
 #[inline(always)]
 pub(super) fn finish_row(sink: &Sink, sums: &[f32], row: usize, first: usize, out: &mut Output<'_>) {
     for (token, &sum) in (first..).zip(sums) {

@@ -59,28 +59,28 @@ pub struct FloatKernel {
 kernel_methods!(FloatKernel, FloatPlan, FloatArgs);
 
 impl FloatKernel {
-    /// `out = epilogue(b + W x)` for `tokens` tokens.
+    /// `out = epilogue(b + W x)` for `columns` columns.
     ///
-    /// **Shapes**: `x` holds K x tokens, `out` M x tokens, each in the layout of its type; both have [`elements`]
-    /// elements. Padding tokens and features of `out` are left unspecified.
+    /// **Shapes**: `x` holds K x columns, `out` M x columns, each in the layout of its type; both have [`elements`]
+    /// elements. Padding columns and features of `out` are left unspecified.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
+    /// [`KernelError::Dimension`] for no columns, [`KernelError::Length`] for buffers of another size,
     /// [`KernelError::Mismatch`] for weights packed for another plan and for an input or output of another type.
     pub fn run(
         &self,
         weights: &FloatWeights,
         x: FloatInput<'_>,
-        tokens: usize,
+        columns: usize,
         out: Output<'_>,
         parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
-        self.check(weights, x, tokens, &out)?;
+        self.check(weights, x, columns, &out)?;
         let out = SharedOutput::from(out);
         // An empty block row still costs an epilogue: count each block row as two steps more.
         let cost = |row: usize| weights.step_offsets[row] + 2 * row;
-        let parts = Parts::new(tiles(tokens), weights.block_rows.len(), cost, parallel);
-        parallel.for_each(parts.count(), |i| self.run_part(weights, x, tokens, out, parts.part(i)));
+        let parts = Parts::new(tiles(columns), weights.block_rows.len(), cost, parallel);
+        parallel.for_each(parts.count(), |i| self.run_part(weights, x, columns, out, parts.part(i)));
         Ok(())
     }
 
@@ -88,11 +88,11 @@ impl FloatKernel {
         &self,
         weights: &FloatWeights,
         x: FloatInput<'_>,
-        tokens: usize,
+        columns: usize,
         out: &Output<'_>,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
-        check_columns("float", tokens)?;
+        check_columns("float", columns)?;
         let mismatch = |found: String, expected: String| KernelError::Mismatch { kernel: plan.name(), found, expected };
         if weights.shape != Shape::of(plan) {
             return Err(mismatch(weights.shape.to_string(), Shape::of(plan).to_string()));
@@ -100,33 +100,33 @@ impl FloatKernel {
         if x.dtype() != plan.dtype {
             return Err(mismatch(format!("x of {}", x.dtype()), format!("x of {}", plan.dtype)));
         }
-        check_length(plan, "x", x.len(), elements(plan.k, tokens))?;
-        check_output(plan, plan.sink.store, out, elements(plan.m, tokens))
+        check_length(plan, "x", x.len(), elements(plan.k, columns))?;
+        check_output(plan, plan.sink.store, out, elements(plan.m, columns))
     }
 
     /// Computes one part of the output: some tiles of some block rows.
-    fn run_part(&self, weights: &FloatWeights, x: FloatInput<'_>, tokens: usize, out: SharedOutput, part: Part) {
+    fn run_part(&self, weights: &FloatWeights, x: FloatInput<'_>, columns: usize, out: SharedOutput, part: Part) {
         if let Some(entry) = &self.entry {
-            let args = self.args(weights, x, tokens, out, part);
-            // SAFETY: the plan's tokens prove the CPU features. `check` made sure that x and out hold `elements` of the
+            let args = self.args(weights, x, columns, out, part);
+            // SAFETY: the plan's columns prove the CPU features. `check` made sure that x and out hold `elements` of the
             // plan's shape and types, so every tile of the part is inside them; stream, block rows and biases were
             // packed by `FloatWeights::pack` or checked by `FloatWeights::from_sections` for this shape: its offsets are of rows below K, its block rows
-            // store strips below M, padded. Parts are disjoint in (tile, block row), and a block row's outputs belong
+            // store row blocks below M, padded. Parts are disjoint in (tile, block row), and a block row's outputs belong
             // to it alone. Prefetches do not fault.
             return unsafe { entry.call(&args) };
         }
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_elements(), plan.y_tile_elements());
         for tile in part.first_tile..part.first_tile + part.tiles {
-            let tile_tokens = tile_columns(tokens, tile);
+            let tile_columns = tile_columns(columns, tile);
             let x = match x {
                 FloatInput::F32(x) => TileOf::F32(&x[tile * x_tile..][..x_tile]),
                 FloatInput::Bf16(x) => TileOf::Bf16(&x[tile * x_tile..][..x_tile]),
             };
             for row in part.first_row..part.first_row + part.rows {
                 let block_row = weights.block_rows[row];
-                let len = block_row.strips as usize * plan.strip() * TILE;
-                // SAFETY: as above: the block row's strips are inside `out` and written by this part alone.
+                let len = block_row.row_blocks as usize * plan.row_block() * TILE;
+                // SAFETY: as above: the block row's row blocks are inside `out` and written by this part alone.
                 let out = unsafe { out.slice(tile * y_tile + block_row.out_offset as usize, len) };
                 with_fma!(
                     portable::block_row,
@@ -134,7 +134,7 @@ impl FloatKernel {
                     weights: &FloatWeights,
                     row: usize,
                     x: TileOf<'_>,
-                    tile_tokens: usize,
+                    tile_columns: usize,
                     out: Output<'_>
                 );
             }
@@ -146,7 +146,7 @@ impl FloatKernel {
         &self,
         weights: &FloatWeights,
         x: FloatInput<'_>,
-        tokens: usize,
+        columns: usize,
         out: SharedOutput,
         part: Part,
     ) -> FloatArgs {
@@ -159,7 +159,7 @@ impl FloatKernel {
             bias: weights.bias[part.first_row * plan.tile.rows..].as_ptr(),
             y: out.at(part.first_tile * plan.y_tile_elements()),
             constants: Constants::address(),
-            tokens: (tokens - part.first_tile * TILE).min(part.tiles * TILE),
+            columns: (columns - part.first_tile * TILE).min(part.tiles * TILE),
             count: part.rows,
         }
     }
@@ -187,8 +187,8 @@ mod tests {
                     let Some(function) = compiled.function().cloned() else { continue };
                     let kernel = FloatKernel::new(plan, compiled).unwrap();
                     let weights = FloatWeights::pack(&plan, &vec![1.0; m * k], &vec![1.0; m]).unwrap();
-                    for tokens in [1, 17, 33, 49, 64, 140] {
-                        let (x, y) = (elements(k, tokens), elements(m, tokens));
+                    for columns in [1, 17, 33, 49, 64, 140] {
+                        let (x, y) = (elements(k, columns), elements(m, columns));
                         let (x_f32, x_bf16) = (Buffer::<f32>::new(x), Buffer::<bf16>::new(x));
                         let mut out = OutputBuffer::new(sink.store, y);
                         let x = match dtype {
@@ -196,11 +196,11 @@ mod tests {
                             DType::Bf16 => FloatInput::Bf16(&x_bf16),
                         };
                         let rows = weights.block_rows.len();
-                        let all = Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows };
-                        let args = kernel.args(&weights, x, tokens, out.output().into(), all);
-                        // SAFETY: as in `run_part`: buffers and weights have the plan's shape, its tokens prove the features.
+                        let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows };
+                        let args = kernel.args(&weights, x, columns, out.output().into(), all);
+                        // SAFETY: as in `run_part`: buffers and weights have the plan's shape, its columns prove the features.
                         let clobbers = unsafe { with_canaries(&function, &args) };
-                        assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+                        assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} tokens", plan.name());
                     }
                 }
             }

@@ -8,14 +8,14 @@ use crate::layout::padded;
 use crate::{Block, KernelError, LANES, Plan, Sink, Store, TILE, pattern};
 
 /// The most output features that an epilogue finishes together; rows of every buffer come in multiples of it.
-const STRIP: usize = 4;
+const ROW_BLOCK: usize = 4;
 /// The most chains: as many as hide the latency of a multiplication with 4 accumulators each.
 pub(super) const MAX_CHAINS: usize = 4;
 
 /// What is accumulated in registers at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct RegisterTile {
-    /// R: output features, 1 or a multiple of [`STRIP`].
+    /// R: output features, 1 or a multiple of [`ROW_BLOCK`].
     pub(super) rows: usize,
     /// V: vectors of 16 tokens: 2 or 4, so that a part of a bf16 row is whole vectors.
     pub(super) vectors: usize,
@@ -221,8 +221,8 @@ impl FloatPlan {
     }
 
     /// Output features that an epilogue finishes together.
-    pub(super) fn strip(&self) -> usize {
-        self.tile.rows.min(STRIP)
+    pub(super) fn row_block(&self) -> usize {
+        self.tile.rows.min(ROW_BLOCK)
     }
 
     /// Whether X is read row by row and not through indices.

@@ -10,7 +10,7 @@ use super::twin::{flush, fused};
 use super::weights::FloatWeights;
 use crate::{LANES, Output, TILE};
 
-/// Tokens of half a row. Half rows are computed whole: the tokens of one vector are not next to each other.
+/// Columns of half a row. Half rows are computed whole: the columns of one vector are not next to each other.
 const HALF: usize = 2 * LANES;
 
 /// One tile of X.
@@ -20,7 +20,7 @@ pub(super) enum TileOf<'a> {
     Bf16(&'a [bf16]),
 }
 
-/// One block row (number `row` in stream order) of the first `tokens` tokens of one tile. `out` are its rows in the
+/// One block row (number `row` in stream order) of the first `columns` columns of one tile. `out` are its rows in the
 /// output.
 #[inline(always)]
 pub(super) fn block_row(
@@ -28,14 +28,14 @@ pub(super) fn block_row(
     weights: &FloatWeights,
     row: usize,
     x: TileOf<'_>,
-    tokens: usize,
+    columns: usize,
     out: Output<'_>,
 ) {
     match plan.tile.rows {
-        1 => rows::<1>(plan, weights, row, x, tokens, out),
-        4 => rows::<4>(plan, weights, row, x, tokens, out),
-        8 => rows::<8>(plan, weights, row, x, tokens, out),
-        12 => rows::<12>(plan, weights, row, x, tokens, out),
+        1 => rows::<1>(plan, weights, row, x, columns, out),
+        4 => rows::<4>(plan, weights, row, x, columns, out),
+        8 => rows::<8>(plan, weights, row, x, columns, out),
+        12 => rows::<12>(plan, weights, row, x, columns, out),
         rows => unreachable!("no register tile has {rows} rows"),
     }
 }
@@ -47,16 +47,16 @@ fn rows<const R: usize>(
     weights: &FloatWeights,
     row: usize,
     x: TileOf<'_>,
-    tokens: usize,
+    columns: usize,
     mut out: Output<'_>,
 ) {
     let part = plan.tile.vectors * LANES;
     let record = plan.record_bytes();
     let records = &weights.stream[weights.step_offsets[row] * record..weights.step_offsets[row + 1] * record];
     let bias = &weights.bias[row * R..][..R];
-    for first in (0..tokens).step_by(part) {
-        let tokens = part.min(tokens - first);
-        let chains = plan.chains(tokens.div_ceil(LANES));
+    for first in (0..columns).step_by(part) {
+        let columns = part.min(columns - first);
+        let chains = plan.chains(columns.div_ceil(LANES));
         // The steps that are spread over the chains; the others, and the last of an odd dense form, belong to the first.
         let spread = weights.block_rows[row].steps as usize / chains * chains;
         let mut sums = [[[0.0; TILE]; R]; MAX_CHAINS];
@@ -65,9 +65,11 @@ fn rows<const R: usize>(
             let sums = &mut sums[if i < spread { i % chains } else { 0 }];
             let (indices, values) = record.split_at(plan.index_bytes());
             match x {
-                TileOf::F32(x) => step_f32(sums, row_of(plan, indices, i, 0, x).map(|x| &x[first..][..tokens]), values),
+                TileOf::F32(x) => {
+                    step_f32(sums, row_of(plan, indices, i, 0, x).map(|x| &x[first..][..columns]), values)
+                }
                 TileOf::Bf16(x) => {
-                    let lanes = tokens.next_multiple_of(HALF);
+                    let lanes = columns.next_multiple_of(HALF);
                     let pair = [0, 1].map(|j| row_of(plan, indices, 2 * i + j, j, x).map(|x| &x[first..][..lanes]));
                     step_bf16(sums, pair, values);
                 }
@@ -79,12 +81,13 @@ fn rows<const R: usize>(
                 *total += part;
             }
         }
-        for (r, total) in total.iter().enumerate().take(weights.block_rows[row].strips as usize * plan.strip()) {
+        for (r, total) in total.iter().enumerate().take(weights.block_rows[row].row_blocks as usize * plan.row_block())
+        {
             let natural: [f32; TILE] = match x {
                 TileOf::F32(_) => *total,
                 TileOf::Bf16(_) => std::array::from_fn(|token| total[bf16_lane_position(token)]),
             };
-            finish_row(&plan.sink, &natural[..tokens], r, first, &mut out);
+            finish_row(&plan.sink, &natural[..columns], r, first, &mut out);
         }
     }
 }

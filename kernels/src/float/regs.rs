@@ -8,9 +8,9 @@ use super::plan::FloatPlan;
 ///
 /// | registers | in the step loop | in the epilogue |
 /// | --- | --- | --- |
-/// | acc, 16 or 24 | `acc[chain][r][v]`: f32, output feature r, tokens 16v..16v+16 of the part | the results |
-/// | rows, V (bf16 only) | rows of X of two input features, 32 tokens each | activation; interleave (bf16 store) |
-/// | x, V | X of one (f32) or two (bf16) input features, tokens 16v.. | activation |
+/// | acc, 16 or 24 | `acc[chain][r][v]`: f32, output feature r, columns 16v..16v+16 of the part | the results |
+/// | rows, V (bf16 only) | rows of X of two input features, 32 columns each | activation; interleave (bf16 store) |
+/// | x, V | X of one (f32) or two (bf16) input features, columns 16v.. | activation |
 /// | weights, the rest of 32 | weights of output features r, r+1, .. in every lane | activation |
 pub(super) struct Regs {
     pub(super) file: RegFile,
@@ -20,7 +20,7 @@ pub(super) struct Regs {
     pub(super) block_row: Gpr,
     pub(super) bias: Gpr,
     pub(super) constants: Gpr,
-    pub(super) tokens: Gpr,
+    pub(super) columns: Gpr,
     pub(super) count: Gpr,
     pub(super) steps: Gpr,
     /// Stream form: row offsets of X. Dense form: the first is the next row of X.
@@ -44,7 +44,7 @@ impl Regs {
             block_row: file.gpr("block row")?,
             bias: file.gpr("biases")?,
             constants: file.gpr("constants")?,
-            tokens: file.gpr("tokens left")?,
+            columns: file.gpr("tokens left")?,
             count: file.gpr("block rows left")?,
             second_half: file.gpr("1 in the second half of a tile")?,
             acc: file.zmms(plan.tile.accumulators, "acc[chain][r][v]")?,

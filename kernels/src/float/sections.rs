@@ -87,7 +87,7 @@ fn check_length(plan: &FloatPlan, section: &'static str, found: usize, expected:
     }
 }
 
-/// The block rows: each of the matrix once, with the strips that the output has rows for, and no more steps than K has.
+/// The block rows: each of the matrix once, with the row blocks that the output has rows for, and no more steps than K has.
 fn block_rows(plan: &FloatPlan, bytes: &[u8]) -> Result<Vec<BlockRow>, KernelError> {
     let rows = plan.tile.rows;
     let count = plan.m.div_ceil(rows);
@@ -102,14 +102,14 @@ fn block_rows(plan: &FloatPlan, bytes: &[u8]) -> Result<Vec<BlockRow>, KernelErr
             let found = format!("output offset {} in block row {i}", row.out_offset);
             return Err(error(plan, ROWS, found, format!("each multiple of {} once", TILE * rows)));
         }
-        let strips = rows.min(padded(plan.m) - first) / plan.strip();
+        let row_blocks = rows.min(padded(plan.m) - first) / plan.row_block();
         let (least, most) = match plan.is_dense() {
             true => (plan.k / plan.dtype.inputs(), plan.k / plan.dtype.inputs()),
             false => (0, plan.k.div_ceil(plan.dtype.inputs())),
         };
-        if row.strips as usize != strips || !(least..=most).contains(&(row.steps as usize)) {
-            let found = format!("{} strips and {} steps in block row {i}", row.strips, row.steps);
-            return Err(error(plan, ROWS, found, format!("{strips} strips and {least} to {most} steps")));
+        if row.row_blocks as usize != row_blocks || !(least..=most).contains(&(row.steps as usize)) {
+            let found = format!("{} row blocks and {} steps in block row {i}", row.row_blocks, row.steps);
+            return Err(error(plan, ROWS, found, format!("{row_blocks} row blocks and {least} to {most} steps")));
         }
     }
     Ok(block_rows)

@@ -16,8 +16,8 @@ pub(super) struct BlockRow {
     pub(super) steps: u32,
     /// Output features before it times 64: the offset of its output within a tile, in elements.
     pub(super) out_offset: u32,
-    /// Strips of [`FloatPlan::strip`] output features that the output has rows for.
-    pub(super) strips: u32,
+    /// Row blocks of [`FloatPlan::row_block`] output features that the output has rows for.
+    pub(super) row_blocks: u32,
 }
 
 /// Weights of one layer, packed for [`super::FloatKernel`].
@@ -122,7 +122,7 @@ impl FloatWeights {
             packed.block_rows.push(BlockRow {
                 steps: if plan.is_dense() { k / plan.dtype.inputs() } else { steps(row) } as u32,
                 out_offset: (first * TILE) as u32,
-                strips: (rows.min(padded(m) - first) / plan.strip()) as u32,
+                row_blocks: (rows.min(padded(m) - first) / plan.row_block()) as u32,
             });
             packed.step_offsets.push(packed.step_offsets[place] + steps(row));
         }
@@ -234,7 +234,7 @@ mod tests {
             let steps = packed.step_offsets[i]..packed.step_offsets[i + 1];
             let unread = usize::from(plan.is_dense() && k % inputs != 0); // the loop's steps, without the odd last one
             assert_eq!(steps.len(), row.steps as usize + unread);
-            assert_eq!(row.strips as usize, (padded(m) - first_output).min(plan.tile.rows) / plan.strip());
+            assert_eq!(row.row_blocks as usize, (padded(m) - first_output).min(plan.tile.rows) / plan.row_block());
             for (step, record) in
                 packed.stream.chunks_exact(plan.record_bytes()).skip(steps.start).take(steps.len()).enumerate()
             {

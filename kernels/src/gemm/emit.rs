@@ -4,7 +4,7 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, JitError, Zmm, ptr};
 
 use super::args::GemmArgs;
-use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
+use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
 use super::regs::{BLOCK_VECTORS, Regs};
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::{Generate, LANES, PanelLayout, Plan, TILE};
@@ -34,13 +34,13 @@ fn emit(plan: &GemmPlan) -> Result<Code, JitError> {
     arg!(a, r, x);
     arg!(a, r, y);
     arg!(a, r, constants);
-    arg!(a, r, tokens);
+    arg!(a, r, columns);
     a.note("half-tile loop: 32 tokens, the last one 32 or 16");
     dynasm!(a
         ; .arch x64
         ; xor Rd(r.half), Rd(r.half)
         ; ->half_tile:
-        ; cmp Rq(r.tokens), LANES as i32
+        ; cmp Rq(r.columns), LANES as i32
         ; jle ->single
     );
     emit_blocks(&mut a, plan, &r, BLOCK_VECTORS);
@@ -52,13 +52,13 @@ fn emit(plan: &GemmPlan) -> Result<Code, JitError> {
     a.finish(plan.name(), &r.file)
 }
 
-/// Moves to the other half of the tile or to the next tile; jumps back while tokens are left.
+/// Moves to the other half of the tile or to the next tile; jumps back while columns are left.
 fn emit_next_half_tile(a: &mut Asm, plan: &GemmPlan, r: &Regs) {
     let y_tile_bytes = (plan.y_tile_elements() * plan.epilogue.sink.store.element_bytes()) as i32;
     a.note("next half-tile");
     dynasm!(a
         ; .arch x64
-        ; sub Rq(r.tokens), (BLOCK_VECTORS * LANES) as i32
+        ; sub Rq(r.columns), (BLOCK_VECTORS * LANES) as i32
         ; jle ->done
         ; xor Rd(r.half), HALF_BYTES
         ; jnz ->half_tile
@@ -91,19 +91,19 @@ fn emit_blocks(a: &mut Asm, plan: &GemmPlan, r: &Regs, vectors: usize) {
         ; jz =>last
         ; =>whole
     );
-    emit_block(a, plan, r, BLOCK_STRIPS, vectors);
+    emit_block(a, plan, r, ROW_BLOCKS, vectors);
     dynasm!(a ; .arch x64 ; dec Rq(r.blocks) ; jnz =>whole ; =>last);
-    a.load_arg(r.blocks, &r.file, std::mem::offset_of!(GemmArgs, last_strips));
-    for strips in 1..BLOCK_STRIPS {
+    a.load_arg(r.blocks, &r.file, std::mem::offset_of!(GemmArgs, last_row_blocks));
+    for row_blocks in 1..ROW_BLOCKS {
         let next = a.new_dynamic_label();
-        dynasm!(a ; .arch x64 ; cmp Rq(r.blocks), strips as i32 ; jne =>next);
-        emit_block(a, plan, r, strips, vectors);
+        dynasm!(a ; .arch x64 ; cmp Rq(r.blocks), row_blocks as i32 ; jne =>next);
+        emit_block(a, plan, r, row_blocks, vectors);
         dynasm!(a ; .arch x64 ; jmp =>end ; =>next);
     }
     dynasm!(a ; .arch x64 ; =>end);
 }
 
-/// The dwords `4 l + v` of a plain row that hold the half-tile's tokens: v = 0, 1 or v = 2, 3 (or the first of them).
+/// The dwords `4 l + v` of a plain row that hold the half-tile's columns: v = 0, 1 or v = 2, 3 (or the first of them).
 fn emit_lane_mask(a: &mut Asm, r: &Regs, vectors: usize) {
     let first_half: i32 = if vectors == BLOCK_VECTORS { 0x3333 } else { 0x1111 };
     let [mask, second] = r.scratch;
@@ -117,16 +117,17 @@ fn emit_lane_mask(a: &mut Asm, r: &Regs, vectors: usize) {
     a.kmovw(r.lanes, mask);
 }
 
-/// `strips` strips of four output features x `vectors` vectors of 16 tokens, over all K.
-fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: usize) {
-    let acc: Vec<Vec<Zmm>> = r.acc.chunks(BLOCK_VECTORS).take(strips * STRIP).map(|m| m[..vectors].to_vec()).collect();
-    let step_bytes = (strips * STRIP * 4) as i32;
+/// `row blocks` row blocks of four output features x `vectors` vectors of 16 columns, over all K.
+fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, row_blocks: usize, vectors: usize) {
+    let acc: Vec<Vec<Zmm>> =
+        r.acc.chunks(BLOCK_VECTORS).take(row_blocks * ROW_BLOCK).map(|m| m[..vectors].to_vec()).collect();
+    let step_bytes = (row_blocks * ROW_BLOCK * 4) as i32;
     let params_bytes = BlockParams::stride(&plan.epilogue);
     let again = a.new_dynamic_label();
 
-    a.note(format!("register block: {} output features", strips * STRIP));
-    for (strip, acc) in (0..).zip(acc.chunks(STRIP)) {
-        emit_start(a, &plan.epilogue, ptr(r.params) + strip * params_bytes, acc, 1);
+    a.note(format!("register block: {} output features", row_blocks * ROW_BLOCK));
+    for (row_block, acc) in (0..).zip(acc.chunks(ROW_BLOCK)) {
+        emit_start(a, &plan.epilogue, ptr(r.params) + row_block * params_bytes, acc, 1);
     }
     dynasm!(a
         ; .arch x64
@@ -146,13 +147,13 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
         ; jnz =>again
     );
 
-    let out_bytes = (STRIP * TILE * plan.epilogue.sink.store.element_bytes()) as i32;
+    let out_bytes = (ROW_BLOCK * TILE * plan.epilogue.sink.store.element_bytes()) as i32;
     let lanes = if is_plain(plan) { OutputLanes::Dwords(r.lanes) } else { OutputLanes::WholeRow };
-    for (strip, acc) in acc.chunks(STRIP).enumerate() {
-        let strip = strip as i32;
+    for (row_block, acc) in acc.chunks(ROW_BLOCK).enumerate() {
+        let row_block = row_block as i32;
         let regs = EpilogueRegs {
-            params: ptr(r.params) + strip * params_bytes,
-            rows: EpilogueRegs::rows_from(ptr(r.out) + strip * out_bytes, out_bytes / STRIP as i32),
+            params: ptr(r.params) + row_block * params_bytes,
+            rows: EpilogueRegs::rows_from(ptr(r.out) + row_block * out_bytes, out_bytes / ROW_BLOCK as i32),
             constants: r.constants,
             temps: &r.temp,
         };
@@ -160,8 +161,8 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
     }
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.params), strips as i32 * params_bytes
-        ; add Rq(r.out), strips as i32 * out_bytes
+        ; add Rq(r.params), row_blocks as i32 * params_bytes
+        ; add Rq(r.out), row_blocks as i32 * out_bytes
     );
 }
 

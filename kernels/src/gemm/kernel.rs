@@ -3,7 +3,7 @@
 use lacuna_jit::Entry;
 
 use super::args::GemmArgs;
-use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
+use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
 use super::portable;
 use super::weights::GemmWeights;
 use crate::epilogue::Constants;
@@ -24,24 +24,24 @@ pub struct GemmKernel {
 kernel_methods!(GemmKernel, GemmPlan, GemmArgs);
 
 impl GemmKernel {
-    /// `out = epilogue(W x)` for `tokens` tokens.
+    /// `out = epilogue(W x)` for `columns` columns.
     ///
-    /// **Shapes**: `x` is a VNNI panel of K x tokens, `out` holds M x tokens in the layout of the epilogue; both have
-    /// [`elements`] elements. Padding tokens and features of `out` are left unspecified.
+    /// **Shapes**: `x` is a VNNI panel of K x columns, `out` holds M x columns in the layout of the epilogue; both have
+    /// [`elements`] elements. Padding columns and features of `out` are left unspecified.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
+    /// [`KernelError::Dimension`] for no columns, [`KernelError::Length`] for buffers of another size,
     /// [`KernelError::Mismatch`] for weights packed for another shape or an output of another kind.
     pub fn run(
         &self,
         weights: &GemmWeights,
         x: &[u8],
-        tokens: usize,
+        columns: usize,
         out: Output<'_>,
         parallel: Parallel,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
-        if tokens == 0 {
+        if columns == 0 {
             return Err(KernelError::Dimension { kernel: "gemm", dimension: "N", found: 0, expected: "at least 1" });
         }
         if (weights.m, weights.k) != (plan.m, plan.k) {
@@ -51,43 +51,43 @@ impl GemmKernel {
                 expected: format!("M={} K={}", plan.m, plan.k),
             });
         }
-        check_length(plan, "x", x.len(), elements(plan.k, tokens))?;
-        check_output(plan, plan.epilogue.sink.store, &out, elements(plan.m, tokens))?;
+        check_length(plan, "x", x.len(), elements(plan.k, columns))?;
+        check_output(plan, plan.epilogue.sink.store, &out, elements(plan.m, columns))?;
         let out = SharedOutput::from(out);
         // Rows of a part are register blocks.
-        let parts = Parts::new(tiles(tokens), plan.blocks(), |block| block, parallel);
-        parallel.for_each(parts.count(), |i| self.run_part(weights, x, tokens, out, parts.part(i)));
+        let parts = Parts::new(tiles(columns), plan.blocks(), |block| block, parallel);
+        parallel.for_each(parts.count(), |i| self.run_part(weights, x, columns, out, parts.part(i)));
         Ok(())
     }
 
     /// Computes one part of the output: some tiles of some register blocks.
-    fn run_part(&self, weights: &GemmWeights, x: &[u8], tokens: usize, out: SharedOutput, part: Part) {
+    fn run_part(&self, weights: &GemmWeights, x: &[u8], columns: usize, out: SharedOutput, part: Part) {
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_bytes(), plan.y_tile_elements());
         match &self.entry {
             Some(entry) => {
-                let args = self.args(weights, x, tokens, out, part);
-                // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that x and out hold `elements` of
+                let args = self.args(weights, x, columns, out, part);
+                // SAFETY: the plan's `Isa` column proves the CPU features. `run` made sure that x and out hold `elements` of
                 // the plan's shape, so every tile of the part is inside them; weights and parameters were packed for this
                 // shape by `GemmWeights::pack`, or checked by `GemmWeights::from_sections`. Parts are disjoint in (tile, block),
-                // and a strip's outputs belong to it alone.
+                // and a row block's outputs belong to it alone.
                 unsafe { entry.call(&args) };
             }
             None => {
-                let (first_strip, strips) = self.strips(part);
+                let (first_row_block, row_blocks) = self.row_blocks(part);
                 for tile in part.first_tile..part.first_tile + part.tiles {
-                    let tile_tokens = (tokens - tile * TILE).min(TILE);
+                    let tile_columns = (columns - tile * TILE).min(TILE);
                     let x = &x[tile * x_tile..][..x_tile];
-                    for strip in first_strip..first_strip + strips {
-                        // SAFETY: as above: the strip's 4 x 64 elements are inside `out` and written by this part alone.
-                        let out = unsafe { out.slice(tile * y_tile + strip * STRIP * TILE, STRIP * TILE) };
+                    for row_block in first_row_block..first_row_block + row_blocks {
+                        // SAFETY: as above: the row block's 4 x 64 elements are inside `out` and written by this part alone.
+                        let out = unsafe { out.slice(tile * y_tile + row_block * ROW_BLOCK * TILE, ROW_BLOCK * TILE) };
                         with_fma!(
-                            portable::strip,
+                            portable::row_block,
                             plan: &GemmPlan,
                             weights: &GemmWeights,
-                            strip: usize,
+                            row_block: usize,
                             x: &[u8],
-                            tile_tokens: usize,
+                            tile_columns: usize,
                             out: Output<'_>
                         );
                     }
@@ -96,25 +96,25 @@ impl GemmKernel {
         }
     }
     /// What the generated code is called with to compute `part`.
-    fn args(&self, weights: &GemmWeights, x: &[u8], tokens: usize, out: SharedOutput, part: Part) -> GemmArgs {
+    fn args(&self, weights: &GemmWeights, x: &[u8], columns: usize, out: SharedOutput, part: Part) -> GemmArgs {
         let plan = &self.plan;
-        let (first_strip, strips) = self.strips(part);
+        let (first_row_block, row_blocks) = self.row_blocks(part);
         GemmArgs {
             x: x[part.first_tile * plan.x_tile_bytes()..].as_ptr(),
             weights: weights.packed[part.first_row * plan.block_bytes()..].as_ptr(),
-            params: weights.params.pointer(first_strip),
-            y: out.at(part.first_tile * plan.y_tile_elements() + first_strip * STRIP * TILE),
+            params: weights.params.pointer(first_row_block),
+            y: out.at(part.first_tile * plan.y_tile_elements() + first_row_block * ROW_BLOCK * TILE),
             constants: Constants::address(),
-            tokens: (tokens - part.first_tile * TILE).min(part.tiles * TILE),
-            blocks: strips / BLOCK_STRIPS,
-            last_strips: strips % BLOCK_STRIPS,
+            columns: (columns - part.first_tile * TILE).min(part.tiles * TILE),
+            blocks: row_blocks / ROW_BLOCKS,
+            last_row_blocks: row_blocks % ROW_BLOCKS,
         }
     }
 
-    /// First strip and number of strips of `part`.
-    fn strips(&self, part: Part) -> (usize, usize) {
-        let first = part.first_row * BLOCK_STRIPS;
-        (first, (part.rows * BLOCK_STRIPS).min(self.plan.strips() - first))
+    /// First row block and number of row blocks of `part`.
+    fn row_blocks(&self, part: Part) -> (usize, usize) {
+        let first = part.first_row * ROW_BLOCKS;
+        (first, (part.rows * ROW_BLOCKS).min(self.plan.row_blocks() - first))
     }
 }
 
@@ -138,14 +138,14 @@ mod tests {
                 let Some(function) = compiled.function().cloned() else { continue };
                 let kernel = GemmKernel::new(plan, compiled).unwrap();
                 let weights = GemmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
-                for tokens in [1, 17, 33, 49, 64, 140] {
-                    let x = Buffer::new(elements(k, tokens));
-                    let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, tokens));
-                    let all = Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows: plan.blocks() };
-                    let args = kernel.args(&weights, &x, tokens, SharedOutput::from(out.output()), all);
+                for columns in [1, 17, 33, 49, 64, 140] {
+                    let x = Buffer::new(elements(k, columns));
+                    let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, columns));
+                    let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows: plan.blocks() };
+                    let args = kernel.args(&weights, &x, columns, SharedOutput::from(out.output()), all);
                     // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
                     let clobbers = unsafe { with_canaries(&function, &args) };
-                    assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+                    assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} tokens", plan.name());
                 }
             }
         }

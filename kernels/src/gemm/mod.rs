@@ -4,10 +4,10 @@
 //! **Shapes**: W is M x K, X is K x N, Y is M x N; any M, K, N >= 1.
 //!
 //! **Layout**: X is a VNNI panel, read with no shuffle; Y what the [`Epilogue`](crate::epilogue::Epilogue) says; W is packed
-//! by [`GemmWeights`]: strips of 4 output features, three strips interleaved to a block, `[block][k/4][12][4]` bytes.
+//! by [`GemmWeights`]: row blocks of 4 output features, three row blocks interleaved to a block, `[block][k/4][12][4]` bytes.
 //!
-//! **Register block**: 12 output features x 32 tokens are 24 accumulators; one step of four input features loads 2 vectors of
-//! X, broadcasts 12 dwords of W and issues 24 `vpdpbusd`. Half-tiles of 32 tokens are the outer loop, so that the half of X in
+//! **Register block**: 12 output features x 32 columns are 24 accumulators; one step of four input features loads 2 vectors of
+//! X, broadcasts 12 dwords of W and issues 24 `vpdpbusd`. Half-tiles of 32 columns are the outer loop, so that the half of X in
 //! use (32 K bytes) stays in L1 up to K = 1536.
 
 mod args;

@@ -7,10 +7,10 @@ use crate::epilogue::Epilogue;
 use crate::layout::padded;
 use crate::{KernelError, Plan, TILE, pattern};
 
-/// Output features per strip: what one epilogue call finishes.
-pub(super) const STRIP: usize = 4;
-/// Strips per register block.
-pub(super) const BLOCK_STRIPS: usize = 3;
+/// Output features per row block: what one epilogue call finishes.
+pub(super) const ROW_BLOCK: usize = 4;
+/// Row blocks per register block.
+pub(super) const ROW_BLOCKS: usize = 3;
 
 impl GemmDesc {
     /// Decides how to compute it on `isa`.
@@ -63,19 +63,19 @@ impl GemmPlan {
         self.k.div_ceil(4)
     }
 
-    /// Strips of four output features.
-    pub(super) fn strips(&self) -> usize {
-        self.m.div_ceil(STRIP)
+    /// Row blocks of four output features.
+    pub(super) fn row_blocks(&self) -> usize {
+        self.m.div_ceil(ROW_BLOCK)
     }
 
-    /// Register blocks; the last may have fewer strips.
+    /// Register blocks; the last may have fewer row blocks.
     pub(super) fn blocks(&self) -> usize {
-        self.strips().div_ceil(BLOCK_STRIPS)
+        self.row_blocks().div_ceil(ROW_BLOCKS)
     }
 
     /// Bytes of W of a whole register block.
     pub(super) fn block_bytes(&self) -> usize {
-        self.steps() * BLOCK_STRIPS * STRIP * 4
+        self.steps() * ROW_BLOCKS * ROW_BLOCK * 4
     }
 
     /// Bytes from one tile of X to the next.
@@ -93,7 +93,7 @@ impl std::fmt::Display for GemmPlan {
     /// The decisions in one line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let GemmPlan { isa, unroll, .. } = self;
-        let rows = STRIP * BLOCK_STRIPS;
+        let rows = ROW_BLOCK * ROW_BLOCKS;
         write!(
             f,
             "dense form on {isa}: half-tiles of {} tokens outside, blocks of {rows} outputs inside, {unroll} steps of 4 inputs",

@@ -1,22 +1,29 @@
 //! The plan interpreted in plain Rust: walks the same packed weights, blocks and tiles as the generated code, and gives the
 //! same bits.
 
-use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
+use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
 use super::weights::GemmWeights;
 use crate::epilogue::finish_block;
 use crate::{Output, TILE};
 
-/// One strip of four output features of one tile. `x` is the tile, `out` the strip's output in it.
+/// One row block of four output features of one tile. `x` is the tile, `out` the row block's output in it.
 #[inline(always)]
-pub(super) fn strip(plan: &GemmPlan, weights: &GemmWeights, strip: usize, x: &[u8], tokens: usize, out: Output<'_>) {
-    let (block, within) = (strip / BLOCK_STRIPS, strip % BLOCK_STRIPS);
-    let strips = BLOCK_STRIPS.min(plan.strips() - block * BLOCK_STRIPS);
-    let step_bytes = strips * STRIP * 4;
+pub(super) fn row_block(
+    plan: &GemmPlan,
+    weights: &GemmWeights,
+    row_block: usize,
+    x: &[u8],
+    columns: usize,
+    out: Output<'_>,
+) {
+    let (block, within) = (row_block / ROW_BLOCKS, row_block % ROW_BLOCKS);
+    let row_blocks = ROW_BLOCKS.min(plan.row_blocks() - block * ROW_BLOCKS);
+    let step_bytes = row_blocks * ROW_BLOCK * 4;
     let packed = &weights.packed[block * plan.block_bytes()..][..plan.steps() * step_bytes];
-    let mut acc = [[0i32; TILE]; STRIP];
+    let mut acc = [[0i32; TILE]; ROW_BLOCK];
     for (w, x) in packed.chunks_exact(step_bytes).zip(x.chunks_exact(4 * TILE)) {
-        let w = &w[within * STRIP * 4..][..STRIP * 4];
-        let mut features = [[0i32; TILE]; 4]; // one row per input feature, so that the loops below are over tokens
+        let w = &w[within * ROW_BLOCK * 4..][..ROW_BLOCK * 4];
+        let mut features = [[0i32; TILE]; 4]; // one row per input feature, so that the loops below are over columns
         for (token, x) in x.chunks_exact(4).enumerate() {
             (0..4).for_each(|i| features[i][token] = i32::from(x[i]));
         }
@@ -27,5 +34,5 @@ pub(super) fn strip(plan: &GemmPlan, weights: &GemmWeights, strip: usize, x: &[u
             }
         }
     }
-    finish_block(&plan.epilogue, &acc, weights.params.block(strip), tokens, out);
+    finish_block(&plan.epilogue, &acc, weights.params.block(row_block), columns, out);
 }

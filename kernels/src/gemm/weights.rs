@@ -2,20 +2,20 @@
 
 use bytes::Bytes;
 
-use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
+use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
 use crate::epilogue::{BlockParams, PARAMS, RowParams};
 use crate::{Buffer, KernelError, Plan, Stored};
 
 /// Weights of one layer, packed for [`super::GemmKernel`].
 ///
-/// **Layout**: `[block][k/4][strip of the block][4 output features][4 input features]` s8; the last block has as many strips as
+/// **Layout**: `[block][k/4][row block of the block][4 output features][4 input features]` s8; the last block has as many row blocks as
 /// remain. Features beyond M and K are zeros.
 #[derive(Debug, Clone)]
 pub struct GemmWeights {
     pub(super) m: usize,
     pub(super) k: usize,
     pub(super) packed: Stored<u8>,
-    /// One record per strip.
+    /// One record per row block.
     pub(super) params: BlockParams,
 }
 
@@ -32,14 +32,14 @@ impl GemmWeights {
                 return Err(KernelError::Length { kernel: plan.name(), buffer, found, expected });
             }
         }
-        let strips = (0..plan.strips()).map(|strip| std::array::from_fn(|row| strip * STRIP + row));
-        let params = BlockParams::pack(&plan.epilogue, params, strips, k, &plan.name())?;
+        let row_blocks = (0..plan.row_blocks()).map(|row_block| std::array::from_fn(|row| row_block * ROW_BLOCK + row));
+        let params = BlockParams::pack(&plan.epilogue, params, row_blocks, k, &plan.name())?;
 
         let mut packed = Buffer::new(packed_bytes(plan));
         let mut dwords = packed.chunks_exact_mut(4);
         for block in 0..plan.blocks() {
-            let first = block * BLOCK_STRIPS * STRIP;
-            let rows = (BLOCK_STRIPS * STRIP).min(plan.strips() * STRIP - first);
+            let first = block * ROW_BLOCKS * ROW_BLOCK;
+            let rows = (ROW_BLOCKS * ROW_BLOCK).min(plan.row_blocks() * ROW_BLOCK - first);
             for step in 0..plan.steps() {
                 for (row, dword) in (first..first + rows).zip(&mut dwords) {
                     if row < m {
@@ -72,7 +72,7 @@ impl GemmWeights {
             let (found, expected) = (format!("{} bytes", packed.len()), expected.to_string());
             return Err(KernelError::Section { kernel: name, section: WEIGHTS, found, expected });
         }
-        let params = BlockParams::shared(&plan.epilogue, params, plan.strips(), plan.k, &name)?;
+        let params = BlockParams::shared(&plan.epilogue, params, plan.row_blocks(), plan.k, &name)?;
         Ok(GemmWeights { m: plan.m, k: plan.k, packed: Stored::shared(packed, &name, WEIGHTS)?, params })
     }
 
@@ -86,7 +86,7 @@ const WEIGHTS: &str = "weights";
 
 /// Bytes of all packed weights.
 fn packed_bytes(plan: &GemmPlan) -> usize {
-    plan.strips() * STRIP * plan.steps() * 4
+    plan.row_blocks() * ROW_BLOCK * plan.steps() * 4
 }
 
 #[cfg(test)]
@@ -100,12 +100,12 @@ mod tests {
 
     /// Where the documented layout puts the weight of an output and an input feature.
     fn packed_index(plan: &GemmPlan, output: usize, input: usize) -> usize {
-        let (strip, row) = (output / STRIP, output % STRIP);
-        let (block, within) = (strip / BLOCK_STRIPS, strip % BLOCK_STRIPS);
-        let strips = BLOCK_STRIPS.min(plan.strips() - block * BLOCK_STRIPS);
+        let (row_block, row) = (output / ROW_BLOCK, output % ROW_BLOCK);
+        let (block, within) = (row_block / ROW_BLOCKS, row_block % ROW_BLOCKS);
+        let row_blocks = ROW_BLOCKS.min(plan.row_blocks() - block * ROW_BLOCKS);
         let steps = plan.k.div_ceil(4);
-        let step = block * BLOCK_STRIPS * steps + input / 4 * strips + within; // in strips of 16 bytes
-        step * STRIP * 4 + row * 4 + input % 4
+        let step = block * ROW_BLOCKS * steps + input / 4 * row_blocks + within; // in row blocks of 16 bytes
+        step * ROW_BLOCK * 4 + row * 4 + input % 4
     }
 
     proptest! {

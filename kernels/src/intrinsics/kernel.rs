@@ -70,23 +70,23 @@ impl IntrinsicsSpmm {
         name(self.m, self.k, &self.epilogue)
     }
 
-    /// `out = epilogue(W x)` for `tokens` tokens, on the calling thread.
+    /// `out = epilogue(W x)` for `columns` columns, on the calling thread.
     ///
-    /// **Shapes**: `x` is a plain panel of K x tokens, `out` holds M x tokens in the layout of the epilogue; both have
-    /// [`elements`] elements. Padding tokens and features of `out` are left unspecified.
+    /// **Shapes**: `x` is a plain panel of K x columns, `out` holds M x columns in the layout of the epilogue; both have
+    /// [`elements`] elements. Padding columns and features of `out` are left unspecified.
     ///
     /// **Numerics**: the same bits as [`crate::spmm`].
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size, [`KernelError::Mismatch`]
+    /// [`KernelError::Dimension`] for no columns, [`KernelError::Length`] for buffers of another size, [`KernelError::Mismatch`]
     /// for an output of another kind.
-    pub fn run(&self, x: &[u8], tokens: usize, out: Output<'_>) -> Result<(), KernelError> {
-        if tokens == 0 {
+    pub fn run(&self, x: &[u8], columns: usize, out: Output<'_>) -> Result<(), KernelError> {
+        if columns == 0 {
             return Err(KernelError::Dimension { kernel: "spmm", dimension: "N", found: 0, expected: "at least 1" });
         }
         let name = self.name();
-        check_length(&name, "x", x.len(), elements(self.k, tokens))?;
-        let expected = elements(self.m, tokens);
+        check_length(&name, "x", x.len(), elements(self.k, columns))?;
+        let expected = elements(self.m, columns);
         let out = match (self.epilogue.sink.store, out) {
             (Store::Bytes { sign, .. }, Output::Bytes(out)) => {
                 check_length(&name, "output", out.len(), expected)?;
@@ -99,16 +99,16 @@ impl IntrinsicsSpmm {
             (store, out) => return Err(wrong_kind(name, store, &out)),
         };
         match &self.stream {
-            AnyStream::Narrow(stream) => self.run_tiles(stream, x, tokens, out),
-            AnyStream::Wide(stream) => self.run_tiles(stream, x, tokens, out),
+            AnyStream::Narrow(stream) => self.run_tiles(stream, x, columns, out),
+            AnyStream::Wide(stream) => self.run_tiles(stream, x, columns, out),
         }
         Ok(())
     }
 
     /// All tiles, one after the other, so that a tile of X stays in the first cache while all block rows pass over it.
-    fn run_tiles<O: Offset>(&self, stream: &Stream<O>, x: &[u8], tokens: usize, out: TileOut) {
+    fn run_tiles<O: Offset>(&self, stream: &Stream<O>, x: &[u8], columns: usize, out: TileOut) {
         let (x_tile, y_tile) = (padded(self.k) * TILE, padded(self.m) * TILE);
-        for i in 0..tiles(tokens) {
+        for i in 0..tiles(columns) {
             let out = match out {
                 TileOut::Plain(out, sign) => TileOut::Plain(out.wrapping_add(i * y_tile), sign),
                 TileOut::F32(out, residual) => TileOut::F32(out.wrapping_add(i * y_tile), residual),
@@ -116,7 +116,7 @@ impl IntrinsicsSpmm {
             // SAFETY: the proof says that the CPU has the features. `run` made sure that x and out hold `elements` of this
             // shape and borrows out exclusively, so tile i is inside both; `Stream::pack` made offsets from input features
             // below K and output features below M rounded up to 4, the rows that a tile has.
-            unsafe { tile(stream, x[i * x_tile..].as_ptr(), out, (tokens - i * TILE).min(TILE)) };
+            unsafe { tile(stream, x[i * x_tile..].as_ptr(), out, (columns - i * TILE).min(TILE)) };
         }
     }
 }

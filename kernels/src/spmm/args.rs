@@ -15,7 +15,7 @@ pub(super) struct SpmmArgs {
     pub(super) weights: *const u8,
     /// First row block.
     pub(super) rows: *const RowBlock,
-    /// The first strip's record of [`crate::epilogue::BlockParams`].
+    /// The first row block's record of [`crate::epilogue::BlockParams`].
     pub(super) params: *const u8,
     /// Output, first tile: bytes or f32.
     pub(super) y: *mut u8,
@@ -25,8 +25,8 @@ pub(super) struct SpmmArgs {
     pub(super) pack_indices: *const PackIndices,
     /// Room for packed X, [`super::pack_indices::scratch_bytes`]; of no use where nothing is packed.
     pub(super) scratch: *mut u8,
-    /// Tokens from the first tile on, >= 1.
-    pub(super) tokens: usize,
+    /// Columns from the first tile on, >= 1.
+    pub(super) columns: usize,
     /// Row blocks, >= 1.
     pub(super) count: usize,
 }

@@ -8,7 +8,7 @@ use super::args::SpmmArgs;
 use super::group::{emit_group, emit_list};
 use super::narrow;
 use super::pass::{Pass, X};
-use super::plan::{STRIP, SpmmPlan};
+use super::plan::{ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
 use super::weights::RowBlock;
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
@@ -38,14 +38,14 @@ fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
     arg!(a, r, x);
     arg!(a, r, y);
     arg!(a, r, constants);
-    arg!(a, r, tokens);
+    arg!(a, r, columns);
 
     a.note("tile loop: full tiles, then one tail of 16, 32 or 48 tokens");
     dynasm!(a ; .arch x64 ; ->tile:);
     for vectors in (1..=VECTORS).rev() {
         let next = a.new_dynamic_label();
         let at_least = ((vectors - 1) * LANES) as i32;
-        dynasm!(a ; .arch x64 ; cmp Rq(r.tokens), at_least ; jle =>next);
+        dynasm!(a ; .arch x64 ; cmp Rq(r.columns), at_least ; jle =>next);
         emit_tile(&mut a, plan, &r, vectors);
         if vectors == VECTORS {
             emit_next_tile(&mut a, plan, &r);
@@ -57,7 +57,7 @@ fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
     a.finish(plan.name(), &r.file)
 }
 
-/// All row blocks of one tile of which `vectors` vectors of 16 tokens are computed.
+/// All row blocks of one tile of which `vectors` vectors of 16 columns are computed.
 fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
     if vectors * LANES <= plan.schedule.narrow {
         arg!(a, r, later, scratch);
@@ -93,17 +93,17 @@ fn emit_next_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
         ; .arch x64
         ; add Rq(r.x), plan.x_tile_bytes() as i32
         ; add Rq(r.y), y_step
-        ; sub Rq(r.tokens), TILE as i32
+        ; sub Rq(r.columns), TILE as i32
         ; jg ->tile
     );
 }
 
 /// All row blocks of one pass.
 fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
-    // Narrow code needs four accumulators per output, however few tokens there are.
+    // Narrow code needs four accumulators per output, however few columns there are.
     let narrow = pass.x == X::NarrowRows;
     let columns = if narrow { VECTORS } else { pass.vectors };
-    let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(columns).take(STRIP).map(<[Zmm]>::to_vec).collect();
+    let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(columns).take(ROW_BLOCK).map(<[Zmm]>::to_vec).collect();
     let params_bytes = BlockParams::stride(&plan.epilogue);
     let row = a.new_dynamic_label();
 
@@ -147,8 +147,8 @@ fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
     if !plan.has_second_accumulators(pass.vectors) {
         return emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, acc, ahead));
     }
-    let free = r.acc[STRIP * pass.vectors..].chunks_exact(pass.vectors);
-    let second: Vec<Vec<Zmm>> = free.take(STRIP).map(<[Zmm]>::to_vec).collect();
+    let free = r.acc[ROW_BLOCK * pass.vectors..].chunks_exact(pass.vectors);
+    let second: Vec<Vec<Zmm>> = free.take(ROW_BLOCK).map(<[Zmm]>::to_vec).collect();
     for &zmm in second.iter().flatten() {
         a.vpxord(zmm, zmm, zmm);
     }
@@ -186,7 +186,7 @@ fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
         true => offsets.map(|offset| ptr(r.y).index(offset, scale) + first_vector),
         false => EpilogueRegs::rows_from(ptr(r.y).index(r.later, scale) + first_vector, TILE as i32 * element),
     };
-    for (i, offset) in (0..).zip(offsets).take(if plan.scatters() { STRIP } else { 1 }) {
+    for (i, offset) in (0..).zip(offsets).take(if plan.scatters() { ROW_BLOCK } else { 1 }) {
         let field = std::mem::offset_of!(RowBlock, outputs) as i32 + 4 * i;
         dynasm!(a ; .arch x64 ; mov Rd(offset), [Rq(r.row) + field]);
     }

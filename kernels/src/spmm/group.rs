@@ -125,7 +125,7 @@ pub(super) fn weights(plan: &SpmmPlan, r: &Regs, ahead: i32) -> Mem {
     ptr(r.weights).index(r.group, weight_scale(plan)) + ahead * GROUP_WEIGHT_BYTES as i32
 }
 
-/// The four rows of X that a group names, as dwords of four features per token. Returns one register per vector of the pass.
+/// The four rows of X that a group names, as dwords of four features per column. Returns one register per vector of the pass.
 fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead: i32) -> &'r [Zmm] {
     let (row, bytes, dword) = (&r.temp[0..4], &r.temp[4..8], &r.temp[8..12]);
     emit_load_rows(a, plan, r, pass, ahead, |a, i, source| a.vmovdqu32(row[i], source));
@@ -135,17 +135,17 @@ fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead
         let first_of_half = v == pass.first || v == 2;
         match (first_of_half, v < 2) {
             (true, true) => {
-                a.vpunpcklbw(halves[0], row[0], row[1]); //    k_0 k_1 interleaved, tokens of v = 0, 1
+                a.vpunpcklbw(halves[0], row[0], row[1]); //    k_0 k_1 interleaved, columns of v = 0, 1
                 a.vpunpcklbw(halves[1], row[2], row[3]); //    k_2 k_3
             }
             (true, false) => {
-                a.vpunpckhbw(halves[0], row[0], row[1]); //    tokens of v = 2, 3
+                a.vpunpckhbw(halves[0], row[0], row[1]); //    columns of v = 2, 3
                 a.vpunpckhbw(halves[1], row[2], row[3]);
             }
             (false, _) => {}
         }
         match v % 2 {
-            0 => a.vpunpcklwd(dword, halves[0], halves[1]), // k_0..k_3 of tokens 16v..16v+16
+            0 => a.vpunpcklwd(dword, halves[0], halves[1]), // k_0..k_3 of columns 16v..16v+16
             _ => a.vpunpckhwd(dword, halves[0], halves[1]),
         }
     }

@@ -27,35 +27,35 @@ pub struct SpmmKernel {
 kernel_methods!(SpmmKernel, SpmmPlan, SpmmArgs);
 
 impl SpmmKernel {
-    /// `out = epilogue(W x)` for `tokens` tokens.
+    /// `out = epilogue(W x)` for `columns` columns.
     ///
-    /// **Shapes**: `x` is a panel of K x tokens in the layout of [`SpmmPlan::input`], `out` holds M x tokens in the layout of the
-    /// epilogue; both have [`elements`] elements. Padding tokens and features of `out` are left unspecified.
+    /// **Shapes**: `x` is a panel of K x columns in the layout of [`SpmmPlan::input`], `out` holds M x columns in the layout of the
+    /// epilogue; both have [`elements`] elements. Padding columns and features of `out` are left unspecified.
     ///
     /// # Errors
-    /// [`KernelError::Dimension`] for no tokens, [`KernelError::Length`] for buffers of another size,
+    /// [`KernelError::Dimension`] for no columns, [`KernelError::Length`] for buffers of another size,
     /// [`KernelError::Mismatch`] for weights packed for another shape or an output of another kind.
     pub fn run(
         &self,
         weights: &SpmmWeights,
         x: &[u8],
-        tokens: usize,
+        columns: usize,
         out: Output<'_>,
         parallel: Parallel,
     ) -> Result<(), KernelError> {
-        self.check(weights, x, tokens, &out)?;
+        self.check(weights, x, columns, &out)?;
         let plan = &self.plan;
         let out = SharedOutput::from(out);
         // An empty row block still costs an epilogue: count each row block as one group more.
         let cost = |row: usize| weights.group_offsets[row] + row;
-        let parts = Parts::new(tiles(tokens), plan.rows(), cost, parallel);
-        parallel.for_each(parts.count(), |i| self.run_part(weights, x, tokens, out, parts.part(i)));
+        let parts = Parts::new(tiles(columns), plan.rows(), cost, parallel);
+        parallel.for_each(parts.count(), |i| self.run_part(weights, x, columns, out, parts.part(i)));
         Ok(())
     }
 
-    fn check(&self, weights: &SpmmWeights, x: &[u8], tokens: usize, out: &Output<'_>) -> Result<(), KernelError> {
+    fn check(&self, weights: &SpmmWeights, x: &[u8], columns: usize, out: &Output<'_>) -> Result<(), KernelError> {
         let plan = &self.plan;
-        if tokens == 0 {
+        if columns == 0 {
             return Err(KernelError::Dimension { kernel: "spmm", dimension: "N", found: 0, expected: "at least 1" });
         }
         let mismatch = |found, expected| Err(KernelError::Mismatch { kernel: plan.name(), found, expected });
@@ -69,18 +69,18 @@ impl SpmmKernel {
         if weights.epilogue != plan.epilogue {
             return mismatch(format!("weights for {}", weights.epilogue.name()), plan.epilogue.name());
         }
-        check_length(plan, "x", x.len(), elements(plan.k, tokens))?;
-        check_output(plan, plan.epilogue.sink.store, out, elements(plan.m, tokens))
+        check_length(plan, "x", x.len(), elements(plan.k, columns))?;
+        check_output(plan, plan.epilogue.sink.store, out, elements(plan.m, columns))
     }
 
     /// Computes one part of the output: some tiles of some block rows.
-    fn run_part(&self, weights: &SpmmWeights, x: &[u8], tokens: usize, out: SharedOutput, part: Part) {
+    fn run_part(&self, weights: &SpmmWeights, x: &[u8], columns: usize, out: SharedOutput, part: Part) {
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_bytes(), plan.y_tile_elements());
         match &self.entry {
-            Some(entry) => with_scratch(self.scratch_bytes(tokens, part), |scratch| {
-                let args = self.args(weights, x, tokens, out, part, scratch);
-                // SAFETY: the plan's `Isa` token proves the CPU features. `check` made sure that x and out hold
+            Some(entry) => with_scratch(self.scratch_bytes(columns, part), |scratch| {
+                let args = self.args(weights, x, columns, out, part, scratch);
+                // SAFETY: the plan's `Isa` column proves the CPU features. `check` made sure that x and out hold
                 // `elements` of the plan's shape, so every tile of the part is inside them; streams, lists and
                 // parameters were packed by `SpmmWeights::pack` or checked by `SpmmWeights::from_sections` for this epilogue: indices
                 // are below K, output rows are below M and streams end in room for one vector more; scratch has the bytes that packing needs.
@@ -90,7 +90,7 @@ impl SpmmKernel {
             }),
             None => {
                 for tile in part.first_tile..part.first_tile + part.tiles {
-                    let tile_tokens = (tokens - tile * TILE).min(TILE);
+                    let tile_columns = (columns - tile * TILE).min(TILE);
                     let x = &x[tile * x_tile..][..x_tile];
                     for row in part.first_row..part.first_row + part.rows {
                         let outputs = weights.rows[row].outputs.map(|output| tile * y_tile + output as usize);
@@ -101,7 +101,7 @@ impl SpmmKernel {
                                 weights: &SpmmWeights,
                                 row: usize,
                                 x: &[u8],
-                                tile_tokens: usize,
+                                tile_columns: usize,
                                 out: Output<'_>
                             );
                         };
@@ -115,8 +115,8 @@ impl SpmmKernel {
 
     /// Bytes that the generated code needs beside its operands: packed X, if the part ends in a narrow tail or
     /// passes pack.
-    fn scratch_bytes(&self, tokens: usize, part: Part) -> usize {
-        let tail = (tokens - part.first_tile * TILE).min(part.tiles * TILE) % TILE;
+    fn scratch_bytes(&self, columns: usize, part: Part) -> usize {
+        let tail = (columns - part.first_tile * TILE).min(part.tiles * TILE) % TILE;
         let narrow = (1..=self.plan.schedule.narrow).contains(&tail);
         if narrow || self.plan.packs_dwords() { pack_indices::scratch_bytes(self.plan.k) } else { 0 }
     }
@@ -126,7 +126,7 @@ impl SpmmKernel {
         &self,
         weights: &SpmmWeights,
         x: &[u8],
-        tokens: usize,
+        columns: usize,
         out: SharedOutput,
         part: Part,
         scratch: &mut [u8],
@@ -143,7 +143,7 @@ impl SpmmKernel {
             constants: Constants::address(),
             pack_indices: PackIndices::TABLE,
             scratch: scratch.as_mut_ptr(),
-            tokens: (tokens - part.first_tile * TILE).min(part.tiles * TILE),
+            columns: (columns - part.first_tile * TILE).min(part.tiles * TILE),
             count: part.rows,
         }
     }
@@ -181,15 +181,15 @@ mod tests {
                 let Some(function) = compiled.function().cloned() else { continue };
                 let kernel = SpmmKernel::new(plan, compiled).unwrap();
                 let weights = SpmmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
-                for tokens in [1, 17, 33, 49, 64, 140] {
-                    let x = Buffer::new(elements(k, tokens));
-                    let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, tokens));
-                    let all = Part { first_tile: 0, tiles: tiles(tokens), first_row: 0, rows: plan.rows() };
-                    let mut scratch = Buffer::new(kernel.scratch_bytes(tokens, all));
-                    let args = kernel.args(&weights, &x, tokens, SharedOutput::from(out.output()), all, &mut scratch);
+                for columns in [1, 17, 33, 49, 64, 140] {
+                    let x = Buffer::new(elements(k, columns));
+                    let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, columns));
+                    let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows: plan.rows() };
+                    let mut scratch = Buffer::new(kernel.scratch_bytes(columns, all));
+                    let args = kernel.args(&weights, &x, columns, SharedOutput::from(out.output()), all, &mut scratch);
                     // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
                     let clobbers = unsafe { with_canaries(&function, &args) };
-                    assert_eq!(clobbers, Clobbers::NONE, "{} on {tokens} tokens", plan.name());
+                    assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} tokens", plan.name());
                 }
             }
         }

@@ -7,12 +7,12 @@
 //!
 //! **Stream form**: the pattern is data, not code. Four blocks of one input feature form a *group*: four input feature indices
 //! and four weights of every output. The generated loop loads the four activation rows, interleaves them to dwords of four
-//! input features per token with unpacks (they run beside the dot products for free), and issues 16 `vpdpbusd` on 4 outputs x
-//! 64 tokens. Blocks of four input features read dwords of a VNNI panel instead. Code depends on the shape and the epilogue
+//! input features per column with unpacks (they run beside the dot products for free), and issues 16 `vpdpbusd` on 4 outputs x
+//! 64 columns. Blocks of four input features read dwords of a VNNI panel instead. Code depends on the shape and the epilogue
 //! only, so layers of equal shape share it.
 //!
 //! **Blocks**: there is code for 4x1, 4x4 and 1x4 blocks. 8x1 and 16x1 blocks are two and four of 4x1: a group of 16 outputs x 16
-//! tokens would load the same rows of X for the same 16 dot products, use a quarter of each, and need four times the
+//! columns would load the same rows of X for the same 16 dot products, use a quarter of each, and need four times the
 //! broadcasts. Unstructured zeros are covered by 4x1 blocks, of whichever four outputs coincide most. 1x4 blocks share no input
 //! feature between outputs: each dot product needs a load of its own, and loads bind.
 //!

@@ -1,12 +1,12 @@
-//! Parts of X copied to where they are dense. Tails of up to 32 tokens: rows of X packed densely, and vectors that hold the tokens of several groups.
+//! Parts of X copied to where they are dense. Tails of up to 32 columns: rows of X packed densely, and vectors that hold the columns of several groups.
 //!
-//! A row of a plain panel has 64 bytes however few tokens it holds, so a tail would load (and keep in L1) two or four times what
+//! A row of a plain panel has 64 bytes however few columns it holds, so a tail would load (and keep in L1) two or four times what
 //! it needs, and interleave half-empty vectors. Instead the tail's rows are first copied to rows of 32 (16) bytes, and one
 //! vector takes the same row position of two (four) groups: its upper half belongs to the next group. The sums of the groups
 //! meet at the end of a row block.
 //!
-//! **Packed row**: byte `16 j + 4 q + c` is token `8 q + 4 j + c` (j in 0..2, q and c in 0..4); with 16 tokens byte `4 q + c` is
-//! token `4 q + c`. Interleaved, `acc[m][q]` then holds tokens `8 q..8 q + 8` of two groups or `4 q..4 q + 4` of four, and
+//! **Packed row**: byte `16 j + 4 q + c` is column `8 q + 4 j + c` (j in 0..2, q and c in 0..4); with 16 columns byte `4 q + c` is
+//! column `4 q + c`. Interleaved, `acc[m][q]` then holds columns `8 q..8 q + 8` of two groups or `4 q..4 q + 4` of four, and
 //! combining them gives vectors in natural order.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
@@ -111,7 +111,7 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Zmm>]
     emit_end_list(a, plan, r, at_once);
 }
 
-/// `acc[m][q]`, part g `+= sum_i W[m][k_i of g] X[k_i of g][tokens of q]` for the groups g of a vector.
+/// `acc[m][q]`, part g `+= sum_i W[m][k_i of g] X[k_i of g][columns of q]` for the groups g of a vector.
 fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Zmm>], vectors: usize) {
     let (row, bytes, dword, weight) = (&r.temp[0..4], &r.temp[4..8], &r.temp[8..12], &r.temp[12..16]);
     a.note(format!("{} groups: their rows of X side by side, interleaved to dwords", groups(vectors)));
@@ -124,7 +124,7 @@ fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Zmm>], vectors
     a.vpunpcklbw(bytes[1], row[2], row[3]);
     a.vpunpckhbw(bytes[2], row[0], row[1]);
     a.vpunpckhbw(bytes[3], row[2], row[3]);
-    a.vpunpcklwd(dword[0], bytes[0], bytes[1]); //             k_0..k_3 of the tokens of q = 0
+    a.vpunpcklwd(dword[0], bytes[0], bytes[1]); //             k_0..k_3 of the columns of q = 0
     a.vpunpckhwd(dword[1], bytes[0], bytes[1]);
     a.vpunpcklwd(dword[2], bytes[2], bytes[3]);
     a.vpunpckhwd(dword[3], bytes[2], bytes[3]);
@@ -151,7 +151,7 @@ fn emit_load_part(a: &mut Asm, vectors: usize, group: usize, row: Zmm, source: M
     }
 }
 
-/// Sums the parts of `acc[m][q]`; returns `acc[m][v]`, tokens 16v..16v+16 in natural order.
+/// Sums the parts of `acc[m][q]`; returns `acc[m][v]`, columns 16v..16v+16 in natural order.
 pub(super) fn emit_combine(a: &mut Asm, r: &Regs, acc: &[Vec<Zmm>], vectors: usize) -> Vec<Vec<Zmm>> {
     /// 128-bit lanes of two vectors: the lower two of each, the upper two, the even ones, the odd ones.
     const LOWER: u8 = 0b0100_0100;

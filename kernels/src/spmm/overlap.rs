@@ -4,7 +4,7 @@
 //! stored. Greedily: the longest output that is left starts a row block, and three times the output joins that coincides most
 //! with it.
 
-use super::plan::STRIP;
+use super::plan::ROW_BLOCK;
 use crate::layout::padded;
 use crate::rows::with_fma;
 
@@ -12,9 +12,9 @@ use crate::rows::with_fma;
 const CANDIDATES: usize = 1024;
 
 /// The outputs of every row block of a row-major matrix `[..][k]`.
-pub(super) fn row_blocks(weights: &[i8], k: usize) -> Vec<[usize; STRIP]> {
+pub(super) fn row_blocks(weights: &[i8], k: usize) -> Vec<[usize; ROW_BLOCK]> {
     let (rows, row_blocks) = (&Rows::of(weights, k), &mut Vec::new());
-    with_fma!(greedy, rows: &Rows, row_blocks: &mut Vec<[usize; STRIP]>);
+    with_fma!(greedy, rows: &Rows, row_blocks: &mut Vec<[usize; ROW_BLOCK]>);
     std::mem::take(row_blocks)
 }
 
@@ -47,11 +47,11 @@ impl Rows {
 }
 
 #[inline(always)]
-fn greedy(rows: &Rows, row_blocks: &mut Vec<[usize; STRIP]>) {
+fn greedy(rows: &Rows, row_blocks: &mut Vec<[usize; ROW_BLOCK]>) {
     let mut left: Vec<usize> = (0..rows.lengths.len()).collect();
     left.sort_by_key(|&output| rows.lengths[output]); // the longest last
     while let Some(first) = left.pop() {
-        let mut row_block = [first; STRIP];
+        let mut row_block = [first; ROW_BLOCK];
         let mut features = rows.bits(first).to_vec();
         for place in &mut row_block[1..] {
             let candidates = left.len().saturating_sub(CANDIDATES)..left.len();

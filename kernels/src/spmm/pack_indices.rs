@@ -3,7 +3,7 @@
 use crate::LANES;
 use crate::layout::padded;
 
-/// Most vectors of 16 tokens of a narrow tail.
+/// Most vectors of 16 columns of a narrow tail.
 pub(super) const MAX_VECTORS: usize = 2;
 
 /// Bytes of packed rows that a kernel of K = `k` may need.
@@ -11,7 +11,7 @@ pub(super) fn scratch_bytes(k: usize) -> usize {
     padded(k) * MAX_VECTORS * LANES
 }
 
-/// The dwords of two plain rows (16..32 are the second row's) that are two packed rows, of 16 and of 32 tokens.
+/// The dwords of two plain rows (16..32 are the second row's) that are two packed rows, of 16 and of 32 columns.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct PackIndices([[i32; 16]; MAX_VECTORS]);

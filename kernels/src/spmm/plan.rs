@@ -101,7 +101,7 @@ pub struct SpmmPlan {
 }
 
 /// Output features of a row block: what one epilogue finishes.
-pub(super) const STRIP: usize = 4;
+pub(super) const ROW_BLOCK: usize = 4;
 
 impl SpmmPlan {
     /// Output features M.
@@ -178,16 +178,16 @@ impl SpmmPlan {
     /// taken to be of one length, and reordering of unstructured zeros is not foreseen.
     pub(super) fn groups(&self, pattern: &BlockPattern) -> usize {
         let groups = |blocks: usize| match self.cover() {
-            Block::B4x1 => blocks.div_ceil(4) * pattern.outputs() / STRIP, // a taller block is in several row blocks
+            Block::B4x1 => blocks.div_ceil(4) * pattern.outputs() / ROW_BLOCK, // a taller block is in several row blocks
             _ => blocks,
         };
         let all: usize = (0..pattern.block_rows()).map(|row| groups(pattern.block_row(row).len())).sum();
-        if self.cover() == Block::B1x4 { all.div_ceil(STRIP) } else { all }
+        if self.cover() == Block::B1x4 { all.div_ceil(ROW_BLOCK) } else { all }
     }
 
     /// Row blocks: what is finished by one epilogue.
     pub(super) fn rows(&self) -> usize {
-        self.m.div_ceil(STRIP)
+        self.m.div_ceil(ROW_BLOCK)
     }
 
     /// Whether the outputs of a row block may be any four: those of a VNNI panel share its dwords and are four in a row.
@@ -218,7 +218,7 @@ impl SpmmPlan {
 
     /// Whether the second of two groups adds to accumulators of its own, in a pass over `vectors` vectors.
     pub(super) fn has_second_accumulators(&self, vectors: usize) -> bool {
-        self.input() == PanelLayout::Vnni && self.schedule.unroll == 2 && 2 * STRIP * vectors <= ACCUMULATORS
+        self.input() == PanelLayout::Vnni && self.schedule.unroll == 2 && 2 * ROW_BLOCK * vectors <= ACCUMULATORS
     }
 
     /// Bytes from one tile of X to the next.
@@ -235,7 +235,7 @@ impl SpmmPlan {
 /// Vector registers that accumulate.
 pub(super) const ACCUMULATORS: usize = 16;
 /// Bytes of the weights of one group: a dword for each output.
-pub(super) const GROUP_WEIGHT_BYTES: usize = 4 * STRIP;
+pub(super) const GROUP_WEIGHT_BYTES: usize = 4 * ROW_BLOCK;
 /// Groups that share a vector when 16 tokens are computed.
 pub(super) const NARROW_GROUPS: usize = 4;
 

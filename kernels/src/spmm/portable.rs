@@ -1,7 +1,7 @@
 //! The plan interpreted in plain Rust: walks the same stream, row blocks and tiles as the generated code, and gives the same
 //! bits. It is the portable tier, and the second oracle that tells a wrong schedule from a wrong encoding.
 
-use super::plan::{STRIP, SpmmPlan};
+use super::plan::{ROW_BLOCK, SpmmPlan};
 use super::weights::SpmmWeights;
 use crate::epilogue::finish_block;
 use crate::layout::LANE_POSITIONS;
@@ -9,8 +9,8 @@ use crate::{Block, Output, PanelLayout, TILE};
 
 /// Row block `row` (in stream order) of one tile. `x` is the tile, `out` the row block's output in it.
 #[inline(always)]
-pub(super) fn row_block(plan: &SpmmPlan, weights: &SpmmWeights, row: usize, x: &[u8], tokens: usize, out: Output<'_>) {
-    let mut acc = [[0i32; TILE]; STRIP];
+pub(super) fn row_block(plan: &SpmmPlan, weights: &SpmmWeights, row: usize, x: &[u8], columns: usize, out: Output<'_>) {
+    let mut acc = [[0i32; TILE]; ROW_BLOCK];
     let mut features = [[0u8; TILE]; 4];
     let first = weights.group_offsets[row];
     for group in first..first + weights.rows[row].groups as usize {
@@ -37,7 +37,7 @@ pub(super) fn row_block(plan: &SpmmPlan, weights: &SpmmWeights, row: usize, x: &
         // Rows of a plain panel were added in lane order.
         acc = acc.map(|row| std::array::from_fn(|token| row[usize::from(LANE_POSITIONS[token])]));
     }
-    finish_block(&plan.epilogue, &acc, weights.params.block(row), tokens, out);
+    finish_block(&plan.epilogue, &acc, weights.params.block(row), columns, out);
 }
 
 /// Four input features of a row of a VNNI panel.

@@ -13,7 +13,7 @@ use crate::{PanelLayout, VECTORS};
 /// | acc, 16 | `acc[m][v]`: s32, output feature m of the row block, vector v of the pass | the same as f32 or words, then packed |
 /// | temp 0-3 | rows of X (VNNI: dwords of four input features) | parameters |
 /// | temp 4-7 | rows interleaved by bytes | activation |
-/// | temp 8-11 | dwords of four input features for tokens 16v.. | activation |
+/// | temp 8-11 | dwords of four input features for columns 16v.. | activation |
 /// | temp 12-15 | weights of output feature m | activation |
 ///
 /// Over a list, `group` counts from minus the bytes of its indices up to zero: indices and weights of the next group are at
@@ -27,7 +27,7 @@ pub(super) struct Regs {
     pub(super) row: Gpr,
     pub(super) params: Gpr,
     pub(super) constants: Gpr,
-    pub(super) tokens: Gpr,
+    pub(super) columns: Gpr,
     pub(super) count: Gpr,
     pub(super) group: Gpr,
     pub(super) index: [Gpr; 2],
@@ -52,7 +52,7 @@ impl Regs {
             row: file.gpr("row block")?,
             params: file.gpr("row parameters")?,
             constants: file.gpr("constants")?,
-            tokens: file.gpr("tokens left")?,
+            columns: file.gpr("tokens left")?,
             count: file.gpr("row blocks left")?,
             next: if plan.schedule.prefetch { Some(file.gpr("line of the next tile of X")?) } else { None },
             lanes: match plan.epilogue.sink.store {

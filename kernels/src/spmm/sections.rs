@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, STRIP, SpmmPlan};
+use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
 use super::stream::OVERREAD;
 use super::weights::{RowBlock, SpmmWeights};
 use crate::epilogue::{BlockParams, PARAMS};
@@ -130,7 +130,7 @@ fn row_blocks(plan: &SpmmPlan, bytes: &[u8]) -> Result<Vec<RowBlock>, KernelErro
                 let expected = format!("each multiple of {TILE} below {} once", padded(plan.m) * TILE);
                 return Err(error(plan, ROWS, found, expected));
             }
-            if !plan.scatters() && (output != in_order || !first.is_multiple_of(STRIP * TILE)) {
+            if !plan.scatters() && (output != in_order || !first.is_multiple_of(ROW_BLOCK * TILE)) {
                 let found = format!("output offset {output} at place {place} of row block {i}");
                 return Err(error(plan, ROWS, found, "four outputs in a row for a VNNI panel".into()));
             }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytemuck::{Pod, Zeroable};
 
 use super::order;
-use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, STRIP, SpmmPlan};
+use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
 use super::stream::Stream;
 use crate::epilogue::{BlockParams, Epilogue, RowParams};
 use crate::pattern::BlockPattern;
@@ -18,7 +18,7 @@ pub(super) struct RowBlock {
     /// Groups to compute. Stored are as many as make a [`SpmmPlan::stored_multiple`].
     pub(super) groups: u32,
     /// Output features times 64: the offsets of the output rows within a tile, in elements.
-    pub(super) outputs: [u32; STRIP],
+    pub(super) outputs: [u32; ROW_BLOCK],
 }
 
 /// Weights of one layer, packed for [`super::SpmmKernel`].
@@ -91,7 +91,7 @@ impl SpmmWeights {
         // The block columns of each list: one list per row block, or one for each of its outputs.
         let list = |i: usize| if i < pattern.block_rows() { pattern.block_row(i) } else { &[] };
         let lists_of =
-            |row: usize| (0..STRIP / cover.outputs()).map(move |i| list(row * (STRIP / cover.outputs()) + i));
+            |row: usize| (0..ROW_BLOCK / cover.outputs()).map(move |i| list(row * (ROW_BLOCK / cover.outputs()) + i));
         let groups = |row: usize| {
             let longest = lists_of(row).map(<[u32]>::len).max().unwrap_or(0);
             if cover == Block::B4x1 { longest.div_ceil(4) } else { longest }
@@ -108,7 +108,7 @@ impl SpmmWeights {
         for (&row, outputs) in order.iter().zip(in_stream) {
             let lists: Vec<&[u32]> = lists_of(row).collect();
             stream.push(plan, &lists, groups(row), |output, feature| {
-                ordered.get((row * STRIP + output) * k + feature).copied().filter(|_| feature < k).unwrap_or(0)
+                ordered.get((row * ROW_BLOCK + output) * k + feature).copied().filter(|_| feature < k).unwrap_or(0)
             });
             rows.push(RowBlock { groups: groups(row) as u32, outputs: outputs.map(|m| (m * TILE) as u32) });
             group_offsets.push(stream.groups);
@@ -256,12 +256,12 @@ mod tests {
                 if !plan.scatters() {
                     let first = outputs(row)[0];
                     prop_assert_eq!(outputs(row), [first, first + 1, first + 2, first + 3]);
-                    prop_assert_eq!(first % STRIP, 0);
+                    prop_assert_eq!(first % ROW_BLOCK, 0);
                 }
             }
             let mut all: Vec<usize> = packed.rows.iter().flat_map(outputs).collect();
             all.sort_unstable();
-            prop_assert_eq!(all, (0..m.next_multiple_of(STRIP)).collect::<Vec<_>>());
+            prop_assert_eq!(all, (0..m.next_multiple_of(ROW_BLOCK)).collect::<Vec<_>>());
 
             let nnz = weights.iter().filter(|&&w| w != 0).count();
             prop_assert_eq!(packed.nnz(), nnz);
@@ -283,9 +283,9 @@ mod tests {
         let (m, k) = (64, 100);
         let mut rng = StdRng::seed_from_u64(3);
         let mut rows: Vec<Vec<i8>> = Vec::new();
-        for _ in 0..m / STRIP {
+        for _ in 0..m / ROW_BLOCK {
             let row: Vec<i8> = (0..k).map(|_| i8::from(rng.random_bool(0.2))).collect();
-            rows.extend(vec![row; STRIP]);
+            rows.extend(vec![row; ROW_BLOCK]);
         }
         rows.shuffle(&mut rng);
         let plan = |epilogue| SpmmDesc { m, k, block: Block::Unstructured, epilogue }.plan(Isa::Portable).unwrap();

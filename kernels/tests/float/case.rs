@@ -10,7 +10,7 @@ use rand::prelude::*;
 use crate::assert_same_floats;
 use crate::support::{Guarded, tiers};
 
-/// Feature counts around the pair, the strip, the block rows and the tile.
+/// Feature counts around the pair, the row block, the block rows and the tile.
 pub(crate) const FEATURES: [usize; 13] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 17, 26, 65];
 /// Token counts around one vector, two, three, and one tile, two.
 pub(crate) const TOKENS: [usize; 15] = [1, 15, 16, 17, 31, 32, 33, 48, 49, 63, 64, 65, 127, 128, 130];

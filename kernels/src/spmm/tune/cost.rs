@@ -8,7 +8,7 @@ use lacuna_jit::cpu::Caches;
 use crate::epilogue::{Activation, Store};
 use crate::layout::padded;
 use crate::spmm::SpmmPlan;
-use crate::spmm::plan::STRIP;
+use crate::spmm::plan::ROW_BLOCK;
 use crate::{Block, LANES, PanelLayout, TILE, VECTORS};
 
 /// `vpdpbusd` per cycle.
@@ -82,7 +82,7 @@ fn tile(plan: &SpmmPlan, groups: usize, vectors: usize, caches: &Caches) -> f64 
 }
 
 fn pass(plan: &SpmmPlan, groups: usize, vectors: usize, caches: &Caches) -> f64 {
-    let dots = (STRIP * vectors) as f64;
+    let dots = (ROW_BLOCK * vectors) as f64;
     let (x_loads, interleaves, weight_loads, weight_instructions) = match plan.cover() {
         Block::B1x4 => (dots, 0.0, 1.0, 5.0),
         Block::B4x4 => (vectors as f64, 0.0, 4.0, 4.0),
