@@ -21,7 +21,7 @@ use crate::tokenize::TextInput;
 /// assert_eq!(record.question, "Where?");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename = "Question")] // the name in messages of the parser
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct AnswerRecord {
     /// The question.
     pub question: String,

@@ -22,7 +22,7 @@ use crate::tokenize::TextInput;
 /// assert_eq!(record.pair.as_deref(), Some("An animal sits."));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename = "Text")] // the name in messages of the parser
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct ClassifyRecord {
     /// The text.
     pub text: String,

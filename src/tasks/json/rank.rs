@@ -22,7 +22,7 @@ use crate::tokenize::TextInput;
 /// assert_eq!(record.passages.len(), 2);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename = "Query")] // the name in messages of the parser
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct RankRecord {
     /// The query.
     pub query: String,

@@ -18,7 +18,7 @@ use crate::tokenize::TextInput;
 /// assert_eq!(error.field(), Some("txt"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename = "Text")] // the name in messages of the parser
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct TextRecord {
     /// The text.
     pub text: String,
