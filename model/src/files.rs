@@ -52,12 +52,25 @@ pub fn create_folder<E>(
     let create = |source| error(failed("create")(source));
     let folder = builder.tempdir_in(folder_of(path)).map_err(create)?;
     fill(folder.path())?;
+    sync(folder.path()).map_err(|source| error(failed("write")(source)))?;
     match std::fs::remove_dir(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(create(source)),
         _ => {}
     }
     std::fs::rename(folder.path(), path).map_err(create)?;
     let _ = folder.keep(); // it has moved
+    Ok(())
+}
+
+/// Brings all files of a folder to the disk.
+fn sync(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => sync(&entry.path())?,
+            false => File::open(entry.path())?.sync_all()?,
+        }
+    }
     Ok(())
 }
 

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::checkpoint::Checkpoint;
 use super::names::{self, LayerNames};
 use super::tensor::FileTensor;
+use super::tensor_set::Checkpoint;
 use crate::config::EncoderConfig;
 use crate::error::Result;
 use crate::matrix::Matrix;

@@ -1,8 +1,8 @@
 //! What checkpoints call the tensors of heads, and their shapes.
 
-use super::checkpoint::Checkpoint;
 use super::encoder::Reader;
 use super::names;
+use super::tensor_set::Checkpoint;
 use crate::architecture::Architecture;
 use crate::config::{Activation, EncoderConfig};
 use crate::error::Result;

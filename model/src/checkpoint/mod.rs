@@ -12,7 +12,6 @@
 //! Opening checks everything that names, shapes and lengths can tell; only the tensors that are asked for are then read and
 //! converted into f32, in parallel. Each weight is looked at once on the way, so NaN and infinite values are found for free.
 
-mod checkpoint;
 mod convert;
 mod encoder;
 mod file;
@@ -23,13 +22,13 @@ mod mapped;
 mod names;
 mod sharded;
 mod tensor;
+mod tensor_set;
 mod tensors;
 #[cfg(feature = "torch")]
 mod text;
 #[cfg(feature = "torch")]
 mod torch;
 
-pub use self::checkpoint::{Checkpoint, TensorInfo};
 #[cfg(feature = "onnx")]
 pub(crate) use self::locate::open_file;
 #[cfg(feature = "hub")]
@@ -37,5 +36,6 @@ pub(crate) use self::locate::weight_names;
 pub(crate) use self::locate::{WeightPath, graph_config, is_graph};
 #[cfg(feature = "hub")]
 pub(crate) use self::sharded::names as shard_names;
+pub use self::tensor_set::{Checkpoint, TensorInfo};
 pub(crate) use self::tensors::named_tensors;
 pub use crate::error::WeightError;

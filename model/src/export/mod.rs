@@ -51,12 +51,12 @@
 //! A file holds at most 2 GiB, protobuf's limit: [`Error::OnnxTooLarge`]. On CPUs without VNNI, ONNX Runtime adds pairs of u8 x s8
 //! products in 16 bits, which may saturate; the integer sums are exact on those with it.
 
-mod export;
 mod exporter;
 mod file;
 mod graph;
 mod layers;
 mod linear;
 mod pool;
+mod whole;
 
 pub use self::file::{OnnxModel, OnnxSummary};

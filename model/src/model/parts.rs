@@ -99,7 +99,8 @@ fn check_absent(path: &Path, config: &EncoderConfig, weights: &EncoderWeights) -
     };
     let types = &weights.embeddings.token_type;
     let is_zero = types.data.len() == config.embedding_features() && types.data.iter().all(|&value| value == 0.0);
-    if !config.architecture.has_token_types() && !(types.rows == 1 && is_zero) {
+    let is_one_row_of_zeros = types.rows == 1 && is_zero;
+    if !config.architecture.has_token_types() && !is_one_row_of_zeros {
         return absent("token types", format!("{} rows", types.rows));
     }
     if weights.pooler.is_some() && !config.architecture.has_pooler() {
