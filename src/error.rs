@@ -155,3 +155,40 @@ fn kind_of_packed(error: &PackedError) -> ErrorKind {
         PackedError::Decided { .. } => ErrorKind::InvalidOption,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// One of every variant, and its kind; `lacuna_model` tests its own.
+    #[test]
+    fn every_error_has_the_kind_that_callers_act_by() {
+        let path = || PathBuf::from("model.lacuna");
+        let kernel = || "spmm".to_owned();
+        let cases: Vec<(Error, ErrorKind)> = vec![
+            (lacuna_model::Error::EmptyBatch.into(), ErrorKind::InvalidInput),
+            (Error::Cancelled, ErrorKind::Cancelled),
+            (Error::OutputLength { found: 1, expected: 2, sequences: 1, hidden_size: 2 }, ErrorKind::InvalidInput),
+            (Error::HeadOption { option: "top_k", found: 0, expected: String::new() }, ErrorKind::InvalidOption),
+            (Error::QuestionTooLong { input: 0, found: 2, limit: 1 }, ErrorKind::InvalidInput),
+            (Error::NoMask { input: 0, mask: "[MASK]" }, ErrorKind::InvalidInput),
+            (Error::NoMaskToken { expected: "[MASK]" }, ErrorKind::Missing),
+            (KernelError::Feature { kernel: kernel(), feature: "avx512f", hint: "" }.into(), ErrorKind::Machine),
+            (KernelError::NoCode { kernel: kernel() }.into(), ErrorKind::Internal),
+            (
+                KernelError::from(JitError::UnknownTier { found: String::new(), origin: String::new() }).into(),
+                ErrorKind::InvalidOption,
+            ),
+            (KernelError::from(JitError::Architecture { found: "aarch64" }).into(), ErrorKind::Machine),
+            (PackedError::BigEndian { path: path() }.into(), ErrorKind::Machine),
+            (PackedError::NotPacked { path: path(), found: String::new() }.into(), ErrorKind::InvalidFile),
+            (PackedError::NeedsWeights { path: path(), what: String::new(), remedy: "" }.into(), ErrorKind::Missing),
+            (PackedError::Decided { option: "--block", found: String::new() }.into(), ErrorKind::InvalidOption),
+        ];
+        for (error, kind) in cases {
+            assert_eq!(error.kind(), kind, "{error}");
+        }
+    }
+}

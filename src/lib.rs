@@ -3,17 +3,17 @@
 //! A model goes through stages, each its own type, so that a step cannot be forgotten:
 //!
 //! ```text
-//! Model::open(dir)?          read and checked, f32
-//!     .prune(Block::B4x1, 0.8)?  optional: or take the zeros that are there
+//! Model::open(dir)?                      read and checked, f32
+//!     .prune(Block::B4x1, 0.8)?          optional: or take the zeros that are there
 //!     .calibration().run(&sentences)?    CalibratedModel: scales for every activation
-//!     .compile()?                Encoder: kernels generated for exactly these weights
-//!     .embed(&[".."])?            one vector per sentence
+//!     .compile()?                        Encoder: kernels generated for exactly these weights
+//!     .embed(&[".."])?                   one vector per sentence
 //! ```
 //!
 //! Everything before the last two steps can be done once: [`Compile::pack`] and [`PackedModel::write`] keep it in a file, and
 //! [`Encoder::open`] takes it from there.
 //!
-//! A model with a head classifies, reranks, tags, answers or fills in instead: [`heads`].
+//! A model with a head classifies, reranks, tags, answers or fills in instead: [`tasks`].
 //! [`Compile::pack`] keeps everything in one file, which [`Encoder::open`] maps in milliseconds. Threads share an encoder;
 //! each may have a [`Session`] of it, which can be cancelled. Models come from directories, from ONNX graphs, and from the [`hub`].
 //!
@@ -30,6 +30,7 @@ mod error;
 pub mod heads;
 mod packed;
 mod report;
+pub mod tasks;
 
 #[cfg(test)]
 use lacuna_model::seeded;
@@ -48,12 +49,11 @@ pub use lacuna_model::prune::prune;
 pub use lacuna_model::{
     Activation, ActivationQuant, Architecture, Block, BlockZeros, CalibratedModel, Calibration, CalibrationError,
     CalibrationOptions, CalibrationReport, CandidateReport, Checkpoint, Choice, EmbeddingWeights, Encoded,
-    EncoderConfig, EncoderWeights, ErrorKind, FileCodes, Keep, LINEAR_NAMES, LayerCodes, LayerNormWeights,
-    LayerPrecision, LayerQuant, LayerWeights, Linear, LinearCodes, LinearZeros, Matrix, Model, OpenOptions, Pooling,
-    PoolingMode, PoolingSource, Precision, PrecisionReport, Preset, Pruning, QuantizedLayer, QuantizedLinear,
-    RangeMethod, SentenceTokenizer, Smoothing, TensorInfo, TensorQuant, TensorReport, TextInput, Timings, TokenIds,
-    TokenOrigin, TokenizedText, TypedIds, WeightError, ZeroCount, hub, prune_encoder, reference, seeded_ids,
-    seeded_weights,
+    EncoderConfig, EncoderWeights, ErrorKind, FileCodes, Keep, LINEAR_NAMES, LayerCodes, LayerNorm, LayerPrecision,
+    LayerQuant, LayerWeights, Linear, LinearCodes, LinearZeros, Matrix, Model, OpenOptions, Pooling, PoolingMode,
+    PoolingSource, Precision, PrecisionReport, Preset, Pruning, QuantizedLayer, QuantizedLinear, RangeMethod,
+    SentenceTokenizer, Smoothing, TensorInfo, TensorQuant, TensorReport, TextInput, Timings, TokenIds, TokenOrigin,
+    TokenizedText, TypedIds, WeightError, ZeroCount, hub, prune_encoder, reference, seeded_ids, seeded_weights,
 };
 pub use packed::PackedModel;
 pub use report::{LinearReport, LoadReport, Phase};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use lacuna::heads::Backbone;
-use lacuna::{Block, Cancel, Compile, Encoder, Error, Model, Preset, Session, TokenIds, seeded_ids};
+use lacuna::tasks::Backbone;
+use lacuna::{Block, Cancel, Compile, Encoder, Error, Model, Preset, Session, TokenIds, TypedIds, seeded_ids};
 
 const VOCAB: usize = 500;
 
@@ -97,7 +97,10 @@ fn a_cancelled_session_stops_and_can_go_on() {
     let looked = looks.load(Relaxed);
     assert!(matches!(session.embed_ids(&pull), Err(Error::Cancelled)));
     assert!(matches!(session.hidden_states(&ids), Err(Error::Cancelled)));
-    assert!(matches!(Backbone::hidden_states(&session, &ids), Err(Error::Cancelled)));
+    let typed = [TypedIds { ids: &ids[0], types: &vec![0; ids[0].len()] }];
+    let backbone: &dyn Backbone = &session;
+    assert!(matches!(backbone.hidden_states(&typed), Err(Error::Cancelled)));
+    assert!(matches!(backbone.embed_ids(&typed), Err(Error::Cancelled)));
     assert!(matches!(session.embed(&["text"]), Err(Error::Cancelled)));
     assert_eq!(looks.load(Relaxed), looked);
 

@@ -11,11 +11,11 @@ use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::dynamic::ColumnQuantDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::Epilogue;
-use lacuna_kernels::float::{DType, FloatDesc};
+use lacuna_kernels::float::{DType, FloatDesc, sinks};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, Generate, PanelLayout, Sink};
+use lacuna_kernels::{Block, Generate, PanelLayout};
 
 /// Kernels of every kind that generates code.
 fn plans(isa: Isa) -> Vec<AnyPlan> {
@@ -28,7 +28,7 @@ fn plans(isa: Isa) -> Vec<AnyPlan> {
             plans.extend(candidates.iter().map(Generate::key));
         }
     }
-    for sink in Sink::all() {
+    for sink in sinks() {
         for (dtype, block) in
             DType::ALL.into_iter().flat_map(|d| [Block::B4x1, Block::B8x1, Block::Dense].map(|b| (d, b)))
         {

@@ -58,4 +58,4 @@ pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear}
 pub use seeded::{Preset, seeded_ids, seeded_weights};
 pub use tokenize::{Encoded, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText};
 pub use tokens::{TokenIds, TypedIds};
-pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNormWeights, LayerWeights, Linear};
+pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNorm, LayerWeights, Linear};

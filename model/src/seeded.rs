@@ -12,7 +12,7 @@ use crate::architecture::Architecture;
 use crate::config::{Activation, EncoderConfig};
 use crate::error::Error;
 use crate::matrix::Matrix;
-use crate::weights::{EmbeddingWeights, EncoderWeights, LayerNormWeights, LayerWeights, Linear};
+use crate::weights::{EmbeddingWeights, EncoderWeights, LayerNorm, LayerWeights, Linear};
 
 /// The shape of a well-known encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -201,9 +201,9 @@ impl Stream {
         Linear { weight, bias: self.vector(outputs, 0.0, 0.02) }
     }
 
-    fn norm(&mut self, features: usize) -> LayerNormWeights {
+    fn norm(&mut self, features: usize) -> LayerNorm {
         let mut gamma = self.vector(features, 1.0, 0.1);
         gamma.iter_mut().step_by(OUTLIER_EVERY).for_each(|g| *g *= OUTLIER_GAMMA);
-        LayerNormWeights { gamma, beta: self.vector(features, 0.0, 0.1) }
+        LayerNorm { gamma, beta: self.vector(features, 0.0, 0.1) }
     }
 }

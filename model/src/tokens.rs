@@ -27,13 +27,12 @@ impl<S: AsRef<[u32]> + Sync + ?Sized> TokenIds for S {
 /// Token ids with the type of every token: in a pair of texts 0 for the first and 1 for the second.
 ///
 /// ```
-/// # fn main() -> lacuna::Result<()> {
-/// use lacuna::{Model, Preset, TypedIds, seeded_ids};
+/// # fn main() -> lacuna_model::Result<()> {
+/// use lacuna_model::{EncoderConfig, Model, Preset, TypedIds};
 ///
 /// let model = Model::seeded(EncoderConfig { vocab_size: 100, ..Preset::BertMini.config() }, 1)?;
-/// let encoder = model.calibration().run_ids(&seeded_ids(100, 4, 20, 1))?.compile()?;
 /// let pair = TypedIds { ids: &[2, 17, 18, 3, 40, 41, 3], types: &[0, 0, 0, 0, 1, 1, 1] };
-/// assert_eq!(encoder.hidden_states(&[pair])?[0].rows, 7);
+/// assert_eq!(model.reference().forward(&[pair])?[0].rows, 7);
 /// # Ok(())
 /// # }
 /// ```

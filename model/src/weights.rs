@@ -28,7 +28,7 @@ impl Linear {
 /// Parameters of a layer normalisation,
 /// `y[k] = gamma[k] * (x[k] - mean(x)) / sqrt(var(x) + eps) + beta[k]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LayerNormWeights {
+pub struct LayerNorm {
     /// Scale, `[hidden]`.
     pub gamma: Vec<f32>,
     /// Shift, `[hidden]`.
@@ -48,7 +48,7 @@ pub struct EmbeddingWeights {
     /// `[type_vocab_size][E]`; single sentences use row 0. One row of zeros in architectures without token types.
     pub token_type: Matrix,
     /// Layer normalisation of the sum.
-    pub norm: LayerNormWeights,
+    pub norm: LayerNorm,
     /// `hidden x E`, if E is not the hidden size.
     pub projection: Option<Linear>,
 }
@@ -68,13 +68,13 @@ pub struct LayerWeights {
     /// Attention output projection.
     pub o: Linear,
     /// Layer normalisation after attention and residual.
-    pub attention_norm: LayerNormWeights,
+    pub attention_norm: LayerNorm,
     /// First feed-forward projection, before the activation.
     pub up: Linear,
     /// Second feed-forward projection, after the activation.
     pub down: Linear,
     /// Layer normalisation after the feed-forward block and residual.
-    pub output_norm: LayerNormWeights,
+    pub output_norm: LayerNorm,
 }
 
 /// Names of the six linear layers, in the order of [`LayerWeights::linears`].

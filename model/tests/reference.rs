@@ -2,8 +2,8 @@
 
 use lacuna_model::reference::Reference;
 use lacuna_model::{
-    EncoderConfig, EncoderWeights, Error, LayerNormWeights, LayerWeights, Linear, Pooling, PoolingMode, Preset,
-    seeded_ids, seeded_weights,
+    EncoderConfig, EncoderWeights, Error, LayerNorm, LayerWeights, Linear, Pooling, PoolingMode, Preset, seeded_ids,
+    seeded_weights,
 };
 
 /// Relative error that f32 rounding may reach: two layers with features of magnitude ten enlarge
@@ -32,7 +32,7 @@ fn linear(x: &Rows, layer: &Linear) -> Rows {
     x.iter().map(|x| (0..layer.outputs()).map(|m| output(x, m)).collect()).collect()
 }
 
-fn layer_norm(x: &Rows, norm: &LayerNormWeights, eps: f64) -> Rows {
+fn layer_norm(x: &Rows, norm: &LayerNorm, eps: f64) -> Rows {
     let row = |x: &Vec<f64>| {
         let mean = x.iter().sum::<f64>() / x.len() as f64;
         let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / x.len() as f64;

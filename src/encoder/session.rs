@@ -41,7 +41,7 @@ impl Cancel {
 /// its calls allocate nothing once they have grown. Any number of sessions may run at the same time. One session may be used by
 /// several threads as well: calls that overlap take further buffers from the pool.
 ///
-/// Heads run on a session as on an encoder: `SequenceClassifier::new(Arc::new(session), head)`.
+/// Tasks run on a session as on an encoder: `SequenceClassifier::new(Arc::new(session), head)`.
 ///
 /// ```no_run
 /// use std::sync::Arc;

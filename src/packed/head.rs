@@ -7,7 +7,7 @@ use crate::config::{Activation, EncoderConfig};
 use crate::container::{PackedError, PackedFile, Sections};
 use crate::heads::{Dense, DenseActivation, Head, HeadConfig, HeadKind, HeadWeights, Transform};
 use crate::matrix::Matrix;
-use crate::weights::{LayerNormWeights, Linear};
+use crate::weights::{LayerNorm, Linear};
 
 /// How a head is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl HeadEntry {
                 transform: Transform {
                     linear: load_linear(file, DENSE, features, hidden)?,
                     activation,
-                    norm: LayerNormWeights {
+                    norm: LayerNorm {
                         gamma: file.elements(&format!("{NORM}.gamma"), features)?,
                         beta: file.elements(&format!("{NORM}.beta"), features)?,
                     },

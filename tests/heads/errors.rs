@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use lacuna::heads::{CrossEncoder, HeadKind, MaskFiller, QuestionAnswerer, SequenceClassifier, TokenClassifier};
+use lacuna::heads::HeadKind;
+use lacuna::tasks::{CrossEncoder, MaskFiller, QuestionAnswerer, SequenceClassifier, TokenClassifier};
 use lacuna::{Error, Matrix, Model, ModelError, Preset, TextInput};
 
 use super::load;

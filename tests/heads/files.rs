@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use lacuna::heads::CrossEncoder;
+use lacuna::tasks::CrossEncoder;
 use lacuna::{Error, Model, ModelError, TextInput, WeightError};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};

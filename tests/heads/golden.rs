@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use lacuna::TextInput;
-use lacuna::heads::{
-    Backbone, Classification, CrossEncoder, Head, HeadKind, MaskFiller, Problem, ScoreFunction, SequenceClassifier,
-    TokenClassifier,
-};
+use lacuna::heads::{Head, HeadKind, Problem, ScoreFunction};
+use lacuna::tasks::{Backbone, Classification, CrossEncoder, Entity, MaskFiller, SequenceClassifier, TokenClassifier};
 use serde_json::Value;
 
 use super::{compile, floats, integers, load, logits, rows, sequences};
@@ -119,7 +117,7 @@ fn check_labels(name: &str, head: &Head, found: &[Classification], row: &Value, 
     }
 }
 
-fn check_classifier<B: Backbone>(name: &str, backbone: Arc<B>, tolerance: f32) {
+fn check_classifier(name: &str, backbone: Arc<dyn Backbone>, tolerance: f32) {
     let head = load(name).1;
     let rows = rows(name);
     let classifier = SequenceClassifier::new(backbone, head.clone()).unwrap();
@@ -203,7 +201,7 @@ fn two_labels_rank_by_the_second() {
     }
 }
 
-fn tag<B: Backbone>(name: &str, backbone: Arc<B>) -> Vec<Vec<lacuna::heads::Entity>> {
+fn tag(name: &str, backbone: Arc<dyn Backbone>) -> Vec<Vec<Entity>> {
     let rows = rows(name);
     let texts: Vec<&str> = rows.iter().map(|row| row["text"].as_str().unwrap()).collect();
     let tagger = TokenClassifier::new(backbone, load(name).1).unwrap();
@@ -252,7 +250,7 @@ fn span(value: &Value) -> (u64, u64) {
     (value["start"].as_u64().unwrap(), value["end"].as_u64().unwrap())
 }
 
-fn check_masks<B: Backbone>(name: &str, backbone: Arc<B>, tolerance: f32) {
+fn check_masks(name: &str, backbone: Arc<dyn Backbone>, tolerance: f32) {
     let rows = rows(name);
     let texts: Vec<&str> = rows.iter().map(|row| row["text"].as_str().unwrap()).collect();
     let filler = MaskFiller::new(backbone, load(name).1).unwrap();

@@ -6,10 +6,12 @@ mod errors;
 mod files;
 mod golden;
 mod spans;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 
-use lacuna::heads::{Backbone, Head};
+use lacuna::heads::Head;
+use lacuna::tasks::Backbone;
 use lacuna::{Compile, Encoder, Matrix, Model, TypedIds};
 use serde_json::Value;
 
@@ -60,7 +62,7 @@ fn compile(name: &str, model: Model) -> Encoder {
 }
 
 /// The logits of every sequence.
-fn logits<B: Backbone>(backbone: &B, head: &Head, sequences: &[(Vec<u32>, Vec<u32>, Vec<f32>)]) -> Vec<Matrix> {
+fn logits(backbone: &dyn Backbone, head: &Head, sequences: &[(Vec<u32>, Vec<u32>, Vec<f32>)]) -> Vec<Matrix> {
     let ids: Vec<TypedIds<'_>> = sequences.iter().map(|(ids, types, _)| TypedIds { ids, types }).collect();
     backbone.hidden_states(&ids).unwrap().iter().map(|states| head.logits(states).unwrap()).collect()
 }

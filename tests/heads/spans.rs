@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lacuna::heads::{Answer, AnswerOptions, Backbone, QuestionAnswerer};
+use lacuna::tasks::{Answer, AnswerOptions, Backbone, QuestionAnswerer};
 use lacuna::{Error, ModelError, TextInput};
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ fn options(allow_none: bool) -> AnswerOptions {
     AnswerOptions { top_k: 4, max_tokens: 5, overlap: Some(7), allow_none }
 }
 
-fn answers<B: Backbone>(name: &str, backbone: Arc<B>) -> Vec<(Value, Vec<Answer>)> {
+fn answers(name: &str, backbone: Arc<dyn Backbone>) -> Vec<(Value, Vec<Answer>)> {
     let answerer = QuestionAnswerer::new(backbone, load(name).1).unwrap();
     let rows = rows(name);
     let mut all = Vec::new();

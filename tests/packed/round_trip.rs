@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lacuna::heads::{Backbone, MaskFiller};
+use lacuna::tasks::MaskFiller;
 use lacuna::{
     Architecture, Block, Compile, Encoder, EncoderConfig, Error, Form, LayerPrecision, Model, ModelError, PackedError,
     PackedModel, Precision, Tuning, TuningTable,
@@ -141,7 +141,7 @@ fn heads_and_tokenizers_come_along() {
         assert_eq!(encoder.embed(&texts).unwrap(), expected.embed(&texts).unwrap(), "{name}");
         let ids: Vec<Vec<u32>> =
             opened.tokenizer().unwrap().encode_batch(&texts).unwrap().into_iter().map(|encoded| encoded.ids).collect();
-        let states = Backbone::hidden_states(&encoder, &ids).unwrap();
+        let states = encoder.hidden_states(&ids).unwrap();
         for states in &states {
             assert_eq!(found.logits(states).unwrap(), head.logits(states).unwrap(), "{name}");
         }

@@ -1,6 +1,6 @@
 //! Files of other versions: older ones are read or refused by name, newer ones refused.
 
-use lacuna::heads::SequenceClassifier;
+use lacuna::tasks::SequenceClassifier;
 use lacuna::{Compile, Compiler, Model, PackedError, PackedModel, TextInput};
 use serde_json::{Value, json};
 use std::sync::Arc;

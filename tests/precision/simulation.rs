@@ -1,8 +1,8 @@
 //! The encoder written out in f64, one number at a time, with every tensor rounded as its precision says.
 
 use lacuna::{
-    Activation, ActivationQuant, CalibratedModel, LayerNormWeights, LayerPrecision, LayerQuant, Linear, Matrix,
-    Precision, QuantizedLinear,
+    Activation, ActivationQuant, CalibratedModel, LayerNorm, LayerPrecision, LayerQuant, Linear, Matrix, Precision,
+    QuantizedLinear,
 };
 
 type Rows = Vec<Vec<f64>>;
@@ -130,7 +130,7 @@ fn activated(activation: Activation, x: f64) -> f64 {
     }
 }
 
-fn layer_norm(x: &Rows, norm: &LayerNormWeights, eps: f64) -> Rows {
+fn layer_norm(x: &Rows, norm: &LayerNorm, eps: f64) -> Rows {
     let row = |x: &Vec<f64>| {
         let mean = x.iter().sum::<f64>() / x.len() as f64;
         let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / x.len() as f64;

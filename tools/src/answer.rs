@@ -1,15 +1,11 @@
 //! `lacuna answer`: questions and contexts in, the parts of the contexts that answer them out.
 
-use std::sync::Arc;
+use lacuna::tasks::{AnswerOptions, AnswerRecord, AnswerTask};
 
-use lacuna::TextInput;
-use lacuna::heads::{Answer, AnswerOptions, Backbone, Head, HeadKind, QuestionAnswerer};
-use serde::{Deserialize, Serialize};
-
-use crate::args;
-use crate::context::Context;
-use crate::error::Result;
-use crate::task::{Done, Outcome, Record, Task, TaskArgs, parse_json, ranked};
+use crate::task::TaskArgs;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
 
 /// Answer questions with words of a context
 ///
@@ -49,89 +45,14 @@ pub(crate) struct Args {
     allow_none: bool,
 }
 
-/// A question and where to look.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Question {
-    question: String,
-    context: String,
-}
-
-impl Record for Question {
-    const EXPECTED: &'static str = r#"{"question": "...", "context": "..."}"#;
-
-    fn parse(line: &str) -> Result<Self, String> {
-        parse_json(line)
-    }
-
-    fn inputs(&self) -> Vec<TextInput<'_>> {
-        vec![self.input()]
-    }
-}
-
-impl Question {
-    fn input(&self) -> TextInput<'_> {
-        TextInput::pair(&self.question, &self.context)
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct Row {
-    question: String,
-    answers: Vec<Found>,
-}
-
-#[derive(Serialize)]
-struct Found {
-    answer: Option<String>,
-    start: Option<usize>,
-    end: Option<usize>,
-    score: f32,
-}
-
-impl Found {
-    fn new(context: &str, answer: Answer) -> Found {
-        Found {
-            answer: answer.span.clone().map(|span| context.get(span).unwrap_or_default().to_owned()),
-            start: answer.span.as_ref().map(|span| span.start),
-            end: answer.span.as_ref().map(|span| span.end),
-            score: answer.score,
-        }
-    }
-}
-
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    args.task.run(context, args)
-}
-
-impl Task for Args {
-    type Record = Question;
-    type Row = Row;
-
-    const KIND: HeadKind = HeadKind::QuestionAnswering;
-
-    fn of_lines(&self, lines: Vec<String>) -> Vec<Question> {
-        let question = self.question.clone().unwrap_or_default();
-        lines.into_iter().map(|context| Question { question: question.clone(), context }).collect()
-    }
-
-    fn work<B: Backbone>(&self, backbone: Arc<B>, head: Head, questions: &[Question]) -> Result<Done<Row>> {
-        let options = AnswerOptions {
-            top_k: self.top_k,
-            max_tokens: self.max_tokens,
-            overlap: self.overlap,
-            allow_none: self.allow_none,
-        };
-        let inputs: Vec<TextInput<'_>> = questions.iter().map(Question::input).collect();
-        let found = QuestionAnswerer::new(backbone, head)?.answer(&inputs, &options)?;
-        let rows = questions.iter().zip(found).map(|(Question { question, context }, answers)| Row {
-            question: question.clone(),
-            answers: answers.into_iter().map(|answer| Found::new(context, answer)).collect(),
-        });
-        Ok(Done { rows: rows.collect(), cuts: Vec::new() })
-    }
-
-    fn outcomes(row: &Row) -> Vec<Outcome> {
-        ranked(&row.answers, |found| (format!("{:?}:{:?}", found.start, found.end), found.score))
-    }
+    let options = AnswerOptions {
+        top_k: args.top_k,
+        max_tokens: args.max_tokens,
+        overlap: args.overlap,
+        allow_none: args.allow_none,
+    };
+    let question = args.question.clone().unwrap_or_default();
+    let record = |context| AnswerRecord { question: question.clone(), context };
+    args.task.run(context, &AnswerTask { options }, |lines| lines.into_iter().map(record).collect())
 }

@@ -1,15 +1,11 @@
 //! `lacuna classify`: texts or pairs in, labels out.
 
-use std::sync::Arc;
+use lacuna::tasks::{ClassifyRecord, ClassifyTask};
 
-use lacuna::TextInput;
-use lacuna::heads::{Backbone, Classification, Head, HeadKind, SequenceClassifier};
-use serde::{Deserialize, Serialize};
-
-use crate::args;
-use crate::context::Context;
-use crate::error::Result;
-use crate::task::{Done, Outcome, Record, Task, TaskArgs, cuts, parse_json, ranked};
+use crate::task::TaskArgs;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
 
 /// Label texts or pairs of texts, one per line
 ///
@@ -32,66 +28,7 @@ pub(crate) struct Args {
     top_k: Option<usize>,
 }
 
-/// A text or a pair.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Text {
-    text: String,
-    pair: Option<String>,
-}
-
-impl Record for Text {
-    const EXPECTED: &'static str = r#"{"text": "..."} or {"text": "...", "pair": "..."}"#;
-
-    fn parse(line: &str) -> Result<Self, String> {
-        parse_json(line)
-    }
-
-    fn inputs(&self) -> Vec<TextInput<'_>> {
-        vec![self.input()]
-    }
-}
-
-impl Text {
-    fn input(&self) -> TextInput<'_> {
-        TextInput { text: &self.text, pair: self.pair.as_deref() }
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct Row {
-    text: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pair: Option<String>,
-    labels: Vec<Classification>,
-}
-
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    args.task.run(context, args)
-}
-
-impl Task for Args {
-    type Record = Text;
-    type Row = Row;
-
-    const KIND: HeadKind = HeadKind::SequenceClassification;
-
-    fn of_lines(&self, lines: Vec<String>) -> Vec<Text> {
-        lines.into_iter().map(|text| Text { text, pair: None }).collect()
-    }
-
-    fn work<B: Backbone>(&self, backbone: Arc<B>, head: Head, texts: &[Text]) -> Result<Done<Row>> {
-        let inputs: Vec<TextInput<'_>> = texts.iter().map(Text::input).collect();
-        let found = SequenceClassifier::new(backbone, head)?.classify(&inputs)?;
-        let cuts = cuts("text", &found.truncated);
-        let rows = texts.iter().zip(found.results).map(|(text, mut labels)| {
-            labels.truncate(self.top_k.unwrap_or(usize::MAX));
-            Row { text: text.text.clone(), pair: text.pair.clone(), labels }
-        });
-        Ok(Done { rows: rows.collect(), cuts })
-    }
-
-    fn outcomes(row: &Row) -> Vec<Outcome> {
-        ranked(&row.labels, |found| (found.label.clone(), found.score))
-    }
+    let task = ClassifyTask { top_k: args.top_k };
+    args.task.run(context, &task, |lines| lines.into_iter().map(ClassifyRecord::new).collect())
 }

@@ -1,20 +1,15 @@
 //! `lacuna embed`: sentences in, embeddings out.
 
-use std::io::{self, Write};
-
 use clap::ValueEnum;
-use lacuna::{CalibratedModel, Embeddings, ModelError, PoolingMode, TextInput};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use lacuna::PoolingMode;
+use lacuna::tasks::{EmbedRecord, EmbedTask};
 
-use crate::context::{Context, pool};
-use crate::error::{Error, Result};
 use crate::npy;
-use crate::output::Target;
 use crate::packed::Opened;
-use crate::progress::Spinner;
-use crate::stats::Cosines;
-use crate::task::{Ready, Record, Summary, TaskArgs, cuts};
+use crate::task::{TaskArgs, write_rows};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::Target;
 
 /// Embed sentences, one per line
 ///
@@ -82,45 +77,6 @@ impl From<PoolingArg> for PoolingMode {
     }
 }
 
-/// A line of the input.
-struct Sentence {
-    text: String,
-    /// The JSON object that it is the `text` of, as it stands.
-    object: Option<String>,
-}
-
-impl Record for Sentence {
-    const EXPECTED: &'static str = r#"{"text": "..."}, with any other fields but "embedding""#;
-
-    fn parse(line: &str) -> Result<Sentence, String> {
-        #[derive(Deserialize)]
-        struct Object {
-            text: String,
-            embedding: Option<IgnoredAny>,
-        }
-        let object = line.trim();
-        // serde takes an array for a struct, too.
-        if !object.starts_with('{') {
-            return Err("no JSON object".into());
-        }
-        match serde_json::from_str::<Object>(object) {
-            Err(error) => Err(error.to_string()),
-            Ok(Object { embedding: Some(_), .. }) => Err("a field \"embedding\", which is the result's".into()),
-            Ok(Object { text, .. }) => Ok(Sentence { text, object: Some(object.to_owned()) }),
-        }
-    }
-
-    fn inputs(&self) -> Vec<TextInput<'_>> {
-        vec![TextInput::new(&self.text)]
-    }
-}
-
-impl AsRef<str> for Sentence {
-    fn as_ref(&self) -> &str {
-        &self.text
-    }
-}
-
 /// What only this command says of a run.
 #[derive(serde::Serialize)]
 struct About {
@@ -142,30 +98,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 
 fn embed(args: &Args, context: &Context, target: &Target) -> Result<()> {
     let task = &args.task;
-    // The model first: a wrong directory is refused before somebody types sentences into a terminal.
-    let model = args.pooled(task.model.open()?);
-    let sentences = task.records(|lines| lines.into_iter().map(|text| Sentence { text, object: None }).collect())?;
-    let Ready { encoder, calibrated, calibration } = task.ready(model, &sentences, context)?;
-    let embeddings = {
-        let _spinner = Spinner::new(format!("embedding {} sentences", sentences.len()));
-        encoder.embed(&sentences)?
-    };
-    let calibrated = calibrated.as_ref().filter(|_| task.verify);
-    let verify = calibrated.map(|calibrated| verify(calibrated, &sentences, &embeddings)).transpose()?;
-    let features = encoder.config().hidden_size;
-    target.write(|out| match args.format {
-        Format::Jsonl => write_jsonl(out, &sentences, &embeddings),
-        Format::Npy => npy::write(out, &embeddings.vectors, features),
-    })?;
-    let summary = Summary {
-        about: About { sentences: sentences.len(), features },
-        tier: context.tier.name(),
-        calibration,
-        truncated: cuts("sentence", &embeddings.truncated),
-        verify,
-        report: task.report.then(|| encoder.report()),
-    };
-    summary.say(task.json);
+    let records = |lines: Vec<String>| lines.into_iter().map(EmbedRecord::new).collect();
+    let done = task.execute(context, &EmbedTask, |model| args.pooled(model), records)?;
+    let rows = &done.output.rows;
+    let (sentences, features) = (rows.len(), done.encoder.config().hidden_size);
+    match args.format {
+        Format::Jsonl => write_rows(target, rows)?,
+        Format::Npy => target.write(|out| npy::write(out, rows, features))?,
+    }
+    task.say(context, done, About { sentences, features });
     Ok(())
 }
 
@@ -175,30 +116,4 @@ impl Args {
         let normalize = if self.normalize || self.no_normalize { Some(self.normalize) } else { None };
         model.with_pooling(self.pooling.map(PoolingMode::from), normalize)
     }
-}
-
-fn write_jsonl(out: &mut dyn Write, sentences: &[Sentence], embeddings: &Embeddings) -> io::Result<()> {
-    for (Sentence { text, object }, embedding) in sentences.iter().zip(embeddings.iter()) {
-        match object.as_deref().and_then(|object| object.strip_suffix('}')) {
-            Some(object) => write!(out, "{}", object.trim_end())?,
-            None => {
-                write!(out, "{{\"text\":")?;
-                serde_json::to_writer(&mut *out, text)?;
-            }
-        }
-        write!(out, ",\"embedding\":")?;
-        serde_json::to_writer(&mut *out, embedding)?;
-        writeln!(out, "}}")?;
-    }
-    Ok(())
-}
-
-/// Cosines between the embeddings and those of the f32 reference.
-fn verify(calibrated: &CalibratedModel, sentences: &[Sentence], embeddings: &Embeddings) -> Result<Cosines> {
-    let _spinner = Spinner::new("running the f32 reference");
-    let model = calibrated.model();
-    let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer)?;
-    let ids: Vec<Vec<u32>> = tokenizer.encode_batch(sentences)?.into_iter().map(|encoded| encoded.ids).collect();
-    let reference = model.reference().embed(&ids, model.pooling())?;
-    Ok(Cosines::between(embeddings, &reference))
 }

@@ -1,15 +1,11 @@
 //! `lacuna fill`: texts with masks in, what might stand there out.
 
-use std::sync::Arc;
+use lacuna::tasks::{FillTask, TextRecord};
 
-use lacuna::heads::{Backbone, FilledMask, Head, HeadKind, MaskFiller};
-use serde::Serialize;
-
-use crate::args;
-use crate::context::Context;
-use crate::error::Result;
-use crate::tag::{Text, of_lines};
-use crate::task::{Done, Outcome, Task, TaskArgs, cuts, ranked};
+use crate::task::TaskArgs;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
 
 /// Fill in the masks of texts, one text per line
 ///
@@ -32,39 +28,7 @@ pub(crate) struct Args {
     top_k: usize,
 }
 
-#[derive(Serialize)]
-pub(crate) struct Row {
-    text: String,
-    masks: Vec<FilledMask>,
-}
-
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    args.task.run(context, args)
-}
-
-impl Task for Args {
-    type Record = Text;
-    type Row = Row;
-
-    const KIND: HeadKind = HeadKind::MaskedLm;
-
-    fn of_lines(&self, lines: Vec<String>) -> Vec<Text> {
-        of_lines(lines)
-    }
-
-    fn work<B: Backbone>(&self, backbone: Arc<B>, head: Head, texts: &[Text]) -> Result<Done<Row>> {
-        let found = MaskFiller::new(backbone, head)?.fill(texts, self.top_k)?;
-        let cuts = cuts("text", &found.truncated);
-        let rows = texts.iter().zip(found.results).map(|(text, masks)| Row { text: text.text.clone(), masks });
-        Ok(Done { rows: rows.collect(), cuts })
-    }
-
-    /// Every mask is a decision.
-    fn outcomes(row: &Row) -> Vec<Outcome> {
-        let of = |mask: &FilledMask| {
-            let start = mask.start;
-            ranked(&mask.candidates, |found| (format!("{start}:{}", found.id), found.score))
-        };
-        row.masks.iter().flat_map(of).collect()
-    }
+    let task = FillTask { top_k: args.top_k };
+    args.task.run(context, &task, |lines| lines.into_iter().map(TextRecord::new).collect())
 }

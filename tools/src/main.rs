@@ -30,7 +30,6 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use lacuna_console::{args, context, error, output, progress, stats, text};
 
 fn main() -> ExitCode {
     let result = match cli::Cli::try_parse() {

@@ -14,8 +14,6 @@ use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
 use lacuna_console::source::{SourceArgs, exactly_one};
 
-pub(crate) use lacuna_console::sentences::{CALIBRATION_SENTENCES, calibration_file};
-
 /// Which model, and how it is pruned.
 #[derive(clap::Args)]
 #[command(group(exactly_one(&[])))]

@@ -9,7 +9,7 @@ const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
 const ALIGNMENT: usize = 64;
 
 /// Writes `rows`, all of `columns` elements, as a C-ordered little-endian f32 array of shape `(rows, columns)`.
-pub(crate) fn write(out: &mut dyn Write, rows: &[Vec<f32>], columns: usize) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, rows: &[impl AsRef<[f32]>], columns: usize) -> io::Result<()> {
     let dict = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {columns}), }}", rows.len());
     let before = MAGIC.len() + size_of::<u16>();
     // The shape of two 64-bit numbers takes at most 40 digits: the header is always below 64 KiB.
@@ -17,7 +17,7 @@ pub(crate) fn write(out: &mut dyn Write, rows: &[Vec<f32>], columns: usize) -> i
     out.write_all(MAGIC)?;
     out.write_all(&(length as u16).to_le_bytes())?;
     writeln!(out, "{dict:<width$}", width = length - 1)?;
-    for row in rows {
+    for row in rows.iter().map(AsRef::as_ref) {
         if row.len() != columns {
             return Err(io::Error::other(format!("a row of {} elements in an array of {columns} columns", row.len())));
         }
@@ -49,7 +49,7 @@ mod tests {
     fn data_is_aligned_whatever_the_shape() {
         for columns in [1, 12, 384, 100_000] {
             let mut bytes = Vec::new();
-            write(&mut bytes, &[], columns).unwrap();
+            write(&mut bytes, &[[0.0; 0]; 0], columns).unwrap();
             assert_eq!(bytes.len() % ALIGNMENT, 0);
             assert_eq!(bytes.last(), Some(&b'\n'));
         }

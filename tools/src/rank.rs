@@ -1,15 +1,11 @@
 //! `lacuna rank`: a query and passages in, the passages in order out.
 
-use std::sync::Arc;
+use lacuna::tasks::{RankRecord, RankTask};
 
-use lacuna::TextInput;
-use lacuna::heads::{Backbone, CrossEncoder, Head, HeadKind, Ranked, ScoreFunction};
-use serde::{Deserialize, Serialize};
-
-use crate::args;
-use crate::context::Context;
-use crate::error::Result;
-use crate::task::{Cut, Done, Outcome, Record, Task, TaskArgs, parse_json, ranked};
+use crate::task::TaskArgs;
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
 
 /// Rank passages by how well they answer a query
 ///
@@ -41,77 +37,8 @@ pub(crate) struct Args {
     raw: bool,
 }
 
-/// A query and what is ranked for it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Query {
-    query: String,
-    passages: Vec<String>,
-}
-
-impl Record for Query {
-    const EXPECTED: &'static str = r#"{"query": "...", "passages": ["...", ...]}"#;
-
-    fn parse(line: &str) -> Result<Self, String> {
-        parse_json(line)
-    }
-
-    fn inputs(&self) -> Vec<TextInput<'_>> {
-        self.passages.iter().map(|passage| TextInput::pair(&self.query, passage)).collect()
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct Row {
-    query: String,
-    ranking: Vec<Place>,
-}
-
-#[derive(Serialize)]
-struct Place {
-    index: usize,
-    score: f32,
-    passage: String,
-}
-
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    args.task.run(context, args)
-}
-
-impl Task for Args {
-    type Record = Query;
-    type Row = Row;
-
-    const KIND: HeadKind = HeadKind::SequenceClassification;
-
-    fn of_lines(&self, passages: Vec<String>) -> Vec<Query> {
-        vec![Query { query: self.query.clone().unwrap_or_default(), passages }]
-    }
-
-    fn work<B: Backbone>(&self, backbone: Arc<B>, head: Head, queries: &[Query]) -> Result<Done<Row>> {
-        let mut ranker = CrossEncoder::new(backbone, head)?;
-        if self.raw {
-            ranker = ranker.with_score_function(ScoreFunction::Identity);
-        }
-        let (mut rows, mut cuts) = (Vec::with_capacity(queries.len()), Vec::new());
-        for (i, Query { query, passages }) in queries.iter().enumerate() {
-            let mut ranking = Vec::new();
-            if !passages.is_empty() {
-                let found = ranker.rank(query, passages)?;
-                cuts.extend(found.truncated.iter().map(|cut| Cut::new(vec![("query", i)], "passage", cut)));
-                let best = found.results.iter().take(self.top_k.unwrap_or(usize::MAX));
-                let place = |found: &Ranked| {
-                    let passage = passages.get(found.index).cloned().unwrap_or_default();
-                    Place { index: found.index, score: found.score, passage }
-                };
-                ranking = best.map(place).collect();
-            }
-            rows.push(Row { query: query.clone(), ranking });
-        }
-        Ok(Done { rows, cuts })
-    }
-
-    fn outcomes(row: &Row) -> Vec<Outcome> {
-        ranked(&row.ranking, |place| (place.index.to_string(), place.score))
-    }
+    let task = RankTask { top_k: args.top_k, raw: args.raw };
+    let query = args.query.clone().unwrap_or_default();
+    args.task.run(context, &task, |passages| vec![RankRecord { query, passages }])
 }

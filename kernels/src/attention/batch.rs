@@ -1,6 +1,6 @@
 //! Where the sequences of a batch lie, as the kernel reads it.
 
-use super::short;
+use super::sizes::MAX_SHORT_GROUPS;
 use crate::layout::{lane_position, padded};
 use crate::{KernelError, LANES, TILE, VECTORS};
 
@@ -189,7 +189,7 @@ impl SequenceTables {
             let in_tile = vector % VECTORS;
             let wanted = end.div_ceil(LANES).min((vector / VECTORS + 1) * VECTORS) - vector;
             let vectors = match (in_tile, wanted) {
-                _ if keys.len() <= short::MAX_GROUPS => 1,
+                _ if keys.len() <= MAX_SHORT_GROUPS => 1,
                 (0, VECTORS) if keys.len() > MAX_GROUPS_OF_WHOLE_TILES => 2,
                 (0, _) => wanted,
                 (2, 2) => 2,

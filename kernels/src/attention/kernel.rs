@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use lacuna_jit::Entry;
 
+use super::args::{AttentionArgs, HeadParams};
 use super::batch::{AttentionBatch, SequenceTables};
-use super::emit::{AttentionArgs, HeadParams};
-use super::exponential;
+use super::constants;
 use super::plan::AttentionPlan;
 use super::portable::{self, Head};
 use crate::epilogue::Constants;
@@ -222,7 +222,7 @@ impl AttentionKernel {
             key_bias,
             scores,
             probabilities,
-            exponential: exponential::Constants::TABLE,
+            exponential: constants::Constants::TABLE,
             constants: Constants::address(),
             last_group_bias: tables.last_group_bias,
             out_zero: f32::from(params.out_zero),

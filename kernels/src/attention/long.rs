@@ -5,12 +5,12 @@ use std::mem::offset_of;
 use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Evex, RmBcast, Scale, Zmm, ptr};
 
-use super::emit::{
-    AttentionArgs, KEYS, Regs, VECTOR_BYTES, VNNI_ROW_BYTES, begin_groups, emit_exp2_constants, load_arg,
-    load_k_offset, load_v_offset, next_group,
-};
+use super::args::{AttentionArgs, load_arg};
 use super::exponential::{EXP2_CONSTANTS, EXP2_TEMPS, emit_exp2_u8};
+use super::groups::{begin_groups, emit_exp2_constants, load_k_offset, load_v_offset, next_group};
 use super::plan::AttentionPlan;
+use super::regs::Regs;
+use super::sizes::{KEYS, VECTOR_BYTES, VNNI_ROW_BYTES};
 use super::store::{emit_reciprocal, emit_store};
 use crate::{LANES, TILE};
 

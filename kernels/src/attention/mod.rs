@@ -21,16 +21,23 @@
 //! value, rounding to 8 bit included; everything is bit-identical on all tiers. Keys past the end of a sequence get a score of
 //! -2^30, so their P is 0.
 
+mod args;
 mod batch;
+mod constants;
+mod desc;
 mod emit;
 mod exponential;
+mod groups;
 mod kernel;
 mod long;
 mod plan;
 mod portable;
+mod regs;
 mod short;
+mod sizes;
 mod store;
 
 pub use batch::{AttentionBatch, Sequence};
+pub use desc::AttentionDesc;
 pub use kernel::{AttentionKernel, AttentionParams};
-pub use plan::{AttentionDesc, AttentionPlan};
+pub use plan::AttentionPlan;

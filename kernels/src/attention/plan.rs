@@ -1,17 +1,9 @@
-//! What is wanted and what was decided.
+//! What was decided.
 
 use lacuna_jit::Isa;
 
+use super::desc::AttentionDesc;
 use crate::{KernelError, PanelLayout, Plan};
-
-/// Attention wanted. The number of heads and the sequences are run-time facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AttentionDesc {
-    /// Features per head D, a multiple of 4.
-    pub head_size: usize,
-    /// Layout of the output.
-    pub output: PanelLayout,
-}
 
 impl AttentionDesc {
     /// Largest head size: keeps the unrolled code within a few tens of kilobytes.

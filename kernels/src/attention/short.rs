@@ -4,16 +4,14 @@ use std::mem::offset_of;
 
 use lacuna_jit::{Asm, Evex, RmBcast, Scale, Zmm, ptr};
 
-use super::emit::{
-    AttentionArgs, KEYS, Regs, VNNI_ROW_BYTES, emit_exp2_constants, load_arg, load_k_offset, load_v_offset,
-};
+use super::args::{AttentionArgs, load_arg};
 use super::exponential::emit_exp2_u8;
+use super::groups::{emit_exp2_constants, load_k_offset, load_v_offset};
 use super::plan::AttentionPlan;
+use super::regs::Regs;
+use super::sizes::{KEYS, VNNI_ROW_BYTES};
 use super::store::{emit_reciprocal, emit_store};
 use crate::TILE;
-
-/// Most groups of four keys: one accumulator per key.
-pub(super) const MAX_GROUPS: usize = 4;
 
 /// One query chunk of one vector, of a sequence with `groups` groups of four keys.
 pub(super) fn emit_chunk(a: &mut Asm, plan: &AttentionPlan, r: &Regs, groups: usize) {

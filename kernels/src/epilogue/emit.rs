@@ -1,91 +1,19 @@
 //! The epilogue as instructions, for four output features by one to four vectors of 16 tokens.
 
-use lacuna_jit::{Asm, Evex, Gpr, Isa, Mem, Zmm, ptr};
+use lacuna_jit::{Asm, Evex, Isa, Mem, Zmm, ptr};
 
-use super::activation::{Accuracy, GeluConstants, emit_activation};
+use super::activation::{Accuracy, emit_activation};
+use super::constants::Constants;
+use super::desc::{Arithmetic, Epilogue};
 use super::emit_fixed::{emit_bias, emit_fixed};
+use super::regs::{EpilogueRegs, VECTOR_BYTES};
+use super::row::RowParams;
 use super::store::{OutputLanes, emit_store_bytes};
-use super::{Activation, Arithmetic, Epilogue, RowParams, Store};
-use crate::LANES;
 use crate::elementwise::gelu::gelu_coarse_temps;
+use crate::{Activation, Store};
 
-/// Bytes of one vector.
-pub(super) const VECTOR_BYTES: i32 = 64;
 /// Bytes of one row's parameters.
 const PARAM_BYTES: i32 = size_of::<RowParams>() as i32;
-
-/// Read-only memory the generated epilogues point to.
-#[repr(C, align(64))]
-pub(crate) struct Constants {
-    gelu: GeluConstants,
-    /// 4x4 byte transpose within every 128-bit lane: byte `4 t + r` of the result is byte `4 r + t`.
-    transpose: [u8; 64],
-    gelu_tanh: GeluConstants,
-}
-
-impl Constants {
-    pub(crate) const TABLE: &'static Constants =
-        &Constants { gelu: GeluConstants::ERF, transpose: transpose_4x4(), gelu_tanh: GeluConstants::TANH };
-    /// Offset of the byte transpose.
-    pub(crate) const TRANSPOSE: i32 = std::mem::offset_of!(Constants, transpose) as i32;
-
-    /// What an activation reads; only GELU reads anything.
-    pub(super) const fn gelu(&self, activation: Activation) -> &GeluConstants {
-        match activation {
-            Activation::GeluTanh => &self.gelu_tanh,
-            Activation::Identity | Activation::Relu | Activation::Gelu => &self.gelu,
-        }
-    }
-
-    /// Offset of [`Constants::gelu`].
-    pub(super) const fn gelu_offset(activation: Activation) -> i32 {
-        let bytes = match activation {
-            Activation::GeluTanh => std::mem::offset_of!(Constants, gelu_tanh),
-            Activation::Identity | Activation::Relu | Activation::Gelu => std::mem::offset_of!(Constants, gelu),
-        };
-        bytes as i32
-    }
-
-    /// Offset of the table of [`emit_activation`].
-    pub(crate) const fn table(activation: Activation, accuracy: Accuracy) -> i32 {
-        Constants::gelu_offset(activation) + GeluConstants::offset(accuracy)
-    }
-
-    /// The address generated code is given.
-    pub(crate) fn address() -> *const u8 {
-        std::ptr::from_ref(Self::TABLE).cast()
-    }
-}
-
-const fn transpose_4x4() -> [u8; 64] {
-    let mut indices = [0; 64];
-    let mut i = 0;
-    while i < 64 {
-        indices[i] = (i % 4 * 4 + i % 16 / 4) as u8;
-        i += 1;
-    }
-    indices
-}
-
-/// Registers the epilogue reads and may change.
-pub(crate) struct EpilogueRegs<'a> {
-    /// This block row's record of [`super::BlockParams`].
-    pub(crate) params: Mem,
-    /// Output of each of the four rows, first computed vector (plain panels: start of the row). A VNNI panel has one row for all
-    /// four, the first of these.
-    pub(crate) rows: [Mem; 4],
-    /// [`Constants::address`].
-    pub(crate) constants: Gpr,
-    /// At least 2 vector registers, with GELU [`gelu_coarse_temps`] of the vectors of a row and in 16-bit arithmetic 8.
-    pub(crate) temps: &'a [Zmm],
-}
-
-impl EpilogueRegs<'_> {
-    /// Four rows one behind the other, `row_bytes` apart.
-    pub(crate) fn rows_from(first: Mem, row_bytes: i32) -> [Mem; 4] {
-        std::array::from_fn(|row| first + row as i32 * row_bytes)
-    }
-}
 
 /// What `acc[row][vector]`, four rows, starts at: 0, or in 16-bit arithmetic the bias of [`super::BlockParams`] at `params`. If
 /// vectors consist of 2 or 4 `parts` that are summed before the epilogue, only the first part starts at the bias.
@@ -185,5 +113,3 @@ fn emit_store_f32(a: &mut Asm, residual: bool, acc: &[Vec<Zmm>], regs: &Epilogue
         }
     }
 }
-
-const _: () = assert!(VECTOR_BYTES as usize == 4 * LANES);

@@ -7,12 +7,12 @@ use std::mem::offset_of;
 
 use lacuna_jit::{Asm, Evex, Isa, Mem, Zmm, ptr};
 
-use super::Activation;
 use super::activation::GeluConstants;
-use super::emit::{Constants, EpilogueRegs};
+use super::constants::Constants;
 use super::fixed::{FAR_SHIFT, FRACTION_BITS, FixedBlock, FixedGeluBlock, FixedReluBlock};
+use super::regs::EpilogueRegs;
 use super::store::{OutputLanes, Pack, emit_store_words};
-use crate::{PanelLayout, Sign};
+use crate::{Activation, PanelLayout, Sign};
 
 const BIAS: i32 = offset_of!(FixedBlock, bias) as i32;
 const SHIFT: i32 = offset_of!(FixedBlock, shift) as i32;

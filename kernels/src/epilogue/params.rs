@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
+use super::desc::{Arithmetic, Epilogue};
 use super::fixed::{self, FixedBlock, FixedGeluBlock, FixedReluBlock};
-use super::{Activation, Arithmetic, Epilogue, RowParams, Store};
-use crate::{KernelError, Stored};
+use super::row::RowParams;
+use crate::{Activation, KernelError, Store, Stored};
 
 /// Output features per record.
 const ROWS: usize = 4;

@@ -1,13 +1,15 @@
 //! The epilogue in plain Rust: the same operations in the same order as the generated one.
 
-use super::emit::Constants;
+use super::activation::Accuracy;
+use super::constants::Constants;
+use super::desc::Epilogue;
 use super::fixed::{
     FAR_SHIFT, FRACTION_BITS, FixedBlock, FixedGeluBlock, FixedReluBlock, GeluTables, multiply_high, multiply_rounded,
 };
 use super::params::BlockParam;
-use super::{Accuracy, Activation, Epilogue, RowParams, Store};
+use super::row::RowParams;
 use crate::rows::store_panel_row;
-use crate::{Output, Sign, TILE, math};
+use crate::{Activation, Output, Sign, Store, TILE, math};
 
 /// Finishes `acc[row][token]`, plain sums without any bias, for the first `tokens` tokens of a tile. `out` are four plain rows, one VNNI
 /// row, or four f32 rows.

@@ -2,7 +2,8 @@
 
 use lacuna_jit::{Asm, Evex, Mask, Mem, Zmm, ptr};
 
-use super::emit::{Constants, EpilogueRegs, VECTOR_BYTES};
+use super::constants::Constants;
+use super::regs::{EpilogueRegs, VECTOR_BYTES};
 use crate::{PanelLayout, Sign};
 
 /// Which part of a row of 8-bit output a store may write.

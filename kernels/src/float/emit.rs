@@ -1,36 +1,16 @@
 //! The kernel as instructions: one emitter for both types, all blocks and both forms.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mem, RegFile, Scale, Zmm, ptr};
+use lacuna_jit::{Asm, Code, Evex, JitError, Mem, Scale, Zmm, ptr};
 
+use super::args::FloatArgs;
 use super::desc::DType;
 use super::epilogue::emit_epilogue;
 use super::plan::{FloatPlan, OffsetWidth};
+use super::regs::Regs;
 use super::weights::BlockRow;
 use crate::layout::padded;
 use crate::{Generate, LANES, Plan, TILE, VECTORS};
-
-/// What the kernel is called with.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct FloatArgs {
-    /// f32 tile or bf16 panel, first tile.
-    pub(super) x: *const u8,
-    /// First step of the first block row.
-    pub(super) stream: *const u8,
-    /// First block row.
-    pub(super) block_rows: *const BlockRow,
-    /// Biases of the first block row.
-    pub(super) bias: *const f32,
-    /// Output, first tile: f32 or bf16.
-    pub(super) y: *mut u8,
-    /// [`super::epilogue::Constants::address`].
-    pub(super) constants: *const u8,
-    /// Tokens from the first tile on, >= 1.
-    pub(super) tokens: usize,
-    /// Block rows, >= 1.
-    pub(super) count: usize,
-}
 
 /// Bytes of one vector.
 const VECTOR_BYTES: i32 = 64;
@@ -38,56 +18,6 @@ const VECTOR_BYTES: i32 = 64;
 /// How far ahead the stream is fetched into L2. The hardware's own prefetcher stops at the end of a page; with weights
 /// that come from L3 or memory, as in a model with many layers, this makes up to twice the speed.
 const PREFETCH_BYTES: i32 = 4096;
-
-/// REGISTER LAYOUT, for a register tile of R output features x V vectors
-///
-/// | registers | in the step loop | in the epilogue |
-/// | --- | --- | --- |
-/// | acc, 16 or 24 | `acc[chain][r][v]`: f32, output feature r, tokens 16v..16v+16 of the part | the results |
-/// | rows, V (bf16 only) | rows of X of two input features, 32 tokens each | activation; interleave (bf16 store) |
-/// | x, V | X of one (f32) or two (bf16) input features, tokens 16v.. | activation |
-/// | weights, the rest of 32 | weights of output features r, r+1, .. in every lane | activation |
-struct Regs {
-    file: RegFile,
-    x: Gpr,
-    y: Gpr,
-    stream: Gpr,
-    block_row: Gpr,
-    bias: Gpr,
-    constants: Gpr,
-    tokens: Gpr,
-    count: Gpr,
-    steps: Gpr,
-    /// Stream form: row offsets of X. Dense form: the first is the next row of X.
-    row: [Gpr; 2],
-    out: Gpr,
-    second_half: Gpr,
-    acc: Vec<Zmm>,
-    temp: Vec<Zmm>,
-}
-
-impl Regs {
-    fn new(plan: &FloatPlan) -> Result<Regs, JitError> {
-        let mut file = RegFile::new();
-        Ok(Regs {
-            steps: file.gpr("steps left in the block row")?,
-            row: [file.gpr("row of X")?, file.gpr("row of X")?],
-            out: file.gpr("output of the block row")?,
-            x: file.gpr("part of X")?,
-            y: file.gpr("part of Y")?,
-            stream: file.gpr("step record")?,
-            block_row: file.gpr("block row")?,
-            bias: file.gpr("biases")?,
-            constants: file.gpr("constants")?,
-            tokens: file.gpr("tokens left")?,
-            count: file.gpr("block rows left")?,
-            second_half: file.gpr("1 in the second half of a tile")?,
-            acc: file.zmms(plan.tile.accumulators, "acc[chain][r][v]")?,
-            temp: file.zmms(32 - plan.tile.accumulators, "X rows, X, weights; epilogue temporaries")?,
-            file,
-        })
-    }
-}
 
 /// `acc[r][v]` of one chain.
 type Chain = Vec<Vec<Zmm>>;

@@ -6,24 +6,7 @@ use super::layout::bf16_lane_position;
 use super::twin::round_to_bf16;
 use crate::elementwise::gelu::{FineTable, GELU_TABLE, GELU_TANH_TABLE};
 use crate::epilogue::{Accuracy, emit_activation};
-use crate::{Activation, KernelError, LANES, Output, Sink, Store, TILE};
-
-/// Refuses what no product of floats stores: codes.
-pub(super) fn check_sink(sink: &Sink) -> Result<(), KernelError> {
-    match sink.store {
-        Store::F32 { .. } | Store::Bf16 => Ok(()),
-        Store::Bytes { .. } => Err(KernelError::Mismatch {
-            kernel: "float".into(),
-            found: format!("{} output of a product of floats", sink.name()),
-            expected: "f32 or bf16 output".into(),
-        }),
-    }
-}
-
-/// Every sink of a product of floats.
-pub fn sinks() -> Vec<Sink> {
-    Sink::all().into_iter().filter(|sink| check_sink(sink).is_ok()).collect()
-}
+use crate::{Activation, LANES, Output, Sink, Store, TILE};
 
 /// Read-only memory the generated epilogues point to.
 #[repr(C, align(64))]

@@ -3,8 +3,8 @@
 use half::bf16;
 use lacuna_jit::Entry;
 
+use super::args::FloatArgs;
 use super::desc::DType;
-use super::emit::FloatArgs;
 use super::epilogue::Constants;
 use super::plan::FloatPlan;
 use super::portable::{self, TileOf};

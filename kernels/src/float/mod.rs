@@ -41,6 +41,7 @@
 //! When *not* to use it: for quantised models, where [`spmm`](crate::spmm) and [`gemm`](crate::gemm) do four times the
 //! work of f32 and twice that of bf16 per instruction, on a quarter and half of the memory.
 
+mod args;
 mod desc;
 mod emit;
 mod epilogue;
@@ -49,16 +50,18 @@ mod layout;
 pub mod peak;
 mod plan;
 mod portable;
+mod regs;
 mod sections;
+mod sink;
 mod twin;
 mod weights;
 
 pub use desc::{DType, FloatDesc};
-pub use epilogue::sinks;
 pub use half::bf16;
 pub use kernel::{FloatInput, FloatKernel};
 pub use layout::{bf16_index, bf16_lane_position, pack_bf16_panel};
 pub use plan::{FloatPlan, SumOrder};
 pub use sections::FloatFacts;
+pub use sink::sinks;
 pub use twin::{dot_bf16, round_to_bf16};
 pub use weights::FloatWeights;

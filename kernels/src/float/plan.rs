@@ -3,8 +3,9 @@
 use lacuna_jit::{Avx512Bf16, Isa};
 
 use super::desc::{DType, FloatDesc};
+use super::sink::check_sink;
 use crate::layout::padded;
-use crate::{Block, LANES, Plan, Sink, TILE};
+use crate::{Block, KernelError, LANES, Plan, Sink, Store, TILE, pattern};
 
 /// The most output features that an epilogue finishes together; rows of every buffer come in multiples of it.
 const STRIP: usize = 4;
@@ -76,6 +77,75 @@ pub enum SumOrder {
     /// The same for every token: its results depend on nothing but its own column of X. A part of few tokens takes up to
     /// twice as long.
     Fixed,
+}
+
+impl FloatDesc {
+    /// Decides how to compute it on `isa`.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] if M or K is 0 or too large, [`KernelError::Block`] for a block shape without a kernel,
+    /// [`KernelError::Mismatch`] for 8-bit output,
+    /// [`KernelError::Feature`] for bf16 input or output on a CPU without AVX512_BF16 (the portable tier needs none).
+    pub fn plan(&self, isa: Isa) -> Result<FloatPlan, KernelError> {
+        let candidates = self.plans(isa, Avx512Bf16::detect())?;
+        Ok(candidates[0])
+    }
+
+    /// Every way to compute it on `isa` that the planner knows; the one it picks is the first.
+    ///
+    /// # Errors
+    /// As [`FloatDesc::plan`].
+    pub fn candidates(&self, isa: Isa) -> Result<Vec<FloatPlan>, KernelError> {
+        self.plans(isa, Avx512Bf16::detect())
+    }
+
+    fn plans(&self, isa: Isa, bf16: Option<Avx512Bf16>) -> Result<Vec<FloatPlan>, KernelError> {
+        let &FloatDesc { m, k, dtype, block, sink } = self;
+        pattern::check_shape("float", m, k)?;
+        check_sink(&sink)?;
+        let (index, order) = (self.index_width(), SumOrder::default());
+        let plan = |tile| FloatPlan { isa, bf16: None, m, k, dtype, block, tile, index, sink, order };
+        let plans = self.register_tiles()?.into_iter().map(plan);
+        if isa == Isa::Portable || dtype == DType::F32 && sink.store != Store::Bf16 {
+            return Ok(plans.collect());
+        }
+        match bf16 {
+            Some(_) => Ok(plans.map(|plan| FloatPlan { bf16, ..plan }).collect()),
+            None => Err(KernelError::Feature {
+                kernel: plan(RegisterTile::WIDE).name(),
+                feature: Avx512Bf16::FEATURE,
+                hint: "f32 with f32 output runs here, and the portable tier runs both",
+            }),
+        }
+    }
+
+    /// The narrowest index that reaches every row and leaves weights at multiples of 4 bytes: two u16 for bf16.
+    fn index_width(&self) -> OffsetWidth {
+        let units = self.k * TILE * self.dtype.bytes() / OffsetWidth::U16.unit();
+        if self.dtype == DType::Bf16 && units <= 1 << 16 { OffsetWidth::U16 } else { OffsetWidth::U32 }
+    }
+
+    /// Register tiles for the block shape, the best first.
+    fn register_tiles(&self) -> Result<Vec<RegisterTile>, KernelError> {
+        const WIDE: RegisterTile = RegisterTile::WIDE;
+        const TALL: RegisterTile = RegisterTile::TALL;
+        const DENSE: RegisterTile = RegisterTile::DENSE;
+        match self.block {
+            Block::B4x1 => Ok(vec![WIDE]),
+            Block::Unstructured => Ok(vec![RegisterTile::SINGLE, WIDE]),
+            Block::B8x1 | Block::B16x1 => Ok(vec![TALL, WIDE]),
+            Block::Dense => {
+                // Percent of the time that a row takes in the tallest, and rows that do not exist take time too.
+                let mut tiles = [(DENSE, 100), (TALL, 102), (WIDE, 110)];
+                tiles.sort_by_key(|(tile, percent)| self.m.next_multiple_of(tile.rows) * percent);
+                Ok(tiles.map(|(tile, _)| tile).to_vec())
+            }
+            found => {
+                let expected = "4x1, 8x1, 16x1, unstructured or dense";
+                Err(KernelError::Block { kernel: "float", found, expected })
+            }
+        }
+    }
 }
 
 /// A decided product of floats.
@@ -213,5 +283,29 @@ impl Plan for FloatPlan {
 
     fn isa(&self) -> Isa {
         self.isa
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lacuna_jit::Tier;
+
+    use super::*;
+
+    #[test]
+    fn bf16_without_the_feature_is_an_error_that_names_it() {
+        let desc = |dtype, sink| FloatDesc { m: 8, k: 8, dtype, block: Block::B4x1, sink };
+        let isa = Isa::for_tier(Tier::detect());
+        if isa == Isa::Portable {
+            return eprintln!("skipped: this machine runs the portable tier only");
+        }
+        let to_f32 = Sink::f32(false);
+        for desc in [desc(DType::Bf16, to_f32), desc(DType::F32, Sink::bf16())] {
+            let error = desc.plans(isa, None).unwrap_err();
+            assert!(matches!(error, KernelError::Feature { feature: "avx512bf16", .. }), "{error}");
+            assert!(error.to_string().contains("this CPU lacks avx512bf16"), "{error}");
+            assert!(desc.plans(Isa::Portable, None).is_ok());
+        }
+        assert!(desc(DType::F32, to_f32).plans(isa, None).is_ok());
     }
 }

@@ -1,90 +1,18 @@
 //! The dense kernel as instructions.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mask, RegFile, Zmm, ptr};
+use lacuna_jit::{Asm, Code, Evex, JitError, Zmm, ptr};
 
+use super::args::GemmArgs;
 use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
+use super::regs::{BLOCK_VECTORS, Regs};
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::{Generate, LANES, PanelLayout, Plan, TILE};
 
-/// What the kernel is called with.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct GemmArgs {
-    /// VNNI panel, first tile.
-    pub(super) x: *const u8,
-    /// First register block.
-    pub(super) weights: *const u8,
-    /// The first strip's record of [`BlockParams`].
-    pub(super) params: *const u8,
-    /// Output of the first strip, first tile: bytes or f32.
-    pub(super) y: *mut u8,
-    /// [`crate::epilogue::Constants::address`].
-    pub(super) constants: *const u8,
-    /// Tokens from the first tile on, >= 1.
-    pub(super) tokens: usize,
-    /// Whole register blocks.
-    pub(super) blocks: usize,
-    /// Strips of a last, smaller register block: 0, 1 or 2.
-    pub(super) last_strips: usize,
-}
-
-/// Vectors of 16 tokens per register block.
-const VECTORS: usize = 2;
 /// Bytes of one VNNI row: four input features of a tile.
 const X_ROW_BYTES: i32 = 4 * TILE as i32;
 /// Bytes from one half of a 256-byte row to the other.
 const HALF_BYTES: i32 = X_ROW_BYTES / 2;
-
-/// REGISTER LAYOUT
-///
-/// | registers | in the step loop | in the epilogue |
-/// | --- | --- | --- |
-/// | acc, 24 | `acc[m][v]`: s32, output feature m of 12, tokens 16v..16v+16 of the half-tile | the same as f32 or words, then packed |
-/// | temp 0-1 | X of four input features, v = 0, 1 | parameters |
-/// | temp 2-7 | weights of output features m, m+1, .. | activation |
-struct Regs {
-    file: RegFile,
-    x: Gpr,
-    x_step: Gpr,
-    y: Gpr,
-    weights: Gpr,
-    params: Gpr,
-    constants: Gpr,
-    tokens: Gpr,
-    blocks: Gpr,
-    steps: Gpr,
-    half: Gpr,
-    out: Gpr,
-    scratch: [Gpr; 2],
-    lanes: Mask,
-    acc: Vec<Zmm>,
-    temp: Vec<Zmm>,
-}
-
-impl Regs {
-    fn new() -> Result<Regs, JitError> {
-        let mut file = RegFile::new();
-        Ok(Regs {
-            steps: file.gpr("steps left")?,
-            x_step: file.gpr("four input features of X")?,
-            weights: file.gpr("weights")?,
-            x: file.gpr("tile of X")?,
-            y: file.gpr("tile of Y")?,
-            params: file.gpr("row parameters")?,
-            constants: file.gpr("constants")?,
-            out: file.gpr("output of the strip")?,
-            tokens: file.gpr("tokens left")?,
-            blocks: file.gpr("register blocks left")?,
-            half: file.gpr("0 or 128: byte offset of the half-tile")?,
-            scratch: [file.gpr("scratch")?, file.gpr("scratch")?],
-            lanes: file.mask("dwords of a plain row that this half-tile owns")?,
-            acc: file.zmms(BLOCK_STRIPS * STRIP * VECTORS, "acc[m][v]")?,
-            temp: file.zmms(8, "X, weights; epilogue temporaries")?,
-            file,
-        })
-    }
-}
 
 macro_rules! arg {
     ($a:expr, $regs:expr, $field:ident) => {
@@ -115,7 +43,7 @@ fn emit(plan: &GemmPlan) -> Result<Code, JitError> {
         ; cmp Rq(r.tokens), LANES as i32
         ; jle ->single
     );
-    emit_blocks(&mut a, plan, &r, VECTORS);
+    emit_blocks(&mut a, plan, &r, BLOCK_VECTORS);
     emit_next_half_tile(&mut a, plan, &r);
     dynasm!(a ; .arch x64 ; jmp ->done ; ->single:);
     emit_blocks(&mut a, plan, &r, 1);
@@ -130,7 +58,7 @@ fn emit_next_half_tile(a: &mut Asm, plan: &GemmPlan, r: &Regs) {
     a.note("next half-tile");
     dynasm!(a
         ; .arch x64
-        ; sub Rq(r.tokens), (VECTORS * LANES) as i32
+        ; sub Rq(r.tokens), (BLOCK_VECTORS * LANES) as i32
         ; jle ->done
         ; xor Rd(r.half), HALF_BYTES
         ; jnz ->half_tile
@@ -177,7 +105,7 @@ fn emit_blocks(a: &mut Asm, plan: &GemmPlan, r: &Regs, vectors: usize) {
 
 /// The dwords `4 l + v` of a plain row that hold the half-tile's tokens: v = 0, 1 or v = 2, 3 (or the first of them).
 fn emit_lane_mask(a: &mut Asm, r: &Regs, vectors: usize) {
-    let first_half: i32 = if vectors == VECTORS { 0x3333 } else { 0x1111 };
+    let first_half: i32 = if vectors == BLOCK_VECTORS { 0x3333 } else { 0x1111 };
     let [mask, second] = r.scratch;
     dynasm!(a
         ; .arch x64
@@ -191,7 +119,7 @@ fn emit_lane_mask(a: &mut Asm, r: &Regs, vectors: usize) {
 
 /// `strips` strips of four output features x `vectors` vectors of 16 tokens, over all K.
 fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: usize) {
-    let acc: Vec<Vec<Zmm>> = r.acc.chunks(VECTORS).take(strips * STRIP).map(|m| m[..vectors].to_vec()).collect();
+    let acc: Vec<Vec<Zmm>> = r.acc.chunks(BLOCK_VECTORS).take(strips * STRIP).map(|m| m[..vectors].to_vec()).collect();
     let step_bytes = (strips * STRIP * 4) as i32;
     let params_bytes = BlockParams::stride(&plan.epilogue);
     let again = a.new_dynamic_label();
@@ -240,7 +168,7 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, strips: usize, vectors: us
 /// `acc[m][v] += W[m][k..k+4] . X[k..k+4][v]`.
 fn emit_step(a: &mut Asm, r: &Regs, acc: &[Vec<Zmm>], x_offset: i32, w_offset: i32) {
     let vectors = acc[0].len();
-    let (x, weights) = r.temp.split_at(VECTORS);
+    let (x, weights) = r.temp.split_at(BLOCK_VECTORS);
     for (v, &x) in x[..vectors].iter().enumerate() {
         a.vmovdqu32(x, ptr(r.x_step) + x_offset + v as i32 * 4 * LANES as i32); // X[k..k+4][16v..]
     }

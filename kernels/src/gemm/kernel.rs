@@ -2,7 +2,7 @@
 
 use lacuna_jit::Entry;
 
-use super::emit::GemmArgs;
+use super::args::GemmArgs;
 use super::plan::{BLOCK_STRIPS, GemmPlan, STRIP};
 use super::portable;
 use super::weights::GemmWeights;

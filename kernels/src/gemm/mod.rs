@@ -10,11 +10,13 @@
 //! X, broadcasts 12 dwords of W and issues 24 `vpdpbusd`. Half-tiles of 32 tokens are the outer loop, so that the half of X in
 //! use (32 K bytes) stays in L1 up to K = 1536.
 
+mod args;
 mod desc;
 mod emit;
 mod kernel;
 mod plan;
 mod portable;
+mod regs;
 mod weights;
 
 pub use desc::GemmDesc;

@@ -2,15 +2,29 @@
 
 use lacuna_jit::Isa;
 
-use super::GemmDesc;
+use super::desc::GemmDesc;
 use crate::epilogue::Epilogue;
 use crate::layout::padded;
-use crate::{Plan, TILE};
+use crate::{KernelError, Plan, TILE, pattern};
 
 /// Output features per strip: what one epilogue call finishes.
 pub(super) const STRIP: usize = 4;
 /// Strips per register block.
 pub(super) const BLOCK_STRIPS: usize = 3;
+
+impl GemmDesc {
+    /// Decides how to compute it on `isa`.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] if M or K is 0 or too large, [`KernelError::Mismatch`] for f32 output in 16-bit arithmetic.
+    pub fn plan(&self, isa: Isa) -> Result<GemmPlan, KernelError> {
+        pattern::check_shape("gemm", self.m, self.k)?;
+        self.epilogue.check_form("gemm")?;
+        let steps = self.k.div_ceil(4);
+        let unroll = [4, 2, 1].into_iter().find(|u| steps.is_multiple_of(*u)).unwrap_or(1);
+        Ok(GemmPlan { isa, m: self.m, k: self.k, unroll, epilogue: self.epilogue })
+    }
+}
 
 /// A decided dense GEMM kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

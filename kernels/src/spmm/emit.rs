@@ -2,105 +2,18 @@
 //! [`super::narrow`].
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, Gpr, JitError, Mask, RegFile, Scale, Zmm, ptr};
+use lacuna_jit::{Asm, Code, Evex, JitError, Scale, Zmm, ptr};
 
+use super::args::SpmmArgs;
 use super::group::{emit_group, emit_list};
-use super::narrow::{self, PackIndices};
-use super::plan::{ACCUMULATORS, GROUP_WEIGHT_BYTES, STRIP, SpmmPlan};
+use super::narrow;
+use super::pass::{Pass, X};
+use super::plan::{STRIP, SpmmPlan};
+use super::regs::Regs;
 use super::weights::RowBlock;
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::layout::padded;
 use crate::{Generate, LANES, PanelLayout, Plan, TILE, VECTORS};
-
-/// What the kernel is called with.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct SpmmArgs {
-    /// Panel, first tile.
-    pub(super) x: *const u8,
-    /// Indices of the first group.
-    pub(super) indices: *const u8,
-    /// Weights of the first group.
-    pub(super) weights: *const u8,
-    /// First row block.
-    pub(super) rows: *const RowBlock,
-    /// The first strip's record of [`BlockParams`].
-    pub(super) params: *const u8,
-    /// Output, first tile: bytes or f32.
-    pub(super) y: *mut u8,
-    /// [`crate::epilogue::Constants::address`].
-    pub(super) constants: *const u8,
-    /// [`PackIndices::TABLE`]
-    pub(super) pack_indices: *const PackIndices,
-    /// Room for packed X, [`narrow::scratch_bytes`]; of no use where nothing is packed.
-    pub(super) scratch: *mut u8,
-    /// Tokens from the first tile on, >= 1.
-    pub(super) tokens: usize,
-    /// Row blocks, >= 1.
-    pub(super) count: usize,
-}
-
-/// REGISTER LAYOUT
-///
-/// | registers | in the group loop | in the epilogue |
-/// | --- | --- | --- |
-/// | acc, 16 | `acc[m][v]`: s32, output feature m of the row block, vector v of the pass | the same as f32 or words, then packed |
-/// | temp 0-3 | rows of X (VNNI: dwords of four input features) | parameters |
-/// | temp 4-7 | rows interleaved by bytes | activation |
-/// | temp 8-11 | dwords of four input features for tokens 16v.. | activation |
-/// | temp 12-15 | weights of output feature m | activation |
-///
-/// Over a list, `group` counts from minus the bytes of its indices up to zero: indices and weights of the next group are at
-/// `indices + group` and `weights + 2 group` (4x1 blocks, u16 indices), so that one addition steps through both.
-pub(super) struct Regs {
-    pub(super) file: RegFile,
-    pub(super) x: Gpr,
-    y: Gpr,
-    pub(super) indices: Gpr,
-    pub(super) weights: Gpr,
-    pub(super) row: Gpr,
-    params: Gpr,
-    pub(super) constants: Gpr,
-    tokens: Gpr,
-    count: Gpr,
-    pub(super) group: Gpr,
-    pub(super) index: [Gpr; 2],
-    pub(super) later: Gpr,
-    next: Option<Gpr>,
-    lanes: Option<Mask>,
-    pub(super) acc: Vec<Zmm>,
-    pub(super) temp: Vec<Zmm>,
-}
-
-impl Regs {
-    fn new(plan: &SpmmPlan) -> Result<Regs, JitError> {
-        let mut file = RegFile::new();
-        Ok(Regs {
-            group: file.gpr("- bytes of indices left in the list")?,
-            index: [file.gpr("row offset of X")?, file.gpr("row offset of X")?],
-            indices: file.gpr("indices, end of the list")?,
-            weights: file.gpr("weights, end of the list")?,
-            later: file.gpr("indices of a later group; output row")?,
-            x: file.gpr("tile of X")?,
-            y: file.gpr("tile of Y")?,
-            row: file.gpr("row block")?,
-            params: file.gpr("row parameters")?,
-            constants: file.gpr("constants")?,
-            tokens: file.gpr("tokens left")?,
-            count: file.gpr("row blocks left")?,
-            next: if plan.schedule.prefetch { Some(file.gpr("line of the next tile of X")?) } else { None },
-            lanes: match plan.epilogue.sink.store {
-                Store::Bytes { layout: PanelLayout::Plain, .. } if plan.schedule.vectors < VECTORS => {
-                    Some(file.mask("dwords of a plain row that the pass owns")?)
-                }
-                _ => None,
-            },
-            acc: file.zmms(ACCUMULATORS, "acc[m][v]")?,
-            temp: file.zmms(16, "X rows, interleaved rows, weights; epilogue temporaries")?,
-            file,
-        })
-    }
-}
 
 macro_rules! arg {
     ($a:expr, $regs:expr, $register:ident, $field:ident) => {
@@ -183,29 +96,6 @@ fn emit_next_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
         ; sub Rq(r.tokens), TILE as i32
         ; jg ->tile
     );
-}
-
-/// Some vectors of a tile: what one walk over the stream computes.
-pub(super) struct Pass {
-    /// First vector of the tile.
-    pub(super) first: usize,
-    /// Vectors.
-    pub(super) vectors: usize,
-    /// Where it reads X.
-    pub(super) x: X,
-    /// Where the next tile of X is prefetched from.
-    prefetch: Option<Gpr>,
-}
-
-/// Where a pass reads X.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum X {
-    /// In its tile.
-    Tile,
-    /// In rows packed by [`narrow::emit_pack_rows`].
-    NarrowRows,
-    /// In dwords packed by [`narrow::emit_pack_dwords`].
-    Dwords,
 }
 
 /// All row blocks of one pass.
@@ -303,14 +193,4 @@ fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
     let regs = EpilogueRegs { params: ptr(r.params), rows, constants: r.constants, temps: &r.temp };
     let lanes = r.lanes.map_or(OutputLanes::WholeRow, OutputLanes::Dwords);
     emit_epilogue(a, plan.isa, &plan.epilogue, acc, &regs, lanes);
-}
-
-/// The factor on `group` that addresses the weights of the next group; indices have factor 1.
-pub(super) fn weight_scale(plan: &SpmmPlan) -> Scale {
-    match GROUP_WEIGHT_BYTES / plan.group_index_bytes() {
-        1 => Scale::X1,
-        2 => Scale::X2,
-        4 => Scale::X4,
-        _ => Scale::X8,
-    }
 }

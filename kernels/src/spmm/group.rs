@@ -3,8 +3,9 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
 
-use super::emit::{Pass, Regs, X, weight_scale};
+use super::pass::{Pass, X, weight_scale};
 use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, SpmmPlan};
+use super::regs::Regs;
 use crate::{Block, LANES, VECTORS};
 
 /// The groups of one list, `unroll` at a time; `group(a, i)` emits the i-th of an iteration.

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use lacuna_jit::Entry;
 
-use super::emit::SpmmArgs;
-use super::narrow::{self, PackIndices};
+use super::args::SpmmArgs;
+use super::pack_indices::{self, PackIndices};
 use super::plan::{GROUP_WEIGHT_BYTES, SpmmPlan};
 use super::portable;
 use super::weights::SpmmWeights;
@@ -118,7 +118,7 @@ impl SpmmKernel {
     fn scratch_bytes(&self, tokens: usize, part: Part) -> usize {
         let tail = (tokens - part.first_tile * TILE).min(part.tiles * TILE) % TILE;
         let narrow = (1..=self.plan.schedule.narrow).contains(&tail);
-        if narrow || self.plan.packs_dwords() { narrow::scratch_bytes(self.plan.k) } else { 0 }
+        if narrow || self.plan.packs_dwords() { pack_indices::scratch_bytes(self.plan.k) } else { 0 }
     }
 
     /// What the generated code is called with to compute `part`.

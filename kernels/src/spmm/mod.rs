@@ -24,6 +24,7 @@
 //!
 //! When *not* to use it: above about 90 % density [dense GEMM](crate::gemm) is faster.
 
+mod args;
 mod desc;
 mod emit;
 mod group;
@@ -31,8 +32,11 @@ mod kernel;
 mod narrow;
 mod order;
 mod overlap;
+mod pack_indices;
+mod pass;
 mod plan;
 mod portable;
+mod regs;
 mod sections;
 mod stream;
 mod tune;

@@ -12,19 +12,13 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
 
-use super::emit::{Pass, Regs, SpmmArgs};
+use super::args::SpmmArgs;
 use super::group::{emit_begin_list, emit_end_list, emit_load_each_row, emit_spread_weights, weights};
+use super::pass::Pass;
 use super::plan::SpmmPlan;
+use super::regs::Regs;
 use crate::layout::padded;
 use crate::{LANES, TILE, VECTORS};
-
-/// Most vectors of 16 tokens of a narrow tail.
-pub(super) const MAX_VECTORS: usize = 2;
-
-/// Bytes of packed rows that a kernel of K = `k` may need.
-pub(super) fn scratch_bytes(k: usize) -> usize {
-    padded(k) * MAX_VECTORS * LANES
-}
 
 /// Groups that share a vector.
 pub(super) fn groups(vectors: usize) -> usize {
@@ -34,28 +28,6 @@ pub(super) fn groups(vectors: usize) -> usize {
 /// Bytes from one packed row to the next, over the 8 that an index counts.
 fn row_scale(vectors: usize) -> Scale {
     if vectors == 1 { Scale::X2 } else { Scale::X4 }
-}
-
-/// The dwords of two plain rows (16..32 are the second row's) that are two packed rows, of 16 and of 32 tokens.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub(super) struct PackIndices([[i32; 16]; MAX_VECTORS]);
-
-impl PackIndices {
-    pub(super) const TABLE: &'static PackIndices = &PackIndices([pack_indices(1), pack_indices(2)]);
-}
-
-const fn pack_indices(vectors: usize) -> [i32; 16] {
-    let mut indices = [0; 16];
-    let dwords = 4 * vectors; // of one packed row
-    let mut i = 0;
-    while i < 2 * dwords {
-        let (row, j, q) = (i / dwords, i % dwords / 4, i % 4);
-        let token = if vectors == 1 { 4 * q } else { 8 * q + 4 * j };
-        indices[i] = (16 * row + crate::layout::lane_position(token) / 4) as i32;
-        i += 1;
-    }
-    indices
 }
 
 /// Copies the first `vectors` vectors of every row of the tile to packed rows at `to`, which is destroyed.

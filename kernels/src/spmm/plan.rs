@@ -2,11 +2,11 @@
 
 use lacuna_jit::Isa;
 
-use super::SpmmDesc;
+use super::desc::SpmmDesc;
 use crate::epilogue::{Epilogue, Store};
 use crate::layout::padded;
-use crate::pattern::BlockPattern;
-use crate::{Block, PanelLayout, Plan, TILE, VECTORS};
+use crate::pattern::{self, BlockPattern};
+use crate::{Block, KernelError, PanelLayout, Plan, TILE, VECTORS};
 
 /// How the weight stream stores an input feature. Either way the number is feature x 8, so that its row of X is at
 /// `x + 8 * index`.
@@ -55,6 +55,36 @@ impl Schedule {
         let narrow = if *narrow > 0 { format!("-narrow{narrow}") } else { String::new() };
         let prefetch = if *prefetch { "-prefetch" } else { "" };
         format!("v{vectors}u{unroll}{narrow}{prefetch}")
+    }
+}
+
+impl SpmmDesc {
+    /// Decides how to compute it on `isa`, by rules alone; [`super::Tuner`] looks further.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] if M or K is 0 or too large, [`KernelError::Block`] for [`Block::Dense`].
+    pub fn plan(&self, isa: Isa) -> Result<SpmmPlan, KernelError> {
+        pattern::check_shape("spmm", self.m, self.k)?;
+        self.epilogue.check_form("spmm")?;
+        pattern::sparse_shape("spmm", self.block)?;
+        let schedule = Schedule {
+            vectors: self.vectors(),
+            unroll: 2,
+            narrow: if can_be_narrow(self.block) { 16 } else { 0 },
+            prefetch: true,
+        };
+        let index = IndexWidth::for_features(self.k);
+        Ok(SpmmPlan { isa, m: self.m, k: self.k, block: self.block, index, epilogue: self.epilogue, schedule })
+    }
+
+    /// Vectors per pass. A dot product with a 1x4 block loads X for itself alone, so the part of X that a pass reads should fit
+    /// L1, which is 48 KB or not much else; then fewer vectors per pass win although they share less.
+    fn vectors(&self) -> usize {
+        match (self.block, self.k) {
+            (Block::B1x4, 2049..) => 1,
+            (Block::B1x4, 1025..) => 2,
+            _ => VECTORS,
+        }
     }
 }
 

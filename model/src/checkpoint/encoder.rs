@@ -8,7 +8,7 @@ use super::tensor::FileTensor;
 use crate::config::EncoderConfig;
 use crate::error::Result;
 use crate::matrix::Matrix;
-use crate::weights::{EmbeddingWeights, EncoderWeights, LayerNormWeights, LayerWeights, Linear};
+use crate::weights::{EmbeddingWeights, EncoderWeights, LayerNorm, LayerWeights, Linear};
 
 impl Checkpoint {
     /// Reads all weights of an encoder, under the names of its architecture, with or without a prefix such as `bert.` or `model.`.
@@ -88,9 +88,9 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn norm(&self, name: &str, features: usize) -> Result<LayerNormWeights> {
+    pub(super) fn norm(&self, name: &str, features: usize) -> Result<LayerNorm> {
         let vector = |names: [String; 2]| self.vector(&names.each_ref().map(String::as_str), features);
-        Ok(LayerNormWeights { gamma: vector(names::gamma(name))?, beta: vector(names::beta(name))? })
+        Ok(LayerNorm { gamma: vector(names::gamma(name))?, beta: vector(names::beta(name))? })
     }
 
     pub(super) fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::names::{self, LayerNames};
 use crate::config::EncoderConfig;
 use crate::matrix::Matrix;
-use crate::weights::{EncoderWeights, LayerNormWeights, Linear};
+use crate::weights::{EncoderWeights, LayerNorm, Linear};
 
 /// A tensor that a checkpoint of the architecture has.
 pub(crate) struct NamedTensor<'a> {
@@ -90,7 +90,7 @@ impl<'a> List<'a> {
         self.vector(&format!("{name}.bias"), outputs, &linear.bias);
     }
 
-    fn norm(&mut self, name: &str, features: usize, norm: &'a LayerNormWeights) {
+    fn norm(&mut self, name: &str, features: usize, norm: &'a LayerNorm) {
         let [[gamma, _], [beta, _]] = [names::gamma(name), names::beta(name)];
         self.vector(&gamma, features, &norm.gamma);
         self.vector(&beta, features, &norm.beta);

@@ -8,7 +8,7 @@ use crate::calibrated::CalibratedModel;
 use crate::config::{Activation, EncoderConfig};
 use crate::matrix::Matrix;
 use crate::proto::DataType;
-use crate::weights::{EmbeddingWeights, LayerNormWeights, LayerWeights};
+use crate::weights::{EmbeddingWeights, LayerNorm, LayerWeights};
 
 /// What all layers read, or the last of them.
 pub(super) struct Shared {
@@ -147,12 +147,12 @@ impl Exporter<'_> {
     }
 
     /// `norm(x + residual)`.
-    fn residual(&mut self, at: &str, x: &Value, residual: &Value, norm: &LayerNormWeights) -> Value {
+    fn residual(&mut self, at: &str, x: &Value, residual: &Value, norm: &LayerNorm) -> Value {
         let sum = self.graph.node(format!("{at}/Add"), &[x, residual], vec![]);
         self.layer_norm(&format!("{at}.LayerNorm"), &sum, norm)
     }
 
-    fn layer_norm(&mut self, at: &str, x: &Value, norm: &LayerNormWeights) -> Value {
+    fn layer_norm(&mut self, at: &str, x: &Value, norm: &LayerNorm) -> Value {
         let graph = &mut self.graph;
         let gamma = graph.floats(format!("{at}.weight"), &[norm.gamma.len()], &norm.gamma);
         let beta = graph.floats(format!("{at}.bias"), &[norm.beta.len()], &norm.beta);

@@ -57,7 +57,7 @@ impl Head {
     }
 
     /// What a cross-encoder with this head makes of its logit: `sentence_transformers.activation_fn` of `config.json`, or
-    /// `sbert_ce_default_activation_function` as of old, or a sigmoid.
+    /// `sbert_ce_default_activation_function` in older models, or a sigmoid.
     ///
     /// # Errors
     /// [`Error::UnsupportedSetting`] for another function than [`ScoreFunction`] has.
@@ -74,7 +74,7 @@ impl Head {
     /// What the head makes of the hidden states of one sequence.
     ///
     /// # Shapes
-    /// `states` is `[tokens][hidden]`, as [`Backbone::hidden_states`] gives it. The result is `[1][labels]` for a sequence
+    /// `states` is `[tokens][hidden]`, as the encoder gives it. The result is `[1][labels]` for a sequence
     /// classification, which reads the first token only, `[tokens][labels]` for a token classification, `[tokens][2]` (start, end)
     /// for question answering, `[tokens][vocab_size]` for a masked language model.
     ///

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Activation;
 use crate::matrix::Matrix;
 use crate::reference::{activate, layer_norm, linear};
-use crate::weights::{LayerNormWeights, Linear};
+use crate::weights::{LayerNorm, Linear};
 
 /// The function after the dense layer of a sequence classification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct Transform {
     /// What follows it.
     pub activation: Activation,
     /// The layer normalisation at its end.
-    pub norm: LayerNormWeights,
+    pub norm: LayerNorm,
     /// What the normalisation adds to the variance.
     pub epsilon: f32,
 }

@@ -1,9 +1,9 @@
 //! Models of the Hugging Face hub: fetched once into the hub's cache, then read like any folder.
 //!
 //! ```no_run
-//! use lacuna::{Model, hub};
+//! use lacuna_model::{Model, hub};
 //!
-//! # fn main() -> lacuna::Result<()> {
+//! # fn main() -> lacuna_model::Result<()> {
 //! let name: hub::HubModel = "sentence-transformers/all-MiniLM-L6-v2".parse()?;
 //! let snapshot = hub::fetch(&name, &hub::HubOptions::from_env(), &mut ())?;
 //! let model = Model::open(&snapshot.folder)?;
@@ -11,7 +11,7 @@
 //! # }
 //! ```
 //!
-//! Fetched is what [`Model::open`](crate::Model::open) and [`Model::head`](crate::Model::head) read, and nothing else. The
+//! Only the files that [`Model::open`](crate::Model::open) and [`Model::head`](crate::Model::head) read are downloaded. The
 //! cache is the one that the hub's own tools use (`~/.cache/huggingface/hub`), in their layout: what they fetched is not fetched
 //! again. A model that is in the cache is used as it is, without a request; a branch that moved on is noticed only where the cache
 //! has none of it, so name a commit as the revision where that matters.

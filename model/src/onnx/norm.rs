@@ -4,7 +4,7 @@ use super::chain::Pass;
 use super::graph::{Graph, attribute, input, number, output, whole};
 use crate::error::Result;
 use crate::proto::NodeProto;
-use crate::weights::LayerNormWeights;
+use crate::weights::LayerNorm;
 
 /// What an exporter that leaves out `epsilon` means.
 const DEFAULT_EPSILON: f32 = 1e-5;
@@ -49,7 +49,7 @@ impl Graph {
     }
 
     /// Its weights, of so many features.
-    pub(super) fn load_norm(&self, norm: &Norm<'_>, what: &str, features: usize) -> Result<LayerNormWeights> {
+    pub(super) fn load_norm(&self, norm: &Norm<'_>, what: &str, features: usize) -> Result<LayerNorm> {
         let vector = |name: &str| -> Result<Vec<f32>> {
             let constant = self.fold(name)?;
             let values = self.finite(&constant.tensor, name, what)?;
@@ -59,7 +59,7 @@ impl Graph {
             }
         };
         let beta = norm.beta.map_or_else(|| Ok(vec![0.0; features]), vector)?;
-        Ok(LayerNormWeights { gamma: vector(norm.gamma)?, beta })
+        Ok(LayerNorm { gamma: vector(norm.gamma)?, beta })
     }
 
     fn operator<'g>(&'g self, value: &'g str, operator: &str) -> Option<&'g NodeProto> {

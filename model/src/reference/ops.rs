@@ -3,7 +3,7 @@
 use gemm::{Parallelism, gemm};
 
 use crate::matrix::Matrix;
-use crate::weights::{LayerNormWeights, Linear};
+use crate::weights::{LayerNorm, Linear};
 
 /// A strided view of an f32 matrix: element `(r, c)` is `data[r * row_stride + c * col_stride]`.
 #[derive(Clone, Copy)]
@@ -155,7 +155,7 @@ pub(super) fn add(x: &mut Matrix, y: &Matrix) {
 ///
 /// # Numerics
 /// Two passes in f32 (mean, then variance about it), sixteen partial sums.
-pub fn layer_norm(x: &mut Matrix, weights: &LayerNormWeights, eps: f32) {
+pub fn layer_norm(x: &mut Matrix, weights: &LayerNorm, eps: f32) {
     let features = x.cols;
     if features == 0 {
         return;

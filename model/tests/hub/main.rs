@@ -5,7 +5,7 @@ mod server;
 
 use std::path::{Path, PathBuf};
 
-use lacuna_model::hub::{FetchProgress, HubModel, HubOptions, Snapshot, fetch};
+use lacuna_model::hub::{FetchProgress, HubError, HubModel, HubOptions, Snapshot, fetch};
 use lacuna_model::{Error, Model, PoolingMode};
 use tempfile::TempDir;
 
@@ -233,7 +233,12 @@ fn what_other_tools_fetched_is_used() {
 fn a_token_opens_what_is_private() {
     let (server, cache) = (server(ranker()), Cache::new());
     server.change(|content| content.token = Some("good".into()));
-    fetch(&name(NAME), &cache.options(&server).with_token("good"), &mut ()).unwrap();
+    let Err(Error::Hub(error)) = cache.fetch(&server) else { panic!("fetched without the token") };
+    assert!(matches!(&error, HubError::Unauthorised { status: 401, token: "without a token", .. }), "{error}");
+    assert!(error.to_string().contains(NAME) && error.to_string().contains("HF_TOKEN"), "{error}");
+    assert!(cache.complete().is_empty(), "{:?}", cache.complete());
+    let snapshot = fetch(&name(NAME), &cache.options(&server).with_token("good"), &mut ()).unwrap();
+    Model::open(&snapshot.folder).unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lacuna_model::export::OnnxModel;
 use lacuna_model::reference::{Tap, TapSet};
-use lacuna_model::{CalibrationOptions, Matrix, Model, seeded_ids};
+use lacuna_model::{CalibrationOptions, Matrix, Model, PoolingMode, seeded_ids};
 use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
@@ -172,7 +172,19 @@ fn pruned_models_agree() {
     }
 }
 
-/// A trained model, its sentences, its pooling and normalisation.
+/// A tiny model with a tokenizer, its sentences and normalisation.
+#[test]
+fn a_model_with_a_tokenizer_agrees() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads/bert-rank");
+    let model = Model::open(dir).unwrap().with_pooling(PoolingMode::Mean, true);
+    let subjects = ["The cat", "A big old dog", "Zoe", "Emile"];
+    let ends = ["sat on the mat.", "went home, by the river!", "was not in Paris", "met Emile in London."];
+    let sentences: Vec<String> =
+        subjects.iter().flat_map(|subject| ends.map(|end| format!("{subject} {end}"))).collect();
+    agrees_on_sentences(model, &sentences, 10);
+}
+
+/// A trained model, its sentences, its pooling and normalisation: where it is kept beside the checkout.
 #[test]
 fn a_real_model_agrees() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
@@ -184,7 +196,12 @@ fn a_real_model_agrees() {
     let model = Model::open(&dir).unwrap();
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(&pairs).unwrap();
     let sentences: Vec<String> = reader.records().take(60).map(|row| row.unwrap()[0].to_owned()).collect();
-    let (calibration, sentences) = sentences.split_at(40);
+    agrees_on_sentences(model, &sentences, 40);
+}
+
+/// Calibrates on the first sentences and compares the embeddings of the others.
+fn agrees_on_sentences(model: Model, sentences: &[String], calibration: usize) {
+    let (calibration, sentences) = sentences.split_at(calibration);
     let encoded = model.tokenizer().unwrap().encode_batch(sentences).unwrap();
     let ids: Vec<Vec<u32>> = encoded.into_iter().map(|encoded| encoded.ids).collect();
     let reference = model.reference().embed(&ids, model.pooling()).unwrap();

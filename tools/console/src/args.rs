@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use lacuna::ModelError;
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
-use lacuna_kernels::{PanelLayout, Sign};
+use lacuna_kernels::float;
+use lacuna_kernels::{PanelLayout, Sign, Sink};
 
 /// No pool may have more workers.
 const MAX_THREADS: usize = 1024;
@@ -82,6 +83,23 @@ pub fn epilogue(text: &str) -> Result<Epilogue, String> {
     })
 }
 
+/// An epilogue of float products by its name in kernel names; the name of an activation alone stands for the one before f32.
+pub fn float_sink(text: &str) -> Result<Sink, String> {
+    let found = match Activation::from_name(text) {
+        Some(activation) => Some(Sink::f32(false).with(activation)),
+        None => float::sinks().into_iter().find(|epilogue| epilogue.name() == text),
+    };
+    found.ok_or_else(|| {
+        let names = float_sink_names().join(", ");
+        format!("unknown epilogue {text:?}; expected {} or one of {names}", activation_names())
+    })
+}
+
+/// The names of all epilogues of float products.
+pub fn float_sink_names() -> Vec<String> {
+    float::sinks().iter().map(Sink::name).collect()
+}
+
 /// An activation by its name in kernel names.
 pub fn activation(text: &str) -> Result<Activation, String> {
     Activation::from_name(text).ok_or_else(|| format!("found {text:?}; expected {}", activation_names()))
@@ -121,6 +139,16 @@ mod tests {
         let message = epilogue("swish").unwrap_err();
         assert!(message.contains("requant, relu, gelu, gelutanh or one of") && message.contains("gelu-u8-vnni"));
         assert!(epilogue("").is_err());
+    }
+
+    #[test]
+    fn every_float_epilogue_has_a_name_of_its_own() {
+        for wanted in float::sinks() {
+            assert_eq!(float_sink(&wanted.name()), Ok(wanted));
+        }
+        assert_eq!(float_sink("gelu").unwrap().name(), "gelu-f32");
+        let message = float_sink("requant").unwrap_err();
+        assert!(message.contains("relu, gelu, gelutanh or one of") && message.contains("f32-residual"), "{message}");
     }
 
     #[test]

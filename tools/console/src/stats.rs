@@ -1,6 +1,6 @@
 //! Medians, cosines, rank correlation.
 
-use serde::Serialize;
+pub use lacuna::tasks::{Cosines, cosine};
 
 /// The middle of `values`, the mean of the two middle ones if their number is even; NaN without values.
 pub fn median(values: &mut [f64]) -> f64 {
@@ -20,35 +20,6 @@ pub fn quantile(values: &mut [f64], fraction: f64) -> f64 {
 pub fn geometric_mean(values: &[f64]) -> Option<f64> {
     let logarithms: f64 = values.iter().map(|value| value.ln()).sum();
     (!values.is_empty()).then(|| (logarithms / values.len() as f64).exp())
-}
-
-/// The cosine of the angle between two vectors; with a zero vector 1 if the other is zero too, else 0.
-pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum() };
-    let (aa, bb) = (dot(a, a), dot(b, b));
-    match (aa == 0.0, bb == 0.0) {
-        (false, false) => dot(a, b) / (aa.sqrt() * bb.sqrt()),
-        (true, true) => 1.0,
-        _ => 0.0,
-    }
-}
-
-/// Cosines of many pairs of vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Cosines {
-    /// Mean over all pairs.
-    pub mean: f64,
-    /// The least of them.
-    pub min: f64,
-}
-
-impl Cosines {
-    /// Of `a[i]` and `b[i]` for all i.
-    pub fn between(a: &[Vec<f32>], b: &[Vec<f32>]) -> Cosines {
-        let cosines: Vec<f64> = a.iter().zip(b).map(|(a, b)| cosine(a, b)).collect();
-        let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
-        Cosines { mean, min: cosines.into_iter().fold(f64::INFINITY, f64::min) }
-    }
 }
 
 /// Spearman's rank correlation: Pearson's of the ranks. NaN if one side has no two different values.
@@ -108,12 +79,5 @@ mod tests {
     fn rank_correlation_ignores_scale() {
         assert_eq!(spearman(&[1.0, 2.0, 3.0], &[1.0, 10.0, 100.0]), 1.0);
         assert_eq!(spearman(&[1.0, 2.0, 3.0], &[5.0, 4.0, -3.0]), -1.0);
-    }
-
-    #[test]
-    fn cosines_of_zero_vectors_are_defined() {
-        assert_eq!(cosine(&[0.0, 0.0], &[0.0, 0.0]), 1.0);
-        assert_eq!(cosine(&[0.0, 0.0], &[1.0, 0.0]), 0.0);
-        assert!((cosine(&[1.0, 0.0], &[1.0, 1.0]) - 0.5f64.sqrt()).abs() < 1e-12);
     }
 }

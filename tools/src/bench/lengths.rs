@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
-use super::subject::{MAX_TOKENS, SubjectArgs};
+use super::subject::{MAX_TOKENS, SubjectArgs, prepare};
 use crate::model::TuneArgs;
 
 /// A batch of sequences of many lengths, beside the same batch padded
@@ -26,6 +26,10 @@ use crate::model::TuneArgs;
 pub(super) struct Args {
     #[command(flatten)]
     subject: SubjectArgs,
+
+    /// Fraction of 4x1 blocks pruned, 0 <= S < 1
+    #[arg(long, value_name = "S", default_value_t = 0.9, allow_hyphen_values = true, value_parser = args::sparsity)]
+    sparsity: f64,
 
     /// Sequences per batch; a comma-separated list
     #[arg(long, value_name = "B,..", value_delimiter = ',', default_value = "64", value_parser = args::at_least_one)]
@@ -66,7 +70,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let seed = args.options.seed;
     let (name, model) = args.subject.read(seed)?;
     args.check(model.config().max_position)?;
-    let calibrated = args.subject.prepare(model, seed)?;
+    let calibrated = prepare(model, args.sparsity, seed)?;
     let encoder = args.tuning.compile(&calibrated, Form::Auto, context)?;
     bench.run(|| {
         let steps = Steps::new(args.sequences.len());
@@ -109,7 +113,7 @@ impl Args {
         row.size("batch", "batch", sequences);
         row.size("shortest", "from", *self.lengths.start());
         row.size("longest", "to", *self.lengths.end());
-        row.sparsity(self.subject.sparsity);
+        row.sparsity(self.sparsity);
         row.setting(bench.threads, bench.caches());
         row.fact("tier", bench.context.tier.name());
         row.size("tokens", "tokens", tokens);

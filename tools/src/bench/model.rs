@@ -9,7 +9,7 @@ use lacuna_console::timing::{Samples, Work};
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
-use super::subject::{MAX_TOKENS, SubjectArgs};
+use super::subject::{MAX_TOKENS, SubjectArgs, prepare};
 use crate::model::{TuneArgs, compile};
 
 /// A whole encoder: its time, and where it goes
@@ -21,6 +21,10 @@ use crate::model::{TuneArgs, compile};
 pub(super) struct Args {
     #[command(flatten)]
     subject: SubjectArgs,
+
+    /// Fractions of 4x1 blocks pruned, 0 <= S < 1; a comma-separated list
+    #[arg(long, value_name = "S,..", value_delimiter = ',', default_value = "0.9", allow_hyphen_values = true, value_parser = args::sparsity)]
+    sparsity: Vec<f64>,
 
     /// Sequences per batch; a comma-separated list
     #[arg(long, value_name = "B,..", value_delimiter = ',', default_value = "1", value_parser = args::at_least_one)]
@@ -52,6 +56,7 @@ pub(super) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   lacuna bench model --arch minilm --seq 32,128
+  lacuna bench model --arch minilm --sparsity 0.7,0.8,0.9
   lacuna bench model --model all-MiniLM-L6-v2 --batch 1,8 --sparsity 0.8 --dense --f32
   lacuna bench model --arch bert-base --threads 2 --json > before.json
   lacuna bench model --arch bert-base --threads 2 --baseline before.json
@@ -80,13 +85,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let bench = Bench::new(&args.options, context)?;
     let (name, model) = args.subject.read(args.options.seed)?;
     args.check(model.config().max_position)?;
-    // On all cores, whatever the number that is measured.
-    let calibrated = args.subject.prepare(model, args.options.seed)?;
-    let layers = vec![LayerPrecision::all(args.precision); calibrated.quant().len()];
-    let sparse = args.tuning.compile(&calibrated.clone().with_precision(layers)?, Form::Auto, context)?;
-    let dense = if args.dense { Some(compile(&calibrated, Form::Dense, context)?) } else { None };
-    let models = Models { name, calibrated, sparse, dense };
-    bench.run(|| measure(args, &bench, &models))
+    let mut rows = Vec::new();
+    for (&sparsity, model) in args.sparsity.iter().zip(std::iter::repeat_n(model, args.sparsity.len())) {
+        // On all cores, whatever the number that is measured.
+        let calibrated = prepare(model, sparsity, args.options.seed)?;
+        let layers = vec![LayerPrecision::all(args.precision); calibrated.quant().len()];
+        let sparse = args.tuning.compile(&calibrated.clone().with_precision(layers)?, Form::Auto, context)?;
+        let dense = if args.dense { Some(compile(&calibrated, Form::Dense, context)?) } else { None };
+        let models = Models { name: name.clone(), sparsity, calibrated, sparse, dense };
+        rows.append(&mut bench.measure(|| measure(args, &bench, &models))?);
+    }
+    bench.finish(rows)
 }
 
 impl Args {
@@ -114,6 +123,7 @@ impl Args {
 /// One pruned model, in all the ways that it is measured.
 struct Models {
     name: String,
+    sparsity: f64,
     calibrated: CalibratedModel,
     sparse: Encoder,
     dense: Option<Encoder>,
@@ -130,7 +140,7 @@ fn measure(args: &Args, bench: &Bench<'_>, models: &Models) -> Result<Vec<Row>> 
             let mut row = Row::new("model", models.name.clone());
             row.size("batch", "batch", batch);
             row.size("seq", "tokens", seq);
-            row.sparsity(args.subject.sparsity);
+            row.sparsity(models.sparsity);
             models.time(args, bench, &ids, &mut row)?;
             rows.push(row);
             steps.end();

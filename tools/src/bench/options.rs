@@ -71,9 +71,21 @@ impl<'a> Bench<'a> {
     /// Runs `measure` in a pool of `--threads` workers and prints its rows.
     ///
     /// # Errors
-    /// [`Error::Check`], after everything is printed, if a row differs from the reference.
+    /// Those of `measure` and of [`Bench::finish`].
     pub(super) fn run(&self, measure: impl FnOnce() -> Result<Vec<Row>> + Send) -> Result<()> {
-        let mut rows = pool(self.threads)?.install(measure)?;
+        self.finish(self.measure(measure)?)
+    }
+
+    /// Runs `measure` in a pool of `--threads` workers.
+    pub(super) fn measure(&self, measure: impl FnOnce() -> Result<Vec<Row>> + Send) -> Result<Vec<Row>> {
+        pool(self.threads)?.install(measure)
+    }
+
+    /// Prints rows, all in one table.
+    ///
+    /// # Errors
+    /// [`Error::Check`], after everything is printed, if a row differs from the reference.
+    pub(super) fn finish(&self, mut rows: Vec<Row>) -> Result<()> {
         if let Some(baseline) = &self.baseline {
             baseline.compare(&mut rows);
         }

@@ -9,13 +9,13 @@ use lacuna_console::limits::Limit;
 use lacuna_console::products::call::{Int8Plan, Matrix};
 use lacuna_console::products::float::FloatMatrix;
 use lacuna_console::products::int8::{Int8Matrix, TuningArg};
+#[cfg(target_arch = "x86_64")]
 use lacuna_console::products::intrinsics::in_f32;
 use lacuna_console::products::problem::Weights;
-#[cfg(target_arch = "x86_64")]
 use lacuna_jit::Isa;
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::epilogue::{Activation, Epilogue};
-use lacuna_kernels::float::{self, DType, FloatDesc, FloatPlan};
+use lacuna_kernels::epilogue::Epilogue;
+use lacuna_kernels::float::{DType, FloatDesc, FloatPlan};
 use lacuna_kernels::gemm::GemmDesc;
 #[cfg(target_arch = "x86_64")]
 use lacuna_kernels::intrinsics::IntrinsicsSpmm;
@@ -79,20 +79,14 @@ pub(crate) struct EpilogueArg {
 impl EpilogueArg {
     /// For clap.
     pub(crate) fn parse(text: &str) -> Result<EpilogueArg, String> {
-        let int8 = args::epilogue(text);
-        let float = match Activation::from_name(text) {
-            Some(activation) => Some(Sink::f32(false).with(activation)),
-            None => float::sinks().into_iter().find(|sink| sink.name() == text),
-        };
+        let (int8, float) = (args::epilogue(text), args::float_sink(text).ok());
         match (int8, float) {
-            (Err(message), None) => Err(format!("{message}; for --dtype f32 and bf16 {}", float_names().join(", "))),
+            (Err(message), None) => {
+                Err(format!("{message}; for --dtype f32 and bf16 {}", args::float_sink_names().join(", ")))
+            }
             (int8, float) => Ok(EpilogueArg { name: text.to_owned(), int8: int8.ok(), float }),
         }
     }
-}
-
-fn float_names() -> Vec<String> {
-    float::sinks().iter().map(Sink::name).collect()
 }
 
 /// What is wanted of all shapes.
@@ -127,7 +121,7 @@ impl Wanted {
     /// [`Error::Argument`] for one that floats do not have.
     pub(crate) fn float_sink(&self) -> Result<Sink> {
         let Some(wanted) = &self.epilogue else { return Ok(Sink::f32(false)) };
-        wanted.float.ok_or_else(|| self.no_epilogue(wanted, float_names()))
+        wanted.float.ok_or_else(|| self.no_epilogue(wanted, args::float_sink_names()))
     }
 
     /// The name of the epilogue of the data type.

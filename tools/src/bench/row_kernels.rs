@@ -4,6 +4,10 @@ use lacuna_console::error::Result;
 use lacuna_console::limits::Bandwidth;
 use lacuna_jit::{Code, Isa};
 use lacuna_kernels::cache::AnyPlan;
+use lacuna_kernels::dynamic::{
+    ColumnQuantDesc, ColumnQuantKernel, ColumnRescaleDesc, ColumnRescaleKernel, FeatureScales, RescaleParams,
+    RescaleRows,
+};
 use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, QuantParams};
 use lacuna_kernels::embedding::{EmbeddingDesc, EmbeddingIds, EmbeddingKernel, EmbeddingTables};
 use lacuna_kernels::epilogue::Activation;
@@ -12,7 +16,7 @@ use lacuna_kernels::layout::{elements, f32_index, tiles};
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::reference::rows as reference;
 use lacuna_kernels::softmax::{SoftmaxDesc, SoftmaxKernel};
-use lacuna_kernels::{Buffer, Generate, KernelError, PanelLayout, Parallel, Sign, Sink, TILE};
+use lacuna_kernels::{Buffer, Generate, KernelError, Output, PanelLayout, Parallel, Sign, Sink, Store, TILE};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -24,6 +28,8 @@ pub(super) enum RowKind {
     Softmax,
     Activate(Activation),
     Quantize { activation: Activation, layout: PanelLayout, sign: Sign },
+    ColumnQuant(PanelLayout),
+    ColumnRescale(Sink),
     Embedding { vocabulary: usize },
 }
 
@@ -34,6 +40,8 @@ impl RowKind {
             RowKind::Softmax => "softmax",
             RowKind::Activate(activation) => activation.name(),
             RowKind::Quantize { .. } => "quantize",
+            RowKind::ColumnQuant(_) => "token-quant",
+            RowKind::ColumnRescale(_) => "token-rescale",
             RowKind::Embedding { .. } => "embedding",
         }
     }
@@ -51,6 +59,8 @@ impl RowKind {
                 let dash = if activation == Activation::Identity { "" } else { "-" };
                 format!("{}{dash}{}-{}", activation.name(), sign.name(), layout.name())
             }
+            RowKind::ColumnQuant(layout) => format!("u8-{}", layout.name()),
+            RowKind::ColumnRescale(sink) => sink.name(),
         }
     }
 
@@ -62,7 +72,12 @@ impl RowKind {
                 f32 + if writes_f32 { f32 } else { 0 } + usize::from(panel.is_some())
             }
             RowKind::Softmax | RowKind::Activate(_) => 2 * f32,
-            RowKind::Quantize { .. } => f32 + 1,
+            RowKind::Quantize { .. } | RowKind::ColumnQuant(_) => f32 + 1,
+            RowKind::ColumnRescale(sink) => match sink.store {
+                Store::F32 { residual: true } => 3 * f32,
+                Store::F32 { residual: false } => 2 * f32,
+                Store::Bytes { .. } | Store::Bf16 => f32 + 1,
+            },
             RowKind::Embedding { .. } => 3 * f32, // a row of words, one of positions; the kind's row stays in cache
         }
     }
@@ -76,6 +91,11 @@ impl RowKind {
             RowKind::Softmax => SOFTMAX_MULTIPLICATIONS,
             RowKind::Activate(activation) => activation_multiplications(activation),
             RowKind::Quantize { activation, .. } => activation_multiplications(activation) + 1,
+            // The product with the feature's inverse scale in both passes; one for the code.
+            RowKind::ColumnQuant(_) => 3,
+            RowKind::ColumnRescale(sink) => {
+                1 + activation_multiplications(sink.activation) + usize::from(sink.store.codes().is_some())
+            }
             RowKind::Embedding { .. } => 0,
         }
     }
@@ -90,7 +110,12 @@ impl RowKind {
         match self {
             RowKind::LayerNorm { f32: true, .. } => Bandwidth::Update,
             RowKind::Softmax | RowKind::Activate(_) => Bandwidth::Update,
-            RowKind::LayerNorm { .. } | RowKind::Quantize { .. } | RowKind::Embedding { .. } => Bandwidth::Copy,
+            RowKind::ColumnRescale(sink) if sink.store.codes().is_none() => Bandwidth::Update,
+            RowKind::LayerNorm { .. }
+            | RowKind::Quantize { .. }
+            | RowKind::ColumnQuant(_)
+            | RowKind::ColumnRescale(_)
+            | RowKind::Embedding { .. } => Bandwidth::Copy,
         }
     }
 }
@@ -114,7 +139,23 @@ enum Kernel {
     Softmax(SoftmaxKernel),
     Activate(ElementwiseKernel, Activation),
     Quantize(ElementwiseKernel, Vec<QuantParams>),
+    ColumnQuant(ColumnQuantKernel, ColumnQuant),
+    ColumnRescale(ColumnRescaleKernel, ColumnRescale),
     Embedding(EmbeddingKernel, Embedding),
+}
+
+struct ColumnQuant {
+    features: Vec<f32>,
+    packed: FeatureScales,
+    /// Of every column of whole tiles, as the kernel finds them.
+    scales: Vec<f32>,
+}
+
+struct ColumnRescale {
+    rows: Vec<RescaleParams>,
+    packed: RescaleRows,
+    /// Of every column of whole tiles.
+    scales: Vec<f32>,
 }
 
 struct Embedding {
@@ -169,6 +210,8 @@ impl RowCase {
             Kernel::LayerNorm(kernel, ..) => kernel.plan().key(),
             Kernel::Softmax(kernel) => kernel.plan().key(),
             Kernel::Activate(kernel, _) | Kernel::Quantize(kernel, _) => kernel.plan().key(),
+            Kernel::ColumnQuant(kernel, _) => kernel.plan().key(),
+            Kernel::ColumnRescale(kernel, _) => kernel.plan().key(),
             Kernel::Embedding(kernel, _) => kernel.plan().key(),
         }
     }
@@ -179,6 +222,8 @@ impl RowCase {
             Kernel::LayerNorm(kernel, ..) => kernel.code(),
             Kernel::Softmax(kernel) => kernel.code(),
             Kernel::Activate(kernel, _) | Kernel::Quantize(kernel, _) => kernel.code(),
+            Kernel::ColumnQuant(kernel, _) => kernel.code(),
+            Kernel::ColumnRescale(kernel, _) => kernel.code(),
             Kernel::Embedding(kernel, _) => kernel.code(),
         };
         code.map_or(0, |code| code.bytes.len())
@@ -240,12 +285,49 @@ impl RowCase {
                 };
                 bytes(layout, sign, &q, 1)
             }
+            Kernel::ColumnQuant(kernel, q) => {
+                let columns: Vec<(f64, Vec<f64>)> = (0..n).map(|column| q.expected(x, column, n)).collect();
+                let scale = |(&found, (expected, _)): (&f32, &(f64, Vec<f64>))| {
+                    let close = (f64::from(found) - expected).abs() <= 1e-6 * expected;
+                    (!close).then(|| format!("a scale: found {found}, expected {expected}"))
+                };
+                let code = |f: usize, column: usize| columns[column].1[f].round_ties_even() as i32;
+                let scales = q.scales.iter().zip(&columns).find_map(scale);
+                scales.or_else(|| bytes(kernel.plan().layout(), Sign::Unsigned, &code, 1))
+            }
+            Kernel::ColumnRescale(kernel, r) => {
+                let Sink { activation, store } = *kernel.plan().sink();
+                let y = |f: usize, column: usize| {
+                    let sum = f64::from(x[f * n + column]) * f64::from(r.scales[column]);
+                    reference::activated(activation, sum + f64::from(r.rows[f].bias))
+                };
+                match store {
+                    Store::Bytes { layout, sign } => {
+                        let (low, high) = if sign == Sign::Signed { (-128, 127) } else { (0, 255) };
+                        let q = |f: usize, column: usize| {
+                            let RescaleParams { out_scale, out_zero, .. } = r.rows[f];
+                            reference::quantize(y(f, column), out_scale, out_zero, low, high)
+                        };
+                        bytes(layout, sign, &q, 1)
+                    }
+                    Store::F32 { residual: true } => f32s(&|f, t| y(f, t) + f64::from(x[f * n + t]), 1e-6, 5e-6),
+                    Store::F32 { residual: false } | Store::Bf16 => f32s(&y, 1e-6, 5e-6),
+                }
+            }
             Kernel::Embedding(_, e) => {
                 let tables = [&e.word[..], &e.kind, &e.position];
                 let y = reference::embedding(tables, e.ids.each_ref().map(|ids| &ids[..]), features, n);
                 f32s(&|f, t| at(&y, f, t), 1e-6, 1e-6)
             }
         })
+    }
+}
+
+impl ColumnQuant {
+    /// The scale of column `column` of `x`, `[K][n]`, and its codes before they are rounded.
+    fn expected(&self, x: &[f32], column: usize, n: usize) -> (f64, Vec<f64>) {
+        let relative = |(f, scale): (usize, &f32)| f64::from(x[f * n + column]) / f64::from(*scale);
+        reference::column_codes(&self.features.iter().enumerate().map(relative).collect::<Vec<f64>>())
     }
 }
 
@@ -275,6 +357,26 @@ impl Kernel {
                 let params = (0..features).map(|_| QuantParams { scale: rng.random_range(20.0..40.0), zero: 100.0 });
                 Kernel::Quantize(kernel, params.collect())
             }
+            RowKind::ColumnQuant(layout) => {
+                let kernel = ColumnQuantDesc { features, layout }.compile(isa)?;
+                let features: Vec<f32> = (0..features).map(|_| rng.random_range(0.1..2.0)).collect();
+                let packed = FeatureScales::pack(kernel.plan(), &features)?;
+                let scales = vec![0.0; tiles(tokens) * TILE];
+                Kernel::ColumnQuant(kernel, ColumnQuant { features, packed, scales })
+            }
+            RowKind::ColumnRescale(sink) => {
+                let kernel = ColumnRescaleDesc { features, sink }.compile(isa)?;
+                let row = |rng: &mut ChaCha8Rng| RescaleParams {
+                    bias: rng.random_range(-0.5..0.5),
+                    out_scale: rng.random_range(20.0..40.0),
+                    out_zero: 100.0,
+                    ..RescaleParams::default()
+                };
+                let rows: Vec<RescaleParams> = (0..features).map(|_| row(rng)).collect();
+                let packed = RescaleRows::pack(kernel.plan(), &rows)?;
+                let scales = (0..tiles(tokens) * TILE).map(|_| rng.random_range(0.01..0.9)).collect();
+                Kernel::ColumnRescale(kernel, ColumnRescale { rows, packed, scales })
+            }
             RowKind::Embedding { vocabulary } => {
                 let kernel = EmbeddingDesc { features }.compile(isa)?;
                 let table = |rows: usize, rng: &mut ChaCha8Rng| -> Vec<f32> {
@@ -296,7 +398,7 @@ impl lacuna_console::timing::Work for RowCase {
     fn call(&mut self) -> Result<()> {
         let (tile, n) = (&mut self.tile, self.tokens);
         let parallel = if self.serial { Parallel::Serial } else { Parallel::Rayon };
-        match &self.kernel {
+        match &mut self.kernel {
             Kernel::LayerNorm(kernel, weights, _) => {
                 let panel = kernel.plan().panel().map(|_| &mut self.panel[..]);
                 kernel.run(weights, tile, panel, n, parallel)?;
@@ -304,6 +406,18 @@ impl lacuna_console::timing::Work for RowCase {
             Kernel::Softmax(kernel) => kernel.run(tile, n, parallel)?,
             Kernel::Activate(kernel, _) => kernel.run_in_place(tile, n, parallel)?,
             Kernel::Quantize(kernel, params) => kernel.run_quantize(params, tile, &mut self.panel, n, parallel)?,
+            Kernel::ColumnQuant(kernel, ColumnQuant { packed, scales, .. }) => {
+                kernel.run(packed, tile, &mut self.panel, scales, n, parallel)?;
+            }
+            Kernel::ColumnRescale(kernel, ColumnRescale { packed, scales, .. }) => match kernel.plan().sink().store {
+                Store::F32 { residual: true } => {
+                    kernel.run(packed, scales, &mut self.source, Some(Output::F32(tile)), n, parallel)?;
+                }
+                Store::Bytes { .. } => {
+                    kernel.run(packed, scales, tile, Some(Output::Bytes(&mut self.panel)), n, parallel)?;
+                }
+                Store::F32 { residual: false } | Store::Bf16 => kernel.run(packed, scales, tile, None, n, parallel)?,
+            },
             Kernel::Embedding(kernel, Embedding { word, kind, position, ids: [words, kinds, positions] }) => {
                 let tables = EmbeddingTables { word, kind, position };
                 let ids = EmbeddingIds { word: words, kind: kinds, position: positions };
@@ -321,7 +435,12 @@ impl lacuna_console::timing::Work for RowCase {
     fn most_calls(&self) -> u32 {
         match self.kind {
             RowKind::Softmax | RowKind::Activate(_) => 16,
-            RowKind::LayerNorm { .. } | RowKind::Quantize { .. } | RowKind::Embedding { .. } => 10_000,
+            RowKind::ColumnRescale(sink) if sink.store == (Store::F32 { residual: false }) => 16,
+            RowKind::LayerNorm { .. }
+            | RowKind::Quantize { .. }
+            | RowKind::ColumnQuant(_)
+            | RowKind::ColumnRescale(_)
+            | RowKind::Embedding { .. } => 10_000,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `lacuna bench layernorm`, `softmax`, `gelu`, `quantize`, `embedding`: kernels that walk the rows of f32 tiles.
+//! `lacuna bench layernorm`, `softmax`, `gelu`, `quantize`, `token-quant`, `token-rescale`, `embedding`: kernels that walk the rows of f32 tiles.
 
 use clap::ValueEnum;
 use lacuna_console::args;
@@ -8,7 +8,7 @@ use lacuna_console::products::shapes::{MAX_ACTIVATIONS, too_large};
 use lacuna_console::progress::Steps;
 use lacuna_console::timing::Work;
 use lacuna_kernels::epilogue::Activation;
-use lacuna_kernels::{PanelLayout, Sign};
+use lacuna_kernels::{PanelLayout, Sign, Sink};
 
 use super::evict::Evictor;
 use super::limits::RowPeak;
@@ -99,6 +99,48 @@ pub(super) struct QuantizeArgs {
     options: Options,
 }
 
+/// Quantisation of an f32 tile to a u8 panel with a scale per token
+#[derive(clap::Args)]
+#[command(after_help = format!("{}\n\n{COLUMNS}\n\n{NOTES}", example("token-quant --features 768 --tokens 32,128")))]
+pub(super) struct TokenQuantArgs {
+    #[command(flatten)]
+    shapes: RowShapes,
+
+    /// Layout of the panel
+    #[arg(long, value_enum, default_value_t = LayoutArg::Plain)]
+    layout: LayoutArg,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Sums of products times a scale per token
+#[derive(clap::Args)]
+#[command(after_help = format!("{}\n\n{COLUMNS}\n\n{NOTES}", example("token-rescale --features 768 --tokens 128 --output panel")))]
+pub(super) struct TokenRescaleArgs {
+    #[command(flatten)]
+    shapes: RowShapes,
+
+    /// Where the results go: the tile of sums in place, the residual stream, or an 8-bit panel
+    #[arg(long, value_enum, default_value_t = RescaleWrites::Residual)]
+    output: RescaleWrites,
+
+    /// An activation before: relu, gelu, or gelutanh, GELU's tanh form
+    #[arg(long, value_name = "NAME", value_parser = args::activation)]
+    activation: Option<Activation>,
+
+    /// Layout of the panel
+    #[arg(long, value_enum, default_value_t = LayoutArg::Plain)]
+    layout: LayoutArg,
+
+    /// A panel of s8 instead of u8
+    #[arg(long)]
+    signed: bool,
+
+    #[command(flatten)]
+    options: Options,
+}
+
 /// Sums of embedding rows, transposed into an f32 tile
 #[derive(clap::Args)]
 #[command(after_help = format!("{}\n\n{COLUMNS}\n\n{NOTES}", example("embedding --features 384 --tokens 128 --vocabulary 1000")))]
@@ -119,6 +161,13 @@ enum LayerNormWrites {
     F32,
     Panel,
     Both,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RescaleWrites {
+    F32,
+    Residual,
+    Panel,
 }
 
 /// A layout of 8-bit activations.
@@ -178,6 +227,21 @@ pub(super) fn quantize(args: &QuantizeArgs, context: &Context) -> Result<()> {
         sign: if args.signed { Sign::Signed } else { Sign::Unsigned },
     };
     run(kind, &args.shapes, &args.options, context)
+}
+
+pub(super) fn token_quant(args: &TokenQuantArgs, context: &Context) -> Result<()> {
+    run(RowKind::ColumnQuant(args.layout.into()), &args.shapes, &args.options, context)
+}
+
+pub(super) fn token_rescale(args: &TokenRescaleArgs, context: &Context) -> Result<()> {
+    let sign = if args.signed { Sign::Signed } else { Sign::Unsigned };
+    let sink = match args.output {
+        RescaleWrites::F32 => Sink::f32(false),
+        RescaleWrites::Residual => Sink::f32(true),
+        RescaleWrites::Panel => Sink::bytes(args.layout.into(), sign),
+    };
+    let sink = sink.with(args.activation.unwrap_or(Activation::Identity));
+    run(RowKind::ColumnRescale(sink), &args.shapes, &args.options, context)
 }
 
 pub(super) fn embedding(args: &EmbeddingArgs, context: &Context) -> Result<()> {

@@ -1,7 +1,6 @@
 //! The models that are measured: where they come from, and how they are pruned.
 
 use lacuna::{Block, CalibratedModel, EncoderConfig, Model, Preset, seeded_ids};
-use lacuna_console::args;
 use lacuna_console::error::Result;
 use lacuna_console::progress::Spinner;
 use lacuna_console::source::{SourceArgs, exactly_one};
@@ -25,10 +24,6 @@ pub(super) struct SubjectArgs {
     /// Shape of a model with random weights
     #[arg(long, visible_alias = "preset")]
     arch: Option<Preset>,
-
-    /// Fraction of 4x1 blocks pruned, 0 <= S < 1
-    #[arg(long, value_name = "S", default_value_t = 0.9, allow_hyphen_values = true, value_parser = args::sparsity)]
-    pub(super) sparsity: f64,
 }
 
 impl SubjectArgs {
@@ -42,13 +37,13 @@ impl SubjectArgs {
         let _spinner = Spinner::new(format!("making {arch}"));
         Ok((arch.to_string(), Model::seeded(EncoderConfig { vocab_size: VOCAB_SIZE, ..arch.config() }, seed)?))
     }
+}
 
-    /// The model pruned, and calibrated on random ids.
-    pub(super) fn prepare(&self, model: Model, seed: u64) -> Result<CalibratedModel> {
-        let _spinner = Spinner::new("pruning and calibrating");
-        let (count, length) = CALIBRATION;
-        let config = model.config();
-        let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), seed.wrapping_add(1));
-        Ok(model.prune(Block::B4x1, self.sparsity)?.calibration().run_ids(&ids)?)
-    }
+/// The model with the fraction `sparsity` of 4x1 blocks pruned, and calibrated on random ids.
+pub(super) fn prepare(model: Model, sparsity: f64, seed: u64) -> Result<CalibratedModel> {
+    let _spinner = Spinner::new("pruning and calibrating");
+    let (count, length) = CALIBRATION;
+    let config = model.config();
+    let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), seed.wrapping_add(1));
+    Ok(model.prune(Block::B4x1, sparsity)?.calibration().run_ids(&ids)?)
 }

@@ -1,8 +1,13 @@
 //! `lacuna listing`: the code of a kernel, disassembled and annotated.
 
 mod disassembly;
+mod products;
 
 use clap::{Subcommand, ValueEnum};
+use lacuna_console::args;
+use lacuna_console::context::Context;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::{print, print_json};
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
@@ -10,28 +15,26 @@ use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnRescaleDesc};
 use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, Store};
-use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
-use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, Generate, PanelLayout, Sink};
+use lacuna_kernels::{Generate, PanelLayout, Sink};
 
-use disassembly::Listing;
-use lacuna_console::args;
-use lacuna_console::context::Context;
-use lacuna_console::error::{Error, Result};
-use lacuna_console::output::{print, print_json};
+use self::disassembly::Listing;
+use self::products::{FloatArgs, ProductArgs, SpmmArgs};
 
 /// Show the generated code of a kernel: disassembly, register map, remarks
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lacuna listing spmm --m 768 --k 768 --epilogue requant | less
+  lacuna listing spmm --block 1x4 --k 3072 --schedule v2u2
+  lacuna listing spmm --tuning fast --n 32 --sparsity 0.8
+  lacuna listing float --dtype bf16 --block 16x1
   lacuna listing gemm --m 384 --k 1536 --epilogue f32-residual --bytes
   lacuna listing attention --head-size 32
   lacuna listing elementwise --features 384 --function gelu-u8-plain
 
-Nothing is run: the listing needs a CPU of the tier only because code is planned for the machine that plans it.
+Nothing is run, but for --tuning measure: the listing needs a CPU of the tier only because code is planned for the machine that plans it.
 Every kernel is entered as extern \"sysv64\" fn(*const Args), its arguments in rdi.")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -48,10 +51,12 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Kernel {
-    /// Sparse weights in 4x1 blocks x a plain panel
-    Spmm(ProductArgs),
+    /// Sparse int8 weights x a panel of u8
+    Spmm(SpmmArgs),
     /// Dense weights x a VNNI panel
     Gemm(ProductArgs),
+    /// Weights of f32 or bf16, dense or sparse, x activations of the same type
+    Float(FloatArgs),
     /// Fused int8 attention of one head
     Attention {
         /// Features per head, a multiple of 4
@@ -100,20 +105,6 @@ enum Kernel {
 }
 
 #[derive(clap::Args)]
-struct ProductArgs {
-    /// M, output features
-    #[arg(long, value_name = "M", default_value_t = 768)]
-    m: usize,
-    /// K, input features
-    #[arg(long, value_name = "K", default_value_t = 768)]
-    k: usize,
-    /// requant, relu, gelu, gelutanh; each, or with 16 behind it, before -{u8,s8}-{plain,vnni}; f32, f32-residual, and an
-    /// activation before either
-    #[arg(long, value_parser = args::epilogue, default_value = "requant")]
-    epilogue: Epilogue,
-}
-
-#[derive(clap::Args)]
 struct FeatureArgs {
     /// Features of the tile
     #[arg(long, value_name = "F", default_value_t = 768)]
@@ -156,8 +147,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 impl Kernel {
     fn plan(&self, isa: Isa) -> Result<AnyPlan> {
         Ok(match self {
-            Kernel::Spmm(p) => SpmmDesc { m: p.m, k: p.k, block: Block::B4x1, epilogue: p.epilogue }.plan(isa)?.key(),
-            Kernel::Gemm(p) => GemmDesc { m: p.m, k: p.k, epilogue: p.epilogue }.plan(isa)?.key(),
+            Kernel::Spmm(args) => args.plan(isa)?,
+            Kernel::Gemm(args) => args.dense(isa)?,
+            Kernel::Float(args) => args.plan(isa)?,
             Kernel::Attention { head_size, output } => {
                 AttentionDesc { head_size: *head_size, output: (*output).into() }.plan(isa)?.key()
             }

@@ -1,34 +1,33 @@
-//! What the commands that turn texts into something share: reading texts and records, calibrating on them, writing one line for
-//! each, and what is said about that.
+//! What the commands that run a task of the library share: reading texts and records, calibrating on them, running the task, writing
+//! one line for each record, and what is said about that.
 
 mod summary;
-mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lacuna::heads::{Backbone, Head, HeadKind};
+use lacuna::heads::Head;
+use lacuna::tasks::{Record, Row, Task, TaskModel, TaskOutput};
 use lacuna::{CalibratedModel, Encoder, Model, ModelError, TextInput};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::calibration::SchemeArgs;
-use crate::context::{Context, pool};
-use crate::error::{Error, Result};
-use crate::model::{self, CALIBRATION_SENTENCES, FormArg, ModelArgs, TuneArgs};
-use crate::output::Target;
+use crate::model::{FormArg, ModelArgs, TuneArgs};
 use crate::packed::{Opened, decided, needs_weights};
-use crate::progress::Spinner;
-use crate::text;
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::Target;
+use lacuna_console::progress::Spinner;
+use lacuna_console::sentences::{CALIBRATION_SENTENCES, calibration_file};
+use lacuna_console::text;
 
-pub(crate) use self::summary::{Calibration, Cut, Said, Summary, cuts};
-pub(crate) use self::verify::{Agreement, Outcome, ranked};
+pub(crate) use self::summary::{Calibration, Summary};
 
 /// Options that these commands have in common.
 #[derive(clap::Args)]
 pub(crate) struct TaskArgs {
     #[command(flatten)]
-    pub(crate) model: ModelArgs,
+    model: ModelArgs,
 
     /// Texts, one per line, UTF-8; - is standard input
     #[arg(long, value_name = "FILE", default_value = "-")]
@@ -59,68 +58,33 @@ pub(crate) struct TaskArgs {
 
     /// Also run the f32 reference, and say how far the results agree
     #[arg(long)]
-    pub(crate) verify: bool,
+    verify: bool,
 
     /// Print how the model was loaded: times, kernels, densities, forms
     #[arg(long)]
-    pub(crate) report: bool,
+    report: bool,
 
     /// Say all of that as one JSON object on standard error
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
 }
 
-/// A line of the input.
-pub(crate) trait Record: Sized {
-    /// What a line of --jsonl looks like, for errors.
-    const EXPECTED: &'static str;
-
-    /// A line of --jsonl.
-    fn parse(line: &str) -> Result<Self, String>;
-
-    /// What the model reads of it.
-    fn inputs(&self) -> Vec<TextInput<'_>>;
-}
-
-/// [`Record::parse`] of a type that says all there is to it.
-pub(crate) fn parse_json<R: DeserializeOwned>(line: &str) -> Result<R, String> {
-    serde_json::from_str(line).map_err(|error| error.to_string())
-}
-
-/// What a command does with a head.
-pub(crate) trait Task: Sync {
-    /// A line of the input.
-    type Record: Record + Sync;
-    /// A line of the output.
-    type Row: Serialize + Send;
-
-    /// Which head.
-    const KIND: HeadKind;
-
-    /// Records of lines that are texts.
-    fn of_lines(&self, lines: Vec<String>) -> Vec<Self::Record>;
-
-    /// Records to results, on the compiled encoder or on the f32 reference.
-    fn work<B: Backbone>(&self, backbone: Arc<B>, head: Head, records: &[Self::Record]) -> Result<Done<Self::Row>>;
-
-    /// What a row says, for comparing.
-    fn outcomes(row: &Self::Row) -> Vec<Outcome>;
-}
-
-/// The results, and what of the input was not used.
-pub(crate) struct Done<T> {
-    /// One per line of output.
-    pub(crate) rows: Vec<T>,
-    /// Inputs of which only the beginning was read.
-    pub(crate) cuts: Vec<Cut>,
+/// A run that is done, before anything of it is written.
+pub(crate) struct Done<T: Task> {
+    pub(crate) output: TaskOutput<T::Row>,
+    /// The comparison with the f32 reference, if it was asked for.
+    verify: Option<T::Agreement>,
+    head: Option<Arc<Head>>,
+    pub(crate) encoder: Arc<Encoder>,
+    calibration: Calibration,
 }
 
 /// An encoder, ready to run.
-pub(crate) struct Ready {
-    pub(crate) encoder: Encoder,
+struct Ready {
+    encoder: Encoder,
     /// What it was compiled from; nothing for a packed model.
-    pub(crate) calibrated: Option<CalibratedModel>,
-    pub(crate) calibration: Calibration,
+    calibrated: Option<CalibratedModel>,
+    calibration: Calibration,
 }
 
 /// What is said of a run with a head.
@@ -137,50 +101,81 @@ impl TaskArgs {
         Target::new(self.output.as_deref())
     }
 
-    /// From the input to one line for each result.
-    pub(crate) fn run<T: Task>(&self, context: &Context, task: &T) -> Result<()> {
+    /// A task with a head, from the input to one line for each result. `of_lines` makes records of lines that are texts.
+    pub(crate) fn run<T: Task>(
+        &self,
+        context: &Context,
+        task: &T,
+        of_lines: impl FnOnce(Vec<String>) -> Vec<T::Record> + Send,
+    ) -> Result<()> {
         let target = self.target()?;
         pool(context.threads())?.install(|| {
-            // The model first: a wrong directory is refused before somebody types texts into a terminal.
-            let model = self.model.open()?;
-            let head = model.head()?;
-            head.require(T::KIND)?;
-            let records = self.records(|lines| task.of_lines(lines))?;
-            let Ready { encoder, calibrated, calibration } = self.ready(model, &records, context)?;
-            let encoder = Arc::new(encoder);
-            let done = {
-                let _spinner = Spinner::new(format!("running {} lines", records.len()));
-                task.work(Arc::clone(&encoder), head.clone(), &records)?
-            };
-            let verify = match calibrated.filter(|_| self.verify) {
-                None => None,
-                Some(calibrated) => {
-                    let _spinner = Spinner::new("running the f32 reference");
-                    let reference = task.work(Arc::new(calibrated.into_model()), head.clone(), &records)?;
-                    Some(Agreement::of(&done.rows, &reference.rows, T::outcomes))
-                }
-            };
-            target.write(|out| {
-                done.rows.iter().try_for_each(|row| {
-                    serde_json::to_writer(&mut *out, row)?;
-                    writeln!(out)
-                })
-            })?;
-            let summary = Summary {
-                about: About { lines: done.rows.len(), head: head.class() },
-                tier: context.tier.name(),
-                calibration,
-                truncated: done.cuts,
-                verify,
-                report: self.report.then(|| encoder.report()),
-            };
-            summary.say(self.json);
+            let done = self.execute(context, task, |model| model, of_lines)?;
+            write_rows(&target, &done.output.rows)?;
+            let (lines, head) = (done.output.rows.len(), done.head.clone());
+            let head = head.as_ref().map_or("", |head| head.class());
+            self.say(context, done, About { lines, head });
             Ok(())
         })
     }
 
+    /// Runs a task on the input. `change` changes the model that was opened.
+    pub(crate) fn execute<T: Task>(
+        &self,
+        context: &Context,
+        task: &T,
+        change: impl FnOnce(Opened) -> Opened,
+        of_lines: impl FnOnce(Vec<String>) -> Vec<T::Record>,
+    ) -> Result<Done<T>> {
+        // The model first: a wrong directory is refused before somebody types texts into a terminal.
+        let model = change(self.model.open()?);
+        let head = match task.head_kind() {
+            None => None,
+            Some(kind) => {
+                let head = model.head()?;
+                head.require(kind)?;
+                Some(Arc::new(head))
+            }
+        };
+        let records = self.records(of_lines)?;
+        let Ready { encoder, calibrated, calibration } = self.ready(model, &records, context)?;
+        let encoder = Arc::new(encoder);
+        let model = TaskModel::new(encoder.clone());
+        let model = match &head {
+            Some(head) => model.with_head(head.clone()),
+            None => model,
+        };
+        let output = {
+            let _spinner = Spinner::new(format!("running {} lines", records.len()));
+            task.run(&model, &records)?
+        };
+        let verify = match calibrated.filter(|_| self.verify) {
+            None => None,
+            Some(calibrated) => {
+                let _spinner = Spinner::new("running the f32 reference");
+                let reference = task.run(&model.on(Arc::new(calibrated.into_model())), &records)?;
+                Some(task.agreement(&output.rows, &reference.rows))
+            }
+        };
+        Ok(Done { output, verify, head, encoder, calibration })
+    }
+
+    /// Says everything about a run but its results.
+    pub(crate) fn say<T: Task>(&self, context: &Context, done: Done<T>, about: impl Serialize) {
+        let Done { output, verify, encoder, calibration, .. } = done;
+        let summary = Summary {
+            about,
+            tier: context.tier.name(),
+            calibration,
+            truncated: output.truncated,
+            verify,
+            report: self.report.then(|| encoder.report()),
+        };
+        summary.say(self.json);
+    }
+
     /// The lines of the input.
-    pub(crate) fn records<R: Record>(&self, of_lines: impl FnOnce(Vec<String>) -> Vec<R>) -> Result<Vec<R>> {
+    fn records<R: Record>(&self, of_lines: impl FnOnce(Vec<String>) -> Vec<R>) -> Result<Vec<R>> {
         let lines = text::read_lines(&self.input)?;
         if lines.is_empty() {
             return Err(ModelError::EmptyBatch.into());
@@ -190,7 +185,7 @@ impl TaskArgs {
 
     /// The encoder, calibrated and compiled as the options say; of a packed model only compiled, and options that it cannot follow
     /// are refused.
-    pub(crate) fn ready<R: Record>(&self, model: Opened, records: &[R], context: &Context) -> Result<Ready> {
+    fn ready<R: Record>(&self, model: Opened, records: &[R], context: &Context) -> Result<Ready> {
         let packed = match model {
             Opened::Packed(packed) => packed,
             Opened::Directory(model) => {
@@ -229,7 +224,7 @@ impl TaskArgs {
                 of_file.iter().flat_map(R::inputs).collect()
             }
             Some(path) => {
-                texts = model::calibration_file(path, usize::MAX)?;
+                texts = calibration_file(path, usize::MAX)?;
                 texts.iter().map(|text| TextInput::new(text)).collect()
             }
         };
@@ -239,14 +234,24 @@ impl TaskArgs {
     }
 }
 
+/// Writes one line for each row.
+pub(crate) fn write_rows(target: &Target, rows: &[impl Row]) -> Result<()> {
+    target.write(|out| {
+        rows.iter().try_for_each(|row| {
+            row.write_json(out)?;
+            writeln!(out)
+        })
+    })
+}
+
 fn parse<R: Record>(path: &Path, lines: &[String]) -> Result<Vec<R>> {
     let name = if path == Path::new("-") { Path::new("standard input") } else { path };
     let parse = |(i, line): (usize, &String)| {
         R::parse(line).map_err(|found| Error::Row {
             path: name.to_owned(),
             line: i as u64 + 1,
-            found,
-            expected: R::EXPECTED,
+            found: found.to_string(),
+            expected: R::FORMAT,
         })
     };
     lines.iter().enumerate().map(parse).collect()

@@ -65,6 +65,19 @@ fn stages_sum_to_the_time_of_the_batch() {
 }
 
 #[test]
+fn every_sparsity_has_its_rows() {
+    let rows = bench(&["--seq", "4,9", "--sparsity", "0.5,0,0.9"]);
+    let settings: Vec<_> = rows.iter().map(|row| (number(row, "sparsity"), number(row, "seq"))).collect();
+    assert_eq!(settings, [(0.5, 4.0), (0.5, 9.0), (0.0, 4.0), (0.0, 9.0), (0.9, 4.0), (0.9, 9.0)]);
+    rows.iter().for_each(|row| check(row, &[]));
+    let args = ["bench", "model", "--arch", "bert-mini", "--repeats", "2", "--seq", "4", "--sparsity", "0.5,0.9"];
+    let table = stdout(run(&args));
+    assert!(table.contains("50.0 %") && table.contains("90.0 %"), "{table}");
+    assert_eq!(table.matches("seq/s").count(), 1, "{table}");
+    refuses(&["bench", "model", "--arch", "bert-mini", "--sparsity", "0.5,1"], "0 <= sparsity < 1");
+}
+
+#[test]
 fn other_ways_are_measured_beside() {
     let rows = bench(&["--seq", "9", "--dense", "--f32", "--threads", "2"]);
     check(&rows[0], &["dense_int8_ms", "speedup_over_dense", "f32_ms", "speedup_over_f32"]);

@@ -19,7 +19,7 @@ mod required;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use lacuna_jit::{Isa, Tier};
+use lacuna_jit::{Avx512Bf16, Isa, Tier};
 
 /// The command with arguments.
 fn lacuna(args: &[&str]) -> Command {
@@ -112,6 +112,8 @@ fn every_help_text_explains_and_shows_examples() {
         &["bench", "softmax"],
         &["bench", "gelu"],
         &["bench", "quantize"],
+        &["bench", "token-quant"],
+        &["bench", "token-rescale"],
         &["bench", "embedding"],
         &["bench", "peak"],
         &["bench", "emit"],
@@ -129,7 +131,18 @@ fn every_help_text_explains_and_shows_examples() {
         assert!(text.contains("Example") && text.contains("lacuna "), "{args:?}: {text}");
         assert!(text.contains("--tier") && text.contains("--threads"), "{args:?}: {text}");
     }
-    for kernel in ["spmm", "gemm", "attention", "layernorm", "softmax", "gelu", "quantize", "embedding"] {
+    for kernel in [
+        "spmm",
+        "gemm",
+        "attention",
+        "layernorm",
+        "softmax",
+        "gelu",
+        "quantize",
+        "token-quant",
+        "token-rescale",
+        "embedding",
+    ] {
         let text = stdout(run(&["bench", kernel, "--help"]));
         assert!(text.contains("JSON: an array of objects with kernel, name, "), "{text}");
         assert!(text.contains("--baseline <FILE>") && text.contains("--cold"), "{text}");
@@ -224,7 +237,12 @@ fn listings_show_code_registers_and_remarks() {
     }
     for (args, name) in [
         (&["spmm", "--m", "20", "--k", "12"][..], "spmm-u8s8-avx512vnni-m20k12"),
+        (&["spmm", "--block", "1x4"], "spmm-u8s8-avx512vnni-m768k768n64-1x4-stream-"),
+        (&["spmm", "--block", "4x4", "--epilogue", "f32"], "spmm-u8s8-avx512vnni-m768k768n64-4x4-stream-"),
+        (&["spmm", "--block", "unstructured"], "spmm-u8s8-avx512vnni-m768k768n64-4x1-stream-"),
         (&["gemm", "--epilogue", "f32-residual"], "gemm-u8s8-avx512vnni-m768k768"),
+        (&["float", "--epilogue", "gelu"], "gemm-f32-avx512vnni-m768k768"),
+        (&["float", "--block", "16x1", "--m", "48"], "spmm-f32-avx512vnni-m48k768n64-16x1-"),
         (&["attention", "--head-size", "28"], "attention-u8s8-avx512vnni-d28"),
         (&["layernorm", "--features", "7"], "layernorm-f32-avx512vnni-f7"),
         (&["softmax"], "softmax-f32-avx512vnni-f768"),
@@ -249,9 +267,45 @@ fn listings_show_code_registers_and_remarks() {
         let length: usize = json["lines"].as_array().unwrap().iter().map(|l| l["bytes"].as_str().unwrap().len()).sum();
         assert_eq!(json["bytes"], length / 2);
     }
+    let bf16 = ["listing", "float", "--dtype", "bf16", "--block", "unstructured"];
+    match Avx512Bf16::detect() {
+        Some(_) => assert!(stdout(run(&bf16)).starts_with("; spmm-bf16-avx512vnni-m768k768n64-")),
+        None => refuses(&bf16, Avx512Bf16::FEATURE),
+    }
+    refuses(&["listing", "float", "--epilogue", "requant"], "f32-residual");
+    refuses(&["listing", "float", "--block", "4x4"], "expected 4x1, 8x1, 16x1, unstructured or dense");
     refuses(&["listing", "attention", "--head-size", "3"], "a multiple of 4");
     refuses(&["listing", "spmm", "--m", "0"], "M is 0");
     refuses(&["listing", "softmax", "--features", "0"], "0");
     refuses(&["listing", "elementwise", "--function", "f32"], "gelu-f32");
     refuses(&["listing", "token-rescale", "--function", "gelu-f32-residual"], "f32-residual");
+}
+
+#[test]
+fn listings_show_the_schedule_that_is_asked_for() {
+    if !generates_code() {
+        return;
+    }
+    let first_line = |args: &[&str]| {
+        let text = stdout(run(&[&["listing", "spmm", "--m", "64", "--k", "96"], args].concat()));
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    let rules = first_line(&[]);
+    assert!(rules.contains("-stream-v4u2-narrow16-prefetch-requant16"), "{rules}");
+    assert_eq!(first_line(&["--tuning", "rules"]), rules);
+    assert!(first_line(&["--schedule", "v1u1"]).contains("-stream-v1u1-requant16"));
+    assert!(first_line(&["--schedule", "v2u1-prefetch", "--block", "1x4"]).contains("-1x4-stream-v2u1-prefetch-"));
+    // The tuner's choice is the one that the benchmark measures: by the model it is the same every time.
+    for tokens in ["1", "16", "200"] {
+        let args = ["--m", "64", "--k", "96", "--n", tokens, "--sparsity", "0.5", "--tuning", "fast"];
+        let bench = stdout(run(&[&["bench", "spmm", "--repeats", "1", "--json"], &args[..]].concat()));
+        let rows: serde_json::Value = serde_json::from_str(&bench).unwrap();
+        assert_eq!(first_line(&args[4..]), format!("; {}", rows[0]["name"].as_str().unwrap()));
+    }
+    assert!(first_line(&["--tuning", "measure", "--n", "8"]).starts_with("; spmm-u8s8-avx512vnni-m64k96"));
+    refuses(&["listing", "spmm", "--schedule", "v3u1"], "v4u2-narrow16-prefetch");
+    refuses(&["listing", "spmm", "--schedule", "v1u1", "--tuning", "fast"], "cannot be used with");
+    refuses(&["listing", "spmm", "--n", "8"], "--tuning");
+    refuses(&["listing", "spmm", "--block", "dense"], "dense");
+    refuses(&["listing", "spmm", "--m", "60000", "--k", "60000", "--tuning", "fast"], "at most 268435456");
 }

@@ -85,7 +85,7 @@ impl TuningTable {
         Ok(table)
     }
 
-    /// Writes the table, whole or not at all.
+    /// Writes the table. The file appears only when it is complete.
     ///
     /// # Errors
     /// [`TuningError::File`].
@@ -93,17 +93,14 @@ impl TuningTable {
         let file = |error| TuningError::File { path: path.into(), error };
         let text =
             serde_json::to_string_pretty(self).map_err(|error| TuningError::Syntax { path: path.into(), error })?;
-        let temporary = path.with_extension("tuning-tmp");
         let write = || {
-            let mut out = std::fs::File::create(&temporary)?;
+            let mut out = temporary(path)?;
             out.write_all(text.as_bytes())?;
-            out.sync_all()?;
-            std::fs::rename(&temporary, path)
+            out.as_file().sync_all()?;
+            out.persist(path).map_err(|error| error.error)?;
+            Ok(())
         };
-        write().map_err(|error| {
-            let _ = std::fs::remove_file(&temporary); // the error that counts is the first
-            file(error)
-        })
+        write().map_err(file)
     }
 
     /// Choices in the table.
@@ -136,6 +133,20 @@ impl TuningTable {
         self.choices.insert(key, *chosen.schedule());
         Ok(chosen)
     }
+}
+
+/// A file in the folder of `path` with a name of its own, so that two writers do not meet. It is removed unless it is persisted, and has
+/// the permissions of any new file.
+fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".lacuna-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666)); // less the umask
+    }
+    builder.tempfile_in(folder)
 }
 
 /// What a choice depends on: shape, block, epilogue, tier, and the density in steps of 5 %.
@@ -186,6 +197,29 @@ mod tests {
             let mut table = TuningTable::read(&path).unwrap();
             assert_eq!(table.choose(&Tuner::default(), &plan, &weights, Tuning::Fast).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn writers_at_the_same_time_do_not_mix_their_tables() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tuning.json");
+        let schedule = *problem().0.schedule();
+        // Of different lengths, so that a mixture is no table.
+        let [short, long] = [1, 100].map(|count| {
+            let choices = (0..count).map(|i| (format!("{count}-{i}"), schedule)).collect();
+            TuningTable { choices, ..TuningTable::default() }
+        });
+        short.write(&path).unwrap();
+        std::thread::scope(|scope| {
+            for table in [&short, &long] {
+                scope.spawn(|| (0..50).for_each(|_| table.write(&path).unwrap()));
+            }
+            for _ in 0..200 {
+                let found = TuningTable::read(&path).unwrap();
+                assert!(found == short || found == long, "{} choices", found.len());
+            }
+        });
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config, HiddenAct, PositionEmbeddingType};
-use lacuna::{Activation, EncoderConfig, LayerNormWeights, Linear, Matrix, Model, Pooling, PoolingMode};
+use lacuna::{Activation, EncoderConfig, LayerNorm, Linear, Matrix, Model, Pooling, PoolingMode};
 use lacuna_console::error::Result;
 use lacuna_console::timing::Work;
 
@@ -167,7 +167,7 @@ impl Tensors {
         self.vector(format!("{name}.bias"), &linear.bias)
     }
 
-    fn norm(&mut self, name: &str, norm: &LayerNormWeights) -> candle_core::Result<()> {
+    fn norm(&mut self, name: &str, norm: &LayerNorm) -> candle_core::Result<()> {
         self.vector(format!("{name}.weight"), &norm.gamma)?;
         self.vector(format!("{name}.bias"), &norm.beta)
     }

@@ -92,9 +92,7 @@ impl ShapeArgs {
             (given, _) => given.to_vec(),
         };
         for &(m, k) in &matrices {
-            if m.checked_mul(k).is_none_or(|weights| weights > MAX_WEIGHTS) {
-                return Err(too_large("--m, --k", format!("{m} x {k}"), MAX_WEIGHTS));
-            }
+            check_weights(m, k)?;
             for &n in &tokens {
                 if n == 0 {
                     let (dimension, expected) = ("N", "at least 1");
@@ -115,6 +113,17 @@ impl ShapeArgs {
             ([], None) => vec![0.9],
             (given, _) => given.to_vec(),
         }
+    }
+}
+
+/// Refuses a matrix that this command does not allocate.
+///
+/// # Errors
+/// [`Error::Argument`]
+pub fn check_weights(m: usize, k: usize) -> Result<()> {
+    match m.checked_mul(k).is_none_or(|weights| weights > MAX_WEIGHTS) {
+        true => Err(too_large("--m, --k", format!("{m} x {k}"), MAX_WEIGHTS)),
+        false => Ok(()),
     }
 }
 

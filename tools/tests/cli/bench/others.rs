@@ -43,7 +43,7 @@ fn assert_keys(row: &Value, more: &[&str]) {
 }
 
 /// Every row kernel with every variant.
-const ROW_KERNELS: [&[&str]; 14] = [
+const ROW_KERNELS: [&[&str]; 20] = [
     &["layernorm"],
     &["layernorm", "--output", "f32"],
     &["layernorm", "--output", "panel", "--layout", "vnni"],
@@ -57,6 +57,12 @@ const ROW_KERNELS: [&[&str]; 14] = [
     &["quantize", "--activation", "gelu"],
     &["quantize", "--activation", "gelutanh", "--signed", "--layout", "vnni"],
     &["quantize", "--activation", "relu"],
+    &["token-quant"],
+    &["token-quant", "--layout", "vnni"],
+    &["token-rescale"],
+    &["token-rescale", "--output", "f32", "--activation", "gelu"],
+    &["token-rescale", "--output", "panel", "--signed"],
+    &["token-rescale", "--output", "panel", "--activation", "gelutanh", "--layout", "vnni"],
     &["embedding", "--vocabulary", "50"],
 ];
 

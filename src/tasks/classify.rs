@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::backbone::{run, tokenize, truncations};
-use super::{Backbone, Head, HeadKind, Outputs};
-use crate::encoder::Encoder;
+use super::backbone::Backbone;
+use super::batch::sequence_logits;
+use super::outputs::Outputs;
 use crate::error::Result;
+use crate::heads::{Head, HeadKind};
 use crate::tokenize::TextInput;
 
 /// A label and how sure the model is of it.
@@ -15,23 +16,24 @@ use crate::tokenize::TextInput;
 pub struct Classification {
     /// From `config.json`.
     pub label: String,
-    /// As [`Problem`](super::Problem) says.
+    /// As the head's [`Problem`](crate::heads::Problem) defines it.
     pub score: f32,
 }
 
 /// A sequence classification: sentiment, topics, entailment of pairs.
-#[derive(Debug)]
-pub struct SequenceClassifier<B = Encoder> {
-    backbone: Arc<B>,
-    head: Head,
+#[derive(Debug, Clone)]
+pub struct SequenceClassifier {
+    backbone: Arc<dyn Backbone>,
+    head: Arc<Head>,
 }
 
-impl<B: Backbone> SequenceClassifier<B> {
+impl SequenceClassifier {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is none for sequence classification.
-    pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
+    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for sequence classification.
+    pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
+        let head = head.into();
         head.require(HeadKind::SequenceClassification)?;
         Ok(Self { backbone, head })
     }
@@ -44,10 +46,10 @@ impl<B: Backbone> SequenceClassifier<B> {
     /// Every label with its score, the best first, for each input.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`](crate::Error::EmptyBatch), [`NoTokenizer`](crate::Error::NoTokenizer),
-    /// [`Tokenizer`](crate::Error::Tokenizer); those of [`Encoder::embed_ids`] where the tokenizer does not fit the model.
+    /// [`ModelError::EmptyBatch`](crate::ModelError::EmptyBatch), [`NoTokenizer`](crate::ModelError::NoTokenizer),
+    /// [`Tokenizer`](crate::ModelError::Tokenizer); those of [`Encoder::embed_ids`](crate::Encoder::embed_ids) where the tokenizer does not fit the model.
     pub fn classify(&self, inputs: &[TextInput<'_>]) -> Result<Outputs<Vec<Classification>>> {
-        let Outputs { results, truncated } = logits(&*self.backbone, &self.head, inputs)?;
+        let Outputs { results, truncated } = sequence_logits(&*self.backbone, &self.head, inputs)?;
         let results = results.into_iter().map(|logits| self.labelled(logits)).collect();
         Ok(Outputs { results, truncated })
     }
@@ -59,11 +61,4 @@ impl<B: Backbone> SequenceClassifier<B> {
         all.sort_by(|a, b| b.score.total_cmp(&a.score));
         all
     }
-}
-
-/// The logits of a sequence classification, one vector per input.
-pub(super) fn logits<B: Backbone>(backbone: &B, head: &Head, inputs: &[TextInput<'_>]) -> Result<Outputs<Vec<f32>>> {
-    let all = tokenize(backbone, inputs)?;
-    let results = run(backbone, head, &all, |_| None, |_, logits| Ok(logits.data))?;
-    Ok(Outputs { results, truncated: truncations(&all) })
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::backbone::{run, tokenize, truncations};
-use super::labels::softmax;
-use super::{Backbone, Head, HeadKind, Outputs};
-use crate::encoder::Encoder;
+use super::backbone::Backbone;
+use super::batch::{run, tokenize, truncations};
+use super::outputs::Outputs;
 use crate::error::Result;
+use crate::heads::{Head, HeadKind};
 use crate::matrix::Matrix;
 use crate::tokenize::{TextInput, TokenizedText};
+use lacuna_model::heads::labels::softmax;
 
-/// The label of what is nothing.
+/// The label of words that belong to no entity.
 const OUTSIDE: &str = "O";
 
 /// A span of a text with a label.
@@ -30,10 +31,10 @@ pub struct Entity {
 }
 
 /// A token classification: named entities, parts of speech.
-#[derive(Debug)]
-pub struct TokenClassifier<B = Encoder> {
-    backbone: Arc<B>,
-    head: Head,
+#[derive(Debug, Clone)]
+pub struct TokenClassifier {
+    backbone: Arc<dyn Backbone>,
+    head: Arc<Head>,
 }
 
 /// A word with the label of its first token.
@@ -45,12 +46,13 @@ struct Word<'a> {
     score: f32,
 }
 
-impl<B: Backbone> TokenClassifier<B> {
+impl TokenClassifier {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is none for token classification.
-    pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
+    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for token classification.
+    pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
+        let head = head.into();
         head.require(HeadKind::TokenClassification)?;
         Ok(Self { backbone, head })
     }

@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::backbone::{limit, locate_all, run};
-use super::{Backbone, Head, HeadKind};
-use crate::encoder::Encoder;
+use super::backbone::Backbone;
+use super::batch::{limit, locate, run};
 use crate::error::{Error, Result};
+use crate::heads::{Head, HeadKind};
 use crate::tokenize::{TextInput, TokenOrigin, TokenizedText};
+use lacuna_model::Error as ModelError;
 
 /// Tokens that two windows share, if the room for the context allows it.
 const OVERLAP: usize = 128;
@@ -41,10 +42,10 @@ pub struct Answer {
 }
 
 /// A question answering model.
-#[derive(Debug)]
-pub struct QuestionAnswerer<B = Encoder> {
-    backbone: Arc<B>,
-    head: Head,
+#[derive(Debug, Clone)]
+pub struct QuestionAnswerer {
+    backbone: Arc<dyn Backbone>,
+    head: Arc<Head>,
 }
 
 /// A window's logits: `[start, end]` per token of the context in it, and of the first token, which stands for "no answer".
@@ -53,12 +54,13 @@ struct Window {
     none: f32,
 }
 
-impl<B: Backbone> QuestionAnswerer<B> {
+impl QuestionAnswerer {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`] if the head is none for question answering.
-    pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
+    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for question answering.
+    pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
+        let head = head.into();
         head.require(HeadKind::QuestionAnswering)?;
         match head.weights().outputs() {
             2 => Ok(Self { backbone, head }),
@@ -80,9 +82,9 @@ impl<B: Backbone> QuestionAnswerer<B> {
     pub fn answer(&self, inputs: &[TextInput<'_>], options: &AnswerOptions) -> Result<Vec<Vec<Answer>>> {
         options.check()?;
         let backbone = &*self.backbone;
-        let all = locate_all(backbone.config(), backbone.tokenizer(), inputs)?;
+        let all = locate(backbone, inputs)?;
         if all.is_empty() {
-            return Err(lacuna_model::Error::EmptyBatch.into());
+            return Err(ModelError::EmptyBatch.into());
         }
         let (mut windows, mut places) = (Vec::new(), Vec::with_capacity(all.len()));
         for (input, tokens) in all.iter().enumerate() {

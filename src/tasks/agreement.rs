@@ -1,22 +1,21 @@
 //! How far results of the compiled encoder and of the f32 reference agree.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
-use super::Said;
-
 /// Something that a row says, and how sure it is.
-pub(crate) struct Outcome {
+pub(super) struct Outcome {
     /// What it is, within the row.
-    pub(crate) key: String,
-    pub(crate) score: f32,
+    pub(super) key: String,
+    pub(super) score: f32,
     /// Whether it is what the row decides for, and not a runner-up.
-    pub(crate) decides: bool,
+    pub(super) decides: bool,
 }
 
 /// The outcomes of a list of which the first is the decision.
-pub(crate) fn ranked<T>(list: &[T], outcome: impl Fn(&T) -> (String, f32)) -> Vec<Outcome> {
+pub(super) fn ranked<T>(list: &[T], outcome: impl Fn(&T) -> (String, f32)) -> Vec<Outcome> {
     let of = |(i, one)| {
         let (key, score) = outcome(one);
         Outcome { key, score, decides: i == 0 }
@@ -24,17 +23,17 @@ pub(crate) fn ranked<T>(list: &[T], outcome: impl Fn(&T) -> (String, f32)) -> Ve
     list.iter().enumerate().map(of).collect()
 }
 
-/// Decisions and scores of all rows, beside those of the reference.
+/// Decisions and scores of all rows, compared with those of the f32 reference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Agreement {
+pub struct Agreement {
     /// Labels, first passages, entities, first answers, first fillings.
-    decisions: usize,
+    pub decisions: usize,
     /// Those that the reference took, too.
-    equal: usize,
+    pub equal: usize,
     /// `equal / decisions`; 1 without decisions.
-    share: f64,
+    pub share: f64,
     /// Of scores of the same thing in both; 0 where nothing is in both.
-    largest_difference: f32,
+    pub largest_difference: f32,
 }
 
 impl Agreement {
@@ -56,9 +55,10 @@ impl Agreement {
     }
 }
 
-impl Said for Agreement {
-    fn words(&self) -> String {
-        format!(
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
             "beside the f32 reference: {} of {} decisions equal ({:.1} %), scores differ by at most {:.4}",
             self.equal,
             self.decisions,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::classify::logits;
-use super::{Backbone, Head, HeadKind, Outputs, ScoreFunction};
-use crate::encoder::Encoder;
+use super::backbone::Backbone;
+use super::batch::sequence_logits;
+use super::outputs::Outputs;
 use crate::error::Result;
+use crate::heads::{Head, HeadKind, ScoreFunction};
 use crate::tokenize::TextInput;
 
 /// A passage and its score.
@@ -20,20 +21,21 @@ pub struct Ranked {
 }
 
 /// A cross-encoder: a sequence classification of (query, passage) with one label, or with two of which the second is "relevant".
-#[derive(Debug)]
-pub struct CrossEncoder<B = Encoder> {
-    backbone: Arc<B>,
-    head: Head,
+#[derive(Debug, Clone)]
+pub struct CrossEncoder {
+    backbone: Arc<dyn Backbone>,
+    head: Arc<Head>,
     function: ScoreFunction,
 }
 
-impl<B: Backbone> CrossEncoder<B> {
+impl CrossEncoder {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`](crate::Error::WrongHead) if the head is none for sequence classification, or has more than two labels;
+    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for sequence classification, or has more than two labels;
     /// those of [`Head::score_function`].
-    pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
+    pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
+        let head = head.into();
         head.require(HeadKind::SequenceClassification)?;
         match head.labels().len() {
             1 | 2 => Ok(Self { function: head.score_function()?, backbone, head }),
@@ -41,7 +43,7 @@ impl<B: Backbone> CrossEncoder<B> {
         }
     }
 
-    /// Another function for the scores than the model's: [`ScoreFunction::Identity`] gives logits, whatever the model says.
+    /// The same with another function for the scores than the model's own: [`ScoreFunction::Identity`] gives logits.
     #[must_use]
     pub fn with_score_function(self, function: ScoreFunction) -> Self {
         Self { function, ..self }
@@ -53,7 +55,7 @@ impl<B: Backbone> CrossEncoder<B> {
     /// # Errors
     /// Those of [`SequenceClassifier::classify`](super::SequenceClassifier::classify).
     pub fn scores(&self, pairs: &[TextInput<'_>]) -> Result<Outputs<f32>> {
-        let Outputs { results, truncated } = logits(&*self.backbone, &self.head, pairs)?;
+        let Outputs { results, truncated } = sequence_logits(&*self.backbone, &self.head, pairs)?;
         let score = |logits: Vec<f32>| {
             let logit = match logits[..] {
                 [no, yes] => yes - no,

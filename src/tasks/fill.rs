@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::backbone::{limit, locate_all, run, truncations};
-use super::labels::softmax;
-use super::{Backbone, Head, HeadKind, Outputs};
+use super::backbone::Backbone;
+use super::batch::{limit, locate, run, truncations};
+use super::outputs::Outputs;
 use crate::architecture::Architecture;
-use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::heads::{Head, HeadKind};
 use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText};
+use lacuna_model::Error as ModelError;
+use lacuna_model::heads::labels::softmax;
 
 /// A vocabulary entry and its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,26 +37,27 @@ pub struct FilledMask {
 }
 
 /// A masked language model.
-#[derive(Debug)]
-pub struct MaskFiller<B = Encoder> {
-    backbone: Arc<B>,
-    head: Head,
+#[derive(Debug, Clone)]
+pub struct MaskFiller {
+    backbone: Arc<dyn Backbone>,
+    head: Arc<Head>,
     mask: u32,
 }
 
-impl<B: Backbone> MaskFiller<B> {
+impl MaskFiller {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`Error::WrongHead`] if the head is none for masked tokens; [`Error::NoTokenizer`]; [`Error::NoMaskToken`].
-    pub fn new(backbone: Arc<B>, head: Head) -> Result<Self> {
+    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for masked tokens; [`ModelError::NoTokenizer`](crate::ModelError::NoTokenizer); [`Error::NoMaskToken`].
+    pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
+        let head = head.into();
         head.require(HeadKind::MaskedLm)?;
         let expected = mask_token(backbone.config().architecture);
         let mask = tokenizer(&*backbone)?.id_of(expected).ok_or(Error::NoMaskToken { expected })?;
         Ok(Self { backbone, head, mask })
     }
 
-    /// What marks a place to fill in: `[MASK]`, or `<mask>` for RoBERTa and its kin.
+    /// What marks a place to fill in: `[MASK]`, or `<mask>` for RoBERTa, XLM-RoBERTa and CamemBERT.
     pub fn mask_token(&self) -> &'static str {
         mask_token(self.backbone.config().architecture)
     }
@@ -72,7 +75,7 @@ impl<B: Backbone> MaskFiller<B> {
         }
         let backbone = &*self.backbone;
         let inputs: Vec<TextInput<'_>> = texts.iter().map(|text| TextInput::new(text.as_ref())).collect();
-        let all = locate_all(backbone.config(), backbone.tokenizer(), &inputs)?;
+        let all = locate(backbone, &inputs)?;
         if let Some(input) = all.iter().position(|tokens| self.rows(tokens).is_empty()) {
             return Err(Error::NoMask { input, mask: self.mask_token() });
         }
@@ -119,8 +122,8 @@ impl<B: Backbone> MaskFiller<B> {
     }
 }
 
-fn tokenizer<B: Backbone>(backbone: &B) -> Result<&SentenceTokenizer> {
-    Ok(backbone.tokenizer().ok_or(lacuna_model::Error::NoTokenizer)?)
+fn tokenizer(backbone: &dyn Backbone) -> Result<&SentenceTokenizer> {
+    Ok(backbone.tokenizer().ok_or(ModelError::NoTokenizer)?)
 }
 
 fn mask_token(architecture: Architecture) -> &'static str {

@@ -1,0 +1,13 @@
+//! Sizes that every part of the kernel knows.
+
+use crate::{LANES, TILE};
+
+/// Keys per group.
+pub(super) const KEYS: usize = 4;
+/// Bytes of one vector.
+pub(super) const VECTOR_BYTES: i32 = 4 * LANES as i32;
+/// Bytes of one VNNI row: four features.
+pub(super) const VNNI_ROW_BYTES: i32 = 4 * TILE as i32;
+
+/// Most groups of four keys of a short sequence: one accumulator per key.
+pub(super) const MAX_SHORT_GROUPS: usize = 4;

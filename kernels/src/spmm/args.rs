@@ -1,0 +1,32 @@
+//! What the kernel is called with.
+
+use super::pack_indices::PackIndices;
+use super::weights::RowBlock;
+
+/// What the kernel is called with.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct SpmmArgs {
+    /// Panel, first tile.
+    pub(super) x: *const u8,
+    /// Indices of the first group.
+    pub(super) indices: *const u8,
+    /// Weights of the first group.
+    pub(super) weights: *const u8,
+    /// First row block.
+    pub(super) rows: *const RowBlock,
+    /// The first strip's record of [`crate::epilogue::BlockParams`].
+    pub(super) params: *const u8,
+    /// Output, first tile: bytes or f32.
+    pub(super) y: *mut u8,
+    /// [`crate::epilogue::Constants::address`].
+    pub(super) constants: *const u8,
+    /// [`PackIndices::TABLE`]
+    pub(super) pack_indices: *const PackIndices,
+    /// Room for packed X, [`super::pack_indices::scratch_bytes`]; of no use where nothing is packed.
+    pub(super) scratch: *mut u8,
+    /// Tokens from the first tile on, >= 1.
+    pub(super) tokens: usize,
+    /// Row blocks, >= 1.
+    pub(super) count: usize,
+}

@@ -1,0 +1,147 @@
+//! Models that are written are read back equal, and models of parts are checked as files are.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lacuna_model::{
+    Architecture, Block, EncoderConfig, Error, ErrorKind, Matrix, Model, Pooling, PoolingMode, PoolingSource, Preset,
+    SentenceTokenizer, WeightError, seeded_weights,
+};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
+}
+
+#[track_caller]
+fn assert_same(a: &Model, b: &Model) {
+    assert_eq!(a.config(), b.config());
+    assert_eq!(a.weights(), b.weights());
+    assert_eq!((a.pooling().mode, a.pooling().normalize), (b.pooling().mode, b.pooling().normalize));
+    let tokenizer = |model: &Model| model.tokenizer().map(|t| (t.json().to_vec(), t.max_length()));
+    assert_eq!(tokenizer(a), tokenizer(b));
+}
+
+#[test]
+fn every_architecture_comes_back_equal() {
+    let names = [
+        "bert",
+        "bert-old",
+        "camembert",
+        "distilbert",
+        "distilbert-relu",
+        "electra",
+        "electra-relu",
+        "roberta",
+        "xlm-roberta",
+        "heads/bert-classify",
+        "heads/distilbert-tag",
+        "heads/electra-fill",
+        "heads/roberta-answer",
+    ];
+    for name in names {
+        let model = Model::open(golden(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("written");
+        for model in
+            [model.clone(), model.clone().with_pooling(PoolingMode::Cls, true), model.prune(Block::B4x1, 0.5).unwrap()]
+        {
+            let _ = std::fs::remove_dir_all(&folder);
+            model.write(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_same(&Model::open(&folder).unwrap_or_else(|error| panic!("{name}: {error}")), &model);
+        }
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1, "nothing else is left");
+    }
+}
+
+#[test]
+fn seeded_models_of_every_architecture_come_back_equal() {
+    for architecture in Architecture::ALL {
+        let config = EncoderConfig {
+            architecture,
+            layers: 2,
+            vocab_size: 50,
+            max_position: 20,
+            position_offset: match architecture {
+                Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert => 2,
+                _ => 0,
+            },
+            type_vocab_size: if architecture.has_token_types() { 2 } else { 1 },
+            ..Preset::BertMini.config()
+        };
+        let model = Model::seeded(config, 3).unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        model.write(parent.path()).unwrap(); // an empty folder
+        assert_same(&Model::open(parent.path()).unwrap(), &model);
+        match model.write(parent.path()) {
+            Err(Error::Occupied { path }) => assert_eq!(path, parent.path()),
+            other => panic!("{other:?}"),
+        }
+        assert_same(&Model::open(parent.path()).unwrap(), &model);
+    }
+}
+
+#[test]
+fn what_config_json_cannot_say_is_not_written() {
+    let config =
+        EncoderConfig { architecture: Architecture::Roberta, layers: 1, vocab_size: 50, ..Preset::BertMini.config() };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    let error = Model::seeded(config.clone(), 1).unwrap().write(&path).unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { .. }), "no rows of padding: {error}");
+    let distil =
+        EncoderConfig { architecture: Architecture::DistilBert, layer_norm_eps: 1e-5, type_vocab_size: 1, ..config };
+    let error = Model::seeded(distil, 1).unwrap().write(&path).unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { .. }), "the epsilon is fixed: {error}");
+    let error = Model::seeded(EncoderConfig { layers: 1, vocab_size: 50, ..Preset::BertMini.config() }, 1).unwrap();
+    let error = error.write(folder.path().join("no/such/parent")).unwrap_err();
+    assert!(matches!(error, Error::Io { action: "create", .. }), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+}
+
+#[test]
+fn parts_are_checked() {
+    let config = EncoderConfig { layers: 2, vocab_size: 50, max_position: 20, ..Preset::BertMini.config() };
+    let weights = seeded_weights(&config, 1);
+    let of = |config: &EncoderConfig, weights| Model::from_parts(config.clone(), weights, Pooling::default(), None);
+    assert_same(&of(&config, weights.clone()).unwrap(), &Model::seeded(config.clone(), 1).unwrap());
+
+    let mut fewer = weights.clone();
+    fewer.layers.pop();
+    assert!(matches!(of(&config, fewer), Err(Error::InvalidSetting { setting: "layers", .. })));
+
+    let mut nan = weights.clone();
+    nan.layers[1].up.weight.data[7] = f32::NAN;
+    match of(&config, nan) {
+        Err(Error::Weights(WeightError::NonFiniteWeights { tensor, count: 1, first_index: 7, .. })) => {
+            assert_eq!(tensor, "encoder.layer.1.intermediate.dense.weight");
+        }
+        other => panic!("{other:?}"),
+    }
+
+    let mut narrow = weights.clone();
+    narrow.layers[0].q.weight = Matrix::zeros(256, 255);
+    match of(&config, narrow) {
+        Err(Error::Weights(WeightError::TensorShape { tensor, found, expected, .. })) => {
+            assert_eq!(
+                (&*tensor, found, expected),
+                ("encoder.layer.0.attention.self.query.weight", vec![256, 255], vec![256, 256])
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+
+    let mut short = weights.clone();
+    Arc::make_mut(&mut short.embeddings).word.data.pop();
+    assert!(matches!(of(&config, short), Err(Error::Weights(WeightError::TensorShape { .. }))));
+
+    let distil = EncoderConfig { architecture: Architecture::DistilBert, type_vocab_size: 1, ..config.clone() };
+    let error = of(&distil, weights.clone()).unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { setting: "token types", .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::InvalidFile);
+
+    let folder = golden("heads/bert-classify");
+    let long = SentenceTokenizer::from_dir(&folder, 1000).unwrap();
+    let pooling = Pooling { mode: PoolingMode::Max, normalize: false, source: PoolingSource::Chosen };
+    let error = Model::from_parts(config, weights, pooling, long).unwrap_err();
+    assert!(matches!(error, Error::InvalidSetting { setting: "max_length of the tokenizer", .. }), "{error}");
+}

@@ -1,0 +1,45 @@
+//! Embeddings: one vector per text.
+
+use std::sync::Arc;
+
+use super::backbone::Backbone;
+use super::outputs::Outputs;
+use crate::encoder::Truncation;
+use crate::error::Result;
+use crate::tokens::TypedIds;
+use lacuna_model::Error as ModelError;
+
+/// A sentence encoder: the pooled hidden states of a text.
+#[derive(Debug, Clone)]
+pub struct Embedder {
+    backbone: Arc<dyn Backbone>,
+}
+
+impl Embedder {
+    /// Takes any encoder, with or without a head.
+    pub fn new(backbone: Arc<dyn Backbone>) -> Embedder {
+        Embedder { backbone }
+    }
+
+    /// One embedding per text.
+    ///
+    /// Of a text over the model's limit only the beginning is read, and [`Outputs::truncated`] names it.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::embed`](crate::Encoder::embed).
+    pub fn embed<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Outputs<Vec<f32>>> {
+        let tokenizer = self.backbone.tokenizer().ok_or(ModelError::NoTokenizer)?;
+        let (encoded, limit) = (tokenizer.encode_batch(texts)?, tokenizer.max_length());
+        let cut = encoded.iter().enumerate();
+        let cut = cut.filter_map(|(sentence, e)| Some(Truncation { sentence, tokens: e.truncated_from?, limit }));
+        let truncated: Vec<Truncation> = cut.collect();
+        if !truncated.is_empty() {
+            tracing::warn!(sentences = truncated.len(), limit, "sentences were cut");
+        }
+        let longest = encoded.iter().map(|e| e.ids.len()).max().unwrap_or(0);
+        let types = vec![0; longest];
+        let ids: Vec<TypedIds<'_>> =
+            encoded.iter().map(|e| TypedIds { ids: &e.ids, types: &types[..e.ids.len()] }).collect();
+        Ok(Outputs { results: self.backbone.embed_ids(&ids)?, truncated })
+    }
+}

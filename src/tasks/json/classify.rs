@@ -1,0 +1,149 @@
+//! Classification: texts or pairs in, labels out.
+
+use serde::{Deserialize, Serialize};
+
+use super::parse::{Field, parse};
+use crate::error::Result;
+use crate::heads::HeadKind;
+use crate::tasks::agreement::{Agreement, ranked};
+use crate::tasks::classify::{Classification, SequenceClassifier};
+use crate::tasks::error::RecordError;
+use crate::tasks::model::TaskModel;
+use crate::tasks::task::{Record, Task, TaskOutput};
+use crate::tasks::truncated::TruncatedInput;
+use crate::tokenize::TextInput;
+
+/// A text or a pair of texts: `{"text": "A cat sits.", "pair": "An animal sits."}`, where `pair` may be left out.
+///
+/// ```
+/// use lacuna::tasks::{ClassifyRecord, Record};
+///
+/// let record = ClassifyRecord::parse(r#"{"text": "A cat sits.", "pair": "An animal sits."}"#).unwrap();
+/// assert_eq!(record.pair.as_deref(), Some("An animal sits."));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Text")] // the name in messages of the parser
+pub struct ClassifyRecord {
+    /// The text.
+    pub text: String,
+    /// The second text of a pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<String>,
+}
+
+impl ClassifyRecord {
+    /// Of one text.
+    pub fn new(text: impl Into<String>) -> ClassifyRecord {
+        ClassifyRecord { text: text.into(), pair: None }
+    }
+
+    fn input(&self) -> TextInput<'_> {
+        TextInput { text: &self.text, pair: self.pair.as_deref() }
+    }
+}
+
+impl Record for ClassifyRecord {
+    const FORMAT: &'static str = r#"{"text": "..."} or {"text": "...", "pair": "..."}"#;
+
+    fn parse(line: &str) -> Result<ClassifyRecord, RecordError> {
+        parse(line, &[Field::text("text"), Field::optional_text("pair")])
+    }
+
+    fn inputs(&self) -> Vec<TextInput<'_>> {
+        vec![self.input()]
+    }
+}
+
+/// A text or a pair with its labels, the best first:
+/// `{"text": "A fine film.", "labels": [{"label": "POSITIVE", "score": 0.99}, ...]}`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassifyRow {
+    /// The text of the record.
+    pub text: String,
+    /// The second text of the record, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<String>,
+    /// The labels.
+    pub labels: Vec<Classification>,
+}
+
+/// [`SequenceClassifier`] from records to rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClassifyTask {
+    /// Most labels per text; `None` is all.
+    pub top_k: Option<usize>,
+}
+
+impl Task for ClassifyTask {
+    type Record = ClassifyRecord;
+    type Row = ClassifyRow;
+    type Agreement = Agreement;
+
+    fn name(&self) -> &'static str {
+        "classify"
+    }
+
+    fn head_kind(&self) -> Option<HeadKind> {
+        Some(HeadKind::SequenceClassification)
+    }
+
+    fn run(&self, model: &TaskModel, records: &[ClassifyRecord]) -> Result<TaskOutput<ClassifyRow>> {
+        let head = model.require_head(HeadKind::SequenceClassification)?;
+        let inputs: Vec<TextInput<'_>> = records.iter().map(ClassifyRecord::input).collect();
+        let found = SequenceClassifier::new(model.backbone(), head)?.classify(&inputs)?;
+        let truncated = TruncatedInput::list("text", &found.truncated);
+        let rows = records.iter().zip(found.results).map(|(record, mut labels)| {
+            labels.truncate(self.top_k.unwrap_or(usize::MAX));
+            ClassifyRow { text: record.text.clone(), pair: record.pair.clone(), labels }
+        });
+        Ok(TaskOutput { rows: rows.collect(), truncated })
+    }
+
+    fn agreement(&self, rows: &[ClassifyRow], reference: &[ClassifyRow]) -> Agreement {
+        Agreement::of(rows, reference, |row| ranked(&row.labels, |found| (found.label.clone(), found.score)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_texts_or_pairs() {
+        assert_eq!(ClassifyRecord::parse(r#"{"text": "a"}"#), Ok(ClassifyRecord::new("a")));
+        assert_eq!(ClassifyRecord::parse(r#"{"text": "a", "pair": null}"#), Ok(ClassifyRecord::new("a")));
+        let pair = ClassifyRecord { text: "a".into(), pair: Some("b".into()) };
+        assert_eq!(ClassifyRecord::parse(r#"{"pair": "b", "text": "a"}"#).as_ref(), Ok(&pair));
+        assert_eq!(pair.inputs(), [TextInput::pair("a", "b")]);
+        // What a client writes is what is read.
+        for record in [pair, ClassifyRecord::new("é\n\"")] {
+            assert_eq!(ClassifyRecord::parse(&serde_json::to_string(&record).unwrap()), Ok(record));
+        }
+    }
+
+    #[test]
+    fn the_first_wrong_field_is_named() {
+        for (line, field, expected) in [
+            (r#"{"pair": "a"}"#, "text", "missing field `text`"),
+            (r#"{"text": "a", "par": "b", "pair": 1}"#, "par", "unknown field `par`"),
+            (r#"{"text": "a", "pair": 1}"#, "pair", "invalid type: integer `1`, expected a string"),
+            (r#"{"text": "a", "text": "b"}"#, "text", "duplicate field `text`"),
+        ] {
+            let error = ClassifyRecord::parse(line).unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{line}: {error}");
+            assert_eq!(error.field(), Some(field), "{line}: {error:?}");
+        }
+        let error = ClassifyRecord::parse(r#"{"text": "a", "text": "b"}"#).unwrap_err();
+        assert!(matches!(error, RecordError::RepeatedField { field: "text", .. }));
+    }
+
+    #[test]
+    fn rows_are_written_in_the_order_of_their_fields() {
+        let labels = vec![Classification { label: "good".into(), score: 0.75 }];
+        let row = ClassifyRow { text: "é".into(), pair: None, labels };
+        let json = serde_json::to_string(&row).unwrap();
+        assert_eq!(json, r#"{"text":"é","labels":[{"label":"good","score":0.75}]}"#);
+        let row = ClassifyRow { pair: Some("b".into()), ..row };
+        assert!(serde_json::to_string(&row).unwrap().starts_with(r#"{"text":"é","pair":"b","labels":"#));
+    }
+}
