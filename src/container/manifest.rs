@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the manifest says of the file, beside the model.
+/// What the manifest says of the file, in addition to the model.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Manifest<M> {
     /// Who wrote it.

@@ -296,7 +296,7 @@ impl PackedModel {
         self.file.as_ref().map_or(0, PackedFile::len)
     }
 
-    /// The error for something that a packed model cannot do for want of f32 weights.
+    /// The error for something that a packed model cannot do because it holds no f32 weights.
     pub fn needs_weights(&self, what: impl Into<String>, remedy: &'static str) -> PackedError {
         let path = self.path().map_or_else(|| PathBuf::from("packed model"), Path::to_owned);
         PackedError::NeedsWeights { path, what: what.into(), remedy }

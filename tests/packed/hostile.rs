@@ -98,6 +98,22 @@ fn headers_that_lie() {
     assert!(bench.refused(&changed, "chunk").to_string().contains("bytes per checksum"));
 }
 
+/// Layers are loaded in parallel, but what is reported does not depend on who is first.
+#[test]
+fn the_first_of_several_errors_is_reported() {
+    let bench = Bench::new();
+    calibrated(Model::seeded(tiny(Architecture::Bert), 3).unwrap()).pack().unwrap().write(bench.path()).unwrap();
+    let mut forged = Forged::of(&std::fs::read(bench.path()).unwrap());
+    let layers = &mut forged.manifest["model"]["layers"]["layers"];
+    for (layer, linear) in [(1, 0), (0, 5), (0, 4), (0, 1)] {
+        layers[layer]["linears"][linear]["m"] = json!(1000);
+    }
+    for _ in 0..20 {
+        let error = bench.refused(&forged.to_bytes(), "wrong layers").to_string();
+        assert!(error.contains("layers.0.k: "), "{error}");
+    }
+}
+
 /// Every number, name, list and object of the manifest replaced by others: an error, or a model that runs.
 #[test]
 fn manifests_that_lie() {

@@ -88,7 +88,7 @@ impl ProductKind for GemmKernel {
     }
 }
 
-/// What is stored beside the sections.
+/// What is stored in addition to the sections.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Entry {
     #[serde(flatten)]

@@ -127,7 +127,7 @@ fn stored(weights: &[f32], k: usize, block: Block) -> usize {
     }
 }
 
-/// What is stored beside the sections.
+/// What is stored in addition to the sections.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Entry {
     #[serde(flatten)]

@@ -39,7 +39,7 @@ pub(crate) trait ProductKind: Kernel<Plan: Copy + Send + Sync> + Send + Sync + '
     /// What it computes.
     fn computes(plan: &Self::Plan) -> Computes;
 
-    /// How it is stored: what is known beside the sections, the names of the sections, and the sections.
+    /// How it is stored: what is known in addition to the sections, the names of the sections, and the sections.
     fn save<'a>(plan: &Self::Plan, weights: &'a Self::Weights) -> (Self::Entry, Vec<(&'static str, &'a [u8])>);
 
     /// What was stored, planned for the instruction set of `file`.

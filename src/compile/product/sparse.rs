@@ -123,7 +123,7 @@ impl ProductKind for SpmmKernel {
     }
 }
 
-/// What is stored beside the sections.
+/// What is stored in addition to the sections.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Entry {
     #[serde(flatten)]

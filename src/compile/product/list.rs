@@ -1,4 +1,4 @@
-//! Products whose kind is forgotten, and the list of the kinds.
+//! The list of the kinds of products, and products whose kind is forgotten.
 
 use lacuna_jit::Isa;
 use lacuna_kernels::float::FloatKernel;
@@ -18,7 +18,7 @@ use crate::report::ProductReport;
 /// The list of the kinds, each with what files say of it: of two that take the same time the first is preferred.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($entry:ty): $kernel:ty,)+) => {
-        /// What is stored of a product beside its sections, under the name of its kind.
+        /// What is stored of a product in addition to its sections, under the name of its kind.
         #[derive(Debug, Clone, Serialize, Deserialize)]
         #[serde(tag = "form", rename_all = "lowercase")]
         pub(crate) enum ProductEntry {
