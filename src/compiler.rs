@@ -21,7 +21,7 @@ use crate::report::{Phase, Phases};
 /// # fn main() -> lacuna::Result<()> {
 /// use lacuna::{Compile, Form, Model};
 ///
-/// let model = Model::from_dir("all-MiniLM-L6-v2")?.calibrate(&["A cat sits."])?;
+/// let model = Model::open("all-MiniLM-L6-v2")?.calibration().run(&["A cat sits."])?;
 /// let encoder = model.compiler().form(Form::Dense).compile()?;
 /// # Ok(())
 /// # }
