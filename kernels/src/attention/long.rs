@@ -5,13 +5,14 @@ use std::mem::offset_of;
 use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Evex, RmBcast, Scale, Zmm, ptr};
 
-use super::args::{AttentionArgs, load_arg};
+use super::args::AttentionArgs;
 use super::exponential::{EXP2_CONSTANTS, EXP2_TEMPS, emit_exp2_u8};
 use super::groups::{begin_groups, emit_exp2_constants, load_k_offset, load_v_offset, next_group};
 use super::plan::AttentionPlan;
 use super::regs::Regs;
 use super::sizes::{KEYS, VECTOR_BYTES, VNNI_ROW_BYTES};
 use super::store::{emit_reciprocal, emit_store};
+use crate::args::load_args;
 use crate::{LANES, TILE};
 
 /// One query chunk of `vectors` vectors.
@@ -25,8 +26,7 @@ pub(super) fn emit_chunk(a: &mut Asm, plan: &AttentionPlan, r: &Regs, vectors: u
 fn emit_scores(a: &mut Asm, plan: &AttentionPlan, r: &Regs, vectors: usize) {
     let acc: Vec<&[Zmm]> = r.acc.chunks(vectors).take(KEYS).collect();
     a.note(format!("scores of {} queries", vectors * LANES));
-    load_arg!(a, r, bias, key_bias);
-    load_arg!(a, r, scores, scores);
+    load_args!(a, r, AttentionArgs { key_bias: bias, scores });
     for &max in &r.max[..vectors] {
         a.vpbroadcastd(max, r.arg(offset_of!(AttentionArgs, lowest)));
     }
@@ -79,8 +79,7 @@ fn emit_probabilities(a: &mut Asm, r: &Regs, vectors: usize) {
     for &sum in &r.sum[..vectors] {
         a.vpxord(sum, sum, sum);
     }
-    load_arg!(a, r, scores, scores);
-    load_arg!(a, r, probabilities, probabilities);
+    load_args!(a, r, AttentionArgs { scores, probabilities });
     let group = begin_groups(a, r);
     for v in 0..vectors {
         let scores = std::array::from_fn(|j| RmBcast::Mem(ptr(r.scores) + (j * vectors + v) as i32 * VECTOR_BYTES));
@@ -118,7 +117,7 @@ fn emit_weighted_values(a: &mut Asm, r: &Regs, first: usize, acc: &[Vec<Zmm>]) {
     for &zmm in acc.iter().flatten() {
         a.vpxord(zmm, zmm, zmm);
     }
-    load_arg!(a, r, probabilities, probabilities);
+    load_args!(a, r, AttentionArgs { probabilities });
     let group = begin_groups(a, r);
     load_v_offset(a, r, 0);
     for (v, &p) in r.temp[..vectors].iter().enumerate() {

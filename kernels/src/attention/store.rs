@@ -5,9 +5,10 @@ use std::mem::offset_of;
 use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Evex, Zmm, ptr};
 
-use super::args::{AttentionArgs, HeadParams, load_arg};
+use super::args::{AttentionArgs, HeadParams};
 use super::plan::AttentionPlan;
 use super::regs::Regs;
+use crate::args::load_args;
 use crate::epilogue::{EpilogueRegs, OutputLanes, emit_store_bytes};
 use crate::{PanelLayout, Sign, TILE};
 
@@ -51,5 +52,5 @@ pub(super) fn emit_store(a: &mut Asm, plan: &AttentionPlan, r: &Regs, first: usi
 
 /// `at = the constants of the epilogue`, which a VNNI store reads.
 fn load_constants(a: &mut Asm, r: &Regs) {
-    load_arg!(a, r, at, constants);
+    load_args!(a, r, AttentionArgs { constants: at });
 }

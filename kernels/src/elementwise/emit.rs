@@ -9,17 +9,12 @@ use super::args::ElementwiseArgs;
 use super::params::QuantParams;
 use super::plan::ElementwisePlan;
 use super::regs::Regs;
+use crate::args::load_args;
 use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, element, emit_activate, emit_by_vectors, emit_quantize, emit_row_groups,
     emit_store_f32, emit_store_panel, group_of,
 };
 use crate::{Generate, Plan};
-
-macro_rules! load_arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        $a.load_arg($regs.$field, &$regs.file, offset_of!(ElementwiseArgs, $field))
-    };
-}
 
 impl Generate for ElementwisePlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -31,18 +26,14 @@ impl Generate for ElementwisePlan {
 fn emit(plan: &ElementwisePlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    load_arg!(a, r, x);
-    load_arg!(a, r, panel);
-    load_arg!(a, r, params);
-    load_arg!(a, r, constants);
-    load_arg!(a, r, columns);
+    a.begin_function(&r.file);
+    load_args!(a, r, ElementwiseArgs { x, panel, params, constants, columns });
     emit_by_vectors(&mut a, r.columns, |a, vectors| {
         let y = group_of(&r.y, vectors);
         a.note(format!("rows of {vectors} vectors of columns"));
         emit_row_groups(a, plan.features, r.count, |a, rows| emit_group(a, plan, &r, &y, rows));
     });
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 

@@ -26,7 +26,7 @@ fn emit(plan: &EmbeddingPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     let (blocks, tail) = (plan.features / LANES, plan.features % LANES);
-    a.prologue(&r.file);
+    a.begin_function(&r.file);
     a.load_arg(r.first, &r.file, offset_of!(EmbeddingArgs, x));
     a.load_arg(r.left, &r.file, offset_of!(EmbeddingArgs, columns));
     for (table, (_, ids)) in r.tables.iter().zip(TABLES) {
@@ -62,7 +62,7 @@ fn emit(plan: &EmbeddingPlan) -> Result<Code, JitError> {
         ; sub Rq(r.left), LANES as i32
         ; jg ->columns
     );
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 

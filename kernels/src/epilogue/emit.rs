@@ -1,4 +1,4 @@
-//! The epilogue as instructions, for four output features by one to four vectors of 16 tokens.
+//! The epilogue as instructions, for four output features by one to four vectors of 16 columns.
 
 use lacuna_jit::{Asm, Evex, Isa, Mem, Zmm, ptr};
 

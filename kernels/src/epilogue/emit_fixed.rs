@@ -1,7 +1,7 @@
 //! The 16-bit epilogue as instructions; [`super::fixed`] says what they compute and why it is right.
 //!
-//! Words lie as the store packs them: of a plain row up to two vectors, of a VNNI row two for each vector of tokens, features 0
-//! and 1, features 2 and 3, with four tokens of each feature in every 128-bit lane.
+//! Words lie as the store packs them: of a plain row up to two vectors, of a VNNI row two for each vector of columns, features 0
+//! and 1, features 2 and 3, with four columns of each feature in every 128-bit lane.
 
 use std::mem::offset_of;
 

@@ -9,6 +9,7 @@ use super::epilogue::emit_epilogue;
 use super::plan::{FloatPlan, OffsetWidth};
 use super::regs::Regs;
 use super::weights::BlockRow;
+use crate::args::load_args;
 use crate::layout::padded;
 use crate::{Generate, LANES, Plan, TILE, VECTORS};
 
@@ -33,15 +34,6 @@ enum Rows {
     Last,
 }
 
-macro_rules! arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        arg!($a, $regs, $field, $field)
-    };
-    ($a:expr, $regs:expr, $register:ident, $field:ident) => {
-        $a.load_arg($regs.$register, &$regs.file, std::mem::offset_of!(FloatArgs, $field))
-    };
-}
-
 macro_rules! block_row_field {
     ($field:ident) => {
         std::mem::offset_of!(BlockRow, $field) as i32
@@ -58,14 +50,11 @@ impl Generate for FloatPlan {
 fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
     let r = Regs::new(plan)?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    arg!(a, r, x);
-    arg!(a, r, y);
-    arg!(a, r, constants);
-    arg!(a, r, columns);
+    a.begin_function(&r.file);
+    load_args!(a, r, FloatArgs { x, y, constants, columns });
 
     let part = plan.tile.vectors;
-    a.note(format!("part loop: {} tokens, then one tail of fewer vectors", part * LANES));
+    a.note(format!("part loop: {} columns, then one tail of fewer vectors", part * LANES));
     dynasm!(a ; .arch x64 ; xor Rd(r.second_half), Rd(r.second_half) ; ->part:);
     for vectors in (1..=part).rev() {
         let next = a.new_dynamic_label();
@@ -78,7 +67,7 @@ fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
         dynasm!(a ; .arch x64 ; jmp ->done ; =>next);
     }
     dynasm!(a ; .arch x64 ; ->done:);
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
@@ -115,11 +104,8 @@ fn emit_block_rows(a: &mut Asm, plan: &FloatPlan, r: &Regs, vectors: usize) {
     let (sum, others) = chains.split_first().expect("a register tile holds at least one chain");
     let block_row = a.new_dynamic_label();
 
-    a.note(format!("block rows on {} tokens", vectors * LANES));
-    arg!(a, r, stream);
-    arg!(a, r, block_row, block_rows);
-    arg!(a, r, bias);
-    arg!(a, r, count);
+    a.note(format!("block rows on {} columns", vectors * LANES));
+    load_args!(a, r, FloatArgs { stream, block_rows: block_row, bias, count });
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>block_row);
     for (m, acc) in sum.iter().enumerate() {

@@ -82,14 +82,14 @@ fn emit_store_bf16(a: &mut Asm, acc: &[Vec<Zmm>], out: Mem, constants: Gpr, inte
 /// Finishes the sums of output `row` of a block row, whose rows are `out`; `first` is the column of `sums[0]`.
 #[inline(always)]
 pub(super) fn finish_row(sink: &Sink, sums: &[f32], row: usize, first: usize, out: &mut Output<'_>) {
-    for (token, &sum) in (first..).zip(sums) {
+    for (column, &sum) in (first..).zip(sums) {
         let y = sink.activation.apply(Accuracy::Float, sum);
         match out {
             Output::F32(out) => {
-                let out = &mut out[row * TILE + token];
+                let out = &mut out[row * TILE + column];
                 *out = if sink.store == (Store::F32 { residual: true }) { y + *out } else { y };
             }
-            Output::Bf16(out) => out[row * TILE + bf16_lane_position(token)] = round_to_bf16(y),
+            Output::Bf16(out) => out[row * TILE + bf16_lane_position(column)] = round_to_bf16(y),
             Output::Bytes(_) => unreachable!("plans refuse it"),
         }
     }

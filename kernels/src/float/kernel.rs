@@ -200,7 +200,7 @@ mod tests {
                         let args = kernel.args(&weights, x, columns, out.output().into(), all);
                         // SAFETY: as in `run_part`: buffers and weights have the plan's shape, its columns prove the features.
                         let clobbers = unsafe { with_canaries(&function, &args) };
-                        assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} tokens", plan.name());
+                        assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
                     }
                 }
             }

@@ -44,7 +44,7 @@ impl Regs {
             block_row: file.gpr("block row")?,
             bias: file.gpr("biases")?,
             constants: file.gpr("constants")?,
-            columns: file.gpr("tokens left")?,
+            columns: file.gpr("columns left")?,
             count: file.gpr("block rows left")?,
             second_half: file.gpr("1 in the second half of a tile")?,
             acc: file.zmms(plan.tile.accumulators, "acc[chain][r][v]")?,

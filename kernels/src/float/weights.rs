@@ -6,7 +6,7 @@ use super::desc::DType;
 use super::plan::{FloatPlan, OffsetWidth};
 use super::twin::round_to_bf16;
 use crate::layout::padded;
-use crate::{Buffer, KernelError, Plan, Stored, TILE};
+use crate::{Buffer, KernelError, Plan, SharedSlice, TILE};
 
 /// One block row of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -30,7 +30,7 @@ pub(super) struct BlockRow {
 #[derive(Debug, Clone)]
 pub struct FloatWeights {
     pub(super) shape: Shape,
-    pub(super) stream: Stored<u8>,
+    pub(super) stream: SharedSlice<u8>,
     pub(super) block_rows: Vec<BlockRow>,
     /// `[block row][R]`, in stream order.
     pub(super) bias: Vec<f32>,

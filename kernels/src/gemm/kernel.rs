@@ -145,7 +145,7 @@ mod tests {
                     let args = kernel.args(&weights, &x, columns, SharedOutput::from(out.output()), all);
                     // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
                     let clobbers = unsafe { with_canaries(&function, &args) };
-                    assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} tokens", plan.name());
+                    assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
                 }
             }
         }

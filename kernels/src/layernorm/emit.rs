@@ -9,17 +9,12 @@ use super::args::LayerNormArgs;
 use super::params::NormParams;
 use super::plan::{CHAINS, LayerNormPlan};
 use super::regs::{Columns, Regs};
+use crate::args::load_args;
 use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, element, emit_by_vectors, emit_quantize, emit_row_groups, emit_store_panel,
     emit_zero,
 };
 use crate::{Generate, Plan, Sign};
-
-macro_rules! load_arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        $a.load_arg($regs.$field, &$regs.file, offset_of!(LayerNormArgs, $field))
-    };
-}
 
 impl Generate for LayerNormPlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -31,16 +26,15 @@ impl Generate for LayerNormPlan {
 fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    load_arg!(a, r, columns);
-    load_arg!(a, r, constants);
+    a.begin_function(&r.file);
+    load_args!(a, r, LayerNormArgs { columns, constants });
     emit_by_vectors(&mut a, r.columns, |a, vectors| {
         let columns = r.columns(vectors);
         emit_shift(a, plan, &r, &columns);
         emit_statistics(a, plan, &r, &columns);
         emit_normalize(a, plan, &r, &columns);
     });
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
@@ -49,7 +43,7 @@ fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
 fn emit_shift(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>) {
     a.note("shift: mean of the first features");
     emit_zero(a, columns.sums.iter().flatten());
-    load_arg!(a, r, x);
+    load_args!(a, r, LayerNormArgs { x });
     emit_row_groups(a, plan.shift_features(), r.count, |a, rows| {
         for row in 0..rows {
             for (v, &sum) in columns.sums[row % CHAINS].iter().enumerate() {
@@ -70,7 +64,7 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
     a.note("mean and variance about the shift");
     emit_zero(a, columns.sums.iter().flatten());
     emit_zero(a, columns.squares.iter().flatten());
-    load_arg!(a, r, x);
+    load_args!(a, r, LayerNormArgs { x });
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         for row in 0..rows {
             let (sums, squares) = (&columns.sums[row % CHAINS], &columns.squares[row % CHAINS]);
@@ -107,10 +101,9 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
 /// `y = (x - mean) rstd gamma + beta`, four rows at a time, to the f32 tile and the panel.
 fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>) {
     a.note("normalise, quantise, store");
-    load_arg!(a, r, x);
-    load_arg!(a, r, params);
+    load_args!(a, r, LayerNormArgs { x, params });
     if plan.panel.is_some() {
-        load_arg!(a, r, panel);
+        load_args!(a, r, LayerNormArgs { panel });
     }
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         for (row, y) in columns.y[..rows].iter().enumerate() {

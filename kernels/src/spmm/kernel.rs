@@ -73,7 +73,7 @@ impl SpmmKernel {
         check_output(plan, plan.epilogue.sink.store, out, elements(plan.m, columns))
     }
 
-    /// Computes one part of the output: some tiles of some block rows.
+    /// Computes one part of the output: some tiles of some row blocks.
     fn run_part(&self, weights: &SpmmWeights, x: &[u8], columns: usize, out: SharedOutput, part: Part) {
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_bytes(), plan.y_tile_elements());
@@ -189,7 +189,7 @@ mod tests {
                     let args = kernel.args(&weights, &x, columns, SharedOutput::from(out.output()), all, &mut scratch);
                     // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
                     let clobbers = unsafe { with_canaries(&function, &args) };
-                    assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} tokens", plan.name());
+                    assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
                 }
             }
         }

@@ -224,7 +224,7 @@ fn fixed_row_params(k: usize, largest: f32, activation: Activation, numbers: Num
 fn assert_same<T: bytemuck::Pod + PartialEq + std::fmt::Debug>(found: &Matrix<T>, expected: &Matrix<T>, what: &str) {
     if let Some(i) = (0..expected.values.len()).find(|&i| found.values[i] != expected.values[i]) {
         let wrong = (0..expected.values.len()).filter(|&i| found.values[i] != expected.values[i]).count();
-        let (row, token) = (i / expected.tokens, i % expected.tokens);
+        let (row, token) = (i / expected.columns, i % expected.columns);
         panic!(
             "{what}: output feature {row}, token {token} is {:?}, expected {:?} (and {} more of {} differ)",
             found.values[i],

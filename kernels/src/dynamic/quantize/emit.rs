@@ -8,17 +8,12 @@ use lacuna_jit::{Asm, Code, Evex, JitError, ptr};
 use super::args::ColumnQuantArgs;
 use super::plan::ColumnQuantPlan;
 use super::regs::{Columns, Regs};
+use crate::args::load_args;
 use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, VECTOR_BYTES, element, emit_by_vectors, emit_row_groups, emit_store_panel,
     emit_zero,
 };
 use crate::{Generate, Plan, Sign};
-
-macro_rules! load_arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        $a.load_arg($regs.$field, &$regs.file, offset_of!(ColumnQuantArgs, $field))
-    };
-}
 
 impl Generate for ColumnQuantPlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -30,18 +25,15 @@ impl Generate for ColumnQuantPlan {
 fn emit(plan: &ColumnQuantPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    load_arg!(a, r, panel);
-    load_arg!(a, r, scales);
-    load_arg!(a, r, constants);
-    load_arg!(a, r, columns);
+    a.begin_function(&r.file);
+    load_args!(a, r, ColumnQuantArgs { panel, scales, constants, columns });
     emit_by_vectors(&mut a, r.columns, |a, vectors| {
         let columns = r.columns(vectors);
         emit_maxima(a, plan, &r, &columns);
         emit_scales(a, &r, &columns);
         emit_codes(a, plan, &r, &columns);
     });
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
@@ -49,8 +41,7 @@ fn emit(plan: &ColumnQuantPlan) -> Result<Code, JitError> {
 fn emit_maxima(a: &mut Asm, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<'_>) {
     a.note("maximum of every column");
     let (inverse, magnitude) = (r.temp[0], r.temp[1]);
-    load_arg!(a, r, x);
-    load_arg!(a, r, inverse);
+    load_args!(a, r, ColumnQuantArgs { x, inverse });
     a.vpbroadcastd(magnitude, r.arg(offset_of!(ColumnQuantArgs, magnitude)));
     emit_zero(a, columns.max);
     emit_row_groups(a, plan.features, r.count, |a, rows| {
@@ -85,8 +76,7 @@ fn emit_scales(a: &mut Asm, r: &Regs, columns: &Columns<'_>) {
 fn emit_codes(a: &mut Asm, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<'_>) {
     a.note("codes");
     let (inverse, zero) = (r.temp[0], r.temp[1]);
-    load_arg!(a, r, x);
-    load_arg!(a, r, inverse);
+    load_args!(a, r, ColumnQuantArgs { x, inverse });
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         a.vbroadcastss(zero, r.arg(offset_of!(ColumnQuantArgs, zero)));
         for (row, y) in columns.y[..rows].iter().enumerate() {

@@ -9,17 +9,12 @@ use super::args::ColumnRescaleArgs;
 use super::params::RescaleParams;
 use super::plan::ColumnRescalePlan;
 use super::regs::Regs;
+use crate::args::load_args;
 use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, VECTOR_BYTES, element, emit_activate, emit_by_vectors, emit_quantize,
     emit_row_groups, emit_store_f32, emit_store_panel, group_of,
 };
 use crate::{Generate, Plan, Store};
-
-macro_rules! load_arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        $a.load_arg($regs.$field, &$regs.file, offset_of!(ColumnRescaleArgs, $field))
-    };
-}
 
 impl Generate for ColumnRescalePlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -31,19 +26,14 @@ impl Generate for ColumnRescalePlan {
 fn emit(plan: &ColumnRescalePlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    load_arg!(a, r, t);
-    load_arg!(a, r, out);
-    load_arg!(a, r, params);
-    load_arg!(a, r, scales);
-    load_arg!(a, r, constants);
-    load_arg!(a, r, columns);
+    a.begin_function(&r.file);
+    load_args!(a, r, ColumnRescaleArgs { t, out, params, scales, constants, columns });
     emit_by_vectors(&mut a, r.columns, |a, vectors| {
         let y = group_of(&r.y, vectors);
         a.note(format!("rows of {vectors} vectors of columns"));
         emit_row_groups(a, plan.features, r.count, |a, rows| emit_group(a, plan, &r, &y, rows));
     });
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
