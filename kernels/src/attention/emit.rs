@@ -73,7 +73,7 @@ fn emit_head_addresses(a: &mut Asm, r: &Regs) {
 
 /// `key_bias[j] = -q_zero * sum_d K[d][j]`, four keys at a time; keys past the end get a bias that masks them.
 fn emit_key_bias(a: &mut Asm, plan: &AttentionPlan, r: &Regs) {
-    let (sum, zero, ones) = (r.acc[0], r.temp[0], r.temp[1]);
+    let (sum, zero, ones) = (r.acc[0], r.query[0], r.query[1]);
     a.note("key bias: -q_zero * sum_d K[d][j]");
     load_args!(a, r, AttentionArgs { key_bias: bias });
     a.vpbroadcastd_x(zero, r.head_param(offset_of!(HeadParams, minus_q_zero)));
@@ -106,15 +106,15 @@ fn emit_chunk_addresses(a: &mut Asm, r: &Regs) {
         ; .arch x64
         ; add Rq(r.q), [Rq(r.head) + offset]
         ; add Rq(r.out), [Rq(r.head) + offset]
-        ; mov Rd(r.at), [Rq(r.chunk) + q]
-        ; add Rq(r.q), Rq(r.at)
-        ; mov Rd(r.at), [Rq(r.chunk) + out]
-        ; add Rq(r.out), Rq(r.at)
-        ; movzx Rd(r.at), WORD [Rq(r.chunk) + dwords]
+        ; mov Rd(r.field), [Rq(r.chunk) + q]
+        ; add Rq(r.q), Rq(r.field)
+        ; mov Rd(r.field), [Rq(r.chunk) + out]
+        ; add Rq(r.out), Rq(r.field)
+        ; movzx Rd(r.field), WORD [Rq(r.chunk) + dwords]
     );
-    a.kmovw(r.dwords, r.at);
+    a.kmovw(r.dwords, r.field);
     for (v, &mask) in r.tokens.iter().enumerate() {
-        dynasm!(a ; .arch x64 ; movzx Rd(r.at), WORD [Rq(r.chunk) + tokens + 2 * v as i32]);
-        a.kmovw(mask, r.at);
+        dynasm!(a ; .arch x64 ; movzx Rd(r.field), WORD [Rq(r.chunk) + tokens + 2 * v as i32]);
+        a.kmovw(mask, r.field);
     }
 }

@@ -41,8 +41,8 @@ pub(super) fn load_v_offset(a: &mut Asm, r: &Regs, group: usize) {
     dynasm!(a ; .arch x64 ; mov Rd(r.at), [Rq(r.keys) + field]);
 }
 
-/// The constants of 2^-x in `registers` as far as they go; `bias` points to the rest.
+/// The constants of 2^-x in `registers` as far as they go; `exponential` points to the rest.
 pub(super) fn emit_exp2_constants(a: &mut Asm, r: &Regs, registers: &[Zmm]) -> Exp2Operands {
-    load_args!(a, r, AttentionArgs { exponential: bias });
-    Exp2Operands::load(a, r.bias, r.head, registers)
+    load_args!(a, r, AttentionArgs { exponential });
+    Exp2Operands::load(a, r.exponential, r.head, registers)
 }

@@ -53,7 +53,7 @@ fn emit_scores(a: &mut Asm, plan: &AttentionPlan, r: &Regs, scores: &[&[Zmm]]) {
     }
 }
 
-/// `temp[group] = round(255 * 2^-((max - S[j]) * c))` of four keys; their sum in `sum[0]`.
+/// `p[group] = round(255 * 2^-((max - S[j]) * c))` of four keys; their sum in `sum[0]`.
 fn emit_probabilities(a: &mut Asm, r: &Regs, scores: &[&[Zmm]]) {
     a.note("probabilities");
     let (max, sum, ones) = (r.max[0], r.sum[0], r.sum[1]);
@@ -61,7 +61,7 @@ fn emit_probabilities(a: &mut Asm, r: &Regs, scores: &[&[Zmm]]) {
     let constants = emit_exp2_constants(a, r, &unused);
     a.vpbroadcastd(ones, r.arg(offset_of!(AttentionArgs, ones)));
     a.vpxord(sum, sum, sum);
-    for (scores, &p) in scores.iter().zip(&r.temp) {
+    for (scores, &p) in scores.iter().zip(&r.p) {
         let x = [scores[0], scores[1], scores[2], scores[3]];
         emit_exp2_u8(a, p, x.map(RmBcast::Reg), max, &constants, x, &r.key);
         a.vpdpbusd(sum, p, ones);
@@ -79,7 +79,7 @@ fn emit_output(a: &mut Asm, plan: &AttentionPlan, r: &Regs, groups: usize) {
         for &zmm in acc.iter().flatten() {
             a.vpxord(zmm, zmm, zmm);
         }
-        for (group, &p) in r.temp[..groups].iter().enumerate() {
+        for (group, &p) in r.p[..groups].iter().enumerate() {
             load_v_offset(a, r, group);
             for (d, acc) in acc.iter().enumerate() {
                 let value = ptr(r.v).index(r.at, Scale::X1) + ((first + d) * TILE) as i32;

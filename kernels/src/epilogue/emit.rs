@@ -66,17 +66,18 @@ fn rows_at_once(epilogue: &Epilogue, vectors: usize, temps: usize) -> usize {
 
 /// Some rows from `first` on, up to what is stored: f32, or s32 for 8-bit output.
 fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
-    let (scale, offset) = (regs.temps[0], regs.temps[1]);
+    let (multiplier, addend) = (regs.temps[0], regs.temps[1]);
+    let (out_scale, out_zero) = (regs.temps[0], regs.temps[1]); // once the linear part is done
     let to_bytes = matches!(epilogue.sink.store, Store::Bytes { .. });
     let param = |row: usize, field: usize| regs.params + (first + row) as i32 * PARAM_BYTES + field as i32;
     for (row, acc) in rows.iter().enumerate() {
-        a.vbroadcastss(scale, param(row, std::mem::offset_of!(RowParams, multiplier)));
-        a.vbroadcastss(offset, param(row, std::mem::offset_of!(RowParams, addend)));
+        a.vbroadcastss(multiplier, param(row, std::mem::offset_of!(RowParams, multiplier)));
+        a.vbroadcastss(addend, param(row, std::mem::offset_of!(RowParams, addend)));
         for &y in acc {
             a.vcvtdq2ps(y, y);
         }
         for &y in acc {
-            a.vfmadd213ps(y, scale, offset); // y = acc * multiplier[m] + addend[m]
+            a.vfmadd213ps(y, multiplier, addend); // y = acc * multiplier[m] + addend[m]
         }
     }
     if epilogue.sink.activation != Activation::Identity {
@@ -89,10 +90,10 @@ fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], 
     }
     for (row, acc) in rows.iter().enumerate() {
         if epilogue.sink.activation != Activation::Identity {
-            a.vbroadcastss(scale, param(row, std::mem::offset_of!(RowParams, out_scale)));
-            a.vbroadcastss(offset, param(row, std::mem::offset_of!(RowParams, out_zero)));
+            a.vbroadcastss(out_scale, param(row, std::mem::offset_of!(RowParams, out_scale)));
+            a.vbroadcastss(out_zero, param(row, std::mem::offset_of!(RowParams, out_zero)));
             for &y in acc {
-                a.vfmadd213ps(y, scale, offset); // y = y * out_scale[m] + out_zero[m]
+                a.vfmadd213ps(y, out_scale, out_zero); // y = y * out_scale[m] + out_zero[m]
             }
         }
         for &y in acc {

@@ -118,7 +118,7 @@ fn emit_block_rows(a: &mut Asm, plan: &FloatPlan, r: &Regs, vectors: usize) {
     }
     dynasm!(a ; .arch x64 ; mov Rd(r.steps), [Rq(r.block_row) + block_row_field!(steps)]);
     if plan.is_dense() {
-        dynasm!(a ; .arch x64 ; mov Rq(r.row[0]), Rq(r.x));
+        dynasm!(a ; .arch x64 ; mov Rq(r.next_row), Rq(r.x));
     }
     emit_steps(a, plan, r, &chains);
     for chain in others {
@@ -179,7 +179,7 @@ fn emit_advance(a: &mut Asm, plan: &FloatPlan, r: &Regs, steps: i32) {
     dynasm!(a ; .arch x64 ; add Rq(r.stream), steps * plan.record_bytes() as i32);
     if plan.is_dense() {
         let step_bytes = (plan.dtype.inputs() * plan.x_row_bytes()) as i32;
-        dynasm!(a ; .arch x64 ; add Rq(r.row[0]), steps * step_bytes);
+        dynasm!(a ; .arch x64 ; add Rq(r.next_row), steps * step_bytes);
     }
 }
 
@@ -276,8 +276,8 @@ fn emit_x_address(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i
                 }
             }
         }
-        Rows::Ahead(steps) => ptr(r.row[0]) + ((steps * plan.dtype.inputs() + i) * row_bytes) as i32,
-        Rows::Last => ptr(r.row[0]),
+        Rows::Ahead(steps) => ptr(r.next_row) + ((steps * plan.dtype.inputs() + i) * row_bytes) as i32,
+        Rows::Last => ptr(r.next_row),
     }
 }
 
@@ -285,10 +285,10 @@ fn emit_x_address(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i
 fn emit_row_blocks(a: &mut Asm, plan: &FloatPlan, r: &Regs, sum: &Chain) {
     let stored = a.new_dynamic_label();
     let element = plan.sink.store.element_bytes();
-    dynasm!(a ; .arch x64 ; mov Rd(r.out), [Rq(r.block_row) + block_row_field!(out_offset)]);
+    dynasm!(a ; .arch x64 ; mov Rd(r.out_offset), [Rq(r.block_row) + block_row_field!(out_offset)]);
     match element {
-        2 => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 2]),
-        _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 4]),
+        2 => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out_offset) * 2]),
+        _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out_offset) * 4]),
     }
     let some_missing = !padded(plan.m).is_multiple_of(plan.tile.rows); // never with 1, 2 or 4 rows
     for (row_block, acc) in sum.chunks(plan.row_block()).enumerate() {

@@ -69,7 +69,7 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
         for row in 0..rows {
             let (sums, squares) = (&columns.sums[row % CHAINS], &columns.squares[row % CHAINS]);
             for (v, &shift) in columns.shift.iter().enumerate() {
-                let d = r.temp[v];
+                let d = r.d[v];
                 a.vsubps(d, shift, element(r.x, row, v)); //            d = shift - x[f]
                 a.vaddps(sums[v], sums[v], d); //                       sum d
                 a.vfmadd231ps(squares[v], d, d); //                     sum d^2
@@ -77,8 +77,7 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
         }
         emit_next_x(a, r);
     });
-    let zero = r.temp[0];
-    a.vpxord(zero, zero, zero);
+    a.vpxord(r.zero, r.zero, r.zero);
     for v in 0..columns.shift.len() {
         let (shift, mean, rstd) = (columns.shift[v], columns.mean[v], columns.rstd[v]);
         let (sum, square) = (columns.sums[0][v], columns.squares[0][v]);
@@ -89,7 +88,7 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
         a.vdivps(variance, square, r.arg(offset_of!(LayerNormArgs, features)).bcast());
         a.vsubps(mean, shift, mean_d); //                               mean = shift - mean of d
         a.vfnmadd231ps(variance, mean_d, mean_d); //                    variance = mean of d^2 - (mean of d)^2
-        a.vmaxps(variance, zero, variance); //                          not below 0; NaN stays: it is the second operand
+        a.vmaxps(variance, r.zero, variance); //                          not below 0; NaN stays: it is the second operand
         a.vaddps(variance, variance, r.arg(offset_of!(LayerNormArgs, epsilon)).bcast());
         let deviation = variance;
         a.vsqrtps(deviation, variance);
@@ -122,20 +121,19 @@ fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns
 /// One row: f32 to the tile; s32 stays in `y`.
 fn emit_normalize_row(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>, row: usize, y: &[Zmm]) {
     let param = |field: usize| ptr(r.params) + (row * size_of::<NormParams>() + field) as i32;
-    let (gamma, beta, out_scale, out_zero) = (r.temp[0], r.temp[1], r.temp[2], r.temp[3]);
-    a.vbroadcastss(gamma, param(offset_of!(NormParams, gamma)));
-    a.vbroadcastss(beta, param(offset_of!(NormParams, beta)));
+    a.vbroadcastss(r.gamma, param(offset_of!(NormParams, gamma)));
+    a.vbroadcastss(r.beta, param(offset_of!(NormParams, beta)));
     for (v, &y) in y.iter().enumerate() {
         a.vsubps(y, columns.mean[v], element(r.x, row, v)); //          y = mean - x[f]
         a.vmulps(y, y, columns.rstd[v]); //                             y = (mean - x[f]) rstd
-        a.vfnmadd213ps(y, gamma, beta); //                              y = (x[f] - mean) rstd gamma[f] + beta[f]
+        a.vfnmadd213ps(y, r.gamma, r.beta); //                              y = (x[f] - mean) rstd gamma[f] + beta[f]
         if plan.f32 {
             a.vmovups_st(element(r.x, row, v), y);
         }
     }
     if plan.panel.is_some() {
         let params = [param(offset_of!(NormParams, out_scale)), param(offset_of!(NormParams, out_zero))];
-        emit_quantize(a, y, params, [out_scale, out_zero]);
+        emit_quantize(a, y, params, [r.out_scale, r.out_zero]);
     }
 }
 

@@ -72,11 +72,10 @@ fn emit_exponentials(a: &mut Asm, plan: &SoftmaxPlan, r: &Regs, columns: &Column
             emit_exp(a, r, columns, &four);
         }
     });
-    let one = r.x[0];
-    a.vbroadcastss(one, r.constant(offset_of!(Constants, one)));
+    a.vbroadcastss(r.one, r.constant(offset_of!(Constants, one)));
     for ((&scale, &even), &odd) in columns.scale.iter().zip(columns.sums[0]).zip(columns.sums[1]) {
         a.vaddps(even, even, odd);
-        a.vdivps(scale, one, even); //                              1 / sum
+        a.vdivps(scale, r.one, even); //                              1 / sum
     }
 }
 
@@ -125,7 +124,7 @@ fn emit_scale(a: &mut Asm, plan: &SoftmaxPlan, r: &Regs, columns: &Columns<'_>) 
     a.note("scale by 1 / sum");
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         for four in columns.fours(rows) {
-            for (&y, &(row, v)) in r.x.iter().zip(&four) {
+            for (&y, &(row, v)) in r.y.iter().zip(&four) {
                 a.vmulps(y, columns.scale[v], r.element(row, v));
                 a.vmovups_st(r.element(row, v), y);
             }
