@@ -48,11 +48,10 @@ fn emit_group(a: &mut Asm, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], row
     match plan.sink.store.codes() {
         None => emit_store_f32(a, r.x, &y[..rows]),
         Some((layout, sign)) => {
-            let (scale, zero) = (r.temp[0], r.temp[1]);
             for (row, y) in y[..rows].iter().enumerate() {
                 let param = |field: usize| ptr(r.params) + (row * size_of::<QuantParams>() + field) as i32;
                 let params = [param(offset_of!(QuantParams, scale)), param(offset_of!(QuantParams, zero))];
-                emit_quantize(a, y, params, [scale, zero]);
+                emit_quantize(a, y, params, [r.scale, r.zero]);
             }
             let panel = PanelRows { layout, sign, group: r.panel, constants: r.constants, temps: &r.temp };
             emit_store_panel(a, &panel, y, rows);

@@ -6,10 +6,10 @@ use super::activation::{Accuracy, emit_activation};
 use super::constants::Constants;
 use super::desc::{Arithmetic, Epilogue};
 use super::emit_fixed::{emit_bias, emit_fixed};
+use super::gelu::gelu_temps;
 use super::regs::{EpilogueRegs, VECTOR_BYTES};
 use super::row::RowParams;
 use super::store::{OutputLanes, emit_store_bytes};
-use crate::elementwise::gelu::gelu_coarse_temps;
 use crate::{Activation, Store};
 
 /// Bytes of one row's parameters.
@@ -59,7 +59,7 @@ fn rows_at_once(epilogue: &Epilogue, vectors: usize, temps: usize) -> usize {
     match epilogue.sink.activation {
         Activation::Identity | Activation::Relu => 1,
         Activation::Gelu | Activation::GeluTanh => {
-            ((1..=4).rev().find(|&n| gelu_coarse_temps(n) <= temps).unwrap_or(1) / vectors).max(1)
+            ((1..=4).rev().find(|&n| gelu_temps(n) <= temps).unwrap_or(1) / vectors).max(1)
         }
     }
 }

@@ -4,8 +4,7 @@ use lacuna_jit::{Asm, Evex, Gpr, Mem, Zmm, ptr};
 
 use super::layout::bf16_lane_position;
 use super::twin::round_to_bf16;
-use crate::elementwise::gelu::{FineTable, GELU_TABLE, GELU_TANH_TABLE};
-use crate::epilogue::{Accuracy, emit_activation};
+use crate::epilogue::{Accuracy, FineTable, GELU_TABLE, GELU_TANH_TABLE, emit_activation};
 use crate::{Activation, LANES, Output, Sink, Store, TILE};
 
 /// Read-only memory the generated epilogues point to.

@@ -40,12 +40,11 @@ fn emit(plan: &ColumnRescalePlan) -> Result<Code, JitError> {
 /// Up to four rows; a panel gets zeros for those that are missing.
 fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], rows: usize) {
     let param = |row: usize, field: usize| ptr(r.params) + (row * size_of::<RescaleParams>() + field) as i32;
-    let bias = r.temp[0];
     for (row, y) in y[..rows].iter().enumerate() {
-        a.vbroadcastss(bias, param(row, offset_of!(RescaleParams, bias)));
+        a.vbroadcastss(r.bias, param(row, offset_of!(RescaleParams, bias)));
         for (v, &y) in y.iter().enumerate() {
             a.vmovups(y, element(r.t, row, v));
-            a.vfmadd132ps(y, bias, scale(r, v)); //             y = t scale[n] + bias[m]
+            a.vfmadd132ps(y, r.bias, scale(r, v)); //             y = t scale[n] + bias[m]
         }
     }
     emit_activate(a, plan.sink.activation, &y[..rows], &r.temp, r.constants);
@@ -61,10 +60,9 @@ fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], r
             dynasm!(a ; .arch x64 ; add Rq(r.out), GROUP as i32 * F32_ROW_BYTES);
         }
         Store::Bytes { layout, sign } => {
-            let (out_scale, out_zero) = (r.temp[0], r.temp[1]);
             for (row, y) in y[..rows].iter().enumerate() {
                 let fields = [offset_of!(RescaleParams, out_scale), offset_of!(RescaleParams, out_zero)];
-                emit_quantize(a, y, fields.map(|field| param(row, field)), [out_scale, out_zero]);
+                emit_quantize(a, y, fields.map(|field| param(row, field)), [r.out_scale, r.out_zero]);
             }
             let panel = PanelRows { layout, sign, group: r.out, constants: r.constants, temps: &r.temp };
             emit_store_panel(a, &panel, y, rows);
