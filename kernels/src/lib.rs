@@ -43,6 +43,8 @@ mod output;
 mod parallel;
 pub mod peak;
 mod plan;
+#[cfg(test)]
+mod preserved;
 pub mod reference;
 mod rows;
 mod shared_slice;

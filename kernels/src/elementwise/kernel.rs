@@ -156,8 +156,7 @@ impl ElementwiseKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::KernelCache;
-    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::preserved::plans_with_code;
     use crate::{Activation, Buffer, PanelLayout, Sign, Sink};
 
     #[test]
@@ -167,11 +166,9 @@ mod tests {
         let quantized = [quantize(PanelLayout::Plain), quantize(PanelLayout::Vnni)];
         let in_place = Activation::ALL[1..].iter().map(|&activation| Sink::f32(false).with(activation));
         let sinks: Vec<Sink> = in_place.chain(quantized).collect();
-        for (isa, sink) in tiers().into_iter().flat_map(|isa| sinks.iter().map(move |&sink| (isa, sink))) {
-            let plan = ElementwiseDesc { features, sink }.plan(isa).unwrap();
-            let compiled = KernelCache::global().compile_one(&plan).unwrap();
-            let Some(function) = compiled.function() else { continue };
-            let params = [QuantParams::default(); 6];
+        let plans = |isa| sinks.iter().map(move |&sink| ElementwiseDesc { features, sink }.plan(isa).unwrap());
+        let params = [QuantParams::default(); 6];
+        for code in plans_with_code(plans) {
             for columns in [1, 17, 33, 49, 64] {
                 let (mut x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
                 let args = ElementwiseArgs {
@@ -181,9 +178,8 @@ mod tests {
                     constants: Constants::address(),
                     columns,
                 };
-                // SAFETY: as in `run_quantize`: the buffers hold a tile of the plan's width, `isa` proves the features.
-                let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
+                // SAFETY: as in `run_quantize`: the buffers hold a tile of the plan's width.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

@@ -67,23 +67,18 @@ impl SoftmaxKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::KernelCache;
-    use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{Buffer, Plan};
+    use crate::Buffer;
+    use crate::preserved::plans_with_code;
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
-        for isa in tiers() {
-            let plan = SoftmaxDesc { features }.plan(isa).unwrap();
-            let compiled = KernelCache::global().compile_one(&plan).unwrap();
-            let Some(function) = compiled.function() else { continue };
+        for code in plans_with_code(|isa| [SoftmaxDesc { features }.plan(isa).unwrap()]) {
             for columns in [1, 17, 64] {
                 let mut x = Buffer::new(elements(features, 1));
                 let args = SoftmaxArgs { x: x.as_mut_ptr(), constants: Constants::TABLE, columns };
-                // SAFETY: as in `run`: the buffer holds a tile of the plan's width, `isa` proves the features.
-                let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
+                // SAFETY: as in `run`: the buffer holds a tile of the plan's width.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

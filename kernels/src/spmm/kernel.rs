@@ -164,33 +164,30 @@ fn with_scratch<R>(bytes: usize, body: impl FnOnce(&mut [u8]) -> R) -> R {
 mod tests {
     use super::super::SpmmDesc;
     use super::*;
-    use crate::cache::KernelCache;
     use crate::epilogue::{Epilogue, RowParams};
     use crate::output::OutputBuffer;
-    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::preserved::plans_with_code;
     use crate::{Block, Buffer};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let (m, k) = (17, 12);
-        for isa in tiers() {
-            let epilogues = Epilogue::all();
-            for (epilogue, block) in epilogues.into_iter().flat_map(|e| Block::ALL[..5].iter().map(move |&b| (e, b))) {
-                let plan = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap();
-                let compiled = KernelCache::global().compile_one(&plan).unwrap();
-                let Some(function) = compiled.function().cloned() else { continue };
-                let kernel = SpmmKernel::new(plan, compiled).unwrap();
-                let weights = SpmmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
-                for columns in [1, 17, 33, 49, 64, 140] {
-                    let x = Buffer::new(elements(k, columns));
-                    let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, columns));
-                    let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows: plan.rows() };
-                    let mut scratch = Buffer::new(kernel.scratch_bytes(columns, all));
-                    let args = kernel.args(&weights, &x, columns, SharedOutput::from(out.output()), all, &mut scratch);
-                    // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
-                    let clobbers = unsafe { with_canaries(&function, &args) };
-                    assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
-                }
+        let plans = |isa| {
+            let descs = |epilogue| Block::ALL[..5].iter().map(move |&block| SpmmDesc { m, k, block, epilogue });
+            Epilogue::all().into_iter().flat_map(descs).map(move |desc| desc.plan(isa).unwrap())
+        };
+        for code in plans_with_code(plans) {
+            let plan = code.plan;
+            let kernel = SpmmKernel::new(plan, code.compiled.clone()).unwrap();
+            let weights = SpmmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
+            for columns in [1, 17, 33, 49, 64, 140] {
+                let x = Buffer::new(elements(k, columns));
+                let mut out = OutputBuffer::new(plan.epilogue.sink.store, elements(m, columns));
+                let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows: plan.rows() };
+                let mut scratch = Buffer::new(kernel.scratch_bytes(columns, all));
+                let args = kernel.args(&weights, &x, columns, SharedOutput::from(out.output()), all, &mut scratch);
+                // SAFETY: as in `run_part`: buffers and weights have the plan's shape.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

@@ -7,14 +7,14 @@ use lacuna_jit::{Asm, Code, Evex, JitError, Mem, Zmm, ptr};
 
 use super::args::ColumnRescaleArgs;
 use super::params::RescaleParams;
-use super::plan::ColumnRescalePlan;
+use super::plan::{ColumnRescalePlan, Form};
 use super::regs::Regs;
 use crate::args::load_args;
 use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, VECTOR_BYTES, element, emit_activate, emit_by_vectors, emit_quantize,
     emit_row_groups, emit_store_f32, emit_store_panel, group_of,
 };
-use crate::{Generate, Plan, Store};
+use crate::{Generate, Plan};
 
 impl Generate for ColumnRescalePlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -48,9 +48,9 @@ fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], r
         }
     }
     emit_activate(a, plan.sink.activation, &y[..rows], &r.temp, r.constants);
-    match plan.sink.store {
-        Store::F32 { residual: false } => emit_store_f32(a, r.t, &y[..rows]),
-        Store::F32 { residual: true } => {
+    match plan.form {
+        Form::InPlace => emit_store_f32(a, r.t, &y[..rows]),
+        Form::Residual => {
             for (row, y) in y[..rows].iter().enumerate() {
                 for (v, &y) in y.iter().enumerate() {
                     a.vaddps(y, y, element(r.out, row, v)); //  x + y
@@ -59,7 +59,7 @@ fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], r
             emit_store_f32(a, r.out, &y[..rows]);
             dynasm!(a ; .arch x64 ; add Rq(r.out), GROUP as i32 * F32_ROW_BYTES);
         }
-        Store::Bytes { layout, sign } => {
+        Form::Panel(layout, sign) => {
             for (row, y) in y[..rows].iter().enumerate() {
                 let fields = [offset_of!(RescaleParams, out_scale), offset_of!(RescaleParams, out_zero)];
                 emit_quantize(a, y, fields.map(|field| param(row, field)), [r.out_scale, r.out_zero]);
@@ -67,7 +67,6 @@ fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], r
             let panel = PanelRows { layout, sign, group: r.out, constants: r.constants, temps: &r.temp };
             emit_store_panel(a, &panel, y, rows);
         }
-        Store::Bf16 => unreachable!("plans refuse it"),
     }
     dynasm!(a ; .arch x64
         ; add Rq(r.t), GROUP as i32 * F32_ROW_BYTES
