@@ -11,8 +11,7 @@ use super::plan::ElementwisePlan;
 use super::regs::Regs;
 use crate::args::load_args;
 use crate::rows::{
-    F32_ROW_BYTES, GROUP, PanelRows, element, emit_activate, emit_by_vectors, emit_quantize, emit_row_groups,
-    emit_store_f32, emit_store_panel, group_of,
+    F32_ROW_BYTES, GROUP, PanelRows, element, emit_activate, emit_quantize, emit_rows, emit_store_f32, emit_store_panel,
 };
 use crate::{Generate, Plan};
 
@@ -28,11 +27,7 @@ fn emit(plan: &ElementwisePlan) -> Result<Code, JitError> {
     let mut a = Asm::new();
     a.begin_function(&r.file);
     load_args!(a, r, ElementwiseArgs { x, panel, params, constants, columns });
-    emit_by_vectors(&mut a, r.columns, |a, vectors| {
-        let y = group_of(&r.y, vectors);
-        a.note(format!("rows of {vectors} vectors of columns"));
-        emit_row_groups(a, plan.features, r.count, |a, rows| emit_group(a, plan, &r, &y, rows));
-    });
+    emit_rows(&mut a, plan.features, [r.columns, r.count], &r.y, |a, y, rows| emit_group(a, plan, &r, y, rows));
     a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }

@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::args::ElementwiseArgs;
 use super::desc::ElementwiseDesc;
@@ -15,16 +15,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel, Plan};
 
-impl ElementwiseDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`ElementwiseDesc::plan`] and [`ElementwiseKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<ElementwiseKernel, KernelError> {
-        ElementwiseKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable element-wise function. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct ElementwiseKernel {
@@ -32,7 +22,7 @@ pub struct ElementwiseKernel {
     entry: Option<Entry<ElementwiseArgs>>,
 }
 
-kernel_methods!(ElementwiseKernel, ElementwisePlan, ElementwiseArgs);
+kernel_methods!(ElementwiseKernel, ElementwisePlan, ElementwiseArgs, ElementwiseDesc);
 
 impl ElementwiseKernel {
     /// Applies the function to the N = `columns` columns of `x`, in place.

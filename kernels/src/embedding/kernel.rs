@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes and indices, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::args::EmbeddingArgs;
 use super::desc::EmbeddingDesc;
@@ -14,16 +14,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile};
 use crate::{KernelError, Parallel, Plan, TILE};
 
-impl EmbeddingDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`EmbeddingDesc::plan`] and [`EmbeddingKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<EmbeddingKernel, KernelError> {
-        EmbeddingKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable embedding. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct EmbeddingKernel {
@@ -31,7 +21,7 @@ pub struct EmbeddingKernel {
     entry: Option<Entry<EmbeddingArgs>>,
 }
 
-kernel_methods!(EmbeddingKernel, EmbeddingPlan, EmbeddingArgs);
+kernel_methods!(EmbeddingKernel, EmbeddingPlan, EmbeddingArgs, EmbeddingDesc);
 
 impl EmbeddingKernel {
     /// Embeds the tokens of N = `columns` columns into `x`.

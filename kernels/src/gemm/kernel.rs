@@ -11,7 +11,7 @@ use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::{Part, Parts};
-use crate::rows::with_fma;
+use crate::rows::{check_columns, with_fma};
 use crate::{KernelError, Output, Parallel, Plan, TILE};
 
 /// A callable dense GEMM. Cheap to clone; keeps its code alive.
@@ -41,9 +41,7 @@ impl GemmKernel {
         parallel: Parallel,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
-        if columns == 0 {
-            return Err(KernelError::Dimension { kernel: "gemm", dimension: "N", found: 0, expected: "at least 1" });
-        }
+        check_columns("gemm", columns)?;
         if (weights.m, weights.k) != (plan.m, plan.k) {
             return Err(KernelError::Mismatch {
                 kernel: plan.name(),

@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::args::LayerNormArgs;
 use super::desc::LayerNormDesc;
@@ -15,16 +15,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel, Plan};
 
-impl LayerNormDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`LayerNormDesc::plan`] and [`LayerNormKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<LayerNormKernel, KernelError> {
-        LayerNormKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable layernorm. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct LayerNormKernel {
@@ -32,7 +22,7 @@ pub struct LayerNormKernel {
     entry: Option<Entry<LayerNormArgs>>,
 }
 
-kernel_methods!(LayerNormKernel, LayerNormPlan, LayerNormArgs);
+kernel_methods!(LayerNormKernel, LayerNormPlan, LayerNormArgs, LayerNormDesc);
 
 impl LayerNormKernel {
     /// Normalises the N = `columns` columns of `x`, in place, and quantises them into `panel`, as the plan's output says.

@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::args::{Constants, SoftmaxArgs};
 use super::desc::SoftmaxDesc;
@@ -13,16 +13,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel};
 
-impl SoftmaxDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`SoftmaxDesc::plan`] and [`SoftmaxKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<SoftmaxKernel, KernelError> {
-        SoftmaxKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable softmax. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct SoftmaxKernel {
@@ -30,7 +20,7 @@ pub struct SoftmaxKernel {
     entry: Option<Entry<SoftmaxArgs>>,
 }
 
-kernel_methods!(SoftmaxKernel, SoftmaxPlan, SoftmaxArgs);
+kernel_methods!(SoftmaxKernel, SoftmaxPlan, SoftmaxArgs, SoftmaxDesc);
 
 impl SoftmaxKernel {
     /// Softmax of the N = `columns` columns of `x`, in place.

@@ -14,7 +14,7 @@ use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::{Part, Parts};
-use crate::rows::with_fma;
+use crate::rows::{check_columns, with_fma};
 use crate::{Buffer, KernelError, Output, Parallel, Plan, TILE};
 
 /// A callable SpMM. Cheap to clone; keeps its code alive.
@@ -55,9 +55,7 @@ impl SpmmKernel {
 
     fn check(&self, weights: &SpmmWeights, x: &[u8], columns: usize, out: &Output<'_>) -> Result<(), KernelError> {
         let plan = &self.plan;
-        if columns == 0 {
-            return Err(KernelError::Dimension { kernel: "spmm", dimension: "N", found: 0, expected: "at least 1" });
-        }
+        check_columns("spmm", columns)?;
         let mismatch = |found, expected| Err(KernelError::Mismatch { kernel: plan.name(), found, expected });
         if (weights.m, weights.k, weights.index) != (plan.m, plan.k, plan.index) {
             let found = format!("weights of M={} K={}", weights.m, weights.k);

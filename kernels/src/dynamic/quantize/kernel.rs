@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::super::constants::{CODES, LEAST_MAXIMUM, ZERO_CODE};
 use super::args::ColumnQuantArgs;
@@ -16,16 +16,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel, TILE};
 
-impl ColumnQuantDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`ColumnQuantDesc::plan`] and [`ColumnQuantKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<ColumnQuantKernel, KernelError> {
-        ColumnQuantKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable quantisation with a scale per column. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct ColumnQuantKernel {
@@ -33,7 +23,7 @@ pub struct ColumnQuantKernel {
     entry: Option<Entry<ColumnQuantArgs>>,
 }
 
-kernel_methods!(ColumnQuantKernel, ColumnQuantPlan, ColumnQuantArgs);
+kernel_methods!(ColumnQuantKernel, ColumnQuantPlan, ColumnQuantArgs, ColumnQuantDesc);
 
 impl ColumnQuantKernel {
     /// Quantises the N = `columns` columns of `x` into `panel`, each by a scale of its own, which `scales` receives.

@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::args::ColumnRescaleArgs;
 use super::desc::ColumnRescaleDesc;
@@ -15,16 +15,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Output, Parallel, Plan, TILE};
 
-impl ColumnRescaleDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`ColumnRescaleDesc::plan`] and [`ColumnRescaleKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<ColumnRescaleKernel, KernelError> {
-        ColumnRescaleKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable rescaling by a scale per column. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct ColumnRescaleKernel {
@@ -32,7 +22,7 @@ pub struct ColumnRescaleKernel {
     entry: Option<Entry<ColumnRescaleArgs>>,
 }
 
-kernel_methods!(ColumnRescaleKernel, ColumnRescalePlan, ColumnRescaleArgs);
+kernel_methods!(ColumnRescaleKernel, ColumnRescalePlan, ColumnRescaleArgs, ColumnRescaleDesc);
 
 impl ColumnRescaleKernel {
     /// Rescales the N = `columns` columns of `t` by `scales`, and writes the results to `out`, or in place, if the plan says so:
