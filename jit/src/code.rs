@@ -79,16 +79,16 @@ impl Asm {
     }
 
     /// Saves the callee-saved registers that `regs` handed out. Emit it first, after all registers are drawn.
-    pub fn prologue(&mut self, regs: &RegFile) {
-        self.note("prologue: save callee-saved registers");
+    pub fn begin_function(&mut self, regs: &RegFile) {
+        self.note("begin: save callee-saved registers");
         for &gpr in regs.used_callee_saved() {
             dynasm!(self.ops ; .arch x64 ; push Rq(gpr));
         }
     }
 
-    /// Clears the upper vector state, restores what [`Asm::prologue`] saved and returns.
-    pub fn epilogue(&mut self, regs: &RegFile) {
-        self.note("epilogue: restore and return");
+    /// Clears the upper vector state, restores what [`Asm::begin_function`] saved and returns.
+    pub fn end_function(&mut self, regs: &RegFile) {
+        self.note("end: restore callee-saved registers and return");
         dynasm!(self.ops ; .arch x64 ; vzeroupper);
         for &gpr in regs.used_callee_saved().iter().rev() {
             dynasm!(self.ops ; .arch x64 ; pop Rq(gpr));

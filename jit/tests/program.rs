@@ -35,7 +35,7 @@ fn dot() -> Result<Code, JitError> {
     let k = regs.mask("tail")?;
 
     let mut p = Asm::new();
-    p.prologue(&regs);
+    p.begin_function(&regs);
     p.note("arguments");
     p.load_arg(a, &regs, std::mem::offset_of!(DotArgs, a));
     p.load_arg(b, &regs, std::mem::offset_of!(DotArgs, b));
@@ -70,7 +70,7 @@ fn dot() -> Result<Code, JitError> {
     p.vpdpbusd(acc, x, y);
     dynasm!(p ; .arch x64 ; done:);
     p.vmovdqu32_st(ptr(sums), acc);
-    p.epilogue(&regs);
+    p.end_function(&regs);
     p.finish("dot".to_owned(), &regs)
 }
 

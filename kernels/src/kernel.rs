@@ -2,8 +2,22 @@
 
 /// Writes the constructors and accessors of `$kernel { plan: $plan, entry: Option<Entry<$args>> }`.
 ///
-/// The plan's emitter must read its argument as `$args`: that is the obligation of the one unsafe call here.
+/// The plan's emitter must read its argument as `$args`: that is the obligation of the one unsafe call here. With a descriptor,
+/// this gets a `compile` too.
 macro_rules! kernel_methods {
+    ($kernel:ident, $plan:ident, $args:ident, $desc:ident) => {
+        impl $desc {
+            /// Plans and compiles through the process-wide cache.
+            ///
+            /// # Errors
+            /// Those of planning, of code generation and of executable memory.
+            pub fn compile(&self, isa: lacuna_jit::Isa) -> Result<$kernel, $crate::KernelError> {
+                $kernel::compile(self.plan(isa)?)
+            }
+        }
+
+        kernel_methods!($kernel, $plan, $args);
+    };
     ($kernel:ident, $plan:ident, $args:ident) => {
         impl $kernel {
             /// Pairs a plan with its compiled code.

@@ -1,29 +1,29 @@
 //! Where each element of an activation lives. All kernels, tests and references use these functions, so a layout is
 //! written down once.
 //!
-//! Activations are feature-major in tiles of [`TILE`] = 64 tokens. For F features (stored as [`padded`]`(F)`, a multiple of 4)
-//! and N tokens (stored as [`tiles`]`(N)` whole tiles) there are three layouts of the same number of elements:
+//! Activations are feature-major in tiles of [`TILE`] = 64 columns. For F features (stored as [`padded`]`(F)`, a multiple of 4)
+//! and N columns (stored as [`tiles`]`(N)` whole tiles) there are three layouts of the same number of elements:
 //!
-//! | layout | shape | element | order of tokens in a row |
+//! | layout | shape | element | order of columns in a row |
 //! | --- | --- | --- | --- |
 //! | plain panel | `[tile][feature][64]` | u8 or s8 | [`lane_position`] |
-//! | VNNI panel | `[tile][feature/4][64][4]` | u8 or s8 | natural; 4 consecutive features of a token in one dword |
+//! | VNNI panel | `[tile][feature/4][64][4]` | u8 or s8 | natural; 4 consecutive features of a column in one dword |
 //! | f32 tile | `[tile][feature][64]` | f32 | natural |
 //!
-//! Elements of padding features and padding tokens hold unspecified values: no kernel lets them reach another element.
+//! Elements of padding features and padding columns hold unspecified values: no kernel lets them reach another element.
 
 use serde::{Deserialize, Serialize};
 
-/// Tokens in one tile.
+/// Columns in one tile.
 pub const TILE: usize = 64;
-/// 32-bit lanes of one vector; tokens of a tail are computed in steps of this many.
+/// 32-bit lanes of one vector; columns of a tail are computed in steps of this many.
 pub const LANES: usize = 16;
 /// Vectors of 32-bit elements in one row of a tile.
 pub const VECTORS: usize = TILE / LANES;
 
-/// Tiles that hold `tokens` tokens.
-pub const fn tiles(tokens: usize) -> usize {
-    tokens.div_ceil(TILE)
+/// Tiles that hold `columns` columns.
+pub const fn tiles(columns: usize) -> usize {
+    columns.div_ceil(TILE)
 }
 
 /// Features as stored: rounded up to a multiple of 4.
@@ -31,46 +31,46 @@ pub const fn padded(features: usize) -> usize {
     features.next_multiple_of(4)
 }
 
-/// Elements of an activation of `features` x `tokens` in any of the three layouts; `usize::MAX`, which no buffer has, if there
+/// Elements of an activation of `features` x `columns` in any of the three layouts; `usize::MAX`, which no buffer has, if there
 /// are more than that.
-pub const fn elements(features: usize, tokens: usize) -> usize {
-    tiles(tokens).saturating_mul(padded(features)).saturating_mul(TILE)
+pub const fn elements(features: usize, columns: usize) -> usize {
+    tiles(columns).saturating_mul(padded(features)).saturating_mul(TILE)
 }
 
-/// Byte position, within a row of a plain panel, of the token `token` of its tile.
+/// Byte position, within a row of a plain panel, of column `column` of its tile.
 ///
-/// Token `16 v + 4 l + c` sits at `16 l + 4 v + c` (l, v, c in 0..4). Interleaving four rows bytewise and then wordwise within
-/// 128-bit lanes (`vpunpck[lh]bw`, `vpunpck[lh]wd`) then yields four vectors of 16 consecutive tokens each, and packing four
+/// Column `16 v + 4 l + c` sits at `16 l + 4 v + c` (l, v, c in 0..4). Interleaving four rows bytewise and then wordwise within
+/// 128-bit lanes (`vpunpck[lh]bw`, `vpunpck[lh]wd`) then yields four vectors of 16 consecutive columns each, and packing four
 /// such vectors (`vpackssdw`, `vpackuswb`) leads back to this order.
-pub const fn lane_position(token: usize) -> usize {
-    let (v, l, c) = (token / 16, token / 4 % 4, token % 4);
+pub const fn lane_position(column: usize) -> usize {
+    let (v, l, c) = (column / 16, column / 4 % 4, column % 4);
     16 * l + 4 * v + c
 }
 
-/// [`lane_position`] of every token of a tile, for loops over rows.
+/// [`lane_position`] of every column of a tile, for loops over rows.
 pub(crate) static LANE_POSITIONS: [u8; TILE] = {
     let mut positions = [0; TILE];
-    let mut token = 0;
-    while token < TILE {
-        positions[token] = lane_position(token) as u8;
-        token += 1;
+    let mut column = 0;
+    while column < TILE {
+        positions[column] = lane_position(column) as u8;
+        column += 1;
     }
     positions
 };
 
 /// Index of an element in a plain panel.
-pub const fn plain_index(features: usize, feature: usize, token: usize) -> usize {
-    (token / TILE * padded(features) + feature) * TILE + lane_position(token % TILE)
+pub const fn plain_index(features: usize, feature: usize, column: usize) -> usize {
+    (column / TILE * padded(features) + feature) * TILE + lane_position(column % TILE)
 }
 
 /// Index of an element in a VNNI panel.
-pub const fn vnni_index(features: usize, feature: usize, token: usize) -> usize {
-    token / TILE * padded(features) * TILE + feature / 4 * (4 * TILE) + token % TILE * 4 + feature % 4
+pub const fn vnni_index(features: usize, feature: usize, column: usize) -> usize {
+    column / TILE * padded(features) * TILE + feature / 4 * (4 * TILE) + column % TILE * 4 + feature % 4
 }
 
 /// Index of an element in an f32 tile.
-pub const fn f32_index(features: usize, feature: usize, token: usize) -> usize {
-    (token / TILE * padded(features) + feature) * TILE + token % TILE
+pub const fn f32_index(features: usize, feature: usize, column: usize) -> usize {
+    (column / TILE * padded(features) + feature) * TILE + column % TILE
 }
 
 /// One of the two layouts of 8-bit activations.
@@ -85,10 +85,10 @@ pub enum PanelLayout {
 
 impl PanelLayout {
     /// Index of an element in this layout.
-    pub const fn index(self, features: usize, feature: usize, token: usize) -> usize {
+    pub const fn index(self, features: usize, feature: usize, column: usize) -> usize {
         match self {
-            PanelLayout::Plain => plain_index(features, feature, token),
-            PanelLayout::Vnni => vnni_index(features, feature, token),
+            PanelLayout::Plain => plain_index(features, feature, column),
+            PanelLayout::Vnni => vnni_index(features, feature, column),
         }
     }
 
@@ -127,13 +127,13 @@ mod tests {
 
     #[test]
     fn every_layout_is_a_bijection() {
-        let (features, tokens) = (7, 130);
+        let (features, columns) = (7, 130);
         let indices: [fn(usize, usize, usize) -> usize; 3] = [plain_index, vnni_index, f32_index];
         for index in indices {
-            let mut seen = vec![false; elements(features, tokens)];
+            let mut seen = vec![false; elements(features, columns)];
             for feature in 0..features {
-                for token in 0..tokens {
-                    assert!(!std::mem::replace(&mut seen[index(features, feature, token)], true));
+                for column in 0..columns {
+                    assert!(!std::mem::replace(&mut seen[index(features, feature, column)], true));
                 }
             }
         }

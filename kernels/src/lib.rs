@@ -21,6 +21,7 @@
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+mod args;
 pub mod attention;
 mod buffer;
 pub mod cache;
@@ -42,12 +43,14 @@ mod output;
 mod parallel;
 pub mod peak;
 mod plan;
+#[cfg(test)]
+mod preserved;
 pub mod reference;
 mod rows;
+mod shared_slice;
 mod sink;
 pub mod softmax;
 pub mod spmm;
-mod stored;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -61,6 +64,6 @@ pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
 pub use output::OutputBuffer;
 pub use parallel::Parallel;
 pub use plan::{GENERATOR_VERSION, Generate, Plan};
+pub use shared_slice::SharedSlice;
 pub use sink::{Activation, Output, Sink, Store};
-pub use stored::Stored;
 pub use team::Team;

@@ -128,7 +128,7 @@ fn emit_registers(name: &str, instruction: impl Fn(&mut Asm, Zmm, Zmm, Zmm)) -> 
     let acc = regs.zmms(ACCUMULATORS, "accumulators")?;
     let (x, w) = (regs.zmm("first factor (zeros)")?, regs.zmm("second factor (zeros)")?);
     let mut a = Asm::new();
-    a.prologue(&regs);
+    a.begin_function(&regs);
     a.load_arg(rounds, &regs, offset_of!(PeakArgs, rounds));
     for &zmm in acc.iter().chain([&x, &w]) {
         a.vpxord(zmm, zmm, zmm);
@@ -139,7 +139,7 @@ fn emit_registers(name: &str, instruction: impl Fn(&mut Asm, Zmm, Zmm, Zmm)) -> 
         instruction(&mut a, acc, x, w);
     }
     dynasm!(a ; .arch x64 ; dec Rq(rounds) ; jnz ->again);
-    a.epilogue(&regs);
+    a.end_function(&regs);
     a.finish(name.to_owned(), &regs)
 }
 
@@ -171,7 +171,7 @@ fn emit_stream(stream: Stream) -> Result<Code, JitError> {
     let data = regs.zmms(UNROLL, "data")?;
     let mut a = Asm::new();
     let load = |a: &mut Asm, gpr: Gpr, offset: usize| a.load_arg(gpr, &regs, offset);
-    a.prologue(&regs);
+    a.begin_function(&regs);
     load(&mut a, rounds, offset_of!(PeakArgs, rounds));
     load(&mut a, end, offset_of!(PeakArgs, source_end));
     dynasm!(a ; .arch x64 ; ->pass:);
@@ -198,7 +198,7 @@ fn emit_stream(stream: Stream) -> Result<Code, JitError> {
         ; dec Rq(rounds)
         ; jnz ->pass
     );
-    a.epilogue(&regs);
+    a.end_function(&regs);
     a.finish(format!("peak-{stream:?}-avx512vnni").to_lowercase(), &regs)
 }
 

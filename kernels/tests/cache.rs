@@ -301,7 +301,7 @@ impl Generate for TestPlan {
         self.started.send(()).unwrap();
         let regs = RegFile::new();
         let mut a = Asm::new();
-        a.epilogue(&regs);
+        a.end_function(&regs);
         match self.release.lock().unwrap().recv() {
             Ok(()) => a.finish(self.name.clone(), &regs),
             Err(_) => Err(JitError::Assemble { name: self.name.clone(), message: "given up".to_owned() }),
@@ -395,7 +395,7 @@ impl Generate for Needy {
         let mut a = Asm::new();
         a.vdpbf16ps(zmm, zmm, zmm);
         a.vpermb(zmm, zmm, zmm);
-        a.epilogue(&regs);
+        a.end_function(&regs);
         a.finish(self.name(), &regs)
     }
 }

@@ -8,14 +8,16 @@ use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Mnemonic};
 use lacuna_jit::{Avx512Vnni, Features, Isa, Tier};
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::dynamic::ColumnQuantDesc;
+use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnRescaleDesc};
+use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::float::{DType, FloatDesc, sinks};
 use lacuna_kernels::gemm::GemmDesc;
+use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, Generate, PanelLayout};
+use lacuna_kernels::{Block, Generate, PanelLayout, Sink};
 
 /// Kernels of every kind that generates code.
 fn plans(isa: Isa) -> Vec<AnyPlan> {
@@ -40,6 +42,17 @@ fn plans(isa: Isa) -> Vec<AnyPlan> {
     }
     plans.push(EmbeddingDesc { features }.plan(isa).unwrap().key());
     plans.push(SoftmaxDesc { features }.plan(isa).unwrap().key());
+    plans.push(LayerNormDesc { features, f32: true, panel: None }.plan(isa).unwrap().key());
+    for f32 in [false, true] {
+        let panels = [PanelLayout::Plain, PanelLayout::Vnni];
+        let norms = panels.map(|layout| LayerNormDesc { features, f32, panel: Some(layout) }.plan(isa).unwrap().key());
+        plans.extend(norms);
+    }
+    for sink in Sink::all() {
+        // Neither kernel has every sink.
+        plans.extend(ColumnRescaleDesc { features, sink }.plan(isa).map(|plan| plan.key()).ok());
+        plans.extend(ElementwiseDesc { features, sink }.plan(isa).map(|plan| plan.key()).ok());
+    }
     for layout in [PanelLayout::Plain, PanelLayout::Vnni] {
         plans.push(ColumnQuantDesc { features, layout }.plan(isa).unwrap().key());
         plans.push(AttentionDesc { head_size: 32, output: layout }.plan(isa).unwrap().key());

@@ -11,7 +11,7 @@ use lacuna_kernels::layout::elements;
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmWeights};
 use lacuna_kernels::{Block, KernelError, Output, PanelLayout, Parallel, Sign};
-use product::{Case, FEATURES, Numbers, Place, TOKENS, mask_blocks, weights};
+use product::{Case, FEATURES, Numbers, Place, TOKENS, weights};
 use proptest::prelude::*;
 use rand::prelude::*;
 
@@ -47,7 +47,7 @@ fn check(proof: Avx512Vnni, case: &Case, place: Place) {
 
 fn sparse(m: usize, k: usize, n: usize, density: f64, numbers: Numbers, rng: &mut StdRng) -> Case {
     let mut weights = weights(m * k, numbers, rng);
-    mask_blocks(&mut weights, k, density, rng);
+    support::mask_blocks(&mut weights, k, 4, density, rng);
     Case::new(m, n, weights, numbers, rng)
 }
 

@@ -14,7 +14,7 @@ use lacuna_kernels::spmm::{IndexWidth, SpmmDesc};
 use lacuna_kernels::{Block, Generate, Plan};
 use product::FEATURES;
 use proptest::prelude::*;
-use support::tiers;
+use support::{assert_code_of_a_plan, tiers};
 
 /// GEMM and SpMM of every epilogue on some shapes.
 fn plans(isa: Isa) -> Vec<AnyPlan> {
@@ -75,14 +75,7 @@ fn the_narrowest_index_that_reaches_every_feature() {
 fn emission_depends_on_the_plan_alone() {
     for isa in tiers().into_iter().filter(|&isa| isa != Isa::Portable) {
         for plan in plans(isa) {
-            let (code, again) = (plan.emit().unwrap(), plan.emit().unwrap());
-            let name = plan.name();
-            assert_eq!(code.bytes, again.bytes, "{name}");
-            assert_eq!(code.name, name);
-            assert!(code.notes.is_sorted_by_key(|note| note.offset), "{name}: notes in order");
-            assert!(code.notes.iter().all(|note| note.offset < code.bytes.len()), "{name}: notes inside the code");
-            let registers: HashSet<_> = code.registers.iter().map(|role| role.register.clone()).collect();
-            assert_eq!(registers.len(), code.registers.len(), "{name}: a register with two roles");
+            assert_code_of_a_plan(&plan.name(), &plan.emit().unwrap(), &plan.emit().unwrap());
         }
     }
 }

@@ -12,9 +12,9 @@ use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
 use lacuna_kernels::{Block, Buffer, KernelError, Output, PanelLayout, Parallel, Sign, Sink};
-use product::{Case, Numbers, Place, mask_blocks, weights};
+use product::{Case, Numbers, Place, weights};
 use rand::prelude::*;
-use support::tiers;
+use support::{mask_blocks, tiers};
 
 /// Bytes as a mapped file holds them: aligned to cache lines.
 fn aligned(bytes: &[u8]) -> Bytes {
@@ -31,7 +31,7 @@ fn aligned(bytes: &[u8]) -> Bytes {
 
 fn case(m: usize, k: usize, n: usize, rng: &mut StdRng) -> Case {
     let mut weights = weights(m * k, Numbers::Typical, rng);
-    mask_blocks(&mut weights, k, 0.4, rng);
+    mask_blocks(&mut weights, k, 4, 0.4, rng);
     Case::new(m, n, weights, Numbers::Typical, rng)
 }
 

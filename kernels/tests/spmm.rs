@@ -10,10 +10,10 @@ use lacuna_kernels::layout::elements;
 use lacuna_kernels::pattern::MAX_K;
 use lacuna_kernels::spmm::{IndexWidth, SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
 use lacuna_kernels::{Block, KernelError, Output, PanelLayout, Parallel, Plan, Sign, Sink};
-use product::{Case, FEATURES, Numbers, Place, TOKENS, mask_blocks, weights};
+use product::{Case, FEATURES, Numbers, Place, TOKENS, weights};
 use proptest::prelude::*;
 use rand::prelude::*;
-use support::tiers;
+use support::{mask_blocks, tiers};
 
 /// Block shapes with code of their own, and what is covered by one of them.
 const BLOCKS: &[Block] = &[Block::B4x1, Block::B1x4, Block::B4x4, Block::B8x1, Block::B16x1, Block::Unstructured];
@@ -41,7 +41,7 @@ fn check_kernel(case: &Case, kernel: &SpmmKernel, place: Place, parallel: Parall
 
 fn sparse(m: usize, k: usize, n: usize, density: f64, numbers: Numbers, rng: &mut StdRng) -> Case {
     let mut weights = weights(m * k, numbers, rng);
-    mask_blocks(&mut weights, k, density, rng);
+    mask_blocks(&mut weights, k, 4, density, rng);
     Case::new(m, n, weights, numbers, rng)
 }
 
@@ -147,26 +147,7 @@ fn special_patterns() {
     let (m, k, n) = (22, 19, 70);
     let mut rng = StdRng::seed_from_u64(5);
     let dense = weights(m * k, Numbers::Typical, &mut rng);
-    let only = |row: usize, column: usize| {
-        let mut weights = vec![0; m * k];
-        weights[row * k + column] = -77;
-        weights
-    };
-    let first_row_empty = [vec![0; 4 * k], dense[4 * k..].to_vec()].concat();
-    let last_row_only = [vec![0; 20 * k], dense[20 * k..].to_vec()].concat();
-    let staircase = (0..m * k).map(|i| if (i % k) < (i / k / 4 * 7) % 20 { dense[i] } else { 0 }).collect();
-    let one_row_of_each_block = (0..m * k).map(|i| if i / k % 4 == i % 4 { dense[i] } else { 0 }).collect();
-    let patterns = [
-        ("all zero", vec![0; m * k]),
-        ("dense", dense.clone()),
-        ("first weight only", only(0, 0)),
-        ("last weight only", only(m - 1, k - 1)),
-        ("one weight in the middle", only(9, 11)),
-        ("first block row empty", first_row_empty),
-        ("all block rows but the last empty", last_row_only),
-        ("unsorted lengths", staircase),
-        ("blocks with zeros of their own", one_row_of_each_block),
-    ];
+    let patterns = support::special_patterns(&dense, -77);
     for (name, weights) in patterns {
         eprintln!("{name}");
         let case = Case::new(m, n, weights, Numbers::Typical, &mut rng);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lacuna_kernels::{KernelError, Stored};
+use lacuna_kernels::{KernelError, SharedSlice};
 
 use crate::config::EncoderConfig;
 use crate::container::{PackedError, PackedFile, Sections};
@@ -13,9 +13,9 @@ use crate::weights::EmbeddingWeights;
 /// The embedding tables, each `[rows][E]`: borrowed from the f32 model or from a mapped file.
 #[derive(Debug, Clone)]
 pub(crate) struct Tables {
-    pub(crate) word: Stored<f32>,
-    pub(crate) token_type: Stored<f32>,
-    pub(crate) position: Stored<f32>,
+    pub(crate) word: SharedSlice<f32>,
+    pub(crate) token_type: SharedSlice<f32>,
+    pub(crate) position: SharedSlice<f32>,
 }
 
 /// The name of the word table's section, which a head may use too.
@@ -28,7 +28,7 @@ impl Tables {
     pub(crate) fn of(weights: &Arc<EmbeddingWeights>) -> Result<Tables, KernelError> {
         let table = |matrix: fn(&EmbeddingWeights) -> &Matrix| {
             let owner = Owner { weights: Arc::clone(weights), matrix };
-            Stored::shared(Bytes::from_owner(owner), "embedding", "table")
+            SharedSlice::shared(Bytes::from_owner(owner), "embedding", "table")
         };
         Ok(Tables {
             word: table(|weights| &weights.word)?,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytemuck::Pod;
 use bytes::Bytes;
-use lacuna_kernels::Stored;
+use lacuna_kernels::SharedSlice;
 use memmap2::Mmap;
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
@@ -132,14 +132,14 @@ impl PackedFile {
     }
 
     /// The elements of a section, borrowed; there must be `expected`.
-    pub(crate) fn stored<T: Pod>(&self, name: &str, expected: usize) -> Result<Stored<T>, PackedError> {
+    pub(crate) fn stored<T: Pod>(&self, name: &str, expected: usize) -> Result<SharedSlice<T>, PackedError> {
         let bytes = self.section(name)?;
         let elements = bytes.len() / size_of::<T>();
         if !bytes.len().is_multiple_of(size_of::<T>()) || elements != expected {
             let found = format!("{} bytes", bytes.len());
             return Err(self.section_error(name, found, format!("{expected} elements of {} bytes", size_of::<T>())));
         }
-        Stored::shared(bytes, "", "").map_err(|source| self.weights_error(name, source))
+        SharedSlice::shared(bytes, "", "").map_err(|source| self.weights_error(name, source))
     }
 
     /// The elements of a small section, copied.

@@ -94,10 +94,10 @@ fn code_collects_what_its_instructions_need() {
     let mut regs = RegFile::new();
     let zmm = regs.zmm("any").unwrap();
     let mut a = Asm::new();
-    a.prologue(&regs);
+    a.begin_function(&regs);
     a.vpermi2w(zmm, zmm, zmm);
     a.vpaddd_x(zmm, zmm, zmm);
-    a.epilogue(&regs);
+    a.end_function(&regs);
     let code = a.finish("three".to_owned(), &regs).unwrap();
     let (needs, vl) = (Features::AVX512BW | Features::AVX512F | Features::AVX512VL, Features::AVX512VL);
     assert_eq!(code.features, needs);

@@ -6,10 +6,12 @@
 
 mod block;
 mod error;
+mod nonzero;
 mod pattern;
 mod shape;
 
 pub use block::Block;
 pub use error::PatternError;
+pub use nonzero::nonzero_blocks;
 pub use pattern::BlockPattern;
 pub use shape::{MAX_K, MAX_M, check_shape, sparse_shape};

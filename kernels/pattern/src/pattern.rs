@@ -1,5 +1,6 @@
 //! Which weights are zero, as the sparse kernels see it.
 
+use crate::nonzero::nonzero_blocks;
 use crate::shape::{check_shape, sparse_shape};
 use crate::{Block, PatternError};
 
@@ -38,15 +39,8 @@ impl BlockPattern {
         }
         let mut offsets = vec![0];
         let mut columns = Vec::new();
-        let mut kept = vec![false; k.div_ceil(inputs)];
         for rows in weights.chunks(outputs * k) {
-            kept.fill(false);
-            for row in rows.chunks_exact(k) {
-                for (kept, block) in kept.iter_mut().zip(row.chunks(inputs)) {
-                    *kept |= block.iter().any(|&w| w != 0);
-                }
-            }
-            columns.extend((0..).zip(&kept).filter(|(_, kept)| **kept).map(|(column, _): (u32, _)| column));
+            columns.extend(nonzero_blocks(rows, k, inputs).map(|column| column as u32));
             offsets.push(columns.len());
         }
         let nnz = weights.iter().filter(|&&w| w != 0).count();

@@ -55,11 +55,3 @@ pub(super) struct AttentionArgs {
     pub(super) ones: i32,
     pub(super) lowest: i32,
 }
-
-/// `register = field of the arguments`.
-macro_rules! load_arg {
-    ($a:expr, $regs:expr, $register:ident, $field:ident) => {
-        $a.load_arg($regs.$register, &$regs.file, std::mem::offset_of!($crate::attention::args::AttentionArgs, $field))
-    };
-}
-pub(super) use load_arg;

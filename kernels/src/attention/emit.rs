@@ -5,13 +5,14 @@ use std::mem::offset_of;
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, JitError, Scale, ptr};
 
-use super::args::{AttentionArgs, HeadParams, load_arg};
+use super::args::{AttentionArgs, HeadParams};
 use super::batch::QueryChunk;
 use super::groups::{begin_groups, load_k_offset, next_group};
 use super::plan::AttentionPlan;
 use super::regs::Regs;
 use super::sizes::{KEYS, MAX_SHORT_GROUPS, VNNI_ROW_BYTES};
 use super::{long, short};
+use crate::args::load_args;
 use crate::{Generate, Plan, VECTORS};
 
 impl Generate for AttentionPlan {
@@ -24,8 +25,8 @@ impl Generate for AttentionPlan {
 fn emit(plan: &AttentionPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    load_arg!(a, r, head, heads);
+    a.begin_function(&r.file);
+    load_args!(a, r, AttentionArgs { heads: head });
 
     dynasm!(a ; .arch x64 ; ->head:);
     emit_head_addresses(&mut a, &r);
@@ -58,7 +59,7 @@ fn emit(plan: &AttentionPlan) -> Result<Code, JitError> {
         ; cmp Rq(r.head), [Rq(r.file.args()) + offset_of!(AttentionArgs, heads_end) as i32]
         ; jne ->head
     );
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
@@ -66,17 +67,15 @@ fn emit(plan: &AttentionPlan) -> Result<Code, JitError> {
 fn emit_head_addresses(a: &mut Asm, r: &Regs) {
     a.note("head");
     let offset = offset_of!(HeadParams, offset) as i32;
-    load_arg!(a, r, k, k);
-    load_arg!(a, r, v, v);
-    load_arg!(a, r, chunk, chunks);
+    load_args!(a, r, AttentionArgs { k, v, chunks: chunk });
     dynasm!(a ; .arch x64 ; add Rq(r.k), [Rq(r.head) + offset] ; add Rq(r.v), [Rq(r.head) + offset]);
 }
 
 /// `key_bias[j] = -q_zero * sum_d K[d][j]`, four keys at a time; keys past the end get a bias that masks them.
 fn emit_key_bias(a: &mut Asm, plan: &AttentionPlan, r: &Regs) {
-    let (sum, zero, ones) = (r.acc[0], r.temp[0], r.temp[1]);
+    let (sum, zero, ones) = (r.acc[0], r.query[0], r.query[1]);
     a.note("key bias: -q_zero * sum_d K[d][j]");
-    load_arg!(a, r, bias, key_bias);
+    load_args!(a, r, AttentionArgs { key_bias: bias });
     a.vpbroadcastd_x(zero, r.head_param(offset_of!(HeadParams, minus_q_zero)));
     a.vpbroadcastd_x(ones, r.arg(offset_of!(AttentionArgs, ones)));
     let group = begin_groups(a, r);
@@ -102,21 +101,20 @@ fn emit_chunk_addresses(a: &mut Asm, r: &Regs) {
     let out = offset_of!(QueryChunk, out) as i32;
     let dwords = offset_of!(QueryChunk, dwords) as i32;
     let tokens = offset_of!(QueryChunk, tokens) as i32;
-    load_arg!(a, r, q, q);
-    load_arg!(a, r, out, out);
+    load_args!(a, r, AttentionArgs { q, out });
     dynasm!(a
         ; .arch x64
         ; add Rq(r.q), [Rq(r.head) + offset]
         ; add Rq(r.out), [Rq(r.head) + offset]
-        ; mov Rd(r.at), [Rq(r.chunk) + q]
-        ; add Rq(r.q), Rq(r.at)
-        ; mov Rd(r.at), [Rq(r.chunk) + out]
-        ; add Rq(r.out), Rq(r.at)
-        ; movzx Rd(r.at), WORD [Rq(r.chunk) + dwords]
+        ; mov Rd(r.field), [Rq(r.chunk) + q]
+        ; add Rq(r.q), Rq(r.field)
+        ; mov Rd(r.field), [Rq(r.chunk) + out]
+        ; add Rq(r.out), Rq(r.field)
+        ; movzx Rd(r.field), WORD [Rq(r.chunk) + dwords]
     );
-    a.kmovw(r.dwords, r.at);
+    a.kmovw(r.dwords, r.field);
     for (v, &mask) in r.tokens.iter().enumerate() {
-        dynasm!(a ; .arch x64 ; movzx Rd(r.at), WORD [Rq(r.chunk) + tokens + 2 * v as i32]);
-        a.kmovw(mask, r.at);
+        dynasm!(a ; .arch x64 ; movzx Rd(r.field), WORD [Rq(r.chunk) + tokens + 2 * v as i32]);
+        a.kmovw(mask, r.field);
     }
 }

@@ -5,15 +5,16 @@ use std::mem::offset_of;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Zmm};
 
-use super::args::{AttentionArgs, load_arg};
+use super::args::AttentionArgs;
 use super::batch::KeyGroup;
 use super::exponential::Exp2Operands;
 use super::regs::Regs;
+use crate::args::load_args;
 
 /// Starts a loop over the groups of four keys; returns its label.
 pub(super) fn begin_groups(a: &mut Asm, r: &Regs) -> DynamicLabel {
     let group = a.new_dynamic_label();
-    load_arg!(a, r, keys, keys);
+    load_args!(a, r, AttentionArgs { keys });
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>group);
     group
@@ -40,8 +41,8 @@ pub(super) fn load_v_offset(a: &mut Asm, r: &Regs, group: usize) {
     dynasm!(a ; .arch x64 ; mov Rd(r.at), [Rq(r.keys) + field]);
 }
 
-/// The constants of 2^-x in `registers` as far as they go; `bias` points to the rest.
+/// The constants of 2^-x in `registers` as far as they go; `exponential` points to the rest.
 pub(super) fn emit_exp2_constants(a: &mut Asm, r: &Regs, registers: &[Zmm]) -> Exp2Operands {
-    load_arg!(a, r, bias, exponential);
-    Exp2Operands::load(a, r.bias, r.head, registers)
+    load_args!(a, r, AttentionArgs { exponential });
+    Exp2Operands::load(a, r.exponential, r.head, registers)
 }

@@ -260,35 +260,26 @@ mod tests {
     use super::super::{AttentionDesc, Sequence};
     use super::*;
     use crate::PanelLayout;
-    use crate::cache::KernelCache;
-    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::preserved::plans_with_code;
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
-        for isa in tiers() {
-            for output in [PanelLayout::Plain, PanelLayout::Vnni] {
-                let plan = AttentionDesc { head_size: 8, output }.plan(isa).unwrap();
-                let compiled = KernelCache::global().compile_one(&plan).unwrap();
-                let Some(function) = compiled.function().cloned() else { continue };
-                let kernel = AttentionKernel::new(plan, compiled).unwrap();
-                let params = AttentionParams {
-                    score_scale: vec![1e-3],
-                    q_zero: vec![128],
-                    out_scale: vec![1.0; 8],
-                    out_zero: 0,
-                };
-                for len in [1, 16, 20, 40, 64, 130] {
-                    let sequence = Sequence { start: 0, len };
-                    let batch = AttentionBatch::new(&[sequence], len, 8, output).unwrap();
-                    let x = Buffer::new(elements(8, len));
-                    let mut out = Buffer::new(x.len());
-                    let mut scratch = Scratch { bytes: Buffer::new(0), heads: Vec::new() };
-                    let panels = Panels { q: &x, k: &x, v: &x, out: SharedMut::new(&mut out) };
-                    let args = kernel.args(&batch.sequences[0], &params, 0..1, panels, &mut scratch);
-                    // SAFETY: as in `run_heads`: panels, tables and scratch fit each other, `isa` proves the features.
-                    let clobbers = unsafe { with_canaries(&function, &args) };
-                    assert_eq!(clobbers, Clobbers::NONE, "{} on {len} tokens", plan.name());
-                }
+        let layouts = [PanelLayout::Plain, PanelLayout::Vnni];
+        let plans = |isa| layouts.map(|output| AttentionDesc { head_size: 8, output }.plan(isa).unwrap());
+        for code in plans_with_code(plans) {
+            let kernel = AttentionKernel::new(code.plan, code.compiled.clone()).unwrap();
+            let params =
+                AttentionParams { score_scale: vec![1e-3], q_zero: vec![128], out_scale: vec![1.0; 8], out_zero: 0 };
+            for len in [1, 16, 20, 40, 64, 130] {
+                let sequence = Sequence { start: 0, len };
+                let batch = AttentionBatch::new(&[sequence], len, 8, code.plan.output).unwrap();
+                let x = Buffer::new(elements(8, len));
+                let mut out = Buffer::new(x.len());
+                let mut scratch = Scratch { bytes: Buffer::new(0), heads: Vec::new() };
+                let panels = Panels { q: &x, k: &x, v: &x, out: SharedMut::new(&mut out) };
+                let args = kernel.args(&batch.sequences[0], &params, 0..1, panels, &mut scratch);
+                // SAFETY: as in `run_heads`: panels, tables and scratch fit each other.
+                unsafe { code.assert_preserves(&args, len) };
             }
         }
     }

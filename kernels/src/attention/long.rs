@@ -5,13 +5,14 @@ use std::mem::offset_of;
 use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Evex, RmBcast, Scale, Zmm, ptr};
 
-use super::args::{AttentionArgs, load_arg};
+use super::args::AttentionArgs;
 use super::exponential::{EXP2_CONSTANTS, EXP2_TEMPS, emit_exp2_u8};
 use super::groups::{begin_groups, emit_exp2_constants, load_k_offset, load_v_offset, next_group};
 use super::plan::AttentionPlan;
 use super::regs::Regs;
 use super::sizes::{KEYS, VECTOR_BYTES, VNNI_ROW_BYTES};
 use super::store::{emit_reciprocal, emit_store};
+use crate::args::load_args;
 use crate::{LANES, TILE};
 
 /// One query chunk of `vectors` vectors.
@@ -25,8 +26,7 @@ pub(super) fn emit_chunk(a: &mut Asm, plan: &AttentionPlan, r: &Regs, vectors: u
 fn emit_scores(a: &mut Asm, plan: &AttentionPlan, r: &Regs, vectors: usize) {
     let acc: Vec<&[Zmm]> = r.acc.chunks(vectors).take(KEYS).collect();
     a.note(format!("scores of {} queries", vectors * LANES));
-    load_arg!(a, r, bias, key_bias);
-    load_arg!(a, r, scores, scores);
+    load_args!(a, r, AttentionArgs { key_bias: bias, scores });
     for &max in &r.max[..vectors] {
         a.vpbroadcastd(max, r.arg(offset_of!(AttentionArgs, lowest)));
     }
@@ -39,17 +39,17 @@ fn emit_scores(a: &mut Asm, plan: &AttentionPlan, r: &Regs, vectors: usize) {
         }
     }
     for step in 0..plan.steps() as i32 {
-        for (v, &q) in r.temp[..vectors].iter().enumerate() {
+        for (v, &q) in r.query[..vectors].iter().enumerate() {
             a.vmovdqu32(q, ptr(r.q) + step * VNNI_ROW_BYTES + v as i32 * VECTOR_BYTES); // Q[4 step..][16v..]
         }
         for (j, acc) in acc.iter().enumerate() {
             let key = ptr(r.k).index(r.at, Scale::X1) + step * VNNI_ROW_BYTES + 4 * j as i32;
             if vectors == 1 {
-                a.vpdpbusd(acc[0], r.temp[0], key.bcast());
+                a.vpdpbusd(acc[0], r.query[0], key.bcast());
                 continue;
             }
             a.vpbroadcastd(r.key[j], key); //                   K[4 step..][j]
-            for (&acc, &q) in acc.iter().zip(&r.temp) {
+            for (&acc, &q) in acc.iter().zip(&r.query) {
                 a.vpdpbusd(acc, q, r.key[j]);
             }
         }
@@ -72,19 +72,18 @@ fn emit_scores(a: &mut Asm, plan: &AttentionPlan, r: &Regs, vectors: usize) {
 fn emit_probabilities(a: &mut Asm, r: &Regs, vectors: usize) {
     let (x, rest) = r.acc.split_at(KEYS);
     let (temp, rest) = rest.split_at(EXP2_TEMPS);
-    let (ones, more) = (r.temp[0], &r.temp[1..]);
+    let (ones, more) = (r.query[0], &r.query[1..]);
     a.note("probabilities");
     let constants = emit_exp2_constants(a, r, &[rest, more].concat()[..EXP2_CONSTANTS]);
     a.vpbroadcastd(ones, r.arg(offset_of!(AttentionArgs, ones)));
     for &sum in &r.sum[..vectors] {
         a.vpxord(sum, sum, sum);
     }
-    load_arg!(a, r, scores, scores);
-    load_arg!(a, r, probabilities, probabilities);
+    load_args!(a, r, AttentionArgs { scores, probabilities });
     let group = begin_groups(a, r);
     for v in 0..vectors {
         let scores = std::array::from_fn(|j| RmBcast::Mem(ptr(r.scores) + (j * vectors + v) as i32 * VECTOR_BYTES));
-        let p = r.key[v];
+        let p = r.group_p[v];
         emit_exp2_u8(a, p, scores, r.max[v], &constants, [x[0], x[1], x[2], x[3]], temp);
         a.vpdpbusd(r.sum[v], p, ones);
         a.vmovdqu32_st(ptr(r.probabilities) + v as i32 * VECTOR_BYTES, p); // P[0..4][v]
@@ -118,21 +117,21 @@ fn emit_weighted_values(a: &mut Asm, r: &Regs, first: usize, acc: &[Vec<Zmm>]) {
     for &zmm in acc.iter().flatten() {
         a.vpxord(zmm, zmm, zmm);
     }
-    load_arg!(a, r, probabilities, probabilities);
+    load_args!(a, r, AttentionArgs { probabilities });
     let group = begin_groups(a, r);
     load_v_offset(a, r, 0);
-    for (v, &p) in r.temp[..vectors].iter().enumerate() {
+    for (v, &p) in r.p[..vectors].iter().enumerate() {
         a.vmovdqu32(p, ptr(r.probabilities) + v as i32 * VECTOR_BYTES); // P[4 keys][16v..]
     }
     for (d, acc) in acc.iter().enumerate() {
         let value = ptr(r.v).index(r.at, Scale::X1) + ((first + d) * TILE) as i32;
         if vectors == 1 {
-            a.vpdpbusd(acc[0], r.temp[0], value.bcast());
+            a.vpdpbusd(acc[0], r.p[0], value.bcast());
             continue;
         }
-        let broadcast = r.key[d % r.key.len()];
+        let broadcast = r.value[d % r.value.len()];
         a.vpbroadcastd(broadcast, value); //                    V[d][4 keys]
-        for (&acc, &p) in acc.iter().zip(&r.temp) {
+        for (&acc, &p) in acc.iter().zip(&r.p) {
             a.vpdpbusd(acc, p, broadcast);
         }
     }

@@ -4,7 +4,7 @@ use std::mem::offset_of;
 
 use lacuna_jit::{Asm, Evex, RmBcast, Scale, Zmm, ptr};
 
-use super::args::{AttentionArgs, load_arg};
+use super::args::AttentionArgs;
 use super::exponential::emit_exp2_u8;
 use super::groups::{emit_exp2_constants, load_k_offset, load_v_offset};
 use super::plan::AttentionPlan;
@@ -12,6 +12,7 @@ use super::regs::Regs;
 use super::sizes::{KEYS, VNNI_ROW_BYTES};
 use super::store::{emit_reciprocal, emit_store};
 use crate::TILE;
+use crate::args::load_args;
 
 /// One query chunk of one vector, of a sequence with `groups` groups of four keys.
 pub(super) fn emit_chunk(a: &mut Asm, plan: &AttentionPlan, r: &Regs, groups: usize) {
@@ -25,7 +26,7 @@ pub(super) fn emit_chunk(a: &mut Asm, plan: &AttentionPlan, r: &Regs, groups: us
 fn emit_scores(a: &mut Asm, plan: &AttentionPlan, r: &Regs, scores: &[&[Zmm]]) {
     let groups = scores.len();
     a.note(format!("scores of 16 queries, {groups} groups of four keys"));
-    load_arg!(a, r, keys, keys);
+    load_args!(a, r, AttentionArgs { keys });
     for &score in scores.concat().iter() {
         a.vpxord(score, score, score);
     }
@@ -40,7 +41,7 @@ fn emit_scores(a: &mut Asm, plan: &AttentionPlan, r: &Regs, scores: &[&[Zmm]]) {
             }
         }
     }
-    load_arg!(a, r, bias, key_bias);
+    load_args!(a, r, AttentionArgs { key_bias: bias });
     let max = r.max[0];
     for (j, &score) in scores.concat().iter().enumerate() {
         a.vpaddd(score, score, (ptr(r.bias) + 4 * j as i32).bcast());
@@ -52,7 +53,7 @@ fn emit_scores(a: &mut Asm, plan: &AttentionPlan, r: &Regs, scores: &[&[Zmm]]) {
     }
 }
 
-/// `temp[group] = round(255 * 2^-((max - S[j]) * c))` of four keys; their sum in `sum[0]`.
+/// `p[group] = round(255 * 2^-((max - S[j]) * c))` of four keys; their sum in `sum[0]`.
 fn emit_probabilities(a: &mut Asm, r: &Regs, scores: &[&[Zmm]]) {
     a.note("probabilities");
     let (max, sum, ones) = (r.max[0], r.sum[0], r.sum[1]);
@@ -60,7 +61,7 @@ fn emit_probabilities(a: &mut Asm, r: &Regs, scores: &[&[Zmm]]) {
     let constants = emit_exp2_constants(a, r, &unused);
     a.vpbroadcastd(ones, r.arg(offset_of!(AttentionArgs, ones)));
     a.vpxord(sum, sum, sum);
-    for (scores, &p) in scores.iter().zip(&r.temp) {
+    for (scores, &p) in scores.iter().zip(&r.p) {
         let x = [scores[0], scores[1], scores[2], scores[3]];
         emit_exp2_u8(a, p, x.map(RmBcast::Reg), max, &constants, x, &r.key);
         a.vpdpbusd(sum, p, ones);
@@ -78,7 +79,7 @@ fn emit_output(a: &mut Asm, plan: &AttentionPlan, r: &Regs, groups: usize) {
         for &zmm in acc.iter().flatten() {
             a.vpxord(zmm, zmm, zmm);
         }
-        for (group, &p) in r.temp[..groups].iter().enumerate() {
+        for (group, &p) in r.p[..groups].iter().enumerate() {
             load_v_offset(a, r, group);
             for (d, acc) in acc.iter().enumerate() {
                 let value = ptr(r.v).index(r.at, Scale::X1) + ((first + d) * TILE) as i32;

@@ -9,17 +9,11 @@ use super::args::ElementwiseArgs;
 use super::params::QuantParams;
 use super::plan::ElementwisePlan;
 use super::regs::Regs;
+use crate::args::load_args;
 use crate::rows::{
-    F32_ROW_BYTES, GROUP, PanelRows, element, emit_activate, emit_by_vectors, emit_quantize, emit_row_groups,
-    emit_store_f32, emit_store_panel, group_of,
+    F32_ROW_BYTES, GROUP, PanelRows, element, emit_activate, emit_quantize, emit_rows, emit_store_f32, emit_store_panel,
 };
 use crate::{Generate, Plan};
-
-macro_rules! load_arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        $a.load_arg($regs.$field, &$regs.file, offset_of!(ElementwiseArgs, $field))
-    };
-}
 
 impl Generate for ElementwisePlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -31,18 +25,10 @@ impl Generate for ElementwisePlan {
 fn emit(plan: &ElementwisePlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    load_arg!(a, r, x);
-    load_arg!(a, r, panel);
-    load_arg!(a, r, params);
-    load_arg!(a, r, constants);
-    load_arg!(a, r, columns);
-    emit_by_vectors(&mut a, r.columns, |a, vectors| {
-        let y = group_of(&r.y, vectors);
-        a.note(format!("rows of {vectors} vectors of columns"));
-        emit_row_groups(a, plan.features, r.count, |a, rows| emit_group(a, plan, &r, &y, rows));
-    });
-    a.epilogue(&r.file);
+    a.begin_function(&r.file);
+    load_args!(a, r, ElementwiseArgs { x, panel, params, constants, columns });
+    emit_rows(&mut a, plan.features, [r.columns, r.count], &r.y, |a, y, rows| emit_group(a, plan, &r, y, rows));
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
@@ -57,11 +43,10 @@ fn emit_group(a: &mut Asm, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], row
     match plan.sink.store.codes() {
         None => emit_store_f32(a, r.x, &y[..rows]),
         Some((layout, sign)) => {
-            let (scale, zero) = (r.temp[0], r.temp[1]);
             for (row, y) in y[..rows].iter().enumerate() {
                 let param = |field: usize| ptr(r.params) + (row * size_of::<QuantParams>() + field) as i32;
                 let params = [param(offset_of!(QuantParams, scale)), param(offset_of!(QuantParams, zero))];
-                emit_quantize(a, y, params, [scale, zero]);
+                emit_quantize(a, y, params, [r.scale, r.zero]);
             }
             let panel = PanelRows { layout, sign, group: r.panel, constants: r.constants, temps: &r.temp };
             emit_store_panel(a, &panel, y, rows);

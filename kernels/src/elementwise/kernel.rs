@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::args::ElementwiseArgs;
 use super::desc::ElementwiseDesc;
@@ -15,16 +15,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel, Plan};
 
-impl ElementwiseDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`ElementwiseDesc::plan`] and [`ElementwiseKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<ElementwiseKernel, KernelError> {
-        ElementwiseKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable element-wise function. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct ElementwiseKernel {
@@ -32,7 +22,7 @@ pub struct ElementwiseKernel {
     entry: Option<Entry<ElementwiseArgs>>,
 }
 
-kernel_methods!(ElementwiseKernel, ElementwisePlan, ElementwiseArgs);
+kernel_methods!(ElementwiseKernel, ElementwisePlan, ElementwiseArgs, ElementwiseDesc);
 
 impl ElementwiseKernel {
     /// Applies the function to the N = `columns` columns of `x`, in place.
@@ -156,8 +146,7 @@ impl ElementwiseKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::KernelCache;
-    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::preserved::plans_with_code;
     use crate::{Activation, Buffer, PanelLayout, Sign, Sink};
 
     #[test]
@@ -167,11 +156,9 @@ mod tests {
         let quantized = [quantize(PanelLayout::Plain), quantize(PanelLayout::Vnni)];
         let in_place = Activation::ALL[1..].iter().map(|&activation| Sink::f32(false).with(activation));
         let sinks: Vec<Sink> = in_place.chain(quantized).collect();
-        for (isa, sink) in tiers().into_iter().flat_map(|isa| sinks.iter().map(move |&sink| (isa, sink))) {
-            let plan = ElementwiseDesc { features, sink }.plan(isa).unwrap();
-            let compiled = KernelCache::global().compile_one(&plan).unwrap();
-            let Some(function) = compiled.function() else { continue };
-            let params = [QuantParams::default(); 6];
+        let plans = |isa| sinks.iter().map(move |&sink| ElementwiseDesc { features, sink }.plan(isa).unwrap());
+        let params = [QuantParams::default(); 6];
+        for code in plans_with_code(plans) {
             for columns in [1, 17, 33, 49, 64] {
                 let (mut x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
                 let args = ElementwiseArgs {
@@ -181,9 +168,8 @@ mod tests {
                     constants: Constants::address(),
                     columns,
                 };
-                // SAFETY: as in `run_quantize`: the buffers hold a tile of the plan's width, `isa` proves the features.
-                let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
+                // SAFETY: as in `run_quantize`: the buffers hold a tile of the plan's width.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

@@ -26,7 +26,6 @@
 mod args;
 mod desc;
 mod emit;
-pub(crate) mod gelu;
 mod kernel;
 mod params;
 mod plan;

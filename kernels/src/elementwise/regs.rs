@@ -2,8 +2,8 @@
 
 use lacuna_jit::{Gpr, JitError, RegFile, Zmm};
 
-use super::gelu::gelu_temps;
 use crate::VECTORS;
+use crate::epilogue::gelu_temps;
 use crate::rows::GROUP;
 
 /// REGISTER LAYOUT, W = vectors of 16 columns
@@ -11,7 +11,7 @@ use crate::rows::GROUP;
 /// | registers | role |
 /// | --- | --- |
 /// | y, 4 W of 16 | `y[f mod 4][v]`: columns 16v..16v+16, then packed |
-/// | temp, 13 | activation; scale and zero point; byte transpose |
+/// | temp, 13 | activation; `scale` and `zero` point; byte transpose |
 pub(super) struct Regs {
     pub(super) file: RegFile,
     pub(super) x: Gpr,
@@ -21,22 +21,20 @@ pub(super) struct Regs {
     pub(super) columns: Gpr,
     pub(super) count: Gpr,
     pub(super) y: Vec<Zmm>,
+    pub(super) scale: Zmm,
+    pub(super) zero: Zmm,
+    /// All of these, for the activation and the store.
     pub(super) temp: Vec<Zmm>,
 }
 
 impl Regs {
     pub(super) fn new() -> Result<Regs, JitError> {
         let mut file = RegFile::new();
-        Ok(Regs {
-            x: file.gpr("row of the f32 tile")?,
-            panel: file.gpr("row of the panel")?,
-            params: file.gpr("parameters of the feature")?,
-            constants: file.gpr("constants")?,
-            columns: file.gpr("columns")?,
-            count: file.gpr("groups of four rows left")?,
-            y: file.zmms(GROUP * VECTORS, "y[f mod 4][v]")?,
-            temp: file.zmms(gelu_temps(VECTORS), "activation; scale and zero point; byte transpose")?,
-            file,
-        })
+        let (x, panel) = (file.gpr("row of the f32 tile")?, file.gpr("row of the panel")?);
+        let (params, constants) = (file.gpr("parameters of the feature")?, file.gpr("constants")?);
+        let (columns, count) = (file.gpr("columns")?, file.gpr("groups of four rows left")?);
+        let y = file.zmms(GROUP * VECTORS, "y[f mod 4][v]")?;
+        let temp = file.zmms(gelu_temps(VECTORS), "activation; scale and zero point; byte transpose")?;
+        Ok(Regs { x, panel, params, constants, columns, count, y, scale: temp[0], zero: temp[1], temp, file })
     }
 }

@@ -1,13 +1,12 @@
 //! The embedding kernel as instructions. One call computes one tile, in blocks of 16 columns x 16 features.
 
-use std::mem::offset_of;
-
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, JitError, Scale, Zmm, ptr};
 
 use super::args::{EmbeddingArgs, TABLES};
 use super::plan::EmbeddingPlan;
 use super::regs::Regs;
+use crate::args::load_args;
 use crate::rows::{F32_ROW_BYTES, VECTOR_BYTES};
 use crate::{Generate, LANES, Plan};
 
@@ -26,16 +25,14 @@ fn emit(plan: &EmbeddingPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
     let (blocks, tail) = (plan.features / LANES, plan.features % LANES);
-    a.prologue(&r.file);
-    a.load_arg(r.first, &r.file, offset_of!(EmbeddingArgs, x));
-    a.load_arg(r.left, &r.file, offset_of!(EmbeddingArgs, columns));
+    a.begin_function(&r.file);
+    load_args!(a, r, EmbeddingArgs { x: first, columns: left });
     for (table, (_, ids)) in r.tables.iter().zip(TABLES) {
         a.load_arg(table.ids, &r.file, ids);
     }
     if tail > 0 {
-        let bits = r.count; // free until the first block
-        dynasm!(a ; .arch x64 ; mov Rd(bits), (1 << tail) - 1);
-        a.kmovw(r.tail, bits);
+        dynasm!(a ; .arch x64 ; mov Rd(r.tail_bits), (1 << tail) - 1);
+        a.kmovw(r.tail, r.tail_bits);
     }
 
     a.note("16 columns");
@@ -62,7 +59,7 @@ fn emit(plan: &EmbeddingPlan) -> Result<Code, JitError> {
         ; sub Rq(r.left), LANES as i32
         ; jg ->columns
     );
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 

@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes and indices, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::args::EmbeddingArgs;
 use super::desc::EmbeddingDesc;
@@ -14,16 +14,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile};
 use crate::{KernelError, Parallel, Plan, TILE};
 
-impl EmbeddingDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`EmbeddingDesc::plan`] and [`EmbeddingKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<EmbeddingKernel, KernelError> {
-        EmbeddingKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable embedding. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct EmbeddingKernel {
@@ -31,7 +21,7 @@ pub struct EmbeddingKernel {
     entry: Option<Entry<EmbeddingArgs>>,
 }
 
-kernel_methods!(EmbeddingKernel, EmbeddingPlan, EmbeddingArgs);
+kernel_methods!(EmbeddingKernel, EmbeddingPlan, EmbeddingArgs, EmbeddingDesc);
 
 impl EmbeddingKernel {
     /// Embeds the tokens of N = `columns` columns into `x`.
@@ -150,17 +140,13 @@ fn first_outside(ids: &[u32], rows: usize) -> Option<(usize, u32)> {
 mod tests {
     use super::*;
     use crate::Buffer;
-    use crate::cache::KernelCache;
-    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::preserved::plans_with_code;
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let features = 22;
-        for isa in tiers() {
-            let plan = EmbeddingDesc { features }.plan(isa).unwrap();
-            let compiled = KernelCache::global().compile_one(&plan).unwrap();
-            let Some(function) = compiled.function() else { continue };
-            let (table, ids) = (vec![1.0; 2 * features], vec![1; TILE]);
+        let (table, ids) = (vec![1.0; 2 * features], vec![1; TILE]);
+        for code in plans_with_code(|isa| [EmbeddingDesc { features }.plan(isa).unwrap()]) {
             for columns in [1, 17, 64] {
                 let mut x = Buffer::new(elements(features, 1));
                 let args = EmbeddingArgs {
@@ -173,9 +159,8 @@ mod tests {
                     x: x.as_mut_ptr(),
                     columns,
                 };
-                // SAFETY: as in `run_tile`: all indices are inside the table, `x` is a tile, `isa` proves the features.
-                let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
+                // SAFETY: as in `run_tile`: all indices are inside the table, `x` is a tile.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

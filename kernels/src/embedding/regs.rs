@@ -21,6 +21,8 @@ pub(super) struct Table {
 /// | block, 16 | `block[i]`: features 16b.. of column i; transposed: `block[j]`: 16 columns of feature 16b + j |
 /// | temp, 16 | half-transposed |
 /// | tail | mask of the features in the last block |
+///
+/// `count` is `tail_bits`, the bits of the mask `tail`, before the first block.
 pub(super) struct Regs {
     pub(super) file: RegFile,
     pub(super) tables: [Table; 3],
@@ -28,6 +30,8 @@ pub(super) struct Regs {
     pub(super) first: Gpr,
     pub(super) left: Gpr,
     pub(super) count: Gpr,
+    /// In the register of `count`, before that is needed.
+    pub(super) tail_bits: Gpr,
     pub(super) block: Vec<Zmm>,
     pub(super) temp: Vec<Zmm>,
     pub(super) tail: Mask,
@@ -44,12 +48,15 @@ impl Regs {
             table("type table", "type rows", "offset of the type's row")?,
             table("position table", "position rows", "offset of the position's row")?,
         ];
+        let (x, first) = (file.gpr("row of the tile")?, file.gpr("first row of the 16 columns")?);
+        let (left, count) = (file.gpr("columns left")?, file.gpr("bits of a mask; blocks of 16 features left")?);
         Ok(Regs {
             tables,
-            x: file.gpr("row of the tile")?,
-            first: file.gpr("first row of the 16 columns")?,
-            left: file.gpr("columns left")?,
-            count: file.gpr("blocks of 16 features left")?,
+            x,
+            first,
+            left,
+            count,
+            tail_bits: count,
             block: file.zmms(LANES, "16 features of column i; 16 columns of feature j")?,
             temp: file.zmms(LANES, "half-transposed")?,
             tail: file.mask("features in the last block")?,

@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use lacuna_jit::{Asm, Evex, Mem, Zmm};
 
 use super::fixed::GeluTables;
-use crate::elementwise::gelu::{
+use super::gelu::{
     CoarseTable, FineTable, GELU_COARSE_TABLE, GELU_TABLE, GELU_TANH_COARSE_TABLE, GELU_TANH_TABLE, emit_gelu,
     emit_gelu_coarse,
 };

@@ -1,4 +1,4 @@
-//! The epilogue as instructions, for four output features by one to four vectors of 16 tokens.
+//! The epilogue as instructions, for four output features by one to four vectors of 16 columns.
 
 use lacuna_jit::{Asm, Evex, Isa, Mem, Zmm, ptr};
 
@@ -6,10 +6,10 @@ use super::activation::{Accuracy, emit_activation};
 use super::constants::Constants;
 use super::desc::{Arithmetic, Epilogue};
 use super::emit_fixed::{emit_bias, emit_fixed};
+use super::gelu::gelu_temps;
 use super::regs::{EpilogueRegs, VECTOR_BYTES};
 use super::row::RowParams;
 use super::store::{OutputLanes, emit_store_bytes};
-use crate::elementwise::gelu::gelu_coarse_temps;
 use crate::{Activation, Store};
 
 /// Bytes of one row's parameters.
@@ -59,24 +59,25 @@ fn rows_at_once(epilogue: &Epilogue, vectors: usize, temps: usize) -> usize {
     match epilogue.sink.activation {
         Activation::Identity | Activation::Relu => 1,
         Activation::Gelu | Activation::GeluTanh => {
-            ((1..=4).rev().find(|&n| gelu_coarse_temps(n) <= temps).unwrap_or(1) / vectors).max(1)
+            ((1..=4).rev().find(|&n| gelu_temps(n) <= temps).unwrap_or(1) / vectors).max(1)
         }
     }
 }
 
 /// Some rows from `first` on, up to what is stored: f32, or s32 for 8-bit output.
 fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
-    let (scale, offset) = (regs.temps[0], regs.temps[1]);
+    let (multiplier, addend) = (regs.temps[0], regs.temps[1]);
+    let (out_scale, out_zero) = (regs.temps[0], regs.temps[1]); // once the linear part is done
     let to_bytes = matches!(epilogue.sink.store, Store::Bytes { .. });
     let param = |row: usize, field: usize| regs.params + (first + row) as i32 * PARAM_BYTES + field as i32;
     for (row, acc) in rows.iter().enumerate() {
-        a.vbroadcastss(scale, param(row, std::mem::offset_of!(RowParams, multiplier)));
-        a.vbroadcastss(offset, param(row, std::mem::offset_of!(RowParams, addend)));
+        a.vbroadcastss(multiplier, param(row, std::mem::offset_of!(RowParams, multiplier)));
+        a.vbroadcastss(addend, param(row, std::mem::offset_of!(RowParams, addend)));
         for &y in acc {
             a.vcvtdq2ps(y, y);
         }
         for &y in acc {
-            a.vfmadd213ps(y, scale, offset); // y = acc * multiplier[m] + addend[m]
+            a.vfmadd213ps(y, multiplier, addend); // y = acc * multiplier[m] + addend[m]
         }
     }
     if epilogue.sink.activation != Activation::Identity {
@@ -89,10 +90,10 @@ fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], 
     }
     for (row, acc) in rows.iter().enumerate() {
         if epilogue.sink.activation != Activation::Identity {
-            a.vbroadcastss(scale, param(row, std::mem::offset_of!(RowParams, out_scale)));
-            a.vbroadcastss(offset, param(row, std::mem::offset_of!(RowParams, out_zero)));
+            a.vbroadcastss(out_scale, param(row, std::mem::offset_of!(RowParams, out_scale)));
+            a.vbroadcastss(out_zero, param(row, std::mem::offset_of!(RowParams, out_zero)));
             for &y in acc {
-                a.vfmadd213ps(y, scale, offset); // y = y * out_scale[m] + out_zero[m]
+                a.vfmadd213ps(y, out_scale, out_zero); // y = y * out_scale[m] + out_zero[m]
             }
         }
         for &y in acc {

@@ -1,7 +1,7 @@
 //! The 16-bit epilogue as instructions; [`super::fixed`] says what they compute and why it is right.
 //!
-//! Words lie as the store packs them: of a plain row up to two vectors, of a VNNI row two for each vector of tokens, features 0
-//! and 1, features 2 and 3, with four tokens of each feature in every 128-bit lane.
+//! Words lie as the store packs them: of a plain row up to two vectors, of a VNNI row two for each vector of columns, features 0
+//! and 1, features 2 and 3, with four columns of each feature in every 128-bit lane.
 
 use std::mem::offset_of;
 
@@ -92,7 +92,8 @@ enum Function {
     Gelu(GeluRegs),
 }
 
-/// Words that are computed together.
+/// Words that are computed together. The first register for parameters serves three times, one after the other: the shift of the
+/// accumulators ([`emit_shift`]), parameters, and without VBMI the `count` of a look-up between parameters.
 struct Words<'a> {
     packs: &'a [Pack],
     /// Two registers for parameters.
@@ -159,8 +160,11 @@ impl Words<'_> {
         for pack in self.packs {
             let d: Vec<Zmm> = pack.pairs.iter().map(|pair| self.spare(pair)).collect();
             match r.look_up {
-                LookUp::Bytes { zero } => emit_look_up_bytes(a, r, zero, &d),
-                LookUp::Words { last } => emit_look_up_words(a, r, last, self.params[0], &d),
+                LookUp::Bytes { zero, h } => emit_look_up_bytes(a, r, zero, h, &d),
+                LookUp::Words { last, near_value } => {
+                    let count = self.params[0]; // its parameters are done
+                    emit_look_up_words(a, r, last, near_value, count, &d);
+                }
             }
         }
         self.emit_load(a, LOOK_UP);
@@ -172,9 +176,8 @@ impl Words<'_> {
 }
 
 /// With VBMI: words `d` = p become g << 8. A table look-up takes bytes, packed from one or two vectors of words.
-fn emit_look_up_bytes(a: &mut Asm, r: &GeluRegs, zero: Zmm, d: &[Zmm]) {
+fn emit_look_up_bytes(a: &mut Asm, r: &GeluRegs, zero: Zmm, h: Zmm, d: &[Zmm]) {
     let (first, last) = (d[0], d[d.len() - 1]);
-    let h = r.value;
     a.vpacksswb(h, first, last); //                           min(p, 127)
     for &d in d {
         a.vpsrlw_i(d, d, FAR_SHIFT);
@@ -190,8 +193,7 @@ fn emit_look_up_bytes(a: &mut Asm, r: &GeluRegs, zero: Zmm, d: &[Zmm]) {
 }
 
 /// Without VBMI: words `d` = p become g << 8, with the same bits. `count` is destroyed.
-fn emit_look_up_words(a: &mut Asm, r: &GeluRegs, last: Zmm, count: Zmm, d: &[Zmm]) {
-    let near = r.value;
+fn emit_look_up_words(a: &mut Asm, r: &GeluRegs, last: Zmm, near: Zmm, count: Zmm, d: &[Zmm]) {
     for &d in d {
         a.vpminsw(near, d, last); //                          min(p, 127)
         emit_look_up_word(a, near, r.near, count);
@@ -215,10 +217,10 @@ fn emit_look_up_word(a: &mut Asm, index: Zmm, table: [Zmm; 2], count: Zmm) {
 
 /// How the tables are looked up.
 enum LookUp {
-    /// By `vpermi2b`, which needs VBMI. Holds a register of zeros.
-    Bytes { zero: Zmm },
-    /// By `vpermi2w`. Holds a register of words 127, the last index.
-    Words { last: Zmm },
+    /// By `vpermi2b`, which needs VBMI. Holds a register of zeros, and one for values of both tables.
+    Bytes { zero: Zmm, h: Zmm },
+    /// By `vpermi2w`. Holds a register of words 127, the last index, and one for values of the first table.
+    Words { last: Zmm, near_value: Zmm },
 }
 
 /// Registers of GELU for all rows.
@@ -226,7 +228,6 @@ struct GeluRegs {
     near: [Zmm; 2],
     far: [Zmm; 2],
     look_up: LookUp,
-    value: Zmm,
 }
 
 impl GeluRegs {
@@ -234,10 +235,10 @@ impl GeluRegs {
     fn split(isa: Isa, temps: &[Zmm]) -> (GeluRegs, &[Zmm]) {
         let (own, params) = temps.split_at(6);
         let look_up = match isa {
-            Isa::Avx512Vnni(token) if token.vbmi() => LookUp::Bytes { zero: own[4] },
-            _ => LookUp::Words { last: own[4] },
+            Isa::Avx512Vnni(token) if token.vbmi() => LookUp::Bytes { zero: own[4], h: own[5] },
+            _ => LookUp::Words { last: own[4], near_value: own[5] },
         };
-        (GeluRegs { near: [own[0], own[1]], far: [own[2], own[3]], look_up, value: own[5] }, params)
+        (GeluRegs { near: [own[0], own[1]], far: [own[2], own[3]], look_up }, params)
     }
 
     /// Loads the tables at `constants`, a [`GeluConstants`].
@@ -247,8 +248,8 @@ impl GeluRegs {
             a.vmovdqu32(far, constants + GeluConstants::FAR + 64 * i);
         }
         match self.look_up {
-            LookUp::Bytes { zero } => a.vpxord(zero, zero, zero),
-            LookUp::Words { last } => {
+            LookUp::Bytes { zero, .. } => a.vpxord(zero, zero, zero),
+            LookUp::Words { last, .. } => {
                 a.vpternlogd(last, last, last, 0xff); //      ones
                 a.vpsrlw_i(last, last, 9); //                 127
             }

@@ -1,7 +1,7 @@
 //! The 16-bit arithmetic of an epilogue: what a row's parameters become, and why the result is right.
 //!
 //! f32 arithmetic converts every s32 accumulator to f32, multiplies, and converts back: three operations for 16 results, and
-//! the multiply-add runs on the two ports that the dot products of the next block row want. In 16 bits one operation handles
+//! the multiply-add runs on the two ports that the dot products of the next row block want. In 16 bits one operation handles
 //! 32 results. With `acc` the accumulator, which *starts* at the row's `bias`, and `Q` fraction bits:
 //!
 //! ```text

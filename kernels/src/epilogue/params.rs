@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::desc::{Arithmetic, Epilogue};
 use super::fixed::{self, FixedBlock, FixedGeluBlock, FixedReluBlock};
 use super::row::RowParams;
-use crate::{Activation, KernelError, Store, Stored};
+use crate::{Activation, KernelError, SharedSlice, Store};
 
 /// Output features per record.
 const ROWS: usize = 4;
@@ -17,13 +17,13 @@ pub(crate) const PARAMS: &str = "params";
 #[derive(Debug, Clone)]
 pub(crate) enum BlockParams {
     /// [`Arithmetic::F32`].
-    Float(Stored<[RowParams; ROWS]>),
+    Float(SharedSlice<[RowParams; ROWS]>),
     /// [`Arithmetic::I16`] without activation.
-    Fixed(Stored<FixedBlock>),
+    Fixed(SharedSlice<FixedBlock>),
     /// [`Arithmetic::I16`] with ReLU.
-    FixedRelu(Stored<FixedReluBlock>),
+    FixedRelu(SharedSlice<FixedReluBlock>),
     /// [`Arithmetic::I16`] with GELU.
-    FixedGelu(Stored<FixedGeluBlock>),
+    FixedGelu(SharedSlice<FixedGeluBlock>),
 }
 
 /// Parameters of one row block.
@@ -83,11 +83,11 @@ impl BlockParams {
             return Err(error(format!("{} bytes", bytes.len()), expected));
         }
         let params = match (epilogue.arithmetic, epilogue.sink.activation) {
-            (Arithmetic::F32, _) => BlockParams::Float(Stored::shared(bytes, kernel, PARAMS)?),
-            (Arithmetic::I16, Activation::Identity) => BlockParams::Fixed(Stored::shared(bytes, kernel, PARAMS)?),
-            (Arithmetic::I16, Activation::Relu) => BlockParams::FixedRelu(Stored::shared(bytes, kernel, PARAMS)?),
+            (Arithmetic::F32, _) => BlockParams::Float(SharedSlice::shared(bytes, kernel, PARAMS)?),
+            (Arithmetic::I16, Activation::Identity) => BlockParams::Fixed(SharedSlice::shared(bytes, kernel, PARAMS)?),
+            (Arithmetic::I16, Activation::Relu) => BlockParams::FixedRelu(SharedSlice::shared(bytes, kernel, PARAMS)?),
             (Arithmetic::I16, Activation::Gelu | Activation::GeluTanh) => {
-                BlockParams::FixedGelu(Stored::shared(bytes, kernel, PARAMS)?)
+                BlockParams::FixedGelu(SharedSlice::shared(bytes, kernel, PARAMS)?)
             }
         };
         let wrong = match &params {

@@ -11,20 +11,20 @@ use super::row::RowParams;
 use crate::rows::store_panel_row;
 use crate::{Activation, Output, Sign, Store, TILE, math};
 
-/// Finishes `acc[row][token]`, plain sums without any bias, for the first `tokens` tokens of a tile. `out` are four plain rows, one VNNI
+/// Finishes `acc[row][column]`, plain sums without any bias, for the first `columns` columns of a tile. `out` are four plain rows, one VNNI
 /// row, or four f32 rows.
 #[inline(always)]
 pub(crate) fn finish_block(
     epilogue: &Epilogue,
     acc: &[[i32; TILE]; 4],
     params: BlockParam<'_>,
-    tokens: usize,
+    columns: usize,
     out: Output<'_>,
 ) {
     match (epilogue.sink.store, params, out) {
         (Store::F32 { residual }, BlockParam::Float(rows), Output::F32(out)) => {
             for ((acc, p), out) in acc.iter().zip(rows).zip(out.chunks_exact_mut(TILE)) {
-                for (&acc, out) in acc.iter().zip(out).take(tokens) {
+                for (&acc, out) in acc.iter().zip(out).take(columns) {
                     let y = epilogue.sink.activation.apply(Accuracy::Float, linear(acc, p));
                     *out = if residual { y + *out } else { y };
                 }
@@ -40,7 +40,7 @@ pub(crate) fn finish_block(
                         fixed_gelu_row(acc, block, row, sign, &Constants::TABLE.gelu(epilogue.sink.activation).fixed)
                     }
                 };
-                store_panel_row(layout, out, row, &bytes, tokens);
+                store_panel_row(layout, out, row, &bytes, columns);
             }
         }
         // The wrapper pairs the buffer with the plan's store; plans refuse bf16, and other arithmetic than f32 for f32 output.

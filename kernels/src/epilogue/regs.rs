@@ -16,7 +16,7 @@ pub(crate) struct EpilogueRegs<'a> {
     pub(crate) rows: [Mem; 4],
     /// [`super::Constants::address`].
     pub(crate) constants: Gpr,
-    /// At least 2 vector registers, with GELU [`crate::elementwise::gelu::gelu_coarse_temps`] of the vectors of a row and in 16-bit arithmetic 8.
+    /// At least 2 vector registers, with GELU [`super::gelu_temps`] of the vectors of a row and in 16-bit arithmetic 8.
     pub(crate) temps: &'a [Zmm],
 }
 

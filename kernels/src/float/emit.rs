@@ -9,6 +9,7 @@ use super::epilogue::emit_epilogue;
 use super::plan::{FloatPlan, OffsetWidth};
 use super::regs::Regs;
 use super::weights::BlockRow;
+use crate::args::load_args;
 use crate::layout::padded;
 use crate::{Generate, LANES, Plan, TILE, VECTORS};
 
@@ -33,15 +34,6 @@ enum Rows {
     Last,
 }
 
-macro_rules! arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        arg!($a, $regs, $field, $field)
-    };
-    ($a:expr, $regs:expr, $register:ident, $field:ident) => {
-        $a.load_arg($regs.$register, &$regs.file, std::mem::offset_of!(FloatArgs, $field))
-    };
-}
-
 macro_rules! block_row_field {
     ($field:ident) => {
         std::mem::offset_of!(BlockRow, $field) as i32
@@ -58,14 +50,11 @@ impl Generate for FloatPlan {
 fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
     let r = Regs::new(plan)?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    arg!(a, r, x);
-    arg!(a, r, y);
-    arg!(a, r, constants);
-    arg!(a, r, columns);
+    a.begin_function(&r.file);
+    load_args!(a, r, FloatArgs { x, y, constants, columns });
 
     let part = plan.tile.vectors;
-    a.note(format!("part loop: {} tokens, then one tail of fewer vectors", part * LANES));
+    a.note(format!("part loop: {} columns, then one tail of fewer vectors", part * LANES));
     dynasm!(a ; .arch x64 ; xor Rd(r.second_half), Rd(r.second_half) ; ->part:);
     for vectors in (1..=part).rev() {
         let next = a.new_dynamic_label();
@@ -78,7 +67,7 @@ fn emit(plan: &FloatPlan) -> Result<Code, JitError> {
         dynasm!(a ; .arch x64 ; jmp ->done ; =>next);
     }
     dynasm!(a ; .arch x64 ; ->done:);
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
@@ -115,11 +104,8 @@ fn emit_block_rows(a: &mut Asm, plan: &FloatPlan, r: &Regs, vectors: usize) {
     let (sum, others) = chains.split_first().expect("a register tile holds at least one chain");
     let block_row = a.new_dynamic_label();
 
-    a.note(format!("block rows on {} tokens", vectors * LANES));
-    arg!(a, r, stream);
-    arg!(a, r, block_row, block_rows);
-    arg!(a, r, bias);
-    arg!(a, r, count);
+    a.note(format!("block rows on {} columns", vectors * LANES));
+    load_args!(a, r, FloatArgs { stream, block_rows: block_row, bias, count });
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>block_row);
     for (m, acc) in sum.iter().enumerate() {
@@ -132,7 +118,7 @@ fn emit_block_rows(a: &mut Asm, plan: &FloatPlan, r: &Regs, vectors: usize) {
     }
     dynasm!(a ; .arch x64 ; mov Rd(r.steps), [Rq(r.block_row) + block_row_field!(steps)]);
     if plan.is_dense() {
-        dynasm!(a ; .arch x64 ; mov Rq(r.row[0]), Rq(r.x));
+        dynasm!(a ; .arch x64 ; mov Rq(r.next_row), Rq(r.x));
     }
     emit_steps(a, plan, r, &chains);
     for chain in others {
@@ -193,7 +179,7 @@ fn emit_advance(a: &mut Asm, plan: &FloatPlan, r: &Regs, steps: i32) {
     dynasm!(a ; .arch x64 ; add Rq(r.stream), steps * plan.record_bytes() as i32);
     if plan.is_dense() {
         let step_bytes = (plan.dtype.inputs() * plan.x_row_bytes()) as i32;
-        dynasm!(a ; .arch x64 ; add Rq(r.row[0]), steps * step_bytes);
+        dynasm!(a ; .arch x64 ; add Rq(r.next_row), steps * step_bytes);
     }
 }
 
@@ -290,8 +276,8 @@ fn emit_x_address(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i
                 }
             }
         }
-        Rows::Ahead(steps) => ptr(r.row[0]) + ((steps * plan.dtype.inputs() + i) * row_bytes) as i32,
-        Rows::Last => ptr(r.row[0]),
+        Rows::Ahead(steps) => ptr(r.next_row) + ((steps * plan.dtype.inputs() + i) * row_bytes) as i32,
+        Rows::Last => ptr(r.next_row),
     }
 }
 
@@ -299,10 +285,10 @@ fn emit_x_address(a: &mut Asm, plan: &FloatPlan, r: &Regs, rows: Rows, offset: i
 fn emit_row_blocks(a: &mut Asm, plan: &FloatPlan, r: &Regs, sum: &Chain) {
     let stored = a.new_dynamic_label();
     let element = plan.sink.store.element_bytes();
-    dynasm!(a ; .arch x64 ; mov Rd(r.out), [Rq(r.block_row) + block_row_field!(out_offset)]);
+    dynasm!(a ; .arch x64 ; mov Rd(r.out_offset), [Rq(r.block_row) + block_row_field!(out_offset)]);
     match element {
-        2 => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 2]),
-        _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out) * 4]),
+        2 => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out_offset) * 2]),
+        _ => dynasm!(a ; .arch x64 ; lea Rq(r.out), [Rq(r.y) + Rq(r.out_offset) * 4]),
     }
     let some_missing = !padded(plan.m).is_multiple_of(plan.tile.rows); // never with 1, 2 or 4 rows
     for (row_block, acc) in sum.chunks(plan.row_block()).enumerate() {

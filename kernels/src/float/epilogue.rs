@@ -4,8 +4,7 @@ use lacuna_jit::{Asm, Evex, Gpr, Mem, Zmm, ptr};
 
 use super::layout::bf16_lane_position;
 use super::twin::round_to_bf16;
-use crate::elementwise::gelu::{FineTable, GELU_TABLE, GELU_TANH_TABLE};
-use crate::epilogue::{Accuracy, emit_activation};
+use crate::epilogue::{Accuracy, FineTable, GELU_TABLE, GELU_TANH_TABLE, emit_activation};
 use crate::{Activation, LANES, Output, Sink, Store, TILE};
 
 /// Read-only memory the generated epilogues point to.
@@ -82,14 +81,14 @@ fn emit_store_bf16(a: &mut Asm, acc: &[Vec<Zmm>], out: Mem, constants: Gpr, inte
 /// Finishes the sums of output `row` of a block row, whose rows are `out`; `first` is the column of `sums[0]`.
 #[inline(always)]
 pub(super) fn finish_row(sink: &Sink, sums: &[f32], row: usize, first: usize, out: &mut Output<'_>) {
-    for (token, &sum) in (first..).zip(sums) {
+    for (column, &sum) in (first..).zip(sums) {
         let y = sink.activation.apply(Accuracy::Float, sum);
         match out {
             Output::F32(out) => {
-                let out = &mut out[row * TILE + token];
+                let out = &mut out[row * TILE + column];
                 *out = if sink.store == (Store::F32 { residual: true }) { y + *out } else { y };
             }
-            Output::Bf16(out) => out[row * TILE + bf16_lane_position(token)] = round_to_bf16(y),
+            Output::Bf16(out) => out[row * TILE + bf16_lane_position(column)] = round_to_bf16(y),
             Output::Bytes(_) => unreachable!("plans refuse it"),
         }
     }

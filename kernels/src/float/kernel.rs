@@ -169,40 +169,36 @@ impl FloatKernel {
 mod tests {
     use super::super::{FloatDesc, sinks};
     use super::*;
-    use crate::cache::KernelCache;
-    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::preserved::plans_with_code;
     use crate::{Block, Buffer, OutputBuffer};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let (m, k) = (17, 13);
-        for isa in tiers() {
-            for (dtype, block) in
-                DType::ALL.into_iter().flat_map(|d| [Block::B4x1, Block::B8x1, Block::Dense].map(|b| (d, b)))
-            {
-                for sink in sinks() {
-                    // Where the CPU lacks AVX512_BF16 there is no code to test.
-                    let Ok(plan) = (FloatDesc { m, k, dtype, block, sink }).plan(isa) else { continue };
-                    let compiled = KernelCache::global().compile_one(&plan).unwrap();
-                    let Some(function) = compiled.function().cloned() else { continue };
-                    let kernel = FloatKernel::new(plan, compiled).unwrap();
-                    let weights = FloatWeights::pack(&plan, &vec![1.0; m * k], &vec![1.0; m]).unwrap();
-                    for columns in [1, 17, 33, 49, 64, 140] {
-                        let (x, y) = (elements(k, columns), elements(m, columns));
-                        let (x_f32, x_bf16) = (Buffer::<f32>::new(x), Buffer::<bf16>::new(x));
-                        let mut out = OutputBuffer::new(sink.store, y);
-                        let x = match dtype {
-                            DType::F32 => FloatInput::F32(&x_f32),
-                            DType::Bf16 => FloatInput::Bf16(&x_bf16),
-                        };
-                        let rows = weights.block_rows.len();
-                        let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows };
-                        let args = kernel.args(&weights, x, columns, out.output().into(), all);
-                        // SAFETY: as in `run_part`: buffers and weights have the plan's shape, its columns prove the features.
-                        let clobbers = unsafe { with_canaries(&function, &args) };
-                        assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} tokens", plan.name());
-                    }
-                }
+        let blocks = [Block::B4x1, Block::B8x1, Block::Dense];
+        let plans = |isa| {
+            let kinds = DType::ALL.into_iter().flat_map(move |dtype| blocks.map(|block| (dtype, block)));
+            let descs = |(dtype, block)| sinks().into_iter().map(move |sink| FloatDesc { m, k, dtype, block, sink });
+            // Where the CPU lacks AVX512_BF16 there is no code to test.
+            kinds.flat_map(descs).filter_map(move |desc| desc.plan(isa).ok())
+        };
+        for code in plans_with_code(plans) {
+            let plan = code.plan;
+            let kernel = FloatKernel::new(plan, code.compiled.clone()).unwrap();
+            let weights = FloatWeights::pack(&plan, &vec![1.0; m * k], &vec![1.0; m]).unwrap();
+            for columns in [1, 17, 33, 49, 64, 140] {
+                let (x, y) = (elements(k, columns), elements(m, columns));
+                let (x_f32, x_bf16) = (Buffer::<f32>::new(x), Buffer::<bf16>::new(x));
+                let mut out = OutputBuffer::new(plan.sink.store, y);
+                let x = match plan.dtype {
+                    DType::F32 => FloatInput::F32(&x_f32),
+                    DType::Bf16 => FloatInput::Bf16(&x_bf16),
+                };
+                let rows = weights.block_rows.len();
+                let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows };
+                let args = kernel.args(&weights, x, columns, out.output().into(), all);
+                // SAFETY: as in `run_part`: buffers and weights have the plan's shape.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

@@ -6,7 +6,7 @@
 //! **Layout**: an f32 X is an f32 tile, a bf16 X is a [bf16 panel](bf16_index); Y is what the [`Sink`](crate::Sink) says; W
 //! is a [`FloatWeights`] stream.
 //!
-//! **One generator** for both types and all blocks. A *register tile* of R output features x V vectors of 16 tokens is
+//! **One generator** for both types and all blocks. A *register tile* of R output features x V vectors of 16 columns is
 //! accumulated in *steps* of C input features: C = 1 for f32 (`vfmadd231ps`), C = 2 for bf16 (`vdpbf16ps`). A step
 //! loads V vectors of X, broadcasts R weights and multiplies. What differs is data:
 //!
@@ -23,20 +23,20 @@
 //!
 //! Block rows are sorted by their number of steps, so that loop exits predict; tiles are the outer loop; the stream is
 //! fetched a page ahead. Code depends on the shape, the types and the sink, never on the pattern. A bf16 row holds
-//! the tokens in an order in which interleaving two rows within 128-bit lanes (`vpunpck[lh]wd`) gives pairs of features
-//! for 16 consecutive tokens; the unpacks run beside the multiplications for free, so dense bf16 reads the same panel.
+//! the columns in an order in which interleaving two rows within 128-bit lanes (`vpunpck[lh]wd`) gives pairs of features
+//! for 16 consecutive columns; the unpacks run beside the multiplications for free, so dense bf16 reads the same panel.
 //!
 //! **Numerics**: sums start at the bias and take one feature after the other, each step fused: the product is not
 //! rounded, the sum is rounded to nearest even. Where a register tile has accumulators to spare (a tail of few vectors)
-//! they form [`FloatPlan::chains`] sums of every second, third, .. step, added at the end: the last bits of a token's
-//! results can depend on how many tokens share its tile, unless the plan is made for [`SumOrder::Fixed`]. With `gamma(n) = n u / (1 - n u)`, u = 2^-24 and n = K + 4,
+//! they form [`FloatPlan::chains`] sums of every second, third, .. step, added at the end: the last bits of a column's
+//! results can depend on how many columns share its tile, unless the plan is made for [`SumOrder::Fixed`]. With `gamma(n) = n u / (1 - n u)`, u = 2^-24 and n = K + 4,
 //! the sum differs from the exact one of the same (rounded) operands by at most `gamma(n) (|b| + sum_k |w| |x|)`, as
 //! long as nothing overflows; in bf16 by 2^-126 more per product and sum, and by the denormal operands that it takes
 //! for zeros.
 //!
 //! bf16 follows [`vdpbf16ps`](dot_bf16) to the bit: of every pair the feature with the higher index first, denormals in
 //! and out as zeros. Every tier gives the same bits. Infinities and NaNs in X give infinities and NaNs in the results
-//! of their token (a zero weight inside a stored block times infinity is NaN); weights and biases must be finite.
+//! of their column (a zero weight inside a stored block times infinity is NaN); weights and biases must be finite.
 //!
 //! When *not* to use it: for quantised models, where [`spmm`](crate::spmm) and [`gemm`](crate::gemm) do four times the
 //! work of f32 and twice that of bf16 per instruction, on a quarter and half of the memory.

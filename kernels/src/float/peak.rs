@@ -63,7 +63,7 @@ fn emit(dtype: DType) -> Result<Code, JitError> {
     let acc = regs.zmms(ACCUMULATORS, "accumulators")?;
     let (x, w) = (regs.zmm("activations (zeros)")?, regs.zmm("weights (zeros)")?);
     let mut a = Asm::new();
-    a.prologue(&regs);
+    a.begin_function(&regs);
     a.load_arg(iterations, &regs, std::mem::offset_of!(PeakArgs, iterations));
     for &zmm in acc.iter().chain([&x, &w]) {
         a.vpxord(zmm, zmm, zmm);
@@ -77,6 +77,6 @@ fn emit(dtype: DType) -> Result<Code, JitError> {
         }
     }
     dynasm!(a ; .arch x64 ; dec Rq(iterations) ; jnz ->again);
-    a.epilogue(&regs);
+    a.end_function(&regs);
     a.finish(format!("peak-{dtype}-avx512vnni"), &regs)
 }

@@ -17,7 +17,7 @@ pub(super) const MAX_CHAINS: usize = 4;
 pub(super) struct RegisterTile {
     /// R: output features, 1 or a multiple of [`ROW_BLOCK`].
     pub(super) rows: usize,
-    /// V: vectors of 16 tokens: 2 or 4, so that a part of a bf16 row is whole vectors.
+    /// V: vectors of 16 columns: 2 or 4, so that a part of a bf16 row is whole vectors.
     pub(super) vectors: usize,
     /// Registers: at least R x V.
     pub(super) accumulators: usize,
@@ -71,10 +71,10 @@ impl OffsetWidth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SumOrder {
-    /// As is fastest for the number of tokens: the last bits of a token's results can depend on how many share its tile.
+    /// As is fastest for the number of columns: the last bits of a column's results can depend on how many share its tile.
     #[default]
     Fastest,
-    /// The same for every token: its results depend on nothing but its own column of X. A part of few tokens takes up to
+    /// The same for every column: its results depend on nothing but its own column of X. A part of few columns takes up to
     /// twice as long.
     Fixed,
 }
@@ -210,7 +210,7 @@ impl FloatPlan {
         self.order
     }
 
-    /// Independent sums per output while `vectors` vectors of 16 tokens are computed: step i of the first `steps /
+    /// Independent sums per output while `vectors` vectors of 16 columns are computed: step i of the first `steps /
     /// chains * chains` belongs to sum `i % chains`, the others to sum 0, which the others are added to in order.
     pub fn chains(&self, vectors: usize) -> usize {
         let vectors = match self.order {
@@ -260,11 +260,11 @@ impl std::fmt::Display for FloatPlan {
     /// The decisions in one line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let FloatPlan { isa, block, dtype, tile: RegisterTile { rows, vectors, .. }, .. } = self;
-        let (tokens, inputs) = (vectors * LANES, self.dtype.inputs());
+        let (columns, inputs) = (vectors * LANES, self.dtype.inputs());
         let form = if self.is_dense() { "dense form" } else { "stream form" };
         write!(
             f,
-            "{form} of {block} {dtype} on {isa}: parts of {tokens} tokens outside, block rows of {rows} outputs inside, \
+            "{form} of {block} {dtype} on {isa}: parts of {columns} tokens outside, block rows of {rows} outputs inside, \
              {inputs} inputs per step"
         )
     }

@@ -23,8 +23,12 @@ pub(super) struct Regs {
     pub(super) columns: Gpr,
     pub(super) count: Gpr,
     pub(super) steps: Gpr,
-    /// Stream form: row offsets of X. Dense form: the first is the next row of X.
+    /// Stream form: row offsets of X.
     pub(super) row: [Gpr; 2],
+    /// Dense form: the next row of X, in the register of the first row offset.
+    pub(super) next_row: Gpr,
+    /// Output features before the block row times 64, in the register of `out` before that is known.
+    pub(super) out_offset: Gpr,
     pub(super) out: Gpr,
     pub(super) second_half: Gpr,
     pub(super) acc: Vec<Zmm>,
@@ -34,17 +38,22 @@ pub(super) struct Regs {
 impl Regs {
     pub(super) fn new(plan: &FloatPlan) -> Result<Regs, JitError> {
         let mut file = RegFile::new();
+        let steps = file.gpr("steps left in the block row")?;
+        let row = [file.gpr("row of X")?, file.gpr("row of X")?];
+        let out = file.gpr("output of the block row")?;
         Ok(Regs {
-            steps: file.gpr("steps left in the block row")?,
-            row: [file.gpr("row of X")?, file.gpr("row of X")?],
-            out: file.gpr("output of the block row")?,
+            steps,
+            row,
+            next_row: row[0],
+            out_offset: out,
+            out,
             x: file.gpr("part of X")?,
             y: file.gpr("part of Y")?,
             stream: file.gpr("step record")?,
             block_row: file.gpr("block row")?,
             bias: file.gpr("biases")?,
             constants: file.gpr("constants")?,
-            columns: file.gpr("tokens left")?,
+            columns: file.gpr("columns left")?,
             count: file.gpr("block rows left")?,
             second_half: file.gpr("1 in the second half of a tile")?,
             acc: file.zmms(plan.tile.accumulators, "acc[chain][r][v]")?,

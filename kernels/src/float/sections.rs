@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::FloatPlan;
 use super::weights::{BlockRow, FloatWeights, Shape};
 use crate::layout::padded;
-use crate::{KernelError, Plan, Stored, TILE};
+use crate::{KernelError, Plan, SharedSlice, TILE};
 
 /// What is known of packed weights beside their bytes; kernels do not read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl FloatWeights {
         }
         Ok(FloatWeights {
             shape: Shape::of(plan),
-            stream: Stored::shared(stream, &plan.name(), STREAM)?,
+            stream: SharedSlice::shared(stream, &plan.name(), STREAM)?,
             block_rows,
             bias,
             step_offsets,

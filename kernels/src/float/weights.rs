@@ -6,7 +6,8 @@ use super::desc::DType;
 use super::plan::{FloatPlan, OffsetWidth};
 use super::twin::round_to_bf16;
 use crate::layout::padded;
-use crate::{Buffer, KernelError, Plan, Stored, TILE};
+use crate::pattern::nonzero_blocks;
+use crate::{Buffer, KernelError, Plan, SharedSlice, TILE};
 
 /// One block row of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -30,7 +31,7 @@ pub(super) struct BlockRow {
 #[derive(Debug, Clone)]
 pub struct FloatWeights {
     pub(super) shape: Shape,
-    pub(super) stream: Stored<u8>,
+    pub(super) stream: SharedSlice<u8>,
     pub(super) block_rows: Vec<BlockRow>,
     /// `[block row][R]`, in stream order.
     pub(super) bias: Vec<f32>,
@@ -92,7 +93,7 @@ impl FloatWeights {
 
         let columns: Vec<Vec<usize>> = weights
             .chunks(rows * k)
-            .map(|block| (0..k).filter(|&c| plan.is_dense() || nonzero(block, k, c)).collect())
+            .map(|block_row| if plan.is_dense() { (0..k).collect() } else { nonzero_blocks(block_row, k, 1).collect() })
             .collect();
         let steps = |row: usize| columns[row].len().div_ceil(plan.dtype.inputs());
         let mut order: Vec<usize> = (0..columns.len()).collect();
@@ -185,11 +186,6 @@ fn check_finite(
         _ => "a finite number",
     };
     Err(KernelError::Parameter { kernel: plan.name(), parameter, row: i / per_row, found: given[i], expected })
-}
-
-/// Whether any row of a block row (row-major, `k` columns) has a weight in `column`.
-fn nonzero(block: &[f32], k: usize, column: usize) -> bool {
-    block.iter().skip(column).step_by(k).any(|&w| w != 0.0)
 }
 
 /// Writes the step of one or two `columns`: their indices (a missing second one repeats the first with weight 0) and

@@ -6,6 +6,7 @@ use lacuna_jit::{Asm, Code, Evex, JitError, Zmm, ptr};
 use super::args::GemmArgs;
 use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
 use super::regs::{BLOCK_VECTORS, Regs};
+use crate::args::load_args;
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::{Generate, LANES, PanelLayout, Plan, TILE};
 
@@ -13,12 +14,6 @@ use crate::{Generate, LANES, PanelLayout, Plan, TILE};
 const X_ROW_BYTES: i32 = 4 * TILE as i32;
 /// Bytes from one half of a 256-byte row to the other.
 const HALF_BYTES: i32 = X_ROW_BYTES / 2;
-
-macro_rules! arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        $a.load_arg($regs.$field, &$regs.file, std::mem::offset_of!(GemmArgs, $field))
-    };
-}
 
 impl Generate for GemmPlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -30,12 +25,9 @@ impl Generate for GemmPlan {
 fn emit(plan: &GemmPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    arg!(a, r, x);
-    arg!(a, r, y);
-    arg!(a, r, constants);
-    arg!(a, r, columns);
-    a.note("half-tile loop: 32 tokens, the last one 32 or 16");
+    a.begin_function(&r.file);
+    load_args!(a, r, GemmArgs { x, y, constants, columns });
+    a.note("half-tile loop: 32 columns, the last one 32 or 16");
     dynasm!(a
         ; .arch x64
         ; xor Rd(r.half), Rd(r.half)
@@ -48,7 +40,7 @@ fn emit(plan: &GemmPlan) -> Result<Code, JitError> {
     dynasm!(a ; .arch x64 ; jmp ->done ; ->single:);
     emit_blocks(&mut a, plan, &r, 1);
     dynasm!(a ; .arch x64 ; ->done:);
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
@@ -74,10 +66,8 @@ fn is_plain(plan: &GemmPlan) -> bool {
 
 /// All register blocks on one half-tile of which `vectors` vectors are computed.
 fn emit_blocks(a: &mut Asm, plan: &GemmPlan, r: &Regs, vectors: usize) {
-    a.note(format!("register blocks on {} tokens", vectors * LANES));
-    arg!(a, r, weights);
-    arg!(a, r, params);
-    arg!(a, r, blocks);
+    a.note(format!("register blocks on {} columns", vectors * LANES));
+    load_args!(a, r, GemmArgs { weights, params, blocks });
     dynasm!(a ; .arch x64 ; mov Rq(r.out), Rq(r.y));
     if is_plain(plan) {
         emit_lane_mask(a, r, vectors);
@@ -93,10 +83,10 @@ fn emit_blocks(a: &mut Asm, plan: &GemmPlan, r: &Regs, vectors: usize) {
     );
     emit_block(a, plan, r, ROW_BLOCKS, vectors);
     dynasm!(a ; .arch x64 ; dec Rq(r.blocks) ; jnz =>whole ; =>last);
-    a.load_arg(r.blocks, &r.file, std::mem::offset_of!(GemmArgs, last_row_blocks));
+    load_args!(a, r, GemmArgs { last_row_blocks });
     for row_blocks in 1..ROW_BLOCKS {
         let next = a.new_dynamic_label();
-        dynasm!(a ; .arch x64 ; cmp Rq(r.blocks), row_blocks as i32 ; jne =>next);
+        dynasm!(a ; .arch x64 ; cmp Rq(r.last_row_blocks), row_blocks as i32 ; jne =>next);
         emit_block(a, plan, r, row_blocks, vectors);
         dynasm!(a ; .arch x64 ; jmp =>end ; =>next);
     }
@@ -106,15 +96,15 @@ fn emit_blocks(a: &mut Asm, plan: &GemmPlan, r: &Regs, vectors: usize) {
 /// The dwords `4 l + v` of a plain row that hold the half-tile's columns: v = 0, 1 or v = 2, 3 (or the first of them).
 fn emit_lane_mask(a: &mut Asm, r: &Regs, vectors: usize) {
     let first_half: i32 = if vectors == BLOCK_VECTORS { 0x3333 } else { 0x1111 };
-    let [mask, second] = r.scratch;
+    let [dwords, second] = r.dwords;
     dynasm!(a
         ; .arch x64
-        ; mov Rd(mask), first_half
+        ; mov Rd(dwords), first_half
         ; mov Rd(second), first_half << 2
         ; test Rd(r.half), Rd(r.half)
-        ; cmovnz Rd(mask), Rd(second)
+        ; cmovnz Rd(dwords), Rd(second)
     );
-    a.kmovw(r.lanes, mask);
+    a.kmovw(r.lanes, dwords);
 }
 
 /// `row blocks` row blocks of four output features x `vectors` vectors of 16 columns, over all K.

@@ -11,7 +11,7 @@ use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::{Part, Parts};
-use crate::rows::with_fma;
+use crate::rows::{check_columns, with_fma};
 use crate::{KernelError, Output, Parallel, Plan, TILE};
 
 /// A callable dense GEMM. Cheap to clone; keeps its code alive.
@@ -41,9 +41,7 @@ impl GemmKernel {
         parallel: Parallel,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
-        if columns == 0 {
-            return Err(KernelError::Dimension { kernel: "gemm", dimension: "N", found: 0, expected: "at least 1" });
-        }
+        check_columns("gemm", columns)?;
         if (weights.m, weights.k) != (plan.m, plan.k) {
             return Err(KernelError::Mismatch {
                 kernel: plan.name(),
@@ -123,30 +121,26 @@ mod tests {
     use super::super::GemmDesc;
     use super::*;
     use crate::Buffer;
-    use crate::cache::KernelCache;
     use crate::epilogue::{Epilogue, RowParams};
     use crate::output::OutputBuffer;
-    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::preserved::plans_with_code;
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let (m, k) = (17, 12);
-        for isa in tiers() {
-            for epilogue in Epilogue::all() {
-                let plan = GemmDesc { m, k, epilogue }.plan(isa).unwrap();
-                let compiled = KernelCache::global().compile_one(&plan).unwrap();
-                let Some(function) = compiled.function().cloned() else { continue };
-                let kernel = GemmKernel::new(plan, compiled).unwrap();
-                let weights = GemmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
-                for columns in [1, 17, 33, 49, 64, 140] {
-                    let x = Buffer::new(elements(k, columns));
-                    let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, columns));
-                    let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows: plan.blocks() };
-                    let args = kernel.args(&weights, &x, columns, SharedOutput::from(out.output()), all);
-                    // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
-                    let clobbers = unsafe { with_canaries(&function, &args) };
-                    assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} tokens", plan.name());
-                }
+        let plans =
+            |isa| Epilogue::all().into_iter().map(move |epilogue| GemmDesc { m, k, epilogue }.plan(isa).unwrap());
+        for code in plans_with_code(plans) {
+            let plan = code.plan;
+            let kernel = GemmKernel::new(plan, code.compiled.clone()).unwrap();
+            let weights = GemmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
+            for columns in [1, 17, 33, 49, 64, 140] {
+                let x = Buffer::new(elements(k, columns));
+                let mut out = OutputBuffer::new(plan.epilogue.sink.store, elements(m, columns));
+                let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows: plan.blocks() };
+                let args = kernel.args(&weights, &x, columns, SharedOutput::from(out.output()), all);
+                // SAFETY: as in `run_part`: buffers and weights have the plan's shape.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

@@ -24,8 +24,8 @@ pub(super) fn row_block(
     for (w, x) in packed.chunks_exact(step_bytes).zip(x.chunks_exact(4 * TILE)) {
         let w = &w[within * ROW_BLOCK * 4..][..ROW_BLOCK * 4];
         let mut features = [[0i32; TILE]; 4]; // one row per input feature, so that the loops below are over columns
-        for (token, x) in x.chunks_exact(4).enumerate() {
-            (0..4).for_each(|i| features[i][token] = i32::from(x[i]));
+        for (column, x) in x.chunks_exact(4).enumerate() {
+            (0..4).for_each(|i| features[i][column] = i32::from(x[i]));
         }
         for (acc, w) in acc.iter_mut().zip(w.chunks_exact(4)) {
             for (&w, feature) in w.iter().zip(&features) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
 use crate::epilogue::{BlockParams, PARAMS, RowParams};
-use crate::{Buffer, KernelError, Plan, Stored};
+use crate::{Buffer, KernelError, Plan, SharedSlice};
 
 /// Weights of one layer, packed for [`super::GemmKernel`].
 ///
@@ -14,7 +14,7 @@ use crate::{Buffer, KernelError, Plan, Stored};
 pub struct GemmWeights {
     pub(super) m: usize,
     pub(super) k: usize,
-    pub(super) packed: Stored<u8>,
+    pub(super) packed: SharedSlice<u8>,
     /// One record per row block.
     pub(super) params: BlockParams,
 }
@@ -73,7 +73,7 @@ impl GemmWeights {
             return Err(KernelError::Section { kernel: name, section: WEIGHTS, found, expected });
         }
         let params = BlockParams::shared(&plan.epilogue, params, plan.row_blocks(), plan.k, &name)?;
-        Ok(GemmWeights { m: plan.m, k: plan.k, packed: Stored::shared(packed, &name, WEIGHTS)?, params })
+        Ok(GemmWeights { m: plan.m, k: plan.k, packed: SharedSlice::shared(packed, &name, WEIGHTS)?, params })
     }
 
     /// Bytes of the packed weights and their parameters.

@@ -1,4 +1,4 @@
-//! The arithmetic: one tile of up to 64 tokens, all block rows.
+//! The arithmetic: one tile of up to 64 columns, all row blocks.
 
 use std::arch::x86_64::*;
 
@@ -14,38 +14,38 @@ pub(super) enum TileOut {
     F32(*mut f32, bool),
 }
 
-/// Computes one tile of Y for `tokens` tokens, 1 to 64.
+/// Computes one tile of Y for `columns` columns, 1 to 64.
 ///
 /// # Safety
 /// - The CPU has AVX-512 F, BW and VNNI.
 /// - `x` points to a tile of a plain panel with every row that an offset in `stream` names.
 /// - `out` points to a tile with 4 rows at every `out` offset in `stream`, which nobody else uses now.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) unsafe fn tile<O: Offset>(stream: &Stream<O>, x: *const u8, out: TileOut, tokens: usize) {
-    // SAFETY: the caller's promises are those of `block_rows`.
+pub(super) unsafe fn tile<O: Offset>(stream: &Stream<O>, x: *const u8, out: TileOut, columns: usize) {
+    // SAFETY: the caller's promises are those of `row_blocks`.
     unsafe {
-        match tokens.div_ceil(LANES) {
+        match columns.div_ceil(LANES) {
             // One group adds once to every accumulator. With one or two vectors that is less work than the latency of
             // `vpdpbusd`, so consecutive groups use different sets of accumulators.
-            1 => block_rows::<O, 1, 4>(stream, x, out),
-            2 => block_rows::<O, 2, 2>(stream, x, out),
-            3 => block_rows::<O, 3, 1>(stream, x, out),
-            _ => block_rows::<O, VECTORS, 1>(stream, x, out),
+            1 => row_blocks::<O, 1, 4>(stream, x, out),
+            2 => row_blocks::<O, 2, 2>(stream, x, out),
+            3 => row_blocks::<O, 3, 1>(stream, x, out),
+            _ => row_blocks::<O, VECTORS, 1>(stream, x, out),
         }
     }
 }
 
-/// All block rows on `V` vectors of 16 tokens.
+/// All row blocks on `V` vectors of 16 columns.
 ///
 /// # Safety
 /// - As for [`tile`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn block_rows<O: Offset, const V: usize, const SETS: usize>(stream: &Stream<O>, x: *const u8, out: TileOut) {
+unsafe fn row_blocks<O: Offset, const V: usize, const SETS: usize>(stream: &Stream<O>, x: *const u8, out: TileOut) {
     let mut rest = &stream.groups[..];
     for (row, params) in stream.rows.iter().zip(&stream.linear) {
         let (groups, others) = rest.split_at(row.groups);
         rest = others;
-        // SAFETY: the caller's promises: offsets of groups are inside x, the block row's 4 rows inside the output.
+        // SAFETY: the caller's promises: offsets of groups are inside x, the row block's 4 rows inside the output.
         unsafe {
             let acc = multiply::<O, V, SETS>(groups, x);
             match out {
@@ -140,7 +140,7 @@ fn requantize<const V: usize>(acc: [[__m512i; V]; ROWS], params: &Linear) -> [[_
     rounded
 }
 
-/// Four rows of a plain panel, saturated to 8 bits. Vectors that were not computed repeat others: their tokens are padding.
+/// Four rows of a plain panel, saturated to 8 bits. Vectors that were not computed repeat others: their columns are padding.
 ///
 /// # Safety
 /// - `out` points to 4 x 64 bytes that nobody else uses now.

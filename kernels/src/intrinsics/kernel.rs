@@ -105,7 +105,7 @@ impl IntrinsicsSpmm {
         Ok(())
     }
 
-    /// All tiles, one after the other, so that a tile of X stays in the first cache while all block rows pass over it.
+    /// All tiles, one after the other, so that a tile of X stays in the first cache while all row blocks pass over it.
     fn run_tiles<O: Offset>(&self, stream: &Stream<O>, x: &[u8], columns: usize, out: TileOut) {
         let (x_tile, y_tile) = (padded(self.k) * TILE, padded(self.m) * TILE);
         for i in 0..tiles(columns) {

@@ -3,7 +3,7 @@
 use crate::epilogue::RowParams;
 use crate::{LANES, TILE};
 
-/// Output features per block row.
+/// Output features per row block.
 pub(super) const ROWS: usize = 4;
 /// Blocks per group: `vpdpbusd` multiplies four bytes per lane.
 pub(super) const GROUP: usize = 4;
@@ -40,7 +40,7 @@ impl Offset for u32 {
     }
 }
 
-/// Four blocks of one block row.
+/// Four blocks of one row block.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(super) struct Group<O> {
@@ -51,7 +51,7 @@ pub(super) struct Group<O> {
 
 /// Four output features.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BlockRow {
+pub(super) struct RowBlock {
     /// Number of groups.
     pub(super) groups: usize,
     /// Elements from the start of a tile of Y to the first of its rows.
@@ -65,12 +65,12 @@ pub(super) struct Linear {
     pub(super) addend: [f32; ROWS],
 }
 
-/// Groups of all block rows, one block row after the other, those with few groups first.
+/// Groups of all row blocks, one row block after the other, those with few groups first.
 #[derive(Debug, Clone)]
 pub(super) struct Stream<O> {
     pub(super) groups: Vec<Group<O>>,
-    pub(super) rows: Vec<BlockRow>,
-    /// One for each block row.
+    pub(super) rows: Vec<RowBlock>,
+    /// One for each row block.
     pub(super) linear: Vec<Linear>,
 }
 
@@ -78,20 +78,20 @@ impl<O: Offset> Stream<O> {
     /// Packs row-major `[m][k]` weights whose lengths were checked.
     pub(super) fn pack(m: usize, k: usize, weights: &[i8], params: &[RowParams]) -> Stream<O> {
         let weight = |row: usize, column: usize| if row < m { weights[row * k + column] } else { 0 };
-        let block_rows = (0..m.div_ceil(ROWS)).map(|block_row| {
-            let rows: [usize; ROWS] = std::array::from_fn(|r| block_row * ROWS + r);
+        let row_blocks = (0..m.div_ceil(ROWS)).map(|row_block| {
+            let rows: [usize; ROWS] = std::array::from_fn(|r| row_block * ROWS + r);
             let columns: Vec<usize> =
                 (0..k).filter(|&column| rows.iter().any(|&row| weight(row, column) != 0)).collect();
             let groups: Vec<Group<O>> =
                 columns.chunks(GROUP).map(|columns| Group::pack(columns, &rows, weight)).collect();
-            (BlockRow { groups: groups.len(), out: rows[0] * TILE }, Linear::of(&rows, params), groups)
+            (RowBlock { groups: groups.len(), out: rows[0] * TILE }, Linear::of(&rows, params), groups)
         });
-        let mut block_rows: Vec<_> = block_rows.collect();
-        block_rows.sort_by_key(|(row, ..)| row.groups); // the loop exit predicts
+        let mut row_blocks: Vec<_> = row_blocks.collect();
+        row_blocks.sort_by_key(|(row, ..)| row.groups); // the loop exit predicts
         Stream {
-            rows: block_rows.iter().map(|&(row, ..)| row).collect(),
-            linear: block_rows.iter().map(|&(_, linear, _)| linear).collect(),
-            groups: block_rows.into_iter().flat_map(|(.., groups)| groups).collect(),
+            rows: row_blocks.iter().map(|&(row, ..)| row).collect(),
+            linear: row_blocks.iter().map(|&(_, linear, _)| linear).collect(),
+            groups: row_blocks.into_iter().flat_map(|(.., groups)| groups).collect(),
         }
     }
 }

@@ -9,17 +9,12 @@ use super::args::LayerNormArgs;
 use super::params::NormParams;
 use super::plan::{CHAINS, LayerNormPlan};
 use super::regs::{Columns, Regs};
+use crate::args::load_args;
 use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, element, emit_by_vectors, emit_quantize, emit_row_groups, emit_store_panel,
     emit_zero,
 };
 use crate::{Generate, Plan, Sign};
-
-macro_rules! load_arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        $a.load_arg($regs.$field, &$regs.file, offset_of!(LayerNormArgs, $field))
-    };
-}
 
 impl Generate for LayerNormPlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -31,16 +26,15 @@ impl Generate for LayerNormPlan {
 fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    load_arg!(a, r, columns);
-    load_arg!(a, r, constants);
+    a.begin_function(&r.file);
+    load_args!(a, r, LayerNormArgs { columns, constants });
     emit_by_vectors(&mut a, r.columns, |a, vectors| {
         let columns = r.columns(vectors);
         emit_shift(a, plan, &r, &columns);
         emit_statistics(a, plan, &r, &columns);
         emit_normalize(a, plan, &r, &columns);
     });
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
@@ -49,7 +43,7 @@ fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
 fn emit_shift(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>) {
     a.note("shift: mean of the first features");
     emit_zero(a, columns.sums.iter().flatten());
-    load_arg!(a, r, x);
+    load_args!(a, r, LayerNormArgs { x });
     emit_row_groups(a, plan.shift_features(), r.count, |a, rows| {
         for row in 0..rows {
             for (v, &sum) in columns.sums[row % CHAINS].iter().enumerate() {
@@ -70,12 +64,12 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
     a.note("mean and variance about the shift");
     emit_zero(a, columns.sums.iter().flatten());
     emit_zero(a, columns.squares.iter().flatten());
-    load_arg!(a, r, x);
+    load_args!(a, r, LayerNormArgs { x });
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         for row in 0..rows {
             let (sums, squares) = (&columns.sums[row % CHAINS], &columns.squares[row % CHAINS]);
             for (v, &shift) in columns.shift.iter().enumerate() {
-                let d = r.temp[v];
+                let d = r.d[v];
                 a.vsubps(d, shift, element(r.x, row, v)); //            d = shift - x[f]
                 a.vaddps(sums[v], sums[v], d); //                       sum d
                 a.vfmadd231ps(squares[v], d, d); //                     sum d^2
@@ -83,8 +77,7 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
         }
         emit_next_x(a, r);
     });
-    let zero = r.temp[0];
-    a.vpxord(zero, zero, zero);
+    a.vpxord(r.zero, r.zero, r.zero);
     for v in 0..columns.shift.len() {
         let (shift, mean, rstd) = (columns.shift[v], columns.mean[v], columns.rstd[v]);
         let (sum, square) = (columns.sums[0][v], columns.squares[0][v]);
@@ -95,7 +88,7 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
         a.vdivps(variance, square, r.arg(offset_of!(LayerNormArgs, features)).bcast());
         a.vsubps(mean, shift, mean_d); //                               mean = shift - mean of d
         a.vfnmadd231ps(variance, mean_d, mean_d); //                    variance = mean of d^2 - (mean of d)^2
-        a.vmaxps(variance, zero, variance); //                          not below 0; NaN stays: it is the second operand
+        a.vmaxps(variance, r.zero, variance); //                          not below 0; NaN stays: it is the second operand
         a.vaddps(variance, variance, r.arg(offset_of!(LayerNormArgs, epsilon)).bcast());
         let deviation = variance;
         a.vsqrtps(deviation, variance);
@@ -107,10 +100,9 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
 /// `y = (x - mean) rstd gamma + beta`, four rows at a time, to the f32 tile and the panel.
 fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>) {
     a.note("normalise, quantise, store");
-    load_arg!(a, r, x);
-    load_arg!(a, r, params);
+    load_args!(a, r, LayerNormArgs { x, params });
     if plan.panel.is_some() {
-        load_arg!(a, r, panel);
+        load_args!(a, r, LayerNormArgs { panel });
     }
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         for (row, y) in columns.y[..rows].iter().enumerate() {
@@ -129,20 +121,19 @@ fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns
 /// One row: f32 to the tile; s32 stays in `y`.
 fn emit_normalize_row(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>, row: usize, y: &[Zmm]) {
     let param = |field: usize| ptr(r.params) + (row * size_of::<NormParams>() + field) as i32;
-    let (gamma, beta, out_scale, out_zero) = (r.temp[0], r.temp[1], r.temp[2], r.temp[3]);
-    a.vbroadcastss(gamma, param(offset_of!(NormParams, gamma)));
-    a.vbroadcastss(beta, param(offset_of!(NormParams, beta)));
+    a.vbroadcastss(r.gamma, param(offset_of!(NormParams, gamma)));
+    a.vbroadcastss(r.beta, param(offset_of!(NormParams, beta)));
     for (v, &y) in y.iter().enumerate() {
         a.vsubps(y, columns.mean[v], element(r.x, row, v)); //          y = mean - x[f]
         a.vmulps(y, y, columns.rstd[v]); //                             y = (mean - x[f]) rstd
-        a.vfnmadd213ps(y, gamma, beta); //                              y = (x[f] - mean) rstd gamma[f] + beta[f]
+        a.vfnmadd213ps(y, r.gamma, r.beta); //                              y = (x[f] - mean) rstd gamma[f] + beta[f]
         if plan.f32 {
             a.vmovups_st(element(r.x, row, v), y);
         }
     }
     if plan.panel.is_some() {
         let params = [param(offset_of!(NormParams, out_scale)), param(offset_of!(NormParams, out_zero))];
-        emit_quantize(a, y, params, [out_scale, out_zero]);
+        emit_quantize(a, y, params, [r.out_scale, r.out_zero]);
     }
 }
 

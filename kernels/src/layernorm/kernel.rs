@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::args::LayerNormArgs;
 use super::desc::LayerNormDesc;
@@ -15,16 +15,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel, Plan};
 
-impl LayerNormDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`LayerNormDesc::plan`] and [`LayerNormKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<LayerNormKernel, KernelError> {
-        LayerNormKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable layernorm. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct LayerNormKernel {
@@ -32,7 +22,7 @@ pub struct LayerNormKernel {
     entry: Option<Entry<LayerNormArgs>>,
 }
 
-kernel_methods!(LayerNormKernel, LayerNormPlan, LayerNormArgs);
+kernel_methods!(LayerNormKernel, LayerNormPlan, LayerNormArgs, LayerNormDesc);
 
 impl LayerNormKernel {
     /// Normalises the N = `columns` columns of `x`, in place, and quantises them into `panel`, as the plan's output says.
@@ -140,26 +130,22 @@ impl LayerNormKernel {
 mod tests {
     use super::super::NormParams;
     use super::*;
-    use crate::cache::KernelCache;
-    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::preserved::plans_with_code;
     use crate::{Buffer, PanelLayout};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
         let outputs = [(true, None), (false, Some(PanelLayout::Plain)), (true, Some(PanelLayout::Vnni))];
-        for (isa, (f32, panel)) in tiers().into_iter().flat_map(|isa| outputs.map(|output| (isa, output))) {
-            let plan = LayerNormDesc { features, f32, panel }.plan(isa).unwrap();
-            let compiled = KernelCache::global().compile_one(&plan).unwrap();
-            let Some(function) = compiled.function().cloned() else { continue };
-            let kernel = LayerNormKernel::new(plan, compiled).unwrap();
-            let params = NormRows::pack(&plan, &[NormParams::default(); 6], 1e-12).unwrap();
+        let plans = |isa| outputs.map(|(f32, panel)| LayerNormDesc { features, f32, panel }.plan(isa).unwrap());
+        for code in plans_with_code(plans) {
+            let kernel = LayerNormKernel::new(code.plan, code.compiled.clone()).unwrap();
+            let params = NormRows::pack(&code.plan, &[NormParams::default(); 6], 1e-12).unwrap();
             for columns in [1, 17, 33, 49, 64] {
                 let (mut x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
                 let args = kernel.args(&params, x.as_mut_ptr(), panel.as_mut_ptr(), columns);
-                // SAFETY: as in `run_tile`: the buffers hold a tile of the plan's width, `isa` proves the features.
-                let clobbers = unsafe { with_canaries(&function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
+                // SAFETY: as in `run_tile`: the buffers hold a tile of the plan's width.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

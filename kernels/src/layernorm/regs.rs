@@ -13,9 +13,9 @@ use crate::rows::{GROUP, group_of};
 /// | acc, 4 W of 16 | `sums[f mod 2][v]` of x | `sums[f mod 2][v]` of d, `squares[f mod 2][v]` of d^2 | `y[f mod 4][v]`, then packed |
 /// | mean, W of 4 | `shift[v]` | `shift[v]`, then `mean[v]` | `mean[v]` |
 /// | rstd, W of 4 | | 1 / sqrt(variance + epsilon) | the same |
-/// | temp, 4 | | deviations d; zero | gamma, beta, out_scale, out_zero; byte transpose |
+/// | temp, 4 | | `d`: deviations; after them `zero` | gamma, beta, out_scale, out_zero; in a store temporaries |
 ///
-/// [`Columns`] gives acc and mean the name that they have in a pass.
+/// [`Columns`] gives acc and mean the name that they have in a pass; the roles of temp have names of their own.
 pub(super) struct Regs {
     pub(super) file: RegFile,
     pub(super) x: Gpr,
@@ -27,23 +27,43 @@ pub(super) struct Regs {
     acc: Vec<Zmm>,
     mean: Vec<Zmm>,
     rstd: Vec<Zmm>,
+    /// `[v]`: deviations.
+    pub(super) d: Vec<Zmm>,
+    pub(super) zero: Zmm,
+    pub(super) gamma: Zmm,
+    pub(super) beta: Zmm,
+    pub(super) out_scale: Zmm,
+    pub(super) out_zero: Zmm,
+    /// All of these, for a store.
     pub(super) temp: Vec<Zmm>,
 }
 
 impl Regs {
     pub(super) fn new() -> Result<Regs, JitError> {
         let mut file = RegFile::new();
+        let (x, panel) = (file.gpr("row of the f32 tile")?, file.gpr("row of the panel")?);
+        let (params, constants) = (file.gpr("parameters of the feature")?, file.gpr("constants")?);
+        let (columns, count) = (file.gpr("columns")?, file.gpr("groups of four rows left")?);
+        let acc = file.zmms(GROUP * VECTORS, "sums of d and d^2 [f mod 2][v]; y[f mod 4][v]")?;
+        let (mean, rstd) = (file.zmms(VECTORS, "shift[v]; mean[v]")?, file.zmms(VECTORS, "rstd[v]")?);
+        let temp = file.zmms(4, "deviations; zero; gamma, beta, out_scale, out_zero; byte transpose")?;
         Ok(Regs {
-            x: file.gpr("row of the f32 tile")?,
-            panel: file.gpr("row of the panel")?,
-            params: file.gpr("parameters of the feature")?,
-            constants: file.gpr("constants")?,
-            columns: file.gpr("columns")?,
-            count: file.gpr("groups of four rows left")?,
-            acc: file.zmms(GROUP * VECTORS, "sums of d and d^2 [f mod 2][v]; y[f mod 4][v]")?,
-            mean: file.zmms(VECTORS, "shift[v]; mean[v]")?,
-            rstd: file.zmms(VECTORS, "rstd[v]")?,
-            temp: file.zmms(4, "deviations; gamma, beta, out_scale, out_zero; byte transpose")?,
+            x,
+            panel,
+            params,
+            constants,
+            columns,
+            count,
+            acc,
+            mean,
+            rstd,
+            d: temp.clone(),
+            zero: temp[0],
+            gamma: temp[0],
+            beta: temp[1],
+            out_scale: temp[2],
+            out_zero: temp[3],
+            temp,
             file,
         })
     }

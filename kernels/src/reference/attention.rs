@@ -15,7 +15,7 @@ pub fn attention(
     k: &Matrix<u8>,
     v: &Matrix<u8>,
 ) -> Matrix<u8> {
-    let mut out = Matrix::from_fn(q.features, q.tokens, |_, _| 0);
+    let mut out = Matrix::from_fn(q.features, q.columns, |_, _| 0);
     each_query(params, sequences, q.features, |head, features, keys, i| {
         let scores = scores(params, head, features.clone(), keys.clone(), i, q, k);
         let largest = scores.iter().max().copied().unwrap_or(0);
@@ -25,7 +25,7 @@ pub fn attention(
         for d in features {
             let sum: i32 = keys.clone().zip(&p).map(|(j, p)| p * i32::from(v.at(d, j) as i8)).sum();
             let y = (sum as f32 * reciprocal).mul_add(params.out_scale[d], f32::from(params.out_zero));
-            out.values[d * q.tokens + i] = math::quantize_u8(y);
+            out.values[d * q.columns + i] = math::quantize_u8(y);
         }
     });
     out
@@ -48,7 +48,7 @@ pub fn exact_attention(
         let sum: f64 = p.iter().sum();
         for d in features {
             let o: f64 = keys.clone().zip(&p).map(|(j, p)| p * f64::from(v.at(d, j) as i8)).sum::<f64>() / sum;
-            out[d * q.tokens + i] = o * f64::from(params.out_scale[d]) + f64::from(params.out_zero);
+            out[d * q.columns + i] = o * f64::from(params.out_scale[d]) + f64::from(params.out_zero);
         }
     });
     out

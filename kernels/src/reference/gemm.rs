@@ -7,74 +7,79 @@ use crate::epilogue::{Activation, Arithmetic, Epilogue, RowParams, Store};
 use crate::layout::{elements, f32_index};
 use crate::{Buffer, PanelLayout, Sign, math};
 
-/// A row-major `[F][N]` matrix: element (feature, token) is `values[feature * tokens + token]`.
+/// A row-major `[F][N]` matrix: element (feature, column) is `values[feature * columns + column]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matrix<T> {
     /// F, rows.
     pub features: usize,
     /// N, columns.
-    pub tokens: usize,
+    pub columns: usize,
     /// F x N elements.
     pub values: Vec<T>,
 }
 
 impl<T: bytemuck::Pod> Matrix<T> {
-    /// The matrix whose elements are `value(feature, token)`.
-    pub fn from_fn(features: usize, tokens: usize, mut value: impl FnMut(usize, usize) -> T) -> Matrix<T> {
-        let mut values = Vec::with_capacity(features * tokens);
+    /// The matrix whose elements are `value(feature, column)`.
+    pub fn from_fn(features: usize, columns: usize, mut value: impl FnMut(usize, usize) -> T) -> Matrix<T> {
+        let mut values = Vec::with_capacity(features * columns);
         for feature in 0..features {
-            for token in 0..tokens {
-                values.push(value(feature, token));
+            for column in 0..columns {
+                values.push(value(feature, column));
             }
         }
-        Matrix { features, tokens, values }
+        Matrix { features, columns, values }
     }
 
-    /// The element of `feature` and `token`.
-    pub fn at(&self, feature: usize, token: usize) -> T {
-        self.values[feature * self.tokens + token]
+    /// The element of `feature` and `column`.
+    pub fn at(&self, feature: usize, column: usize) -> T {
+        self.values[feature * self.columns + column]
     }
 
-    /// Writes the elements to where `index(F, feature, token)` says; leaves padding as it is.
+    /// Writes the elements to where `index(F, feature, column)` says; leaves padding as it is.
     pub fn write(&self, index: impl Fn(usize, usize, usize) -> usize, out: &mut [T]) {
         for feature in 0..self.features {
-            for token in 0..self.tokens {
-                out[index(self.features, feature, token)] = self.at(feature, token);
+            for column in 0..self.columns {
+                out[index(self.features, feature, column)] = self.at(feature, column);
             }
         }
     }
 
-    /// Reads the elements from where `index(F, feature, token)` says.
-    pub fn read(features: usize, tokens: usize, index: impl Fn(usize, usize, usize) -> usize, data: &[T]) -> Matrix<T> {
-        Matrix::from_fn(features, tokens, |feature, token| data[index(features, feature, token)])
+    /// Reads the elements from where `index(F, feature, column)` says.
+    pub fn read(
+        features: usize,
+        columns: usize,
+        index: impl Fn(usize, usize, usize) -> usize,
+        data: &[T],
+    ) -> Matrix<T> {
+        Matrix::from_fn(features, columns, |feature, column| data[index(features, feature, column)])
     }
 }
 
 impl Matrix<u8> {
     /// The matrix as a panel, padding elements zero.
     pub fn to_panel(&self, layout: PanelLayout) -> Buffer<u8> {
-        let mut panel = Buffer::new(elements(self.features, self.tokens));
-        self.write(|f, feature, token| layout.index(f, feature, token), &mut panel);
+        let mut panel = Buffer::new(elements(self.features, self.columns));
+        self.write(|f, feature, column| layout.index(f, feature, column), &mut panel);
         panel
     }
 
     /// The matrix that `panel` holds.
-    pub fn from_panel(layout: PanelLayout, features: usize, tokens: usize, panel: &[u8]) -> Matrix<u8> {
-        Matrix::read(features, tokens, |f, feature, token| layout.index(f, feature, token), panel)
+    pub fn from_panel(layout: PanelLayout, features: usize, columns: usize, panel: &[u8]) -> Matrix<u8> {
+        Matrix::read(features, columns, |f, feature, column| layout.index(f, feature, column), panel)
     }
 }
 
 impl Matrix<f32> {
     /// The matrix as an f32 tile, padding elements zero.
     pub fn to_tile(&self) -> Buffer<f32> {
-        let mut tile = Buffer::new(elements(self.features, self.tokens));
+        let mut tile = Buffer::new(elements(self.features, self.columns));
         self.write(f32_index, &mut tile);
         tile
     }
 
     /// The matrix that `tile` holds.
-    pub fn from_tile(features: usize, tokens: usize, tile: &[f32]) -> Matrix<f32> {
-        Matrix::read(features, tokens, f32_index, tile)
+    pub fn from_tile(features: usize, columns: usize, tile: &[f32]) -> Matrix<f32> {
+        Matrix::read(features, columns, f32_index, tile)
     }
 }
 
@@ -84,13 +89,13 @@ impl Matrix<f32> {
 ///
 /// **Numerics**: every partial sum must fit s32, which K <= [`crate::pattern::MAX_K`] ensures.
 pub fn gemm(weights: &[i8], m: usize, x: &Matrix<u8>) -> Matrix<i32> {
-    let (k, n) = (x.features, x.tokens);
+    let (k, n) = (x.features, x.columns);
     let mut acc = Matrix::from_fn(m, n, |_, _| 0);
     for row in 0..m {
-        for column in 0..k {
-            for token in 0..n {
-                let product = i32::from(weights[row * k + column]) * i32::from(x.values[column * n + token]);
-                acc.values[row * n + token] += product;
+        for feature in 0..k {
+            for column in 0..n {
+                let product = i32::from(weights[row * k + feature]) * i32::from(x.values[feature * n + column]);
+                acc.values[row * n + column] += product;
             }
         }
     }
@@ -101,10 +106,10 @@ pub fn gemm(weights: &[i8], m: usize, x: &Matrix<u8>) -> Matrix<i32> {
 ///
 /// **Shapes**: one [`RowParams`] per output feature; `residual` is M x N.
 pub fn finish_f32(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue, residual: &Matrix<f32>) -> Matrix<f32> {
-    Matrix::from_fn(acc.features, acc.tokens, |row, token| {
-        let y = activated(acc.at(row, token), &params[row], epilogue.sink.activation, [math::gelu, math::gelu_tanh]);
+    Matrix::from_fn(acc.features, acc.columns, |row, column| {
+        let y = activated(acc.at(row, column), &params[row], epilogue.sink.activation, [math::gelu, math::gelu_tanh]);
         match epilogue.sink.store {
-            Store::F32 { residual: true } => y + residual.at(row, token),
+            Store::F32 { residual: true } => y + residual.at(row, column),
             _ => y,
         }
     })
@@ -114,8 +119,8 @@ pub fn finish_f32(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue, 
 ///
 /// **Shapes**: one [`RowParams`] per output feature, which must pass [`Epilogue::check`].
 pub fn finish_bytes(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue, sign: Sign) -> Matrix<u8> {
-    Matrix::from_fn(acc.features, acc.tokens, |row, token| {
-        let (acc, p) = (acc.at(row, token), &params[row]);
+    Matrix::from_fn(acc.features, acc.columns, |row, column| {
+        let (acc, p) = (acc.at(row, column), &params[row]);
         let y = match epilogue.arithmetic {
             Arithmetic::F32 => float_result(acc, p, epilogue.sink.activation),
             Arithmetic::I16 => fixed_result(acc, p, epilogue.sink.activation, sign),
@@ -185,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_product_by_hand() {
-        let x = Matrix { features: 2, tokens: 3, values: vec![1, 2, 3, 10, 20, 255] };
+        let x = Matrix { features: 2, columns: 3, values: vec![1, 2, 3, 10, 20, 255] };
         let acc = gemm(&[1, -1, 127, -128], 2, &x);
         assert_eq!(acc.values, [-9, -18, -252, 127 - 1280, 254 - 2560, 381 - 32640]);
         let params = [(0.5, 1.0), (-1.0, 0.0)].map(|(multiplier, addend)| RowParams {
@@ -193,7 +198,7 @@ mod tests {
             addend,
             ..RowParams::default()
         });
-        let residual = Matrix::from_fn(2, 3, |row, token| (row * 3 + token) as f32);
+        let residual = Matrix::from_fn(2, 3, |row, column| (row * 3 + column) as f32);
         let y = finish_f32(&acc, &params, &Epilogue::f32(true), &residual);
         assert_eq!(y.values, [-3.5, -7.0, -123.0, 1156.0, 2310.0, 32264.0]);
         let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Signed);
@@ -206,11 +211,11 @@ mod tests {
 
     #[test]
     fn layouts_and_back() {
-        let x = Matrix::from_fn(7, 70, |feature, token| (feature * 70 + token) as u8);
+        let x = Matrix::from_fn(7, 70, |feature, column| (feature * 70 + column) as u8);
         for layout in [PanelLayout::Plain, PanelLayout::Vnni] {
             assert_eq!(Matrix::from_panel(layout, 7, 70, &x.to_panel(layout)), x);
         }
-        let y = Matrix::from_fn(7, 70, |feature, token| (feature * 70 + token) as f32);
+        let y = Matrix::from_fn(7, 70, |feature, column| (feature * 70 + column) as f32);
         assert_eq!(Matrix::from_tile(7, 70, &y.to_tile()), y);
     }
 }

@@ -56,6 +56,22 @@ pub(crate) fn emit_row_groups_back(a: &mut Asm, rows: usize, count: Gpr, mut bod
     emit_row_groups(a, rows / GROUP * GROUP, count, body);
 }
 
+/// Emits `body` for every group of up to four of `rows` rows, for every number of vectors: it gets the registers of the group's
+/// rows, `[f mod 4][v]` of `y`, and how many rows the group has. `columns` is read, `count` is the counter.
+pub(crate) fn emit_rows(
+    a: &mut Asm,
+    rows: usize,
+    [columns, count]: [Gpr; 2],
+    y: &[Zmm],
+    mut body: impl FnMut(&mut Asm, &[Vec<Zmm>], usize),
+) {
+    emit_by_vectors(a, columns, |a, vectors| {
+        let y = group_of(y, vectors);
+        a.note(format!("rows of {vectors} vectors of columns"));
+        emit_row_groups(a, rows, count, |a, rows| body(a, &y, rows));
+    });
+}
+
 /// Of the registers of a group of rows, `[f mod 4][v]`, those of the first `vectors` vectors of each row.
 pub(crate) fn group_of(registers: &[Zmm], vectors: usize) -> Vec<Vec<Zmm>> {
     registers.chunks(VECTORS).map(|row| row[..vectors].to_vec()).collect()

@@ -8,15 +8,10 @@ use lacuna_jit::{Asm, Code, Evex, JitError};
 use super::args::{Constants, SoftmaxArgs};
 use super::plan::{CHAINS, SoftmaxPlan};
 use super::regs::{Columns, Regs};
+use crate::args::load_args;
 use crate::math::EXP_R;
 use crate::rows::{F32_ROW_BYTES, GROUP, emit_by_vectors, emit_row_groups, emit_row_groups_back, emit_zero};
 use crate::{Generate, Plan};
-
-macro_rules! load_arg {
-    ($a:expr, $regs:expr, $register:ident, $field:ident) => {
-        $a.load_arg($regs.$register, &$regs.file, offset_of!(SoftmaxArgs, $field))
-    };
-}
 
 impl Generate for SoftmaxPlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -28,9 +23,8 @@ impl Generate for SoftmaxPlan {
 fn emit(plan: &SoftmaxPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    load_arg!(a, r, constants, constants);
-    load_arg!(a, r, columns, columns);
+    a.begin_function(&r.file);
+    load_args!(a, r, SoftmaxArgs { constants, columns });
     a.vmovups(r.powers, r.constant(offset_of!(Constants, powers)));
     for (k, &coefficient) in r.r.iter().enumerate() {
         a.vbroadcastss(coefficient, r.constant(offset_of!(Constants, r) + 4 * k));
@@ -44,7 +38,7 @@ fn emit(plan: &SoftmaxPlan) -> Result<Code, JitError> {
         emit_exponentials(a, plan, &r, &columns);
         emit_scale(a, plan, &r, &columns);
     });
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
@@ -54,7 +48,7 @@ fn emit_max(a: &mut Asm, plan: &SoftmaxPlan, r: &Regs, columns: &Columns<'_>) {
     for &max in columns.maxima.into_iter().flatten() {
         a.vbroadcastss(max, r.constant(offset_of!(Constants, minus_infinity)));
     }
-    load_arg!(a, r, row, x);
+    load_args!(a, r, SoftmaxArgs { x: row });
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         for row in 0..rows {
             for (v, &max) in columns.maxima[row % CHAINS].iter().enumerate() {
@@ -78,11 +72,10 @@ fn emit_exponentials(a: &mut Asm, plan: &SoftmaxPlan, r: &Regs, columns: &Column
             emit_exp(a, r, columns, &four);
         }
     });
-    let one = r.x[0];
-    a.vbroadcastss(one, r.constant(offset_of!(Constants, one)));
+    a.vbroadcastss(r.one, r.constant(offset_of!(Constants, one)));
     for ((&scale, &even), &odd) in columns.scale.iter().zip(columns.sums[0]).zip(columns.sums[1]) {
         a.vaddps(even, even, odd);
-        a.vdivps(scale, one, even); //                              1 / sum
+        a.vdivps(scale, r.one, even); //                              1 / sum
     }
 }
 
@@ -131,7 +124,7 @@ fn emit_scale(a: &mut Asm, plan: &SoftmaxPlan, r: &Regs, columns: &Columns<'_>) 
     a.note("scale by 1 / sum");
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         for four in columns.fours(rows) {
-            for (&y, &(row, v)) in r.x.iter().zip(&four) {
+            for (&y, &(row, v)) in r.y.iter().zip(&four) {
                 a.vmulps(y, columns.scale[v], r.element(row, v));
                 a.vmovups_st(r.element(row, v), y);
             }

@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::args::{Constants, SoftmaxArgs};
 use super::desc::SoftmaxDesc;
@@ -13,16 +13,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel};
 
-impl SoftmaxDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`SoftmaxDesc::plan`] and [`SoftmaxKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<SoftmaxKernel, KernelError> {
-        SoftmaxKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable softmax. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct SoftmaxKernel {
@@ -30,7 +20,7 @@ pub struct SoftmaxKernel {
     entry: Option<Entry<SoftmaxArgs>>,
 }
 
-kernel_methods!(SoftmaxKernel, SoftmaxPlan, SoftmaxArgs);
+kernel_methods!(SoftmaxKernel, SoftmaxPlan, SoftmaxArgs, SoftmaxDesc);
 
 impl SoftmaxKernel {
     /// Softmax of the N = `columns` columns of `x`, in place.
@@ -67,23 +57,18 @@ impl SoftmaxKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::KernelCache;
-    use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{Buffer, Plan};
+    use crate::Buffer;
+    use crate::preserved::plans_with_code;
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
-        for isa in tiers() {
-            let plan = SoftmaxDesc { features }.plan(isa).unwrap();
-            let compiled = KernelCache::global().compile_one(&plan).unwrap();
-            let Some(function) = compiled.function() else { continue };
+        for code in plans_with_code(|isa| [SoftmaxDesc { features }.plan(isa).unwrap()]) {
             for columns in [1, 17, 64] {
                 let mut x = Buffer::new(elements(features, 1));
                 let args = SoftmaxArgs { x: x.as_mut_ptr(), constants: Constants::TABLE, columns };
-                // SAFETY: as in `run`: the buffer holds a tile of the plan's width, `isa` proves the features.
-                let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
+                // SAFETY: as in `run`: the buffer holds a tile of the plan's width.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::{VECTORS, rows};
 /// | --- | --- | --- | --- |
 /// | acc, 2 W of 8 | `maxima[f mod 2][v]` | `sums[f mod 2][v]` | |
 /// | column, W of 4 | | max of all features | scale: 1 / sum |
-/// | x, 4 | | `x[f] - max`, then r | `y[f]` |
+/// | 4 | | `x`: `x[f] - max`, then r; after the last `one`: 1 | `y`: `y[f]` |
 /// | power, 4 | | `(x[f] - max) log2(e)` to the nearest 1/16, then 2^ that | |
 /// | e, 4 | | that as a number, then e[f] | |
 /// | powers, r, log2_e, magic, min | | constants | |
@@ -27,6 +27,9 @@ pub(super) struct Regs {
     acc: Vec<Zmm>,
     column: Vec<Zmm>,
     pub(super) x: Vec<Zmm>,
+    /// In a register of `x`, as are the results.
+    pub(super) one: Zmm,
+    pub(super) y: Vec<Zmm>,
     pub(super) power: Vec<Zmm>,
     pub(super) e: Vec<Zmm>,
     pub(super) powers: Zmm,
@@ -39,14 +42,21 @@ pub(super) struct Regs {
 impl Regs {
     pub(super) fn new() -> Result<Regs, JitError> {
         let mut file = RegFile::new();
+        let (row, constants) = (file.gpr("row of the tile")?, file.gpr("constants")?);
+        let (columns, count) = (file.gpr("columns")?, file.gpr("groups of four rows left")?);
+        let acc = file.zmms(CHAINS * VECTORS, "max[f mod 2][v]; sum[f mod 2][v]")?;
+        let column = file.zmms(VECTORS, "max[v]; 1 / sum[v]")?;
+        let x = file.zmms(VECTORS, "x - max; r; 1; y")?;
         Ok(Regs {
-            row: file.gpr("row of the tile")?,
-            constants: file.gpr("constants")?,
-            columns: file.gpr("columns")?,
-            count: file.gpr("groups of four rows left")?,
-            acc: file.zmms(CHAINS * VECTORS, "max[f mod 2][v]; sum[f mod 2][v]")?,
-            column: file.zmms(VECTORS, "max[v]; 1 / sum[v]")?,
-            x: file.zmms(VECTORS, "x - max; r; y")?,
+            row,
+            constants,
+            columns,
+            count,
+            acc,
+            column,
+            one: x[0],
+            y: x.clone(),
+            x,
             power: file.zmms(VECTORS, "2^(n/16)")?,
             e: file.zmms(VECTORS, "n/16; e")?,
             powers: file.zmm("2^(i/16)")?,

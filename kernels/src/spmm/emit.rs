@@ -11,18 +11,10 @@ use super::pass::{Pass, X};
 use super::plan::{ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
 use super::weights::RowBlock;
+use crate::args::load_args;
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::layout::padded;
 use crate::{Generate, LANES, PanelLayout, Plan, TILE, VECTORS};
-
-macro_rules! arg {
-    ($a:expr, $regs:expr, $register:ident, $field:ident) => {
-        $a.load_arg($regs.$register, &$regs.file, std::mem::offset_of!(SpmmArgs, $field))
-    };
-    ($a:expr, $regs:expr, $field:ident) => {
-        arg!($a, $regs, $field, $field)
-    };
-}
 
 impl Generate for SpmmPlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -34,13 +26,10 @@ impl Generate for SpmmPlan {
 fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
     let r = Regs::new(plan)?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    arg!(a, r, x);
-    arg!(a, r, y);
-    arg!(a, r, constants);
-    arg!(a, r, columns);
+    a.begin_function(&r.file);
+    load_args!(a, r, SpmmArgs { x, y, constants, columns });
 
-    a.note("tile loop: full tiles, then one tail of 16, 32 or 48 tokens");
+    a.note("tile loop: full tiles, then one tail of 16, 32 or 48 columns");
     dynasm!(a ; .arch x64 ; ->tile:);
     for vectors in (1..=VECTORS).rev() {
         let next = a.new_dynamic_label();
@@ -53,16 +42,16 @@ fn emit(plan: &SpmmPlan) -> Result<Code, JitError> {
         dynasm!(a ; .arch x64 ; jmp ->done ; =>next);
     }
     dynasm!(a ; .arch x64 ; ->done:);
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
 /// All row blocks of one tile of which `vectors` vectors of 16 columns are computed.
 fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
     if vectors * LANES <= plan.schedule.narrow {
-        arg!(a, r, later, scratch);
-        narrow::emit_pack_rows(a, plan, r, r.later, vectors);
-        arg!(a, r, x, scratch);
+        load_args!(a, r, SpmmArgs { scratch: packed });
+        narrow::emit_pack_rows(a, plan, r, vectors);
+        load_args!(a, r, SpmmArgs { scratch: pass_x });
         emit_pass(a, plan, r, &Pass { first: 0, vectors, x: X::NarrowRows, prefetch: None });
         return;
     }
@@ -74,10 +63,10 @@ fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
         let vectors = plan.schedule.vectors.min(vectors - first);
         let pass = Pass { first, vectors, x: if plan.packs_dwords() { X::Dwords } else { X::Tile }, prefetch };
         if pass.x == X::Dwords {
-            dynasm!(a ; .arch x64 ; push Rq(r.x));
-            arg!(a, r, later, scratch);
-            narrow::emit_pack_dwords(a, plan, r, r.later, &pass);
-            arg!(a, r, x, scratch);
+            dynasm!(a ; .arch x64 ; push Rq(r.x)); // until the pass, which reads packed rows, is done
+            load_args!(a, r, SpmmArgs { scratch: packed });
+            narrow::emit_pack_dwords(a, plan, r, &pass);
+            load_args!(a, r, SpmmArgs { scratch: pass_x });
         }
         emit_pass(a, plan, r, &pass);
         if pass.x == X::Dwords {
@@ -107,16 +96,12 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     let params_bytes = BlockParams::stride(&plan.epilogue);
     let row = a.new_dynamic_label();
 
-    a.note(format!("row blocks on {} tokens from {}", pass.vectors * LANES, pass.first * LANES));
-    arg!(a, r, indices);
-    arg!(a, r, weights);
-    arg!(a, r, row, rows);
-    arg!(a, r, params);
-    arg!(a, r, count);
+    a.note(format!("row blocks on {} columns from {}", pass.vectors * LANES, pass.first * LANES));
+    load_args!(a, r, SpmmArgs { indices, weights, rows: row, params, count });
     if let Some(lanes) = r.lanes {
         let dwords: u32 = (pass.first..pass.first + pass.vectors).map(|v| 0x1111 << v).sum();
-        dynasm!(a ; .arch x64 ; mov Rd(r.later), dwords as i32);
-        a.kmovw(lanes, r.later);
+        dynasm!(a ; .arch x64 ; mov Rd(r.dwords), dwords as i32);
+        a.kmovw(lanes, r.dwords);
     }
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>row);
@@ -180,13 +165,11 @@ fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
     };
     let plain = matches!(plan.epilogue.sink.store, Store::Bytes { layout: PanelLayout::Plain, .. });
     let first_vector = if plain { 0 } else { (pass.first * TILE) as i32 };
-    // Registers of the group loop are free here.
-    let offsets = [r.later, r.group, r.index[0], r.index[1]];
     let rows = match plan.scatters() {
-        true => offsets.map(|offset| ptr(r.y).index(offset, scale) + first_vector),
-        false => EpilogueRegs::rows_from(ptr(r.y).index(r.later, scale) + first_vector, TILE as i32 * element),
+        true => r.outputs.map(|offset| ptr(r.y).index(offset, scale) + first_vector),
+        false => EpilogueRegs::rows_from(ptr(r.y).index(r.outputs[0], scale) + first_vector, TILE as i32 * element),
     };
-    for (i, offset) in (0..).zip(offsets).take(if plan.scatters() { ROW_BLOCK } else { 1 }) {
+    for (i, offset) in (0..).zip(r.outputs).take(if plan.scatters() { ROW_BLOCK } else { 1 }) {
         let field = std::mem::offset_of!(RowBlock, outputs) as i32 + 4 * i;
         dynasm!(a ; .arch x64 ; mov Rd(offset), [Rq(r.row) + field]);
     }

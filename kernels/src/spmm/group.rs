@@ -46,14 +46,14 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, group: impl Fn(&
 /// Points `indices` and `weights` at the end of the list's groups, of which there are a multiple of `multiple`, and `group` at
 /// the first. Sets the zero flag if there is none.
 pub(super) fn emit_begin_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: i32) {
-    dynasm!(a ; .arch x64 ; mov Rd(r.group), [Rq(r.row)]);
+    dynasm!(a ; .arch x64 ; mov Rd(r.groups), [Rq(r.row)]);
     if multiple > 1 {
-        dynasm!(a ; .arch x64 ; add Rd(r.group), multiple - 1 ; and Rd(r.group), -multiple);
+        dynasm!(a ; .arch x64 ; add Rd(r.groups), multiple - 1 ; and Rd(r.groups), -multiple);
     }
-    emit_skip_groups(a, plan, r, r.group);
+    emit_skip_groups(a, plan, r);
     dynasm!(a
         ; .arch x64
-        ; imul Rq(r.group), Rq(r.group), -(plan.group_index_bytes() as i32)
+        ; imul Rq(r.group), Rq(r.groups), -(plan.group_index_bytes() as i32)
         ; test Rq(r.group), Rq(r.group)
     );
 }
@@ -62,24 +62,23 @@ pub(super) fn emit_begin_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: 
 pub(super) fn emit_end_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: i32) {
     let stored = plan.stored_multiple() as i32;
     if stored > multiple {
-        dynasm!(a ; .arch x64 ; mov Rd(r.group), [Rq(r.row)]);
+        dynasm!(a ; .arch x64 ; mov Rd(r.groups), [Rq(r.row)]);
         if multiple > 1 {
-            dynasm!(a ; .arch x64 ; add Rd(r.group), multiple - 1 ; and Rd(r.group), -multiple);
+            dynasm!(a ; .arch x64 ; add Rd(r.groups), multiple - 1 ; and Rd(r.groups), -multiple);
         }
-        dynasm!(a ; .arch x64 ; neg Rd(r.group) ; and Rd(r.group), stored - 1);
-        emit_skip_groups(a, plan, r, r.group);
+        dynasm!(a ; .arch x64 ; neg Rd(r.groups) ; and Rd(r.groups), stored - 1);
+        emit_skip_groups(a, plan, r);
     }
 }
 
 /// Advances both streams by `groups`.
-fn emit_skip_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, groups: Gpr) {
-    let bytes = r.index[0];
+fn emit_skip_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
     dynasm!(a
         ; .arch x64
-        ; imul Rd(bytes), Rd(groups), plan.group_index_bytes() as i32
-        ; add Rq(r.indices), Rq(bytes)
-        ; imul Rd(bytes), Rd(groups), GROUP_WEIGHT_BYTES as i32
-        ; add Rq(r.weights), Rq(bytes)
+        ; imul Rd(r.skipped), Rd(r.groups), plan.group_index_bytes() as i32
+        ; add Rq(r.indices), Rq(r.skipped)
+        ; imul Rd(r.skipped), Rd(r.groups), GROUP_WEIGHT_BYTES as i32
+        ; add Rq(r.weights), Rq(r.skipped)
     );
 }
 
@@ -200,7 +199,7 @@ fn emit_load_rows(
         return emit_load_each_row(a, plan, r, ahead, scale, load);
     }
     let [all, one] = r.index;
-    let row = |at: Gpr| ptr(r.x).index(at, scale);
+    let row = |at: Gpr| ptr(r.pass_x).index(at, scale);
     if plan.group_indices() == 4 {
         dynasm!(a ; .arch x64 ; movzx Rd(one), Rw(all));
         load(a, 0, row(one)); //                                X[k_0]
@@ -233,7 +232,7 @@ pub(super) fn emit_load_each_row(
             IndexWidth::U16 => dynasm!(a ; .arch x64 ; movzx Rd(at), WORD [Rq(r.indices) + Rq(r.group) + field]),
             IndexWidth::U32 => dynasm!(a ; .arch x64 ; mov Rd(at), DWORD [Rq(r.indices) + Rq(r.group) + field]),
         }
-        load(a, i, ptr(r.x).index(at, scale));
+        load(a, i, ptr(r.pass_x).index(at, scale));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::{Part, Parts};
-use crate::rows::with_fma;
+use crate::rows::{check_columns, with_fma};
 use crate::{Buffer, KernelError, Output, Parallel, Plan, TILE};
 
 /// A callable SpMM. Cheap to clone; keeps its code alive.
@@ -55,9 +55,7 @@ impl SpmmKernel {
 
     fn check(&self, weights: &SpmmWeights, x: &[u8], columns: usize, out: &Output<'_>) -> Result<(), KernelError> {
         let plan = &self.plan;
-        if columns == 0 {
-            return Err(KernelError::Dimension { kernel: "spmm", dimension: "N", found: 0, expected: "at least 1" });
-        }
+        check_columns("spmm", columns)?;
         let mismatch = |found, expected| Err(KernelError::Mismatch { kernel: plan.name(), found, expected });
         if (weights.m, weights.k, weights.index) != (plan.m, plan.k, plan.index) {
             let found = format!("weights of M={} K={}", weights.m, weights.k);
@@ -73,7 +71,7 @@ impl SpmmKernel {
         check_output(plan, plan.epilogue.sink.store, out, elements(plan.m, columns))
     }
 
-    /// Computes one part of the output: some tiles of some block rows.
+    /// Computes one part of the output: some tiles of some row blocks.
     fn run_part(&self, weights: &SpmmWeights, x: &[u8], columns: usize, out: SharedOutput, part: Part) {
         let plan = &self.plan;
         let (x_tile, y_tile) = (plan.x_tile_bytes(), plan.y_tile_elements());
@@ -164,33 +162,30 @@ fn with_scratch<R>(bytes: usize, body: impl FnOnce(&mut [u8]) -> R) -> R {
 mod tests {
     use super::super::SpmmDesc;
     use super::*;
-    use crate::cache::KernelCache;
     use crate::epilogue::{Epilogue, RowParams};
     use crate::output::OutputBuffer;
-    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::preserved::plans_with_code;
     use crate::{Block, Buffer};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let (m, k) = (17, 12);
-        for isa in tiers() {
-            let epilogues = Epilogue::all();
-            for (epilogue, block) in epilogues.into_iter().flat_map(|e| Block::ALL[..5].iter().map(move |&b| (e, b))) {
-                let plan = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap();
-                let compiled = KernelCache::global().compile_one(&plan).unwrap();
-                let Some(function) = compiled.function().cloned() else { continue };
-                let kernel = SpmmKernel::new(plan, compiled).unwrap();
-                let weights = SpmmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
-                for columns in [1, 17, 33, 49, 64, 140] {
-                    let x = Buffer::new(elements(k, columns));
-                    let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, columns));
-                    let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows: plan.rows() };
-                    let mut scratch = Buffer::new(kernel.scratch_bytes(columns, all));
-                    let args = kernel.args(&weights, &x, columns, SharedOutput::from(out.output()), all, &mut scratch);
-                    // SAFETY: as in `run_part`: buffers and weights have the plan's shape, `isa` proves the features.
-                    let clobbers = unsafe { with_canaries(&function, &args) };
-                    assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} tokens", plan.name());
-                }
+        let plans = |isa| {
+            let descs = |epilogue| Block::ALL[..5].iter().map(move |&block| SpmmDesc { m, k, block, epilogue });
+            Epilogue::all().into_iter().flat_map(descs).map(move |desc| desc.plan(isa).unwrap())
+        };
+        for code in plans_with_code(plans) {
+            let plan = code.plan;
+            let kernel = SpmmKernel::new(plan, code.compiled.clone()).unwrap();
+            let weights = SpmmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
+            for columns in [1, 17, 33, 49, 64, 140] {
+                let x = Buffer::new(elements(k, columns));
+                let mut out = OutputBuffer::new(plan.epilogue.sink.store, elements(m, columns));
+                let all = Part { first_tile: 0, tiles: tiles(columns), first_row: 0, rows: plan.rows() };
+                let mut scratch = Buffer::new(kernel.scratch_bytes(columns, all));
+                let args = kernel.args(&weights, &x, columns, SharedOutput::from(out.output()), all, &mut scratch);
+                // SAFETY: as in `run_part`: buffers and weights have the plan's shape.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

@@ -10,13 +10,14 @@
 //! combining them gives vectors in natural order.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
+use lacuna_jit::{Asm, Evex, Mem, Scale, Zmm, ptr};
 
 use super::args::SpmmArgs;
 use super::group::{emit_begin_list, emit_end_list, emit_load_each_row, emit_spread_weights, weights};
 use super::pass::Pass;
 use super::plan::SpmmPlan;
 use super::regs::Regs;
+use crate::args::load_args;
 use crate::layout::padded;
 use crate::{LANES, TILE, VECTORS};
 
@@ -30,28 +31,27 @@ fn row_scale(vectors: usize) -> Scale {
     if vectors == 1 { Scale::X2 } else { Scale::X4 }
 }
 
-/// Copies the first `vectors` vectors of every row of the tile to packed rows at `to`, which is destroyed.
-pub(super) fn emit_pack_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, to: Gpr, vectors: usize) {
+/// Copies the first `vectors` vectors of every row of the tile to packed rows at `packed`, which is destroyed.
+pub(super) fn emit_pack_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
     const AT_ONCE: usize = 4; // K is stored as a multiple of 4
     let row_bytes = vectors * LANES;
     let (rows, indices) = (&r.temp[..AT_ONCE / 2], r.temp[AT_ONCE / 2]);
-    let [from, count] = r.index;
     let again = a.new_dynamic_label();
-    a.note(format!("pack rows of {row_bytes} tokens"));
-    a.load_arg(from, &r.file, std::mem::offset_of!(SpmmArgs, pack_indices));
-    a.vmovdqu32(indices, ptr(from) + ((vectors - 1) * size_of::<[i32; 16]>()) as i32);
+    a.note(format!("pack rows of {row_bytes} columns"));
+    load_args!(a, r, SpmmArgs { pack_indices: from });
+    a.vmovdqu32(indices, ptr(r.from) + ((vectors - 1) * size_of::<[i32; 16]>()) as i32);
     dynasm!(a
         ; .arch x64
-        ; mov Rq(from), Rq(r.x)
-        ; mov Rd(count), (padded(plan.k) / AT_ONCE) as i32
+        ; mov Rq(r.from), Rq(r.x)
+        ; mov Rd(r.packs_left), (padded(plan.k) / AT_ONCE) as i32
     );
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>again);
     for (pair, &row) in rows.iter().enumerate() {
-        let source = ptr(from) + (2 * pair * TILE) as i32;
+        let source = ptr(r.from) + (2 * pair * TILE) as i32;
         a.vmovdqu32(row, source);
         a.vpermt2d(row, indices, source + TILE as i32);
-        let to = ptr(to) + (2 * pair * row_bytes) as i32;
+        let to = ptr(r.packed) + (2 * pair * row_bytes) as i32;
         match vectors {
             1 => a.vmovdqu32_y_st(to, row),
             _ => a.vmovdqu32_st(to, row),
@@ -59,36 +59,35 @@ pub(super) fn emit_pack_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, to: Gpr, ve
     }
     dynasm!(a
         ; .arch x64
-        ; add Rq(from), (AT_ONCE * TILE) as i32
-        ; add Rq(to), (AT_ONCE * row_bytes) as i32
-        ; dec Rd(count)
+        ; add Rq(r.from), (AT_ONCE * TILE) as i32
+        ; add Rq(r.packed), (AT_ONCE * row_bytes) as i32
+        ; dec Rd(r.packs_left)
         ; jnz =>again
     );
 }
 
-/// Copies the dwords of the pass's one or two vectors of every row of a VNNI tile to rows of their own at `to`, which is
-/// destroyed.
-pub(super) fn emit_pack_dwords(a: &mut Asm, plan: &SpmmPlan, r: &Regs, to: Gpr, pass: &Pass) {
+/// Copies the dwords of the pass's one or two vectors of every row of a VNNI tile to rows of their own at `packed`,
+/// which is destroyed.
+pub(super) fn emit_pack_dwords(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     const VECTOR_BYTES: i32 = 4 * LANES as i32;
-    let [from, count] = r.index;
     let again = a.new_dynamic_label();
     a.note("copy the dwords of the pass to rows without gaps");
     dynasm!(a
         ; .arch x64
-        ; mov Rq(from), Rq(r.x)
-        ; mov Rd(count), (padded(plan.k) / 4) as i32
+        ; mov Rq(r.from), Rq(r.x)
+        ; mov Rd(r.packs_left), (padded(plan.k) / 4) as i32
     );
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>again);
     for (v, &dwords) in (0..).zip(&r.temp[..pass.vectors]) {
-        a.vmovdqu32(dwords, ptr(from) + (pass.first as i32 + v) * VECTOR_BYTES);
-        a.vmovdqu32_st(ptr(to) + v * VECTOR_BYTES, dwords);
+        a.vmovdqu32(dwords, ptr(r.from) + (pass.first as i32 + v) * VECTOR_BYTES);
+        a.vmovdqu32_st(ptr(r.packed) + v * VECTOR_BYTES, dwords);
     }
     dynasm!(a
         ; .arch x64
-        ; add Rq(from), VECTORS as i32 * VECTOR_BYTES
-        ; add Rq(to), pass.vectors as i32 * VECTOR_BYTES
-        ; dec Rd(count)
+        ; add Rq(r.from), VECTORS as i32 * VECTOR_BYTES
+        ; add Rq(r.packed), pass.vectors as i32 * VECTOR_BYTES
+        ; dec Rd(r.packs_left)
         ; jnz =>again
     );
 }

@@ -4,6 +4,7 @@ use super::overlap;
 use super::plan::{ROW_BLOCK, SpmmPlan};
 use crate::Block;
 use crate::layout::padded;
+use crate::pattern::nonzero_blocks;
 
 /// The output features of every row block, if they are better not four in a row. Each feature below M, rounded up to whole row
 /// blocks, occurs once.
@@ -36,7 +37,7 @@ fn by_length(weights: &[i8], k: usize, inputs: usize) -> Vec<[usize; ROW_BLOCK]>
     let mut rows: Vec<usize> = (0..padded(weights.len() / k)).collect();
     rows.sort_by_cached_key(|&row| {
         let row = weights.get(row * k..(row + 1) * k).unwrap_or_default();
-        row.chunks(inputs).filter(|block| block.iter().any(|&w| w != 0)).count()
+        nonzero_blocks(row, k, inputs).count()
     });
     rows.as_chunks().0.to_vec()
 }

@@ -26,8 +26,8 @@ const fn pack_indices(vectors: usize) -> [i32; 16] {
     let mut i = 0;
     while i < 2 * dwords {
         let (row, j, q) = (i / dwords, i % dwords / 4, i % 4);
-        let token = if vectors == 1 { 4 * q } else { 8 * q + 4 * j };
-        indices[i] = (16 * row + crate::layout::lane_position(token) / 4) as i32;
+        let column = if vectors == 1 { 4 * q } else { 8 * q + 4 * j };
+        indices[i] = (16 * row + crate::layout::lane_position(column) / 4) as i32;
         i += 1;
     }
     indices

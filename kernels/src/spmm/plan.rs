@@ -36,12 +36,12 @@ impl IndexWidth {
 /// The decisions that change how fast a kernel is, never what it computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Schedule {
-    /// Vectors of 16 tokens that one pass over the weights computes: a divisor of 4. With 1x4 blocks and fewer than 4, a pass
+    /// Vectors of 16 columns that one pass over the weights computes: a divisor of 4. With 1x4 blocks and fewer than 4, a pass
     /// first copies its part of X to rows without gaps.
     pub vectors: usize,
     /// Groups per iteration of the inner loop: 1 or 2.
     pub unroll: usize,
-    /// Tails of up to this many tokens (0, 16 or 32) first pack their rows of X densely, so that vectors hold tokens of two or
+    /// Tails of up to this many columns (0, 16 or 32) first pack their rows of X densely, so that vectors hold columns of two or
     /// four groups (4x1 blocks only).
     pub narrow: usize,
     /// Whether the next tile of X is prefetched into L2 while this one is computed.
@@ -195,7 +195,7 @@ impl SpmmPlan {
         !matches!(self.epilogue.sink.store, Store::Bytes { layout: PanelLayout::Vnni, .. })
     }
 
-    /// Indices of one group: four for a dword of every token, or for four dwords of one output each; one for a 4x4 block.
+    /// Indices of one group: four for a dword of every column, or for four dwords of one output each; one for a 4x4 block.
     pub(super) fn group_indices(&self) -> usize {
         if self.cover() == Block::B4x4 { 1 } else { 4 }
     }
@@ -236,7 +236,7 @@ impl SpmmPlan {
 pub(super) const ACCUMULATORS: usize = 16;
 /// Bytes of the weights of one group: a dword for each output.
 pub(super) const GROUP_WEIGHT_BYTES: usize = 4 * ROW_BLOCK;
-/// Groups that share a vector when 16 tokens are computed.
+/// Groups that share a vector when 16 columns are computed.
 pub(super) const NARROW_GROUPS: usize = 4;
 
 /// The layout of X for a block shape.
@@ -250,7 +250,7 @@ pub(super) fn can_be_narrow(block: Block) -> bool {
 }
 
 /// The blocks that are computed. A taller block is four outputs at a time: with 16 accumulators that leaves four vectors of
-/// tokens for each, so that a group of rows of X is loaded and interleaved once per 16 dot products, whatever the block.
+/// columns for each, so that a group of rows of X is loaded and interleaved once per 16 dot products, whatever the block.
 fn cover(block: Block) -> Block {
     match block {
         Block::B1x4 | Block::B4x4 => block,

@@ -35,7 +35,7 @@ pub(super) fn row_block(plan: &SpmmPlan, weights: &SpmmWeights, row: usize, x: &
     }
     if plan.input() == PanelLayout::Plain {
         // Rows of a plain panel were added in lane order.
-        acc = acc.map(|row| std::array::from_fn(|token| row[usize::from(LANE_POSITIONS[token])]));
+        acc = acc.map(|row| std::array::from_fn(|column| row[usize::from(LANE_POSITIONS[column])]));
     }
     finish_block(&plan.epilogue, &acc, weights.params.block(row), columns, out);
 }
@@ -43,8 +43,8 @@ pub(super) fn row_block(plan: &SpmmPlan, weights: &SpmmWeights, row: usize, x: &
 /// Four input features of a row of a VNNI panel.
 #[inline(always)]
 fn load_dwords(row: &[u8], features: &mut [[u8; TILE]; 4]) {
-    for (token, four) in row[..4 * TILE].chunks_exact(4).enumerate() {
-        (0..4).for_each(|i| features[i][token] = four[i]);
+    for (column, four) in row[..4 * TILE].chunks_exact(4).enumerate() {
+        (0..4).for_each(|i| features[i][column] = four[i]);
     }
 }
 

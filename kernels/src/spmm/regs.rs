@@ -16,11 +16,24 @@ use crate::{PanelLayout, VECTORS};
 /// | temp 8-11 | dwords of four input features for columns 16v.. | activation |
 /// | temp 12-15 | weights of output feature m | activation |
 ///
+/// General registers that several roles share, one after the other within a row block; each role has a name of its own:
+///
+/// | while X is packed | before the row blocks | between lists | in the group loop | in the epilogue |
+/// | --- | --- | --- | --- | --- |
+/// | `packed`: the next packed row | `dwords`: bits of the mask `lanes` | | `later`: indices of a later group | `outputs[0]` |
+/// | | | `groups`: a number of groups | `group`: - bytes of indices left in the list | `outputs[1]` |
+/// | `from`: the next row of the tile | | `skipped`: bytes to step over | `index[0]`: row offset of X | `outputs[2]` |
+/// | `packs_left` | | | `index[1]`: row offset of X | `outputs[3]` |
+/// | `x`: tile of X | `pass_x`: tile of X or its packed rows | `pass_x` | `pass_x` | `pass_x` |
+///
 /// Over a list, `group` counts from minus the bytes of its indices up to zero: indices and weights of the next group are at
 /// `indices + group` and `weights + 2 group` (4x1 blocks, u16 indices), so that one addition steps through both.
 pub(super) struct Regs {
     pub(super) file: RegFile,
+    /// Tile of X.
     pub(super) x: Gpr,
+    /// Where the pass reads X: the tile, or its packed rows, in the register of `x`.
+    pub(super) pass_x: Gpr,
     pub(super) y: Gpr,
     pub(super) indices: Gpr,
     pub(super) weights: Gpr,
@@ -29,9 +42,26 @@ pub(super) struct Regs {
     pub(super) constants: Gpr,
     pub(super) columns: Gpr,
     pub(super) count: Gpr,
+    /// Minus the bytes of indices left in the list.
     pub(super) group: Gpr,
+    /// A number of groups, in the register of `group` before it is that.
+    pub(super) groups: Gpr,
+    /// Row offsets of X.
     pub(super) index: [Gpr; 2],
+    /// Bytes of groups to step over, between lists.
+    pub(super) skipped: Gpr,
+    /// Indices of a later group.
     pub(super) later: Gpr,
+    /// Source of a copy of X.
+    pub(super) from: Gpr,
+    /// Iterations left of a copy of X.
+    pub(super) packs_left: Gpr,
+    /// Destination of a copy of X.
+    pub(super) packed: Gpr,
+    /// Bits of the mask `lanes` until this has them.
+    pub(super) dwords: Gpr,
+    /// Where the outputs of a row block are, once its groups are done.
+    pub(super) outputs: [Gpr; 4],
     pub(super) next: Option<Gpr>,
     pub(super) lanes: Option<Mask>,
     pub(super) acc: Vec<Zmm>,
@@ -41,18 +71,34 @@ pub(super) struct Regs {
 impl Regs {
     pub(super) fn new(plan: &SpmmPlan) -> Result<Regs, JitError> {
         let mut file = RegFile::new();
+        let group = file.gpr("number of groups; - bytes of indices left in the list; output row")?;
+        let index = [
+            file.gpr("row to pack; row offset of X; bytes to step over; output row")?,
+            file.gpr("packs left; row offset of X; output row")?,
+        ];
+        let (indices, weights) = (file.gpr("indices, end of the list")?, file.gpr("weights, end of the list")?);
+        let later = file.gpr("packed row; bits of a mask; indices of a later group; output row")?;
+        let x = file.gpr("tile of X; its packed rows")?;
         Ok(Regs {
-            group: file.gpr("- bytes of indices left in the list")?,
-            index: [file.gpr("row offset of X")?, file.gpr("row offset of X")?],
-            indices: file.gpr("indices, end of the list")?,
-            weights: file.gpr("weights, end of the list")?,
-            later: file.gpr("indices of a later group; output row")?,
-            x: file.gpr("tile of X")?,
+            x,
+            pass_x: x,
+            group,
+            groups: group,
+            index,
+            skipped: index[0],
+            from: index[0],
+            packs_left: index[1],
+            later,
+            packed: later,
+            dwords: later,
+            outputs: [later, group, index[0], index[1]],
+            indices,
+            weights,
             y: file.gpr("tile of Y")?,
             row: file.gpr("row block")?,
             params: file.gpr("row parameters")?,
             constants: file.gpr("constants")?,
-            columns: file.gpr("tokens left")?,
+            columns: file.gpr("columns left")?,
             count: file.gpr("row blocks left")?,
             next: if plan.schedule.prefetch { Some(file.gpr("line of the next tile of X")?) } else { None },
             lanes: match plan.epilogue.sink.store {

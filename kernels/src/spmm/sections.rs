@@ -10,7 +10,7 @@ use super::stream::OVERREAD;
 use super::weights::{RowBlock, SpmmWeights};
 use crate::epilogue::{BlockParams, PARAMS};
 use crate::layout::padded;
-use crate::{KernelError, Plan, Stored, TILE};
+use crate::{KernelError, Plan, SharedSlice, TILE};
 
 /// What is known of packed weights beside their bytes; kernels do not read it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -84,8 +84,8 @@ impl SpmmWeights {
             cover: plan.cover(),
             index: plan.index,
             epilogue: plan.epilogue,
-            indices: Stored::shared(indices, &name, INDICES)?,
-            weights: Stored::shared(weights, &name, WEIGHTS)?,
+            indices: SharedSlice::shared(indices, &name, INDICES)?,
+            weights: SharedSlice::shared(weights, &name, WEIGHTS)?,
             computed: rows.iter().map(|row| row.groups as usize * GROUP_WEIGHT_BYTES).sum(),
             rows,
             params,

@@ -9,7 +9,7 @@ use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
 use super::stream::Stream;
 use crate::epilogue::{BlockParams, Epilogue, RowParams};
 use crate::pattern::BlockPattern;
-use crate::{Block, KernelError, Plan, Stored, TILE};
+use crate::{Block, KernelError, Plan, SharedSlice, TILE};
 
 /// Four outputs that are finished together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
@@ -43,9 +43,9 @@ pub struct SpmmWeights {
     pub(super) index: IndexWidth,
     pub(super) epilogue: Epilogue,
     /// Group by group, then one vector of padding.
-    pub(super) indices: Stored<u8>,
+    pub(super) indices: SharedSlice<u8>,
     /// Group by group, then one vector of padding.
-    pub(super) weights: Stored<u8>,
+    pub(super) weights: SharedSlice<u8>,
     pub(super) rows: Vec<RowBlock>,
     /// One record per row block.
     pub(super) params: BlockParams,

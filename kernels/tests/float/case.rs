@@ -8,7 +8,8 @@ use lacuna_kernels::{Activation, Block, KernelError, Output, Parallel, Plan, Sin
 use rand::prelude::*;
 
 use crate::assert_same_floats;
-use crate::support::{Guarded, tiers};
+pub(crate) use crate::support::Place;
+use crate::support::{mask_blocks, tiers};
 
 /// Feature counts around the pair, the row block, the block rows and the tile.
 pub(crate) const FEATURES: [usize; 13] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 17, 26, 65];
@@ -16,24 +17,6 @@ pub(crate) const FEATURES: [usize; 13] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 17, 26
 pub(crate) const TOKENS: [usize; 15] = [1, 15, 16, 17, 31, 32, 33, 48, 49, 63, 64, 65, 127, 128, 130];
 /// Block shapes that have a kernel.
 pub(crate) const BLOCKS: [Block; 5] = [Block::B4x1, Block::B8x1, Block::B16x1, Block::Unstructured, Block::Dense];
-
-/// On which side a buffer is flush with its guard page.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Place {
-    /// Accesses past the end fault.
-    AtEnd,
-    /// Accesses before the start fault.
-    AtStart,
-}
-
-impl Place {
-    fn buffer<T: bytemuck::Pod>(self, len: usize, seed: u64) -> Guarded<T> {
-        match self {
-            Place::AtEnd => Guarded::new(len, seed),
-            Place::AtStart => Guarded::at_start(len, seed),
-        }
-    }
-}
 
 /// A product to compute.
 #[derive(Debug, Clone)]
@@ -54,18 +37,7 @@ pub(crate) struct Case {
 /// blocks.
 pub(crate) fn sparse_weights(m: usize, k: usize, rows: usize, density: f64, rng: &mut StdRng) -> Vec<f32> {
     let mut weights: Vec<f32> = (0..m * k).map(|_| rng.random_range(-2.0..2.0)).collect();
-    for block in weights.chunks_mut(rows * k) {
-        let keep = match rng.random_range(0..8) {
-            0 => 0.0,
-            1 => 1.0,
-            _ => density,
-        };
-        for column in 0..k {
-            if !rng.random_bool(keep) {
-                block.iter_mut().skip(column).step_by(k).for_each(|w| *w = 0.0);
-            }
-        }
-    }
+    mask_blocks(&mut weights, k, rows, density, rng);
     weights
 }
 

@@ -100,27 +100,8 @@ fn special_patterns() {
     let (m, k, n) = (22, 19, 70);
     let mut rng = StdRng::seed_from_u64(4);
     let dense = sparse_weights(m, k, 1, 1.0, &mut rng);
-    let only = |row: usize, column: usize| {
-        let mut weights = vec![0.0; m * k];
-        weights[row * k + column] = -0.77;
-        weights
-    };
-    let first_row_empty = [vec![0.0; 4 * k], dense[4 * k..].to_vec()].concat();
-    let last_row_only = [vec![0.0; 20 * k], dense[20 * k..].to_vec()].concat();
-    let staircase = (0..m * k).map(|i| if (i % k) < (i / k / 4 * 7) % 20 { dense[i] } else { 0.0 }).collect();
-    let one_row_of_each_block = (0..m * k).map(|i| if i / k % 4 == i % 4 { dense[i] } else { 0.0 }).collect();
-    let patterns = [
-        ("all zero", vec![0.0; m * k]),
-        ("all negative zero", vec![-0.0; m * k]),
-        ("dense", dense.clone()),
-        ("first weight only", only(0, 0)),
-        ("last weight only", only(m - 1, k - 1)),
-        ("one weight in the middle", only(9, 11)),
-        ("first block row empty", first_row_empty),
-        ("all block rows but the last empty", last_row_only),
-        ("unsorted lengths", staircase),
-        ("blocks with zeros of their own", one_row_of_each_block),
-    ];
+    let mut patterns = support::special_patterns(&dense, -0.77);
+    patterns.push(("all negative zero", vec![-0.0; m * k]));
     for (name, weights) in patterns {
         eprintln!("{name}");
         let case = Case::new(m, n, weights, &mut rng);

@@ -9,7 +9,7 @@ use lacuna_kernels::{Activation, Block, Generate, Plan, Sink};
 use rand::prelude::*;
 
 use crate::case::{BLOCKS, FEATURES, candidates, sparse_weights};
-use crate::support::{check_required_tier, tiers};
+use crate::support::{assert_code_of_a_plan, check_required_tier, tiers};
 
 /// Plans of every kind on some shapes.
 fn plans(isa: Isa) -> Vec<FloatPlan> {
@@ -49,13 +49,7 @@ fn names_are_unique_and_say_what_the_kernel_is() {
 fn emission_depends_on_the_plan_alone() {
     for isa in tiers().into_iter().filter(|&isa| isa != Isa::Portable) {
         for plan in plans(isa) {
-            let (code, again) = (plan.emit().unwrap(), plan.emit().unwrap());
-            let name = plan.name();
-            assert_eq!(code.bytes, again.bytes, "{name}");
-            assert_eq!(code.name, name);
-            assert!(code.notes.is_sorted_by_key(|note| note.offset), "{name}: notes in order");
-            let registers: HashSet<_> = code.registers.iter().map(|role| role.register.clone()).collect();
-            assert_eq!(registers.len(), code.registers.len(), "{name}: a register with two roles");
+            assert_code_of_a_plan(&plan.name(), &plan.emit().unwrap(), &plan.emit().unwrap());
         }
     }
 }

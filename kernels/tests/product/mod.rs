@@ -10,6 +10,7 @@ use lacuna_kernels::{KernelError, Output, PanelLayout};
 use rand::prelude::*;
 
 use crate::support::Guarded;
+pub(crate) use crate::support::Place;
 
 /// Feature counts around the block, the group, the register block and the tile.
 pub(crate) const FEATURES: [usize; 12] = [1, 2, 3, 4, 5, 7, 8, 12, 13, 26, 64, 65];
@@ -42,7 +43,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// Random operands; `weights` are masked by [`mask_blocks`] or whatever the test is about before they come here.
+    /// Random operands; `weights` are masked by [`crate::support::mask_blocks`] or whatever the test is about before they come here.
     pub(crate) fn new(m: usize, n: usize, weights: Vec<i8>, numbers: Numbers, rng: &mut StdRng) -> Case {
         let k = weights.len() / m;
         let x = Matrix::from_fn(k, n, |_, _| match numbers {
@@ -115,26 +116,6 @@ impl Case {
     }
 }
 
-/// On which side a buffer is flush with its guard page.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Place {
-    /// Accesses past the end fault.
-    AtEnd,
-    /// Accesses before the start fault.
-    AtStart,
-}
-
-impl Place {
-    pub(crate) const BOTH: [Place; 2] = [Place::AtEnd, Place::AtStart];
-
-    pub(crate) fn buffer<T: bytemuck::Pod>(self, len: usize, seed: u64) -> Guarded<T> {
-        match self {
-            Place::AtEnd => Guarded::new(len, seed),
-            Place::AtStart => Guarded::at_start(len, seed),
-        }
-    }
-}
-
 /// `count` weights.
 pub(crate) fn weights(count: usize, numbers: Numbers, rng: &mut StdRng) -> Vec<i8> {
     (0..count)
@@ -143,22 +124,6 @@ pub(crate) fn weights(count: usize, numbers: Numbers, rng: &mut StdRng) -> Vec<i
             Numbers::Extreme => *[-128, -127, -1, 0, 1, 127].choose(rng).unwrap(),
         })
         .collect()
-}
-
-/// Zeroes 4x1 blocks at random: a block row keeps none, all, or about `density` of its blocks, so that lengths differ.
-pub(crate) fn mask_blocks(weights: &mut [i8], k: usize, density: f64, rng: &mut StdRng) {
-    for rows in weights.chunks_mut(4 * k) {
-        let keep = match rng.random_range(0..8) {
-            0 => 0.0,
-            1 => 1.0,
-            _ => density,
-        };
-        for column in 0..k {
-            if !rng.random_bool(keep) {
-                rows.iter_mut().skip(column).step_by(k).for_each(|w| *w = 0);
-            }
-        }
-    }
 }
 
 fn row_params(k: usize, largest: f32, numbers: Numbers, rng: &mut StdRng) -> RowParams {
@@ -224,7 +189,7 @@ fn fixed_row_params(k: usize, largest: f32, activation: Activation, numbers: Num
 fn assert_same<T: bytemuck::Pod + PartialEq + std::fmt::Debug>(found: &Matrix<T>, expected: &Matrix<T>, what: &str) {
     if let Some(i) = (0..expected.values.len()).find(|&i| found.values[i] != expected.values[i]) {
         let wrong = (0..expected.values.len()).filter(|&i| found.values[i] != expected.values[i]).count();
-        let (row, token) = (i / expected.tokens, i % expected.tokens);
+        let (row, token) = (i / expected.columns, i % expected.columns);
         panic!(
             "{what}: output feature {row}, token {token} is {:?}, expected {:?} (and {} more of {} differ)",
             found.values[i],

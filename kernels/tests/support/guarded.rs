@@ -181,3 +181,23 @@ impl Region {
         bytemuck::cast_slice_mut(&mut self.0)
     }
 }
+
+/// On which side a buffer is flush with its guard page.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// Accesses past the end fault.
+    AtEnd,
+    /// Accesses before the start fault.
+    AtStart,
+}
+
+impl Place {
+    pub(crate) const BOTH: [Place; 2] = [Place::AtEnd, Place::AtStart];
+
+    pub(crate) fn buffer<T: bytemuck::Pod>(self, len: usize, seed: u64) -> Guarded<T> {
+        match self {
+            Place::AtEnd => Guarded::new(len, seed),
+            Place::AtStart => Guarded::at_start(len, seed),
+        }
+    }
+}

@@ -216,19 +216,19 @@ mod canaries {
     }
 
     #[test]
-    fn prologue_and_epilogue_preserve_everything() {
+    fn begin_and_end_of_a_function_preserve_everything() {
         if !is_x86_feature_detected!("avx") {
             eprintln!("skipped: this machine has no AVX");
             return;
         }
         let everything = |a: &mut Asm, regs: &mut RegFile| {
             let gprs: Vec<u8> = std::iter::from_fn(|| regs.gpr("any").ok().map(|r| r.code())).collect();
-            a.prologue(regs);
+            a.begin_function(regs);
             for gpr in gprs {
                 dynasm!(a ; .arch x64 ; mov Rq(gpr), -1);
             }
             dynasm!(a ; .arch x64 ; vcmpps ymm3, ymm0, ymm0, 15);
-            a.epilogue(regs);
+            a.end_function(regs);
         };
         assert_eq!(clobbered_by(everything, &mut 0), Clobbers::NONE);
     }

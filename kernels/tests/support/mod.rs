@@ -5,14 +5,18 @@
 #![allow(dead_code, unused_imports)] // every test uses a part
 
 mod canaries;
+mod code;
 mod guarded;
+mod patterns;
 pub(crate) mod required;
 mod ulp;
 
 use lacuna_jit::{Isa, Tier};
 
 pub(crate) use canaries::{Clobbers, with_canaries};
-pub(crate) use guarded::{Guarded, garbage};
+pub(crate) use code::assert_code_of_a_plan;
+pub(crate) use guarded::{Guarded, Place, garbage};
+pub(crate) use patterns::{mask_blocks, special_patterns};
 pub(crate) use required::{check_required_tier, skipped_tiers};
 pub(crate) use ulp::{assert_ulp, ulp_distance};
 

@@ -1,6 +1,7 @@
 //! Products in f32 or bf16, sparse or dense.
 
 use lacuna_kernels::float::{FloatDesc, FloatFacts, FloatInput, FloatKernel, FloatPlan, FloatWeights, SumOrder};
+use lacuna_kernels::pattern::nonzero_blocks;
 use lacuna_kernels::{Block, KernelError, Output, Parallel, Plan};
 use serde::{Deserialize, Serialize};
 
@@ -121,7 +122,7 @@ fn stored(weights: &[f32], k: usize, block: Block) -> usize {
     match block {
         Block::Dense => weights.len(),
         _ => {
-            let kept = |rows: &[f32]| (0..k).filter(|&c| rows.iter().skip(c).step_by(k).any(|&w| w != 0.0)).count();
+            let kept = |block_row: &[f32]| nonzero_blocks(block_row, k, 1).count();
             weights.chunks(rows * k).map(kept).sum::<usize>() * rows
         }
     }

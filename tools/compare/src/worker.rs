@@ -248,7 +248,7 @@ fn product(spec: &ProductSpec, threads: usize) -> Result<Product> {
 fn agreement(product: &Product, call: &mut dyn ProductCall) -> Result<Agreement> {
     call.call()?;
     let Weights { m, k, ref values, ref params } = product.weights;
-    let tokens = product.x.tokens;
+    let tokens = product.x.columns;
     let rows = checked_rows(m, k * tokens);
     let selected: Vec<i8> = rows.iter().flat_map(|&row| &values[row * k..][..k]).copied().collect();
     let sums = gemm(&selected, rows.len(), &product.x);

@@ -128,7 +128,7 @@ impl SpmmArgs {
         check_weights(m, k)?;
         let weights = Weights::seeded(m, k, self.block, self.sparsity, &epilogue, self.seed);
         let packed = SpmmWeights::pack(plan, &weights.values, &weights.params)?;
-        tuning.pick(&Tuner::for_tokens(&self.n), plan, &packed)
+        tuning.pick(&Tuner::for_columns(&self.n), plan, &packed)
     }
 }
 

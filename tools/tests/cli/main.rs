@@ -259,7 +259,7 @@ fn listings_show_code_registers_and_remarks() {
         assert!(text.starts_with(&format!("; {name}")), "{text}");
         assert!(text.contains("; rdi            arguments\n"), "{text}");
         assert!(text.contains("L0:\n") && text.ends_with("ret\n"), "{text}");
-        assert!(text.contains("; epilogue: restore and return"), "{text}");
+        assert!(text.contains("; end: restore callee-saved registers and return"), "{text}");
         assert!(!text.contains("(bad)"), "{text}");
         let json: serde_json::Value =
             serde_json::from_str(&stdout(run(&[&["listing", "--json"], args].concat()))).unwrap();

@@ -8,17 +8,12 @@ use lacuna_jit::{Asm, Code, Evex, JitError, ptr};
 use super::args::ColumnQuantArgs;
 use super::plan::ColumnQuantPlan;
 use super::regs::{Columns, Regs};
+use crate::args::load_args;
 use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, VECTOR_BYTES, element, emit_by_vectors, emit_row_groups, emit_store_panel,
     emit_zero,
 };
 use crate::{Generate, Plan, Sign};
-
-macro_rules! load_arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        $a.load_arg($regs.$field, &$regs.file, offset_of!(ColumnQuantArgs, $field))
-    };
-}
 
 impl Generate for ColumnQuantPlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -30,35 +25,30 @@ impl Generate for ColumnQuantPlan {
 fn emit(plan: &ColumnQuantPlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    load_arg!(a, r, panel);
-    load_arg!(a, r, scales);
-    load_arg!(a, r, constants);
-    load_arg!(a, r, columns);
+    a.begin_function(&r.file);
+    load_args!(a, r, ColumnQuantArgs { panel, scales, constants, columns });
     emit_by_vectors(&mut a, r.columns, |a, vectors| {
         let columns = r.columns(vectors);
         emit_maxima(a, plan, &r, &columns);
         emit_scales(a, &r, &columns);
         emit_codes(a, plan, &r, &columns);
     });
-    a.epilogue(&r.file);
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
 /// `max[v] = max_f |x[f] inverse[f]|`, compared as integers: a NaN is more than infinity.
 fn emit_maxima(a: &mut Asm, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<'_>) {
     a.note("maximum of every column");
-    let (inverse, magnitude) = (r.temp[0], r.temp[1]);
-    load_arg!(a, r, x);
-    load_arg!(a, r, inverse);
-    a.vpbroadcastd(magnitude, r.arg(offset_of!(ColumnQuantArgs, magnitude)));
+    load_args!(a, r, ColumnQuantArgs { x, inverse });
+    a.vpbroadcastd(r.magnitude, r.arg(offset_of!(ColumnQuantArgs, magnitude)));
     emit_zero(a, columns.max);
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         for row in 0..rows {
-            a.vbroadcastss(inverse, ptr(r.inverse) + 4 * row as i32);
+            a.vbroadcastss(r.inverse_scale, ptr(r.inverse) + 4 * row as i32);
             for (v, (&d, &max)) in columns.d.iter().zip(columns.max).enumerate() {
-                a.vmulps(d, inverse, element(r.x, row, v)); //          d = x[f] inverse[f]
-                a.vpandd(d, d, magnitude); //                           |d|
+                a.vmulps(d, r.inverse_scale, element(r.x, row, v)); //          d = x[f] inverse[f]
+                a.vpandd(d, d, r.magnitude); //                           |d|
                 a.vpmaxsd(max, max, d);
             }
         }
@@ -69,31 +59,28 @@ fn emit_maxima(a: &mut Asm, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<
 /// `scale[v] = max[v] / 127` to memory, and `factor[v] = 127 / max[v]`.
 fn emit_scales(a: &mut Asm, r: &Regs, columns: &Columns<'_>) {
     a.note("scales");
-    let (least, codes) = (r.temp[0], r.temp[1]);
-    a.vbroadcastss(least, r.arg(offset_of!(ColumnQuantArgs, least)));
-    a.vbroadcastss(codes, r.arg(offset_of!(ColumnQuantArgs, codes)));
+    a.vbroadcastss(r.least, r.arg(offset_of!(ColumnQuantArgs, least)));
+    a.vbroadcastss(r.codes, r.arg(offset_of!(ColumnQuantArgs, codes)));
     for (v, (&max, &factor)) in columns.max.iter().zip(columns.factor).enumerate() {
         let scale = columns.scale[v];
-        a.vmaxps(max, least, max); //                                   NaN stays: it is the second operand
-        a.vdivps(scale, max, codes);
+        a.vmaxps(max, r.least, max); //                                   NaN stays: it is the second operand
+        a.vdivps(scale, max, r.codes);
         a.vmovups_st(ptr(r.scales) + v as i32 * VECTOR_BYTES, scale);
-        a.vdivps(factor, codes, max);
+        a.vdivps(factor, r.codes, max);
     }
 }
 
 /// `code = round(x[f] inverse[f] factor + 128)`, four rows at a time, to the panel.
 fn emit_codes(a: &mut Asm, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<'_>) {
     a.note("codes");
-    let (inverse, zero) = (r.temp[0], r.temp[1]);
-    load_arg!(a, r, x);
-    load_arg!(a, r, inverse);
+    load_args!(a, r, ColumnQuantArgs { x, inverse });
     emit_row_groups(a, plan.features, r.count, |a, rows| {
-        a.vbroadcastss(zero, r.arg(offset_of!(ColumnQuantArgs, zero)));
+        a.vbroadcastss(r.zero, r.arg(offset_of!(ColumnQuantArgs, zero)));
         for (row, y) in columns.y[..rows].iter().enumerate() {
-            a.vbroadcastss(inverse, ptr(r.inverse) + 4 * row as i32);
+            a.vbroadcastss(r.inverse_scale, ptr(r.inverse) + 4 * row as i32);
             for (v, (&y, &factor)) in y.iter().zip(columns.factor).enumerate() {
-                a.vmulps(y, inverse, element(r.x, row, v)); //          d = x[f] inverse[f]
-                a.vfmadd213ps(y, factor, zero); //                      d 127 / max + 128
+                a.vmulps(y, r.inverse_scale, element(r.x, row, v)); //          d = x[f] inverse[f]
+                a.vfmadd213ps(y, factor, r.zero); //                      d 127 / max + 128
                 a.vcvtps2dq(y, y);
             }
         }

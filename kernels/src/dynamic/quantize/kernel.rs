@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::super::constants::{CODES, LEAST_MAXIMUM, ZERO_CODE};
 use super::args::ColumnQuantArgs;
@@ -16,16 +16,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Parallel, TILE};
 
-impl ColumnQuantDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`ColumnQuantDesc::plan`] and [`ColumnQuantKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<ColumnQuantKernel, KernelError> {
-        ColumnQuantKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable quantisation with a scale per column. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct ColumnQuantKernel {
@@ -33,7 +23,7 @@ pub struct ColumnQuantKernel {
     entry: Option<Entry<ColumnQuantArgs>>,
 }
 
-kernel_methods!(ColumnQuantKernel, ColumnQuantPlan, ColumnQuantArgs);
+kernel_methods!(ColumnQuantKernel, ColumnQuantPlan, ColumnQuantArgs, ColumnQuantDesc);
 
 impl ColumnQuantKernel {
     /// Quantises the N = `columns` columns of `x` into `panel`, each by a scale of its own, which `scales` receives.
@@ -111,27 +101,22 @@ fn args(features: &FeatureScales, x: &[f32], panel: *mut u8, scales: *mut f32, c
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::KernelCache;
-    use crate::support::{Clobbers, tiers, with_canaries};
-    use crate::{Buffer, PanelLayout, Plan};
+    use crate::preserved::plans_with_code;
+    use crate::{Buffer, PanelLayout};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
-        for (isa, layout) in
-            tiers().into_iter().flat_map(|isa| [PanelLayout::Plain, PanelLayout::Vnni].map(|layout| (isa, layout)))
+        let layouts = [PanelLayout::Plain, PanelLayout::Vnni];
+        for code in plans_with_code(|isa| layouts.map(|layout| ColumnQuantDesc { features, layout }.plan(isa).unwrap()))
         {
-            let plan = ColumnQuantDesc { features, layout }.plan(isa).unwrap();
-            let compiled = KernelCache::global().compile_one(&plan).unwrap();
-            let Some(function) = compiled.function() else { continue };
-            let scales = FeatureScales::pack(&plan, &[1.0; 6]).unwrap();
+            let scales = FeatureScales::pack(&code.plan, &[1.0; 6]).unwrap();
             for columns in [1, 17, 33, 49, 64] {
                 let (x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
                 let mut found = Buffer::new(TILE);
                 let args = args(&scales, &x, panel.as_mut_ptr(), found.as_mut_ptr(), columns);
-                // SAFETY: as in `run`: the buffers hold a tile of the plan's width, `isa` proves the features.
-                let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
+                // SAFETY: as in `run`: the buffers hold a tile of the plan's width.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

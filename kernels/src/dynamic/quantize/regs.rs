@@ -11,9 +11,9 @@ use crate::rows::{GROUP, group_of};
 /// | --- | --- | --- | --- |
 /// | y, 4 W of 16 | row 0: magnitudes `d[v]` | row 0: `scale[v]` | `y[f mod 4][v]`, then packed |
 /// | factor, W of 4 | `max[v]` | `max[v]`, then `factor[v]`, 127 / maximum | `factor[v]` |
-/// | temp, 2 | inverse scale, mask | least maximum, 127 | inverse scale, 128; byte transpose |
+/// | temp, 2 | `inverse_scale`, `magnitude` (a mask) | `least` maximum, `codes` (127) | `inverse_scale`, `zero` (128); in a store temporaries |
 ///
-/// [`Columns`] gives y and factor the name that they have in a pass.
+/// [`Columns`] gives y and factor the name that they have in a pass; the roles of temp have names of their own.
 pub(super) struct Regs {
     pub(super) file: RegFile,
     pub(super) x: Gpr,
@@ -25,23 +25,41 @@ pub(super) struct Regs {
     pub(super) count: Gpr,
     y: Vec<Zmm>,
     factor: Vec<Zmm>,
+    pub(super) inverse_scale: Zmm,
+    pub(super) magnitude: Zmm,
+    pub(super) least: Zmm,
+    pub(super) codes: Zmm,
+    pub(super) zero: Zmm,
+    /// All of these, for a store.
     pub(super) temp: Vec<Zmm>,
 }
 
 impl Regs {
     pub(super) fn new() -> Result<Regs, JitError> {
         let mut file = RegFile::new();
+        let (x, panel) = (file.gpr("row of the f32 tile")?, file.gpr("row of the panel")?);
+        let (inverse, scales) = (file.gpr("inverse scale of the feature")?, file.gpr("scales of the columns")?);
+        let (constants, columns) = (file.gpr("constants")?, file.gpr("columns")?);
+        let count = file.gpr("groups of four rows left")?;
+        let y = file.zmms(GROUP * VECTORS, "magnitudes; scale[v]; y[f mod 4][v]")?;
+        let factor = file.zmms(VECTORS, "maximum[v]; 127 / maximum[v]")?;
+        let temp = file.zmms(2, "inverse scale, mask; least maximum, 127; inverse scale, 128; byte transpose")?;
         Ok(Regs {
-            x: file.gpr("row of the f32 tile")?,
-            panel: file.gpr("row of the panel")?,
-            inverse: file.gpr("inverse scale of the feature")?,
-            scales: file.gpr("scales of the columns")?,
-            constants: file.gpr("constants")?,
-            columns: file.gpr("columns")?,
-            count: file.gpr("groups of four rows left")?,
-            y: file.zmms(GROUP * VECTORS, "magnitudes; y[f mod 4][v]")?,
-            factor: file.zmms(VECTORS, "maximum[v]; 127 / maximum[v]")?,
-            temp: file.zmms(2, "inverse scale, mask; 128; byte transpose")?,
+            x,
+            panel,
+            inverse,
+            scales,
+            constants,
+            columns,
+            count,
+            y,
+            factor,
+            inverse_scale: temp[0],
+            magnitude: temp[1],
+            least: temp[0],
+            codes: temp[1],
+            zero: temp[1],
+            temp,
             file,
         })
     }

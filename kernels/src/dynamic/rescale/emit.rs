@@ -7,19 +7,14 @@ use lacuna_jit::{Asm, Code, Evex, JitError, Mem, Zmm, ptr};
 
 use super::args::ColumnRescaleArgs;
 use super::params::RescaleParams;
-use super::plan::ColumnRescalePlan;
+use super::plan::{ColumnRescalePlan, Form};
 use super::regs::Regs;
+use crate::args::load_args;
 use crate::rows::{
-    F32_ROW_BYTES, GROUP, PanelRows, VECTOR_BYTES, element, emit_activate, emit_by_vectors, emit_quantize,
-    emit_row_groups, emit_store_f32, emit_store_panel, group_of,
+    F32_ROW_BYTES, GROUP, PanelRows, VECTOR_BYTES, element, emit_activate, emit_quantize, emit_rows, emit_store_f32,
+    emit_store_panel,
 };
-use crate::{Generate, Plan, Store};
-
-macro_rules! load_arg {
-    ($a:expr, $regs:expr, $field:ident) => {
-        $a.load_arg($regs.$field, &$regs.file, offset_of!(ColumnRescaleArgs, $field))
-    };
-}
+use crate::{Generate, Plan};
 
 impl Generate for ColumnRescalePlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -31,37 +26,27 @@ impl Generate for ColumnRescalePlan {
 fn emit(plan: &ColumnRescalePlan) -> Result<Code, JitError> {
     let r = Regs::new()?;
     let mut a = Asm::new();
-    a.prologue(&r.file);
-    load_arg!(a, r, t);
-    load_arg!(a, r, out);
-    load_arg!(a, r, params);
-    load_arg!(a, r, scales);
-    load_arg!(a, r, constants);
-    load_arg!(a, r, columns);
-    emit_by_vectors(&mut a, r.columns, |a, vectors| {
-        let y = group_of(&r.y, vectors);
-        a.note(format!("rows of {vectors} vectors of columns"));
-        emit_row_groups(a, plan.features, r.count, |a, rows| emit_group(a, plan, &r, &y, rows));
-    });
-    a.epilogue(&r.file);
+    a.begin_function(&r.file);
+    load_args!(a, r, ColumnRescaleArgs { t, out, params, scales, constants, columns });
+    emit_rows(&mut a, plan.features, [r.columns, r.count], &r.y, |a, y, rows| emit_group(a, plan, &r, y, rows));
+    a.end_function(&r.file);
     a.finish(plan.name(), &r.file)
 }
 
 /// Up to four rows; a panel gets zeros for those that are missing.
 fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], rows: usize) {
     let param = |row: usize, field: usize| ptr(r.params) + (row * size_of::<RescaleParams>() + field) as i32;
-    let bias = r.temp[0];
     for (row, y) in y[..rows].iter().enumerate() {
-        a.vbroadcastss(bias, param(row, offset_of!(RescaleParams, bias)));
+        a.vbroadcastss(r.bias, param(row, offset_of!(RescaleParams, bias)));
         for (v, &y) in y.iter().enumerate() {
             a.vmovups(y, element(r.t, row, v));
-            a.vfmadd132ps(y, bias, scale(r, v)); //             y = t scale[n] + bias[m]
+            a.vfmadd132ps(y, r.bias, scale(r, v)); //             y = t scale[n] + bias[m]
         }
     }
     emit_activate(a, plan.sink.activation, &y[..rows], &r.temp, r.constants);
-    match plan.sink.store {
-        Store::F32 { residual: false } => emit_store_f32(a, r.t, &y[..rows]),
-        Store::F32 { residual: true } => {
+    match plan.form {
+        Form::InPlace => emit_store_f32(a, r.t, &y[..rows]),
+        Form::Residual => {
             for (row, y) in y[..rows].iter().enumerate() {
                 for (v, &y) in y.iter().enumerate() {
                     a.vaddps(y, y, element(r.out, row, v)); //  x + y
@@ -70,16 +55,14 @@ fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], r
             emit_store_f32(a, r.out, &y[..rows]);
             dynasm!(a ; .arch x64 ; add Rq(r.out), GROUP as i32 * F32_ROW_BYTES);
         }
-        Store::Bytes { layout, sign } => {
-            let (out_scale, out_zero) = (r.temp[0], r.temp[1]);
+        Form::Panel(layout, sign) => {
             for (row, y) in y[..rows].iter().enumerate() {
                 let fields = [offset_of!(RescaleParams, out_scale), offset_of!(RescaleParams, out_zero)];
-                emit_quantize(a, y, fields.map(|field| param(row, field)), [out_scale, out_zero]);
+                emit_quantize(a, y, fields.map(|field| param(row, field)), [r.out_scale, r.out_zero]);
             }
             let panel = PanelRows { layout, sign, group: r.out, constants: r.constants, temps: &r.temp };
             emit_store_panel(a, &panel, y, rows);
         }
-        Store::Bf16 => unreachable!("plans refuse it"),
     }
     dynasm!(a ; .arch x64
         ; add Rq(r.t), GROUP as i32 * F32_ROW_BYTES

@@ -1,6 +1,6 @@
 //! The safe wrapper: checks shapes, then one unsafe call per tile.
 
-use lacuna_jit::{Entry, Isa};
+use lacuna_jit::Entry;
 
 use super::args::ColumnRescaleArgs;
 use super::desc::ColumnRescaleDesc;
@@ -15,16 +15,6 @@ use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, with_fma};
 use crate::{KernelError, Output, Parallel, Plan, TILE};
 
-impl ColumnRescaleDesc {
-    /// Plans and compiles through the process-wide cache.
-    ///
-    /// # Errors
-    /// Those of [`ColumnRescaleDesc::plan`] and [`ColumnRescaleKernel::compile`].
-    pub fn compile(&self, isa: Isa) -> Result<ColumnRescaleKernel, KernelError> {
-        ColumnRescaleKernel::compile(self.plan(isa)?)
-    }
-}
-
 /// A callable rescaling by a scale per column. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
 pub struct ColumnRescaleKernel {
@@ -32,7 +22,7 @@ pub struct ColumnRescaleKernel {
     entry: Option<Entry<ColumnRescaleArgs>>,
 }
 
-kernel_methods!(ColumnRescaleKernel, ColumnRescalePlan, ColumnRescaleArgs);
+kernel_methods!(ColumnRescaleKernel, ColumnRescalePlan, ColumnRescaleArgs, ColumnRescaleDesc);
 
 impl ColumnRescaleKernel {
     /// Rescales the N = `columns` columns of `t` by `scales`, and writes the results to `out`, or in place, if the plan says so:
@@ -122,8 +112,7 @@ fn args(rows: &RescaleRows, scales: &[f32], t: *mut f32, out: *mut u8, columns: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::KernelCache;
-    use crate::support::{Clobbers, tiers, with_canaries};
+    use crate::preserved::plans_with_code;
     use crate::{Activation, Buffer, PanelLayout, Sign, Sink};
 
     #[test]
@@ -136,17 +125,13 @@ mod tests {
             panel(PanelLayout::Plain),
             panel(PanelLayout::Vnni),
         ];
-        for (isa, sink) in tiers().into_iter().flat_map(|isa| sinks.map(|sink| (isa, sink))) {
-            let plan = ColumnRescaleDesc { features, sink }.plan(isa).unwrap();
-            let compiled = KernelCache::global().compile_one(&plan).unwrap();
-            let Some(function) = compiled.function() else { continue };
-            let rows = RescaleRows::pack(&plan, &[RescaleParams::default(); 6]).unwrap();
+        for code in plans_with_code(|isa| sinks.map(|sink| ColumnRescaleDesc { features, sink }.plan(isa).unwrap())) {
+            let rows = RescaleRows::pack(&code.plan, &[RescaleParams::default(); 6]).unwrap();
             for columns in [1, 17, 33, 49, 64] {
                 let (mut t, mut out) = (Buffer::new(elements(features, 1)), Buffer::<f32>::new(elements(features, 1)));
                 let args = args(&rows, &[1.0; TILE], t.as_mut_ptr(), out.as_mut_ptr().cast(), columns);
-                // SAFETY: as in `run`: the buffers hold a tile of the plan's width, `isa` proves the features.
-                let clobbers = unsafe { with_canaries(function, &args) };
-                assert_eq!(clobbers, Clobbers::NONE, "{} on {columns} columns", plan.name());
+                // SAFETY: as in `run`: the buffers hold a tile of the plan's width.
+                unsafe { code.assert_preserves(&args, columns) };
             }
         }
     }

@@ -4,7 +4,7 @@ use lacuna_jit::Isa;
 
 use super::desc::ColumnRescaleDesc;
 use crate::rows::{check_features, tile_elements};
-use crate::{KernelError, Plan, Sink, Store};
+use crate::{KernelError, PanelLayout, Plan, Sign, Sink, Store};
 
 impl ColumnRescaleDesc {
     /// Decides how to compute it on `isa`.
@@ -13,15 +13,32 @@ impl ColumnRescaleDesc {
     /// [`KernelError::Dimension`] if M is 0 or too large, [`KernelError::Mismatch`] for bf16 output.
     pub fn plan(&self, isa: Isa) -> Result<ColumnRescalePlan, KernelError> {
         check_features("column rescaling", self.features)?;
-        if self.sink.store == Store::Bf16 {
-            return Err(KernelError::Mismatch {
-                kernel: "column rescaling".into(),
-                found: "bf16 output".into(),
-                expected: "8-bit or f32 output".into(),
-            });
-        }
-        Ok(ColumnRescalePlan { isa, features: self.features, sink: self.sink })
+        let &ColumnRescaleDesc { features, sink } = self;
+        let form = match sink.store {
+            Store::F32 { residual: false } => Form::InPlace,
+            Store::F32 { residual: true } => Form::Residual,
+            Store::Bytes { layout, sign } => Form::Panel(layout, sign),
+            Store::Bf16 => {
+                return Err(KernelError::Mismatch {
+                    kernel: "column rescaling".into(),
+                    found: "bf16 output".into(),
+                    expected: "8-bit or f32 output".into(),
+                });
+            }
+        };
+        Ok(ColumnRescalePlan { isa, features, sink, form })
     }
+}
+
+/// The forms of the kernel: a store that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Form {
+    /// f32 results replace the sums.
+    InPlace,
+    /// f32 results are added to another tile.
+    Residual,
+    /// Codes.
+    Panel(PanelLayout, Sign),
 }
 
 /// A decided rescaling: four rows of up to 64 columns at a time.
@@ -30,6 +47,8 @@ pub struct ColumnRescalePlan {
     pub(super) isa: Isa,
     pub(super) features: usize,
     pub(super) sink: Sink,
+    /// What `sink.store` asks for.
+    pub(super) form: Form,
 }
 
 impl ColumnRescalePlan {
@@ -45,7 +64,7 @@ impl ColumnRescalePlan {
 
     /// Whether the results replace the sums.
     pub fn is_in_place(&self) -> bool {
-        self.sink.store == Store::F32 { residual: false }
+        self.form == Form::InPlace
     }
 
     /// Elements of one tile, f32 or panel.
@@ -56,7 +75,7 @@ impl ColumnRescalePlan {
 
 impl Plan for ColumnRescalePlan {
     fn name(&self) -> String {
-        let ColumnRescalePlan { isa, features, sink } = self;
+        let ColumnRescalePlan { isa, features, sink, .. } = self;
         format!("tokenrescale-f32-{isa}-f{features}-{}", sink.name())
     }
 

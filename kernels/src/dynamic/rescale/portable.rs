@@ -1,10 +1,10 @@
 //! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
 
 use super::params::RescaleParams;
-use super::plan::ColumnRescalePlan;
+use super::plan::{ColumnRescalePlan, Form};
 use crate::epilogue::Accuracy;
 use crate::rows::{lanes, quantize, store_panel_row, zero_padding_features};
-use crate::{Output, Store, TILE};
+use crate::{Output, TILE};
 
 /// One tile; `scales` are those of its columns, `out` is nothing for a plan that works in place.
 #[inline(always)]
@@ -24,12 +24,12 @@ pub(super) fn tile(
         for (y, &scale) in y[..lanes].iter_mut().zip(scales) {
             *y = plan.sink.activation.apply(Accuracy::Float, y.mul_add(scale, p.bias));
         }
-        match (plan.sink.store, &mut out) {
-            (Store::F32 { residual: true }, Some(Output::F32(x))) => {
+        match (plan.form, &mut out) {
+            (Form::Residual, Some(Output::F32(x))) => {
                 let (rows, _) = x.as_chunks_mut::<TILE>();
                 rows[f][..lanes].iter_mut().zip(y).for_each(|(x, y)| *x += y);
             }
-            (Store::Bytes { layout, sign }, Some(Output::Bytes(panel))) => {
+            (Form::Panel(layout, sign), Some(Output::Bytes(panel))) => {
                 let mut q = [0; TILE];
                 for (q, y) in q[..lanes].iter_mut().zip(y) {
                     *q = quantize(sign, y.mul_add(p.out_scale, p.out_zero));
@@ -40,7 +40,7 @@ pub(super) fn tile(
             _ => row[..lanes].copy_from_slice(&y[..lanes]),
         }
     }
-    if let (Store::Bytes { layout, .. }, Some(Output::Bytes(panel))) = (plan.sink.store, out) {
+    if let (Form::Panel(layout, _), Some(Output::Bytes(panel))) = (plan.form, out) {
         zero_padding_features(layout, panel, plan.features, lanes);
     }
 }

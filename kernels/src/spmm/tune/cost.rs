@@ -36,7 +36,7 @@ const PACK_FOUR_ROWS: f64 = 5.0;
 /// Cycles to add up the parts of a narrow row block, by vectors.
 const COMBINE: [f64; 2] = [18.0, 9.0];
 
-/// Cycles of the epilogue per row block and vector of 16 tokens.
+/// Cycles of the epilogue per row block and vector of 16 columns.
 fn epilogue_cycles(plan: &SpmmPlan) -> f64 {
     let activation = match plan.epilogue().sink.activation {
         Activation::Identity => 0.0,
@@ -52,9 +52,9 @@ fn epilogue_cycles(plan: &SpmmPlan) -> f64 {
         }
 }
 
-/// Cycles of one call on `tokens` tokens with `groups` groups in all lists.
-pub(super) fn cycles(plan: &SpmmPlan, groups: usize, tokens: usize, caches: &Caches) -> f64 {
-    let (full, tail) = (tokens / TILE, (tokens % TILE).div_ceil(LANES));
+/// Cycles of one call on `columns` columns with `groups` groups in all lists.
+pub(super) fn cycles(plan: &SpmmPlan, groups: usize, columns: usize, caches: &Caches) -> f64 {
+    let (full, tail) = (columns / TILE, (columns % TILE).div_ceil(LANES));
     let mut total = full as f64 * tile(plan, groups, VECTORS, caches);
     if tail > 0 {
         total += if tail * LANES <= plan.schedule().narrow {
@@ -63,15 +63,15 @@ pub(super) fn cycles(plan: &SpmmPlan, groups: usize, tokens: usize, caches: &Cac
             tile(plan, groups, tail, caches)
         };
     }
-    total + first_touch(plan, tokens, caches)
+    total + first_touch(plan, columns, caches)
 }
 
 /// Share of the dot product peak that dense GEMM reaches.
 const DENSE_EFFICIENCY: f64 = 0.95;
 
 /// Cycles of the dense product of the same shape.
-pub(super) fn dense_cycles(m: usize, k: usize, tokens: usize) -> f64 {
-    let dots = padded(m) as f64 * k.div_ceil(4) as f64 * tokens.div_ceil(LANES) as f64;
+pub(super) fn dense_cycles(m: usize, k: usize, columns: usize) -> f64 {
+    let dots = padded(m) as f64 * k.div_ceil(4) as f64 * columns.div_ceil(LANES) as f64;
     dots / DOTS / DENSE_EFFICIENCY
 }
 
@@ -129,13 +129,13 @@ fn narrow(plan: &SpmmPlan, groups: usize, vectors: usize) -> f64 {
 }
 
 /// What it costs that all of X passes through L2 for the first time.
-fn first_touch(plan: &SpmmPlan, tokens: usize, caches: &Caches) -> f64 {
-    let tiles = tokens.div_ceil(TILE);
+fn first_touch(plan: &SpmmPlan, columns: usize, caches: &Caches) -> f64 {
+    let tiles = columns.div_ceil(TILE);
     let lines = padded(plan.k()) as f64;
     let x_bytes = tiles as f64 * plan.x_tile_bytes() as f64;
     if plan.schedule().prefetch {
         // One instruction per line; they are wasted where everything is near anyway.
-        return (tokens / TILE) as f64 * lines / ISSUE;
+        return (columns / TILE) as f64 * lines / ISSUE;
     }
     let far = (1.0 - caches.l2 as f64 / (2.0 * x_bytes)).max(0.0);
     tiles as f64 * lines * (1.0 - far) * 0.5 + tiles as f64 * lines * far * L3_LINE

@@ -12,12 +12,12 @@ const SAMPLE: Duration = Duration::from_micros(20);
 /// Samples of every candidate, however short the budget.
 const MIN_ROUNDS: usize = 3;
 
-/// The shortest time of each plan on `tokens` tokens, hot. The plans take turns, so that a machine that changes its speed
+/// The shortest time of each plan on `columns` columns, hot. The plans take turns, so that a machine that changes its speed
 /// changes it for all.
 pub(super) fn times(
     plans: &[SpmmPlan],
     weights: &SpmmWeights,
-    tokens: usize,
+    columns: usize,
     budget: Duration,
 ) -> Result<Vec<Duration>, KernelError> {
     let keys: Vec<_> = plans.iter().map(Generate::key).collect();
@@ -26,13 +26,13 @@ pub(super) fn times(
         plans.iter().zip(compiled).map(|(&plan, code)| SpmmKernel::new(plan, code)).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = plans.first() else { return Ok(Vec::new()) };
 
-    let mut x = Buffer::<u8>::new(elements(first.k(), tokens));
+    let mut x = Buffer::<u8>::new(elements(first.k(), columns));
     x.iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 31) as u8);
-    let mut out = OutputBuffer::new(first.epilogue().sink.store, elements(first.m(), tokens));
+    let mut out = OutputBuffer::new(first.epilogue().sink.store, elements(first.m(), columns));
     let mut run = |kernel: &SpmmKernel, times: usize| -> Result<Duration, KernelError> {
         let start = Instant::now();
         for _ in 0..times {
-            kernel.run(weights, &x, tokens, out.output(), Parallel::Serial)?;
+            kernel.run(weights, &x, columns, out.output(), Parallel::Serial)?;
         }
         Ok(start.elapsed())
     };

@@ -47,54 +47,54 @@ pub struct Candidate {
 #[derive(Debug, Clone)]
 pub struct Tuner {
     caches: Caches,
-    /// Numbers of tokens that count, equally.
-    tokens: Vec<usize>,
+    /// Numbers of columns that count, equally.
+    columns: Vec<usize>,
 }
 
 /// A short sentence and a paragraph.
-const TOKENS: [usize; 2] = [32, 128];
+const COLUMNS: [usize; 2] = [32, 128];
 
 impl Default for Tuner {
     fn default() -> Tuner {
-        Tuner { caches: Caches::detect().unwrap_or(Caches::TYPICAL), tokens: TOKENS.to_vec() }
+        Tuner { caches: Caches::detect().unwrap_or(Caches::TYPICAL), columns: COLUMNS.to_vec() }
     }
 }
 
 impl Tuner {
-    /// A tuner for calls with these numbers of tokens, all of which count equally; 0 is ignored.
-    pub fn for_tokens(tokens: &[usize]) -> Tuner {
-        let tokens = tokens.iter().copied().filter(|&n| n > 0).collect();
-        Tuner { tokens, ..Tuner::default() }
+    /// A tuner for calls with these numbers of columns, all of which count equally; 0 is ignored.
+    pub fn for_columns(columns: &[usize]) -> Tuner {
+        let columns = columns.iter().copied().filter(|&n| n > 0).collect();
+        Tuner { columns, ..Tuner::default() }
     }
 
-    /// Cycles that the model expects of one call on `tokens` tokens, for weights of this pattern.
-    pub fn cycles(&self, plan: &SpmmPlan, pattern: &BlockPattern, tokens: usize) -> f64 {
-        cost::cycles(plan, plan.groups(pattern), tokens, &self.caches)
+    /// Cycles that the model expects of one call on `columns` columns, for weights of this pattern.
+    pub fn cycles(&self, plan: &SpmmPlan, pattern: &BlockPattern, columns: usize) -> f64 {
+        cost::cycles(plan, plan.groups(pattern), columns, &self.caches)
     }
 
-    /// The plan with the schedule that the model finds best for this pattern, and its cycles per token, summed over the tuner's
-    /// numbers of tokens.
+    /// The plan with the schedule that the model finds best for this pattern, and its cycles per column, summed over the tuner's
+    /// numbers of columns.
     pub fn fastest(&self, plan: &SpmmPlan, pattern: &BlockPattern) -> (SpmmPlan, f64) {
         self.fastest_with(plan, plan.groups(pattern))
     }
 
     fn fastest_with(&self, plan: &SpmmPlan, groups: usize) -> (SpmmPlan, f64) {
-        least(plan, |plan| self.tokens.iter().map(|&n| cost::cycles(plan, groups, n, &self.caches) / n as f64).sum())
+        least(plan, |plan| self.columns.iter().map(|&n| cost::cycles(plan, groups, n, &self.caches) / n as f64).sum())
     }
 
     /// The same for the dense product of this shape, which has one schedule.
     pub fn dense_cycles(&self, m: usize, k: usize) -> f64 {
-        self.tokens.iter().map(|&n| cost::dense_cycles(m, k, n) / n as f64).sum()
+        self.columns.iter().map(|&n| cost::dense_cycles(m, k, n) / n as f64).sum()
     }
 
-    /// All candidates for `tokens` tokens by the model, best first.
-    pub fn predict(&self, plan: &SpmmPlan, weights: &SpmmWeights, tokens: usize) -> Vec<Candidate> {
+    /// All candidates for `columns` columns by the model, best first.
+    pub fn predict(&self, plan: &SpmmPlan, weights: &SpmmWeights, columns: usize) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = plan
             .candidates()
             .into_iter()
             .map(|plan| Candidate {
                 plan,
-                predicted_cycles: cost::cycles(&plan, weights.groups(), tokens, &self.caches),
+                predicted_cycles: cost::cycles(&plan, weights.groups(), columns, &self.caches),
                 measured: None,
             })
             .collect();
@@ -102,7 +102,7 @@ impl Tuner {
         candidates
     }
 
-    /// All candidates for `tokens` tokens timed within about `budget`, best first.
+    /// All candidates for `columns` columns timed within about `budget`, best first.
     ///
     /// # Errors
     /// Those of compiling and running the candidates.
@@ -110,19 +110,19 @@ impl Tuner {
         &self,
         plan: &SpmmPlan,
         weights: &SpmmWeights,
-        tokens: usize,
+        columns: usize,
         budget: Duration,
     ) -> Result<Vec<Candidate>, KernelError> {
-        let mut candidates = self.predict(plan, weights, tokens);
+        let mut candidates = self.predict(plan, weights, columns);
         let plans: Vec<SpmmPlan> = candidates.iter().map(|c| c.plan).collect();
-        for (candidate, time) in candidates.iter_mut().zip(measure::times(&plans, weights, tokens, budget)?) {
+        for (candidate, time) in candidates.iter_mut().zip(measure::times(&plans, weights, columns, budget)?) {
             candidate.measured = Some(time);
         }
         candidates.sort_by_key(|c| c.measured);
         Ok(candidates)
     }
 
-    /// The plan with the schedule that takes the least time per token, summed over the tuner's numbers of tokens.
+    /// The plan with the schedule that takes the least time per column, summed over the tuner's numbers of columns.
     ///
     /// # Errors
     /// Those of [`Tuner::measure`]; none with [`Tuning::Fast`].
@@ -131,10 +131,10 @@ impl Tuner {
             return Ok(self.fastest_with(plan, weights.groups()).0);
         };
         let mut seconds: HashMap<Schedule, f64> = HashMap::new();
-        for &tokens in &self.tokens {
-            for candidate in self.measure(plan, weights, tokens, budget / self.tokens.len() as u32)? {
+        for &columns in &self.columns {
+            for candidate in self.measure(plan, weights, columns, budget / self.columns.len() as u32)? {
                 let time = candidate.measured.map_or(f64::INFINITY, |time| time.as_secs_f64());
-                *seconds.entry(*candidate.plan.schedule()).or_default() += time / tokens as f64;
+                *seconds.entry(*candidate.plan.schedule()).or_default() += time / columns as f64;
             }
         }
         Ok(least(plan, |plan| seconds.get(plan.schedule()).copied().unwrap_or(f64::INFINITY)).0)
@@ -171,15 +171,15 @@ mod tests {
         for isa in tiers() {
             for block in Block::ALL.into_iter().filter(|&block| block != Block::Dense) {
                 let (plan, weights) = problem(isa, block);
-                for tokens in [1, 16, 40, 64, 200] {
-                    let candidates = Tuner::default().predict(&plan, &weights, tokens);
+                for columns in [1, 16, 40, 64, 200] {
+                    let candidates = Tuner::default().predict(&plan, &weights, columns);
                     assert_eq!(candidates.len(), plan.candidates().len());
                     assert!(candidates.is_sorted_by(|a, b| a.predicted_cycles <= b.predicted_cycles));
                     assert!(candidates.iter().all(|c| c.predicted_cycles > 0.0 && c.predicted_cycles.is_finite()));
                 }
                 let budget = Duration::from_millis(2);
                 for tuning in [Tuning::Fast, Tuning::Measure { budget }] {
-                    let chosen = Tuner::for_tokens(&[5, 0, 64]).choose(&plan, &weights, tuning).unwrap();
+                    let chosen = Tuner::for_columns(&[5, 0, 64]).choose(&plan, &weights, tuning).unwrap();
                     assert!(plan.candidates().contains(&chosen), "{block}: {}", chosen.schedule().name());
                 }
             }

@@ -93,7 +93,7 @@ impl GemmCall {
             width: 0,
             parallelism: if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None },
         };
-        let whole = product.x.tokens.max(1);
+        let whole = product.x.columns.max(1);
         let mut fastest = (Duration::MAX, whole);
         for width in [whole].into_iter().chain(STRIPS.into_iter().filter(|&width| width < whole)) {
             call.divide(product, width);
@@ -107,11 +107,11 @@ impl GemmCall {
     fn divide(&mut self, product: &Product, width: usize) {
         let x = &product.x;
         let strip = |first: usize| {
-            let tokens = width.min(x.tokens - first);
-            let line = |feature| x.values[feature * x.tokens + first..][..tokens].iter().map(|&x| f32::from(x));
+            let tokens = width.min(x.columns - first);
+            let line = |feature| x.values[feature * x.columns + first..][..tokens].iter().map(|&x| f32::from(x));
             Strip { tokens, x: (0..x.features).flat_map(line).collect(), y: vec![f32::NAN; self.m * tokens] }
         };
-        self.strips = (0..x.tokens).step_by(width).map(strip).collect();
+        self.strips = (0..x.columns).step_by(width).map(strip).collect();
         self.width = width;
     }
 
@@ -215,7 +215,7 @@ mod tests {
     fn strips_of_any_width_are_exact() {
         for product in products(1) {
             let mut call = GemmCall::new(&product, 1);
-            for width in [1, 7, 32, product.x.tokens] {
+            for width in [1, 7, 32, product.x.columns] {
                 call.divide(&product, width);
                 check_call(&mut call, &product, Stored::Real);
             }

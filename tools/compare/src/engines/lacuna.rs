@@ -75,7 +75,7 @@ impl<'a> Lacuna<'a> {
         let values = rows.flat_map(|(row, p)| row.iter().map(|&w| p.multiplier * f32::from(w))).collect();
         let bias = product.weights.params.iter().map(|p| p.addend).collect();
         let matrix = FloatMatrix::pack(&desc, values, bias, &[desc.plan(isa)?])?;
-        let x = Matrix::from_fn(k, product.x.tokens, |k, n| f32::from(product.x.at(k, n)));
+        let x = Matrix::from_fn(k, product.x.columns, |k, n| f32::from(product.x.at(k, n)));
         match matrix.products_of(x, parallel(product.threads)).variants.into_iter().next() {
             Some(v) => run(&mut Ours { call: v.call, implementation: v.key.name(), stored: Stored::Real }),
             None => cannot(self.id, "this product"),

@@ -49,9 +49,9 @@ pub(super) fn check_call(call: &mut dyn ProductCall, product: &Product, stored: 
     call.call().unwrap();
     assert_eq!(call.stored(), stored);
     assert!(!call.implementation().is_empty());
-    for (row, token) in (0..*m).flat_map(|row| (0..x.tokens).map(move |token| (row, token))) {
+    for (row, token) in (0..*m).flat_map(|row| (0..x.columns).map(move |token| (row, token))) {
         let (found, sum) = (call.value(row, token), f64::from(sums.at(row, token)));
-        let place = || format!("{m} x {k} x {}, row {row}, token {token}", x.tokens);
+        let place = || format!("{m} x {k} x {}, row {row}, token {token}", x.columns);
         if stored == Stored::Sums {
             assert_eq!(found, sum, "{}", place());
             continue;

@@ -84,7 +84,7 @@ impl Matrix for FloatMatrix {
 impl FloatMatrix {
     /// The products with given activations, K x N.
     pub fn products_of<'a>(&'a self, x: Dense<f32>, parallel: Parallel<'a>) -> Products<'a> {
-        let tokens = x.tokens;
+        let tokens = x.columns;
         let panel = Rc::new(match self.dtype {
             DType::F32 => Panel::F32(x.to_tile()),
             DType::Bf16 => {
@@ -175,13 +175,13 @@ impl Work for FloatCall<'_> {
             Panel::F32(out) => Output::F32(out),
             Panel::Bf16(out) => Output::Bf16(out),
         };
-        Ok(self.kernel.run(self.weights, x, self.x.tokens, out, self.parallel)?)
+        Ok(self.kernel.run(self.weights, x, self.x.columns, out, self.parallel)?)
     }
 }
 
 impl Call for FloatCall<'_> {
     fn check(&mut self) -> Result<Option<String>> {
-        let (matrix, tokens) = (self.matrix, self.x.tokens);
+        let (matrix, tokens) = (self.matrix, self.x.columns);
         self.out = matrix.output(tokens);
         self.call()?;
         let rows = checked_rows(matrix.m, 4 * matrix.k * tokens);

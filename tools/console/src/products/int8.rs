@@ -85,7 +85,7 @@ impl Int8Matrix {
     /// The plan that is picked for `tokens` tokens, all others behind it if they are wanted, with the cycles that the model
     /// expects.
     fn schedules(&self, plan: &SpmmPlan, weights: &SpmmWeights, tokens: usize) -> Result<Vec<(SpmmPlan, f64)>> {
-        let tuner = Tuner::for_tokens(&[tokens]);
+        let tuner = Tuner::for_columns(&[tokens]);
         let picked = self.tuning.pick(&tuner, plan, weights)?;
         let all = tuner.predict(plan, weights, tokens).into_iter().map(|c| (c.plan, c.predicted_cycles));
         let (mut schedules, others): (Vec<_>, Vec<_>) = all.partition(|(plan, _)| *plan == picked);
@@ -109,7 +109,7 @@ impl Matrix for Int8Matrix {
 impl Int8Matrix {
     /// The products with given activations, K x N.
     pub fn products_of<'a>(&'a self, x: Rc<Dense<u8>>, parallel: Parallel<'a>) -> Result<Products<'a>> {
-        let tokens = x.tokens;
+        let tokens = x.columns;
         let input = match &self.packed {
             Packed::Spmm(plan, _) => plan.input(),
             Packed::Gemm(..) => PanelLayout::Vnni,
@@ -183,12 +183,12 @@ impl Kernel<'_> {
 
 impl Work for Int8Call<'_> {
     fn call(&mut self) -> Result<()> {
-        self.kernel.run(&self.panel, self.x.tokens, self.out.as_output(), self.parallel)
+        self.kernel.run(&self.panel, self.x.columns, self.out.as_output(), self.parallel)
     }
 
     /// On several threads in one team, as the layers of a model are: its threads are awake when the clock starts.
     fn time(&mut self, calls: u32) -> Result<Duration> {
-        let (kernel, panel, tokens, out): (_, &[u8], _, _) = (&self.kernel, &self.panel, self.x.tokens, &mut self.out);
+        let (kernel, panel, tokens, out): (_, &[u8], _, _) = (&self.kernel, &self.panel, self.x.columns, &mut self.out);
         let threads = self.parallel.threads();
         Team::run(threads, |team| {
             let parallel = if threads == 1 { Parallel::Serial } else { Parallel::Team(team) };
@@ -205,9 +205,9 @@ impl Work for Int8Call<'_> {
 
 impl Call for Int8Call<'_> {
     fn check(&mut self) -> Result<Option<String>> {
-        self.out = Out::new(self.weights.m, self.x.tokens, &self.epilogue);
+        self.out = Out::new(self.weights.m, self.x.columns, &self.epilogue);
         self.call()?;
-        let rows = checked_rows(self.weights.m, self.weights.k * self.x.tokens);
+        let rows = checked_rows(self.weights.m, self.weights.k * self.x.columns);
         Ok(self.out.check(self.weights, &self.x, &self.epilogue, &rows))
     }
 

@@ -164,7 +164,7 @@ impl Out {
     /// Compares the given rows with the scalar reference, bit by bit; what is wrong, if anything is.
     pub fn check(&self, weights: &Weights, x: &Matrix<u8>, epilogue: &Epilogue, rows: &[usize]) -> Option<String> {
         let (values, params) = weights.select(rows);
-        let (m, tokens) = (weights.m, x.tokens);
+        let (m, tokens) = (weights.m, x.columns);
         let acc = gemm(&values, rows.len(), x);
         match (self, epilogue.sink.store) {
             (Out::Bytes(out), Store::Bytes { layout, sign }) => {
@@ -193,9 +193,9 @@ fn difference<T: PartialEq + std::fmt::Debug>(
     expected: &Matrix<T>,
     found: impl Fn(usize, usize) -> T,
 ) -> Option<String> {
-    let places = (0..rows.len()).flat_map(|i| (0..expected.tokens).map(move |token| (i, token)));
+    let places = (0..rows.len()).flat_map(|i| (0..expected.columns).map(move |token| (i, token)));
     let wrong: Vec<(usize, usize)> =
-        places.filter(|&(i, token)| found(rows[i], token) != expected.values[i * expected.tokens + token]).collect();
+        places.filter(|&(i, token)| found(rows[i], token) != expected.values[i * expected.columns + token]).collect();
     let &(i, token) = wrong.first()?;
     Some(format!(
         "{} of {} values differ from the reference, the first at feature {}, token {token}: found {:?}, expected {:?}",
@@ -203,7 +203,7 @@ fn difference<T: PartialEq + std::fmt::Debug>(
         expected.values.len(),
         rows[i],
         found(rows[i], token),
-        expected.values[i * expected.tokens + token]
+        expected.values[i * expected.columns + token]
     ))
 }
 

@@ -43,7 +43,7 @@ impl OneDnn {
     fn matmul(&self, product: &Product) -> Result<Matmul<'_>, EngineError> {
         let Product { weights, x, .. } = product;
         let desc = |weights_type, src, dst, scaled| MatmulDesc {
-            tokens: x.tokens,
+            tokens: x.columns,
             inputs: weights.k,
             outputs: weights.m,
             src,
@@ -80,7 +80,7 @@ impl OneDnn {
 /// The elements of x, `[N][K]`.
 fn token_major<T>(x: &Matrix<u8>, convert: impl Fn(u8) -> T) -> Vec<T> {
     let convert = &convert;
-    (0..x.tokens).flat_map(|token| (0..x.features).map(move |feature| convert(x.at(feature, token)))).collect()
+    (0..x.columns).flat_map(|token| (0..x.features).map(move |feature| convert(x.at(feature, token)))).collect()
 }
 
 impl Engine for OneDnn {

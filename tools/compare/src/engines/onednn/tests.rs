@@ -49,7 +49,7 @@ fn exact(product: &Product, row: usize, token: usize) -> (f64, f64) {
 
 /// Runs `product` twice and compares every result. The implementation that ran.
 fn check(engine: &mut OneDnn, product: &Product) -> String {
-    let (m, n) = (product.weights.m, product.x.tokens);
+    let (m, n) = (product.weights.m, product.x.columns);
     let mut implementation = String::new();
     let mut run = |call: &mut dyn ProductCall| {
         call.call()?;

@@ -62,7 +62,7 @@ impl<T: Copy> Tokens<T> {
     fn new(product: &Product, convert: impl Fn(u8) -> T) -> Tokens<T> {
         let x = &product.x;
         let line = |token| (0..x.features).map(move |feature| (feature, token));
-        let values = (0..x.tokens).flat_map(line).map(|(feature, token)| convert(x.at(feature, token)));
+        let values = (0..x.columns).flat_map(line).map(|(feature, token)| convert(x.at(feature, token)));
         Tokens { k: x.features, values: values.collect() }
     }
 
@@ -76,7 +76,7 @@ impl Int8 {
         let (weights, executor) = (&product.weights, GemmExecutor::default());
         let w = NdTensorView::from_data([weights.m, weights.k], weights.values.as_slice());
         let weights = executor.prepack_b(w.transposed());
-        let y = vec![i32::MIN; product.weights.m * product.x.tokens];
+        let y = vec![i32::MIN; product.weights.m * product.x.columns];
         Int8 { executor, weights, x: Tokens::new(product, |x| x), y }
     }
 }
@@ -89,7 +89,7 @@ impl F32 {
         let w = NdTensorView::from_data([weights.m, weights.k], w.as_slice());
         let packed = executor.prepack_b(w.transposed());
         let bias = weights.params.iter().map(|params| params.addend).collect();
-        let y = vec![f32::NAN; product.weights.m * product.x.tokens];
+        let y = vec![f32::NAN; product.weights.m * product.x.columns];
         F32 { executor, weights: packed, bias, x: Tokens::new(product, f32::from), y }
     }
 }

@@ -128,15 +128,10 @@ fn emit_lookup(a: &mut Asm, p: &[Zmm], index: &[Zmm], x: &[Zmm], c: Zmm, rows: u
     }
 }
 
-/// Registers with which [`emit_gelu_coarse`] interleaves all of `vectors` vectors.
-pub(crate) const fn gelu_coarse_temps(vectors: usize) -> usize {
-    gelu_temps(vectors)
-}
-
 /// Replaces each of `y` by GELU(y) for 8-bit results, with the same bits as [`crate::math::gelu_coarse`] or
 /// [`crate::math::gelu_tanh_coarse`].
 ///
-/// `temps` are at least 4 registers, best [`gelu_coarse_temps`], destroyed. `table` is the address of [`GELU_COARSE_TABLE`] or
+/// `temps` are at least 4 registers, best [`gelu_temps`], destroyed. `table` is the address of [`GELU_COARSE_TABLE`] or
 /// [`GELU_TANH_COARSE_TABLE`].
 pub(crate) fn emit_gelu_coarse(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
     for y in y.chunks(vectors_at_once(temps)) {

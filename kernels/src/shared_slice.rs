@@ -12,7 +12,7 @@ use crate::{Buffer, KernelError};
 ///
 /// Clones share the elements.
 #[derive(Debug, Clone)]
-pub struct Stored<T> {
+pub struct SharedSlice<T> {
     memory: Memory<T>,
 }
 
@@ -23,17 +23,17 @@ enum Memory<T> {
     Shared(Bytes, PhantomData<T>),
 }
 
-impl<T: Pod> Stored<T> {
+impl<T: Pod> SharedSlice<T> {
     /// The elements that `bytes` hold, where they are.
     ///
     /// # Errors
     /// [`KernelError::Section`] if `bytes` are not aligned for `T`, or no whole number of elements.
-    pub fn shared(bytes: Bytes, kernel: &str, section: &'static str) -> Result<Stored<T>, KernelError> {
+    pub fn shared(bytes: Bytes, kernel: &str, section: &'static str) -> Result<SharedSlice<T>, KernelError> {
         if bytes.is_empty() {
             return Ok(Buffer::new(0).into()); // wherever nothing is, it need not be aligned
         }
         match bytemuck::try_cast_slice::<u8, T>(&bytes) {
-            Ok(_) => Ok(Stored { memory: Memory::Shared(bytes, PhantomData) }),
+            Ok(_) => Ok(SharedSlice { memory: Memory::Shared(bytes, PhantomData) }),
             Err(_) => Err(KernelError::Section {
                 kernel: kernel.to_owned(),
                 section,
@@ -49,7 +49,7 @@ impl<T: Pod> Stored<T> {
     }
 }
 
-impl<T: Pod> std::ops::Deref for Stored<T> {
+impl<T: Pod> std::ops::Deref for SharedSlice<T> {
     type Target = [T];
 
     #[inline]
@@ -62,28 +62,28 @@ impl<T: Pod> std::ops::Deref for Stored<T> {
     }
 }
 
-impl<T> From<Buffer<T>> for Stored<T> {
-    fn from(buffer: Buffer<T>) -> Stored<T> {
-        Stored { memory: Memory::Owned(Arc::new(buffer)) }
+impl<T> From<Buffer<T>> for SharedSlice<T> {
+    fn from(buffer: Buffer<T>) -> SharedSlice<T> {
+        SharedSlice { memory: Memory::Owned(Arc::new(buffer)) }
     }
 }
 
-impl<T: Pod> From<&[T]> for Stored<T> {
-    fn from(elements: &[T]) -> Stored<T> {
+impl<T: Pod> From<&[T]> for SharedSlice<T> {
+    fn from(elements: &[T]) -> SharedSlice<T> {
         let mut buffer = Buffer::new(elements.len());
         buffer.copy_from_slice(elements);
         buffer.into()
     }
 }
 
-impl<T: Pod> FromIterator<T> for Stored<T> {
-    fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Stored<T> {
+impl<T: Pod> FromIterator<T> for SharedSlice<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> SharedSlice<T> {
         (&elements.into_iter().collect::<Vec<T>>()[..]).into()
     }
 }
 
-impl<T: Pod + PartialEq> PartialEq for Stored<T> {
-    fn eq(&self, other: &Stored<T>) -> bool {
+impl<T: Pod + PartialEq> PartialEq for SharedSlice<T> {
+    fn eq(&self, other: &SharedSlice<T>) -> bool {
         self[..] == other[..]
     }
 }
@@ -94,17 +94,17 @@ mod tests {
 
     #[test]
     fn shared_elements_are_where_the_bytes_are() {
-        let owned: Stored<u32> = (0..64).collect();
+        let owned: SharedSlice<u32> = (0..64).collect();
         assert!(owned.is_owned());
         let bytes = Bytes::copy_from_slice(bytemuck::cast_slice(&owned));
         let first = (0..4).find(|i| bytes[*i..].as_ptr().align_offset(4) == 0).unwrap();
         let aligned = bytes.slice(first..first + 4 * 60);
-        let shared: Stored<u32> = Stored::shared(aligned.clone(), "kernel", "section").unwrap();
+        let shared: SharedSlice<u32> = SharedSlice::shared(aligned.clone(), "kernel", "section").unwrap();
         assert_eq!(shared.as_ptr().cast(), aligned.as_ptr());
         assert_eq!(shared.len(), 60);
         assert!(!shared.is_owned() && !shared.clone().is_owned());
         for wrong in [aligned.slice(1..5), aligned.slice(0..7)] {
-            let error = Stored::<u32>::shared(wrong, "kernel", "section").unwrap_err();
+            let error = SharedSlice::<u32>::shared(wrong, "kernel", "section").unwrap_err();
             assert!(error.to_string().starts_with("kernel: packed section: found "), "{error}");
         }
     }
