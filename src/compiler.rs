@@ -5,15 +5,15 @@ use std::path::Path;
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::KernelError;
 use lacuna_kernels::spmm::{Tuning, TuningTable};
+use lacuna_model::CalibratedModel;
 
-use crate::calibrated::CalibratedModel;
 use crate::compile::{Chooser, Form, PackedSteps, Tables};
 use crate::container::PackedError;
 use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::heads::Head;
+use crate::loaded::{Phase, Phases};
 use crate::packed::{Origin, PackedModel};
-use crate::report::{Phase, Phases};
 
 /// Compiles a model, or packs it. Begins with [`Compile::compiler`] or [`PackedModel::compiler`].
 ///
@@ -21,7 +21,7 @@ use crate::report::{Phase, Phases};
 /// # fn main() -> lacuna::Result<()> {
 /// use lacuna::{Compile, Form, Model};
 ///
-/// let model = Model::from_dir("all-MiniLM-L6-v2")?.calibrate(&["A cat sits."])?;
+/// let model = Model::open("all-MiniLM-L6-v2")?.calibration().run(&["A cat sits."])?;
 /// let encoder = model.compiler().form(Form::Dense).compile()?;
 /// # Ok(())
 /// # }

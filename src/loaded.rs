@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use lacuna_model::Precision;
 use serde::Serialize;
-
-use crate::precision::Precision;
 
 /// Wall time of one phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

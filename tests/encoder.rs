@@ -6,9 +6,11 @@ mod tiers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lacuna::{
-    Block, CalibratedModel, Compile, Encoder, EncoderConfig, Error, Form, Model, ModelError, Preset, Stage, seeded_ids,
-};
+use lacuna::config::EncoderConfig;
+use lacuna::errors::ModelError;
+use lacuna::report::Stage;
+use lacuna::tokens::seeded_ids;
+use lacuna::{Block, CalibratedModel, Compile, Encoder, Error, Form, Model, Preset};
 use lacuna_jit::Tier;
 
 use self::tiers::tiers;

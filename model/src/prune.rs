@@ -23,7 +23,7 @@ pub struct Pruning {
 /// # Errors
 /// [`Error::Sparsity`] unless `0 <= sparsity < 1`; [`Error::DensePruning`] for [`Block::Dense`] with
 /// a positive sparsity.
-pub fn prune_encoder(weights: &mut EncoderWeights, block: Block, sparsity: f64) -> Result<()> {
+pub(crate) fn prune_encoder(weights: &mut EncoderWeights, block: Block, sparsity: f64) -> Result<()> {
     check(block, sparsity)?;
     let matrices: Vec<&mut Matrix> =
         weights.layers.iter_mut().flat_map(|layer| layer.linears_mut()).map(|linear| &mut linear.weight).collect();
@@ -38,7 +38,7 @@ pub fn prune_encoder(weights: &mut EncoderWeights, block: Block, sparsity: f64) 
 /// equals the later in row-major order goes first. What is kept is not changed.
 ///
 /// # Errors
-/// Those of [`prune_encoder`].
+/// [`Error::Sparsity`] and [`Error::DensePruning`], as [`Model::prune`](crate::Model::prune).
 pub fn prune(matrix: &mut Matrix, block: Block, sparsity: f64) -> Result<()> {
     check(block, sparsity)?;
     prune_checked(matrix, block, sparsity);

@@ -160,15 +160,6 @@ impl PackedFile {
     }
 }
 
-/// Whether a path leads to a regular file that begins as packed files do.
-///
-/// # Errors
-/// [`PackedError::Io`] for a file that cannot be read.
-pub fn is_packed(path: impl AsRef<Path>) -> Result<bool, PackedError> {
-    let path = path.as_ref();
-    lacuna_model::packed::is_packed(path).map_err(PackedError::io(path, "read"))
-}
-
 fn map(path: &Path) -> Result<Bytes, PackedError> {
     // Before the opening, which for a pipe would wait for a writer.
     let kind = std::fs::metadata(path).map_err(PackedError::io(path, "open"))?;

@@ -8,7 +8,6 @@ mod manifest;
 mod writer;
 
 pub use self::error::PackedError;
-pub use self::file::is_packed;
 pub use self::manifest::Section;
 
 pub(crate) use self::file::PackedFile;

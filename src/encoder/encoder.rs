@@ -4,19 +4,15 @@ use std::sync::{Mutex, PoisonError};
 
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
+use lacuna_model::{EncoderConfig, Matrix, Pooling, SentenceTokenizer, TokenIds, check_tokens};
 
 use super::buffers::Scratch;
 use super::forward::Program;
 use super::pool;
 use super::profile::{Probe, Profile, Stopwatch};
 use crate::compile::{Ready, Stage, Step, Tables};
-use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
-use crate::matrix::Matrix;
-use crate::pooling::Pooling;
-use crate::report::LoadReport;
-use crate::tokenize::SentenceTokenizer;
-use crate::tokens::{TokenIds, check_tokens};
+use crate::loaded::LoadReport;
 
 /// Most tokens per thread that run through the layers together: what lives from layer to layer (8 bytes x tokens x hidden size)
 /// stays close to the core.
@@ -127,7 +123,7 @@ impl Encoder {
         Ok(Embeddings { vectors: self.embed_ids_for(caller, &ids)?, truncated })
     }
 
-    /// One embedding per sequence of token ids. [`TypedIds`](crate::TypedIds) are sequences with token types.
+    /// One embedding per sequence of token ids. [`TypedIds`](crate::tokens::TypedIds) are sequences with token types.
     ///
     /// # Errors
     /// [`Error::EmptyBatch`], [`Error::EmptySequence`], [`Error::SequenceTooLong`], [`Error::TokenOutOfRange`],

@@ -2,12 +2,12 @@
 
 use lacuna_kernels::Parallel;
 use lacuna_kernels::attention::{AttentionBatch, Sequence};
+use lacuna_model::TokenIds;
 
 use super::buffers::{Activations, Chunk, Chunking, PackedIds, Scratch, Views, Widths};
 use super::profile::Probe;
 use crate::compile::{Op, Ready, Stage, Step, Tables};
 use crate::error::Result;
-use crate::tokens::TokenIds;
 
 /// What a forward pass runs.
 pub(super) struct Program {

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lacuna_model::{Matrix, TokenIds};
+
 use super::buffers::Scratch;
 use super::encoder::{Caller, Embeddings, Encoder};
 use crate::error::{Error, Result};
-use crate::matrix::Matrix;
-use crate::tokens::TokenIds;
 
 /// Stops the calls of the sessions that have it, from any thread. Clones stop the same ones.
 #[derive(Debug, Clone, Default)]
@@ -167,8 +167,10 @@ impl std::fmt::Debug for Session {
 
 #[cfg(test)]
 mod tests {
+    use lacuna_model::{EncoderConfig, Model, Preset, seeded_ids};
+
     use super::*;
-    use crate::{Compile, EncoderConfig, Model, Preset, seeded_ids};
+    use crate::Compile;
 
     /// Buffers go from the pool to sessions and calls and come back, also from calls that fail.
     #[test]

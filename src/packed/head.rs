@@ -1,13 +1,11 @@
 //! Heads to and from the sections of a file.
 
+use lacuna_model::{Activation, EncoderConfig, LayerNorm, Linear, Matrix};
 use serde::{Deserialize, Serialize};
 
 use crate::compile::{Tables, WORD};
-use crate::config::{Activation, EncoderConfig};
 use crate::container::{PackedError, PackedFile, Sections};
 use crate::heads::{Dense, DenseActivation, Head, HeadConfig, HeadKind, HeadWeights, Transform};
-use crate::matrix::Matrix;
-use crate::weights::{LayerNorm, Linear};
 
 /// How a head is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -4,21 +4,17 @@ use std::path::{Path, PathBuf};
 
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::KernelError;
+use lacuna_model::{EncoderConfig, LayerPrecision, Pooling, PoolingMode, PoolingSource, Pruning, SentenceTokenizer};
 use serde::{Deserialize, Serialize};
 
 use super::head::HeadEntry;
 use super::origin::Origin;
 use crate::compile::{PackedSteps, StepsEntry, Tables};
-use crate::config::EncoderConfig;
 use crate::container::{PackedError, PackedFile, Section, Sections};
 use crate::encoder::{Encoder, EncoderParts};
 use crate::error::Result;
 use crate::heads::Head;
-use crate::pooling::{Pooling, PoolingMode, PoolingSource};
-use crate::precision::LayerPrecision;
-use crate::prune::Pruning;
-use crate::report::{LinearReports, LoadReport, Phases};
-use crate::tokenize::SentenceTokenizer;
+use crate::loaded::{LinearReports, LoadReport, Phases};
 
 /// A calibrated model with every decision made and every weight packed; only code is missing, which is generated for the machine that
 /// runs it.
@@ -134,6 +130,15 @@ impl PackedModel {
             notes: self.origin.notes.clone(),
         };
         Ok(sections.write(path.as_ref(), entry)?)
+    }
+
+    /// Whether a path leads to a regular file that begins as packed files do.
+    ///
+    /// # Errors
+    /// [`PackedError::Io`] for a file that cannot be read.
+    pub fn is_packed(path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        Ok(lacuna_model::packed::is_packed(path).map_err(PackedError::io(path, "read"))?)
     }
 
     /// Maps a file, compares its checksums, checks everything that generated code relies on, and reads the tokenizer, in parallel on
@@ -323,9 +328,8 @@ fn tokenizer(file: &PackedFile, entry: &ModelEntry) -> Result<Option<SentenceTok
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Model;
-    use crate::seeded::{Preset, seeded_ids};
     use crate::{Compile, Form};
+    use lacuna_model::{Model, Preset, seeded_ids};
 
     /// Where the memory of a model's sections is.
     fn addresses(model: &PackedModel) -> Vec<(String, std::ops::Range<*const u8>)> {

@@ -1,11 +1,9 @@
 //! How a model came to be packed.
 
 use lacuna_jit::{Features, Isa, MASK_VARIABLE, Tier};
+use lacuna_model::{LayerPrecision, Pooling, PoolingSource, Precision, Pruning};
 
-use crate::pooling::{Pooling, PoolingSource};
-use crate::precision::{LayerPrecision, Precision};
-use crate::prune::Pruning;
-use crate::report::Phase;
+use crate::loaded::Phase;
 
 /// How a model came to be packed.
 #[derive(Debug, Clone)]

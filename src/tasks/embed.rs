@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use lacuna_model::{Error as ModelError, TypedIds};
+
 use super::backbone::Backbone;
 use super::outputs::Outputs;
 use crate::encoder::Truncation;
 use crate::error::Result;
-use crate::tokens::TypedIds;
-use lacuna_model::Error as ModelError;
 
 /// A sentence encoder: the pooled hidden states of a text.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io;
 
+use lacuna_model::TextInput;
 use serde::Serialize;
 
 use super::error::RecordError;
@@ -10,7 +11,6 @@ use super::model::TaskModel;
 use super::truncated::TruncatedInput;
 use crate::error::Result;
 use crate::heads::HeadKind;
-use crate::tokenize::TextInput;
 
 /// A task: records in, rows out.
 ///
@@ -54,7 +54,7 @@ pub trait Task: Send + Sync {
     /// Runs a batch. Rows are in the order of the records, one for each.
     ///
     /// # Errors
-    /// [`ModelError::NoHead`](crate::ModelError::NoHead) or [`WrongHead`](crate::ModelError::WrongHead) for a model without the head that the task needs,
+    /// [`ModelError::NoHead`](crate::errors::ModelError::NoHead) or [`WrongHead`](crate::errors::ModelError::WrongHead) for a model without the head that the task needs,
     /// and those of the task.
     fn run(&self, model: &TaskModel, records: &[Self::Record]) -> Result<TaskOutput<Self::Row>>;
 

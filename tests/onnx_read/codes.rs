@@ -1,12 +1,13 @@
 //! Codes, scales and zero points: those of the file, bit for bit.
 
-use lacuna::LayerQuant;
-use lacuna::{Block, Compile, LINEAR_NAMES};
+use lacuna::{Block, Compile};
+use lacuna_model::LINEAR_NAMES;
+use lacuna_model::LayerQuant;
 
 use super::*;
 
 /// The quantisation of what a linear layer reads.
-fn input<'q>(quant: &'q LayerQuant, name: &str) -> &'q lacuna::ActivationQuant {
+fn input<'q>(quant: &'q LayerQuant, name: &str) -> &'q lacuna_model::ActivationQuant {
     match name {
         "q" | "k" | "v" => &quant.attn_in,
         "o" => &quant.attn_out,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use lacuna::calibration::LayerPrecision;
+use lacuna::config::{Architecture, EncoderConfig};
+use lacuna::errors::{ModelError, PackedError};
 use lacuna::tasks::MaskFiller;
-use lacuna::{
-    Architecture, Block, Compile, Encoder, EncoderConfig, Error, Form, LayerPrecision, Model, ModelError, PackedError,
-    PackedModel, Precision, Tuning, TuningTable,
-};
+use lacuna::{Block, Compile, Encoder, Error, Form, Model, PackedModel, Precision, Tuning, TuningTable};
 use lacuna_jit::Tier;
 
 use super::{batch, calibrated, head_folder, seeded, through_file, tiers, tiny};

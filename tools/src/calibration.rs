@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use lacuna::{CalibratedModel, CalibrationOptions, Choice, Keep, Model, RangeMethod, Smoothing};
+use lacuna::calibration::{CalibrationOptions, Choice, Keep, RangeMethod, Smoothing};
+use lacuna::{CalibratedModel, Model};
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;

@@ -1,7 +1,7 @@
 //! `lacuna embed`: sentences in, embeddings out.
 
 use clap::ValueEnum;
-use lacuna::PoolingMode;
+use lacuna::config::PoolingMode;
 use lacuna::tasks::{EmbedRecord, EmbedTask};
 
 use crate::npy;

@@ -6,7 +6,11 @@ mod packed;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use lacuna::{EncoderConfig, Form, LinearReport, LinearZeros, Model, Precision, TensorInfo, seeded_ids};
+use lacuna::config::EncoderConfig;
+use lacuna::report::LinearReport;
+use lacuna::tokens::seeded_ids;
+use lacuna::weights::{LinearZeros, TensorInfo};
+use lacuna::{Form, Model, Precision};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use lacuna::{
-    Block, CalibratedModel, Compile, Compiler, Encoder, Form, Model, PackedError, PackedModel, PoolingSource, Tuning,
-    TuningTable,
-};
+use lacuna::config::PoolingSource;
+use lacuna::errors::PackedError;
+use lacuna::{Block, CalibratedModel, Compile, Compiler, Encoder, Form, Model, PackedModel, Tuning, TuningTable};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};

@@ -38,4 +38,3 @@ pub(crate) use self::locate::{WeightPath, graph_config, is_graph};
 pub(crate) use self::sharded::names as shard_names;
 pub use self::tensor_set::{Checkpoint, TensorInfo};
 pub(crate) use self::tensors::named_tensors;
-pub use crate::error::WeightError;

@@ -29,4 +29,3 @@ mod model;
 
 pub use self::fetch::fetch;
 pub use self::model::{FetchProgress, HubModel, HubOptions, Snapshot};
-pub use crate::error::HubError;

@@ -30,4 +30,3 @@ mod trace;
 pub(crate) use self::file::external_files;
 pub(crate) use self::open::OnnxGraph;
 pub(crate) use self::trace::Read;
-pub use crate::error::OnnxError;

@@ -5,7 +5,8 @@ mod server;
 
 use std::path::{Path, PathBuf};
 
-use lacuna_model::hub::{FetchProgress, HubError, HubModel, HubOptions, Snapshot, fetch};
+use lacuna_model::HubError;
+use lacuna_model::hub::{FetchProgress, HubModel, HubOptions, Snapshot, fetch};
 use lacuna_model::{Error, Model, PoolingMode};
 use tempfile::TempDir;
 

@@ -13,7 +13,7 @@ use super::job::{Computes, Job, Offer, Operand, Reads};
 use super::kind::{InFile, ProductKind};
 use super::{dense, float, sparse};
 use crate::container::{PackedError, Sections};
-use crate::report::ProductReport;
+use crate::loaded::ProductReport;
 
 /// The list of the kinds, each with what files say of it: of two that take the same time the first is preferred.
 macro_rules! kinds {

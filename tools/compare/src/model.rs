@@ -1,6 +1,6 @@
 //! `lacuna compare model`: whole encoders, from token ids to embeddings.
 
-use lacuna::seeded_ids;
+use lacuna::tokens::seeded_ids;
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};

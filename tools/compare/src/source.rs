@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use lacuna::{Block, CalibratedModel, CalibrationOptions, EncoderConfig, Model, Preset, seeded_ids};
+use lacuna::calibration::CalibrationOptions;
+use lacuna::config::EncoderConfig;
+use lacuna::tokens::seeded_ids;
+use lacuna::{Block, CalibratedModel, Model, Preset};
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;

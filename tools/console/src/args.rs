@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use lacuna::ModelError;
+use lacuna::errors::ModelError;
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
 use lacuna_kernels::float;
 use lacuna_kernels::{PanelLayout, Sign, Sink};

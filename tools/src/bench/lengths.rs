@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use lacuna::{Encoder, Form, seeded_ids};
+use lacuna::tokens::seeded_ids;
+use lacuna::{Encoder, Form};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};

@@ -1,6 +1,9 @@
 //! `lacuna bench model`: a whole encoder, and where its time goes.
 
-use lacuna::{CalibratedModel, Encoder, Form, LayerPrecision, Precision, Profile, Stage, seeded_ids};
+use lacuna::calibration::LayerPrecision;
+use lacuna::report::{Profile, Stage};
+use lacuna::tokens::seeded_ids;
+use lacuna::{CalibratedModel, Encoder, Form, Precision};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};

@@ -6,7 +6,9 @@ mod schemes;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use lacuna::{Form, Model, ModelError, SentenceTokenizer};
+use lacuna::errors::ModelError;
+use lacuna::tokens::SentenceTokenizer;
+use lacuna::{Form, Model};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json, say};

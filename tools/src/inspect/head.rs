@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use lacuna::Model;
+use lacuna::errors::ModelError;
 use lacuna::heads::HeadKind;
-use lacuna::{Model, ModelError};
 use serde::Serialize;
 
 /// Labels of a head that are listed in words.

@@ -1,6 +1,7 @@
 //! Packed files: their sections, and the kernels for them.
 
-use lacuna::{LoadReport, PackedModel};
+use lacuna::PackedModel;
+use lacuna::report::LoadReport;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};

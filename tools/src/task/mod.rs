@@ -6,9 +6,10 @@ mod summary;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lacuna::errors::ModelError;
 use lacuna::heads::Head;
 use lacuna::tasks::{Record, Row, Task, TaskModel, TaskOutput};
-use lacuna::{CalibratedModel, Encoder, Model, ModelError, TextInput};
+use lacuna::{CalibratedModel, Encoder, Model, TextInput};
 use serde::Serialize;
 
 use crate::calibration::SchemeArgs;

@@ -7,7 +7,8 @@ mod proto;
 
 use std::path::Path;
 
-use lacuna::{EncoderConfig, Model, Preset};
+use lacuna::config::EncoderConfig;
+use lacuna::{Model, Preset};
 use prost::Message;
 use serde_json::Value;
 

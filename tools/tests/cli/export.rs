@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use lacuna::{Block, CalibrationOptions, Model, Preset};
+use lacuna::calibration::CalibrationOptions;
+use lacuna::{Block, Model, Preset};
 use serde_json::{Value, json};
 
 use crate::checkpoint::{ModelDir, files};
