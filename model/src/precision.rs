@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// attention are 8 bit with calibrated scales in any case.
 ///
 /// A sequence gets the same bits on every tier, alone and in any batch, on any number of threads. In 8 bit it gets them in every
-/// [`Form`](crate::Form), too; the order in which floats are added depends on the form, and with it the last bits of a sum.
+/// form of compiled layers, too. The order in which floats are added depends on the form, and with it the last bits of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
-use lacuna_model::{EncoderConfig, Matrix, Pooling, SentenceTokenizer, TokenIds, check_tokens};
+use lacuna_model::{EncoderConfig, Error as ModelError, Matrix, Pooling, SentenceTokenizer, TokenIds, check_tokens};
 
 use super::buffers::Scratch;
 use super::forward::Program;
@@ -100,14 +100,14 @@ impl Encoder {
     /// A sentence over the model's limit is cut, and named in [`Embeddings::truncated`].
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] without sentences, [`Error::NoTokenizer`] if the model has none (use [`Encoder::embed_ids`]),
-    /// [`Error::Tokenizer`] if it fails on a text.
+    /// [`ModelError::EmptyBatch`] without sentences, [`ModelError::NoTokenizer`] if the model has none (use [`Encoder::embed_ids`]),
+    /// [`ModelError::Tokenizer`] if it fails on a text.
     pub fn embed<S: AsRef<str> + Sync>(&self, sentences: &[S]) -> Result<Embeddings> {
         self.embed_for(self, sentences)
     }
 
     pub(super) fn embed_for<S: AsRef<str> + Sync>(&self, caller: &impl Caller, sentences: &[S]) -> Result<Embeddings> {
-        let tokenizer = self.tokenizer.as_ref().ok_or(lacuna_model::Error::NoTokenizer)?;
+        let tokenizer = self.tokenizer.as_ref().ok_or(ModelError::NoTokenizer)?;
         let encoded = tokenizer.encode_batch(sentences)?;
         let truncated: Vec<Truncation> = encoded
             .iter()
@@ -126,8 +126,8 @@ impl Encoder {
     /// One embedding per sequence of token ids. [`TypedIds`](crate::tokens::TypedIds) are sequences with token types.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`], [`Error::EmptySequence`], [`Error::SequenceTooLong`], [`Error::TokenOutOfRange`],
-    /// [`Error::TokenTypeLength`], [`Error::TokenTypeOutOfRange`].
+    /// [`ModelError::EmptyBatch`], [`ModelError::EmptySequence`], [`ModelError::SequenceTooLong`], [`ModelError::TokenOutOfRange`],
+    /// [`ModelError::TokenTypeLength`], [`ModelError::TokenTypeOutOfRange`].
     pub fn embed_ids<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Vec<f32>>> {
         self.embed_ids_for(self, ids)
     }

@@ -17,9 +17,8 @@ impl Checkpoint {
     /// ids, heads) are ignored.
     ///
     /// # Errors
-    /// [`WeightError::MissingTensor`], [`WeightError::TensorDtype`], [`WeightError::TensorShape`], [`WeightError::TensorData`],
-    /// [`WeightError::NonFiniteWeights`].
-    pub fn encoder_weights(&self, config: &EncoderConfig) -> Result<EncoderWeights> {
+    /// [`WeightError`](crate::error::WeightError): a tensor that is missing, has another type, shape or length, or values that are not finite.
+    pub(crate) fn encoder_weights(&self, config: &EncoderConfig) -> Result<EncoderWeights> {
         let reader = Reader { checkpoint: self };
         let embeddings = reader.embeddings(config)?;
         let layers = (0..config.layers)

@@ -48,7 +48,7 @@
 //! batch that it is in, padding included.
 //!
 //! # Limits
-//! A file holds at most 2 GiB, protobuf's limit: [`Error::OnnxTooLarge`]. On CPUs without VNNI, ONNX Runtime adds pairs of u8 x s8
+//! A file holds at most 2 GiB, protobuf's limit: [`Error::OnnxTooLarge`](crate::Error::OnnxTooLarge). On CPUs without VNNI, ONNX Runtime adds pairs of u8 x s8
 //! products in 16 bits, which may saturate; the integer sums are exact on those with it.
 
 mod exporter;

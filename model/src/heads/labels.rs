@@ -55,7 +55,7 @@ pub fn softmax(xs: &mut [f32]) {
 }
 
 /// `1 / (1 + exp(-x))`.
-pub fn sigmoid(x: f32) -> f32 {
+pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
@@ -193,13 +193,13 @@ impl HeadConfig {
     }
 
     /// Names the outputs of a classification that have no names.
-    pub fn name_labels(&mut self, outputs: usize) {
+    pub(crate) fn name_labels(&mut self, outputs: usize) {
         if self.labels.is_empty() {
             self.labels = (0..outputs).map(|i| format!("LABEL_{i}")).collect();
         }
     }
 
-    /// The same without names that [`HeadConfig::name_labels`] would give.
+    /// The same without names that `name_labels` would give.
     pub fn without_default_labels(&self) -> HeadConfig {
         let default = self.labels.iter().enumerate().all(|(i, label)| *label == format!("LABEL_{i}"));
         HeadConfig { labels: if default { Vec::new() } else { self.labels.clone() }, ..self.clone() }

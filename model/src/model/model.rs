@@ -69,7 +69,9 @@ pub struct LinearZeros {
 }
 
 impl Model {
-    /// Sets the weakest blocks of every linear layer to zero; see [`prune_encoder`].
+    /// Sets the weakest blocks of every linear layer to zero, the same fraction of each matrix, as [`prune`](crate::prune()) does with one.
+    ///
+    /// Embeddings and their projection, the pooler, biases and layer normalisations stay as they are.
     ///
     /// # Errors
     /// [`Error::Sparsity`](crate::Error::Sparsity), [`Error::DensePruning`](crate::Error::DensePruning).
