@@ -57,7 +57,7 @@ impl<'a, M> Compiler<'a, M> {
         Compiler { tuning, ..self }
     }
 
-    /// Takes the schedules that `table` holds; those it does not hold are chosen as [`Compiler::tuning`] says, and added.
+    /// Uses the schedules in `table`. Missing ones are chosen as [`Compiler::tuning`] says, and added to the table.
     pub fn table(self, table: &'a mut TuningTable) -> Compiler<'a, M> {
         Compiler { table: Some(table), ..self }
     }

@@ -57,7 +57,7 @@ fn every_tier_and_form_gives_the_same_bits() {
     }
 }
 
-/// Zeros of other shapes run on the kernels made for them, the report says so, and nothing else changes.
+/// Zeros of other shapes run on the kernels made for them. The report shows it, and results do not change.
 #[test]
 fn zeros_of_every_shape_find_their_kernels() {
     let ids = lengths_to_ids(&[5, 64, 70]);

@@ -16,7 +16,7 @@ pub enum Precision {
     #[default]
     Static,
     /// s8 weights, u8 activations with a scale per token that is found when the model runs: `max_k |x[k] / s[k]| / 127`, about the
-    /// code 128, where `s` are the calibrated scales of the features, of which only the proportions matter then.
+    /// code 128. `s` are the calibrated scales of the features; only their proportions matter here.
     ///
     /// A token with a NaN or an infinity has results that are NaN or infinite; others are not affected.
     Dynamic,

@@ -35,7 +35,7 @@ pub(crate) fn prune_encoder(weights: &mut EncoderWeights, block: Block, sparsity
 ///
 /// Blocks are ranked by the root mean square of their weights, which for whole blocks is the order
 /// of their L2 norm; blocks cut off at the edges of the matrix compete on the same terms. Among
-/// equals the later in row-major order goes first. What is kept is not changed.
+/// equals the later in row-major order goes first. Kept weights do not change.
 ///
 /// # Errors
 /// [`Error::Sparsity`] and [`Error::DensePruning`], as [`Model::prune`](crate::Model::prune).

@@ -138,7 +138,7 @@ impl<'a> Calibrated<'a, '_> {
         let source = self.source(wanted.name)?;
         let codes = |params, epilogue| JobWeights::Codes { weights: source.integers(), params, epilogue };
         let floats = |dtype| {
-            // Biases of 8-bit products correct for their rounded weights: these have nothing to correct.
+            // Biases of 8-bit products correct for rounded weights. Float products need no correction.
             let bias = source.per_output(source.float.bias.clone());
             JobWeights::Floats { weights: source.floats(), bias, dtype, sink: wanted.sink }
         };

@@ -69,7 +69,7 @@ impl PackedFile {
         damage.map_or(Ok(()), Err)
     }
 
-    /// Where the sections lie: one behind the other, at multiples of 64, to the end.
+    /// The positions of the sections: one after the other, at multiples of 64, to the end.
     fn place(&self, sections: &[Section]) -> Result<HashMap<String, Range<usize>>, PackedError> {
         let (first, end) = (self.header.data(), self.header.end as usize);
         let mut places = HashMap::with_capacity(sections.len());

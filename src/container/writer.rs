@@ -13,7 +13,7 @@ use super::error::PackedError;
 use super::header::{ALIGNMENT, CHUNK, Header};
 use super::manifest::{Manifest, Section};
 
-/// The sections of a file to be written, in the order in which they will lie.
+/// The sections of a file to be written, in the order of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Sections<'a> {
     list: Vec<(String, &'a [u8])>,
@@ -31,7 +31,7 @@ impl<'a> Sections<'a> {
         self.list.iter().map(|(name, bytes)| (&name[..], *bytes))
     }
 
-    /// Where they will lie, and where the last ends.
+    /// Their positions, and the end of the last one.
     fn places(&self) -> (Vec<Section>, usize) {
         let mut offset = 0;
         let places = self.list.iter().map(|(name, bytes)| {

@@ -46,7 +46,7 @@ pub struct Encoder {
     scratch: Mutex<Vec<Scratch>>,
 }
 
-/// A sentence that was longer than the model's limit and was cut.
+/// A sentence that was longer than the model's limit and was truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truncation {
     /// Index of the sentence in the batch.
@@ -62,7 +62,7 @@ pub struct Truncation {
 pub struct Embeddings {
     /// One vector of hidden-size features per sentence.
     pub vectors: Vec<Vec<f32>>,
-    /// Sentences of which only the beginning was used.
+    /// The sentences that were truncated.
     pub truncated: Vec<Truncation>,
 }
 
@@ -117,7 +117,7 @@ impl Encoder {
             })
             .collect();
         if !truncated.is_empty() {
-            tracing::warn!(sentences = truncated.len(), limit = tokenizer.max_length(), "sentences were cut");
+            tracing::warn!(sentences = truncated.len(), limit = tokenizer.max_length(), "sentences were truncated");
         }
         let ids: Vec<&[u32]> = encoded.iter().map(|e| &e.ids[..]).collect();
         Ok(Embeddings { vectors: self.embed_ids_for(caller, &ids)?, truncated })

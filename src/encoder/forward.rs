@@ -21,10 +21,10 @@ impl Program {
         Program { widths: Widths::of(&steps), steps, tables }
     }
 
-    /// Runs one group; returns the final hidden states, an f32 tile of `hidden` features, and where the sequences lie in it.
+    /// Runs one group; returns the final hidden states, an f32 tile of `hidden` features, and the positions of the sequences in it.
     ///
     /// Attention is the only step that knows sequences. Everything from one attention to the next is done chunk by chunk; see
-    /// [`Chunking`]. `check` is asked before every attention whether to go on.
+    /// [`Chunking`]. `check` is called before every attention; an error from it ends the run.
     pub(super) fn run<'s, S: TokenIds, P: Probe>(
         &'s self,
         scratch: &'s mut Scratch,

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// One that nobody has used.
+    /// A new one, not cancelled.
     pub fn new() -> Cancel {
         Cancel::default()
     }
@@ -60,7 +60,7 @@ impl Cancel {
 pub struct Session {
     encoder: Arc<Encoder>,
     cancel: Cancel,
-    /// Empty while a call runs: the lock is never held over one.
+    /// Empty while a call runs: the lock is never held during a call.
     scratch: Mutex<Option<Scratch>>,
 }
 
@@ -105,7 +105,7 @@ impl Session {
         self.encoder.embed_ids_for(self, ids)
     }
 
-    /// As [`Encoder::embed_ids_into`]. A call that was stopped leaves `out` with the results of some sequences and whatever it held
+    /// As [`Encoder::embed_ids_into`]. After a cancelled call `out` holds the results of some sequences, and the old values
     /// of the others.
     ///
     /// # Errors

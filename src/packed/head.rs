@@ -68,7 +68,7 @@ impl HeadEntry {
         HeadEntry { config: head.config().without_default_labels(), weights }
     }
 
-    /// The head, in memory of its own.
+    /// The head, copied out of the mapping.
     pub(super) fn load(&self, file: &PackedFile, config: &EncoderConfig) -> Result<Head, PackedError> {
         let (hidden, features) = (config.hidden_size, config.embedding_features());
         let weights = match self.weights {

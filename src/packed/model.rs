@@ -59,7 +59,7 @@ struct ModelEntry {
     head: Option<HeadEntry>,
     layers: StepsEntry,
     pruning: Option<Pruning>,
-    /// Calibration sentences that were cut.
+    /// Calibration sentences that were truncated.
     truncated: usize,
     /// What was remarkable about the file that the model was read from.
     #[serde(default)]
@@ -144,9 +144,9 @@ impl PackedModel {
     /// Maps a file, compares its checksums, checks everything that generated code relies on, and reads the tokenizer, in parallel on
     /// the current rayon pool.
     ///
-    /// Weights and tables are borrowed from the mapping until the last encoder made of them is gone. Nobody may change or shorten the
-    /// file meanwhile: results could then be wrong, or the process be ended by the system. To put another model in its place, move
-    /// a new file there, as [`PackedModel::write`] does.
+    /// Weights and tables stay in the mapping until the last encoder that uses them is gone. Until then nobody may change or shorten the
+    /// file: otherwise results could be wrong, or the system could kill the process. To replace the model, move
+    /// a new file to its place, as [`PackedModel::write`] does.
     ///
     /// # Errors
     /// Every way in which a file can be damaged, too new, or contradict itself is its own variant of [`PackedError`].
@@ -228,7 +228,7 @@ impl PackedModel {
         }))
     }
 
-    /// The head that was packed along, in memory of its own.
+    /// The packed head, copied out of the mapping.
     ///
     /// # Errors
     /// [`NoHead`](lacuna_model::Error::NoHead) for a model without one; [`PackedError::Section`] and [`PackedError::Content`].
@@ -339,7 +339,7 @@ mod tests {
         sections.iter().map(|(name, bytes)| (name.to_owned(), bytes.as_ptr_range())).collect()
     }
 
-    /// Tables, weights and parameters lie in the mapping; only what is small and says where results go is copied.
+    /// Tables, weights and parameters stay in the mapping. Only small data that decides where results go is copied.
     #[test]
     fn pages_are_borrowed_from_the_file() {
         let config = EncoderConfig { layers: 2, vocab_size: 300, ..Preset::BertMini.config() };

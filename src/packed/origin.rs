@@ -10,7 +10,7 @@ use crate::loaded::Phase;
 pub(crate) struct Origin {
     /// Wall times so far.
     pub(crate) phases: Vec<Phase>,
-    /// Calibration sentences that were cut.
+    /// Calibration sentences that were truncated.
     pub(crate) truncated: usize,
     /// What was remarkable about the file that the model was read from.
     pub(crate) notes: Vec<String>,
@@ -43,7 +43,7 @@ impl Origin {
         notes.extend_from_slice(&self.notes);
         match self.truncated {
             0 => {}
-            n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were cut")),
+            n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were truncated")),
         }
         notes
     }

@@ -1,4 +1,4 @@
-//! Masked language models: what might stand where a text says mask.
+//! Masked language models: candidates for the masks in a text.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct Candidate {
     pub score: f32,
 }
 
-/// A mask of a text, and what might stand there.
+/// A mask of a text, and the candidates for it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FilledMask {
     /// First byte of the mask in the text.

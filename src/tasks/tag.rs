@@ -58,8 +58,8 @@ impl TokenClassifier {
     /// The entities of every text, in the order of the text.
     ///
     /// A word, as the tokenizer splits text before it makes tokens, has the most probable label of its first token. Neighbouring
-    /// words of one label are one entity, unless the label of the later says `B-`. Label `O` is left out. Of a text over the model's
-    /// limit only the beginning is read, and [`Outputs::truncated`] names it.
+    /// words with the same label are one entity, unless the later label starts with `B-`. Label `O` is left out. A text over the model's
+    /// limit is truncated, and [`Outputs::truncated`] lists it.
     ///
     /// # Errors
     /// Those of [`SequenceClassifier::classify`](super::SequenceClassifier::classify).

@@ -1,4 +1,4 @@
-//! What a program does with a model, whatever the program: the command, a server, a binding of another language.
+//! What programs do with a model: the command, a server, a binding for another language.
 
 use std::fmt::Display;
 use std::io;
@@ -105,6 +105,6 @@ impl<T: Serialize + Send> Row for T {
 pub struct TaskOutput<T> {
     /// One per record.
     pub rows: Vec<T>,
-    /// Inputs of which only the beginning was used.
+    /// The inputs that were truncated.
     pub truncated: Vec<TruncatedInput>,
 }

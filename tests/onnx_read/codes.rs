@@ -68,7 +68,7 @@ fn codes_are_those_of_the_file() {
         assert_eq!(codes + inexact, all, "{name}");
         assert_eq!(inputs, if name.contains("dynamic") { 0 } else { all }, "{name}");
         let says = |text: &str| model.notes().iter().any(|note| note.contains(text));
-        assert_eq!(says("no s8"), inexact > 0, "{name}: {:?}", model.notes());
+        assert_eq!(says("do not fit s8"), inexact > 0, "{name}: {:?}", model.notes());
         assert_eq!(says("are those of the file"), codes + inputs > 0, "{name}: {:?}", model.notes());
         assert_eq!(says("calibrated instead"), name.contains("dynamic"), "{name}: {:?}", model.notes());
     }

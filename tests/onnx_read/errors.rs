@@ -1,4 +1,4 @@
-//! Graphs that say something else than `config.json`, or something that is not understood: errors that name both.
+//! Graphs that contradict `config.json`, or that Lacuna does not understand: errors that name both.
 
 use crate::proto::{DataType, ModelProto, NodeProto, TensorProto};
 use lacuna::errors::ModelError;

@@ -1,4 +1,4 @@
-//! Files with right checksums that lie: typed errors, and no undefined behaviour.
+//! Files with right checksums and wrong content: typed errors, and no undefined behaviour.
 
 use lacuna::config::{Architecture, EncoderConfig};
 use lacuna::errors::ModelError;

@@ -1,4 +1,4 @@
-//! Packed models: round trips to the bit, damage of every kind, files that lie, and a file of every version there was.
+//! Packed models: exact round trips, damage of every kind, hostile files, and a file of every version so far.
 
 mod damage;
 mod hostile;

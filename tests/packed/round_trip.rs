@@ -199,7 +199,7 @@ fn a_file_in_use_can_be_replaced() {
     assert_eq!(states, first.compile().unwrap().hidden_states(&ids).unwrap());
     assert_eq!(PackedModel::open(&path).unwrap().config().architecture, Architecture::Electra);
 
-    // An opened model is written as it lies.
+    // An opened model is written byte for byte.
     let copy = folder.path().join("copy.lacuna");
     opened.write(&copy).unwrap();
     assert_eq!(PackedModel::open(&copy).unwrap().compile().unwrap().hidden_states(&ids).unwrap(), states);

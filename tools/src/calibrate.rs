@@ -172,7 +172,7 @@ fn advice(args: &Args, output: &Output<'_>) -> String {
         );
     }
     if output.truncated > 0 {
-        let _ = writeln!(text, "{} sentences were cut at the model's limit, {long} tokens", output.truncated);
+        let _ = writeln!(text, "{} sentences were truncated to the model's limit of {long} tokens", output.truncated);
     }
     // The worst tensor for which another arithmetic would do more than a little.
     let scheme = &args.calibration.scheme;

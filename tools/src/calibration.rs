@@ -37,7 +37,7 @@ pub(crate) struct SchemeArgs {
     smoothing: Option<Smoothing>,
 
     /// Choose range and smoothing tensor by tensor, by the error they measure on held-out sentences; --range and --smoothing
-    /// stay where nothing is clearly better
+    /// are used where no other choice is clearly better
     #[arg(long)]
     choose: bool,
 

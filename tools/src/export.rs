@@ -170,7 +170,7 @@ impl OnnxArgs {
             (None | Some(Int8::Dynamic), Some(path)) => Err(Error::Argument {
                 option: "--calibrate",
                 found: path.display().to_string(),
-                expected: "--int8 qdq with it: nothing else is calibrated".into(),
+                expected: "--int8 qdq with it: only that form is calibrated".into(),
             }),
             _ => Ok(()),
         }

@@ -55,7 +55,7 @@ struct Inspection {
     architecture: Architecture,
     pooling: Pooling,
     head: Option<head::Head>,
-    /// Why there is none: that the model has none, or what is wrong with it.
+    /// Why there is no head: the model has none, or something is wrong with it.
     no_head: Option<String>,
     /// Longest sequence in tokens, special tokens included; none without a tokenizer.
     tokenizer_limit: Option<usize>,

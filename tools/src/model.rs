@@ -133,9 +133,9 @@ impl ModelArgs {
         read(&self.folder()?)
     }
 
-    /// The folder of the model, fetched if need be.
+    /// The folder of the model. It is downloaded first if necessary.
     pub(crate) fn folder(&self) -> Result<PathBuf> {
-        Ok(self.source.folder()?.unwrap_or_default()) // clap has seen to one
+        Ok(self.source.folder()?.unwrap_or_default()) // clap guarantees that there is one
     }
 }
 

@@ -9,7 +9,7 @@
 //! pytorch_model.bin.index.json    several of those
 //! ```
 //!
-//! Opening checks everything that names, shapes and lengths can tell; only the tensors that are asked for are then read and
+//! Opening checks names, shapes and lengths. After that, only the requested tensors are read and
 //! converted into f32, in parallel. Each weight is looked at once on the way, so NaN and infinite values are found for free.
 
 mod convert;

@@ -17,7 +17,7 @@
 //!
 //! # Why graphs look as they do
 //!
-//! So that ONNX Runtime runs them as fast as it can run such a model at all: they are what Lacuna is measured against. CPU time of
+//! ONNX Runtime should run them as fast as it can run such a model, because Lacuna is compared with them. CPU time of
 //! all-MiniLM-L6-v2 on 1 x 128 tokens in ms, ONNX Runtime 1.32, one thread of a Zen 4 server core, the best of 30 interleaved calls:
 //!
 //! | graph | f32 | dynamic | static |

@@ -1,4 +1,4 @@
-//! What `config.json` says of a head: its class, its labels, and how logits become scores.
+//! What `config.json` says about a head: its class, its labels, and how logits become scores.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,9 +19,9 @@ pub const EXPECTED: &str = "ForSequenceClassification, ForTokenClassification, F
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Problem {
-    /// `softmax(logits)`: one label is right. What models with several labels are unless they say otherwise.
+    /// `softmax(logits)`: exactly one label is right. The default for models with several labels.
     SingleLabel,
-    /// `1 / (1 + exp(-logit))` of each: any number of labels is right. What models with one label are unless they say otherwise.
+    /// `1 / (1 + exp(-logit))` of each: any number of labels may be right. The default for models with one label.
     MultiLabel,
     /// The logits as they are: quantities.
     Regression,
@@ -59,13 +59,13 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// What a cross-encoder makes of its logit.
+/// How a cross-encoder turns its logit into a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ScoreFunction {
-    /// `1 / (1 + exp(-logit))`. What cross-encoders have unless they say otherwise.
+    /// `1 / (1 + exp(-logit))`. The default of cross-encoders.
     Sigmoid,
-    /// The logit as it is.
+    /// The logit itself.
     Identity,
 }
 
@@ -212,7 +212,7 @@ impl HeadConfig {
 }
 
 fn kind_of(class: &str, architecture: Architecture) -> Option<HeadKind> {
-    // BERT as it was trained: a masked language model, and a second head beside it.
+    // BERT as it was pre-trained: a masked language model, and a second head.
     let is_pretraining = architecture == Architecture::Bert && class == "BertForPreTraining";
     let named = HeadKind::ALL.into_iter().find(|kind| class.ends_with(kind.class()));
     named.or(is_pretraining.then_some(HeadKind::MaskedLm))

@@ -1,4 +1,4 @@
-//! Models of the hub, from a stand-in for it: what is fetched, what is not fetched twice, and what goes wrong.
+//! Models of the hub, from a local stand-in: what is downloaded, what is not downloaded twice, and all errors.
 
 mod errors;
 mod server;

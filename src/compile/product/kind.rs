@@ -1,4 +1,4 @@
-//! What a kind of product must say of itself.
+//! What a kind of product must implement.
 
 use bytes::Bytes;
 use lacuna_jit::Isa;

@@ -1,4 +1,4 @@
-//! One text: what the tasks read that need nothing else.
+//! One text: the record of the tasks that need only a text.
 
 use lacuna_model::TextInput;
 use serde::{Deserialize, Serialize};

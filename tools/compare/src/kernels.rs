@@ -16,7 +16,7 @@ use super::protocol::{ProductSpec, Reply, Request};
 use super::row::{Report, Subject};
 use super::{interrupt, machine};
 
-/// Sparse products beside the dense ones of other libraries
+/// Sparse products compared with the dense ones of other libraries
 ///
 /// Y = requantize(W X) with s8 weights W (M x K) of which a fraction of the blocks is zero, u8 activations X (K x N), and a
 /// multiplier and an addend per output feature. Every engine gets the same seeded operands, in the layout that it likes best;
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "4x1")]
     block: Block,
 
-    /// What is stored; f32 engines store f32 whatever this says, and rten-gemm stores the sums
+    /// What is stored; f32 engines always store f32, and rten-gemm stores the sums
     #[arg(long, value_enum, default_value_t = OutputKind::U8)]
     output: OutputKind,
 

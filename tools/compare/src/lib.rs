@@ -37,10 +37,10 @@ use lacuna_console::error::Result;
 
 use self::options::{Effort, Options};
 
-/// Measure Lacuna beside other engines, after checking that all compute the same
+/// Compare Lacuna with other engines, after checking that all compute the same
 ///
-/// Every engine runs in a process of its own, on as many threads as asked for, which is proven by watching its threads. Engines take
-/// turns, so that a machine that changes its speed changes it for all. Engines that are not there are listed with how to get them.
+/// Every engine runs in its own process, on the requested number of threads, which is checked by watching its threads. Engines take
+/// turns, so that a change in the speed of the machine affects all of them. Missing engines are listed, with how to get them.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -19,7 +19,7 @@ use super::row::{Breakdown, Report, Subject};
 use super::source::{ModelArgs, SourceModel};
 use super::{interrupt, machine};
 
-/// A whole encoder beside the same encoder on other runtimes
+/// A whole encoder compared with the same encoder on other runtimes
 ///
 /// All engines run the same weights: pruned as --sparsity says, quantised by each int8 engine in its own way, f32 for the others. ONNX
 /// Runtime and rten get the model as `lacuna export onnx` writes it. Batches are random token ids; embeddings are compared with the f32
@@ -124,7 +124,7 @@ impl Contest<'_> {
         let shaped = embeddings.len() == self.reference.len()
             && embeddings.iter().zip(self.reference).all(|(found, expected)| found.len() == expected.len());
         let bound = self.model.least_cosine(slot.id);
-        // What is not a number is in the mean and makes the comparison false.
+        // A NaN reaches the mean and makes the comparison false.
         let agrees = shaped && cosines.min >= bound && cosines.mean >= bound;
         let note = (!agrees).then(|| match shaped {
             true => format!("least cosine {:.6}; expected at least {bound}", cosines.min),

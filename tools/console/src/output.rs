@@ -1,4 +1,4 @@
-//! Where results go: standard output, or a file that is there complete or not at all.
+//! Where results go: standard output, or a file that appears only when it is complete.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -45,7 +45,7 @@ pub enum Target {
     Stdout,
     /// A regular file, replaced when its successor is complete.
     File(PathBuf),
-    /// A device or pipe, which cannot be replaced: written as it is.
+    /// A device or pipe, which cannot be replaced: written directly.
     Device(PathBuf),
 }
 
@@ -82,7 +82,7 @@ impl Target {
         matches!(self, Target::Stdout) && io::stdout().is_terminal()
     }
 
-    /// Runs `write` on the target. A file is written beside its place and moved there when it is complete.
+    /// Runs `write` on the target. A file is written under a temporary name and renamed when it is complete.
     pub fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         match self {
             Target::Stdout => stdout(write),

@@ -175,7 +175,7 @@ impl Evaluation {
             let _ = write!(text, ", pruned to {:.1} % zero blocks", sparsity * 1e2);
         }
         if self.truncated > 0 {
-            let _ = write!(text, ", {} sentences cut at the model's limit", self.truncated);
+            let _ = write!(text, ", {} sentences truncated to the model's limit", self.truncated);
         }
         if self.unseen_lengths > 0 {
             let _ = write!(text, "; {} sentences are shorter or longer than these", self.unseen_lengths);

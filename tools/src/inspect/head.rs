@@ -20,7 +20,7 @@ pub(super) struct Head {
     labels: Vec<String>,
     /// How logits become scores; of a sequence classification only.
     problem: Option<&'static str>,
-    /// What `rank` makes of the logit, with one label or two.
+    /// How `rank` turns the logit into a score, with one label or two.
     score_function: Option<String>,
     parameters: usize,
 }

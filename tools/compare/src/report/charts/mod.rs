@@ -1,4 +1,4 @@
-//! What is drawn of a report: whatever it has the figures for.
+//! The charts of a report: every chart that it has figures for.
 
 mod bars;
 mod look;
