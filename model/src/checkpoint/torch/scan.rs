@@ -88,7 +88,7 @@ impl<'a> Opcodes<'a> {
             }
             b'c' => self.global()?,
             0x80 => match self.array()? {
-                [..=2] => {}
+                [0..=2] => {}
                 [version] => {
                     return Err(Refusal::Other(format!(
                         "found pickle protocol {version}; expected 2, the default of torch.save"
