@@ -25,7 +25,7 @@ use super::{interrupt, machine};
 /// Runtime and rten get the model as `lacuna export onnx` writes it. Batches are random token ids; embeddings are compared with the f32
 /// reference before anything is timed.
 #[derive(clap::Args)]
-#[command(after_help = format!("{EXAMPLES}\n\n{}", super::NOTES))]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", super::shared::NOTES))]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let target = Target::new(&args.rounds.options, args.rounds.html.as_deref())?;
     let mut field = Field::new(&args.rounds.options, context, EngineId::has_models)?;
     let mut report = Report::new(machine::facts(context)?, method(args));
-    let threads = super::thread_counts(context);
+    let threads = super::shared::thread_counts(context);
     let subjects = args.sparsity.len() * threads.len() * args.batch.len() * args.seq.len();
     let steps = Steps::new(subjects * args.rounds.effort.rounds);
     let mut done = 0;
@@ -155,6 +155,6 @@ fn method(args: &Args) -> Vec<String> {
             super::source::F32_COSINE,
             args.model.min_cosine
         ),
-        super::interleaving(args.rounds.effort, &args.rounds.options),
+        super::shared::interleaving(args.rounds.effort, &args.rounds.options),
     ]
 }

@@ -19,7 +19,7 @@ use lacuna::weights::{LayerNorm, Linear, Matrix};
 use lacuna_console::error::Result;
 use lacuna_console::timing::Work;
 
-use super::gemm_instructions;
+use super::instructions::gemm_instructions;
 use crate::engine::{Engine, EngineId, ModelCall, ModelFiles, Product, ProductCall, cannot};
 use crate::error::EngineError;
 

@@ -11,7 +11,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 
-use super::failed;
+use super::failed::failed;
 use super::profile::Profile;
 use crate::engine::ModelCall;
 use crate::engines::onnx::{self, Input};
