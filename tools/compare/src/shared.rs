@@ -5,7 +5,7 @@ use lacuna_console::context::Context;
 use super::options::{Effort, Options};
 use super::threads::list;
 
-/// What kernels and model have in common, for help texts.
+/// The help text that kernels and model share.
 pub(crate) const NOTES: &str = "\
 A row per engine and subject: engine, version, the implementation that it reports using, median time, spread (interquartile range over \
 median), rate, how many times as long each dense engine takes (the median over rounds of samples taken in turn), and the error that \

@@ -1,6 +1,6 @@
 //! Instructions that a library does not report.
 
-/// The instructions that the `gemm` crate picks, by the rule that it picks them by: it does not tell.
+/// The instructions that the `gemm` crate picks, found by its own rule, because it does not report them.
 pub(super) fn gemm_instructions() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     match (std::arch::is_x86_feature_detected!("avx512f"), std::arch::is_x86_feature_detected!("fma")) {
