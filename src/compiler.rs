@@ -5,15 +5,15 @@ use std::path::Path;
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::KernelError;
 use lacuna_kernels::spmm::{Tuning, TuningTable};
+use lacuna_model::CalibratedModel;
 
-use crate::calibrated::CalibratedModel;
 use crate::compile::{Chooser, Form, PackedSteps, Tables};
 use crate::container::PackedError;
 use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::heads::Head;
+use crate::loaded::{Phase, Phases};
 use crate::packed::{Origin, PackedModel};
-use crate::report::{Phase, Phases};
 
 /// Compiles a model, or packs it. Begins with [`Compile::compiler`] or [`PackedModel::compiler`].
 ///
@@ -57,7 +57,7 @@ impl<'a, M> Compiler<'a, M> {
         Compiler { tuning, ..self }
     }
 
-    /// Takes the schedules that `table` holds; those it does not hold are chosen as [`Compiler::tuning`] says, and added.
+    /// Uses the schedules in `table`. Missing ones are chosen as [`Compiler::tuning`] says, and added to the table.
     pub fn table(self, table: &'a mut TuningTable) -> Compiler<'a, M> {
         Compiler { table: Some(table), ..self }
     }

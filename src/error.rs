@@ -2,9 +2,11 @@
 
 use lacuna_jit::JitError;
 use lacuna_kernels::KernelError;
-use lacuna_model::ErrorKind;
+use lacuna_kernels::spmm::TuningError;
+use lacuna_model::{CalibrationError, ErrorKind, HubError, OnnxError, WeightError};
 
 use crate::container::PackedError;
+use crate::tasks::error::RecordError;
 
 /// Result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -82,11 +84,38 @@ pub enum Error {
 
     /// A packed model.
     #[error(transparent)]
-    Packed(#[from] crate::container::PackedError),
+    Packed(#[from] PackedError),
 
     /// A kernel could not be planned, generated, made executable or called.
     #[error(transparent)]
-    Kernel(#[from] lacuna_kernels::KernelError),
+    Kernel(#[from] KernelError),
+
+    /// A table of schedules.
+    #[error(transparent)]
+    Tuning(#[from] TuningError),
+
+    /// A line that is not the record that a task reads.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// `?` on errors that [`lacuna_model::Error`] holds.
+macro_rules! from_model {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Error {
+            fn from(error: $error) -> Error {
+                Error::Model(error.into())
+            }
+        })*
+    };
+}
+
+from_model!(CalibrationError, HubError, OnnxError, WeightError);
+
+impl From<JitError> for Error {
+    fn from(error: JitError) -> Error {
+        Error::Kernel(error.into())
+    }
 }
 
 impl From<lacuna_kernels::pattern::PatternError> for Error {
@@ -102,6 +131,8 @@ impl Error {
             Error::Model(error) => error.kind(),
             Error::Kernel(error) => kind_of_kernel(error),
             Error::Packed(error) => kind_of_packed(error),
+            Error::Tuning(error) => kind_of_tuning(error),
+            Error::Record(_) => ErrorKind::InvalidInput,
             Error::Cancelled => ErrorKind::Cancelled,
             Error::OutputLength { .. } | Error::QuestionTooLong { .. } | Error::NoMask { .. } => {
                 ErrorKind::InvalidInput
@@ -134,6 +165,15 @@ fn kind_of_jit(error: &JitError) -> ErrorKind {
         | JitError::Map { .. }
         | JitError::ExecutionDenied { .. } => ErrorKind::Machine,
         // The rest are mistakes of a generator.
+        _ => ErrorKind::Internal,
+    }
+}
+
+fn kind_of_tuning(error: &TuningError) -> ErrorKind {
+    match error {
+        TuningError::File { error, .. } => ErrorKind::of_io(error),
+        TuningError::Syntax { .. } => ErrorKind::InvalidFile,
+        TuningError::Stale { .. } => ErrorKind::Unsupported,
         _ => ErrorKind::Internal,
     }
 }
@@ -186,6 +226,18 @@ mod tests {
             (PackedError::NotPacked { path: path(), found: String::new() }.into(), ErrorKind::InvalidFile),
             (PackedError::NeedsWeights { path: path(), what: String::new(), remedy: "" }.into(), ErrorKind::Missing),
             (PackedError::Decided { option: "--block", found: String::new() }.into(), ErrorKind::InvalidOption),
+            (JitError::Architecture { found: "aarch64" }.into(), ErrorKind::Machine),
+            (HubError::NoCache.into(), ErrorKind::NotFound),
+            (CalibrationError::UnknownRange { found: String::new() }.into(), ErrorKind::InvalidOption),
+            (
+                TuningError::File { path: path(), error: std::io::ErrorKind::NotFound.into() }.into(),
+                ErrorKind::NotFound,
+            ),
+            (
+                TuningError::Stale { path: path(), what: "CPU", found: String::new(), expected: String::new() }.into(),
+                ErrorKind::Unsupported,
+            ),
+            (RecordError::ReservedField { field: "embedding" }.into(), ErrorKind::InvalidInput),
         ];
         for (error, kind) in cases {
             assert_eq!(error.kind(), kind, "{error}");

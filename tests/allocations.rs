@@ -6,7 +6,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use lacuna::{Block, Compile, Encoder, Form, LayerPrecision, Model, Precision, Preset, seeded_ids};
+use lacuna::calibration::LayerPrecision;
+use lacuna::tokens::seeded_ids;
+use lacuna::{Block, Compile, Encoder, Form, Model, Precision, Preset};
 use lacuna_jit::{Avx512Bf16, Tier};
 
 struct Counting;

@@ -6,9 +6,11 @@ mod tiers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lacuna::{
-    Block, CalibratedModel, Compile, Encoder, EncoderConfig, Error, Form, Model, ModelError, Preset, Stage, seeded_ids,
-};
+use lacuna::config::EncoderConfig;
+use lacuna::errors::ModelError;
+use lacuna::report::Stage;
+use lacuna::tokens::seeded_ids;
+use lacuna::{Block, CalibratedModel, Compile, Encoder, Error, Form, Model, Preset};
 use lacuna_jit::Tier;
 
 use self::tiers::tiers;
@@ -55,7 +57,7 @@ fn every_tier_and_form_gives_the_same_bits() {
     }
 }
 
-/// Zeros of other shapes run on the kernels made for them, the report says so, and nothing else changes.
+/// Zeros of other shapes run on the kernels made for them. The report shows it, and results do not change.
 #[test]
 fn zeros_of_every_shape_find_their_kernels() {
     let ids = lengths_to_ids(&[5, 64, 70]);

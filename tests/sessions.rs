@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use lacuna::tasks::Backbone;
-use lacuna::{Block, Cancel, Compile, Encoder, Error, Model, Preset, Session, TokenIds, TypedIds, seeded_ids};
+use lacuna::tokens::{TokenIds, TypedIds, seeded_ids};
+use lacuna::{Block, Cancel, Compile, Encoder, Error, Model, Preset, Session};
 
 const VOCAB: usize = 500;
 

@@ -34,7 +34,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// What most server cores have had since 2019: for machines that do not say.
+    /// Sizes of most server cores since 2019, for machines that do not report theirs.
     pub const TYPICAL: Caches = Caches { l1d: 32 << 10, l2: 1 << 20, l3: 32 << 20 };
 
     /// What the CPU says; nothing if it does not.

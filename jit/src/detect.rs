@@ -105,7 +105,7 @@ impl Tier {
     ///
     /// # Errors
     /// [`JitError::UnknownTier`] for a name that does not exist, [`JitError::TierUnavailable`] for a tier above this
-    /// machine's: a tier that was asked for by name is never replaced by another. [`JitError::UnknownFeature`] if
+    /// machine's. A tier that is requested by name is never replaced by another one. [`JitError::UnknownFeature`] if
     /// `LACUNA_MASK_FEATURES` has a name that does not exist.
     pub fn select(option: Option<Tier>) -> Result<Tier, JitError> {
         Features::masked()?;

@@ -85,7 +85,7 @@ impl Features {
         Features::TABLE.into_iter().find(|(_, known, _)| *known == name).map(|(feature, ..)| feature)
     }
 
-    /// This set and all features that need one of it: what a machine lacks if it lacks these.
+    /// This set, and all features that need one of it: a machine without these features has none of them.
     pub fn with_dependents(self) -> Features {
         // One pass is enough: what a feature needs stands before it.
         Features::TABLE.into_iter().fold(

@@ -68,7 +68,7 @@ impl Isa {
         }
     }
 
-    /// The best of this machine, whatever `LACUNA_TIER` says.
+    /// The best of this machine. `LACUNA_TIER` is ignored.
     pub fn detect() -> Isa {
         Isa::for_tier(Tier::detect())
     }

@@ -1,4 +1,4 @@
-//! Run-time code generation for Lacuna: what the kernels' generators stand on.
+//! Run-time code generation for Lacuna: the base of the generators of all kernels.
 //!
 //! - [`Features`]: sets of CPU features. Every instruction row has one, [`Code`] collects them, [`Features::detect`] is what
 //!   this machine has and the user does not mask.

@@ -10,7 +10,7 @@ use crate::{Code, JitError, perf};
 
 /// Entry points start on a cache line.
 const ENTRY_ALIGNMENT: usize = 64;
-/// `int3`: what lies between kernels traps when it is executed.
+/// `int3`: the bytes between kernels trap when they are executed.
 const FILLER: u8 = 0xcc;
 
 /// Collects the code of a whole model, then maps it once.

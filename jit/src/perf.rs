@@ -14,8 +14,8 @@ pub(crate) struct Symbol<'a> {
     pub(crate) name: &'a str,
 }
 
-/// Appends `symbols` to the perf map if the user asked for it. A map that cannot be written is reported as a warning: code
-/// runs as well without its name.
+/// Appends `symbols` to the perf map if the user asked for it. If the map cannot be written, that is only a warning: code
+/// runs without its name too.
 pub(crate) fn announce<'a>(symbols: impl Iterator<Item = Symbol<'a>>) {
     match std::env::var(PERF_VARIABLE) {
         Ok(value) if value == "map" => {

@@ -158,7 +158,7 @@ impl KernelCache {
         mappings.iter().map(Function::mapping_bytes).sum()
     }
 
-    /// Finds what exists, claims what nobody has, and drops entries whose code is gone. If other threads are generating all of
+    /// Finds kernels that exist, claims plans that no thread generates yet, and drops entries whose code is gone. If other threads are generating all of
     /// `plans`, it waits until one of them has finished or given up.
     fn look_up(&self, plans: &[AnyPlan]) -> Lookup {
         let mut slots = self.lock();
@@ -231,8 +231,8 @@ const PLANS_PER_THREAD: usize = 32;
 
 /// Code for each of `plans`.
 ///
-/// On threads of its own and not in a rayon pool: a worker that waits there for a part of its work may take up another
-/// task, and one that asks for a plan of this claim would wait for what is beneath it on the same stack.
+/// This uses its own threads and not a rayon pool. A pool worker that waits for a part of its work may start another
+/// task. If that task needs a plan of this claim, it would wait for work below it on its own stack.
 fn emit_all(plans: &[AnyPlan]) -> Result<Vec<Code>, KernelError> {
     let emit = |plans: &[AnyPlan]| plans.iter().map(AnyPlan::emit).collect::<Result<Vec<Code>, KernelError>>();
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);

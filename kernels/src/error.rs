@@ -7,7 +7,7 @@ use lacuna_pattern::PatternError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KernelError {
-    /// A dimension that a kernel cannot have.
+    /// A dimension that the kernel does not support.
     #[error("{kernel}: {dimension} is {found}, expected {expected}")]
     Dimension {
         /// The kind of kernel.
@@ -75,7 +75,7 @@ pub enum KernelError {
         /// What runs instead.
         hint: &'static str,
     },
-    /// Code was asked for of a plan that runs in plain Rust.
+    /// Code was requested for a plan that runs in plain Rust.
     #[error("{kernel} has no machine code: the portable tier runs plain Rust")]
     NoCode {
         /// Kernel name.

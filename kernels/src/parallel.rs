@@ -2,14 +2,14 @@
 
 use crate::Team;
 
-/// Whether one kernel call uses the calling thread alone, a rayon pool, or a team that is already there.
+/// Whether one kernel call uses only the calling thread, a rayon pool, or a team that exists already.
 #[derive(Debug, Clone, Copy)]
 pub enum Parallel<'a> {
     /// The calling thread.
     Serial,
-    /// The rayon pool the caller is in, for this call alone.
+    /// The rayon pool of the caller, for this call only.
     Rayon,
-    /// A team that many calls share: the cheapest, and what a sequence of short calls wants.
+    /// A team that many calls share: the cheapest, and the best for a sequence of short calls.
     Team(Team<'a>),
 }
 
@@ -23,7 +23,7 @@ impl Parallel<'_> {
         }
     }
 
-    /// The threads that work is worth splitting for.
+    /// The number of threads among which work can be split.
     pub fn threads(self) -> usize {
         match self {
             Parallel::Serial => 1,
@@ -70,16 +70,16 @@ pub(crate) struct Part {
     pub(crate) rows: usize,
 }
 
-/// Most pieces that the row blocks of a tile are cut into.
+/// The largest number of pieces that the row blocks of a tile are split into.
 const MAX_PIECES: usize = 64;
 
-/// A call cut into parts of equal work: by tiles first, and by row blocks where tiles alone would leave threads idle.
+/// A call cut into parts of equal work: first by tiles, and also by row blocks where tiles would leave threads idle.
 #[derive(Debug)]
 pub(crate) struct Parts {
     tiles: usize,
     tiles_per_part: usize,
     pieces: usize,
-    /// First row block of each piece of a tile, and the total behind the last.
+    /// First row block of each piece of a tile, and the total after the last one.
     rows: [usize; MAX_PIECES + 1],
 }
 
@@ -95,7 +95,7 @@ impl Parts {
         }
         let pieces = pieces(tiles, threads).min(rows).clamp(1, MAX_PIECES);
         let total = cost(rows);
-        // A row block longer than a piece's share leaves nothing for the next one, which is then left out.
+        // If a row block is longer than a piece's share, the next piece would be empty and is left out.
         parts.pieces = 0;
         for i in 1..=pieces {
             let first = parts.rows[parts.pieces];

@@ -1,4 +1,4 @@
-//! The machine's own limits, measured by generated loops in the same process: what kernel speeds are compared with.
+//! The limits of the machine, measured by generated loops in the same process. Kernel speeds are compared with them.
 //!
 //! | function | measures | binds |
 //! | --- | --- | --- |

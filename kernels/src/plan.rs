@@ -12,10 +12,10 @@ use lacuna_jit::{Code, Isa, JitError};
 
 use crate::KernelError;
 
-/// Bumped when a generator changes what it emits for the same plan, so that nothing saved by an older one is believed.
+/// Raised when a generator emits other code for the same plan. Choices that an older version saved are then not used.
 pub const GENERATOR_VERSION: u32 = 5;
 
-/// A decided kernel: everything its emitter reads, and nothing it does not, so that a plan is its own cache key.
+/// A decided kernel. It holds exactly what its emitter reads, so a plan is its own cache key.
 pub trait Plan: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static {
     /// The machine-made kernel name used in the cache, perf maps, errors, listings and benchmark ids.
     fn name(&self) -> String;
@@ -31,7 +31,7 @@ pub trait Plan: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static {
 
 /// A plan whose emitter can write its code.
 pub trait Generate: Plan {
-    /// Generates the code, whatever the instruction set: what [`Generate::emit`] calls.
+    /// Generates the code for any instruction set; [`Generate::emit`] calls it.
     ///
     /// # Errors
     /// [`JitError`] if registers run out or a jump is too far.

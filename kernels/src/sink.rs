@@ -20,10 +20,10 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Every activation there is.
+    /// All activations.
     pub const ALL: [Activation; 4] = [Activation::Identity, Activation::Relu, Activation::Gelu, Activation::GeluTanh];
 
-    /// The name used in kernel names; of no activation the empty one.
+    /// The name used in kernel names; empty for no activation.
     pub const fn name(self) -> &'static str {
         match self {
             Activation::Identity => "",
@@ -33,7 +33,7 @@ impl Activation {
         }
     }
 
-    /// The activation that is called `name`; nothing if there is none, or for the empty name.
+    /// The activation called `name`; `None` for an unknown or empty name.
     pub fn from_name(name: &str) -> Option<Activation> {
         Activation::ALL.into_iter().find(|activation| !name.is_empty() && activation.name() == name)
     }
@@ -127,7 +127,7 @@ impl Sink {
         Sink { activation, ..self }
     }
 
-    /// Every sink there is.
+    /// All sinks.
     pub fn all() -> Vec<Sink> {
         let codes = [PanelLayout::Plain, PanelLayout::Vnni]
             .into_iter()

@@ -1,16 +1,16 @@
 //! One parallel region for many short phases of work.
 //!
 //! A [`Team`] is a leader, the thread that asked for it, and helpers, other threads of the leader's rayon pool that join while they
-//! have nothing else to do. The leader goes through its program alone; each [`Parallel::for_each`](crate::Parallel::for_each) in it
+//! have no other work. Only the leader runs the program; each [`Parallel::for_each`](crate::Parallel::for_each) in it
 //! is a *phase*, whose parts the leader and the helpers claim from one word of bits. Entering a phase costs tens of nanoseconds
-//! where a rayon call costs microseconds, which is what whole kernels cost on short sentences.
+//! while a rayon call costs microseconds, as much as a whole kernel on a short sentence.
 //!
-//! No helper is ever needed: parts that nobody else claims are done by the leader. And no helper stays where there is nothing to
+//! A team works without helpers too: the leader does all parts that no helper claims. And no helper stays when there is nothing to
 //! do: between phases it spins for some microseconds, then yields, and after about a millisecond leaves for good. So nothing can
-//! deadlock, whatever else the pool is doing and whatever lies below a helper on its stack: a thread that waits for another one
+//! deadlock. This does not depend on other work of the pool, or on the stack of a helper: a thread that waits for another one
 //! in the middle of a part may be asked to help the very team of that part.
 //!
-//! A part is preferred by the same member in every phase with as many parts, so that what a member wrote in one phase is in its
+//! In all phases with the same number of parts, a member prefers the same part. So the data that it wrote in one phase is in its
 //! own cache in the next.
 //!
 //! When *not* to use it: for work with long stretches between phases (begin a team for each), or for parts that wait for each
@@ -129,7 +129,7 @@ struct Line<T>(T);
 /// and of the body, and wrote through it, happens before the leader goes on. `phase` is thus written only while no share is
 /// claimed, and read only while one is.
 ///
-/// A member that looked at `open` during one phase and claims in a later one gets a share of the later one, which is as good:
+/// A member may read `open` during one phase and claim in a later one. Then it gets a share of the later phase, which is correct:
 /// it reads `phase` only after the claim.
 struct Shared {
     current: Line<Current>,
@@ -228,7 +228,7 @@ impl Shared {
         }
     }
 
-    /// Runs a claimed share. After a panic the shares that nobody has claimed yet are dropped.
+    /// Runs a claimed share. After a panic, shares that are not claimed yet are dropped.
     ///
     /// # Safety
     /// - The caller has claimed `bit` and not yet run it.
@@ -289,7 +289,7 @@ impl Shared {
     }
 }
 
-/// Sends the helpers away when the leader's work ends, in whatever way it does.
+/// Dismisses the helpers when the leader's work ends, by return or by panic.
 struct Dismissal<'a>(&'a Shared);
 
 impl Drop for Dismissal<'_> {

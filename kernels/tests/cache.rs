@@ -1,4 +1,4 @@
-//! The kernel cache: equal plans share one function, nothing else does, and no code outlives its kernels.
+//! The kernel cache: only equal plans share a function, and no code outlives its kernels.
 
 mod support;
 
@@ -172,7 +172,7 @@ fn threads_generate_each_plan_once() {
     }
 }
 
-/// Compiling from inside a rayon pool: a worker that waits must not be the one that everybody waits for.
+/// Compiling from inside a rayon pool: a worker that waits must not be the one that all others wait for.
 #[test]
 fn tasks_of_one_pool_generate_each_plan_once() {
     let Some(isa) = generated() else { return };
@@ -309,7 +309,7 @@ impl Generate for TestPlan {
     }
 }
 
-/// Who waits for another thread's generation sleeps until that has ended, and then goes on at once.
+/// A thread that waits for another thread's generation sleeps until that has ended, and then continues at once.
 #[test]
 fn waiting_neither_polls_nor_misses_the_end() {
     let Some(isa) = generated() else { return };

@@ -1,4 +1,4 @@
-//! Plans are pure and complete: equal wishes give equal plans, and a plan alone decides every byte of its code.
+//! Plans are pure and complete: equal descriptors give equal plans, and the plan alone decides every byte of its code.
 
 mod product;
 mod support;

@@ -144,7 +144,7 @@ fn products_of_floats_run_on_borrowed_sections() {
 
 const FLOAT_BLOCKS: [Block; 4] = [Block::Dense, Block::B4x1, Block::B8x1, Block::Unstructured];
 
-/// Whatever the bytes are, they are refused or harmless: buffers end at pages that nobody may touch.
+/// Any bytes are either refused or harmless: buffers end at pages that cannot be accessed.
 #[test]
 fn changed_sections_are_refused_or_harmless() {
     let mut rng = StdRng::seed_from_u64(2);

@@ -1,4 +1,4 @@
-//! Teams: every part once, whatever the pool is doing, however often, and panics come out.
+//! Teams: every part runs exactly once, with a busy pool and in many repeats, and panics are passed on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

@@ -1,4 +1,4 @@
-//! What a file that is quantised already says: s8 codes of weights, scales of activations.
+//! Quantisation that a file already has: s8 codes of weights, scales of activations.
 
 /// Scale and zero point of a tensor: `x ~ scale * (code - zero_point)` with codes of 0 to 255.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,7 +18,7 @@ pub struct LinearCodes {
     pub scale: Vec<f32>,
 }
 
-/// What a file says of an encoder layer; what it does not say is found by quantising and calibrating.
+/// The codes and scales of one encoder layer in a quantised file. Missing ones are found by quantising and calibrating.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerCodes {
     /// In the order of [`LINEAR_NAMES`](crate::LINEAR_NAMES).
@@ -39,7 +39,7 @@ pub struct LayerCodes {
     pub value: Option<f32>,
 }
 
-/// What a quantised file says of an encoder.
+/// The codes and scales of an encoder in a quantised file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FileCodes {
     /// One entry per layer.

@@ -1,4 +1,4 @@
-//! Writing files and folders that are complete or not there at all.
+//! Writing files and folders that appear only when they are complete.
 
 use std::fs::File;
 use std::io;
@@ -17,7 +17,7 @@ fn failed(action: &'static str) -> impl Fn(io::Error) -> WriteError {
     move |source| WriteError { action, source }
 }
 
-/// Writes a file beside `path`, brings it to the disk, and moves it to `path`. An older file is replaced by the complete new one.
+/// Writes a temporary file next to `path`, syncs it to disk, and renames it to `path`. An older file is replaced by the complete new one.
 ///
 /// # Errors
 /// Those of the operating system; then nothing is left, and an older file is as it was.
@@ -34,7 +34,7 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> 
     Ok(())
 }
 
-/// Fills a folder beside `path` and moves it to `path`, where nothing or an empty folder may be.
+/// Fills a folder next to `path` and renames it to `path`. An empty folder there is replaced; anything else is an error.
 ///
 /// # Errors
 /// Those of `fill`, and `create` of what the operating system answers; then nothing is left.

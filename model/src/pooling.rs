@@ -1,6 +1,6 @@
 //! Pooling: from hidden states of tokens to one embedding per sentence.
 //!
-//! The settings come from the files that sentence-transformers writes beside a model:
+//! The settings come from the files that sentence-transformers writes next to a model:
 //! `modules.json` lists the modules (Transformer, Pooling, Normalize), `1_Pooling/config.json` says
 //! how to pool.
 

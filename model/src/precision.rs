@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// attention are 8 bit with calibrated scales in any case.
 ///
 /// A sequence gets the same bits on every tier, alone and in any batch, on any number of threads. In 8 bit it gets them in every
-/// [`Form`](crate::Form), too; the order in which floats are added depends on the form, and with it the last bits of a sum.
+/// form of compiled layers, too. The order in which floats are added depends on the form, and with it the last bits of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -16,7 +16,7 @@ pub enum Precision {
     #[default]
     Static,
     /// s8 weights, u8 activations with a scale per token that is found when the model runs: `max_k |x[k] / s[k]| / 127`, about the
-    /// code 128, where `s` are the calibrated scales of the features, of which only the proportions matter then.
+    /// code 128. `s` are the calibrated scales of the features; only their proportions matter here.
     ///
     /// A token with a NaN or an infinity has results that are NaN or infinite; others are not affected.
     Dynamic,

@@ -23,7 +23,7 @@ pub struct Pruning {
 /// # Errors
 /// [`Error::Sparsity`] unless `0 <= sparsity < 1`; [`Error::DensePruning`] for [`Block::Dense`] with
 /// a positive sparsity.
-pub fn prune_encoder(weights: &mut EncoderWeights, block: Block, sparsity: f64) -> Result<()> {
+pub(crate) fn prune_encoder(weights: &mut EncoderWeights, block: Block, sparsity: f64) -> Result<()> {
     check(block, sparsity)?;
     let matrices: Vec<&mut Matrix> =
         weights.layers.iter_mut().flat_map(|layer| layer.linears_mut()).map(|linear| &mut linear.weight).collect();
@@ -35,10 +35,10 @@ pub fn prune_encoder(weights: &mut EncoderWeights, block: Block, sparsity: f64) 
 ///
 /// Blocks are ranked by the root mean square of their weights, which for whole blocks is the order
 /// of their L2 norm; blocks cut off at the edges of the matrix compete on the same terms. Among
-/// equals the later in row-major order goes first. What is kept is not changed.
+/// equals the later in row-major order goes first. Kept weights do not change.
 ///
 /// # Errors
-/// Those of [`prune_encoder`].
+/// [`Error::Sparsity`] and [`Error::DensePruning`], as [`Model::prune`](crate::Model::prune).
 pub fn prune(matrix: &mut Matrix, block: Block, sparsity: f64) -> Result<()> {
     check(block, sparsity)?;
     prune_checked(matrix, block, sparsity);

@@ -55,7 +55,7 @@ impl ActivationQuant {
         (round_code(x / self.scale[feature], -zero, 255.0 - zero) + zero) as u8
     }
 
-    /// The value that a code stands for.
+    /// The value of a code.
     pub fn dequantize(&self, feature: usize, code: u8) -> f32 {
         self.scale[feature] * (f32::from(code) - f32::from(self.zero_point))
     }

@@ -104,7 +104,7 @@ impl SentenceTokenizer {
                 expected: format!("more than the {special_tokens} special tokens"),
             });
         }
-        // What is too long is cut here: pairs and long contexts each in their own way.
+        // Long inputs are truncated here; pairs and long contexts each have their own rule.
         tokenizer.with_padding(None).with_truncation(None).map_err(failed)?;
         Ok(Self { path: path.to_owned(), json, tokenizer: Arc::new(tokenizer), max_length })
     }

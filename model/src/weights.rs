@@ -87,7 +87,7 @@ impl LayerWeights {
     }
 
     /// The same, mutable.
-    pub fn linears_mut(&mut self) -> [&mut Linear; 6] {
+    pub(crate) fn linears_mut(&mut self) -> [&mut Linear; 6] {
         [&mut self.q, &mut self.k, &mut self.v, &mut self.o, &mut self.up, &mut self.down]
     }
 }

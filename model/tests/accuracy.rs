@@ -1,8 +1,8 @@
 //! Accuracy of the quantisation on sentence pairs, by simulation in f32.
 //!
 //! A tiny model of the tests with sentences of its few words is always there. A real sentence encoder needs the model and the
-//! sentences that are kept beside a checkout; its tests skip, and say so, without.
-//! `cargo test --release --test model_accuracy -- --ignored --nocapture` prints the study behind the
+//! sentences in a folder next to the checkout. Without them its tests print that they skip.
+//! `cargo test --release --package lacuna-model --test accuracy -- --ignored --nocapture` prints the study behind the
 //! default calibration options.
 
 use std::collections::HashMap;

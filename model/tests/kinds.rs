@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use lacuna_model::checkpoint::WeightError;
-use lacuna_model::error::OnnxError;
-use lacuna_model::hub::HubError;
+use lacuna_model::HubError;
+use lacuna_model::OnnxError;
+use lacuna_model::WeightError;
 use lacuna_model::{Block, CalibrationError, Error, ErrorKind};
 
 /// One of every variant, and its kind.

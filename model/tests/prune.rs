@@ -1,6 +1,6 @@
 //! Block pruning keeps its promises on matrices of any size.
 
-use lacuna_model::{Block, BlockZeros, EncoderConfig, Error, Matrix, Model, Preset, prune::prune};
+use lacuna_model::{Block, BlockZeros, EncoderConfig, Error, Matrix, Model, Preset, prune};
 use proptest::prelude::*;
 
 fn matrix() -> impl Strategy<Value = Matrix> {

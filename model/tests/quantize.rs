@@ -160,6 +160,6 @@ fn bad_options_and_missing_tokenizers_are_errors() {
         let error = small().calibration().options(options).run_ids(&ids).expect_err("bad options");
         assert!(matches!(error, Error::CalibrationOption { .. }), "{error}");
     }
-    assert!(matches!(small().calibration().run(&["text"]), Err(Error::NoTokenizer)));
+    assert!(matches!(small().calibration().run(["text"]), Err(Error::NoTokenizer)));
     assert!(matches!(small().calibration().run_ids::<Vec<u32>>(&[]), Err(Error::EmptyBatch)));
 }

@@ -1,8 +1,7 @@
 //! Which of the kernels' activations a model's is.
 
 use lacuna_kernels::epilogue;
-
-use crate::config::Activation;
+use lacuna_model::Activation;
 
 /// The activation that the epilogue of the up projection computes.
 pub(super) fn kernel_activation(activation: Activation) -> epilogue::Activation {

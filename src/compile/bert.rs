@@ -7,6 +7,7 @@ use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::{PanelLayout, Sign, Sink, Store};
+use lacuna_model::{LayerPrecision, Precision};
 
 use super::activation::kernel_activation;
 use super::heads::Heads;
@@ -18,7 +19,6 @@ use super::stage::Stage;
 use super::state::{State, Uncompiled};
 use super::step::{Op, Step};
 use super::tensor::{Format, Place, Tensor};
-use crate::precision::{LayerPrecision, Precision};
 
 /// The steps of a layer but for its last normalisation, which the layer behind it decides about.
 pub(super) struct OpenLayer<S: State> {

@@ -15,7 +15,7 @@ pub enum Form {
     Auto,
     /// Dense int8 everywhere: the baseline that sparsity must beat.
     Dense,
-    /// Sparse 4x1 everywhere, whatever the density; with rows reordered where the zeros are not in 4x1 blocks.
+    /// Sparse 4x1 everywhere, at any density. Rows are reordered where the zeros are not in 4x1 blocks.
     Sparse,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Chooser<'a> {
     pub(super) isa: Isa,
     pub(super) tuner: Tuner,
     tuning: Tuning,
-    /// Choices that are kept; without a table and measurement the model alone decides.
+    /// Saved choices. Without a table and without measurement the cost model decides.
     table: Option<Mutex<&'a mut TuningTable>>,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Chooser<'a> {
         Chooser { form, isa, tuner: Tuner::default(), tuning, table: table.map(Mutex::new) }
     }
 
-    /// Whether kernels are timed, which is best done while nothing else runs.
+    /// Whether kernels are timed. Then nothing else should run.
     pub(super) fn measures(&self) -> bool {
         self.tuning != Tuning::Fast
     }

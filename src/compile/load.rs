@@ -8,6 +8,7 @@ use lacuna_kernels::epilogue::{Arithmetic, Epilogue};
 use lacuna_kernels::float::DType;
 use lacuna_kernels::layernorm::{LayerNormPlan, NormRows};
 use lacuna_kernels::{KernelError, Store};
+use lacuna_model::{EncoderConfig, LINEAR_NAMES, Precision};
 use rayon::prelude::*;
 
 use super::bert;
@@ -18,10 +19,7 @@ use super::names::{self, InputName, LinearName, NormName};
 use super::product::{Computes, InFile, PackedProduct, ProductEntry, Reads};
 use super::save::StepsEntry;
 use super::state::Packed;
-use crate::config::EncoderConfig;
 use crate::container::{PackedError, PackedFile};
-use crate::precision::Precision;
-use crate::weights::LINEAR_NAMES;
 
 /// Plans that are loaded are made for this one until it is known where they run.
 const ISA: Isa = Isa::Portable;

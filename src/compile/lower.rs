@@ -9,6 +9,7 @@
 use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnRescaleDesc};
 use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::{KernelError, PanelLayout, Sign, Sink, Store};
+use lacuna_model::Precision;
 
 use super::maker::{Maker, Wanted};
 use super::names::{InputName, LinearName};
@@ -17,7 +18,6 @@ use super::stage::Stage;
 use super::state::{State, Uncompiled};
 use super::step::{Op, Step};
 use super::tensor::{Format, Place, Tensor};
-use crate::precision::Precision;
 
 /// Linear layers that read the same tensor.
 pub(super) struct Group<'a> {

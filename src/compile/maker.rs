@@ -6,12 +6,11 @@ use lacuna_kernels::dynamic::{ColumnQuantPlan, ColumnRescalePlan, FeatureScales,
 use lacuna_kernels::elementwise::QuantParams;
 use lacuna_kernels::layernorm::{LayerNormPlan, NormRows};
 use lacuna_kernels::{KernelError, Sink};
+use lacuna_model::{EncoderConfig, Precision};
 
 use super::names::{InputName, LinearName, NormName};
 use super::product::Reads;
 use super::state::Uncompiled;
-use crate::config::EncoderConfig;
-use crate::precision::Precision;
 
 /// The product of a linear layer that is wanted.
 #[derive(Debug, Clone, Copy)]

@@ -9,7 +9,7 @@ use super::names::LinearName;
 use super::part::KernelSet;
 use super::state::{Packed, Planned, Ready, State};
 use super::step::Step;
-use crate::report::{LinearReports, Phase, Phases};
+use crate::loaded::{LinearReports, Phase, Phases};
 
 /// The steps of a model.
 pub(crate) struct Steps<S: State> {

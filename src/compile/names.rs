@@ -1,6 +1,6 @@
 //! Names of the parts of a model, as its files have them.
 
-use crate::weights::LINEAR_NAMES;
+use lacuna_model::LINEAR_NAMES;
 
 /// A linear layer of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

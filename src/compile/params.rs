@@ -1,8 +1,7 @@
 //! Row parameters of quantised layers: what turns sums of codes into the layer's output.
 
 use lacuna_kernels::epilogue::RowParams;
-
-use crate::quantize::QuantizedLinear;
+use lacuna_model::QuantizedLinear;
 
 /// `y[m] = multiplier[m] acc[m] + addend[m] + bias[m]` of a quantised layer whose input has its zero at code `zero`, in units of y:
 /// multiplier and addend. A row of zeros has no accumulator to scale: its multiplier is 0, whatever scale its weights were given.

@@ -11,6 +11,7 @@ use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams};
 use lacuna_kernels::float::DType;
 use lacuna_kernels::layernorm::{LayerNormPlan, NormParams, NormRows};
 use lacuna_kernels::{Sink, Store};
+use lacuna_model::{ActivationQuant, CalibratedModel, EncoderConfig, Precision, QuantizedLayer, QuantizedLinear};
 use rayon::prelude::*;
 
 use super::chooser::Chooser;
@@ -23,11 +24,7 @@ use super::product::{Job, JobWeights, PlannedProduct, Reads};
 use super::source::{FeatureOrder, Source};
 use super::state::Planned;
 use super::{bert, params};
-use crate::calibrated::CalibratedModel;
-use crate::config::EncoderConfig;
-use crate::precision::Precision;
-use crate::quantize::{ActivationQuant, QuantizedLayer, QuantizedLinear};
-use crate::report::Phases;
+use crate::loaded::Phases;
 
 /// A calibrated model with its weights in 8 bit.
 struct Calibrated<'a, 't> {
@@ -141,7 +138,7 @@ impl<'a> Calibrated<'a, '_> {
         let source = self.source(wanted.name)?;
         let codes = |params, epilogue| JobWeights::Codes { weights: source.integers(), params, epilogue };
         let floats = |dtype| {
-            // Biases of 8-bit products correct for their rounded weights: these have nothing to correct.
+            // Biases of 8-bit products correct for rounded weights. Float products need no correction.
             let bias = source.per_output(source.float.bias.clone());
             JobWeights::Floats { weights: source.floats(), bias, dtype, sink: wanted.sink }
         };

@@ -1,6 +1,7 @@
 //! Packed steps to the sections of a file. Whatever follows from something else is not stored: plans are made again, and every
 //! tensor is stored as its readers want it.
 
+use lacuna_model::LayerPrecision;
 use serde::{Deserialize, Serialize};
 
 use super::model::PackedSteps;
@@ -8,7 +9,6 @@ use super::product::ProductEntry;
 use super::state::Packed;
 use super::step::{Op, Step};
 use crate::container::Sections;
-use crate::precision::LayerPrecision;
 
 /// How an encoder layer is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]

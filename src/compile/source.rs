@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use lacuna_model::{Linear, QuantizedLinear};
+
 use super::heads::Heads;
-use crate::quantize::QuantizedLinear;
-use crate::weights::Linear;
 
 /// A linear layer, quantised and in f32, and where its features are stored.
 #[derive(Clone, Copy)]

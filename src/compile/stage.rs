@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What an encoder does, as [`Profile`] counts it.
+/// What an encoder does, as [`Profile`](crate::report::Profile) counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {

@@ -13,7 +13,7 @@ pub(crate) trait State {
     type Part<K: Kernel, W>;
 }
 
-/// A state before there is code.
+/// A state without code.
 pub(super) trait Uncompiled: State {
     /// A kernel that is planned, with its parameters.
     fn part<K: Kernel, W>(plan: K::Plan, weights: W) -> Self::Part<K, W>;

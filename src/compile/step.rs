@@ -7,14 +7,14 @@ use lacuna_kernels::dynamic::{ColumnQuantKernel, ColumnRescaleKernel, FeatureSca
 use lacuna_kernels::elementwise::{ElementwiseKernel, QuantParams};
 use lacuna_kernels::embedding::EmbedLayerNorm;
 use lacuna_kernels::layernorm::{LayerNormKernel, NormRows};
+use lacuna_model::Precision;
 
 use super::names::LinearName;
 use super::part::{CompiledSet, KernelSet};
 use super::stage::Stage;
 use super::state::{Packed, Planned, Ready, State};
 use super::tensor::{Format, Place, Tensor};
-use crate::precision::Precision;
-use crate::report::LinearReport;
+use crate::loaded::LinearReport;
 
 /// One step of a model.
 pub(crate) struct Step<S: State> {

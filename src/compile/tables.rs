@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lacuna_kernels::{KernelError, SharedSlice};
+use lacuna_model::{EmbeddingWeights, EncoderConfig, Matrix};
 
-use crate::config::EncoderConfig;
 use crate::container::{PackedError, PackedFile, Sections};
-use crate::matrix::Matrix;
-use crate::weights::EmbeddingWeights;
 
 /// The embedding tables, each `[rows][E]`: borrowed from the f32 model or from a mapped file.
 #[derive(Debug, Clone)]

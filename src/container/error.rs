@@ -42,8 +42,8 @@ pub enum PackedError {
         remedy: &'static str,
     },
 
-    /// A machine whose numbers are the other way round.
-    #[error("{path}: packed models are little-endian and used as they lie; this machine is big-endian: load the model directory", path = path.display())]
+    /// A big-endian machine.
+    #[error("{path}: packed models need a little-endian machine, and this one is big-endian: load the model directory", path = path.display())]
     BigEndian {
         /// The file.
         path: PathBuf,
@@ -104,7 +104,7 @@ pub enum PackedError {
         source: serde_json::Error,
     },
 
-    /// A section that is missing, lies outside of the file or on another one, or has a length that its use does not.
+    /// A section that is missing, is outside of the file, overlaps another one, or has the wrong length for its use.
     #[error("{path}: section {section:?}: found {found}; expected {expected}: pack the model again", path = path.display())]
     Section {
         /// The file.

@@ -69,7 +69,7 @@ impl PackedFile {
         damage.map_or(Ok(()), Err)
     }
 
-    /// Where the sections lie: one behind the other, at multiples of 64, to the end.
+    /// The positions of the sections: one after the other, at multiples of 64, to the end.
     fn place(&self, sections: &[Section]) -> Result<HashMap<String, Range<usize>>, PackedError> {
         let (first, end) = (self.header.data(), self.header.end as usize);
         let mut places = HashMap::with_capacity(sections.len());
@@ -158,15 +158,6 @@ impl PackedFile {
     pub(crate) fn weights_error(&self, what: &str, source: lacuna_kernels::KernelError) -> PackedError {
         PackedError::Weights { path: self.path.clone(), what: what.to_owned(), source: source.into() }
     }
-}
-
-/// Whether a path leads to a regular file that begins as packed files do.
-///
-/// # Errors
-/// [`PackedError::Io`] for a file that cannot be read.
-pub fn is_packed(path: impl AsRef<Path>) -> Result<bool, PackedError> {
-    let path = path.as_ref();
-    lacuna_model::packed::is_packed(path).map_err(PackedError::io(path, "read"))
 }
 
 fn map(path: &Path) -> Result<Bytes, PackedError> {

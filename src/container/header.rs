@@ -102,7 +102,7 @@ impl Header {
         Ok(header)
     }
 
-    /// Checksums in the table: one for every [`CHUNK`] between header and table. Nothing if the table would begin in the header.
+    /// Checksums in the table: one for every [`CHUNK`] between header and table. `None` if the table would begin in the header.
     pub(super) fn chunks(&self) -> Option<u64> {
         Some(self.end.checked_sub(Header::BYTES as u64)?.div_ceil(CHUNK as u64))
     }

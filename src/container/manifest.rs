@@ -1,4 +1,4 @@
-//! What a packed file says of itself and of its sections.
+//! What a packed file says about itself and about its sections.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ pub(super) struct Manifest<M> {
     pub(super) writer: String,
     /// What the sections mean.
     pub(super) model: M,
-    /// In the order in which they lie.
+    /// In the order of the file.
     pub(super) sections: Vec<Section>,
 }
 

@@ -1,4 +1,4 @@
-//! Files of named sections behind a manifest, with checksums, that are mapped and used as they lie. What the sections mean is said by
+//! Files of named sections after a manifest, with checksums, that are mapped and used in place. The meaning of the sections is defined by
 //! those who write them; `docs/packed.md` has the format.
 
 mod error;
@@ -8,7 +8,6 @@ mod manifest;
 mod writer;
 
 pub use self::error::PackedError;
-pub use self::file::is_packed;
 pub use self::manifest::Section;
 
 pub(crate) use self::file::PackedFile;

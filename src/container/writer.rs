@@ -1,10 +1,11 @@
 //! Writes packed files. A file appears in its place only when it is complete.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use bytemuck::Pod;
+use lacuna_model::files::{self, WriteError};
 use serde::Serialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -12,7 +13,7 @@ use super::error::PackedError;
 use super::header::{ALIGNMENT, CHUNK, Header};
 use super::manifest::{Manifest, Section};
 
-/// The sections of a file to be written, in the order in which they will lie.
+/// The sections of a file to be written, in the order of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Sections<'a> {
     list: Vec<(String, &'a [u8])>,
@@ -30,7 +31,7 @@ impl<'a> Sections<'a> {
         self.list.iter().map(|(name, bytes)| (&name[..], *bytes))
     }
 
-    /// Where they will lie, and where the last ends.
+    /// Their positions, and the end of the last one.
     fn places(&self) -> (Vec<Section>, usize) {
         let mut offset = 0;
         let places = self.list.iter().map(|(name, bytes)| {
@@ -70,26 +71,10 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// Writes a temporary file in the folder of `path`, flushes it to the disk, and moves it to `path`: a file appears only when it is complete.
+/// [`files::replace`] with this module's error: a file appears only when it is complete.
 pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), PackedError> {
-    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    let mut file = temporary(directory).map_err(PackedError::io(path, "create"))?;
-    let written = write(file.as_file_mut()).and_then(|()| file.as_file().sync_all());
-    written.map_err(PackedError::io(path, "write"))?;
-    file.persist(path).map_err(|error| PackedError::io(path, "create")(error.error))?;
-    Ok(())
-}
-
-/// A file in `directory` that is removed unless it is persisted, with the permissions of any new file.
-fn temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".lacuna-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(Permissions::from_mode(0o666)); // less the umask
-    }
-    builder.tempfile_in(directory)
+    let failed = |WriteError { action, source }| PackedError::io(path, action)(source);
+    files::replace(path, write).map_err(failed)
 }
 
 /// Writes bytes and keeps the checksum of every chunk.

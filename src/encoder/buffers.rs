@@ -8,10 +8,10 @@ use lacuna_kernels::attention::{AttentionBatch, Sequence};
 use lacuna_kernels::float::bf16;
 use lacuna_kernels::layout::{elements, tiles};
 use lacuna_kernels::{Buffer, ChunksMut, PanelLayout, Parallel, TILE};
+use lacuna_model::TokenIds;
 
 use crate::compile::{Format, Ready, Step, Tensor};
 use crate::error::Result;
-use crate::tokens::TokenIds;
 
 /// The buffers of one call. They grow to the largest group seen and are then reused.
 pub(super) struct Scratch {

@@ -4,19 +4,15 @@ use std::sync::{Mutex, PoisonError};
 
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
+use lacuna_model::{EncoderConfig, Error as ModelError, Matrix, Pooling, SentenceTokenizer, TokenIds, check_tokens};
 
 use super::buffers::Scratch;
 use super::forward::Program;
 use super::pool;
 use super::profile::{Probe, Profile, Stopwatch};
 use crate::compile::{Ready, Stage, Step, Tables};
-use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
-use crate::matrix::Matrix;
-use crate::pooling::Pooling;
-use crate::report::LoadReport;
-use crate::tokenize::SentenceTokenizer;
-use crate::tokens::{TokenIds, check_tokens};
+use crate::loaded::LoadReport;
 
 /// Most tokens per thread that run through the layers together: what lives from layer to layer (8 bytes x tokens x hidden size)
 /// stays close to the core.
@@ -50,7 +46,7 @@ pub struct Encoder {
     scratch: Mutex<Vec<Scratch>>,
 }
 
-/// A sentence that was longer than the model's limit and was cut.
+/// A sentence that was longer than the model's limit and was truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truncation {
     /// Index of the sentence in the batch.
@@ -66,7 +62,7 @@ pub struct Truncation {
 pub struct Embeddings {
     /// One vector of hidden-size features per sentence.
     pub vectors: Vec<Vec<f32>>,
-    /// Sentences of which only the beginning was used.
+    /// The sentences that were truncated.
     pub truncated: Vec<Truncation>,
 }
 
@@ -104,14 +100,14 @@ impl Encoder {
     /// A sentence over the model's limit is cut, and named in [`Embeddings::truncated`].
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] without sentences, [`Error::NoTokenizer`] if the model has none (use [`Encoder::embed_ids`]),
-    /// [`Error::Tokenizer`] if it fails on a text.
+    /// [`ModelError::EmptyBatch`] without sentences, [`ModelError::NoTokenizer`] if the model has none (use [`Encoder::embed_ids`]),
+    /// [`ModelError::Tokenizer`] if it fails on a text.
     pub fn embed<S: AsRef<str> + Sync>(&self, sentences: &[S]) -> Result<Embeddings> {
         self.embed_for(self, sentences)
     }
 
     pub(super) fn embed_for<S: AsRef<str> + Sync>(&self, caller: &impl Caller, sentences: &[S]) -> Result<Embeddings> {
-        let tokenizer = self.tokenizer.as_ref().ok_or(lacuna_model::Error::NoTokenizer)?;
+        let tokenizer = self.tokenizer.as_ref().ok_or(ModelError::NoTokenizer)?;
         let encoded = tokenizer.encode_batch(sentences)?;
         let truncated: Vec<Truncation> = encoded
             .iter()
@@ -121,17 +117,17 @@ impl Encoder {
             })
             .collect();
         if !truncated.is_empty() {
-            tracing::warn!(sentences = truncated.len(), limit = tokenizer.max_length(), "sentences were cut");
+            tracing::warn!(sentences = truncated.len(), limit = tokenizer.max_length(), "sentences were truncated");
         }
         let ids: Vec<&[u32]> = encoded.iter().map(|e| &e.ids[..]).collect();
         Ok(Embeddings { vectors: self.embed_ids_for(caller, &ids)?, truncated })
     }
 
-    /// One embedding per sequence of token ids. [`TypedIds`](crate::TypedIds) are sequences with token types.
+    /// One embedding per sequence of token ids. [`TypedIds`](crate::tokens::TypedIds) are sequences with token types.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`], [`Error::EmptySequence`], [`Error::SequenceTooLong`], [`Error::TokenOutOfRange`],
-    /// [`Error::TokenTypeLength`], [`Error::TokenTypeOutOfRange`].
+    /// [`ModelError::EmptyBatch`], [`ModelError::EmptySequence`], [`ModelError::SequenceTooLong`], [`ModelError::TokenOutOfRange`],
+    /// [`ModelError::TokenTypeLength`], [`ModelError::TokenTypeOutOfRange`].
     pub fn embed_ids<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Vec<f32>>> {
         self.embed_ids_for(self, ids)
     }

@@ -2,12 +2,12 @@
 
 use lacuna_kernels::Parallel;
 use lacuna_kernels::attention::{AttentionBatch, Sequence};
+use lacuna_model::TokenIds;
 
 use super::buffers::{Activations, Chunk, Chunking, PackedIds, Scratch, Views, Widths};
 use super::profile::Probe;
 use crate::compile::{Op, Ready, Stage, Step, Tables};
 use crate::error::Result;
-use crate::tokens::TokenIds;
 
 /// What a forward pass runs.
 pub(super) struct Program {
@@ -21,10 +21,10 @@ impl Program {
         Program { widths: Widths::of(&steps), steps, tables }
     }
 
-    /// Runs one group; returns the final hidden states, an f32 tile of `hidden` features, and where the sequences lie in it.
+    /// Runs one group; returns the final hidden states, an f32 tile of `hidden` features, and the positions of the sequences in it.
     ///
     /// Attention is the only step that knows sequences. Everything from one attention to the next is done chunk by chunk; see
-    /// [`Chunking`]. `check` is asked before every attention whether to go on.
+    /// [`Chunking`]. `check` is called before every attention; an error from it ends the run.
     pub(super) fn run<'s, S: TokenIds, P: Probe>(
         &'s self,
         scratch: &'s mut Scratch,

@@ -3,9 +3,7 @@
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::layout::f32_index;
 use lacuna_kernels::{LANES, TILE};
-
-use crate::matrix::Matrix;
-use crate::pooling::{Pooling, PoolingMode};
+use lacuna_model::{Matrix, Pooling, PoolingMode};
 
 /// Pools one sequence of a feature-major f32 tile into `pooled`, one value per feature.
 ///

@@ -76,7 +76,7 @@ impl Chunk<'_> {
         }
     }
 
-    /// Calls `body` with a buffer to write to, which the chunk is without meanwhile.
+    /// Calls `body` with a buffer to write to. During the call the chunk does not have this buffer.
     fn with_output<T>(&mut self, place: &Place, body: impl FnOnce(&mut Self, Output<'_>) -> T) -> T {
         let (tensor, elements) = (place.tensor as usize, elements(place.features, self.tokens));
         match place.format {

@@ -3,18 +3,18 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lacuna_model::{Matrix, TokenIds};
+
 use super::buffers::Scratch;
 use super::encoder::{Caller, Embeddings, Encoder};
 use crate::error::{Error, Result};
-use crate::matrix::Matrix;
-use crate::tokens::TokenIds;
 
 /// Stops the calls of the sessions that have it, from any thread. Clones stop the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// One that nobody has used.
+    /// A new one, not cancelled.
     pub fn new() -> Cancel {
         Cancel::default()
     }
@@ -60,7 +60,7 @@ impl Cancel {
 pub struct Session {
     encoder: Arc<Encoder>,
     cancel: Cancel,
-    /// Empty while a call runs: the lock is never held over one.
+    /// Empty while a call runs: the lock is never held during a call.
     scratch: Mutex<Option<Scratch>>,
 }
 
@@ -105,7 +105,7 @@ impl Session {
         self.encoder.embed_ids_for(self, ids)
     }
 
-    /// As [`Encoder::embed_ids_into`]. A call that was stopped leaves `out` with the results of some sequences and whatever it held
+    /// As [`Encoder::embed_ids_into`]. After a cancelled call `out` holds the results of some sequences, and the old values
     /// of the others.
     ///
     /// # Errors
@@ -167,8 +167,10 @@ impl std::fmt::Debug for Session {
 
 #[cfg(test)]
 mod tests {
+    use lacuna_model::{EncoderConfig, Model, Preset, seeded_ids};
+
     use super::*;
-    use crate::{Compile, EncoderConfig, Model, Preset, seeded_ids};
+    use crate::Compile;
 
     /// Buffers go from the pool to sessions and calls and come back, also from calls that fail.
     #[test]

@@ -1,4 +1,4 @@
-//! What stands on top of an encoder: small layers in f32, and what their outputs mean.
+//! Heads on top of an encoder: small layers in f32, and the meaning of their outputs.
 //!
 //! [`Model::head`](crate::Model::head) reads a head. The [`tasks`](crate::tasks) put it onto an encoder.
 

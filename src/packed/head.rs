@@ -1,13 +1,11 @@
 //! Heads to and from the sections of a file.
 
+use lacuna_model::{Activation, EncoderConfig, LayerNorm, Linear, Matrix};
 use serde::{Deserialize, Serialize};
 
 use crate::compile::{Tables, WORD};
-use crate::config::{Activation, EncoderConfig};
 use crate::container::{PackedError, PackedFile, Sections};
 use crate::heads::{Dense, DenseActivation, Head, HeadConfig, HeadKind, HeadWeights, Transform};
-use crate::matrix::Matrix;
-use crate::weights::{LayerNorm, Linear};
 
 /// How a head is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,7 +68,7 @@ impl HeadEntry {
         HeadEntry { config: head.config().without_default_labels(), weights }
     }
 
-    /// The head, in memory of its own.
+    /// The head, copied out of the mapping.
     pub(super) fn load(&self, file: &PackedFile, config: &EncoderConfig) -> Result<Head, PackedError> {
         let (hidden, features) = (config.hidden_size, config.embedding_features());
         let weights = match self.weights {

@@ -1,4 +1,4 @@
-//! Packed models: everything that a calibrated model is run from, in one file that is mapped and used as it lies.
+//! Packed models: everything that is needed to run a calibrated model, in one file that is mapped and used in place.
 //!
 //! Nothing is quantised, planned by cost or packed again when a [`PackedModel`] is opened: its checksums are compared, what generated
 //! code relies on is checked, plans are made from their descriptors, and code is generated. Weights and tables stay in the mapping,

@@ -4,21 +4,17 @@ use std::path::{Path, PathBuf};
 
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::KernelError;
+use lacuna_model::{EncoderConfig, LayerPrecision, Pooling, PoolingMode, PoolingSource, Pruning, SentenceTokenizer};
 use serde::{Deserialize, Serialize};
 
 use super::head::HeadEntry;
 use super::origin::Origin;
 use crate::compile::{PackedSteps, StepsEntry, Tables};
-use crate::config::EncoderConfig;
 use crate::container::{PackedError, PackedFile, Section, Sections};
 use crate::encoder::{Encoder, EncoderParts};
 use crate::error::Result;
 use crate::heads::Head;
-use crate::pooling::{Pooling, PoolingMode, PoolingSource};
-use crate::precision::LayerPrecision;
-use crate::prune::Pruning;
-use crate::report::{LinearReports, LoadReport, Phases};
-use crate::tokenize::SentenceTokenizer;
+use crate::loaded::{LinearReports, LoadReport, Phases};
 
 /// A calibrated model with every decision made and every weight packed; only code is missing, which is generated for the machine that
 /// runs it.
@@ -63,7 +59,7 @@ struct ModelEntry {
     head: Option<HeadEntry>,
     layers: StepsEntry,
     pruning: Option<Pruning>,
-    /// Calibration sentences that were cut.
+    /// Calibration sentences that were truncated.
     truncated: usize,
     /// What was remarkable about the file that the model was read from.
     #[serde(default)]
@@ -136,12 +132,21 @@ impl PackedModel {
         Ok(sections.write(path.as_ref(), entry)?)
     }
 
+    /// Whether a path leads to a regular file that begins as packed files do.
+    ///
+    /// # Errors
+    /// [`PackedError::Io`] for a file that cannot be read.
+    pub fn is_packed(path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        Ok(lacuna_model::packed::is_packed(path).map_err(PackedError::io(path, "read"))?)
+    }
+
     /// Maps a file, compares its checksums, checks everything that generated code relies on, and reads the tokenizer, in parallel on
     /// the current rayon pool.
     ///
-    /// Weights and tables are borrowed from the mapping until the last encoder made of them is gone. Nobody may change or shorten the
-    /// file meanwhile: results could then be wrong, or the process be ended by the system. To put another model in its place, move
-    /// a new file there, as [`PackedModel::write`] does.
+    /// Weights and tables stay in the mapping until the last encoder that uses them is gone. Until then nobody may change or shorten the
+    /// file: otherwise results could be wrong, or the system could kill the process. To replace the model, move
+    /// a new file to its place, as [`PackedModel::write`] does.
     ///
     /// # Errors
     /// Every way in which a file can be damaged, too new, or contradict itself is its own variant of [`PackedError`].
@@ -223,7 +228,7 @@ impl PackedModel {
         }))
     }
 
-    /// The head that was packed along, in memory of its own.
+    /// The packed head, copied out of the mapping.
     ///
     /// # Errors
     /// [`NoHead`](lacuna_model::Error::NoHead) for a model without one; [`PackedError::Section`] and [`PackedError::Content`].
@@ -323,9 +328,8 @@ fn tokenizer(file: &PackedFile, entry: &ModelEntry) -> Result<Option<SentenceTok
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Model;
-    use crate::seeded::{Preset, seeded_ids};
     use crate::{Compile, Form};
+    use lacuna_model::{Model, Preset, seeded_ids};
 
     /// Where the memory of a model's sections is.
     fn addresses(model: &PackedModel) -> Vec<(String, std::ops::Range<*const u8>)> {
@@ -335,7 +339,7 @@ mod tests {
         sections.iter().map(|(name, bytes)| (name.to_owned(), bytes.as_ptr_range())).collect()
     }
 
-    /// Tables, weights and parameters lie in the mapping; only what is small and says where results go is copied.
+    /// Tables, weights and parameters stay in the mapping. Only small data that decides where results go is copied.
     #[test]
     fn pages_are_borrowed_from_the_file() {
         let config = EncoderConfig { layers: 2, vocab_size: 300, ..Preset::BertMini.config() };

@@ -1,18 +1,16 @@
 //! How a model came to be packed.
 
 use lacuna_jit::{Features, Isa, MASK_VARIABLE, Tier};
+use lacuna_model::{LayerPrecision, Pooling, PoolingSource, Precision, Pruning};
 
-use crate::pooling::{Pooling, PoolingSource};
-use crate::precision::{LayerPrecision, Precision};
-use crate::prune::Pruning;
-use crate::report::Phase;
+use crate::loaded::Phase;
 
 /// How a model came to be packed.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     /// Wall times so far.
     pub(crate) phases: Vec<Phase>,
-    /// Calibration sentences that were cut.
+    /// Calibration sentences that were truncated.
     pub(crate) truncated: usize,
     /// What was remarkable about the file that the model was read from.
     pub(crate) notes: Vec<String>,
@@ -45,7 +43,7 @@ impl Origin {
         notes.extend_from_slice(&self.notes);
         match self.truncated {
             0 => {}
-            n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were cut")),
+            n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were truncated")),
         }
         notes
     }

@@ -59,7 +59,7 @@ impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "beside the f32 reference: {} of {} decisions equal ({:.1} %), scores differ by at most {:.4}",
+            "compared with the f32 reference: {} of {} decisions equal ({:.1} %), scores differ by at most {:.4}",
             self.equal,
             self.decisions,
             self.share * 1e2,

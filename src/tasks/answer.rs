@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use lacuna_model::{Error as ModelError, TextInput, TokenOrigin, TokenizedText};
+
 use super::backbone::Backbone;
 use super::batch::{limit, locate, run};
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadKind};
-use crate::tokenize::{TextInput, TokenOrigin, TokenizedText};
-use lacuna_model::Error as ModelError;
 
 /// Tokens that two windows share, if the room for the context allows it.
 const OVERLAP: usize = 128;
@@ -58,7 +58,7 @@ impl QuestionAnswerer {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for question answering.
+    /// [`ModelError::WrongHead`](crate::errors::ModelError::WrongHead) if the head is not one for question answering.
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();
         head.require(HeadKind::QuestionAnswering)?;

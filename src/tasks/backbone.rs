@@ -2,13 +2,10 @@
 
 use std::fmt::Debug;
 
-use crate::config::EncoderConfig;
+use lacuna_model::{EncoderConfig, Matrix, Model, SentenceTokenizer, TypedIds};
+
 use crate::encoder::{Encoder, Session};
 use crate::error::Result;
-use crate::matrix::Matrix;
-use crate::model::Model;
-use crate::tokenize::SentenceTokenizer;
-use crate::tokens::TypedIds;
 
 /// An encoder without a head: from token ids to hidden states, or to embeddings.
 ///

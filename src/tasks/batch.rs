@@ -1,5 +1,6 @@
 //! What the tasks with a head share: tokens of many texts, then hidden states and logits, some thousand tokens at a time.
 
+use lacuna_model::{Matrix, TextInput, TokenizedText, TypedIds, check_tokens, locate_all};
 use rayon::prelude::*;
 
 use super::backbone::Backbone;
@@ -7,9 +8,6 @@ use super::outputs::Outputs;
 use crate::encoder::Truncation;
 use crate::error::Result;
 use crate::heads::Head;
-use crate::matrix::Matrix;
-use crate::tokenize::{TextInput, TokenizedText, locate_all};
-use crate::tokens::{TypedIds, check_tokens};
 
 /// Tokens whose hidden states are kept at a time: 3 KiB each at 768 features.
 const KEPT_TOKENS: usize = 8192;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lacuna_model::TextInput;
 use serde::Serialize;
 
 use super::backbone::Backbone;
@@ -9,7 +10,6 @@ use super::batch::sequence_logits;
 use super::outputs::Outputs;
 use crate::error::Result;
 use crate::heads::{Head, HeadKind};
-use crate::tokenize::TextInput;
 
 /// A label and how sure the model is of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,7 +31,7 @@ impl SequenceClassifier {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for sequence classification.
+    /// [`ModelError::WrongHead`](crate::errors::ModelError::WrongHead) if the head is not one for sequence classification.
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();
         head.require(HeadKind::SequenceClassification)?;
@@ -46,8 +46,8 @@ impl SequenceClassifier {
     /// Every label with its score, the best first, for each input.
     ///
     /// # Errors
-    /// [`ModelError::EmptyBatch`](crate::ModelError::EmptyBatch), [`NoTokenizer`](crate::ModelError::NoTokenizer),
-    /// [`Tokenizer`](crate::ModelError::Tokenizer); those of [`Encoder::embed_ids`](crate::Encoder::embed_ids) where the tokenizer does not fit the model.
+    /// [`ModelError::EmptyBatch`](crate::errors::ModelError::EmptyBatch), [`NoTokenizer`](crate::errors::ModelError::NoTokenizer),
+    /// [`Tokenizer`](crate::errors::ModelError::Tokenizer); those of [`Encoder::embed_ids`](crate::Encoder::embed_ids) where the tokenizer does not fit the model.
     pub fn classify(&self, inputs: &[TextInput<'_>]) -> Result<Outputs<Vec<Classification>>> {
         let Outputs { results, truncated } = sequence_logits(&*self.backbone, &self.head, inputs)?;
         let results = results.into_iter().map(|logits| self.labelled(logits)).collect();

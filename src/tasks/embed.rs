@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use lacuna_model::{Error as ModelError, TypedIds};
+
 use super::backbone::Backbone;
 use super::outputs::Outputs;
 use crate::encoder::Truncation;
 use crate::error::Result;
-use crate::tokens::TypedIds;
-use lacuna_model::Error as ModelError;
 
 /// A sentence encoder: the pooled hidden states of a text.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ impl Embedder {
 
     /// One embedding per text.
     ///
-    /// Of a text over the model's limit only the beginning is read, and [`Outputs::truncated`] names it.
+    /// A text over the model's limit is truncated, and [`Outputs::truncated`] lists it.
     ///
     /// # Errors
     /// Those of [`Encoder::embed`](crate::Encoder::embed).
@@ -34,7 +34,7 @@ impl Embedder {
         let cut = cut.filter_map(|(sentence, e)| Some(Truncation { sentence, tokens: e.truncated_from?, limit }));
         let truncated: Vec<Truncation> = cut.collect();
         if !truncated.is_empty() {
-            tracing::warn!(sentences = truncated.len(), limit, "sentences were cut");
+            tracing::warn!(sentences = truncated.len(), limit, "sentences were truncated");
         }
         let longest = encoded.iter().map(|e| e.ids.len()).max().unwrap_or(0);
         let types = vec![0; longest];

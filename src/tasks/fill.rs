@@ -1,18 +1,17 @@
-//! Masked language models: what might stand where a text says mask.
+//! Masked language models: candidates for the masks in a text.
 
 use std::sync::Arc;
 
+use lacuna_model::{
+    Architecture, Error as ModelError, SentenceTokenizer, TextInput, TokenizedText, heads::labels::softmax,
+};
 use serde::Serialize;
 
 use super::backbone::Backbone;
 use super::batch::{limit, locate, run, truncations};
 use super::outputs::Outputs;
-use crate::architecture::Architecture;
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadKind};
-use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText};
-use lacuna_model::Error as ModelError;
-use lacuna_model::heads::labels::softmax;
 
 /// A vocabulary entry and its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,7 +24,7 @@ pub struct Candidate {
     pub score: f32,
 }
 
-/// A mask of a text, and what might stand there.
+/// A mask of a text, and the candidates for it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FilledMask {
     /// First byte of the mask in the text.
@@ -48,7 +47,7 @@ impl MaskFiller {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for masked tokens; [`ModelError::NoTokenizer`](crate::ModelError::NoTokenizer); [`Error::NoMaskToken`].
+    /// [`ModelError::WrongHead`](crate::errors::ModelError::WrongHead) if the head is not one for masked tokens; [`ModelError::NoTokenizer`](crate::errors::ModelError::NoTokenizer); [`Error::NoMaskToken`].
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();
         head.require(HeadKind::MaskedLm)?;

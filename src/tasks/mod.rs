@@ -43,7 +43,7 @@ mod batch;
 mod classify;
 mod cosines;
 mod embed;
-mod error;
+pub(crate) mod error;
 mod fill;
 mod json;
 mod model;
@@ -59,7 +59,6 @@ pub use self::backbone::Backbone;
 pub use self::classify::{Classification, SequenceClassifier};
 pub use self::cosines::{Cosines, cosine};
 pub use self::embed::Embedder;
-pub use self::error::RecordError;
 pub use self::fill::{Candidate, FilledMask, MaskFiller};
 pub use self::json::{
     AnswerRecord, AnswerRow, AnswerTask, ClassifyRecord, ClassifyRow, ClassifyTask, EmbedRecord, EmbedRow, EmbedTask,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use lacuna_model::Error as ModelError;
+
 use super::backbone::Backbone;
 use crate::error::Result;
 use crate::heads::{Head, HeadKind};
-use lacuna_model::Error as ModelError;
 
 /// An encoder with the head that tasks need. Clones share both.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use crate::encoder::Truncation;
 pub struct Outputs<T> {
     /// One result per input.
     pub results: Vec<T>,
-    /// Inputs of which only the beginning was used.
+    /// The inputs that were truncated.
     pub truncated: Vec<Truncation>,
 }
 

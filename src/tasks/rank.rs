@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lacuna_model::TextInput;
 use serde::Serialize;
 
 use super::backbone::Backbone;
@@ -9,7 +10,6 @@ use super::batch::sequence_logits;
 use super::outputs::Outputs;
 use crate::error::Result;
 use crate::heads::{Head, HeadKind, ScoreFunction};
-use crate::tokenize::TextInput;
 
 /// A passage and its score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -32,7 +32,7 @@ impl CrossEncoder {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for sequence classification, or has more than two labels;
+    /// [`ModelError::WrongHead`](crate::errors::ModelError::WrongHead) if the head is not one for sequence classification, or has more than two labels;
     /// those of [`Head::score_function`].
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use lacuna_model::{Matrix, TextInput, TokenizedText, heads::labels::softmax};
 use serde::Serialize;
 
 use super::backbone::Backbone;
@@ -10,9 +11,6 @@ use super::batch::{run, tokenize, truncations};
 use super::outputs::Outputs;
 use crate::error::Result;
 use crate::heads::{Head, HeadKind};
-use crate::matrix::Matrix;
-use crate::tokenize::{TextInput, TokenizedText};
-use lacuna_model::heads::labels::softmax;
 
 /// The label of words that belong to no entity.
 const OUTSIDE: &str = "O";
@@ -50,7 +48,7 @@ impl TokenClassifier {
     /// Puts a head onto its encoder.
     ///
     /// # Errors
-    /// [`ModelError::WrongHead`](crate::ModelError::WrongHead) if the head is not one for token classification.
+    /// [`ModelError::WrongHead`](crate::errors::ModelError::WrongHead) if the head is not one for token classification.
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();
         head.require(HeadKind::TokenClassification)?;
@@ -60,8 +58,8 @@ impl TokenClassifier {
     /// The entities of every text, in the order of the text.
     ///
     /// A word, as the tokenizer splits text before it makes tokens, has the most probable label of its first token. Neighbouring
-    /// words of one label are one entity, unless the label of the later says `B-`. Label `O` is left out. Of a text over the model's
-    /// limit only the beginning is read, and [`Outputs::truncated`] names it.
+    /// words with the same label are one entity, unless the later label starts with `B-`. Label `O` is left out. A text over the model's
+    /// limit is truncated, and [`Outputs::truncated`] lists it.
     ///
     /// # Errors
     /// Those of [`SequenceClassifier::classify`](super::SequenceClassifier::classify).

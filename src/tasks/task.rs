@@ -1,8 +1,9 @@
-//! What a program does with a model, whatever the program: the command, a server, a binding of another language.
+//! What programs do with a model: the command, a server, a binding for another language.
 
 use std::fmt::Display;
 use std::io;
 
+use lacuna_model::TextInput;
 use serde::Serialize;
 
 use super::error::RecordError;
@@ -10,7 +11,6 @@ use super::model::TaskModel;
 use super::truncated::TruncatedInput;
 use crate::error::Result;
 use crate::heads::HeadKind;
-use crate::tokenize::TextInput;
 
 /// A task: records in, rows out.
 ///
@@ -54,7 +54,7 @@ pub trait Task: Send + Sync {
     /// Runs a batch. Rows are in the order of the records, one for each.
     ///
     /// # Errors
-    /// [`ModelError::NoHead`](crate::ModelError::NoHead) or [`WrongHead`](crate::ModelError::WrongHead) for a model without the head that the task needs,
+    /// [`ModelError::NoHead`](crate::errors::ModelError::NoHead) or [`WrongHead`](crate::errors::ModelError::WrongHead) for a model without the head that the task needs,
     /// and those of the task.
     fn run(&self, model: &TaskModel, records: &[Self::Record]) -> Result<TaskOutput<Self::Row>>;
 
@@ -105,6 +105,6 @@ impl<T: Serialize + Send> Row for T {
 pub struct TaskOutput<T> {
     /// One per record.
     pub rows: Vec<T>,
-    /// Inputs of which only the beginning was used.
+    /// The inputs that were truncated.
     pub truncated: Vec<TruncatedInput>,
 }

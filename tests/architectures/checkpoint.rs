@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use lacuna::{Architecture, EncoderConfig, Model, Preset};
+use lacuna::config::{Architecture, EncoderConfig};
+use lacuna::{Model, Preset};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
@@ -49,6 +50,6 @@ fn write(dir: &Path, config: &Value, tensors: &Tensors) {
     std::fs::write(dir.join("config.json"), config.to_string()).unwrap();
 }
 
-pub(crate) fn load(config: &Value, tensors: &Tensors) -> lacuna::Result<Model, lacuna::ModelError> {
+pub(crate) fn load(config: &Value, tensors: &Tensors) -> lacuna::Result<Model, lacuna::errors::ModelError> {
     Model::open(directory(config, tensors).path())
 }

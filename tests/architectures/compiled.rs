@@ -1,10 +1,11 @@
 //! Seeded models of every architecture and activation through the compiled encoder: tiers, forms, batches, the simulation.
 
-use lacuna::reference::{Tap, TapSet};
-use lacuna::{
-    Activation, Architecture, Block, CalibratedModel, Compile, Encoder, EncoderConfig, Form, Matrix, Model, seeded_ids,
-};
+use lacuna::config::{Activation, Architecture, EncoderConfig};
+use lacuna::tokens::seeded_ids;
+use lacuna::weights::Matrix;
+use lacuna::{Block, CalibratedModel, Compile, Encoder, Form, Model};
 use lacuna_jit::Tier;
+use lacuna_model::reference::{Tap, TapSet};
 
 use super::checkpoint::tiny;
 use super::{cosine, tiers};

@@ -1,6 +1,9 @@
 //! `config.json` of every architecture: what is understood, and what is refused.
 
-use lacuna::{Activation, Architecture, EncoderConfig, Model, ModelError, Preset, seeded_weights};
+use lacuna::config::{Activation, Architecture, EncoderConfig};
+use lacuna::errors::ModelError;
+use lacuna::{Model, Preset};
+use lacuna_model::seeded_weights;
 use serde_json::{Value, json};
 
 use super::checkpoint::{config_json, load, tensors, tiny};

@@ -1,6 +1,8 @@
 //! Names of tensors: with and without prefixes, old and new, and what is missing or damaged.
 
-use lacuna::{Architecture, ModelError, WeightError, seeded_weights};
+use lacuna::config::Architecture;
+use lacuna::errors::{ModelError, WeightError};
+use lacuna_model::seeded_weights;
 
 use super::checkpoint::{Tensors, config_json, load, tensors, tiny};
 

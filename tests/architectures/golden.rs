@@ -3,8 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lacuna::{Activation, Architecture, EncoderConfig, EncoderWeights, Matrix, Model, TypedIds, reference::Reference};
+use lacuna::Model;
+use lacuna::config::{Activation, Architecture, EncoderConfig};
+use lacuna::tokens::TypedIds;
+use lacuna::weights::{EncoderWeights, Matrix};
 use lacuna_jit::Tier;
+use lacuna_model::reference::Reference;
 use safetensors::SafeTensors;
 
 use super::{calibrated, compile, cosine, tiers};

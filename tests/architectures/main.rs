@@ -11,7 +11,9 @@ mod golden;
 mod tiers;
 mod types;
 
-use lacuna::{CalibratedModel, Compile, Encoder, Matrix, Model, seeded_ids};
+use lacuna::tokens::seeded_ids;
+use lacuna::weights::Matrix;
+use lacuna::{CalibratedModel, Compile, Encoder, Model};
 use lacuna_jit::Tier;
 
 use self::tiers::tiers;

@@ -1,6 +1,9 @@
 //! Token types: pairs through the f32 reference and the compiled encoder, and what is refused.
 
-use lacuna::{Architecture, EncoderConfig, Error, Model, ModelError, TokenIds, TypedIds, seeded_ids};
+use lacuna::config::{Architecture, EncoderConfig};
+use lacuna::errors::ModelError;
+use lacuna::tokens::{TokenIds, TypedIds, seeded_ids};
+use lacuna::{Error, Model};
 
 use super::checkpoint::tiny;
 use super::{calibrated, compile, cosine, tiers};

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use lacuna::errors::ModelError;
 use lacuna::heads::HeadKind;
 use lacuna::tasks::{CrossEncoder, MaskFiller, QuestionAnswerer, SequenceClassifier, TokenClassifier};
-use lacuna::{Error, Matrix, Model, ModelError, Preset, TextInput};
+use lacuna::weights::Matrix;
+use lacuna::{Error, Model, Preset, TextInput};
 
 use super::load;
 

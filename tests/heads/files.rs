@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use lacuna::errors::{ModelError, WeightError};
 use lacuna::tasks::CrossEncoder;
-use lacuna::{Error, Model, ModelError, TextInput, WeightError};
+use lacuna::{Error, Model, TextInput};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use lacuna::heads::Head;
 use lacuna::tasks::Backbone;
-use lacuna::{Compile, Encoder, Matrix, Model, TypedIds};
+use lacuna::tokens::TypedIds;
+use lacuna::weights::Matrix;
+use lacuna::{Compile, Encoder, Model};
 use serde_json::Value;
 
 fn folder(name: &str) -> PathBuf {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use lacuna::errors::ModelError;
 use lacuna::tasks::{Answer, AnswerOptions, Backbone, QuestionAnswerer};
-use lacuna::{Error, ModelError, TextInput};
+use lacuna::{Error, TextInput};
 use serde_json::Value;
 
 use super::{compile, load, rows};

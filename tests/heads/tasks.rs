@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use lacuna::errors::ModelError;
 use lacuna::heads::HeadKind;
 use lacuna::tasks::{
     Agreement, AnswerOptions, AnswerRecord, AnswerTask, Backbone, ClassifyRecord, ClassifyRow, ClassifyTask,
     EmbedRecord, EmbedTask, Embedder, FillTask, RankRecord, RankTask, Record, Row, SequenceClassifier, TagTask, Task,
     TaskModel, TextRecord,
 };
-use lacuna::{Cancel, Error, ModelError, TextInput};
+use lacuna::{Cancel, Error, TextInput};
 use serde_json::Value;
 
 use super::{compile, load};

@@ -1,12 +1,13 @@
 //! Codes, scales and zero points: those of the file, bit for bit.
 
-use lacuna::LayerQuant;
-use lacuna::{Block, Compile, LINEAR_NAMES};
+use lacuna::{Block, Compile};
+use lacuna_model::LINEAR_NAMES;
+use lacuna_model::LayerQuant;
 
 use super::*;
 
 /// The quantisation of what a linear layer reads.
-fn input<'q>(quant: &'q LayerQuant, name: &str) -> &'q lacuna::ActivationQuant {
+fn input<'q>(quant: &'q LayerQuant, name: &str) -> &'q lacuna_model::ActivationQuant {
     match name {
         "q" | "k" | "v" => &quant.attn_in,
         "o" => &quant.attn_out,
@@ -67,7 +68,7 @@ fn codes_are_those_of_the_file() {
         assert_eq!(codes + inexact, all, "{name}");
         assert_eq!(inputs, if name.contains("dynamic") { 0 } else { all }, "{name}");
         let says = |text: &str| model.notes().iter().any(|note| note.contains(text));
-        assert_eq!(says("no s8"), inexact > 0, "{name}: {:?}", model.notes());
+        assert_eq!(says("do not fit s8"), inexact > 0, "{name}: {:?}", model.notes());
         assert_eq!(says("are those of the file"), codes + inputs > 0, "{name}: {:?}", model.notes());
         assert_eq!(says("calibrated instead"), name.contains("dynamic"), "{name}: {:?}", model.notes());
     }

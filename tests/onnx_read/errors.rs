@@ -1,9 +1,9 @@
-//! Graphs that say something else than `config.json`, or something that is not understood: errors that name both.
+//! Graphs that contradict `config.json`, or that Lacuna does not understand: errors that name both.
 
 use crate::proto::{DataType, ModelProto, NodeProto, TensorProto};
-use lacuna::ModelError;
-use lacuna::WeightError;
-use lacuna::onnx::OnnxError;
+use lacuna::errors::ModelError;
+use lacuna::errors::OnnxError;
+use lacuna::errors::WeightError;
 use prost::Message;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -1,9 +1,10 @@
 //! Which file is read, and where its configuration is.
 
-use lacuna::WeightError;
+use lacuna::errors::WeightError;
 use std::fs;
 
-use lacuna::{ModelError, OpenOptions};
+use lacuna::OpenOptions;
+use lacuna::errors::ModelError;
 use tempfile::TempDir;
 
 use super::*;

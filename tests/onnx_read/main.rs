@@ -16,7 +16,9 @@ mod tiers;
 
 use std::path::{Path, PathBuf};
 
-use lacuna::{CalibratedModel, Matrix, Model, TypedIds, seeded_ids};
+use lacuna::tokens::{TypedIds, seeded_ids};
+use lacuna::weights::Matrix;
+use lacuna::{CalibratedModel, Model};
 
 use self::tiers::tiers;
 use safetensors::SafeTensors;

@@ -4,7 +4,8 @@ use lacuna::onnx::OnnxModel;
 use prost::Message;
 
 use crate::proto::{ModelProto, TensorProto};
-use lacuna::{CalibrationOptions, LINEAR_NAMES};
+use lacuna::calibration::CalibrationOptions;
+use lacuna_model::LINEAR_NAMES;
 use tempfile::TempDir;
 
 use super::*;

@@ -1,6 +1,8 @@
 //! Bytes that are not those that were written.
 
-use lacuna::{Architecture, Compile, Error, Model, PackedError, PackedModel};
+use lacuna::config::Architecture;
+use lacuna::errors::PackedError;
+use lacuna::{Compile, Error, Model, PackedModel};
 
 use super::{Bench, head_folder, seeded, smallest, tiny};
 
@@ -45,7 +47,7 @@ fn a_sample_of_the_bytes_of_larger_files() {
 /// More than a checksum's share of bytes: the later ones are compared too.
 #[test]
 fn every_chunk_is_compared() {
-    let config = lacuna::EncoderConfig { vocab_size: 30_000, ..tiny(Architecture::Bert) };
+    let config = lacuna::config::EncoderConfig { vocab_size: 30_000, ..tiny(Architecture::Bert) };
     let bench = Bench::new();
     seeded(config).pack().unwrap().write(bench.path()).unwrap();
     let bytes = std::fs::read(bench.path()).unwrap();
@@ -94,11 +96,11 @@ fn what_is_no_packed_file_is_named() {
         let error = PackedModel::open(&path).unwrap_err();
         assert!(matches!(&error, Error::Packed(PackedError::NotPacked { .. })), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
-        assert!(!lacuna::is_packed(&path).unwrap());
+        assert!(!lacuna::PackedModel::is_packed(&path).unwrap());
     }
     let error = PackedModel::open(folder.path()).unwrap_err();
     assert!(error.to_string().contains("found a directory"), "{error}");
-    assert!(!lacuna::is_packed(folder.path()).unwrap());
+    assert!(!lacuna::PackedModel::is_packed(folder.path()).unwrap());
     let absent = PackedModel::open(folder.path().join("absent")).unwrap_err();
     assert!(matches!(&absent, Error::Packed(PackedError::Io { action: "open", .. })), "{absent}");
     let nowhere = seeded(tiny(Architecture::Bert)).pack().unwrap().write(folder.path().join("no/where")).unwrap_err();

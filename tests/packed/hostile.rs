@@ -1,6 +1,8 @@
-//! Files with right checksums that lie: typed errors, and no undefined behaviour.
+//! Files with right checksums and wrong content: typed errors, and no undefined behaviour.
 
-use lacuna::{Architecture, Block, Compile, EncoderConfig, Error, Form, Model, ModelError, PackedModel};
+use lacuna::config::{Architecture, EncoderConfig};
+use lacuna::errors::ModelError;
+use lacuna::{Block, Compile, Error, Form, Model, PackedModel};
 use lacuna_jit::Tier;
 use rand::prelude::*;
 use serde_json::{Value, json};

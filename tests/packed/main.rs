@@ -1,4 +1,4 @@
-//! Packed models: round trips to the bit, damage of every kind, files that lie, and a file of every version there was.
+//! Packed models: exact round trips, damage of every kind, hostile files, and a file of every version so far.
 
 mod damage;
 mod hostile;
@@ -9,10 +9,10 @@ mod versions;
 
 use std::path::{Path, PathBuf};
 
-use lacuna::{
-    Architecture, CalibratedModel, Compile, EncoderConfig, Error, Form, Model, PackedError, PackedModel, Preset,
-    seeded_ids,
-};
+use lacuna::config::{Architecture, EncoderConfig};
+use lacuna::errors::PackedError;
+use lacuna::tokens::seeded_ids;
+use lacuna::{CalibratedModel, Compile, Error, Form, Model, PackedModel, Preset};
 use lacuna_jit::Tier;
 
 use self::tiers::tiers;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use lacuna::calibration::LayerPrecision;
+use lacuna::config::{Architecture, EncoderConfig};
+use lacuna::errors::{ModelError, PackedError};
 use lacuna::tasks::MaskFiller;
-use lacuna::{
-    Architecture, Block, Compile, Encoder, EncoderConfig, Error, Form, LayerPrecision, Model, ModelError, PackedError,
-    PackedModel, Precision, Tuning, TuningTable,
-};
+use lacuna::{Block, Compile, Encoder, Error, Form, Model, PackedModel, Precision, Tuning, TuningTable};
 use lacuna_jit::Tier;
 
 use super::{batch, calibrated, head_folder, seeded, through_file, tiers, tiny};
@@ -199,7 +199,7 @@ fn a_file_in_use_can_be_replaced() {
     assert_eq!(states, first.compile().unwrap().hidden_states(&ids).unwrap());
     assert_eq!(PackedModel::open(&path).unwrap().config().architecture, Architecture::Electra);
 
-    // An opened model is written as it lies.
+    // An opened model is written byte for byte.
     let copy = folder.path().join("copy.lacuna");
     opened.write(&copy).unwrap();
     assert_eq!(PackedModel::open(&copy).unwrap().compile().unwrap().hidden_states(&ids).unwrap(), states);

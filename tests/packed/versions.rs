@@ -1,7 +1,8 @@
 //! Files of other versions: older ones are read or refused by name, newer ones refused.
 
+use lacuna::errors::PackedError;
 use lacuna::tasks::SequenceClassifier;
-use lacuna::{Compile, Compiler, Model, PackedError, PackedModel, TextInput};
+use lacuna::{Compile, Compiler, Model, PackedModel, TextInput};
 use serde_json::{Value, json};
 use std::sync::Arc;
 

@@ -2,10 +2,11 @@
 
 mod simulation;
 
-use lacuna::{
-    Activation, Block, CalibratedModel, Compile, Encoder, EncoderConfig, Error, Form, LayerPrecision, Matrix, Model,
-    Precision, Preset, seeded_ids,
-};
+use lacuna::calibration::LayerPrecision;
+use lacuna::config::{Activation, EncoderConfig};
+use lacuna::tokens::seeded_ids;
+use lacuna::weights::Matrix;
+use lacuna::{Block, CalibratedModel, Compile, Encoder, Error, Form, Model, Precision, Preset};
 use lacuna_jit::{Avx512Bf16, Tier};
 use lacuna_kernels::KernelError;
 

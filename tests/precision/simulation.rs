@@ -1,9 +1,10 @@
 //! The encoder written out in f64, one number at a time, with every tensor rounded as its precision says.
 
-use lacuna::{
-    Activation, ActivationQuant, CalibratedModel, LayerNorm, LayerPrecision, LayerQuant, Linear, Matrix, Precision,
-    QuantizedLinear,
-};
+use lacuna::calibration::LayerPrecision;
+use lacuna::config::Activation;
+use lacuna::weights::{LayerNorm, Linear, Matrix};
+use lacuna::{CalibratedModel, Precision};
+use lacuna_model::{ActivationQuant, LayerQuant, QuantizedLinear};
 
 type Rows = Vec<Vec<f64>>;
 

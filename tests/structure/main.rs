@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("kernels", &["lacuna-jit", "lacuna-pattern"]),
     ("model", &["lacuna-pattern"]),
     (".", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
-    ("tools/console", &["lacuna", "lacuna-jit", "lacuna-kernels"]),
+    ("tools/console", &["lacuna", "lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("tools/compare", &["lacuna", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
     ("tools", &["lacuna", "lacuna-compare", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
 ];

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use lacuna::{CalibratedModel, CalibrationOptions, CalibrationReport, Precision, TensorReport};
+use lacuna::calibration::{CalibrationOptions, CalibrationReport, TensorReport};
+use lacuna::{CalibratedModel, Precision};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};
@@ -33,7 +34,7 @@ Examples:
 
 Columns: dB is the signal to noise ratio (6 dB are one bit; 40 dB are 1 % of noise); static, dynamic and bf16 are what each arithmetic \
 gives for the tensor, where it has a choice; clipped is the share of held-out values outside the codes. Rows are sorted, the worst first.
-Columns of --json are those of lacuna::CalibrationReport, with every candidate that was tried.")]
+Columns of --json are those of lacuna::calibration::CalibrationReport, with every candidate that was tried.")]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -171,7 +172,7 @@ fn advice(args: &Args, output: &Output<'_>) -> String {
         );
     }
     if output.truncated > 0 {
-        let _ = writeln!(text, "{} sentences were cut at the model's limit, {long} tokens", output.truncated);
+        let _ = writeln!(text, "{} sentences were truncated to the model's limit of {long} tokens", output.truncated);
     }
     // The worst tensor for which another arithmetic would do more than a little.
     let scheme = &args.calibration.scheme;
@@ -201,7 +202,7 @@ fn advice(args: &Args, output: &Output<'_>) -> String {
             now.ceil() + 1.0
         );
     }
-    if report.choice == lacuna::Choice::Fixed {
+    if report.choice == lacuna::calibration::Choice::Fixed {
         let _ = writeln!(
             text,
             "to choose range and smoothing tensor by tensor:\n  {}{} --choose",

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use lacuna::{CalibratedModel, CalibrationOptions, Choice, Keep, Model, RangeMethod, Smoothing};
+use lacuna::calibration::{CalibrationOptions, Choice, Keep, RangeMethod, Smoothing};
+use lacuna::{CalibratedModel, Model};
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
@@ -36,7 +37,7 @@ pub(crate) struct SchemeArgs {
     smoothing: Option<Smoothing>,
 
     /// Choose range and smoothing tensor by tensor, by the error they measure on held-out sentences; --range and --smoothing
-    /// stay where nothing is clearly better
+    /// are used where no other choice is clearly better
     #[arg(long)]
     choose: bool,
 

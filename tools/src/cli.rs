@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 
     /// CPU tier to run on: avx512vnni, avxvnni, avx2, portable [default: LACUNA_TIER, else the best of this machine]
     ///
-    /// A tier that this machine lacks is an error: nothing falls back by itself. Code is generated for avx512vnni; the
+    /// A tier that this machine lacks is an error: there is no automatic fallback. Code is generated for avx512vnni; the
     /// others run plain Rust kernels with the same results, much slower.
     #[arg(long, global = true, value_name = "TIER", value_parser = tier, help_heading = "Global options")]
     tier: Option<Tier>,
@@ -65,7 +65,7 @@ sentence-transformers' modules.json, pooling and length settings. Weights are mo
 file or in several with their .index.json. Architectures: BERT (MiniLM too), DistilBERT, RoBERTa, XLM-RoBERTa, CamemBERT, ELECTRA. \
 classify, rank, tag, answer and fill need a model with the head for it, which `architectures` in config.json names.
 
-Results go to standard output, everything said about them to standard error. Exit status: 0 success; 1 a check that \
+Results go to standard output, messages to standard error. Exit status: 0 success; 1 a check that \
 the command made failed; 2 bad input, in one line that names what was found and what was expected.
 
 Environment: LACUNA_TIER is the tier when --tier is not given; LACUNA_MASK_FEATURES=avx512bf16,avx512vbmi runs as on a CPU that \
@@ -121,7 +121,7 @@ fn tier(name: &str) -> Result<Tier, JitError> {
     name.parse().map_err(|found| JitError::UnknownTier { found, origin: "--tier".into() })
 }
 
-/// Prints what clap has to say: help and version as they are, usage errors in one line.
+/// Prints the messages of clap: help and version unchanged, usage errors in one line.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lacuna::{
-    Block, CalibratedModel, Compile, Encoder, EncoderConfig, Form, LoadReport, Matrix, Model, Preset, seeded_ids,
-};
+use lacuna::config::EncoderConfig;
+use lacuna::report::LoadReport;
+use lacuna::tokens::seeded_ids;
+use lacuna::weights::Matrix;
+use lacuna::{Block, CalibratedModel, Compile, Encoder, Form, Model, Preset};
 use lacuna_console::args;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
@@ -278,7 +280,7 @@ impl Demo {
 /// The load report; of layers that all run in the same way only the first unless `verbose`.
 fn condensed(report: &LoadReport, verbose: bool) -> String {
     let layers: Vec<_> = report.linears.chunk_by(|a, b| a.layer == b.layer).collect();
-    let same = |layer: &&[lacuna::LinearReport]| {
+    let same = |layer: &&[lacuna::report::LinearReport]| {
         layer.len() == layers[0].len() && layer.iter().zip(layers[0]).all(|(a, b)| a.kernel == b.kernel)
     };
     if verbose || layers.len() < 2 || !layers.iter().all(same) {

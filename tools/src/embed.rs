@@ -1,7 +1,7 @@
 //! `lacuna embed`: sentences in, embeddings out.
 
 use clap::ValueEnum;
-use lacuna::PoolingMode;
+use lacuna::config::PoolingMode;
 use lacuna::tasks::{EmbedRecord, EmbedTask};
 
 use crate::npy;
@@ -14,8 +14,8 @@ use lacuna_console::output::Target;
 /// Embed sentences, one per line
 ///
 /// Reads the model, prunes it if --sparsity is given, calibrates the int8 quantisation, generates code, and writes one
-/// embedding per input line. An empty line is an empty sentence. A sentence over the model's length limit is cut, and
-/// said so on standard error.
+/// embedding per input line. An empty line is an empty sentence. A sentence over the model's length limit is truncated,
+/// with a warning on standard error.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ Examples:
   lacuna embed --model all-MiniLM-L6-v2 --sparsity 0.9 --input sentences.txt --verify --report
   echo '{\"id\":7,\"text\":\"A cat sits.\"}' | lacuna embed --from-hub sentence-transformers/all-MiniLM-L6-v2 --jsonl
 
-Input of --jsonl: {\"text\":\"A cat sits.\"}; whatever other fields there are go to the output as they stand.
+Input of --jsonl: {\"text\":\"A cat sits.\"}; other fields are copied to the output.
 Output, jsonl: one line {\"text\":\"A cat sits.\",\"embedding\":[0.01,...]} per sentence.
 Output, npy: a little-endian f32 array of shape (sentences, features), for numpy.load.
 An output file appears when it is complete, or not at all.")]
@@ -36,15 +36,15 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "jsonl")]
     format: Format,
 
-    /// How token vectors become one [default: what the model's files say, else mean]
+    /// How token vectors become one [default: as in the model's files, else mean]
     #[arg(long, value_enum)]
     pooling: Option<PoolingArg>,
 
-    /// Divide embeddings by their L2 norm [default: what the model's files say, else not]
+    /// Divide embeddings by their L2 norm [default: as in the model's files, else not]
     #[arg(long, overrides_with = "no_normalize")]
     normalize: bool,
 
-    /// Leave embeddings as they are pooled, whatever the model's files say
+    /// Do not normalise embeddings; overrides the model's files
     #[arg(long, overrides_with = "normalize")]
     no_normalize: bool,
 }

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
+use lacuna::calibration::CalibrationOptions;
+use lacuna::config::EncoderConfig;
 use lacuna::onnx::{OnnxModel, OnnxSummary};
-use lacuna::{CalibratedModel, CalibrationOptions, EncoderConfig, Model, Preset, seeded_ids};
+use lacuna::tokens::seeded_ids;
+use lacuna::{CalibratedModel, Model, Preset};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::{Target, say, write_json};
@@ -167,7 +170,7 @@ impl OnnxArgs {
             (None | Some(Int8::Dynamic), Some(path)) => Err(Error::Argument {
                 option: "--calibrate",
                 found: path.display().to_string(),
-                expected: "--int8 qdq with it: nothing else is calibrated".into(),
+                expected: "--int8 qdq with it: only that form is calibrated".into(),
             }),
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! `lacuna fill`: texts with masks in, what might stand there out.
+//! `lacuna fill`: texts with masks in, candidates for the masks out.
 
 use lacuna::tasks::{FillTask, TextRecord};
 

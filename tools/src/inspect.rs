@@ -1,12 +1,17 @@
 //! `lacuna inspect`: what a model directory holds, and what would be generated for it.
 
+mod args;
 mod head;
 mod packed;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use lacuna::{EncoderConfig, Form, LinearReport, LinearZeros, Model, Precision, TensorInfo, seeded_ids};
+use lacuna::config::EncoderConfig;
+use lacuna::report::LinearReport;
+use lacuna::tokens::seeded_ids;
+use lacuna::weights::{LinearZeros, TensorInfo};
+use lacuna::{Form, Model, Precision};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};
@@ -14,35 +19,9 @@ use lacuna_console::progress::Spinner;
 use lacuna_console::table::{Table, bytes, percent};
 use serde::Serialize;
 
-use crate::model::{self, FormArg, ModelArgs, pooling_source};
+pub(crate) use self::args::Args;
 
-/// Show a model's tensors and zeros, and what would be generated for it
-///
-/// Reads and checks the model as `embed` does, prunes it if --sparsity is given, and compiles it, so that the kernels listed
-/// are the ones that would run on this machine. Of a packed file the sections are listed, with their sizes.
-#[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  lacuna inspect --model all-MiniLM-L6-v2
-  lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
-  lacuna inspect --model all-MiniLM-L6-v2 --json | jq '.linears[0]'
-  lacuna inspect --model minilm.lacuna
-
-Zeros are counted as blocks, outputs x inputs: a 4x1 block is 4 output features of one input feature. The sparse \
-kernels skip 4x1 blocks; density is the share of them that is stored, fill the share of stored weights that is not \
-zero. Model cards on the hub often name the same shapes the other way round.")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
-
-    /// Which kernels run the linear layers
-    #[arg(long, value_enum, default_value = "auto")]
-    form: FormArg,
-
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
-}
+use crate::model::{self, pooling_source};
 
 #[derive(Serialize)]
 struct Inspection {
@@ -51,7 +30,7 @@ struct Inspection {
     architecture: Architecture,
     pooling: Pooling,
     head: Option<head::Head>,
-    /// Why there is none: that the model has none, or what is wrong with it.
+    /// Why there is no head: the model has none, or something is wrong with it.
     no_head: Option<String>,
     /// Longest sequence in tokens, special tokens included; none without a tokenizer.
     tokenizer_limit: Option<usize>,

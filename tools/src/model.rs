@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use lacuna::{
-    Block, CalibratedModel, Compile, Compiler, Encoder, Form, Model, PackedError, PackedModel, PoolingSource, Tuning,
-    TuningTable,
-};
+use lacuna::config::PoolingSource;
+use lacuna::errors::PackedError;
+use lacuna::{Block, CalibratedModel, Compile, Compiler, Encoder, Form, Model, PackedModel, Tuning, TuningTable};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
@@ -134,9 +133,9 @@ impl ModelArgs {
         read(&self.folder()?)
     }
 
-    /// The folder of the model, fetched if need be.
+    /// The folder of the model. It is downloaded first if necessary.
     pub(crate) fn folder(&self) -> Result<PathBuf> {
-        Ok(self.source.folder()?.unwrap_or_default()) // clap has seen to one
+        Ok(self.source.folder()?.unwrap_or_default()) // clap guarantees that there is one
     }
 }
 

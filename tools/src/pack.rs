@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         let packed = args.tuning.pack(&calibrated, args.form.into(), context)?;
         let _spinner = Spinner::new(format!("writing {}", path.display()));
         packed.write(path)?;
-        // Read back: what is said of it is what is there.
+        // The file is read back, so that the report shows what it really holds.
         Ok::<_, lacuna_console::error::Error>(Contents::of(&PackedModel::open(path)?))
     })?;
     match args.json {

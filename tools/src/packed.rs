@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use lacuna::config::PoolingMode;
 use lacuna::heads::Head;
-use lacuna::{Error as LibraryError, Model, PackedModel, PoolingMode, Pruning};
+use lacuna::weights::Pruning;
+use lacuna::{Error as LibraryError, Model, PackedModel};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
 use lacuna_console::table::{Table, bytes};
@@ -70,7 +72,7 @@ impl ModelArgs {
     fn packed(&self) -> Option<PathBuf> {
         let path = self.source.path()?;
         let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
-        (lacuna::is_packed(path).unwrap_or(false) || named && !path.is_dir()).then(|| path.to_owned())
+        (PackedModel::is_packed(path).unwrap_or(false) || named && !path.is_dir()).then(|| path.to_owned())
     }
 }
 
@@ -123,7 +125,7 @@ impl Contents {
             pooling: pooling.mode.name(),
             normalize: pooling.normalize,
             head: model.head_class().map(str::to_owned),
-            tokenizer_limit: model.tokenizer().map(lacuna::SentenceTokenizer::max_length),
+            tokenizer_limit: model.tokenizer().map(lacuna::tokens::SentenceTokenizer::max_length),
             pruning: model.pruning(),
             sections: model
                 .sections()

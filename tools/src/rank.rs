@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = args::at_least_one)]
     top_k: Option<usize>,
 
-    /// Scores are logits, whatever the model says
+    /// Give logits as scores; overrides the model's config.json
     #[arg(long)]
     raw: bool,
 }

@@ -81,7 +81,7 @@ fn every_row_has_its_line_of_the_manual() {
     assert_eq!(rows, manual, "a new row of the encoder needs a line in jit/tests/round_trip/manual.rs");
 }
 
-/// What the tier does not promise is used by kernels that ask for it.
+/// Features that the tier does not include are used by the kernels that need them.
 #[test]
 fn most_rows_need_what_the_tier_promises() {
     let beyond = |row: &&Row| !Tier::Avx512Vnni.features().contains(row.needs);

@@ -5,7 +5,7 @@ use crate::{Block, PatternError};
 /// Largest M: byte offsets of an f32 tile (features * 4 * 64) stay below 2^31, a displacement and a 32-bit index.
 pub const MAX_M: usize = 1 << 22;
 
-/// Largest K: 65793 products of u8 and s8 fit s32 whatever they are, 65794 do not.
+/// Largest K: any 65793 products of u8 and s8 fit in s32, 65794 may not.
 pub const MAX_K: usize = i32::MAX as usize / (255 * 128);
 
 /// Output and input features of the blocks that a sparse kernel sees.

@@ -1,4 +1,4 @@
-//! Where the sequences of a batch lie, as the kernel reads it.
+//! The positions of the sequences of a batch, in the form that the kernel reads.
 
 use super::sizes::MAX_SHORT_GROUPS;
 use crate::layout::{lane_position, padded};

@@ -12,7 +12,7 @@ use super::sizes::KEYS;
 pub(super) const EXP2_CONSTANTS: usize = 10;
 /// How many of them must be in registers.
 const EXP2_LEAST_CONSTANTS: usize = 3;
-/// Vectors that [`emit_exp2_u8`] needs beside the four of its argument.
+/// Vectors that [`emit_exp2_u8`] needs in addition to the four of its argument.
 pub(super) const EXP2_TEMPS: usize = 4;
 
 /// The constants of 2^-x: registers, and memory operands for those that got none.

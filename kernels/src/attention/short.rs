@@ -1,4 +1,4 @@
-//! 16 queries of a sequence of at most 16 keys: scores and probabilities stay in registers, and nothing loops.
+//! 16 queries of a sequence of at most 16 keys: scores and probabilities stay in registers, without a loop.
 
 use std::mem::offset_of;
 

@@ -1,7 +1,7 @@
 //! The 16-bit epilogue as instructions; [`super::fixed`] says what they compute and why it is right.
 //!
-//! Words lie as the store packs them: of a plain row up to two vectors, of a VNNI row two for each vector of columns, features 0
-//! and 1, features 2 and 3, with four columns of each feature in every 128-bit lane.
+//! Words are in the order in which the store packs them: up to two vectors for a plain row; for a VNNI row two for each vector of
+//! columns, features 0 and 1, features 2 and 3, with four columns of each feature in every 128-bit lane.
 
 use std::mem::offset_of;
 
@@ -133,7 +133,7 @@ impl Words<'_> {
         }
     }
 
-    /// Calls `emit` with every vector of words, a register that is free beside it, and its parameters.
+    /// Calls `emit` with every vector of words, a free register, and its parameters.
     fn each(&self, mut emit: impl FnMut(Zmm, Zmm, Zmm)) {
         for pack in self.packs {
             for (i, pair) in pack.pairs.iter().enumerate() {
@@ -200,7 +200,7 @@ fn emit_look_up_words(a: &mut Asm, r: &GeluRegs, last: Zmm, near: Zmm, count: Zm
         a.vpsrlw_i(d, d, FAR_SHIFT);
         a.vpminsw(d, d, last); //                             min(p >> 2, 127)
         emit_look_up_word(a, d, r.far, count);
-        a.vpaddb(d, d, near); //                              g = near + far, below bits of no meaning
+        a.vpaddb(d, d, near); //                              g = near + far, below unused bits
         a.vpsllw_i(d, d, 8); //                               g << 8
     }
 }

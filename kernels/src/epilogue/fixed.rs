@@ -38,7 +38,7 @@
 //! only the tables differ. t is the input of GELU in *output* units, so that the first part needs no further multiplication:
 //!
 //! ```text
-//! t = round(w multiplier / 2^15)        (x out_scale + out_zero + 1/2) 2^Q - 1; x = 0 lies at t = zero
+//! t = round(w multiplier / 2^15)        (x out_scale + out_zero + 1/2) 2^Q - 1; t = zero at x = 0
 //! d = |t - zero|                        u16
 //! p = d index / 2^16                    u16, rounded down: |x| in steps of 1/150
 //! g = near[min(p, 127)] + far[min(p >> 2, 127)]    u8, modulo 256: h(|x|) in steps of 0.17 / 255
@@ -48,11 +48,11 @@
 //! h bends near 0 only: `near` has a step for each of the first 128 values of p, and `far`, which is 0 until there, a step for each
 //! four beyond. Q is the most that keeps |x| <= 3.4 representable and `2^Q M` below 1, 6 at most.
 //!
-//! **Error** of GELU, in output units: at most 3.5 2^-Q from rounding and 0.002 out_scale from the steps of the tables, beside the
+//! **Error** of GELU, in output units: at most 3.5 2^-Q from rounding and 0.002 out_scale from the steps of the tables, in addition to the
 //! 1/2 of the rounding to a byte.
 //!
-//! A row whose multiplier is 0 (all of its weights are zero, or it is padding) has a bias of about 2^30, so that w = 32767 whatever the
-//! accumulator, and the multiplier is the result itself.
+//! A row whose multiplier is 0 (all of its weights are zero, or it is padding) has a bias of about 2^30. So w = 32767 for every
+//! accumulator, and the multiplier is the result.
 
 mod tables;
 
@@ -227,15 +227,15 @@ fn normalize(m: f64) -> Option<(f64, i32)> {
 }
 
 impl ActivationRow {
-    /// Of ReLU; nothing if it cannot be said.
+    /// The parameters of ReLU; `None` if 16 bits cannot hold them.
     fn relu(out_scale: f64, out_zero: f64) -> Option<ActivationRow> {
         let zero = ((out_zero + 0.5) * f64::from(1 << FRACTION_BITS)).round();
         let fits = out_scale >= 0.0 && out_zero.abs() <= 255.0;
         fits.then(|| ActivationRow { zero: zero as i16, ..ActivationRow::default() })
     }
 
-    /// Of GELU, with the most fraction bits with which everything fits; nothing if there are none. A multiplier that is too large for
-    /// all of them is left to [`Linear::row`] to refuse.
+    /// The parameters of GELU, with the most fraction bits that fit; `None` if no number of bits fits. If a multiplier is too large for
+    /// every number of bits, [`Linear::row`] refuses it.
     fn gelu(multiplier: f64, out_scale: f64, out_zero: f64) -> Option<ActivationRow> {
         (1..=FRACTION_BITS).rev().find_map(|fraction_bits| {
             let unit = f64::from(1 << fraction_bits);

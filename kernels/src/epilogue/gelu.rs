@@ -1,7 +1,7 @@
 //! GELU as instructions, in either form, for any kernel that has f32 vectors in registers.
 //!
-//! The polynomial of each lane comes out of tables of 16 (`vpermd`). On the CPUs measured that uses the pipes beside those of the
-//! multiply-adds, and takes less than half the time of one polynomial for all.
+//! The polynomial of each lane comes from tables of 16 (`vpermd`). On the measured CPUs this uses other pipes than the
+//! multiply-adds, and takes less than half the time of one polynomial for all lanes.
 
 use lacuna_jit::{Asm, Evex, Mem, Zmm};
 

@@ -10,14 +10,14 @@
 //!                out[m][n] = saturate(round(fma(y, out_scale[m], out_zero[m])))  with activation
 //! ```
 //!
-//! GELU is [`crate::math::gelu`] for f32 output and [`crate::math::gelu_coarse`], whose error of 5e-5 drowns in the rounding, for
+//! GELU is [`crate::math::gelu`] for f32 output and [`crate::math::gelu_coarse`], whose error of 5e-5 is far below the rounding, for
 //! 8-bit output. Its tanh form is [`crate::math::gelu_tanh`] and [`crate::math::gelu_tanh_coarse`]: the same instructions on other
 //! tables. ReLU is exact.
 //!
 //! **Numerics** of [`Arithmetic::F32`]: s32 -> f32 and f32 -> s32 round to nearest even, the multiply-add rounds once. A result
 //! outside s32 would become `i32::MIN`; [`RowParams::check`] refuses parameters that could produce one.
 //!
-//! **Numerics** of [`Arithmetic::I16`], for 8-bit output only, which takes a fifth less time than f32, with GELU less than half:
+//! **Numerics** of [`Arithmetic::I16`], for 8-bit output only. It takes a fifth less time than f32, and with GELU less than half the time:
 //! without activation or with ReLU every result is within 0.52 of the exact one instead of 0.5; with either form of GELU within
 //! 0.5 + 3.5 2^-Q + 0.002 out_scale, where Q is 6 for `out_scale` up to about 70 and one less for each doubling of it, or of multiplier x out_scale beyond 1/64. Not all parameters
 //! can be written in 16 bits: [`Epilogue::check`].

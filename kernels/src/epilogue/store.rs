@@ -9,7 +9,7 @@ use crate::{PanelLayout, Sign};
 /// Which part of a row of 8-bit output a store may write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OutputLanes<'a> {
-    /// All of the computed vectors, and the rest of a plain row: what is not computed is padding.
+    /// All computed vectors, and the rest of a plain row: elements that are not computed are padding.
     WholeRow,
     /// Of a plain row these dwords only, one bit each.
     Dwords(Mask),
@@ -17,7 +17,7 @@ pub(crate) enum OutputLanes<'a> {
     Tokens(&'a [Mask]),
 }
 
-/// The vectors of s32 that one vector of bytes is packed from: by twos to words, and these, one or two, to bytes.
+/// The vectors of s32 that one vector of bytes is packed from: two at a time to words, and one or two vectors of words to bytes.
 ///
 /// A row of a plain panel is packed from up to four vectors of that row. With fewer, packs repeat one so that every dword
 /// group holds its own. 64 bytes of a VNNI row are packed from a vector of each of the four rows.

@@ -17,14 +17,14 @@
 //! | 8x1, 16x1 | 8 x 2 | through the record's indices |
 //! | dense | 12 x 2 (8 x 2 or 4 x 4 where 12 would leave many rows empty) | the next rows |
 //!
-//! With R = 1 every multiplication needs a vector of X of its own: what L2 delivers binds, at a third of the speed of
+//! With R = 1 every multiplication needs a vector of X of its own: the bandwidth of L2 is the limit, at a third of the speed of
 //! blocks, but without explicit zeros. Covering random zeros with 4x1 blocks multiplies two to four times as many weights
 //! and is slower from 80 % on.
 //!
 //! Block rows are sorted by their number of steps, so that loop exits predict; tiles are the outer loop; the stream is
 //! fetched a page ahead. Code depends on the shape, the types and the sink, never on the pattern. A bf16 row holds
 //! the columns in an order in which interleaving two rows within 128-bit lanes (`vpunpck[lh]wd`) gives pairs of features
-//! for 16 consecutive columns; the unpacks run beside the multiplications for free, so dense bf16 reads the same panel.
+//! for 16 consecutive columns. The unpacks use other ports than the multiplications and cost nothing, so dense bf16 reads the same panel.
 //!
 //! **Numerics**: sums start at the bias and take one feature after the other, each step fused: the product is not
 //! rounded, the sum is rounded to nearest even. Where a register tile has accumulators to spare (a tail of few vectors)

@@ -71,10 +71,10 @@ impl OffsetWidth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SumOrder {
-    /// As is fastest for the number of columns: the last bits of a column's results can depend on how many share its tile.
+    /// The fastest order for the number of columns. The last bits of a column's results can depend on how many columns share its tile.
     #[default]
     Fastest,
-    /// The same for every column: its results depend on nothing but its own column of X. A part of few columns takes up to
+    /// The same order for every column: its results depend only on its own column of X. A part of few columns takes up to
     /// twice as long.
     Fixed,
 }

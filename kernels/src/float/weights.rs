@@ -220,7 +220,7 @@ mod tests {
     use super::*;
     use crate::{Block, Sink};
 
-    /// The row-major matrix that the stream says, from its bytes alone. Every stored weight must be at a place of its
+    /// The row-major matrix, rebuilt from the bytes of the stream only. Every stored weight must be at a place of its
     /// own.
     fn unpack(plan: &FloatPlan, packed: &FloatWeights) -> Vec<f32> {
         let (m, k, inputs) = (plan.m, plan.k, plan.dtype.inputs());

@@ -7,7 +7,7 @@ use crate::PanelLayout;
 pub struct LayerNormDesc {
     /// Features F.
     pub features: usize,
-    /// Whether the f32 tile is written, in place; else it stays as it is.
+    /// Whether the f32 tile is written, in place. Otherwise it does not change.
     pub f32: bool,
     /// The layout of the u8 panel that is written, if one is.
     pub panel: Option<PanelLayout>,

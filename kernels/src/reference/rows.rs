@@ -85,7 +85,7 @@ pub fn embedding(tables: [&[f32]; 3], ids: [&[u32]; 3], features: usize, columns
 }
 
 /// The scale of one column and the codes of its features, before they are rounded: `scale = max |x| / 127`, `x / scale + 128`.
-/// A column of zeros has the code 128 whatever its scale, which is the least that there is.
+/// A column of zeros has the code 128 everywhere. Its scale is the least possible one.
 pub fn column_codes(x: &[f64]) -> (f64, Vec<f64>) {
     let max = x.iter().fold(2f64.powi(-100), |max, x| max.max(x.abs()));
     let scale = max / 127.0;

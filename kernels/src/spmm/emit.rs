@@ -127,7 +127,7 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
 }
 
 /// The groups of a row block. A VNNI group of at most two vectors adds once to at most eight accumulators, so a chain of groups
-/// runs at the latency of `vpdpbusd`: the second of two groups has accumulators of its own, added at the end.
+/// runs at the latency of `vpdpbusd`. So the second of two groups has its own accumulators, which are added at the end.
 fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
     if !plan.has_second_accumulators(pass.vectors) {
         return emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, acc, ahead));

@@ -10,7 +10,7 @@ use crate::{Block, LANES, VECTORS};
 
 /// The groups of one list, `unroll` at a time; `group(a, i)` emits the i-th of an iteration.
 ///
-/// An odd number of groups enters an iteration of two in its middle, one group early: there is no second loop for the rest.
+/// With two groups per iteration and an odd number of groups, the first iteration starts at its second half. So no second loop is needed.
 pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, group: impl Fn(&mut Asm, i32)) {
     let (again, second, end) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
     let step = plan.group_index_bytes() as i32;
@@ -44,7 +44,7 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, group: impl Fn(&
 }
 
 /// Points `indices` and `weights` at the end of the list's groups, of which there are a multiple of `multiple`, and `group` at
-/// the first. Sets the zero flag if there is none.
+/// the first. Sets the zero flag if the list is empty.
 pub(super) fn emit_begin_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: i32) {
     dynasm!(a ; .arch x64 ; mov Rd(r.groups), [Rq(r.row)]);
     if multiple > 1 {
@@ -236,7 +236,7 @@ pub(super) fn emit_load_each_row(
     }
 }
 
-/// `weight[m] = W[m]`, four weights in every lane. Where X takes a load per dot product loads bind, and one load with four
+/// `weight[m] = W[m]`, four weights in every lane. Where every dot product needs a load of X, loads are the limit: one load with four
 /// shuffles is faster than four broadcasts.
 fn emit_load_weights(a: &mut Asm, plan: &SpmmPlan, r: &Regs, ahead: i32, weight: &[Zmm]) {
     let source = weights(plan, r, ahead);

@@ -111,7 +111,7 @@ impl SpmmKernel {
         }
     }
 
-    /// Bytes that the generated code needs beside its operands: packed X, if the part ends in a narrow tail or
+    /// Bytes that the generated code needs in addition to its operands: packed X, if the part ends in a narrow tail or
     /// passes pack.
     fn scratch_bytes(&self, columns: usize, part: Part) -> usize {
         let tail = (columns - part.first_tile * TILE).min(part.tiles * TILE) % TILE;
@@ -147,7 +147,7 @@ impl SpmmKernel {
     }
 }
 
-/// Calls `body` with `bytes` bytes that belong to this thread alone. They stay allocated for the next call.
+/// Calls `body` with `bytes` bytes that only this thread uses. They stay allocated for the next call.
 fn with_scratch<R>(bytes: usize, body: impl FnOnce(&mut [u8]) -> R) -> R {
     thread_local! {
         static SCRATCH: RefCell<Buffer<u8>> = RefCell::new(Buffer::new(0));

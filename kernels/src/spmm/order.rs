@@ -6,7 +6,7 @@ use crate::Block;
 use crate::layout::padded;
 use crate::pattern::nonzero_blocks;
 
-/// The output features of every row block, if they are better not four in a row. Each feature below M, rounded up to whole row
+/// The output features of every row block, if four consecutive ones are not the best choice. Each feature below M, rounded up to whole row
 /// blocks, occurs once.
 pub(super) fn row_blocks(plan: &SpmmPlan, weights: &[i8]) -> Option<Vec<[usize; ROW_BLOCK]>> {
     match plan.block {

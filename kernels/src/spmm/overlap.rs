@@ -1,14 +1,14 @@
 //! Row blocks of unstructured zeros: outputs whose input features coincide.
 //!
-//! A row block stores every input feature that one of its four outputs has: the fewer they have together, the fewer zeros are
-//! stored. Greedily: the longest output that is left starts a row block, and three times the output joins that coincides most
+//! A row block stores every input feature that at least one of its four outputs has. The fewer different features they have, the fewer zeros are
+//! stored. The search is greedy: the longest remaining output starts a row block. Then, three times, the output joins that coincides most
 //! with it.
 
 use super::plan::ROW_BLOCK;
 use crate::layout::padded;
 use crate::rows::with_fma;
 
-/// Outputs that a row block chooses from, the longest that are left: bounds the time for large M.
+/// The number of outputs that a row block chooses from, the longest remaining ones. It bounds the time for large M.
 const CANDIDATES: usize = 1024;
 
 /// The outputs of every row block of a row-major matrix `[..][k]`.

@@ -8,7 +8,7 @@ use crate::layout::padded;
 use crate::pattern::{self, BlockPattern};
 use crate::{Block, KernelError, PanelLayout, Plan, TILE, VECTORS};
 
-/// How the weight stream stores an input feature. Either way the number is feature x 8, so that its row of X is at
+/// How the weight stream stores an input feature. In both cases the number is feature x 8, so its row of X is at
 /// `x + 8 * index`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IndexWidth {
@@ -59,7 +59,7 @@ impl Schedule {
 }
 
 impl SpmmDesc {
-    /// Decides how to compute it on `isa`, by rules alone; [`super::Tuner`] looks further.
+    /// Decides how to compute it on `isa`, by fixed rules. [`super::Tuner`] compares more schedules.
     ///
     /// # Errors
     /// [`KernelError::Dimension`] if M or K is 0 or too large, [`KernelError::Block`] for [`Block::Dense`].
@@ -77,8 +77,8 @@ impl SpmmDesc {
         Ok(SpmmPlan { isa, m: self.m, k: self.k, block: self.block, index, epilogue: self.epilogue, schedule })
     }
 
-    /// Vectors per pass. A dot product with a 1x4 block loads X for itself alone, so the part of X that a pass reads should fit
-    /// L1, which is 48 KB or not much else; then fewer vectors per pass win although they share less.
+    /// Vectors per pass. Every dot product with a 1x4 block needs its own load of X, so the part of X that a pass reads should fit
+    /// in L1, which has about 48 KB. For large K fewer vectors per pass are faster, although they share less.
     fn vectors(&self) -> usize {
         match (self.block, self.k) {
             (Block::B1x4, 2049..) => 1,
@@ -250,7 +250,7 @@ pub(super) fn can_be_narrow(block: Block) -> bool {
 }
 
 /// The blocks that are computed. A taller block is four outputs at a time: with 16 accumulators that leaves four vectors of
-/// columns for each, so that a group of rows of X is loaded and interleaved once per 16 dot products, whatever the block.
+/// columns for each. So a group of rows of X is loaded and interleaved once per 16 dot products, for every block shape.
 fn cover(block: Block) -> Block {
     match block {
         Block::B1x4 | Block::B4x4 => block,

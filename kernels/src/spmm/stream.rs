@@ -3,7 +3,7 @@
 use super::plan::{GROUP_WEIGHT_BYTES, SpmmPlan};
 use crate::{Block, Buffer};
 
-/// Indices and weights, group by group. Both end in room for one vector more, which a load of the last group may touch.
+/// Indices and weights, group by group. Both end with space for one more vector, which a load of the last group may read.
 pub(super) struct Stream {
     pub(super) indices: Buffer<u8>,
     pub(super) weights: Buffer<u8>,

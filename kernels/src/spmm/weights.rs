@@ -15,7 +15,7 @@ use crate::{Block, KernelError, Plan, SharedSlice, TILE};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct RowBlock {
-    /// Groups to compute. Stored are as many as make a [`SpmmPlan::stored_multiple`].
+    /// Groups to compute. The stored number is rounded up to a [`SpmmPlan::stored_multiple`].
     pub(super) groups: u32,
     /// Output features times 64: the offsets of the output rows within a tile, in elements.
     pub(super) outputs: [u32; ROW_BLOCK],
@@ -34,7 +34,7 @@ pub(super) struct RowBlock {
 ///
 /// **Order**: which four outputs make a row block is free where each has a row of its own, in plain panels and f32 tiles: of 1x4
 /// blocks those of similar length, so that little is repeated; of unstructured zeros those whose input features coincide, so
-/// that fewer 4x1 blocks cover them. Else, and for VNNI panels, they are four in a row.
+/// that fewer 4x1 blocks cover them. Otherwise, and for VNNI panels, they are four consecutive ones.
 #[derive(Debug, Clone)]
 pub struct SpmmWeights {
     pub(super) m: usize,
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
     use crate::{PanelLayout, Sign};
 
-    /// The row-major matrix that the streams say, from their bytes alone. Every stored weight must be at a place of its own.
+    /// The row-major matrix, rebuilt from the bytes of the streams only. Every stored weight must be at a place of its own.
     fn unpack(plan: &SpmmPlan, packed: &SpmmWeights) -> Vec<i8> {
         let (m, k) = (packed.m, packed.k);
         let mut weights = vec![0; m * k];

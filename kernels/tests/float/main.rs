@@ -145,7 +145,7 @@ fn extreme_numbers_give_the_same_bits() {
     }
 }
 
-/// A token that is not a number stays alone.
+/// A NaN or an infinity in one token does not reach other tokens.
 #[test]
 fn infinities_and_nans_stay_in_their_token() {
     let (m, k, n) = (13, 9, 40);
@@ -205,7 +205,7 @@ fn threads_change_nothing() {
     }
 }
 
-/// With sums in fixed order a token has the same bits wherever it lies, and every tier agrees.
+/// With sums in fixed order a token has the same bits at every position, and every tier agrees.
 #[test]
 fn sums_in_fixed_order_know_no_neighbours() {
     let mut rng = StdRng::seed_from_u64(9);

@@ -1,4 +1,4 @@
-//! Buffers between pages that nobody may touch, so that an access one byte out of bounds is a fault and not a lucky read.
+//! Buffers between pages that cannot be accessed. So an access one byte out of bounds is a fault and not a lucky read.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};

@@ -1,4 +1,4 @@
-//! The test support finds what it is there to find.
+//! Tests of the test support: it finds the faults that it is made for.
 
 #[path = "mod.rs"]
 mod support;

@@ -34,7 +34,7 @@ pub(crate) fn tiers() -> Vec<Isa> {
         } else if !isas.contains(&isa) {
             isas.push(isa);
         } else if tier != Tier::Portable {
-            eprintln!("tier {tier} not run on its own: it uses the {isa} kernels");
+            eprintln!("tier {tier} not tested separately: it uses the {isa} kernels");
         }
     }
     isas

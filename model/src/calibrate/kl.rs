@@ -13,9 +13,9 @@
 const BINS: usize = 2048;
 /// Distance between candidates, in bins.
 const STRIDE: usize = 16;
-/// With fewer values per code, bins hold noise and the divergence says nothing.
+/// With fewer values per code, bins hold noise and the divergence is meaningless.
 const VALUES_PER_CODE: usize = 16;
-/// How often a histogram is taken anew over what is left: outliers far out leave the rest in a few bins.
+/// How often the histogram is rebuilt over the remaining range: extreme outliers leave all other values in a few bins.
 const ZOOMS: usize = 12;
 
 /// The part `[low, high]` of a range with the least divergence; `code(low, high)` gives the rounding of a candidate. The range itself
@@ -55,7 +55,7 @@ pub(super) fn clip<C: Fn(f32) -> i32>(
                 .map(|from| (from, to)),
         );
         (low, high) = (histogram.edge(from), histogram.edge(to));
-        // Of less than half of the bins, too few hold what is left to see whether more is to be cut.
+        // With less than half of the bins, the rest is in too few bins to decide whether to clip more.
         if to - from >= BINS / 2 {
             break;
         }
@@ -121,7 +121,7 @@ impl Histogram {
             let end = (start + 1..kept.len()).find(|&bin| of(bin) != this).unwrap_or(kept.len());
             let bins = &kept[start..end];
             let occupied = bins.iter().filter(|count| **count > 0.0).count().max(1);
-            // A bin that holds nothing but what was cut off: half a value is a guess at what it would hold.
+            // A bin that holds clipped values only: half a value is a guess for its own count.
             let even = (bins.iter().sum::<f64>() / occupied as f64).max(0.5) / inside;
             for (bin, count) in bins.iter().enumerate() {
                 let cut = if start + bin == 0 { below } else { 0.0 } + if start + bin == last { above } else { 0.0 };

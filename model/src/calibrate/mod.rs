@@ -17,7 +17,6 @@ mod smooth;
 #[cfg(test)]
 mod tests;
 
-pub use crate::error::CalibrationError;
 pub use options::{CalibrationOptions, Choice, Keep};
 pub use range::RangeMethod;
 pub use report::{CalibrationReport, CandidateReport, PrecisionReport, TensorReport};

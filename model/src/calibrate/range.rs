@@ -1,10 +1,10 @@
-//! Where the range of codes ends: everything seen, nearly everything, or what costs least.
+//! Where the range of codes ends: at all values seen, at nearly all, or where the cost is least.
 
 use super::collect::TapStats;
 use super::kl;
 use crate::quantize::round_code;
 
-/// How much of a distribution gets codes of its own; the rest is clipped to the ends.
+/// How much of a distribution the codes cover. The rest is clipped to the ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum RangeMethod {
@@ -15,7 +15,7 @@ pub enum RangeMethod {
     /// The range with the least weighted squared error on the sample, searched in 2 % steps from
     /// min-max down to 40 % of it.
     Mse,
-    /// The range whose codes tell most of the sample's distribution: the least Kullback-Leibler divergence, over a histogram of 2048
+    /// The range whose codes keep most of the sample's distribution: the least Kullback-Leibler divergence, over a histogram of 2048
     /// bins, of the clipped distribution from its rounded form (Migacz, "8-bit inference with TensorRT", 2017). Both ends are
     /// searched, in 1/128 of min-max. With fewer than 16 values per code a histogram says nothing, and the range is that of
     /// [`RangeMethod::MinMax`].

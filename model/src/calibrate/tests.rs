@@ -9,6 +9,7 @@ use super::collect::{Collector, Halves, TapStats};
 use super::measure::Reader;
 use super::range::{affine_range, symmetric_scales};
 use super::*;
+use crate::error::CalibrationError;
 use crate::matrix::Matrix;
 use crate::precision::Precision;
 use crate::reference::{Observer, Site, Tap};

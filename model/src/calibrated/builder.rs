@@ -53,7 +53,7 @@ impl Calibration {
         self
     }
 
-    /// With range and smoothing as they are, or others where they measure better.
+    /// Whether range and smoothing are used unchanged, or replaced where others measure better.
     pub fn choice(mut self, choice: Choice) -> Calibration {
         self.options.choice = choice;
         self

@@ -59,7 +59,7 @@ impl CalibratedModel {
         self.projection.as_ref()
     }
 
-    /// How many calibration sentences were longer than the model's limit, and were cut.
+    /// How many calibration sentences were longer than the model's limit, and were truncated.
     pub fn truncated_sentences(&self) -> usize {
         self.truncated
     }

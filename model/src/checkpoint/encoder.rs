@@ -17,9 +17,9 @@ impl Checkpoint {
     /// ids, heads) are ignored.
     ///
     /// # Errors
-    /// [`WeightError::MissingTensor`], [`WeightError::TensorDtype`], [`WeightError::TensorShape`], [`WeightError::TensorData`],
-    /// [`WeightError::NonFiniteWeights`].
-    pub fn encoder_weights(&self, config: &EncoderConfig) -> Result<EncoderWeights> {
+    /// [`WeightError`](crate::error::WeightError) for a tensor that is missing, that has another type, shape or length, or that has values
+    /// that are not finite.
+    pub(crate) fn encoder_weights(&self, config: &EncoderConfig) -> Result<EncoderWeights> {
         let reader = Reader { checkpoint: self };
         let embeddings = reader.embeddings(config)?;
         let layers = (0..config.layers)
@@ -106,7 +106,7 @@ impl Reader<'_> {
         self.find(names)?.read_f32(shape)
     }
 
-    /// The first of `names` that is there, as it stands or with a prefix.
+    /// The first of `names` that exists, with or without a prefix.
     pub(super) fn find(&self, names: &[&str]) -> Result<FileTensor<'_>> {
         let candidates = names::candidates(names);
         let found = candidates.iter().find_map(|name| self.checkpoint.tensor(name));

@@ -19,7 +19,7 @@ pub(super) enum WeightFile {
 }
 
 impl WeightFile {
-    /// Opens a file in the format that its ending stands for.
+    /// Opens a file in the format that its extension names.
     pub(super) fn open(path: &Path) -> Result<Self> {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("safetensors") => MappedFile::open(path).map(Self::Mapped),

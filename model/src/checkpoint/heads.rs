@@ -14,7 +14,7 @@ use crate::weights::Linear;
 struct VocabularyNames {
     dense: &'static str,
     norm: &'static str,
-    /// Absent where it is the word embedding table, which is usual.
+    /// Absent if it is the word embedding table, as usual.
     decoder: &'static str,
     /// The one that is needed, and another name of it.
     bias: [&'static str; 2],
@@ -62,7 +62,7 @@ impl Reader<'_> {
         let features = config.embedding_features();
         let activation = match config.architecture {
             Architecture::Bert | Architecture::DistilBert => config.activation,
-            _ => Activation::Gelu, // whatever the activation of the layers
+            _ => Activation::Gelu, // does not depend on the activation of the layers
         };
         let decoder = format!("{}.weight", names.decoder);
         let weight = match self.find(&[&decoder]) {

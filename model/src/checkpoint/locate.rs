@@ -10,7 +10,7 @@ use crate::error::{Error, Result, WeightError};
 const NAMES: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// The names of ONNX graphs, looked for if there is none of [`NAMES`].
+/// The names of ONNX graphs. They are tried if none of [`NAMES`] is there.
 const GRAPHS: [&str; 5] =
     ["model.onnx", "onnx/model.onnx", "model_quantized.onnx", "onnx/model_quantized.onnx", "deployment/model.onnx"];
 
@@ -51,7 +51,7 @@ pub(crate) fn is_graph(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"))
 }
 
-/// The `config.json` beside a graph, or in the folder above; that beside it if there is none.
+/// The `config.json` in the folder of a graph, or in the folder above. If neither exists, the path in the graph's own folder.
 pub(crate) fn graph_config(graph: &Path) -> PathBuf {
     let folder = graph.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let above = folder.parent().filter(|above| *above != Path::new(""));
@@ -60,14 +60,14 @@ pub(crate) fn graph_config(graph: &Path) -> PathBuf {
     if !beside.exists() && above.exists() { above } else { beside }
 }
 
-/// Endings of files that hold weights in any format, to say what a folder has instead.
+/// Extensions of weight files in any format, so that an error can list what a folder has instead.
 const WEIGHT_ENDINGS: [&str; 10] =
     ["safetensors", "bin", "pt", "pth", "ckpt", "h5", "msgpack", "onnx", "gguf", "index.json"];
 
 /// How many file names an error lists.
 const LISTED: usize = 8;
 
-/// How a Git LFS pointer begins: the text that stands in for a file that was not downloaded.
+/// How a Git LFS pointer begins: the text in place of a file that was not downloaded.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// The first of [`NAMES`] that the folder has.
@@ -78,7 +78,7 @@ pub(super) fn locate(folder: &Path) -> Result<PathBuf> {
 fn first(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
     for name in names {
         let path = folder.join(name);
-        // A link whose target is gone counts as present: opening it says so by name.
+        // A link whose target is gone counts as present, so that opening it gives an error with its name.
         match symlink_metadata(&path) {
             Ok(_) => return Ok(Some(path)),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}

@@ -9,7 +9,7 @@
 //! pytorch_model.bin.index.json    several of those
 //! ```
 //!
-//! Opening checks everything that names, shapes and lengths can tell; only the tensors that are asked for are then read and
+//! Opening checks names, shapes and lengths. After that, only the requested tensors are read and
 //! converted into f32, in parallel. Each weight is looked at once on the way, so NaN and infinite values are found for free.
 
 mod convert;
@@ -38,4 +38,3 @@ pub(crate) use self::locate::{WeightPath, graph_config, is_graph};
 pub(crate) use self::sharded::names as shard_names;
 pub use self::tensor_set::{Checkpoint, TensorInfo};
 pub(crate) use self::tensors::named_tensors;
-pub use crate::error::WeightError;

@@ -1,4 +1,4 @@
-//! What checkpoints call their tensors: all that is known about names, and nothing else.
+//! The names of tensors in checkpoints. All knowledge about names is in this file.
 
 use crate::architecture::Architecture;
 
@@ -9,7 +9,7 @@ pub(super) const EMBEDDING_NORM: &str = "embeddings.LayerNorm";
 pub(super) const PROJECTION: &str = "embeddings_project";
 pub(super) const POOLER: &str = "pooler.dense";
 
-/// What may stand before every name: nothing in a bare encoder, the encoder's own name in a model with a head (CamemBERT and
+/// The possible prefixes of all names: none in a bare encoder, the name of the encoder in a model with a head (CamemBERT and
 /// XLM-RoBERTa call theirs `roberta`), `model.` where a training script wrapped it.
 const PREFIXES: [&str; 6] = ["", "bert.", "roberta.", "distilbert.", "electra.", "model."];
 
@@ -18,12 +18,12 @@ pub(super) fn candidates(names: &[&str]) -> Vec<String> {
     names.iter().flat_map(|name| PREFIXES.map(|prefix| format!("{prefix}{name}"))).collect()
 }
 
-/// Names of a layer normalisation's scale. Old checkpoints say gamma.
+/// Names of the scale of a layer normalisation. Old checkpoints call it gamma.
 pub(super) fn gamma(norm: &str) -> [String; 2] {
     ["weight", "gamma"].map(|part| format!("{norm}.{part}"))
 }
 
-/// Names of a layer normalisation's shift. Old checkpoints say beta.
+/// Names of the shift of a layer normalisation. Old checkpoints call it beta.
 pub(super) fn beta(norm: &str) -> [String; 2] {
     ["bias", "beta"].map(|part| format!("{norm}.{part}"))
 }

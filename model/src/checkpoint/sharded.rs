@@ -4,7 +4,7 @@
 //! {"metadata": {"total_size": 123}, "weight_map": {"embeddings.word_embeddings.weight": "model-00001-of-00002.safetensors", ...}}
 //! ```
 //!
-//! Index and files must agree on every tensor: what is in one and not in the other is a sign of mixed versions.
+//! Index and files must agree on every tensor. A tensor in only one of them is a sign of mixed versions.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -32,7 +32,7 @@ struct RawMetadata {
     total_size: Option<serde_json::Number>,
 }
 
-/// Tensor and file name of every entry as they stand, since a map would keep one of two equal names.
+/// Tensor and file name of every entry, unchanged. A map would keep only one of two equal names.
 struct WeightMap(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for WeightMap {

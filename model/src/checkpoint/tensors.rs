@@ -13,7 +13,7 @@ pub(crate) struct NamedTensor<'a> {
     pub(crate) name: String,
     /// The shape that the configuration asks for.
     pub(crate) shape: Vec<usize>,
-    /// What there is; `None` for a tensor that is absent and must be there.
+    /// The tensor; `None` if a required tensor is absent.
     pub(crate) found: Option<FoundTensor<'a>>,
 }
 

@@ -1,4 +1,4 @@
-//! `config.json` as it stands, before it is understood.
+//! The fields of `config.json`, before they are checked.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::architecture::{Architecture, SUPPORTED};
 use crate::error::{Error, Result};
 use crate::json::read_json;
 
-/// Padding index of RoBERTa and its kin, where `config.json` does not say.
+/// Padding index of RoBERTa and related models, if `config.json` has none.
 const DEFAULT_PADDING: i64 = 1;
 
 /// The fields that are read.
@@ -126,7 +126,7 @@ impl RawConfig {
             .ok_or_else(|| invalid(path, "pad_token_id", padding.to_string(), "0 or more".into()))
     }
 
-    /// ELECTRA always says it; elsewhere it may stand there if it says the same as the hidden size.
+    /// ELECTRA always has this field. Other architectures may have it if it equals the hidden size.
     fn embedding_size(&self, architecture: Architecture, path: &Path) -> Result<Option<usize>> {
         match (self.embedding_size, architecture.projects_embeddings()) {
             (None, true) => Err(invalid(path, "embedding_size", "nothing".into(), "a number".into())),

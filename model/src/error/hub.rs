@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use super::ErrorKind;
 
-/// Every variant names the model, what was found and how to go on.
+/// Every variant names the model, what was found, and what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
     /// The crate was built without its feature `hub`.
     #[error(
-        "models of the hub: this was built without them; build with --features hub (which needs a C compiler), or download \
+        "models of the hub: not in this build; build with --features hub (which needs a C compiler), or download \
          the model and give its folder"
     )]
     NotBuilt,
 
-    /// What no model and no revision can be called.
+    /// A text that is not a valid name of a model and revision.
     #[error("model of the hub: found {found:?}; expected owner/model or owner/model@revision")]
     Name {
         /// As given.
@@ -42,7 +42,7 @@ pub enum HubError {
         endpoint: String,
     },
 
-    /// The hub does not give this model to this caller. It also says so of models that do not exist.
+    /// The hub does not give this model to this caller. It gives the same answer for models that do not exist.
     #[error(
         "{model}: access refused by {endpoint} (HTTP {status}, {token}): check the name; a private model needs HF_TOKEN with a \
          token that may read it, a gated one also that its terms were accepted on its page"
@@ -58,7 +58,7 @@ pub enum HubError {
         token: &'static str,
     },
 
-    /// The model lacks a file without which it is none.
+    /// The model lacks a file that every model needs.
     #[error("{model}: no {file} on the hub; expected a model with {expected}")]
     MissingFile {
         /// The model.
@@ -107,7 +107,7 @@ pub enum HubError {
     },
 
     /// The answer is not one that a hub gives.
-    #[error("{model}: {endpoint} is no hub, or a broken one: {reason}; check HF_ENDPOINT")]
+    #[error("{model}: {endpoint} does not answer like a hub: {reason}; check HF_ENDPOINT")]
     Protocol {
         /// The model.
         model: String,
@@ -118,7 +118,7 @@ pub enum HubError {
     },
 
     /// A download broke off, several times, or has the wrong length.
-    #[error("{model}: {file} is incomplete: found {found} bytes; expected {expected} ({reason}); run again to go on")]
+    #[error("{model}: {file} is incomplete: found {found} bytes; expected {expected} ({reason}); run again to resume")]
     Incomplete {
         /// The model.
         model: String,
@@ -147,7 +147,7 @@ pub enum HubError {
         expected: String,
     },
 
-    /// The cache lacks something, and only the cache may be asked.
+    /// The cache lacks a file, and requests are not allowed.
     #[error("{model}: {file} is not in the cache {cache}; run once without --offline and HF_HUB_OFFLINE", cache = .cache.display())]
     Offline {
         /// The model.

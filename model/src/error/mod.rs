@@ -1,4 +1,4 @@
-//! What can be wrong with a model, its files, or what is asked of it.
+//! Errors of a model, its files, or the calls that use it.
 
 mod calibration;
 mod hub;

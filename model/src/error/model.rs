@@ -1,4 +1,4 @@
-//! What can be wrong with a model, its files, or what is asked of it.
+//! Errors of a model, its files, or the calls that use it.
 
 use std::path::PathBuf;
 
@@ -167,7 +167,7 @@ pub enum Error {
         found: f64,
     },
 
-    /// Pruning was asked for with a block shape that skips no zeros.
+    /// A request to prune with a block shape that skips no zeros.
     #[error(
         "cannot prune to sparsity {sparsity} in {block} blocks; \
          expected a sparse block shape such as 4x1"
@@ -199,7 +199,7 @@ pub enum Error {
         expected: usize,
     },
 
-    /// A name that is no preset model shape.
+    /// An unknown name of a preset model shape.
     #[error("unknown preset {found:?}; expected one of {expected}")]
     UnknownPreset {
         /// The name.
@@ -220,7 +220,7 @@ pub enum Error {
         limit: u64,
     },
 
-    /// A calibrated model whose activations have a scale per feature, which ONNX cannot say.
+    /// A calibrated model whose activations have a scale per feature, which ONNX cannot express.
     #[error(
         "layer {layer}, {tensor}: found scales {} and {} of two features; expected one scale per tensor, as ONNX has: \
          calibrate with CalibrationOptions::per_tensor()",
@@ -280,11 +280,11 @@ pub enum Error {
     #[error(transparent)]
     Hub(#[from] super::HubError),
 
-    /// Calibration cannot go on, or an option of it is unknown.
+    /// Calibration cannot continue, or one of its options is unknown.
     #[error(transparent)]
     Calibration(#[from] super::CalibrationError),
 
-    /// An ONNX graph is damaged, or not one of an encoder that is read.
+    /// An ONNX graph is damaged, or does not describe an encoder that Lacuna reads.
     #[error(transparent)]
     Onnx(#[from] super::OnnxError),
 

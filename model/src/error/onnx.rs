@@ -100,8 +100,8 @@ pub enum OnnxError {
         domain: String,
     },
 
-    /// Tracing stopped: what is there is not what an encoder has there.
-    #[error("{path}: cannot follow the graph at {node}: found {found}; expected {expected}", path = path.display())]
+    /// Tracing stopped: an encoder has other nodes at this place.
+    #[error("{path}: cannot trace the graph at {node}: found {found}; expected {expected}", path = path.display())]
     Structure {
         /// The file.
         path: PathBuf,

@@ -10,7 +10,7 @@ use super::ErrorKind;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightError {
-    /// A checkpoint ends before its own header says, or carries bytes that no tensor owns.
+    /// A checkpoint is shorter than its header says, or has bytes that belong to no tensor.
     #[error(
         "{path}: file length does not fit its header: found {found} bytes; expected {expected}; \
          download the file again",
@@ -113,7 +113,7 @@ pub enum WeightError {
         expected: String,
     },
 
-    /// An index puts a tensor into a file that is not beside it.
+    /// An index names a file for a tensor that is not in its own folder.
     #[error(
         "{path}: tensor {tensor}: invalid file {found:?}; expected the name of a file beside the index, without folders",
         path = path.display()

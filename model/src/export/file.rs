@@ -66,7 +66,7 @@ impl OnnxModel {
         out.write_all(&self.to_bytes())
     }
 
-    /// Writes the file, complete or not at all: an older one is replaced when its successor lies beside it.
+    /// Writes the file. It appears only when it is complete, and then replaces an older file of that name.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -152,7 +152,7 @@ fn per_tensor(quant: &ActivationQuant) -> f32 {
 }
 
 /// The same layer with every bias a number of steps of its row that fits in s32: rows of zeros get a scale that suits their bias, and
-/// rows whose weights are next to nothing beside it a larger one.
+/// rows whose weights are tiny compared with it get a larger scale.
 fn with_bias_in_range(mut layer: QuantizedLinear) -> QuantizedLinear {
     let k = layer.k;
     for (m, row) in layer.weight.chunks_exact_mut(k).enumerate() {
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::matrix::Matrix;
 
-    /// What a row computes must not depend on how large its bias is beside its weights.
+    /// The result of a row must not depend on the size of its bias relative to its weights.
     #[test]
     fn biases_survive_rows_of_nothing() {
         let cases =

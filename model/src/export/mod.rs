@@ -17,7 +17,7 @@
 //!
 //! # Why graphs look as they do
 //!
-//! So that ONNX Runtime runs them as fast as it can run such a model at all: they are what Lacuna is measured against. CPU time of
+//! ONNX Runtime should run them as fast as it can run such a model, because Lacuna is compared with them. CPU time of
 //! all-MiniLM-L6-v2 on 1 x 128 tokens in ms, ONNX Runtime 1.32, one thread of a Zen 4 server core, the best of 30 interleaved calls:
 //!
 //! | graph | f32 | dynamic | static |
@@ -48,7 +48,7 @@
 //! batch that it is in, padding included.
 //!
 //! # Limits
-//! A file holds at most 2 GiB, protobuf's limit: [`Error::OnnxTooLarge`]. On CPUs without VNNI, ONNX Runtime adds pairs of u8 x s8
+//! A file holds at most 2 GiB, protobuf's limit: [`Error::OnnxTooLarge`](crate::Error::OnnxTooLarge). On CPUs without VNNI, ONNX Runtime adds pairs of u8 x s8
 //! products in 16 bits, which may saturate; the integer sums are exact on those with it.
 
 mod exporter;

@@ -23,7 +23,7 @@ impl Head {
         Head { path: path.to_owned(), config, weights }
     }
 
-    /// What `config.json` says of it.
+    /// What `config.json` says about it.
     pub fn config(&self) -> &HeadConfig {
         &self.config
     }
@@ -56,7 +56,7 @@ impl Head {
         self.config.problem(self.weights.outputs())
     }
 
-    /// What a cross-encoder with this head makes of its logit: `sentence_transformers.activation_fn` of `config.json`, or
+    /// How a cross-encoder with this head turns its logit into a score: `sentence_transformers.activation_fn` of `config.json`, or
     /// `sbert_ce_default_activation_function` in older models, or a sigmoid.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Head {
         self.weights.parameters()
     }
 
-    /// What the head makes of the hidden states of one sequence.
+    /// The logits of the head for the hidden states of one sequence.
     ///
     /// # Shapes
     /// `states` is `[tokens][hidden]`, as the encoder gives it. The result is `[1][labels]` for a sequence

@@ -1,4 +1,4 @@
-//! What `config.json` says of a head: its class, its labels, and how logits become scores.
+//! What `config.json` says about a head: its class, its labels, and how logits become scores.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,9 +19,9 @@ pub const EXPECTED: &str = "ForSequenceClassification, ForTokenClassification, F
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Problem {
-    /// `softmax(logits)`: one label is right. What models with several labels are unless they say otherwise.
+    /// `softmax(logits)`: exactly one label is right. The default for models with several labels.
     SingleLabel,
-    /// `1 / (1 + exp(-logit))` of each: any number of labels is right. What models with one label are unless they say otherwise.
+    /// `1 / (1 + exp(-logit))` of each: any number of labels may be right. The default for models with one label.
     MultiLabel,
     /// The logits as they are: quantities.
     Regression,
@@ -55,17 +55,17 @@ pub fn softmax(xs: &mut [f32]) {
 }
 
 /// `1 / (1 + exp(-x))`.
-pub fn sigmoid(x: f32) -> f32 {
+pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// What a cross-encoder makes of its logit.
+/// How a cross-encoder turns its logit into a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ScoreFunction {
-    /// `1 / (1 + exp(-logit))`. What cross-encoders have unless they say otherwise.
+    /// `1 / (1 + exp(-logit))`. The default of cross-encoders.
     Sigmoid,
-    /// The logit as it is.
+    /// The logit itself.
     Identity,
 }
 
@@ -193,13 +193,13 @@ impl HeadConfig {
     }
 
     /// Names the outputs of a classification that have no names.
-    pub fn name_labels(&mut self, outputs: usize) {
+    pub(crate) fn name_labels(&mut self, outputs: usize) {
         if self.labels.is_empty() {
             self.labels = (0..outputs).map(|i| format!("LABEL_{i}")).collect();
         }
     }
 
-    /// The same without names that [`HeadConfig::name_labels`] would give.
+    /// The same without names that `name_labels` would give.
     pub fn without_default_labels(&self) -> HeadConfig {
         let default = self.labels.iter().enumerate().all(|(i, label)| *label == format!("LABEL_{i}"));
         HeadConfig { labels: if default { Vec::new() } else { self.labels.clone() }, ..self.clone() }
@@ -212,7 +212,7 @@ impl HeadConfig {
 }
 
 fn kind_of(class: &str, architecture: Architecture) -> Option<HeadKind> {
-    // BERT as it was trained: a masked language model, and a second head beside it.
+    // BERT as it was pre-trained: a masked language model, and a second head.
     let is_pretraining = architecture == Architecture::Bert && class == "BertForPreTraining";
     let named = HeadKind::ALL.into_iter().find(|kind| class.ends_with(kind.class()));
     named.or(is_pretraining.then_some(HeadKind::MaskedLm))

@@ -208,14 +208,14 @@ impl Fetch<'_> {
         }
     }
 
-    /// A server that breaks off without saying so, or goes on in the wrong place, leaves the wrong length or the wrong bytes.
+    /// A server that ends the connection early without an error, or resumes at the wrong place, leaves the wrong length or the wrong bytes.
     fn verify(&self, file: &str, path: &Path, written: &Path, bytes: u64) -> Result<(), HubError> {
         let (model, file) = (self.hub.model(), file.to_owned());
         let found = std::fs::metadata(written).map_err(failed(written, "read the size of"))?.len();
         let blob = std::fs::canonicalize(written).map_err(failed(written, "open"))?;
         if found != bytes {
             remove(written, &blob)?;
-            let reason = "the connection ended early, or the server does not go on where it is asked to".into();
+            let reason = "the connection ended early, or the server does not resume at the requested place".into();
             return Err(HubError::Incomplete { model, file, found, expected: bytes, reason });
         }
         // The hub names large files by their digests, and so does its cache.

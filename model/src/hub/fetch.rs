@@ -7,9 +7,9 @@ use super::model::{FetchProgress, HubModel, HubOptions, Snapshot};
 use crate::error::HubError;
 use crate::error::Result;
 
-/// Makes sure that the cache holds what is read of a model.
+/// Makes sure that the cache holds all files of a model that are read.
 ///
-/// A file appears in the cache when it is complete; a download that was interrupted goes on where it stopped, at the next call.
+/// A file appears in the cache only when it is complete. The next call resumes an interrupted download.
 ///
 /// # Errors
 /// [`Error::Hub`](crate::Error::Hub), of which [`HubError`] lists the causes; those of reading `modules.json` and of an index of
@@ -19,7 +19,7 @@ pub fn fetch(model: &HubModel, options: &HubOptions, progress: &mut dyn FetchPro
     let cache = Folder::new(model, options)?;
     let known = cache.commit().map(|commit| cache.snapshot(commit, options.weights.as_deref())).transpose();
     match (known, options.offline) {
-        // Complete, and nothing open.
+        // Complete, without open questions.
         (Ok(Some(snapshot)), false) if snapshot.assumed_absent.is_empty() => Ok(snapshot),
         (Ok(Some(snapshot)), true) => Ok(snapshot),
         (Ok(None), true) => Err(cache.miss("this revision").into()),

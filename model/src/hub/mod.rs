@@ -12,11 +12,11 @@
 //! ```
 //!
 //! Only the files that [`Model::open`](crate::Model::open) and [`Model::head`](crate::Model::head) read are downloaded. The
-//! cache is the one that the hub's own tools use (`~/.cache/huggingface/hub`), in their layout: what they fetched is not fetched
-//! again. A model that is in the cache is used as it is, without a request; a branch that moved on is noticed only where the cache
-//! has none of it, so name a commit as the revision where that matters.
+//! cache is the one that the hub's own tools use (`~/.cache/huggingface/hub`), in their layout. Files that they downloaded are not downloaded
+//! again. A model that is in the cache is used without a request. If its branch has moved, this is noticed only if the cache
+//! has no file of it. If that matters, name a commit as the revision.
 //!
-//! Needs the cargo feature `hub`, whose TLS library needs a C compiler to build; without it [`fetch`] is an error that says so.
+//! Needs the cargo feature `hub`, whose TLS library needs a C compiler to build. Without the feature, [`fetch`] is an error that names it.
 
 #[cfg(feature = "hub")]
 mod cached;
@@ -29,4 +29,3 @@ mod model;
 
 pub use self::fetch::fetch;
 pub use self::model::{FetchProgress, HubModel, HubOptions, Snapshot};
-pub use crate::error::HubError;

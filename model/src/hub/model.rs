@@ -1,4 +1,4 @@
-//! What is to be fetched, from where, and what came of it.
+//! What to download, from where, and the result.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -131,11 +131,11 @@ impl fmt::Debug for HubOptions {
     }
 }
 
-/// Is told how the download of each file goes; `()` is told in vain.
+/// Receives the progress of each download; `()` ignores it.
 pub trait FetchProgress {
-    /// A file begins, or goes on where it was interrupted.
+    /// The download of a file starts, or resumes where it was interrupted.
     fn begin(&mut self, file: &str, bytes: u64);
-    /// So many more bytes are there.
+    /// This many more bytes have arrived.
     fn advance(&mut self, bytes: u64);
     /// The file is complete.
     fn end(&mut self);
@@ -155,9 +155,9 @@ pub struct Snapshot {
     pub folder: PathBuf,
     /// The commit that the revision is.
     pub commit: String,
-    /// Files fetched by this call, in the order in which that happened; none if all were in the cache.
+    /// The files that this call downloaded, in order; empty if all were in the cache.
     pub fetched: Vec<String>,
-    /// Optional files of which an offline cache does not tell whether the model has them: taken as absent.
+    /// Optional files that are not in an offline cache. The model may have them; they are treated as absent.
     pub assumed_absent: Vec<String>,
 }
 

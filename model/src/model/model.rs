@@ -38,9 +38,9 @@ pub struct Model {
     pub(super) tokenizer: Option<SentenceTokenizer>,
     /// Where the encoder's files are; models that were not read have none.
     pub(super) files: Option<ModelFiles>,
-    /// What a quantised file says already.
+    /// Codes and scales of a quantised file.
     pub(super) codes: Option<FileCodes>,
-    /// What a reader of the load report should know of the file.
+    /// Notes about the file, for the load report.
     pub(super) notes: Vec<String>,
     pub(super) pruning: Option<Pruning>,
     pub(super) timings: Timings,
@@ -69,7 +69,9 @@ pub struct LinearZeros {
 }
 
 impl Model {
-    /// Sets the weakest blocks of every linear layer to zero; see [`prune_encoder`].
+    /// Sets the weakest blocks of every linear layer to zero, the same fraction of each matrix, as [`prune`](crate::prune()) does with one.
+    ///
+    /// Embeddings and their projection, the pooler, biases and layer normalisations stay as they are.
     ///
     /// # Errors
     /// [`Error::Sparsity`](crate::Error::Sparsity), [`Error::DensePruning`](crate::Error::DensePruning).
@@ -97,7 +99,7 @@ impl Model {
         &self.pooling
     }
 
-    /// The same model with another pooling than its files say; `source` becomes [`PoolingSource::Chosen`].
+    /// The same model with another pooling than that of its files; `source` becomes [`PoolingSource::Chosen`].
     #[must_use]
     pub fn with_pooling(mut self, mode: PoolingMode, normalize: bool) -> Self {
         self.pooling = Pooling { mode, normalize, source: PoolingSource::Chosen };
@@ -109,12 +111,12 @@ impl Model {
         self.tokenizer.as_ref()
     }
 
-    /// What the file says already, if it is quantised: codes and scales.
+    /// The codes and scales of the file, if it is quantised.
     pub fn codes(&self) -> Option<&FileCodes> {
         self.codes.as_ref()
     }
 
-    /// What was taken from a quantised file, and what not, in words.
+    /// Notes on what was taken from a quantised file, and what was not.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

@@ -46,9 +46,9 @@ impl Model {
     /// `model.onnx`, `onnx/model.onnx`, `model_quantized.onnx`, `onnx/model_quantized.onnx`, `deployment/model.onnx`), and where
     /// present `tokenizer.json`, `sentence_bert_config.json`, `modules.json` and the pooling settings.
     ///
-    /// An ONNX graph has `config.json`, `tokenizer.json` and the pooling settings beside it or in the folder above. s8 codes, scales and
-    /// zero points that the graph has are kept as they are: see [`Model::codes`]. The file, and those with its external data, must not
-    /// be changed meanwhile.
+    /// An ONNX graph has `config.json`, `tokenizer.json` and the pooling settings in its own folder or in the folder above. s8 codes, scales and
+    /// zero points of the graph are kept unchanged: see [`Model::codes`]. Until this returns, the file and those with its external data must not
+    /// be changed.
     ///
     /// # Errors
     /// Every way in which a file can be missing, damaged or of an unsupported model is its own [`Error`] variant.
@@ -64,7 +64,7 @@ impl Model {
         }
     }
 
-    /// Like [`Model::open`] with options, of which those that are set hold for directories.
+    /// Like [`Model::open`], with options for directories.
     ///
     /// # Errors
     /// Those of [`Model::open`].
@@ -84,7 +84,7 @@ impl Model {
         let modules = Modules::read(dir)?;
         let config = modules.encoder.join("config.json");
         match (config.exists(), WeightPath::locate(&modules.encoder)) {
-            // A graph may bring its configuration along, in its own folder.
+            // A graph may have its configuration in its own folder.
             (false, Ok(WeightPath::Graph(graph))) => {
                 Self::read(modules, graph_config(&graph), WeightPath::Graph(graph))
             }

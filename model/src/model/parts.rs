@@ -12,7 +12,7 @@ use crate::seeded::seeded_weights;
 use crate::tokenize::SentenceTokenizer;
 use crate::weights::EncoderWeights;
 
-/// What stands for the path of a file in messages about parts.
+/// The text in place of a path in messages about parts.
 const PARTS: &str = "model of parts";
 
 impl Model {

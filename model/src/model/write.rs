@@ -18,7 +18,7 @@ impl Model {
     /// architecture), and where the model has them `tokenizer.json`, `sentence_bert_config.json`, `modules.json` and the pooling
     /// settings. [`Model::open`] reads the same model from it; a head is not written, nor are codes of a quantised file.
     ///
-    /// The directory is made beside `dir` and then moved there: it appears complete or not at all.
+    /// The directory is written under a temporary name and then renamed, so it appears only when it is complete.
     ///
     /// # Errors
     /// [`Error::Occupied`] where there is something other than an empty folder; [`Error::InvalidSetting`] for a shape that no

@@ -1,7 +1,7 @@
 //! Which function the nodes between two linear layers compute: by computing it.
 //!
-//! There are many ways to write GELU. What lies between two linear layers is a function of one number; its values at some places
-//! are compared with those of the functions that are known.
+//! There are many ways to write GELU. The nodes between two linear layers are a function of one number. Its values at some points
+//! are compared with those of the known functions.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What leaves a hidden state as it is, but for its shape and its rounding; and numbers that depend on shapes.
+//! Nodes that change only the shape or the rounding of a hidden state, and numbers that depend on shapes.
 
 use super::graph::{Graph, attribute, input, output, whole};
 use super::tensor::Data;

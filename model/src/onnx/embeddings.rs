@@ -189,7 +189,7 @@ impl Graph {
         Ok(Matrix { rows: elements / features.max(1), cols: features, data: values.to_vec() })
     }
 
-    /// Which table it is: by what its index is made of, and by its rows where that leaves a choice.
+    /// Which table it is. The nodes that make its index decide, and where these are ambiguous its number of rows.
     fn index(&self, table: &Table<'_>, rows: usize, config: &EncoderConfig) -> Result<Index> {
         let skipped = if table.index.is_some() { config.position_offset } else { table.first };
         let positions = config.max_position + skipped;

@@ -136,7 +136,7 @@ fn map(path: &Path) -> Result<Bytes> {
         return Ok(Bytes::new());
     }
     // SAFETY: the mapping is read-only and private to the returned value. Its obligation is that nobody truncates or rewrites the
-    // file meanwhile; that is documented at `Model::open`, and the time it matters is the copy of the weights, right after.
+    // file during that time. This is documented at `Model::open`. It matters only until the weights are copied, right after.
     let map = unsafe { Mmap::map(&file) };
     let map = map.map_err(|source| Error::Io { path: path.to_owned(), action: "map into memory", source })?;
     Ok(Bytes::from_owner(map))
@@ -154,7 +154,7 @@ const VALUE: Counted = Counted(&[(2, TYPE)]);
 const GRAPH: Counted = Counted(&[(1, NODE), (5, TENSOR), (11, VALUE), (12, VALUE), (13, VALUE)]);
 static MODEL: Counted = Counted(&[(7, GRAPH), (8, LEAF), (14, LEAF)]);
 
-/// Takes one off `left` for every field of a message and of those in it; nothing if there are too many, or it is no message.
+/// Subtracts one from `left` for every field of a message and of its parts; `None` if there are too many, or if it is not a message.
 fn count(mut bytes: &[u8], message: &Counted, left: &mut usize) -> Option<()> {
     while !bytes.is_empty() {
         *left = left.checked_sub(1)?;

@@ -1,7 +1,7 @@
 //! Values that are known before the graph runs.
 //!
-//! What is folded is what exporters and quantisers put between a stored weight and the product that reads it. A dequantised constant
-//! remembers its codes, so that they can be taken as they are.
+//! Folding handles the nodes that exporters and quantisers put between a stored weight and the product that reads it. A dequantised constant
+//! remembers its codes, so that they can be used unchanged.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};

@@ -1,6 +1,6 @@
 //! Graphs in: from an ONNX file to the weights of an encoder.
 //!
-//! What a graph computes decides what its constants are; names are looked at only to tell its inputs apart. Tracing goes from the last
+//! The computation of a graph decides what its constants are. Names only tell its inputs apart. Tracing goes from the last
 //! layer normalisation back to the embeddings:
 //!
 //! ```text
@@ -30,4 +30,3 @@ mod trace;
 pub(crate) use self::file::external_files;
 pub(crate) use self::open::OnnxGraph;
 pub(crate) use self::trace::Read;
-pub use crate::error::OnnxError;

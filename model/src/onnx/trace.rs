@@ -248,7 +248,7 @@ fn fixed(rounding: Rounding) -> Option<TensorQuant> {
     }
 }
 
-/// What was taken from the file as it is, and what not.
+/// Counts of what was taken from the file unchanged, and what was not.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     linears: usize,
@@ -302,11 +302,11 @@ impl Counts {
         let mut notes = Vec::new();
         let Counts { linears, coded, inexact, inputs, fixed, dynamic, other, attention, taken } = *self;
         if coded > 0 {
-            notes.push(format!("the s8 codes of {coded} of {linears} linear layers are those of the file, so their inputs have one scale each, whatever smoothing is asked for"));
+            notes.push(format!("the s8 codes of {coded} of {linears} linear layers are those of the file, so their inputs have one scale each, and smoothing is not used for them"));
         }
         if inexact > 0 {
             notes.push(format!(
-                "{inexact} of {linears} linear layers have codes in the file that are no s8 with a scale per output (another zero \
+                "{inexact} of {linears} linear layers have codes in the file that do not fit s8 with a scale per output (another zero \
                  point, or a scale per input): they were read as f32 and are quantised again"
             ));
         }
@@ -316,10 +316,10 @@ impl Counts {
             ));
         }
         if dynamic > 0 {
-            notes.push(format!("{dynamic} of {inputs} inputs of linear layers have no scale in the file, which finds it when it runs: calibrated instead"));
+            notes.push(format!("{dynamic} of {inputs} inputs of linear layers have no scale in the file, because the graph finds it at run time: calibrated instead"));
         }
         if other > 0 {
-            notes.push(format!("{other} of {inputs} inputs of linear layers are rounded in the file with scales that are not one for all readers: calibrated instead"));
+            notes.push(format!("{other} of {inputs} inputs of linear layers have different scales in the file for the layers that read them: calibrated instead"));
         }
         if attention > 0 {
             let [q, k, v] = taken;

@@ -75,7 +75,7 @@ pub trait Observer: Sync {
     /// residual stream.
     fn tensor(&self, site: Site, values: &mut [f32], features: usize);
 
-    /// Whether `tensor` wants to be called for a tap; saves copying inputs that nobody looks at.
+    /// Whether `tensor` wants to be called for a tap. This saves copies of inputs that are not observed.
     fn wants(&self, tap: Tap) -> bool {
         let _ = tap;
         true

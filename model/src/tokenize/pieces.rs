@@ -1,4 +1,4 @@
-//! Tokens that know where in the text they stand: what heads read.
+//! Tokens with their positions in the text, as heads read them.
 
 use std::ops::Range;
 
@@ -79,7 +79,7 @@ pub struct TokenOrigin {
 pub struct TokenizedText {
     /// Token ids, special tokens included.
     pub ids: Vec<u32>,
-    /// Token types, as many. In a pair 0 for the first text and 1 for the second, or as else the tokenizer says.
+    /// Token types, one for each token. In a pair 0 for the first text and 1 for the second, unless the tokenizer gives others.
     pub types: Vec<u32>,
     /// As many; `None` for the special tokens that the tokenizer added.
     pub origins: Vec<Option<TokenOrigin>>,
@@ -112,7 +112,7 @@ impl TokenizedText {
         }
     }
 
-    /// For models that have only one type, whatever the tokenizer says.
+    /// For models that have only one type. The types of the tokenizer are ignored.
     pub fn untyped(mut self) -> TokenizedText {
         self.types.fill(0);
         self
@@ -143,7 +143,7 @@ impl TokenizedText {
         }
     }
 
-    /// Cuts to `limit` tokens, from the end of the longer text first, until both are as long; then from both.
+    /// Truncates to `limit` tokens: first at the end of the longer text, until both are equally long, and then at the end of both.
     pub fn cut(self, limit: usize) -> TokenizedText {
         let found = self.ids.len();
         if found <= limit {

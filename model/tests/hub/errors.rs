@@ -1,6 +1,7 @@
 //! What goes wrong, by its name, and what the cache holds afterwards.
 
-use lacuna_model::hub::{HubError, HubOptions, fetch};
+use lacuna_model::HubError;
+use lacuna_model::hub::{HubOptions, fetch};
 use lacuna_model::{Error, Model, WeightError};
 
 use super::server::{Fault, NAME, Server};

@@ -1,11 +1,12 @@
-//! Models of the hub, from a stand-in for it: what is fetched, what is not fetched twice, and what goes wrong.
+//! Models of the hub, from a local stand-in: what is downloaded, what is not downloaded twice, and all errors.
 
 mod errors;
 mod server;
 
 use std::path::{Path, PathBuf};
 
-use lacuna_model::hub::{FetchProgress, HubError, HubModel, HubOptions, Snapshot, fetch};
+use lacuna_model::HubError;
+use lacuna_model::hub::{FetchProgress, HubModel, HubOptions, Snapshot, fetch};
 use lacuna_model::{Error, Model, PoolingMode};
 use tempfile::TempDir;
 

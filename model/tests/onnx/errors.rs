@@ -1,4 +1,4 @@
-//! What cannot be exported, and where it cannot be written.
+//! Models that cannot be exported, and places where no file can be written.
 
 use lacuna_model::{CalibrationOptions, Error, Smoothing};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use lacuna_model::onnx::OnnxError;
+use lacuna_model::OnnxError;
 use lacuna_model::{Error, Model};
 use prost::Message;
 use rand::{RngExt, SeedableRng};

@@ -9,7 +9,7 @@ use super::super::part::kernel;
 use super::job::{Computes, Job, JobWeights, Offer, Operand, Reads};
 use super::kind::{InFile, ProductKind, mismatch};
 use crate::container::PackedError;
-use crate::report::ProductReport;
+use crate::loaded::ProductReport;
 
 kernel!(GemmKernel: GemmPlan, |plan, isa| plan.desc().plan(isa));
 

@@ -10,7 +10,7 @@ use super::super::part::kernel;
 use super::job::{Computes, Job, JobWeights, Offer, Operand, Reads};
 use super::kind::{InFile, ProductKind, mismatch};
 use crate::container::PackedError;
-use crate::report::ProductReport;
+use crate::loaded::ProductReport;
 
 /// Time of a stored weight, dense ones take 1: from the shares of the peak that the kernels reach. 16x1 zeros run as 8x1.
 ///

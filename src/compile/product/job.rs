@@ -32,7 +32,7 @@ pub(crate) enum Reads {
 }
 
 impl Reads {
-    /// Every input there is; of two that take the same time the first is preferred.
+    /// All inputs. If two take the same time, the first is preferred.
     pub(crate) const ALL: [Reads; 3] =
         [Reads::Codes(PanelLayout::Vnni), Reads::Codes(PanelLayout::Plain), Reads::Floats];
 }

@@ -1,4 +1,4 @@
-//! What a kind of product must say of itself.
+//! What a kind of product must implement.
 
 use bytes::Bytes;
 use lacuna_jit::Isa;
@@ -8,7 +8,7 @@ use super::super::chooser::Chooser;
 use super::super::part::Kernel;
 use super::job::{Computes, Job, Offer, Operand, Reads};
 use crate::container::{PackedError, PackedFile};
-use crate::report::ProductReport;
+use crate::loaded::ProductReport;
 
 /// A kind of product: its kernel, and everything from the choice of a plan to the report.
 pub(crate) trait ProductKind: Kernel<Plan: Copy + Send + Sync> + Send + Sync + 'static {

@@ -13,9 +13,9 @@ use super::job::{Computes, Job, Offer, Operand, Reads};
 use super::kind::{InFile, ProductKind};
 use super::{dense, float, sparse};
 use crate::container::{PackedError, Sections};
-use crate::report::ProductReport;
+use crate::loaded::ProductReport;
 
-/// The list of the kinds, each with what files say of it: of two that take the same time the first is preferred.
+/// The list of the kinds, each with its form in files. If two take the same time, the first is preferred.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($entry:ty): $kernel:ty,)+) => {
         /// What is stored of a product in addition to its sections, under the name of its kind.
@@ -123,7 +123,7 @@ impl<K: ProductKind<Entry: Into<ProductEntry>>> ProductPlan for PlanOf<K> {
     }
 }
 
-/// A product of some kind as it is stored: all that it needs but code.
+/// The stored form of a product of some kind: everything except code.
 pub(crate) trait PackedProduct: Send + Sync {
     fn shape(&self) -> (usize, usize);
     fn reads(&self) -> Reads;

@@ -4,7 +4,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `job.rs` | what a product must compute, and what it reads |
-//! | `kind.rs` | what a kind of product must say of itself, from its plan to its report |
+//! | `kind.rs` | what a kind of product must implement, from its plan to its report |
 //! | `sparse.rs`, `dense.rs`, `float.rs` | the kinds |
 //! | `list.rs` | the list of the kinds, and products whose kind is forgotten |
 

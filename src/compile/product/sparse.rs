@@ -10,7 +10,7 @@ use super::super::part::kernel;
 use super::job::{Computes, Job, JobWeights, Offer, Operand, Reads};
 use super::kind::{InFile, ProductKind, mismatch};
 use crate::container::PackedError;
-use crate::report::ProductReport;
+use crate::loaded::ProductReport;
 
 /// Below this fill ratio of 4x1 blocks their zeros are no 4x1 zeros.
 const SCATTERED: f64 = 0.75;

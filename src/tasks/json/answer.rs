@@ -1,5 +1,6 @@
 //! Question answering: questions and contexts in, the parts of the contexts that answer them out.
 
+use lacuna_model::TextInput;
 use serde::{Deserialize, Serialize};
 
 use super::parse::{Field, parse};
@@ -10,7 +11,6 @@ use crate::tasks::answer::{Answer, AnswerOptions, QuestionAnswerer};
 use crate::tasks::error::RecordError;
 use crate::tasks::model::TaskModel;
 use crate::tasks::task::{Record, Task, TaskOutput};
-use crate::tokenize::TextInput;
 
 /// A question and the context that may answer it: `{"question": "Where?", "context": "The cat sat on a mat."}`.
 ///

@@ -1,5 +1,6 @@
 //! Classification: texts or pairs in, labels out.
 
+use lacuna_model::TextInput;
 use serde::{Deserialize, Serialize};
 
 use super::parse::{Field, parse};
@@ -11,7 +12,6 @@ use crate::tasks::error::RecordError;
 use crate::tasks::model::TaskModel;
 use crate::tasks::task::{Record, Task, TaskOutput};
 use crate::tasks::truncated::TruncatedInput;
-use crate::tokenize::TextInput;
 
 /// A text or a pair of texts: `{"text": "A cat sits.", "pair": "An animal sits."}`, where `pair` may be left out.
 ///

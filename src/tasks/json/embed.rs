@@ -2,6 +2,7 @@
 
 use std::io;
 
+use lacuna_model::TextInput;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -14,7 +15,6 @@ use crate::tasks::error::RecordError;
 use crate::tasks::model::TaskModel;
 use crate::tasks::task::{Record, Row, Task, TaskOutput};
 use crate::tasks::truncated::TruncatedInput;
-use crate::tokenize::TextInput;
 
 /// A text to embed: `{"text": "A cat sits.", "id": 7}`. All other fields but `embedding` are kept, byte for byte.
 ///

@@ -1,4 +1,4 @@
-//! Filling in: texts with masks in, what might stand there out.
+//! Filling in: texts with masks in, candidates for the masks out.
 
 use serde::Serialize;
 

@@ -1,5 +1,6 @@
 //! Reranking: a query and passages in, the passages in order out.
 
+use lacuna_model::TextInput;
 use serde::{Deserialize, Serialize};
 
 use super::parse::{Field, parse};
@@ -11,7 +12,6 @@ use crate::tasks::model::TaskModel;
 use crate::tasks::rank::{CrossEncoder, Ranked};
 use crate::tasks::task::{Record, Task, TaskOutput};
 use crate::tasks::truncated::TruncatedInput;
-use crate::tokenize::TextInput;
 
 /// A query and the passages that are ranked for it: `{"query": "Where?", "passages": ["On a mat.", "At noon."]}`.
 ///

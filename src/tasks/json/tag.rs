@@ -21,7 +21,7 @@ pub struct TagRow {
     pub entities: Vec<TaggedEntity>,
 }
 
-/// An entity of a [`TagRow`], with the part of the text that it is. `start` and `end` count bytes of UTF-8.
+/// An entity of a [`TagRow`], with its text. `start` and `end` count bytes of UTF-8.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TaggedEntity {
     /// Label, place and score.

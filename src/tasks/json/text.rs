@@ -1,11 +1,11 @@
-//! One text: what the tasks read that need nothing else.
+//! One text: the record of the tasks that need only a text.
 
+use lacuna_model::TextInput;
 use serde::{Deserialize, Serialize};
 
 use super::parse::{Field, parse};
 use crate::tasks::error::RecordError;
 use crate::tasks::task::Record;
-use crate::tokenize::TextInput;
 
 /// A text to tag, or with masks to fill in: `{"text": "Ada met Charles in London."}`.
 ///

@@ -146,7 +146,7 @@ pub(crate) struct ModelSource {
     pub(crate) arch: Option<String>,
     /// Seed of random weights and calibration ids.
     pub(crate) seed: u64,
-    /// Block shape and fraction of blocks pruned; as it is without.
+    /// Block shape and fraction of blocks pruned; `None` keeps the model's own zeros.
     pub(crate) pruning: Option<(String, f64)>,
     /// Sentences to calibrate on; random ids without.
     pub(crate) calibrate: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// An engine that cannot be loaded, or cannot do its work. The others go on.
+/// An engine that cannot be loaded, or cannot do its work. The others continue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
     /// A crate that this binary was built without.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lacuna::CalibrationOptions;
+use lacuna::calibration::CalibrationOptions;
 use lacuna::onnx::OnnxModel;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;

@@ -16,13 +16,13 @@ use super::protocol::{ProductSpec, Reply, Request};
 use super::row::{Report, Subject};
 use super::{interrupt, machine};
 
-/// Sparse products beside the dense ones of other libraries
+/// Sparse products compared with the dense ones of other libraries
 ///
 /// Y = requantize(W X) with s8 weights W (M x K) of which a fraction of the blocks is zero, u8 activations X (K x N), and a
 /// multiplier and an addend per output feature. Every engine gets the same seeded operands, in the layout that it likes best;
 /// packing and reordering weights is not timed. Results are compared with the exact one before anything is timed.
 #[derive(clap::Args)]
-#[command(after_help = format!("{EXAMPLES}\n\n{}", super::NOTES))]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", super::shared::NOTES))]
 pub(crate) struct Args {
     #[command(flatten)]
     shapes: ShapeArgs,
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "4x1")]
     block: Block,
 
-    /// What is stored; f32 engines store f32 whatever this says, and rten-gemm stores the sums
+    /// What is stored; f32 engines always store f32, and rten-gemm stores the sums
     #[arg(long, value_enum, default_value_t = OutputKind::U8)]
     output: OutputKind,
 
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let target = Target::new(&args.rounds.options, args.rounds.html.as_deref())?;
     let mut field = Field::new(&args.rounds.options, context, EngineId::has_products)?;
     let mut report = Report::new(machine::facts(context)?, method(args));
-    let threads = super::thread_counts(context);
+    let threads = super::shared::thread_counts(context);
     let subjects = threads.len() * matrices.len() * sparsities.len() * tokens.len();
     let steps = Steps::new(subjects * args.rounds.effort.rounds);
     let mut done = 0;
@@ -108,6 +108,6 @@ fn method(args: &Args) -> Vec<String> {
         "Agreement is checked before anything is timed: the largest distance from the exact result, in steps of the 8-bit output, is at \
          most 0.6 where codes are stored (0.5 is perfect rounding) and 0.02 where f32 or sums are. What does not agree is not timed."
             .to_owned(),
-        super::interleaving(args.rounds.effort, &args.rounds.options),
+        super::shared::interleaving(args.rounds.effort, &args.rounds.options),
     ]
 }

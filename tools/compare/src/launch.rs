@@ -125,7 +125,7 @@ impl Process {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         #[cfg(unix)]
         {
-            // A group of its own: Ctrl-C reaches the command, which ends its workers when it has printed what there is.
+            // A process group of its own: Ctrl-C reaches only the command, which prints its results so far and then ends its workers.
             use std::os::unix::process::CommandExt;
             command.process_group(0);
         }
@@ -139,7 +139,7 @@ impl Process {
         });
         std::thread::spawn(move || {
             let mut text = Vec::new();
-            // What cannot be read is not there to be told.
+            // Output that cannot be read is not reported.
             let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut text));
             let _ = complaint.send(String::from_utf8_lossy(&text).into_owned());
         });
@@ -191,7 +191,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A worker that waits ends by itself when nobody can ask any more; one that computes is ended.
+        // A waiting worker ends when its input is closed; a computing worker is killed.
         self.requests = None;
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(200) {

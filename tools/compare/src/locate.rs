@@ -2,7 +2,7 @@
 //!
 //! In this order, and the first place that has one is taken: the option; the variable of the library, `LACUNA_ONEDNN` or
 //! `LACUNA_ONNXRUNTIME`; the active virtual environment; the active conda environment; the user's Python packages; the loader's
-//! path; the system's folders. What the option or the variable names must be there: it is never passed over for another.
+//! path; the system's folders. A library that the option or the variable names must exist: no other one is used instead.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -278,7 +278,7 @@ impl Search<'_> {
         Err(self.not_found(format!("no {} in {}{}", self.pattern(), looked.join(", "), others(&unsupported))))
     }
 
-    /// The file with the highest version, of the earliest folder among equals. Files of another major version are passed over, and
+    /// The file with the highest version; among equals, that of the first folder. Files of another major version are skipped, and
     /// noted in `unsupported`.
     fn best(&self, folders: &[PathBuf], unsupported: &mut Vec<PathBuf>) -> Option<PathBuf> {
         let mut best: Option<(Vec<u64>, PathBuf)> = None;
@@ -308,7 +308,7 @@ impl Search<'_> {
     }
 
     fn files(&self, folder: &Path) -> Vec<(Vec<u64>, PathBuf)> {
-        // A folder that is not there has no files; one that cannot be read has none that could be loaded.
+        // A folder that does not exist has no files. A folder that cannot be read has no file that could be loaded.
         let entries = folder.read_dir().into_iter().flatten().flatten();
         let named = entries.filter_map(|entry| {
             Some((self.platform.version(self.facts.stem, entry.file_name().to_str()?)?, entry.path()))

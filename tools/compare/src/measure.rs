@@ -16,7 +16,7 @@ use super::row::{Row, Subject};
 
 /// How long an engine runs while its threads are watched.
 const PROOF_SECONDS: f64 = 0.2;
-/// Rounds that are taken whatever the budget says.
+/// The least number of rounds, for any budget.
 const MIN_ROUNDS: usize = 5;
 /// About how long an engine samples in one turn, and how many samples that may be.
 const TURN: f64 = 0.02;
@@ -199,7 +199,7 @@ fn check_and_prove(
     row.agrees = ready.agrees;
     row.note = ready.note;
     if !ready.agrees {
-        return entry; // what is wrong is not timed
+        return entry; // a wrong result is not timed
     }
     let proof = slot.with_worker(|worker| match worker.ask(&Request::Prove { seconds: PROOF_SECONDS })? {
         Reply::Proof(proof) => Ok(proof),

@@ -1,6 +1,6 @@
 //! `lacuna compare model`: whole encoders, from token ids to embeddings.
 
-use lacuna::seeded_ids;
+use lacuna::tokens::seeded_ids;
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
@@ -19,13 +19,13 @@ use super::row::{Breakdown, Report, Subject};
 use super::source::{ModelArgs, SourceModel};
 use super::{interrupt, machine};
 
-/// A whole encoder beside the same encoder on other runtimes
+/// A whole encoder compared with the same encoder on other runtimes
 ///
 /// All engines run the same weights: pruned as --sparsity says, quantised by each int8 engine in its own way, f32 for the others. ONNX
 /// Runtime and rten get the model as `lacuna export onnx` writes it. Batches are random token ids; embeddings are compared with the f32
 /// reference before anything is timed.
 #[derive(clap::Args)]
-#[command(after_help = format!("{EXAMPLES}\n\n{}", super::NOTES))]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", super::shared::NOTES))]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let target = Target::new(&args.rounds.options, args.rounds.html.as_deref())?;
     let mut field = Field::new(&args.rounds.options, context, EngineId::has_models)?;
     let mut report = Report::new(machine::facts(context)?, method(args));
-    let threads = super::thread_counts(context);
+    let threads = super::shared::thread_counts(context);
     let subjects = args.sparsity.len() * threads.len() * args.batch.len() * args.seq.len();
     let steps = Steps::new(subjects * args.rounds.effort.rounds);
     let mut done = 0;
@@ -124,7 +124,7 @@ impl Contest<'_> {
         let shaped = embeddings.len() == self.reference.len()
             && embeddings.iter().zip(self.reference).all(|(found, expected)| found.len() == expected.len());
         let bound = self.model.least_cosine(slot.id);
-        // What is not a number is in the mean and makes the comparison false.
+        // A NaN reaches the mean and makes the comparison false.
         let agrees = shaped && cosines.min >= bound && cosines.mean >= bound;
         let note = (!agrees).then(|| match shaped {
             true => format!("least cosine {:.6}; expected at least {bound}", cosines.min),
@@ -155,6 +155,6 @@ fn method(args: &Args) -> Vec<String> {
             super::source::F32_COSINE,
             args.model.min_cosine
         ),
-        super::interleaving(args.rounds.effort, &args.rounds.options),
+        super::shared::interleaving(args.rounds.effort, &args.rounds.options),
     ]
 }

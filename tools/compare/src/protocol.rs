@@ -1,4 +1,4 @@
-//! What the command and its workers say to each other: one JSON object per line.
+//! The messages between the command and its workers: one JSON object per line.
 //!
 //! A worker opens one engine when it starts and answers [`Reply::Opened`]; then every request gets one reply. Floats that must
 //! survive exactly, NaN included, travel as bits.

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use lacuna::{Block, CalibratedModel, CalibrationOptions, EncoderConfig, Model, Preset, seeded_ids};
+use lacuna::calibration::CalibrationOptions;
+use lacuna::config::EncoderConfig;
+use lacuna::tokens::seeded_ids;
+use lacuna::{Block, CalibratedModel, Model, Preset};
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
@@ -40,7 +43,7 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "arch")]
     pub(crate) calibrate: Option<PathBuf>,
 
-    /// Give an engine this ONNX file instead of Lacuna's own export, say the one that you use now: ENGINE=FILE, repeatable. It must
+    /// Give an engine this ONNX file instead of Lacuna's own export, for example the one that you use now: ENGINE=FILE, repeatable. It must
     /// compute the same embeddings
     #[arg(long, value_name = "ENGINE=FILE", value_parser = OnnxFile::parse)]
     pub(crate) onnx: Vec<OnnxFile>,

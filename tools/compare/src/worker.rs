@@ -1,7 +1,7 @@
-//! The process that runs one engine: reads requests, answers them, ends when nobody asks any more.
+//! The process that runs one engine: it reads requests, answers them, and ends when no more come.
 //!
-//! A process of its own for every engine, so that threads, environment and CPUs are what was asked for, can be proven to be, and
-//! an engine that crashes takes nobody with it.
+//! Every engine has its own process. So threads, environment and CPUs are those that were requested, this can be checked, and
+//! an engine that crashes stops only its own process.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -98,7 +98,7 @@ impl Lines {
     }
 }
 
-/// Answers until nobody asks. What makes something ready holds it until the next such request.
+/// Answers until no more requests come. A request that prepares something keeps it until the next such request.
 fn serve(engine: &mut dyn Engine, lines: &mut Lines, threads: usize) -> Result<()> {
     let mut next = lines.next()?;
     while let Some(request) = next.take() {
@@ -266,7 +266,7 @@ fn agreement(product: &Product, call: &mut dyn ProductCall) -> Result<Agreement>
                 (Stored::Codes, _) => (found - y.clamp(0.0, 255.0)).abs(),
                 (Stored::Real, _) => (found - y).abs(),
             };
-            // What is not a number stays the largest: no comparison with it is true.
+            // A NaN stays the largest, because no comparison with it is true.
             max = if error > max || error.is_nan() { error } else { max };
             total += error;
         }

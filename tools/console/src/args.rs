@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use lacuna::ModelError;
+use lacuna::errors::ModelError;
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
 use lacuna_kernels::float;
 use lacuna_kernels::{PanelLayout, Sign, Sink};
@@ -83,7 +83,7 @@ pub fn epilogue(text: &str) -> Result<Epilogue, String> {
     })
 }
 
-/// An epilogue of float products by its name in kernel names; the name of an activation alone stands for the one before f32.
+/// An epilogue of float products by its name in kernel names. The name of an activation alone means that activation before f32.
 pub fn float_sink(text: &str) -> Result<Sink, String> {
     let found = match Activation::from_name(text) {
         Some(activation) => Some(Sink::f32(false).with(activation)),

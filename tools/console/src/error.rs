@@ -24,7 +24,7 @@ pub enum Error {
     Jit(#[from] lacuna_jit::JitError),
     /// A file of chosen schedules.
     #[error(transparent)]
-    Tuning(#[from] lacuna::TuningError),
+    Tuning(#[from] lacuna::errors::TuningError),
     /// A file could not be read or written.
     #[error("{path}: cannot {action}: {source}", path = .path.display())]
     Io {
@@ -91,8 +91,8 @@ pub enum Error {
     Check(String),
 }
 
-impl From<lacuna::ModelError> for Error {
-    fn from(error: lacuna::ModelError) -> Error {
+impl From<lacuna::errors::ModelError> for Error {
+    fn from(error: lacuna::errors::ModelError) -> Error {
         Error::Library(error.into())
     }
 }

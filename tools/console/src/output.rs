@@ -1,10 +1,11 @@
-//! Where results go: standard output, or a file that is there complete or not at all.
+//! Where results go: standard output, or a file that appears only when it is complete.
 
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use lacuna_model::files::{self, WriteError};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -44,7 +45,7 @@ pub enum Target {
     Stdout,
     /// A regular file, replaced when its successor is complete.
     File(PathBuf),
-    /// A device or pipe, which cannot be replaced: written as it is.
+    /// A device or pipe, which cannot be replaced: written directly.
     Device(PathBuf),
 }
 
@@ -81,7 +82,7 @@ impl Target {
         matches!(self, Target::Stdout) && io::stdout().is_terminal()
     }
 
-    /// Runs `write` on the target. A file is written beside its place and moved there when it is complete.
+    /// Runs `write` on the target. A file is written under a temporary name and renamed when it is complete.
     pub fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         match self {
             Target::Stdout => stdout(write),
@@ -91,12 +92,12 @@ impl Target {
                 write(&mut out).and_then(|()| out.flush()).map_err(Error::io(path, "write"))
             }
             Target::File(path) => {
-                let file = temporary(directory(path)).map_err(Error::io(path, "create"))?;
-                let mut out = BufWriter::new(file);
-                write(&mut out).and_then(|()| out.flush()).map_err(Error::io(path, "write"))?;
-                let file = out.into_inner().map_err(|error| Error::io(path, "write")(error.into_error()))?;
-                file.persist(path).map_err(|error| Error::io(path, "create")(error.error))?;
-                Ok(())
+                let written = files::replace(path, |file| {
+                    let mut out = BufWriter::new(file);
+                    write(&mut out)?;
+                    out.flush()
+                });
+                written.map_err(|WriteError { action, source }| Error::io(path, action)(source))
             }
         }
     }
@@ -107,18 +108,6 @@ fn directory(path: &Path) -> &Path {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     }
-}
-
-/// A file in `directory` that is removed unless it is persisted, with the permissions of any new file.
-fn temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".lacuna-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666)); // less the umask
-    }
-    builder.tempfile_in(directory)
 }
 
 #[cfg(test)]

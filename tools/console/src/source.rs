@@ -74,7 +74,7 @@ impl SourceArgs {
             return Err(Error::Argument {
                 option: "--offline",
                 found: "no --from-hub".into(),
-                expected: "--from-hub NAME with it: nothing else is ever downloaded".into(),
+                expected: "--from-hub NAME with it: only models of the hub are downloaded".into(),
             });
         }
         if let (Some(file), None, None) = (&self.weights, &self.model, &self.from_hub) {

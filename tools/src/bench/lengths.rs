@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use lacuna::{Encoder, Form, seeded_ids};
+use lacuna::tokens::seeded_ids;
+use lacuna::{Encoder, Form};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
@@ -16,7 +17,7 @@ use super::report::{Row, Unit};
 use super::subject::{MAX_TOKENS, SubjectArgs, prepare};
 use crate::model::TuneArgs;
 
-/// A batch of sequences of many lengths, beside the same batch padded
+/// A batch of sequences of many lengths, compared with the same batch padded
 ///
 /// A pruned model embeds a batch of sequences whose lengths are drawn uniformly, packed back to back as Lacuna always does. In turn
 /// with it are timed: the same batch as an engine that pads would run it, every sequence as long as the longest; a batch of as many

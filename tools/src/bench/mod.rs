@@ -25,7 +25,7 @@ use lacuna_console::error::Result;
 /// Measure kernels, code generation and whole models
 ///
 /// Everything is measured in one process, warmed up, as medians of interleaved repeats. Weights and activations are hot, the same
-/// ones every time, in whatever cache they fit; --cold makes them come from memory.
+/// ones every time, in the cache that they fit in; with --cold they come from memory.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -83,9 +83,4 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         What::Lengths(args) => lengths::run(args, context),
         What::Open(args) => open::run(args, context),
     }
-}
-
-/// `1 thread`, `2 threads`.
-fn threads_text(threads: usize) -> String {
-    if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") }
 }

@@ -1,6 +1,9 @@
 //! `lacuna bench model`: a whole encoder, and where its time goes.
 
-use lacuna::{CalibratedModel, Encoder, Form, LayerPrecision, Precision, Profile, Stage, seeded_ids};
+use lacuna::calibration::LayerPrecision;
+use lacuna::report::{Profile, Stage};
+use lacuna::tokens::seeded_ids;
+use lacuna::{CalibratedModel, Encoder, Form, Precision};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
@@ -15,7 +18,7 @@ use crate::model::{TuneArgs, compile};
 /// A whole encoder: its time, and where it goes
 ///
 /// A pruned model embeds batches of random token ids, in int8 unless another precision is asked for, with the kernels that are chosen for its zeros. A second, instrumented
-/// pass in turn with the first one tells how the time divides among the kernels.
+/// pass, in turn with the first, shows the share of every kernel in the time.
 #[derive(clap::Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{COLUMNS}"))]
 pub(super) struct Args {
@@ -38,11 +41,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "P", default_value_t)]
     precision: Precision,
 
-    /// Measure the same model with dense int8 kernels beside
+    /// Also measure the same model with dense int8 kernels
     #[arg(long)]
     dense: bool,
 
-    /// Measure the f32 reference beside; large models take seconds per sample
+    /// Also measure the f32 reference; large models take seconds per sample
     #[arg(long)]
     f32: bool,
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use lacuna::{LoadReport, PackedModel};
+use lacuna::PackedModel;
+use lacuna::report::LoadReport;
 use lacuna_console::args;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
@@ -83,7 +84,7 @@ fn measure(args: &Args, context: &Context, threads: usize) -> Result<Opening> {
     };
     let (_, report, bytes) = once()?; // the pages come from the disk, the allocator grows
     let runs = (0..args.repeats).map(|_| once()).collect::<Result<Vec<_>>>()?;
-    let phase = |phase: &lacuna::Phase| Phase {
+    let phase = |phase: &lacuna::report::Phase| Phase {
         name: phase.name,
         ms: median(runs.iter().map(|(_, report, _)| report.phase(phase.name))),
     };

@@ -1,4 +1,4 @@
-//! Which products are measured: what options ask for, planned and packed.
+//! The products to measure: those that the options request, planned and packed.
 
 use std::time::{Duration, Instant};
 

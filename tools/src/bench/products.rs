@@ -47,7 +47,7 @@ pub(super) struct SpmmArgs {
     #[arg(long, value_enum)]
     tuning: Option<TuningArg>,
 
-    /// Measure the kernel in compiler intrinsics beside the generated one
+    /// Also measure the kernel in compiler intrinsics
     #[arg(long)]
     intrinsics: bool,
 
@@ -210,7 +210,7 @@ impl Run<'_> {
             rows.push(row);
         }
 
-        // What is wrong is not timed.
+        // A wrong result is not timed.
         let mut peak = Peak::new(self.wanted.dtype.limit());
         let mut works: Vec<&mut dyn Work> = Vec::with_capacity(variants.len() + 1);
         let right = rows.iter().map(|row| row.mismatch().is_none());

@@ -229,7 +229,7 @@ impl RowCase {
         code.map_or(0, |code| code.bytes.len())
     }
 
-    /// Runs the kernel once on fresh operands and compares; what is wrong, if anything is.
+    /// Runs the kernel once on fresh operands and compares. Returns the first difference, if any.
     pub(super) fn check(&mut self) -> Result<Option<String>> {
         use lacuna_console::timing::Work;
         self.prepare();

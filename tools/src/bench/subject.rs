@@ -1,6 +1,8 @@
 //! The models that are measured: where they come from, and how they are pruned.
 
-use lacuna::{Block, CalibratedModel, EncoderConfig, Model, Preset, seeded_ids};
+use lacuna::config::EncoderConfig;
+use lacuna::tokens::seeded_ids;
+use lacuna::{Block, CalibratedModel, Model, Preset};
 use lacuna_console::error::Result;
 use lacuna_console::progress::Spinner;
 use lacuna_console::source::{SourceArgs, exactly_one};

@@ -6,7 +6,9 @@ mod schemes;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use lacuna::{Form, Model, ModelError, SentenceTokenizer};
+use lacuna::errors::ModelError;
+use lacuna::tokens::SentenceTokenizer;
+use lacuna::{Form, Model};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json, say};
@@ -173,7 +175,7 @@ impl Evaluation {
             let _ = write!(text, ", pruned to {:.1} % zero blocks", sparsity * 1e2);
         }
         if self.truncated > 0 {
-            let _ = write!(text, ", {} sentences cut at the model's limit", self.truncated);
+            let _ = write!(text, ", {} sentences truncated to the model's limit", self.truncated);
         }
         if self.unseen_lengths > 0 {
             let _ = write!(text, "; {} sentences are shorter or longer than these", self.unseen_lengths);

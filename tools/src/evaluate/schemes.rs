@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use lacuna::{CalibrationOptions, Choice, Encoder, Form, LayerPrecision, Model, Precision};
+use lacuna::calibration::{CalibrationOptions, Choice, LayerPrecision};
+use lacuna::{Encoder, Form, Model, Precision};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use lacuna::Model;
+use lacuna::errors::ModelError;
 use lacuna::heads::HeadKind;
-use lacuna::{Model, ModelError};
 use serde::Serialize;
 
 /// Labels of a head that are listed in words.
@@ -19,7 +20,7 @@ pub(super) struct Head {
     labels: Vec<String>,
     /// How logits become scores; of a sequence classification only.
     problem: Option<&'static str>,
-    /// What `rank` makes of the logit, with one label or two.
+    /// How `rank` turns the logit into a score, with one label or two.
     score_function: Option<String>,
     parameters: usize,
 }

@@ -1,12 +1,13 @@
 //! Packed files: their sections, and the kernels for them.
 
-use lacuna::{LoadReport, PackedModel};
+use lacuna::PackedModel;
+use lacuna::report::LoadReport;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};
 use serde::Serialize;
 
-use super::Args;
+use super::args::Args;
 use crate::model::FormArg;
 use crate::packed::{Contents, decided};
 

@@ -25,7 +25,7 @@ struct Register {
     role: &'static str,
 }
 
-/// One instruction, and what stands above it.
+/// One instruction, and the notes above it.
 #[derive(Serialize)]
 struct Line {
     offset: u64,
@@ -80,7 +80,7 @@ impl Listing {
     /// As text; with the bytes of instructions if `bytes`.
     pub(super) fn text(&self, bytes: bool) -> String {
         let mut text = format!("; {}\n; {} bytes, {} instructions\n;\n", self.name, self.bytes, self.instructions);
-        // Registers that play one role together stand in one line.
+        // Registers that share a role are on one line.
         for group in self.registers.chunk_by(|a, b| a.role == b.role) {
             let names: Vec<&str> = group.iter().map(|r| r.register.as_str()).collect();
             let _ = writeln!(text, "; {:<14} {}", span(&names), group[0].role);

@@ -33,7 +33,7 @@ pub(super) struct SpmmArgs {
     #[arg(long, value_enum)]
     tuning: Option<TuningArg>,
 
-    /// N, the tokens that --tuning tunes for; a comma-separated list, all of which count equally
+    /// N, the tokens that --tuning tunes for; a comma-separated list, with equal weight
     #[arg(
         long,
         value_name = "N,..",

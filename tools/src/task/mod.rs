@@ -6,9 +6,10 @@ mod summary;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lacuna::errors::ModelError;
 use lacuna::heads::Head;
 use lacuna::tasks::{Record, Row, Task, TaskModel, TaskOutput};
-use lacuna::{CalibratedModel, Encoder, Model, ModelError, TextInput};
+use lacuna::{CalibratedModel, Encoder, Model, TextInput};
 use serde::Serialize;
 
 use crate::calibration::SchemeArgs;
@@ -56,7 +57,7 @@ pub(crate) struct TaskArgs {
     #[command(flatten)]
     tuning: TuneArgs,
 
-    /// Also run the f32 reference, and say how far the results agree
+    /// Also run the f32 reference, and report how well the results agree
     #[arg(long)]
     verify: bool,
 
@@ -69,10 +70,10 @@ pub(crate) struct TaskArgs {
     json: bool,
 }
 
-/// A run that is done, before anything of it is written.
+/// A finished run, before its results are written.
 pub(crate) struct Done<T: Task> {
     pub(crate) output: TaskOutput<T::Row>,
-    /// The comparison with the f32 reference, if it was asked for.
+    /// The comparison with the f32 reference, if it was requested.
     verify: Option<T::Agreement>,
     head: Option<Arc<Head>>,
     pub(crate) encoder: Arc<Encoder>,
@@ -82,7 +83,7 @@ pub(crate) struct Done<T: Task> {
 /// An encoder, ready to run.
 struct Ready {
     encoder: Encoder,
-    /// What it was compiled from; nothing for a packed model.
+    /// The model that it was compiled from; `None` for a packed model.
     calibrated: Option<CalibratedModel>,
     calibration: Calibration,
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io;
 
-use lacuna::LoadReport;
+use lacuna::report::LoadReport;
 use lacuna::tasks::TruncatedInput;
 use serde::Serialize;
 

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use lacuna::{EncoderConfig, EncoderWeights, Preset, seeded_weights};
+use lacuna::Preset;
+use lacuna::config::EncoderConfig;
+use lacuna::weights::EncoderWeights;
+use lacuna_model::seeded_weights;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -66,7 +66,7 @@ fn remarks_go_to_standard_error() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(rows(&stdout(output)).len(), 2);
     assert!(said.contains("calibrated on the first 2 input texts"), "{said}");
-    assert!(said.contains("sentence 1: 17 tokens, the model takes 12: the rest was cut"), "{said}");
+    assert!(said.contains("sentence 1: 17 tokens, truncated to the model's limit of 12"), "{said}");
     assert!(said.contains("cosine to the f32 reference: mean 0.9"), "{said}");
     assert!(said.contains("1.down"), "{said}");
 }

@@ -7,7 +7,8 @@ mod proto;
 
 use std::path::Path;
 
-use lacuna::{EncoderConfig, Model, Preset};
+use lacuna::config::EncoderConfig;
+use lacuna::{Model, Preset};
 use prost::Message;
 use serde_json::Value;
 
@@ -33,7 +34,7 @@ fn text<'a>(row: &'a Value, key: &str) -> &'a str {
     row[key].as_str().unwrap_or_default()
 }
 
-/// What everybody must do: agree, and keep to the threads that were asked for.
+/// What every engine must do: agree, and use the requested threads only.
 fn check(row: &Value) {
     assert_eq!(row["agrees"], true, "{row}");
     assert!(!text(row, "version").is_empty() && !text(row, "implementation").is_empty(), "{row}");

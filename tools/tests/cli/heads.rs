@@ -127,7 +127,7 @@ fn remarks_calibration_and_output_are_as_of_embed() {
     let done = run_with(&[&classify[..], &["--report"]].concat(), format!("a cat\n{long}").as_bytes());
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(said.contains("calibrated on the first 2 input texts; --calibrate FILE"), "{said}");
-    assert!(said.contains("text 1: 62 tokens, the model takes 40: the rest was cut"), "{said}");
+    assert!(said.contains("text 1: 62 tokens, truncated to the model's limit of 40"), "{said}");
     assert!(said.contains("BERT, 2 layers"), "{said}");
     for file in [&texts, &pairs] {
         let done = run_with(&[&classify[..], &["--calibrate", file, "--output", &output]].concat(), b"a cat");
@@ -156,7 +156,7 @@ fn results_are_verified_and_said_as_json() {
         let args = [&[command, "--model", &model, "--verify"], more].concat();
         let said = run_with(&args, input.as_bytes());
         let words = String::from_utf8_lossy(&said.stderr).into_owned();
-        assert!(words.contains("beside the f32 reference: ") && words.contains(" decisions equal ("), "{words}");
+        assert!(words.contains("compared with the f32 reference: ") && words.contains(" decisions equal ("), "{words}");
         let output = run_with(&[&args[..], &["--json"]].concat(), input.as_bytes());
         let json: Value = serde_json::from_slice(&output.stderr).unwrap();
         let written = stdout(output);

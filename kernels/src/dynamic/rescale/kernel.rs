@@ -60,7 +60,7 @@ impl ColumnRescaleKernel {
                     let args = args(rows, scales, t.at(at), out, columns);
                     // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that all buffers hold
                     // every tile and `rows` every feature; each task has its own tile of each. The code writes what the plan's
-                    // store says, of which kind the output was checked to be.
+                    // store says. The kind of the output was checked before.
                     unsafe { entry.call(&args) };
                 }
                 None => {
@@ -84,7 +84,7 @@ impl ColumnRescaleKernel {
         Ok(())
     }
 
-    /// Refuses an output where the plan works in place, none where it does not, and another kind or length than it stores.
+    /// Checks the output: none if the plan works in place, otherwise one of the kind and length that the plan stores.
     fn check_output(&self, out: Option<&Output<'_>>, columns: usize) -> Result<(), KernelError> {
         let plan = &self.plan;
         let (found, expected) = match (out, plan.is_in_place()) {

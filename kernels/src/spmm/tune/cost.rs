@@ -1,7 +1,7 @@
 //! The cost model: cycles of one call, from the pattern's counts, the schedule and the caches.
 //!
-//! A group costs what binds it: dot products (two per cycle), vector loads, or instructions and the lines from L2 that
-//! they wait for. A row block costs its epilogue and its loop. Constants are measured (docs/measurements.md) and named after what they are.
+//! A group costs as much as its slowest part: dot products (two per cycle), vector loads, or instructions and the lines from L2 that
+//! they wait for. A row block costs its epilogue and its loop. The constants were measured (docs/measurements.md).
 
 use lacuna_jit::cpu::Caches;
 
@@ -13,7 +13,7 @@ use crate::{Block, LANES, PanelLayout, TILE, VECTORS};
 
 /// `vpdpbusd` per cycle.
 const DOTS: f64 = 2.0;
-/// Vector loads per cycle beside dot products, broadcasts included; alone they are two.
+/// Vector loads per cycle while dot products run, with broadcasts; without dot products there are two.
 const LOADS: f64 = 1.6;
 /// Instructions per cycle that the front end sustains.
 const ISSUE: f64 = 6.5;
@@ -23,11 +23,11 @@ const L1_SHARE: f64 = 0.6;
 const L1_SHARE_1X4: f64 = 0.9;
 /// Cycles that such loads wait for a line from L2.
 const L2_LINE_1X4: f64 = 0.6;
-/// Cycles that instructions wait for a line from L2, many being under way at once.
+/// Cycles that instructions wait for a line from L2, with many lines under way.
 const L2_LINE: f64 = 0.5;
-/// Cycles until a line comes from behind L2, several being under way at once.
+/// Cycles until a line comes from L3 or memory, with several lines under way.
 const L3_LINE: f64 = 6.0;
-/// Cycles of a row block that belong to no vector: loop, list, mispredicted exits.
+/// Cycles of a row block that do not depend on the number of vectors: loop, list, mispredicted exits.
 const ROW: f64 = 8.0;
 /// Cycles to copy a line of X to where a pass reads it.
 const COPY_LINE: f64 = 2.0;
@@ -112,7 +112,7 @@ fn pass(plan: &SpmmPlan, groups: usize, vectors: usize, caches: &Caches) -> f64 
     copy + groups as f64 * group + rows(plan, vectors)
 }
 
-/// What row blocks cost beside their groups.
+/// The cost of row blocks without their groups.
 fn rows(plan: &SpmmPlan, vectors: usize) -> f64 {
     plan.rows() as f64 * (ROW + vectors as f64 * epilogue_cycles(plan))
 }

@@ -1,7 +1,7 @@
 //! The planner: which schedule is fastest, by a model or by measurement, and how the choice is kept.
 //!
-//! The model's constants are those of a Zen 5 core at 512 bits (docs/measurements.md); elsewhere the order of candidates, which
-//! is all that counts, may differ, and [`Tuning::Measure`] asks the machine itself.
+//! The constants of the model were fitted on a Zen 5 core at 512 bits (docs/measurements.md). Only the order of candidates counts, and
+//! on other CPUs it may differ. [`Tuning::Measure`] times the candidates on the machine itself.
 
 mod cost;
 mod measure;
@@ -18,11 +18,11 @@ use super::{Schedule, SpmmPlan, SpmmWeights};
 use crate::KernelError;
 use crate::pattern::BlockPattern;
 
-/// How much effort the choice of a schedule is worth.
+/// How schedules are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Tuning {
-    /// The cost model alone: microseconds.
+    /// Only the cost model: takes microseconds.
     #[default]
     Fast,
     /// Candidates are timed on the calling thread, on the weights themselves, for about this long per kernel.
@@ -39,7 +39,7 @@ pub struct Candidate {
     pub plan: SpmmPlan,
     /// Cycles that the model expects.
     pub predicted_cycles: f64,
-    /// Shortest time seen; nothing if it was not measured.
+    /// The shortest measured time; `None` if it was not measured.
     pub measured: Option<Duration>,
 }
 
@@ -47,7 +47,7 @@ pub struct Candidate {
 #[derive(Debug, Clone)]
 pub struct Tuner {
     caches: Caches,
-    /// Numbers of columns that count, equally.
+    /// The numbers of columns to optimise for, with equal weight.
     columns: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! Choices that are kept: measured once, read at the next load.
+//! A file of choices: measured once, read at the next load.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -44,7 +44,7 @@ pub enum TuningError {
     },
 }
 
-/// Schedules that were chosen, by what they were chosen for. Never machine code: plans are made and checked anew.
+/// Chosen schedules, by the plan that they were chosen for. The table never holds machine code: plans are made and checked again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TuningTable {
     /// Layout of this file.

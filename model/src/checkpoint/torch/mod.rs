@@ -1,10 +1,10 @@
 //! What `torch.save` writes: `pytorch_model.bin`.
 //!
-//! Such a file is a pickle, a program that builds objects, beside the tensors' bytes: a zip archive, or before PyTorch 1.6 one
+//! Such a file holds a pickle, which is a program that builds objects, and the bytes of the tensors: a zip archive, or before PyTorch 1.6 one
 //! stream. The `pytorch-reader` crate knows both; it interprets the few calls that build tensors, runs nothing, gathers strided
-//! and shared tensors, and checks every declared length against the file. It is lenient with what it does not know, so that
-//! this module looks first ([`scan`]): nothing is interpreted that weights do not need, and nothing is unpacked, so that what a
-//! file can make of itself is bounded by its length.
+//! and shared tensors, and checks every declared length against the file. It accepts objects that it does not know. So
+//! this module scans the file first ([`scan`]) and refuses everything that weights do not need, also compressed entries. So the length of the
+//! file limits the work and the memory that reading it needs.
 
 mod scan;
 

@@ -1,4 +1,4 @@
-//! What a pickle would do, without doing it.
+//! Checks what a pickle would do, without running it.
 //!
 //! A pickle is a list of opcodes for a stack machine. `torch.save` needs few of them, and few names of classes and functions;
 //! this walks over the opcodes and refuses everything else, as `torch.load(weights_only=True)` does. It keeps no stack, so it
@@ -154,7 +154,7 @@ mod tests {
             (b"\x8b\x02\0\0\0", 2),
         ];
         for (opcode, length) in arguments {
-            // An argument of STOP opcodes is passed over; one byte less and the pickle does not end.
+            // An argument of STOP opcodes is skipped. With one byte less the pickle has no end.
             let pickle = [opcode, &vec![b'.'; length], b"."].concat();
             assert!(matches!(scan(&pickle), Ok(end) if end == pickle.len()), "{opcode:?}");
             assert!(matches!(scan(&[&pickle[..], b"more"].concat()), Ok(end) if end == pickle.len()), "{opcode:?}");

@@ -13,11 +13,13 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config, HiddenAct, PositionEmbeddingType};
-use lacuna::{Activation, EncoderConfig, LayerNorm, Linear, Matrix, Model, Pooling, PoolingMode};
+use lacuna::Model;
+use lacuna::config::{Activation, EncoderConfig, Pooling, PoolingMode};
+use lacuna::weights::{LayerNorm, Linear, Matrix};
 use lacuna_console::error::Result;
 use lacuna_console::timing::Work;
 
-use super::gemm_instructions;
+use super::instructions::gemm_instructions;
 use crate::engine::{Engine, EngineId, ModelCall, ModelFiles, Product, ProductCall, cannot};
 use crate::error::EngineError;
 
@@ -235,7 +237,9 @@ fn failed<E: std::fmt::Display>(call: &'static str) -> impl FnOnce(E) -> EngineE
 
 #[cfg(test)]
 mod tests {
-    use lacuna::{Architecture, PoolingSource, Preset, seeded_ids};
+    use lacuna::Preset;
+    use lacuna::config::{Architecture, PoolingSource};
+    use lacuna::tokens::seeded_ids;
 
     use super::*;
     use crate::engine::ModelSource;

@@ -7,8 +7,11 @@ mod proto;
 
 use std::path::PathBuf;
 
+use lacuna::calibration::CalibrationOptions;
+use lacuna::config::EncoderConfig;
 use lacuna::onnx::OnnxModel;
-use lacuna::{CalibrationOptions, EncoderConfig, Model, Preset, seeded_ids};
+use lacuna::tokens::seeded_ids;
+use lacuna::{Model, Preset};
 use prost::Message;
 
 use self::proto::{ModelProto, NodeProto};

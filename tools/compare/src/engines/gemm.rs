@@ -1,8 +1,8 @@
 //! The `gemm` crate in f32: the products of the f32 reference and of candle.
 //!
-//! The crate has no packed weights to keep between calls: it packs what it must in every call, so W is handed over as it is,
-//! row-major, and that packing is part of what is timed. It runs at up to four times the speed when it need not pack, which on
-//! some CPUs takes strips of few tokens side by side; whether it does so here is measured when a product is made ready.
+//! The crate keeps no packed weights between calls: it packs its operands in every call. So W is passed unchanged,
+//! row-major, and packing is part of the time. The crate is up to four times as fast when it does not pack, which on
+//! some CPUs needs slices of few tokens. When a product is prepared, both are measured and the faster one is used.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use ::gemm::Parallelism;
 use lacuna_console::error::Result;
 use lacuna_console::timing::Work;
 
-use super::gemm_instructions;
+use super::instructions::gemm_instructions;
 use crate::engine::{Engine, EngineId, ModelCall, ModelFiles, Product, ProductCall, Stored, cannot};
 use crate::error::EngineError;
 

@@ -1,6 +1,7 @@
 //! Lacuna itself: generated sparse code, the same in intrinsics, dense int8, f32.
 
-use lacuna::{Compile, Encoder, Form, LoadReport, Profile, Stage};
+use lacuna::report::{LoadReport, Profile, Stage};
+use lacuna::{Compile, Encoder, Form};
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
 use lacuna_console::products::call::{Call, Int8Plan};

@@ -37,7 +37,7 @@ pub(super) struct Cell {
     pub(super) role: Role,
 }
 
-/// What a page makes of a cell beside its text.
+/// How a page shows a cell, in addition to its text.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Role {
     #[default]

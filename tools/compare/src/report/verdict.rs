@@ -1,4 +1,4 @@
-//! What the rows say about Lacuna: against each dense engine, and in one sentence.
+//! The verdict on Lacuna: compared with each dense engine, and in one sentence.
 
 use lacuna_console::stats::geometric_mean;
 
@@ -134,7 +134,7 @@ impl<'g, 'a> Verdict<'g, 'a> {
             }
         } else {
             parts.push(format!(
-                "no verdict on {}: there is no result of lacuna beside one of a dense engine, both within their bounds",
+                "no verdict on {}: needs a result of lacuna and one of a dense engine, both within their bounds",
                 kind.count(self.wrong + self.open)
             ));
         }

@@ -3,7 +3,7 @@
 mod point;
 mod search;
 
-use lacuna::seeded_ids;
+use lacuna::tokens::seeded_ids;
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};

@@ -52,7 +52,7 @@ pub struct Variant<'a> {
 
 /// A product ready to run.
 pub trait Call: Work {
-    /// Runs it on an output that holds something else, and compares; what is wrong, if anything is.
+    /// Runs it on an output filled with other values, and compares. Returns the first difference, if any.
     fn check(&mut self) -> Result<Option<String>>;
 
     /// One element of the result of the last call.

@@ -161,7 +161,7 @@ impl Out {
         }
     }
 
-    /// Compares the given rows with the scalar reference, bit by bit; what is wrong, if anything is.
+    /// Compares the given rows with the scalar reference, bit by bit. Returns the first difference, if any.
     pub fn check(&self, weights: &Weights, x: &Matrix<u8>, epilogue: &Epilogue, rows: &[usize]) -> Option<String> {
         let (values, params) = weights.select(rows);
         let (m, tokens) = (weights.m, x.columns);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::failed;
+use super::failed::failed;
 use crate::error::EngineError;
 
 /// Kernels that multiply matrices of integers.

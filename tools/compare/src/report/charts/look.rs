@@ -30,7 +30,7 @@ const SERIES: [RGBColor; 9] = [
     RGBColor(0x8a, 0x8a, 0x8a),
 ];
 
-/// As many lines or segments as can be told apart.
+/// The largest number of lines or segments that a reader can tell apart.
 pub(super) const MOST: usize = SERIES.len();
 
 /// How a series is drawn.

@@ -2,9 +2,9 @@
 
 use super::super::super::row::{Report, Subject};
 use super::super::groups::{Group, Kind, clean, in_order, plural, zeros};
+use super::chart::{Chart, distinct, engine_look, spread};
 use super::look::MOST;
 use super::plot::{Axis, Line, Plot};
-use super::{Chart, distinct, engine_look, spread};
 
 /// As many models, batches and sparsities are drawn.
 const CHARTS: usize = 4;

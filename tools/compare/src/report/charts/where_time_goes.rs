@@ -4,8 +4,8 @@ use super::super::super::row::Report;
 use super::super::groups::{clean, plural};
 use super::super::parts::Parts;
 use super::bars::Bars;
+use super::chart::{Chart, spread};
 use super::look::MOST;
-use super::{Chart, spread};
 
 /// As many subjects are drawn.
 const CHARTS: usize = 3;

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use lacuna_model::Precision;
 use serde::Serialize;
-
-use crate::precision::Precision;
 
 /// Wall time of one phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +141,7 @@ pub struct LoadReport {
     pub linears: Vec<LinearReport>,
     /// The linear layer between embeddings and layers, in models whose embeddings have other features than the layers.
     pub projection: Option<LinearReport>,
-    /// What a reader should know: settings assumed, sentences cut, tiers without kernels.
+    /// Notes for a reader: assumed settings, truncated sentences, tiers without kernels.
     pub notes: Vec<String>,
 }
 
