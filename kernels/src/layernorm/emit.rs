@@ -58,7 +58,7 @@ fn emit_shift(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>
     }
 }
 
-/// With d = shift - x[f]: `mean = shift - sum_f d / F` and
+/// With `d = shift - x[f]`: `mean = shift - sum_f d / F` and
 /// `rstd = 1 / sqrt(sum_f d^2 / F - (sum_f d / F)^2 + epsilon)`.
 fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>) {
     a.note("mean and variance about the shift");

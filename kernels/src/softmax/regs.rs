@@ -14,7 +14,7 @@ use crate::{VECTORS, rows};
 /// | column, W of 4 | | max of all features | scale: 1 / sum |
 /// | 4 | | `x`: `x[f] - max`, then r; after the last `one`: 1 | `y`: `y[f]` |
 /// | power, 4 | | `(x[f] - max) log2(e)` to the nearest 1/16, then 2^ that | |
-/// | e, 4 | | that as a number, then e[f] | |
+/// | e, 4 | | that as a number, then `e[f]` | |
 /// | powers, r, log2_e, magic, min | | constants | |
 ///
 /// [`Columns`] gives acc and column the name that they have in a pass.

@@ -18,9 +18,9 @@ pub(super) struct ColumnQuantArgs {
     pub(super) columns: usize,
     /// All bits but the sign.
     pub(super) magnitude: u32,
-    /// [`super::super::LEAST_MAXIMUM`].
+    /// [`super::super::constants::LEAST_MAXIMUM`].
     pub(super) least: f32,
-    /// [`super::super::CODES`].
+    /// [`super::super::constants::CODES`].
     pub(super) codes: f32,
     /// [`super::super::ZERO_CODE`].
     pub(super) zero: f32,
