@@ -11,6 +11,7 @@ use super::engine::{EngineId, OutputKind};
 use super::field::Field;
 use super::launch::unexpected;
 use super::measure::{Ready, measure};
+use super::method::{NOTES, interleaving, thread_counts};
 use super::options::Rounds;
 use super::protocol::{ProductSpec, Reply, Request};
 use super::row::{Report, Subject};
@@ -22,7 +23,7 @@ use super::{interrupt, machine};
 /// multiplier and an addend per output feature. Every engine gets the same seeded operands, in the layout that it likes best;
 /// packing and reordering weights is not timed. Results are compared with the exact one before anything is timed.
 #[derive(clap::Args)]
-#[command(after_help = format!("{EXAMPLES}\n\n{}", super::NOTES))]
+#[command(after_help = format!("{EXAMPLES}\n\n{NOTES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
     shapes: ShapeArgs,
@@ -54,7 +55,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let target = Target::new(&args.rounds.options, args.rounds.html.as_deref())?;
     let mut field = Field::new(&args.rounds.options, context, EngineId::has_products)?;
     let mut report = Report::new(machine::facts(context)?, method(args));
-    let threads = super::thread_counts(context);
+    let threads = thread_counts(context);
     let subjects = threads.len() * matrices.len() * sparsities.len() * tokens.len();
     let steps = Steps::new(subjects * args.rounds.effort.rounds);
     let mut done = 0;
@@ -108,6 +109,6 @@ fn method(args: &Args) -> Vec<String> {
         "Agreement is checked before anything is timed: the largest distance from the exact result, in steps of the 8-bit output, is at \
          most 0.6 where codes are stored (0.5 is perfect rounding) and 0.02 where f32 or sums are. What does not agree is not timed."
             .to_owned(),
-        super::interleaving(args.rounds.effort, &args.rounds.options),
+        interleaving(args.rounds.effort, &args.rounds.options),
     ]
 }

@@ -13,6 +13,7 @@ use super::exports::Exports;
 use super::field::Field;
 use super::launch::{NoAnswer, unexpected};
 use super::measure::{Ready, Slot, measure};
+use super::method::{NOTES, interleaving, thread_counts};
 use super::options::Rounds;
 use super::protocol::{Reply, Request, from_bits};
 use super::row::{Breakdown, Report, Subject};
@@ -25,7 +26,7 @@ use super::{interrupt, machine};
 /// Runtime and rten get the model as `lacuna export onnx` writes it. Batches are random token ids; embeddings are compared with the f32
 /// reference before anything is timed.
 #[derive(clap::Args)]
-#[command(after_help = format!("{EXAMPLES}\n\n{}", super::NOTES))]
+#[command(after_help = format!("{EXAMPLES}\n\n{NOTES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let target = Target::new(&args.rounds.options, args.rounds.html.as_deref())?;
     let mut field = Field::new(&args.rounds.options, context, EngineId::has_models)?;
     let mut report = Report::new(machine::facts(context)?, method(args));
-    let threads = super::thread_counts(context);
+    let threads = thread_counts(context);
     let subjects = args.sparsity.len() * threads.len() * args.batch.len() * args.seq.len();
     let steps = Steps::new(subjects * args.rounds.effort.rounds);
     let mut done = 0;
@@ -155,6 +156,6 @@ fn method(args: &Args) -> Vec<String> {
             super::source::F32_COSINE,
             args.model.min_cosine
         ),
-        super::interleaving(args.rounds.effort, &args.rounds.options),
+        interleaving(args.rounds.effort, &args.rounds.options),
     ]
 }

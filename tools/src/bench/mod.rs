@@ -84,8 +84,3 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         What::Open(args) => open::run(args, context),
     }
 }
-
-/// `1 thread`, `2 threads`.
-fn threads_text(threads: usize) -> String {
-    if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") }
-}

@@ -10,7 +10,6 @@ use lacuna_kernels::Parallel;
 use super::baseline::Baseline;
 use super::evict::Evictor;
 use super::report::{Format, Row, print_rows};
-use super::threads_text;
 
 /// How a kernel is measured and its rows are printed.
 #[derive(clap::Args)]
@@ -134,4 +133,9 @@ impl<'a> Bench<'a> {
             self.options.repeats
         )
     }
+}
+
+/// `1 thread`, `2 threads`.
+fn threads_text(threads: usize) -> String {
+    if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") }
 }

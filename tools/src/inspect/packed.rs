@@ -6,7 +6,7 @@ use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};
 use serde::Serialize;
 
-use super::Args;
+use super::args::Args;
 use crate::model::FormArg;
 use crate::packed::{Contents, decided};
 

@@ -17,7 +17,7 @@ use lacuna::{Activation, EncoderConfig, LayerNorm, Linear, Matrix, Model, Poolin
 use lacuna_console::error::Result;
 use lacuna_console::timing::Work;
 
-use super::gemm_instructions;
+use super::instructions::gemm_instructions;
 use crate::engine::{Engine, EngineId, ModelCall, ModelFiles, Product, ProductCall, cannot};
 use crate::error::EngineError;
 

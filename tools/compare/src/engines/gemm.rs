@@ -11,7 +11,7 @@ use ::gemm::Parallelism;
 use lacuna_console::error::Result;
 use lacuna_console::timing::Work;
 
-use super::gemm_instructions;
+use super::instructions::gemm_instructions;
 use crate::engine::{Engine, EngineId, ModelCall, ModelFiles, Product, ProductCall, Stored, cannot};
 use crate::error::EngineError;
 

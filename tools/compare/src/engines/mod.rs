@@ -6,6 +6,8 @@ mod candle;
 mod exported;
 #[cfg(feature = "gemm")]
 mod gemm;
+#[cfg(any(feature = "candle", feature = "gemm"))]
+mod instructions;
 mod lacuna;
 mod onednn;
 #[cfg(any(feature = "ort", feature = "rten"))]
@@ -52,16 +54,4 @@ pub(crate) fn open<'a>(id: EngineId, library: Option<&Path>, context: &'a Contex
 /// The shared library of an engine that needs one.
 fn file(id: EngineId, library: Option<&Path>) -> Result<&Path> {
     library.map_or_else(|| cannot(id, "anything without --library"), Ok)
-}
-
-/// The instructions that the `gemm` crate picks, by the rule that it picks them by: it does not tell.
-#[cfg(any(feature = "candle", feature = "gemm"))]
-fn gemm_instructions() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    match (std::arch::is_x86_feature_detected!("avx512f"), std::arch::is_x86_feature_detected!("fma")) {
-        (true, _) => return "avx512f",
-        (false, true) => return "fma",
-        (false, false) => {}
-    }
-    if cfg!(target_arch = "aarch64") { "neon" } else { "scalar" }
 }

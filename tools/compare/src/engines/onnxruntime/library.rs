@@ -8,7 +8,7 @@ use std::path::Path;
 use libloading::Library;
 use ort::sys::OrtApiBase;
 
-use super::{LIBRARY, failed};
+use super::failure::{LIBRARY, failed};
 use crate::error::EngineError;
 
 /// The entry point of every version.

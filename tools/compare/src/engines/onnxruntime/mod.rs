@@ -4,6 +4,7 @@
 //! all graph optimisations. Inputs and the output are bound to tensors beforehand, so that a call is one run. What really runs is
 //! read from a profile of the first run: an int8 model that multiplied no integers is refused, as it would be f32 in disguise.
 
+mod failure;
 mod library;
 mod profile;
 mod session;
@@ -17,12 +18,10 @@ use lacuna_console::error::Result;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
+use self::failure::failed;
 use self::session::{Batch, Loaded};
 use crate::engine::{Engine, EngineId, ModelCall, ModelFiles, Product, ProductCall, cannot};
 use crate::error::EngineError;
-
-/// What it is called in messages.
-const LIBRARY: &str = "ONNX Runtime";
 
 /// The engine.
 pub(crate) struct OnnxRuntime {
@@ -101,11 +100,4 @@ impl Engine for OnnxRuntime {
         let model = self.model.as_mut().ok_or_else(|| failed("with_batch", "no model is loaded"))?;
         run(&mut Batch::new(model, ids)?)
     }
-}
-
-/// A call into ONNX Runtime that failed, with its answer in one line.
-fn failed(call: &str, reason: impl std::fmt::Display) -> EngineError {
-    let reason = reason.to_string();
-    let lines: Vec<&str> = reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    EngineError::Call { library: LIBRARY, call: call.to_owned(), reason: lines.join("; ") }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::failed;
+use super::failure::failed;
 use crate::error::EngineError;
 
 /// Kernels that multiply matrices of integers.

@@ -11,7 +11,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 
-use super::failed;
+use super::failure::{LIBRARY, failed};
 use super::profile::Profile;
 use crate::engine::ModelCall;
 use crate::engines::onnx::{self, Input};
@@ -104,7 +104,7 @@ struct Inputs {
 
 impl Inputs {
     fn new(session: &Session, ids: &[Vec<u32>]) -> Result<Inputs, EngineError> {
-        let shape = onnx::shape(super::LIBRARY, ids)?;
+        let shape = onnx::shape(LIBRARY, ids)?;
         let ids: Vec<i64> = ids.iter().flatten().map(|&id| i64::from(id)).collect();
         let has = |input: &Input| session.inputs().iter().any(|outlet| outlet.name() == input.name());
         let tensor = |input: Input| Ok((input, Tensor::from_array((shape, input.values(&ids)))?));

@@ -5,6 +5,7 @@
 //! Sums are exact where the CPU has VNNI. Without it `vpmaddubsw` adds two products in s16 and may saturate, which the
 //! implementation's name says.
 
+mod failure;
 mod model;
 mod operators;
 mod product;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use lacuna_console::error::Result;
 
+use self::failure::failed;
 use self::model::{Batch, Loaded};
 use crate::engine::{Engine, EngineId, ModelCall, ModelFiles, Product, ProductCall};
 use crate::error::EngineError;
@@ -67,11 +69,6 @@ impl Engine for Rten {
         let model = self.model.as_ref().ok_or_else(|| failed("with_batch", "no model is loaded"))?;
         run(&mut Batch::new(model, ids, Arc::clone(&self.pool))?)
     }
-}
-
-/// A call into rten that failed.
-fn failed(call: &str, reason: impl std::fmt::Display) -> EngineError {
-    EngineError::Call { library: "rten", call: call.to_owned(), reason: reason.to_string() }
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use lacuna_console::timing::Work;
 use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
 
+use super::failure::failed;
 use super::operators::Operators;
-use super::{failed, product};
+use super::product;
 use crate::engine::ModelCall;
 use crate::engines::onnx::{self, Input};
 use crate::error::EngineError;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rten_onnx::onnx::{ModelProto, NodeProto};
 
-use super::failed;
+use super::failure::failed;
 use crate::error::EngineError;
 
 /// Products of integers. rten has no other, and makes none of products in f32.

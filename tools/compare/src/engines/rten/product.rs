@@ -5,7 +5,7 @@ use lacuna_console::timing::Work;
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::NdTensorView;
 
-use super::failed;
+use super::failure::failed;
 use crate::engine::{Product, ProductCall, Stored};
 
 /// u8 `[N][K]` by packed s8 `[K][M]`: s32 `[N][M]`.

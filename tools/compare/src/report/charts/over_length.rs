@@ -2,9 +2,11 @@
 
 use super::super::super::row::{Report, Subject};
 use super::super::groups::{Group, Kind, clean, in_order, plural, zeros};
+use super::chart::Chart;
+use super::engines::engine_look;
 use super::look::MOST;
 use super::plot::{Axis, Line, Plot};
-use super::{Chart, distinct, engine_look, spread};
+use super::selection::{distinct, spread};
 
 /// As many models, batches and sparsities are drawn.
 const CHARTS: usize = 4;

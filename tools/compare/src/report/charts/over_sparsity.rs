@@ -5,9 +5,10 @@ use lacuna_console::stats::geometric_mean;
 use super::super::super::row::{Report, Subject};
 use super::super::groups::{Group, Kind, clean, plural, sparsity};
 use super::super::verdict::{Comparison, Verdict, fastest};
+use super::chart::Chart;
 use super::look::{Look, MOST};
 use super::plot::{Axis, Line, Plot};
-use super::{Chart, distinct, spread};
+use super::selection::{distinct, spread};
 
 /// Steps of the theoretical line.
 const STEPS: u32 = 48;

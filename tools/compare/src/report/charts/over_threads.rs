@@ -4,9 +4,11 @@ use lacuna_console::stats::geometric_mean;
 
 use super::super::super::row::{Report, Subject};
 use super::super::groups::{Group, Kind, clean, in_order, plural};
+use super::chart::Chart;
+use super::engines::engine_look;
 use super::look::{Look, MOST};
 use super::plot::{Axis, Line, Plot};
-use super::{Chart, distinct, engine_look};
+use super::selection::distinct;
 
 pub(super) fn charts(report: &Report) -> Vec<Chart> {
     Kind::ALL.into_iter().filter_map(|kind| chart(report, kind)).collect()

@@ -4,8 +4,9 @@ use super::super::super::row::Report;
 use super::super::groups::{clean, plural};
 use super::super::parts::Parts;
 use super::bars::Bars;
+use super::chart::Chart;
 use super::look::MOST;
-use super::{Chart, spread};
+use super::selection::spread;
 
 /// As many subjects are drawn.
 const CHARTS: usize = 3;

@@ -1,7 +1,4 @@
-//! `lacuna inspect`: what a model directory holds, and what would be generated for it.
-
-mod head;
-mod packed;
+//! Model directories: their tensors and zeros, and the kernels for them.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,35 +11,9 @@ use lacuna_console::progress::Spinner;
 use lacuna_console::table::{Table, bytes, percent};
 use serde::Serialize;
 
-use crate::model::{self, FormArg, ModelArgs, pooling_source};
-
-/// Show a model's tensors and zeros, and what would be generated for it
-///
-/// Reads and checks the model as `embed` does, prunes it if --sparsity is given, and compiles it, so that the kernels listed
-/// are the ones that would run on this machine. Of a packed file the sections are listed, with their sizes.
-#[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  lacuna inspect --model all-MiniLM-L6-v2
-  lacuna inspect --model all-MiniLM-L6-v2 --sparsity 0.9
-  lacuna inspect --model all-MiniLM-L6-v2 --json | jq '.linears[0]'
-  lacuna inspect --model minilm.lacuna
-
-Zeros are counted as blocks, outputs x inputs: a 4x1 block is 4 output features of one input feature. The sparse \
-kernels skip 4x1 blocks; density is the share of them that is stored, fill the share of stored weights that is not \
-zero. Model cards on the hub often name the same shapes the other way round.")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
-
-    /// Which kernels run the linear layers
-    #[arg(long, value_enum, default_value = "auto")]
-    form: FormArg,
-
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
-}
+use super::args::Args;
+use super::head::{self, Head};
+use crate::model::{self, pooling_source};
 
 #[derive(Serialize)]
 struct Inspection {
@@ -50,7 +21,7 @@ struct Inspection {
     tier: &'static str,
     architecture: Architecture,
     pooling: Pooling,
-    head: Option<head::Head>,
+    head: Option<Head>,
     /// Why there is none: that the model has none, or what is wrong with it.
     no_head: Option<String>,
     /// Longest sequence in tokens, special tokens included; none without a tokenizer.
@@ -119,11 +90,8 @@ struct Linear {
     kernel: String,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    if let Some(model) = pool(context.threads())?.install(|| args.model.open_packed())? {
-        return packed::inspect(args, &model, context);
-    }
-    let inspection = pool(context.threads())?.install(|| inspect(args, context))?;
+pub(super) fn inspect(args: &Args, context: &Context) -> Result<()> {
+    let inspection = pool(context.threads())?.install(|| inspected(args, context))?;
     match args.json {
         true => print_json(&inspection),
         false => print(inspection.text()),
@@ -133,7 +101,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 /// Sequences of made-up token ids to calibrate on: forms and kernels do not depend on them.
 const CALIBRATION: (usize, usize) = (4, 32);
 
-fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
+fn inspected(args: &Args, context: &Context) -> Result<Inspection> {
     let model = args.model.pruning.apply(args.model.read()?)?;
     let (files, tensors) = model.weight_files()?;
     let (config, pooler) = (model.config().clone(), model.weights().pooler.is_some());
