@@ -17,7 +17,7 @@ fn the_file_is_what_the_library_makes() {
     fs::write(&sentences, SENTENCES.join("\n")).unwrap();
     let read = || Model::open(model.path()).unwrap();
     let pruned = || read().prune(Block::B1x4, 0.5).unwrap();
-    let calibrated = pruned().calibration().options(CalibrationOptions::per_tensor()).run(&SENTENCES).unwrap();
+    let calibrated = pruned().calibration().options(CalibrationOptions::per_tensor()).run(SENTENCES).unwrap();
     for (more, expected) in [
         (&[][..], read().to_onnx()),
         (&["--int8", "dynamic"], read().to_onnx_dynamic()),
