@@ -1,29 +1,63 @@
 //! Which crates there are, and where the names of a crate are defined.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
 
 use crate::source::Source;
 
-/// The folders below `root` that hold a crate of the workspace, `.` for the root itself.
-pub(crate) fn folders(root: &Path) -> Vec<String> {
-    let manifest = read(&root.join("Cargo.toml"));
-    let members = manifest.split_once("members = [").expect("the workspace lists its members").1;
-    let members = members.split(']').next().unwrap_or_default();
-    let listed = members.split(',').map(|member| member.trim().trim_matches('"').to_owned());
-    listed.filter(|member| !member.is_empty() && member != ".").chain([".".to_owned()]).collect()
+/// A crate of the workspace, and the others of the workspace that its manifest lists.
+pub(crate) struct Member {
+    pub(crate) name: String,
+    /// Below the root of the workspace; empty for the root itself.
+    pub(crate) folder: String,
+    /// Under `[dependencies]` and `[build-dependencies]`.
+    pub(crate) uses: Vec<String>,
+    /// Under `[dev-dependencies]`: what tests, examples and benchmarks use too.
+    pub(crate) tests_use: Vec<String>,
 }
 
-/// The crates of this workspace that the manifest in `folder` lists under `[dependencies]`.
-pub(crate) fn uses(folder: &Path) -> Vec<String> {
-    let manifest = read(&folder.join("Cargo.toml"));
-    let section = manifest.split("\n[").find_map(|section| section.strip_prefix("dependencies]")).unwrap_or_default();
-    let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
-    names.filter(|name| name.starts_with("lacuna")).map(str::to_owned).collect()
+impl Member {
+    /// All crates of the workspace in the folder `root`.
+    pub(crate) fn all(root: &Path) -> Vec<Member> {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).current_dir(root);
+        let output = cargo.output().expect("cargo runs");
+        assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+        let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+        let packages = list(&metadata, "packages");
+        let names: Vec<&str> = packages.iter().map(|package| text(package, "name")).collect();
+        packages.iter().map(|package| Member::new(root, package, &names)).collect()
+    }
+
+    fn new(root: &Path, package: &Value, names: &[&str]) -> Member {
+        let folder = Path::new(text(package, "manifest_path")).parent().expect("a manifest lies in a folder");
+        let folder = folder.strip_prefix(root).expect("every crate lies in the workspace");
+        let mut member = Member {
+            name: text(package, "name").to_owned(),
+            folder: folder.to_string_lossy().replace('\\', "/"),
+            uses: Vec::new(),
+            tests_use: Vec::new(),
+        };
+        for used in list(package, "dependencies") {
+            let name = text(used, "name");
+            if names.contains(&name) {
+                let all = if used["kind"] == "dev" { &mut member.tests_use } else { &mut member.uses };
+                all.push(name.to_owned());
+            }
+        }
+        member
+    }
 }
 
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().unwrap_or_else(|| panic!("cargo metadata has a list {key}"))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_else(|| panic!("cargo metadata has a text {key}"))
 }
 
 /// The source files of a crate by their path below `src`.
@@ -34,23 +68,25 @@ pub(crate) struct Crate {
 }
 
 impl Crate {
-    /// Nothing where there is no crate.
-    pub(crate) fn read(root: &Path, folder: &str) -> Option<Crate> {
-        let folder = root.join(folder).join("src");
+    /// Reads every source file below `src` of the crate in `folder`.
+    pub(crate) fn read(folder: &Path) -> Crate {
+        let src = folder.join("src");
         let mut sources = BTreeMap::new();
-        let mut folders = vec![folder.clone()];
+        let mut folders = vec![src.clone()];
         while let Some(now) = folders.pop() {
-            for entry in std::fs::read_dir(&now).ok()?.flatten() {
-                let path = entry.path();
+            for path in entries(&now) {
                 if path.is_dir() {
                     folders.push(path);
                 } else if path.extension().is_some_and(|extension| extension == "rs") {
-                    let name = path.strip_prefix(&folder).ok()?.to_string_lossy().replace('\\', "/");
-                    sources.insert(name.clone(), Source::parse(&name, &read(&path)));
+                    let name = path.strip_prefix(&src).expect("it lies below src").to_string_lossy().replace('\\', "/");
+                    let text =
+                        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                    let source = Source::parse(&name, &text);
+                    sources.insert(name, source);
                 }
             }
         }
-        Some(Crate::new(sources))
+        Crate::new(sources)
     }
 
     pub(crate) fn new(sources: BTreeMap<String, Source>) -> Crate {
@@ -64,7 +100,7 @@ impl Crate {
     }
 
     fn definer_within(&self, from: &[String], path: &[String], depth: usize) -> Option<(&str, String)> {
-        const DEEPEST: usize = 16; // doors that lead to each other
+        const DEEPEST: usize = 16; // re-exports can lead back to each other
         if depth > DEEPEST {
             return None;
         }
@@ -81,14 +117,12 @@ impl Crate {
             if source.defines(name) {
                 return Some((file, name.clone()));
             }
-            let further = |door: &[String]| {
-                let path: Vec<String> = door.iter().chain(&rest[i + 1..]).cloned().collect();
-                self.definer_within(&module, &path, depth + 1)
-            };
-            return source.imports(name).find_map(further).or_else(|| {
-                let globs = source.globs().map(|glob| glob.iter().chain([name]).cloned().collect::<Vec<_>>());
-                globs.into_iter().find_map(|path| self.definer_within(&module, &path, depth + 1))
-            });
+            // Not defined here: it came through a `use` of this name or of everything, which may be a re-export of another one.
+            let rest = &rest[i + 1..];
+            let named = source.imports(name).map(|import| [import, rest].concat());
+            let through_globs = source.globs().map(|glob| [glob, std::slice::from_ref(name), rest].concat());
+            let further: Vec<Vec<String>> = named.chain(through_globs).collect();
+            return further.iter().find_map(|path| self.definer_within(&module, path, depth + 1));
         }
         let file = self.modules.get(&module)?;
         Some((file, format!("{} itself", module.last().map_or("the root", String::as_str))))
@@ -111,6 +145,12 @@ impl Crate {
             }
         }
     }
+}
+
+/// The files and folders in a folder.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    entries.unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
 }
 
 /// `a/b.rs` and `a/b/mod.rs` are the module a::b.

@@ -8,6 +8,7 @@ pub(crate) struct Source {
     defined: Vec<String>,
     /// Names that `use` brings in, each with its path.
     imports: Vec<(String, Vec<String>)>,
+    /// Paths that `use` brings in everything of.
     globs: Vec<Vec<String>>,
     /// Paths that the file itself takes something from.
     used: Vec<Vec<String>>,
@@ -17,11 +18,11 @@ impl Source {
     pub(crate) fn parse(name: &str, text: &str) -> Source {
         let file = syn::parse_file(text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut source = Source { defined: vec![], imports: vec![], globs: vec![], used: vec![] };
-        let mut doors = Vec::new();
+        let mut reexports = Vec::new();
         let mut idents = Vec::new();
-        source.items(&file.items, &mut doors, &mut idents);
+        source.items(&file.items, &mut reexports, &mut idents);
         // What is re-exported and also used here counts as used.
-        source.used.extend(doors.into_iter().filter(|(name, _)| idents.contains(name)).map(|(_, path)| path));
+        source.used.extend(reexports.into_iter().filter(|(name, _)| idents.contains(name)).map(|(_, path)| path));
         source
     }
 
@@ -41,7 +42,7 @@ impl Source {
         &self.used
     }
 
-    fn items(&mut self, items: &[Item], doors: &mut Vec<(String, Vec<String>)>, idents: &mut Vec<String>) {
+    fn items(&mut self, items: &[Item], reexports: &mut Vec<(String, Vec<String>)>, idents: &mut Vec<String>) {
         for item in items {
             if is_test(attributes(item)) {
                 continue;
@@ -51,15 +52,15 @@ impl Source {
                 Item::Use(item) => {
                     let mut all = Vec::new();
                     flatten(&item.tree, &mut Vec::new(), &mut all);
-                    let door = !matches!(item.vis, Visibility::Inherited);
+                    let is_reexport = !matches!(item.vis, Visibility::Inherited);
                     for (name, path) in all {
                         if name == "*" {
                             self.globs.push(path.clone());
                         } else {
                             self.imports.push((name.clone(), path.clone()));
                         }
-                        match door {
-                            true => doors.push((name, path)),
+                        match is_reexport {
+                            true => reexports.push((name, path)),
                             false => self.used.push(path),
                         }
                     }
@@ -67,7 +68,7 @@ impl Source {
                 Item::Mod(item) => {
                     // An inline module belongs to its file; paths in it are taken as if they stood outside.
                     if let Some((_, items)) = &item.content {
-                        self.items(items, doors, idents);
+                        self.items(items, reexports, idents);
                     }
                 }
                 other => self.tokens(quote::ToTokens::to_token_stream(other), idents),
@@ -75,7 +76,7 @@ impl Source {
         }
     }
 
-    /// Paths that start with `crate`, `self` or `super`, and all identifiers.
+    /// Collects the paths of several names, and the first name of every path. Which paths lead to a file of the crate is found out later.
     fn tokens(&mut self, tokens: TokenStream, idents: &mut Vec<String>) {
         let all: Vec<TokenTree> = tokens.into_iter().collect();
         let mut i = 0;
@@ -102,11 +103,14 @@ impl Source {
     }
 }
 
-/// Whether `#[cfg(test)]`, `#[cfg(doctest)]` or `#[test]` stands before an item.
+/// Whether an item is for tests only: `#[test]`, `#[cfg(test)]`, `#[cfg(all(test, ...))]` or the same with `doctest` stands before it.
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let tokens = quote::ToTokens::to_token_stream(&attribute.meta).to_string();
-        tokens == "test" || tokens.starts_with("cfg") && (tokens.contains("(test") || tokens.contains("(doctest"))
+        tokens == "test"
+            || tokens.starts_with("cfg")
+                && !tokens.contains("not (test")
+                && (tokens.contains("(test") || tokens.contains("(doctest"))
     })
 }
 
