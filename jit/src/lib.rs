@@ -1,9 +1,9 @@
 //! Run-time code generation for Lacuna: the base of the generators of all kernels.
 //!
-//! - [`Features`]: sets of CPU features. Every instruction row has one, [`Code`] collects them, [`Features::detect`] is what
-//!   this machine has and the user does not mask.
+//! - [`Features`]: sets of CPU features. Every instruction row names the one that it needs, and [`Code`] collects them.
+//!   [`Features::detect`] gives those of this machine that the user does not mask.
 //! - [`Tier`], [`Isa`], [`Avx512Vnni`]: CPU features as values that prove what may be executed.
-//! - [`RegFile`], [`Gpr`], [`Zmm`], [`Mask`], [`ptr`]: registers handed out once, memory operands.
+//! - [`RegFile`], [`Gpr`], [`Zmm`], [`Mask`], [`ptr`]: registers, each handed out once, and memory operands.
 //! - [`Asm`], [`Evex`], [`Code`]: an assembler of scalar code (dynasm) and AVX-512 (own encoder), with line notes.
 //! - [`CodeArena`], [`Sealed`], [`Function`], [`Entry`]: memory that is written once, sealed, and called through a type.
 //!

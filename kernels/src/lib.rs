@@ -2,22 +2,22 @@
 //!
 //! | module | computes | input | output |
 //! | --- | --- | --- | --- |
-//! | [`spmm`] | 4x1 block-sparse s8 weights x u8 | plain panel | u8/s8 panel or f32 tile, ReLU or GELU, residual |
+//! | [`spmm`] | block-sparse s8 weights x u8 | plain panel; VNNI panel for 4x4 and 1x4 | u8/s8 panel or f32 tile, ReLU or GELU, residual |
 //! | [`gemm`] | dense s8 weights x u8 | VNNI panel | the same |
 //! | [`float`] | sparse or dense f32 or bf16 weights x the same | f32 tile, bf16 panel | f32 tile, bf16 panel |
 //! | [`attention`] | softmax(Q K) V per sequence and head | VNNI and plain panels | u8 panel |
-//! | [`embedding`] | sum of table rows, transposed | token-major tables | f32 tile |
+//! | [`embedding`] | sum of table rows, transposed | f32 tables, a row per id | f32 tile |
 //! | [`layernorm`] | normalisation over features | f32 tile | f32 tile, u8 panel |
 //! | [`softmax`] | softmax over features | f32 tile | f32 tile |
-//! | [`dynamic`] | codes with a scale per token, and results from such | f32 tile | u8/s8 panel, f32 tile |
+//! | [`dynamic`] | codes with a scale per column, and results from such codes | f32 tile | u8/s8 panel, f32 tile |
 //! | [`elementwise`] | ReLU, GELU, quantisation | f32 tile | f32 tile, u8/s8 panel |
 //!
-//! [`layout`] defines panels and tiles, [`epilogue`] what happens to accumulators, [`cache`] who generates what once,
-//! [`mod@reference`] what is right, [`peak`] what the machine could do at most. Every kernel has a portable form in plain Rust that
-//! gives the same bits as the generated one.
+//! [`layout`] defines panels and tiles, [`Sink`] says where results go, and [`epilogue`] what happens to accumulators. [`cache`] keeps
+//! one kernel per plan. [`mod@reference`] has the scalar references, and [`peak`] measures what the machine can do at most. Every kernel
+//! has a portable form in plain Rust that gives the same bits as the generated one.
 //!
-//! When *not* to use it: for matrices whose weights change between calls. Packing and planning are made for weights that are
-//! loaded once.
+//! When *not* to use it: for matrices whose weights change between calls. Packing and planning pay off only for weights that are loaded
+//! once.
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 

@@ -1,8 +1,8 @@
 //! `lacuna compare`: is this faster than what I use now, on my machine, and does it compute the same thing?
 //!
 //! The command starts a process per engine, has each check its result, watches its threads, and then times all of them in turn.
-//! `engine` says what can be compared, `engines` holds the code of each, `measure` the order of events, `row` and `report` what
-//! comes out. This crate is a part of the `lacuna` command, which passes it [`Args`]; the processes are the same executable, started
+//! `engine` lists what can be compared, `engines` has the code of each, `measure` runs them in order, `row` and `report` present the
+//! results. This crate is a part of the `lacuna` command, which passes it [`Args`]; the processes are the same executable, started
 //! as `compare worker`.
 
 #![deny(unsafe_code)]
