@@ -1,6 +1,6 @@
 //! Run-time code generation for Lacuna: the base of the generators of all kernels.
 //!
-//! - [`Features`]: sets of CPU features. Every instruction row names the one that it needs, and [`Code`] collects them.
+//! - [`Features`]: sets of CPU features. Every instruction row names those that it needs, and [`Code`] collects them.
 //!   [`Features::detect`] gives those of this machine that the user does not mask.
 //! - [`Tier`], [`Isa`], [`Avx512Vnni`]: CPU features as values that prove what may be executed.
 //! - [`RegFile`], [`Gpr`], [`Zmm`], [`Mask`], [`ptr`]: registers, each handed out once, and memory operands.
