@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lacuna_model::{Checkpoint, Error, Model, WeightError};
@@ -54,9 +54,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Runs the work alone in the process, and fails if it takes more than `limit` bytes at any time, or too long.
+/// Every test of this program begins with this: what other tests prepare would be counted too.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs the work, and fails if it takes more than `limit` bytes at any time, or too long.
 pub(crate) fn bounded<T>(limit: usize, what: &str, work: impl FnOnce() -> T) -> T {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(ALONE.try_lock().is_err(), "a test that counts memory must call alone() first");
     let before = LIVE.load(Relaxed);
     PEAK.store(before, Relaxed);
     let start = Instant::now();

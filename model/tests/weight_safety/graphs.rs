@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 
-use crate::bounds::bounded;
+use crate::bounds::{alone, bounded};
 use crate::mutated::{cases, damage};
 use crate::proto::{
     AttributeProto, DataLocation, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
@@ -68,6 +68,7 @@ fn each(name: &str, mut make: impl FnMut(&mut ChaCha8Rng, &[u8], &Path)) {
 
 #[test]
 fn damaged_bytes() {
+    let _alone = alone();
     for name in ["bert", "bert-qdq", "bert-sparse", "roberta-classify", "bert-dynamic-u8", "electra", "bert-fill"] {
         each(name, |rng, graph, dir| {
             let mut bytes = graph.to_vec();
@@ -80,6 +81,7 @@ fn damaged_bytes() {
 /// Graphs that are well-formed messages, with parts exchanged, dropped, doubled and misdescribed.
 #[test]
 fn damaged_messages() {
+    let _alone = alone();
     for name in ["bert", "bert-qdq", "bert-sparse", "roberta-classify", "bert-dynamic-u8", "electra", "bert-fill"] {
         each(name, |rng, graph, dir| {
             let mut model = ModelProto::decode(graph).unwrap();
@@ -188,6 +190,7 @@ fn tensor(name: &str, dims: &[i64], raw: Option<&[u8]>) -> TensorProto {
 
 #[test]
 fn graphs_that_cannot_run() {
+    let _alone = alone();
     let cycle = vec![node("Add", &["input_ids", "b"], &["a"]), node("Mul", &["a", "a"], &["b"])];
     assert!(matches!(refused("a cycle", graph(cycle, vec![])), OnnxError::Cycle { node, .. } if node.contains("Add")));
     let own = vec![node("Add", &["a", "a"], &["a"])];
@@ -212,6 +215,7 @@ fn graphs_that_cannot_run() {
 
 #[test]
 fn fused_graphs_are_refused_by_the_operators_name() {
+    let _alone = alone();
     let fused = NodeProto { domain: "com.microsoft".into(), ..node("SkipLayerNormalization", &["input_ids"], &["a"]) };
     let error = refused("fused", graph(vec![fused], vec![]));
     assert!(
@@ -223,6 +227,7 @@ fn fused_graphs_are_refused_by_the_operators_name() {
 /// Of a file of a few kilobytes that claims terabytes nothing is allocated.
 #[test]
 fn claims_of_terabytes() {
+    let _alone = alone();
     let (_dir, bytes) = folder("bert-dynamic-u8");
     let model = ModelProto::decode(&bytes[..]).unwrap();
     let count = model.graph.as_ref().unwrap().initializer.len();
@@ -245,6 +250,7 @@ fn claims_of_terabytes() {
 /// Messages of two bytes that become structures of hundreds.
 #[test]
 fn many_small_parts() {
+    let _alone = alone();
     let nodes = [0x0a, 0x00].repeat(5_000_000); // empty nodes, in a graph
     let mut bytes = vec![0x3a];
     prost::encoding::encode_varint(nodes.len() as u64, &mut bytes);
@@ -257,6 +263,7 @@ fn many_small_parts() {
 
 #[test]
 fn deep_chains() {
+    let _alone = alone();
     // On constants, on hidden states, and in the middle of a real graph.
     let chain = |op: &str, from: &str, n: usize| -> Vec<NodeProto> {
         let name = |i: usize| if i == 0 { from.to_owned() } else { format!("{op}.{i}") };
@@ -294,6 +301,7 @@ fn deep_chains() {
 
 #[test]
 fn external_data_stays_in_its_folder() {
+    let _alone = alone();
     let outside = TempDir::new().unwrap();
     fs::write(outside.path().join("secret"), [0; 4096]).unwrap();
     let secret = outside.path().join("secret").display().to_string();
@@ -337,6 +345,7 @@ fn external_data_stays_in_its_folder() {
 
 #[test]
 fn external_data_without_a_place() {
+    let _alone = alone();
     let mut constant = tensor("w", &[2, 2], None);
     constant.data_location = Some(DataLocation::External.into());
     constant.external_data = vec![StringStringEntryProto { key: "offset".into(), value: "0".into() }];

@@ -5,7 +5,7 @@ use std::path::Path;
 use lacuna_model::{Checkpoint, Error, WeightError};
 use tempfile::TempDir;
 
-use crate::bounds::{bounded, exercise};
+use crate::bounds::{alone, bounded, exercise};
 use crate::pickle::{Entries, Tensor, archive, call, dictionary, entries, file, global, int, root, string, tuple};
 
 /// What a file of a few hundred bytes may take.
@@ -43,6 +43,7 @@ fn refused(what: &str, pickle: &[u8]) -> String {
 
 #[test]
 fn what_is_built_by_hand_is_what_torch_writes() {
+    let _alone = alone();
     let tensor = Tensor { offset: 1, ..Tensor::view(&[3, 2], &[1, 4]) };
     let pickle = dictionary(&[("a", tensor.pickled()), ("b", Tensor::good().pickled()), ("n", int(3))]);
     let checkpoint = open("a good file", &pickle).unwrap();
@@ -53,6 +54,7 @@ fn what_is_built_by_hand_is_what_torch_writes() {
 
 #[test]
 fn nothing_is_run_and_objects_are_refused_by_name() {
+    let _alone = alone();
     let dir = TempDir::new().unwrap();
     let witness = dir.path().join("witness");
     let command = string(&format!("touch {}", witness.display()));
@@ -100,6 +102,7 @@ fn nothing_is_run_and_objects_are_refused_by_name() {
 
 #[test]
 fn names_that_would_forge_messages_are_escaped() {
+    let _alone = alone();
     let message = refused("control characters", &dictionary(&[("k\r\n", global("a\rerror: \x1b[31m", "b"))]));
     assert!(!message.contains(char::is_control), "{message:?}");
     let long = "m".repeat(1 << 20);
@@ -108,6 +111,7 @@ fn names_that_would_forge_messages_are_escaped() {
 
 #[test]
 fn two_tensors_of_one_name() {
+    let _alone = alone();
     let inner = [b"}(".to_vec(), string("b"), Tensor::good().pickled(), b"u".to_vec()].concat();
     let error = open("a.b twice", &dictionary(&[("a", inner), ("a.b", Tensor::good().pickled())])).err().unwrap();
     assert!(
@@ -118,6 +122,7 @@ fn two_tensors_of_one_name() {
 
 #[test]
 fn deep_nesting() {
+    let _alone = alone();
     const DEPTH: usize = 1_000_000;
     let lists = [vec![b']'; DEPTH], vec![b'a'; DEPTH - 1]].concat();
     let tuples = [vec![b')'], vec![0x85; DEPTH]].concat();
@@ -131,6 +136,7 @@ fn deep_nesting() {
 
 #[test]
 fn little_that_stands_for_much() {
+    let _alone = alone();
     let refused = |what: &str, pickle: &[u8]| {
         let error = open_bytes(what, COPIES, &file(pickle)).err().unwrap();
         assert!(matches!(error, Error::Weights(WeightError::TorchFile { .. })), "{what}: {error}");
@@ -154,6 +160,7 @@ fn little_that_stands_for_much() {
 
 #[test]
 fn lengths_that_are_not_there() {
+    let _alone = alone();
     for (what, object) in [
         ("text", [&[0x8d][..], &u64::MAX.to_le_bytes()].concat()),
         ("text, 4 GB", [&b"X"[..], &u32::MAX.to_le_bytes()].concat()),
@@ -171,6 +178,7 @@ fn lengths_that_are_not_there() {
 
 #[test]
 fn tensors_that_lie() {
+    let _alone = alone();
     let big = 1i64 << 62;
     let good = Tensor::good;
     for (what, tensor) in [
@@ -217,6 +225,7 @@ fn tensors_that_lie() {
 
 #[test]
 fn archives_that_lie() {
+    let _alone = alone();
     let good = dictionary(&[("a", Tensor::good().pickled())]);
     let reason = |what: &str, bytes: &[u8]| match open_bytes(what, LIMIT + bytes.len(), bytes).err() {
         Some(Error::Weights(WeightError::TorchFile { reason, .. })) => reason,
@@ -251,6 +260,7 @@ fn archives_that_lie() {
 
 #[test]
 fn formats_that_are_too_old() {
+    let _alone = alone();
     let mut tar = vec![0u8; 1024];
     tar[257..262].copy_from_slice(b"ustar");
     let error = open_bytes("tar", LIMIT, &tar).err().unwrap();
@@ -271,6 +281,7 @@ fn formats_that_are_too_old() {
 #[cfg(unix)]
 #[test]
 fn a_pipe_is_not_waited_for() {
+    let _alone = alone();
     let dir = TempDir::new().unwrap();
     let pipe = dir.path().join("model.safetensors");
     match std::process::Command::new("mkfifo").arg(&pipe).status() {

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 
-use crate::bounds::{Reached, bounded, exercise};
+use crate::bounds::{Reached, alone, bounded, exercise};
 use crate::pickle::{archive, entries, file};
 
 /// Damaged files of each kind; the environment variable LACUNA_FUZZ_CASES asks for more.
@@ -98,6 +98,7 @@ fn each(kind: &str, folders: &[&str], mut make: impl FnMut(&mut ChaCha8Rng, &Pat
 
 #[test]
 fn safetensors_files() {
+    let _alone = alone();
     let intact = {
         let bytes = read("bert-safetensors-sharded/model-00001-of-00002.safetensors");
         let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
@@ -114,6 +115,7 @@ fn safetensors_files() {
 
 #[test]
 fn indexes() {
+    let _alone = alone();
     let intact = read("bert-safetensors-sharded/model.safetensors.index.json");
     each("index", &["bert-safetensors-sharded"], |rng, dir| {
         let mut bytes = intact.clone();
@@ -124,6 +126,7 @@ fn indexes() {
 
 #[test]
 fn archives() {
+    let _alone = alone();
     let intact = read("bert-bin/pytorch_model.bin");
     each("archive", &["bert-bin"], |rng, dir| {
         let mut bytes = intact.clone();
@@ -134,6 +137,7 @@ fn archives() {
 
 #[test]
 fn legacy_files() {
+    let _alone = alone();
     let intact = read("views-legacy.bin");
     each("legacy", &["bert-bin"], |rng, dir| {
         let mut bytes = intact.clone();
@@ -145,6 +149,7 @@ fn legacy_files() {
 /// In an archive whose checksums are right, so that the damage reaches the interpreter.
 #[test]
 fn pickles() {
+    let _alone = alone();
     let intact = ["bert-bin/pytorch_model.bin", "views.bin"].map(|name| entries(&read(name)));
     each("pickle", &["bert-bin"], |rng, dir| {
         let mut entries = intact[rng.random_range(0..2)].clone();
@@ -157,6 +162,7 @@ fn pickles() {
 /// Opcodes in no order, with arguments that are there, and now and then a piece of a good pickle.
 #[test]
 fn programs() {
+    let _alone = alone();
     const PIECES: [&[u8]; 34] = [
         b"N",
         b"\x88",
