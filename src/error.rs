@@ -159,8 +159,9 @@ fn kind_of_kernel(error: &KernelError) -> ErrorKind {
 
 fn kind_of_jit(error: &JitError) -> ErrorKind {
     match error {
-        JitError::UnknownTier { .. } => ErrorKind::InvalidOption,
+        JitError::UnknownTier { .. } | JitError::UnknownFeature { .. } => ErrorKind::InvalidOption,
         JitError::TierUnavailable { .. }
+        | JitError::MissingFeatures { .. }
         | JitError::Architecture { .. }
         | JitError::Map { .. }
         | JitError::ExecutionDenied { .. } => ErrorKind::Machine,
@@ -200,6 +201,8 @@ fn kind_of_packed(error: &PackedError) -> ErrorKind {
 mod tests {
     use std::path::PathBuf;
 
+    use lacuna_jit::Features;
+
     use super::*;
 
     /// One of every variant, and its kind; `lacuna_model` tests its own.
@@ -221,6 +224,8 @@ mod tests {
                 KernelError::from(JitError::UnknownTier { found: String::new(), origin: String::new() }).into(),
                 ErrorKind::InvalidOption,
             ),
+            (JitError::UnknownFeature { found: String::new() }.into(), ErrorKind::InvalidOption),
+            (JitError::MissingFeatures { kernel: kernel(), missing: Features::AVX512_VBMI }.into(), ErrorKind::Machine),
             (KernelError::from(JitError::Architecture { found: "aarch64" }).into(), ErrorKind::Machine),
             (PackedError::BigEndian { path: path() }.into(), ErrorKind::Machine),
             (PackedError::NotPacked { path: path(), found: String::new() }.into(), ErrorKind::InvalidFile),

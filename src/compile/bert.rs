@@ -1,6 +1,6 @@
 //! BERT and its relatives as a list of steps: layers of attention and two feed-forward layers, each followed by a normalisation.
 //!
-//! Another architecture is another file like this one.
+//! Another architecture is another file like this one, which planning and loading then choose by the configuration.
 
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::elementwise::ElementwiseDesc;

@@ -66,8 +66,12 @@ impl Loaded<'_> {
             }
         };
         found.ok_or_else(|| {
+            let found = match name {
+                LinearName::Projection => "no linear layer".to_owned(),
+                LinearName::Layer { layer, .. } => format!("{} linear layers", self.entry.layers[layer].linears.len()),
+            };
             let expected = format!("one exactly for each of {}", LINEAR_NAMES.join(", "));
-            self.file.content_error(&name.section(), "another number of linear layers".into(), expected)
+            self.file.content_error(&name.section(), found, expected)
         })
     }
 

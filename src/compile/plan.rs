@@ -152,7 +152,7 @@ impl<'a> Calibrated<'a, '_> {
                 codes(params, Epilogue::new(wanted.sink.activation, wanted.sink.store))
             }
             Precision::Bf16 => floats(DType::Bf16),
-            _ => floats(DType::F32),
+            Precision::F32 => floats(DType::F32),
         })
     }
 

@@ -62,7 +62,12 @@ fn before_rank(op: &Op<Packed>) -> usize {
     match op {
         Op::Embed { .. } => 0,
         Op::Quantize { .. } => 1,
-        _ => 2,
+        Op::Product { .. }
+        | Op::QuantizeTokens { .. }
+        | Op::Round { .. }
+        | Op::Rescale { .. }
+        | Op::Norm { .. }
+        | Op::Attend { .. } => 2,
     }
 }
 
@@ -72,7 +77,7 @@ fn layer_rank(op: &Op<Packed>) -> usize {
         Op::QuantizeTokens { .. } => 1,
         Op::Attend { .. } => 2,
         Op::Norm { .. } => 3,
-        _ => 0,
+        Op::Product { .. } | Op::Embed { .. } | Op::Round { .. } | Op::Rescale { .. } | Op::Quantize { .. } => 0,
     }
 }
 

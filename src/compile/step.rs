@@ -19,7 +19,7 @@ use crate::loaded::LinearReport;
 /// One step of a model.
 pub(crate) struct Step<S: State> {
     /// The name of its section, or how the names of its sections begin.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// What its time counts as.
     pub(crate) stage: Stage,
     pub(crate) op: Op<S>,

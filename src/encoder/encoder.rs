@@ -4,7 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
-use lacuna_model::{EncoderConfig, Error as ModelError, Matrix, Pooling, SentenceTokenizer, TokenIds, check_tokens};
+use lacuna_model::{
+    Encoded, EncoderConfig, Error as ModelError, Matrix, Pooling, SentenceTokenizer, TokenIds, check_tokens,
+};
 
 use super::buffers::Scratch;
 use super::forward::Program;
@@ -55,6 +57,20 @@ pub struct Truncation {
     pub tokens: usize,
     /// The tokens that were used.
     pub limit: usize,
+}
+
+impl Truncation {
+    /// Those of `sentences`, with a warning in the log if there are any.
+    pub(crate) fn all(sentences: &[Encoded], limit: usize) -> Vec<Truncation> {
+        let sentences = sentences.iter().enumerate();
+        let truncated =
+            sentences.filter_map(|(sentence, e)| Some(Truncation { sentence, tokens: e.truncated_from?, limit }));
+        let truncated: Vec<Truncation> = truncated.collect();
+        if !truncated.is_empty() {
+            tracing::warn!(sentences = truncated.len(), limit, "sentences were truncated");
+        }
+        truncated
+    }
 }
 
 /// Embeddings of a batch of sentences, in their order. Dereferences to the vectors.
@@ -109,16 +125,7 @@ impl Encoder {
     pub(super) fn embed_for<S: AsRef<str> + Sync>(&self, caller: &impl Caller, sentences: &[S]) -> Result<Embeddings> {
         let tokenizer = self.tokenizer.as_ref().ok_or(ModelError::NoTokenizer)?;
         let encoded = tokenizer.encode_batch(sentences)?;
-        let truncated: Vec<Truncation> = encoded
-            .iter()
-            .enumerate()
-            .filter_map(|(sentence, e)| {
-                Some(Truncation { sentence, tokens: e.truncated_from?, limit: tokenizer.max_length() })
-            })
-            .collect();
-        if !truncated.is_empty() {
-            tracing::warn!(sentences = truncated.len(), limit = tokenizer.max_length(), "sentences were truncated");
-        }
+        let truncated = Truncation::all(&encoded, tokenizer.max_length());
         let ids: Vec<&[u32]> = encoded.iter().map(|e| &e.ids[..]).collect();
         Ok(Embeddings { vectors: self.embed_ids_for(caller, &ids)?, truncated })
     }

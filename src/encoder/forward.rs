@@ -1,7 +1,7 @@
 //! One packed group of sequences through all steps of a model.
 
-use lacuna_kernels::Parallel;
 use lacuna_kernels::attention::{AttentionBatch, Sequence};
+use lacuna_kernels::{KernelError, Parallel};
 use lacuna_model::TokenIds;
 
 use super::buffers::{Activations, Chunk, Chunking, PackedIds, Scratch, Views, Widths};
@@ -82,9 +82,16 @@ fn attend(
     all: &mut Activations<'_>,
     parallel: Parallel<'_>,
 ) -> Result<()> {
-    let Op::Attend { part, features } = &step.op else { return Ok(()) };
-    let batch = batches.iter().find(|batch| batch.fits(*features, part.kernel.plan().output())); // prepared above
-    let Some(batch) = batch else { return Ok(()) };
+    let mismatch = |found: &str, expected: &str| KernelError::Mismatch {
+        kernel: step.name.clone(),
+        found: found.into(),
+        expected: expected.into(),
+    };
+    let Op::Attend { part, features } = &step.op else {
+        return Err(mismatch("a step of another kind", "attention, the only step that mixes tokens").into());
+    };
+    let batch = batches.iter().find(|batch| batch.fits(*features, part.kernel.plan().output()));
+    let batch = batch.ok_or_else(|| mismatch("no tables of sequences", "those that were prepared for this step"))?;
     let [q, k, v, attended] = &mut all.codes;
     Ok(part.kernel.run(batch, &part.weights, q, k, v, attended, parallel)?)
 }

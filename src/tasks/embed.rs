@@ -29,13 +29,8 @@ impl Embedder {
     /// Those of [`Encoder::embed`](crate::Encoder::embed).
     pub fn embed<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Outputs<Vec<f32>>> {
         let tokenizer = self.backbone.tokenizer().ok_or(ModelError::NoTokenizer)?;
-        let (encoded, limit) = (tokenizer.encode_batch(texts)?, tokenizer.max_length());
-        let cut = encoded.iter().enumerate();
-        let cut = cut.filter_map(|(sentence, e)| Some(Truncation { sentence, tokens: e.truncated_from?, limit }));
-        let truncated: Vec<Truncation> = cut.collect();
-        if !truncated.is_empty() {
-            tracing::warn!(sentences = truncated.len(), limit, "sentences were truncated");
-        }
+        let encoded = tokenizer.encode_batch(texts)?;
+        let truncated = Truncation::all(&encoded, tokenizer.max_length());
         let longest = encoded.iter().map(|e| e.ids.len()).max().unwrap_or(0);
         let types = vec![0; longest];
         let ids: Vec<TypedIds<'_>> =

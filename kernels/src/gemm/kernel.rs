@@ -65,7 +65,7 @@ impl GemmKernel {
         match &self.entry {
             Some(entry) => {
                 let args = self.args(weights, x, columns, out, part);
-                // SAFETY: the plan's `Isa` column proves the CPU features. `run` made sure that x and out hold `elements` of
+                // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that x and out hold `elements` of
                 // the plan's shape, so every tile of the part is inside them; weights and parameters were packed for this
                 // shape by `GemmWeights::pack`, or checked by `GemmWeights::from_sections`. Parts are disjoint in (tile, block),
                 // and a row block's outputs belong to it alone.

@@ -78,7 +78,7 @@ impl SpmmKernel {
         match &self.entry {
             Some(entry) => with_scratch(self.scratch_bytes(columns, part), |scratch| {
                 let args = self.args(weights, x, columns, out, part, scratch);
-                // SAFETY: the plan's `Isa` column proves the CPU features. `check` made sure that x and out hold
+                // SAFETY: the plan's `Isa` token proves the CPU features. `check` made sure that x and out hold
                 // `elements` of the plan's shape, so every tile of the part is inside them; streams, lists and
                 // parameters were packed by `SpmmWeights::pack` or checked by `SpmmWeights::from_sections` for this epilogue: indices
                 // are below K, output rows are below M and streams end in room for one vector more; scratch has the bytes that packing needs.
