@@ -187,7 +187,7 @@ impl Encoder {
     /// Opens a packed model and compiles it for this machine: [`PackedModel::open`] and [`PackedModel::compile`].
     ///
     /// # Errors
-    /// Theirs.
+    /// Those of [`PackedModel::open`] and [`PackedModel::compile`].
     pub fn open(path: impl AsRef<Path>) -> Result<Encoder> {
         PackedModel::open(path)?.compile()
     }

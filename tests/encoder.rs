@@ -80,7 +80,7 @@ fn zeros_of_every_shape_find_their_kernels() {
 
 /// Head sizes that are not multiples of 4 (26 as in 312 / 12) are padded, and hidden sizes need not be multiples of 16.
 #[test]
-fn odd_head_sizes_agree_with_the_oracle() {
+fn odd_head_sizes_agree_with_the_reference() {
     for (hidden, heads, intermediate) in [(52, 2, 66), (30, 10, 50), (312, 12, 600), (64, 1, 64), (9, 3, 5)] {
         let model =
             calibrated(small(|c| (c.hidden_size, c.heads, c.intermediate_size) = (hidden, heads, intermediate)));
@@ -102,7 +102,7 @@ fn odd_head_sizes_agree_with_the_oracle() {
 }
 
 #[test]
-fn embeddings_agree_with_the_oracle() {
+fn embeddings_agree_with_the_reference() {
     for sparsity in [0.0, 0.5, 0.9] {
         let model = calibrated(small(|_| {}).prune(Block::B4x1, sparsity).unwrap());
         let ids = lengths_to_ids(&[12, 40, 128, 3]);

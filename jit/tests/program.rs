@@ -1,5 +1,8 @@
 //! A whole program of scalar and vector instructions, with labels, a loop, a masked tail and saved registers, that runs.
 
+#[path = "../../kernels/tests/support/required.rs"]
+mod required;
+
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Mnemonic};
 use lacuna_jit::{Asm, Avx512Vnni, Code, CodeArena, Evex, JitError, RegFile, Scale, ptr};
@@ -85,6 +88,7 @@ fn reference(a: &[u8], b: &[i8]) -> [i32; LANES] {
 #[test]
 fn scalar_and_vector_instructions_run_together() {
     if Avx512Vnni::detect().is_none() {
+        required::check_required_tier();
         eprintln!("skipped: this machine has no AVX-512 VNNI");
         return;
     }

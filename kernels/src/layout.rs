@@ -20,6 +20,8 @@ pub const TILE: usize = 64;
 pub const LANES: usize = 16;
 /// Vectors of 32-bit elements in one row of a tile.
 pub const VECTORS: usize = TILE / LANES;
+/// Bytes of one vector, for addresses in generated code.
+pub(crate) const VECTOR_BYTES: i32 = 4 * LANES as i32;
 
 /// Tiles that hold `columns` columns.
 pub const fn tiles(columns: usize) -> usize {

@@ -17,6 +17,7 @@ use std::time::Instant;
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Avx512Vnni, Code, CodeArena, Evex, Gpr, JitError, RegFile, Zmm, ptr};
 
+use crate::layout::VECTOR_BYTES;
 use crate::{Buffer, KernelError, LANES};
 
 /// Independent accumulators: more than latency x throughput of any instruction measured (4-5 cycles x 2 per cycle).
@@ -25,10 +26,10 @@ const ACCUMULATORS: usize = 24;
 const ITERATIONS: usize = 8192;
 /// Bytes of one timed run of a loop on memory: about 50 us.
 const BYTES_PER_RUN: usize = 8 << 20;
-/// Bytes of one vector.
-const VECTOR_BYTES: usize = 4 * LANES;
 /// Vectors per iteration of a loop on memory.
 const UNROLL: usize = 8;
+/// Bytes per iteration of a loop on memory.
+const STEP: usize = UNROLL * VECTOR_BYTES as usize;
 
 /// The rate of `vpdpbusd zmm, zmm, zmm`, in GOP/s (one multiply or add is one operation): the best of `runs` runs.
 ///
@@ -153,7 +154,7 @@ enum Stream {
 
 fn stream_gbs(proof: Avx512Vnni, stream: Stream, bytes: usize, runs: usize) -> Result<f64, KernelError> {
     let parts = if stream == Stream::Copy { 2 } else { 1 };
-    let part = bytes.div_ceil(parts).next_multiple_of(UNROLL * VECTOR_BYTES).max(UNROLL * VECTOR_BYTES);
+    let part = bytes.div_ceil(parts).next_multiple_of(STEP).max(STEP);
     let mut buffer = Buffer::<u8>::new(part * parts);
     let source = buffer.as_mut_ptr();
     let moved = if stream == Stream::Load { part } else { 2 * part };
@@ -181,14 +182,14 @@ fn emit_stream(stream: Stream) -> Result<Code, JitError> {
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; ->vectors:);
     for (i, &data) in data.iter().enumerate() {
-        a.vmovups(data, ptr(source) + (i * VECTOR_BYTES) as i32);
+        a.vmovups(data, ptr(source) + i as i32 * VECTOR_BYTES);
     }
     if stream != Stream::Load {
         for (i, &data) in data.iter().enumerate() {
-            a.vmovups_st(ptr(destination) + (i * VECTOR_BYTES) as i32, data);
+            a.vmovups_st(ptr(destination) + i as i32 * VECTOR_BYTES, data);
         }
     }
-    let step = (UNROLL * VECTOR_BYTES) as i32;
+    let step = STEP as i32;
     dynasm!(a
         ; .arch x64
         ; add Rq(destination), step

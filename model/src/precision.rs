@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// In which arithmetic the linear layers that read a tensor compute.
 ///
-/// Whatever it is, sums are exact (8 bit) or f32 (floats), and the residual stream stays f32. Queries, keys, values and the output of
+/// In every precision, sums are exact (8 bit) or f32 (floats), and the residual stream stays f32. Queries, keys, values and the output of
 /// attention are 8 bit with calibrated scales in any case.
 ///
 /// A sequence gets the same bits on every tier, alone and in any batch, on any number of threads. In 8 bit it gets them in every

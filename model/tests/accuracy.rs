@@ -144,12 +144,12 @@ fn check_default_quantisation(study: &Study, least_mean: f64, least_spearman: f6
 }
 
 #[test]
-fn f32_oracle_orders_the_pairs_of_a_tiny_model() {
+fn f32_reference_orders_the_pairs_of_a_tiny_model() {
     check_f32(&Study::tiny(), TINY_SPEARMAN);
 }
 
 #[test]
-fn f32_oracle_reaches_the_published_spearman() {
+fn f32_reference_reaches_the_published_spearman() {
     let Some(study) = Study::real(1) else { return };
     check_f32(&study, 0.8672);
 }

@@ -1,4 +1,4 @@
-//! The f32 oracle against a forward pass written out in f64, one number at a time.
+//! The f32 reference against a forward pass written out in f64, one number at a time.
 
 use lacuna_model::reference::Reference;
 use lacuna_model::{

@@ -10,7 +10,7 @@ use lacuna_model::{EncoderConfig, Precision};
 
 use super::names::{InputName, LinearName, NormName};
 use super::product::Reads;
-use super::state::Uncompiled;
+use super::state::{State, Uncompiled};
 
 /// The product of a linear layer that is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,9 @@ pub(super) struct Wanted {
     /// What the product does with its sums.
     pub(super) sink: Sink,
 }
+
+/// A product as the maker `M` makes it.
+type ProductOf<M> = <<M as Maker>::State as State>::Product;
 
 /// Makes the parts of a model. What a model consists of is decided by its architecture, for every maker in the same way.
 pub(super) trait Maker: Sync {
@@ -38,11 +41,7 @@ pub(super) trait Maker: Sync {
     fn failed(&self, part: &str, source: KernelError) -> Self::Error;
 
     /// The products of linear layers that read the same tensor, and what they read.
-    #[allow(clippy::type_complexity)]
-    fn products(
-        &self,
-        wanted: &[Wanted],
-    ) -> Result<(Reads, Vec<<Self::State as super::state::State>::Product>), Self::Error>;
+    fn products(&self, wanted: &[Wanted]) -> Result<(Reads, Vec<ProductOf<Self>>), Self::Error>;
 
     /// Relative scales of features whose tokens get a scale of their own.
     fn token_scales(&self, input: InputName, plan: &ColumnQuantPlan) -> Result<FeatureScales, Self::Error>;

@@ -88,7 +88,7 @@ fn error(config: &EncoderConfig, weights: &EncoderWeights, sequences: &[Sequence
 }
 
 #[test]
-fn the_oracle_agrees_with_another_implementation() {
+fn the_reference_agrees_with_another_implementation() {
     for name in MODELS {
         let model = load(name);
         let error = error(model.config(), model.weights(), &sequences(name));

@@ -120,7 +120,7 @@ fn every_arithmetic_is_what_its_simulation_says() {
 }
 
 #[test]
-fn floats_are_closer_to_the_oracle() {
+fn floats_are_closer_to_the_reference() {
     let ids = ids(&[40, 9, 64, 100]);
     for (name, model) in models(1) {
         let reference = model.model().reference().forward(&ids).unwrap();

@@ -10,9 +10,10 @@ use super::exponential::{EXP2_CONSTANTS, EXP2_TEMPS, emit_exp2_u8};
 use super::groups::{begin_groups, emit_exp2_constants, load_k_offset, load_v_offset, next_group};
 use super::plan::AttentionPlan;
 use super::regs::Regs;
-use super::sizes::{KEYS, VECTOR_BYTES, VNNI_ROW_BYTES};
+use super::sizes::{KEYS, VNNI_ROW_BYTES};
 use super::store::{emit_reciprocal, emit_store};
 use crate::args::load_args;
+use crate::layout::VECTOR_BYTES;
 use crate::{LANES, TILE};
 
 /// One query chunk of `vectors` vectors.

@@ -1,11 +1,9 @@
 //! Sizes that every part of the kernel knows.
 
-use crate::{LANES, TILE};
+use crate::TILE;
 
 /// Keys per group.
 pub(super) const KEYS: usize = 4;
-/// Bytes of one vector.
-pub(super) const VECTOR_BYTES: i32 = 4 * LANES as i32;
 /// Bytes of one VNNI row: four features.
 pub(super) const VNNI_ROW_BYTES: i32 = 4 * TILE as i32;
 

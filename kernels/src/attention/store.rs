@@ -39,7 +39,7 @@ pub(super) fn emit_store(a: &mut Asm, plan: &AttentionPlan, r: &Regs, first: usi
     }
     let lanes = match plan.output {
         PanelLayout::Plain => OutputLanes::Dwords(r.dwords),
-        PanelLayout::Vnni => OutputLanes::Tokens(&r.tokens),
+        PanelLayout::Vnni => OutputLanes::Columns(&r.tokens),
     };
     load_args!(a, r, AttentionArgs { constants }); // which a VNNI store reads
     for (block, acc) in acc.chunks(4).enumerate() {

@@ -7,7 +7,8 @@ use super::args::{EmbeddingArgs, TABLES};
 use super::plan::EmbeddingPlan;
 use super::regs::Regs;
 use crate::args::load_args;
-use crate::rows::{F32_ROW_BYTES, VECTOR_BYTES};
+use crate::layout::VECTOR_BYTES;
+use crate::rows::F32_ROW_BYTES;
 use crate::{Generate, LANES, Plan};
 
 /// How far ahead rows of the word table are fetched. Words are anywhere in a table that fits no cache, and 16 rows are read

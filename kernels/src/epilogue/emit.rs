@@ -7,9 +7,10 @@ use super::constants::Constants;
 use super::desc::{Arithmetic, Epilogue};
 use super::emit_fixed::{emit_bias, emit_fixed};
 use super::gelu::gelu_temps;
-use super::regs::{EpilogueRegs, VECTOR_BYTES};
+use super::regs::EpilogueRegs;
 use super::row::RowParams;
 use super::store::{OutputLanes, emit_store_bytes};
+use crate::layout::VECTOR_BYTES;
 use crate::{Activation, Store};
 
 /// Bytes of one row's parameters.

@@ -10,8 +10,8 @@
 //!                out[m][n] = saturate(round(fma(y, out_scale[m], out_zero[m])))  with activation
 //! ```
 //!
-//! GELU is [`crate::math::gelu`] for f32 output and [`crate::math::gelu_coarse`], whose error of 5e-5 is far below the rounding, for
-//! 8-bit output. Its tanh form is [`crate::math::gelu_tanh`] and [`crate::math::gelu_tanh_coarse`]: the same instructions on other
+//! GELU is [`crate::math::gelu`] for f32 output and [`crate::math::gelu_coarse`], whose error, below 2.5e-5 + 1e-6 |x|,
+//! is far below the rounding, for 8-bit output. Its tanh form is [`crate::math::gelu_tanh`] and [`crate::math::gelu_tanh_coarse`]: the same instructions on other
 //! tables. ReLU is exact.
 //!
 //! **Numerics** of [`Arithmetic::F32`]: s32 -> f32 and f32 -> s32 round to nearest even, the multiply-add rounds once. A result

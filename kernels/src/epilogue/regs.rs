@@ -2,11 +2,6 @@
 
 use lacuna_jit::{Gpr, Mem, Zmm};
 
-use crate::LANES;
-
-/// Bytes of one vector.
-pub(super) const VECTOR_BYTES: i32 = 4 * LANES as i32;
-
 /// Registers the epilogue reads and may change.
 pub(crate) struct EpilogueRegs<'a> {
     /// This row block's record of [`super::BlockParams`].

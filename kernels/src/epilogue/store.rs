@@ -3,7 +3,8 @@
 use lacuna_jit::{Asm, Evex, Mask, Mem, Zmm, ptr};
 
 use super::constants::Constants;
-use super::regs::{EpilogueRegs, VECTOR_BYTES};
+use super::regs::EpilogueRegs;
+use crate::layout::VECTOR_BYTES;
 use crate::{PanelLayout, Sign};
 
 /// Which part of a row of 8-bit output a store may write.
@@ -13,8 +14,8 @@ pub(crate) enum OutputLanes<'a> {
     WholeRow,
     /// Of a plain row these dwords only, one bit each.
     Dwords(Mask),
-    /// Of a VNNI row these tokens only: a mask per computed vector, one bit per token.
-    Tokens(&'a [Mask]),
+    /// Of a VNNI row these columns only: a mask per computed vector, one bit per column.
+    Columns(&'a [Mask]),
 }
 
 /// The vectors of s32 that one vector of bytes is packed from: two at a time to words, and one or two vectors of words to bytes.
@@ -98,12 +99,12 @@ fn emit_store_plain(a: &mut Asm, sign: Sign, packs: &[Pack], rows: &[Mem; 4], la
         let out = rows[pack.index];
         match lanes {
             OutputLanes::Dwords(mask) => a.vmovdqu32_st(out.k(mask), bytes),
-            OutputLanes::WholeRow | OutputLanes::Tokens(_) => a.vmovdqu32_st(out, bytes),
+            OutputLanes::WholeRow | OutputLanes::Columns(_) => a.vmovdqu32_st(out, bytes),
         }
     }
 }
 
-/// 16 tokens of four rows are packed row by row within each lane; a byte transpose makes them token by token.
+/// 16 columns of four rows are packed row by row within each lane; a byte transpose makes them column by column.
 fn emit_store_vnni(a: &mut Asm, sign: Sign, packs: &[Pack], regs: &EpilogueRegs<'_>, lanes: OutputLanes<'_>) {
     a.note("store VNNI row");
     let transpose = regs.temps[0];
@@ -113,7 +114,7 @@ fn emit_store_vnni(a: &mut Asm, sign: Sign, packs: &[Pack], regs: &EpilogueRegs<
         a.vpshufb(bytes, bytes, transpose);
         let out = regs.rows[0] + pack.index as i32 * VECTOR_BYTES;
         match lanes {
-            OutputLanes::Tokens(masks) => a.vmovdqu32_st(out.k(masks[pack.index]), bytes),
+            OutputLanes::Columns(masks) => a.vmovdqu32_st(out.k(masks[pack.index]), bytes),
             OutputLanes::WholeRow | OutputLanes::Dwords(_) => a.vmovdqu32_st(out, bytes),
         }
     }

@@ -10,11 +10,8 @@ use super::plan::{FloatPlan, OffsetWidth};
 use super::regs::Regs;
 use super::weights::BlockRow;
 use crate::args::load_args;
-use crate::layout::padded;
+use crate::layout::{VECTOR_BYTES, padded};
 use crate::{Generate, LANES, Plan, TILE, VECTORS};
-
-/// Bytes of one vector.
-const VECTOR_BYTES: i32 = 64;
 
 /// How far ahead the stream is fetched into L2. The hardware's own prefetcher stops at the end of a page; with weights
 /// that come from L3 or memory, as in a model with many layers, this makes up to twice the speed.

@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn unpacked_rows_are_in_natural_order() {
         let mut row = [0; TILE];
-        (0..TILE).for_each(|token| row[bf16_lane_position(token)] = token);
+        (0..TILE).for_each(|column| row[bf16_lane_position(column)] = column);
         for (half, words) in row.chunks_exact(32).enumerate() {
             for (high, first) in [(0, 0), (1, 4)] {
                 let lanes = words.chunks_exact(8).flat_map(|lane| lane[first..first + 4].iter().copied());

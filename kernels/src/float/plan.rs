@@ -264,7 +264,7 @@ impl std::fmt::Display for FloatPlan {
         let form = if self.is_dense() { "dense form" } else { "stream form" };
         write!(
             f,
-            "{form} of {block} {dtype} on {isa}: parts of {columns} tokens outside, block rows of {rows} outputs inside, \
+            "{form} of {block} {dtype} on {isa}: parts of {columns} columns outside, block rows of {rows} outputs inside, \
              {inputs} inputs per step"
         )
     }
@@ -297,6 +297,7 @@ mod tests {
         let desc = |dtype, sink| FloatDesc { m: 8, k: 8, dtype, block: Block::B4x1, sink };
         let isa = Isa::for_tier(Tier::detect());
         if isa == Isa::Portable {
+            crate::support::check_required_tier();
             return eprintln!("skipped: this machine runs the portable tier only");
         }
         let to_f32 = Sink::f32(false);

@@ -1,5 +1,5 @@
 //! The plan interpreted in plain Rust: walks the same stream, block rows and parts as the generated code, and gives the
-//! same bits. It is the portable tier, and the second oracle that tells a wrong schedule from a wrong encoding.
+//! same bits. It is the portable tier, and the second reference that tells a wrong schedule from a wrong encoding.
 
 use half::bf16;
 
@@ -85,7 +85,7 @@ fn rows<const R: usize>(
         {
             let natural: [f32; TILE] = match x {
                 TileOf::F32(_) => *total,
-                TileOf::Bf16(_) => std::array::from_fn(|token| total[bf16_lane_position(token)]),
+                TileOf::Bf16(_) => std::array::from_fn(|column| total[bf16_lane_position(column)]),
             };
             finish_row(&plan.sink, &natural[..columns], r, first, &mut out);
         }

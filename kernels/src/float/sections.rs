@@ -8,7 +8,7 @@ use super::weights::{BlockRow, FloatWeights, Shape};
 use crate::layout::padded;
 use crate::{KernelError, Plan, SharedSlice, TILE};
 
-/// What is known of packed weights beside their bytes; kernels do not read it.
+/// What is known of packed weights in addition to their bytes; kernels do not read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FloatFacts {
     /// Stored blocks.
@@ -25,7 +25,7 @@ impl FloatWeights {
     /// The names of the sections, in the order of [`FloatWeights::sections`].
     pub const SECTIONS: [&str; 3] = [STREAM, ROWS, BIAS];
 
-    /// What is known beside the sections.
+    /// What is known in addition to the sections.
     pub fn facts(&self) -> FloatFacts {
         FloatFacts { blocks: self.blocks, nnz: self.nnz }
     }

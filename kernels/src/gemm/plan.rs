@@ -96,7 +96,7 @@ impl std::fmt::Display for GemmPlan {
         let rows = ROW_BLOCK * ROW_BLOCKS;
         write!(
             f,
-            "dense form on {isa}: half-tiles of {} tokens outside, blocks of {rows} outputs inside, {unroll} steps of 4 inputs",
+            "dense form on {isa}: half-tiles of {} columns outside, blocks of {rows} outputs inside, {unroll} steps of 4 inputs",
             TILE / 2
         )
     }

@@ -3,10 +3,9 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Gpr, Mem, Zmm, ptr};
 
+use crate::layout::VECTOR_BYTES;
 use crate::{LANES, TILE, VECTORS};
 
-/// Bytes of one vector.
-pub(crate) const VECTOR_BYTES: i32 = 4 * LANES as i32;
 /// Bytes of one row of an f32 tile.
 pub(crate) const F32_ROW_BYTES: i32 = 4 * TILE as i32;
 /// Bytes of one row of a panel.

@@ -16,8 +16,7 @@ mod shape;
 mod steps;
 
 pub(crate) use heads::{
-    F32_ROW_BYTES, GROUP, VECTOR_BYTES, element, emit_by_vectors, emit_row_groups, emit_row_groups_back, emit_rows,
-    group_of,
+    F32_ROW_BYTES, GROUP, element, emit_by_vectors, emit_row_groups, emit_row_groups_back, emit_rows, group_of,
 };
 pub(crate) use portable::{lanes, quantize, store_panel_row, with_fma, zero_padding_features};
 pub(crate) use shape::{check_columns, check_features, for_each_tile, tile_columns, tile_elements};

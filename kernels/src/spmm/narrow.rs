@@ -18,7 +18,7 @@ use super::pass::Pass;
 use super::plan::SpmmPlan;
 use super::regs::Regs;
 use crate::args::load_args;
-use crate::layout::padded;
+use crate::layout::{VECTOR_BYTES, padded};
 use crate::{LANES, TILE, VECTORS};
 
 /// Groups that share a vector.
@@ -69,7 +69,6 @@ pub(super) fn emit_pack_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: us
 /// Copies the dwords of the pass's one or two vectors of every row of a VNNI tile to rows of their own at `packed`,
 /// which is destroyed.
 pub(super) fn emit_pack_dwords(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
-    const VECTOR_BYTES: i32 = 4 * LANES as i32;
     let again = a.new_dynamic_label();
     a.note("copy the dwords of the pass to rows without gaps");
     dynasm!(a

@@ -263,10 +263,10 @@ impl std::fmt::Display for SpmmPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Schedule { vectors, unroll, narrow, prefetch } = self.schedule;
         let (bits, isa, block) = (8 * self.index.bytes(), self.isa, self.cover());
-        write!(f, "stream of {block} blocks on {isa}: tiles of {TILE} tokens outside, row blocks by length inside, ")?;
-        write!(f, "{} tokens per pass, {unroll} groups per iteration, u{bits} indices", vectors * crate::LANES)?;
+        write!(f, "stream of {block} blocks on {isa}: tiles of {TILE} columns outside, row blocks by length inside, ")?;
+        write!(f, "{} columns per pass, {unroll} groups per iteration, u{bits} indices", vectors * crate::LANES)?;
         if narrow > 0 {
-            write!(f, ", tails of up to {narrow} tokens packed")?;
+            write!(f, ", tails of up to {narrow} columns packed")?;
         }
         if self.packs_dwords() {
             write!(f, ", X copied without gaps for each pass")?;

@@ -1,5 +1,5 @@
 //! The plan interpreted in plain Rust: walks the same stream, row blocks and tiles as the generated code, and gives the same
-//! bits. It is the portable tier, and the second oracle that tells a wrong schedule from a wrong encoding.
+//! bits. It is the portable tier, and the second reference that tells a wrong schedule from a wrong encoding.
 
 use super::plan::{ROW_BLOCK, SpmmPlan};
 use super::weights::SpmmWeights;

@@ -12,7 +12,7 @@ use crate::epilogue::{BlockParams, PARAMS};
 use crate::layout::padded;
 use crate::{KernelError, Plan, SharedSlice, TILE};
 
-/// What is known of packed weights beside their bytes; kernels do not read it.
+/// What is known of packed weights in addition to their bytes; kernels do not read it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SpmmFacts {
     /// [`SpmmWeights::nnz`]
@@ -33,7 +33,7 @@ impl SpmmWeights {
     /// The names of the sections, in the order of [`SpmmWeights::sections`].
     pub const SECTIONS: [&str; 4] = [INDICES, WEIGHTS, ROWS, PARAMS];
 
-    /// What is known beside the sections.
+    /// What is known in addition to the sections.
     pub fn facts(&self) -> SpmmFacts {
         SpmmFacts {
             nnz: self.nnz,

@@ -41,7 +41,7 @@ fn names_are_unique_and_say_what_the_kernel_is() {
     assert_eq!(dense.name(), "gemm-bf16-portable-m768k3072n64-dense-r12v2-gelu-bf16");
     assert_eq!(
         sparse.to_string(),
-        "stream form of 4x1 f32 on portable: parts of 64 tokens outside, block rows of 4 outputs inside, 1 inputs per step"
+        "stream form of 4x1 f32 on portable: parts of 64 columns outside, block rows of 4 outputs inside, 1 inputs per step"
     );
 }
 

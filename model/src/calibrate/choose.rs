@@ -122,8 +122,8 @@ impl Input<'_> {
         Chosen { quant: all, precision, judged: Some(Judged { quant, report }) }
     }
 
-    /// The pair of the options. Beside codes of a file it is one scale for all features, since others would change the codes, with a
-    /// range that is not ruined by outliers, which no smoothing takes away.
+    /// The pair of the options. If the file already has codes, the pair is one scale for all features, since others would change the
+    /// codes, with a range that is not ruined by outliers, which no smoothing takes away.
     fn own(&self, options: &CalibrationOptions) -> (RangeMethod, Smoothing) {
         match (self.allows(options.smoothing), options.range) {
             (true, range) => (range, options.smoothing),

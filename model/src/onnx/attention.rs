@@ -33,7 +33,7 @@ struct Pair<'g> {
     b: &'g str,
     /// Roundings that the operator itself names.
     roundings: [Option<TensorQuant>; 2],
-    /// Factor beside the scales of the operands.
+    /// Factor in addition to the scales of the operands.
     scale: f32,
 }
 

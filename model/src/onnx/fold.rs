@@ -17,7 +17,7 @@ use crate::transpose::transposed;
 /// Longest chain of constant nodes.
 const MAX_DEPTH: usize = 64;
 
-/// Elements that may be made, beside four for every byte of the files.
+/// Elements that may be made in addition to four for every byte of the files.
 const FREE_ELEMENTS: usize = 1 << 20;
 
 impl Graph {

@@ -39,7 +39,7 @@ fn span(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> usize
 /// The products here have few tokens and many weights, and `gemm` runs at twice to four times the
 /// speed when it need not repack the weights: when the tokens of the other operand and of the result
 /// lie side by side, and are at most this many.
-const STRIP: usize = 32;
+const CHUNK: usize = 32;
 
 /// `out = x * w^T` on the calling thread: `x` is `[N][K]`, `w` is `[M][K]`, `out` is `[N][M]` with
 /// `row_stride` elements between rows.
@@ -51,14 +51,14 @@ pub(super) fn matmul(out: &mut [f32], row_stride: usize, x: View<'_>, w: View<'_
     assert!(x.data.len() >= x.span() && w.data.len() >= w.span(), "operand too short");
     assert!(out.len() >= span(x.rows, w.rows, row_stride, 1), "result too short");
     let (inputs, outputs) = (x.cols, w.rows);
-    let mut strip_in = vec![0.0f32; inputs * STRIP.min(x.rows)];
-    let mut strip_out = vec![0.0f32; outputs * STRIP.min(x.rows)];
-    for first in (0..x.rows).step_by(STRIP) {
-        let tokens = STRIP.min(x.rows - first);
+    let mut chunk_in = vec![0.0f32; inputs * CHUNK.min(x.rows)];
+    let mut chunk_out = vec![0.0f32; outputs * CHUNK.min(x.rows)];
+    for first in (0..x.rows).step_by(CHUNK) {
+        let tokens = CHUNK.min(x.rows - first);
         let rows = View { data: &x.data[first * x.row_stride..], rows: tokens, ..x };
-        transpose(&mut strip_in, tokens, rows);
-        product(&mut strip_out, &strip_in, tokens, w);
-        let columns = View { data: &strip_out, rows: outputs, cols: tokens, row_stride: tokens, col_stride: 1 };
+        transpose(&mut chunk_in, tokens, rows);
+        product(&mut chunk_out, &chunk_in, tokens, w);
+        let columns = View { data: &chunk_out, rows: outputs, cols: tokens, row_stride: tokens, col_stride: 1 };
         transpose(&mut out[first * row_stride..], row_stride, columns);
     }
 }

@@ -12,11 +12,11 @@ use super::row::Report;
 
 /// Standard output in one of three forms, and perhaps a page.
 pub(crate) struct Target {
-    form: Form,
+    form: ReportFormat,
     html: Option<output::Target>,
 }
 
-enum Form {
+enum ReportFormat {
     Table,
     Json,
     Csv,
@@ -26,9 +26,9 @@ impl Target {
     /// Refuses a page that could not be written, before anything is measured.
     pub(crate) fn new(options: &Options, html: Option<&Path>) -> Result<Target> {
         let form = match (options.json, options.csv) {
-            (true, _) => Form::Json,
-            (_, true) => Form::Csv,
-            _ => Form::Table,
+            (true, _) => ReportFormat::Json,
+            (_, true) => ReportFormat::Csv,
+            _ => ReportFormat::Table,
         };
         Ok(Target { form, html: html.map(|path| output::Target::new(Some(path))).transpose()? })
     }
@@ -40,11 +40,11 @@ impl Target {
 /// [`Error::Interrupted`], when everything is printed, after an interruption; [`Error::Check`] if an engine of ours does not agree.
 pub(crate) fn deliver(report: &Report, target: &Target) -> Result<()> {
     match target.form {
-        Form::Table => print(text(report))?,
-        Form::Json => stdout(|out| rows_json(&report.rows, out))?,
-        Form::Csv => stdout(|out| write_csv(&report.rows, out))?,
+        ReportFormat::Table => print(text(report))?,
+        ReportFormat::Json => stdout(|out| rows_json(&report.rows, out))?,
+        ReportFormat::Csv => stdout(|out| write_csv(&report.rows, out))?,
     }
-    if !matches!(target.form, Form::Table) {
+    if !matches!(target.form, ReportFormat::Table) {
         for (engine, why) in &report.absent {
             say(format_args!("absent: {engine}: {why}"));
         }

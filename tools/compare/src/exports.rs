@@ -8,7 +8,7 @@ use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
 
 use super::engine::{EngineId, ModelFiles};
-use super::onnx_file::{Form, OnnxFile};
+use super::onnx_file::{OnnxFile, OnnxForm};
 use super::source::SourceModel;
 
 /// Exports in a folder that goes when this value does, and files that the user names instead.
@@ -30,13 +30,13 @@ impl Exports {
         let folder = tempfile::Builder::new().prefix("lacuna-compare-").tempdir();
         let folder = folder.map_err(Error::io(&std::env::temp_dir(), "create"))?;
         let mut files = Vec::new();
-        let mut written: Vec<(Form, PathBuf)> = Vec::new();
+        let mut written: Vec<(OnnxForm, PathBuf)> = Vec::new();
         for engine in engines {
             if let Some(file) = given.iter().find(|file| file.engine == engine) {
                 files.push((engine, std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone())));
                 continue;
             }
-            let Some(form) = Form::of(engine) else { continue };
+            let Some(form) = OnnxForm::of(engine) else { continue };
             let path = match written.iter().find(|(known, _)| *known == form) {
                 Some((_, path)) => path.clone(),
                 None => {
@@ -58,11 +58,11 @@ impl Exports {
     }
 }
 
-fn export(source: &SourceModel, form: Form) -> Result<OnnxModel> {
+fn export(source: &SourceModel, form: OnnxForm) -> Result<OnnxModel> {
     let _spinner = Spinner::new("exporting to ONNX");
     Ok(match form {
-        Form::F32 => source.model.to_onnx()?,
-        Form::Dynamic => source.model.to_onnx_dynamic()?,
-        Form::Qdq => source.source.calibrated_with(&CalibrationOptions::per_tensor())?.to_onnx_qdq()?,
+        OnnxForm::F32 => source.model.to_onnx()?,
+        OnnxForm::Dynamic => source.model.to_onnx_dynamic()?,
+        OnnxForm::Qdq => source.source.calibrated_with(&CalibrationOptions::per_tensor())?.to_onnx_qdq()?,
     })
 }

@@ -6,19 +6,19 @@ use super::engine::{EngineId, Library};
 
 /// What an engine reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum OnnxForm {
     F32,
     Dynamic,
     Qdq,
 }
 
-impl Form {
+impl OnnxForm {
     /// The form for an engine; nothing for engines that read none.
-    pub(crate) fn of(engine: EngineId) -> Option<Form> {
+    pub(crate) fn of(engine: EngineId) -> Option<OnnxForm> {
         match engine {
-            EngineId::OnnxRuntimeF32 | EngineId::RtenF32 => Some(Form::F32),
-            EngineId::OnnxRuntimeDynamic | EngineId::RtenInt8 => Some(Form::Dynamic),
-            EngineId::OnnxRuntimeQdq => Some(Form::Qdq),
+            EngineId::OnnxRuntimeF32 | EngineId::RtenF32 => Some(OnnxForm::F32),
+            EngineId::OnnxRuntimeDynamic | EngineId::RtenInt8 => Some(OnnxForm::Dynamic),
+            EngineId::OnnxRuntimeQdq => Some(OnnxForm::Qdq),
             _ => None,
         }
     }
@@ -26,7 +26,7 @@ impl Form {
 
 /// Whether an engine reads ONNX files.
 fn reads_onnx(engine: EngineId) -> bool {
-    matches!(engine.library(), Library::OnnxRuntime | Library::Rten) && Form::of(engine).is_some()
+    matches!(engine.library(), Library::OnnxRuntime | Library::Rten) && OnnxForm::of(engine).is_some()
 }
 
 /// An ONNX file for an engine, in place of Lacuna's own export.

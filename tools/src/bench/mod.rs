@@ -2,6 +2,7 @@
 
 mod attention;
 mod baseline;
+mod column_kernels;
 mod emit;
 mod evict;
 mod lengths;

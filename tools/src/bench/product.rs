@@ -89,9 +89,9 @@ impl EpilogueArg {
     }
 }
 
-/// What is wanted of all shapes.
+/// What is measured, for all shapes.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct ProductOptions {
     pub(crate) kind: Kind,
     pub(crate) dtype: DTypeArg,
     pub(crate) block: Block,
@@ -103,7 +103,7 @@ pub(crate) struct Wanted {
     pub(crate) tuning: Option<TuningArg>,
 }
 
-impl Wanted {
+impl ProductOptions {
     /// The epilogue of int8 products.
     ///
     /// # Errors
@@ -144,11 +144,11 @@ impl Wanted {
     ///
     /// # Errors
     /// Those of planning, and of the epilogue.
-    pub(crate) fn plan(&self, m: usize, k: usize, isa: Isa) -> Result<ProductPlan> {
+    pub(crate) fn plan(&self, m: usize, k: usize, isa: Isa) -> Result<BenchPlan> {
         let dtype = match self.dtype {
             DTypeArg::Int8 => {
                 let epilogue = self.int8_epilogue()?;
-                return Ok(ProductPlan::Int8(match self.kind {
+                return Ok(BenchPlan::Int8(match self.kind {
                     Kind::Gemm => Int8Plan::Gemm(GemmDesc { m, k, epilogue }.plan(isa)?),
                     Kind::Spmm => Int8Plan::Spmm(SpmmDesc { m, k, block: self.block, epilogue }.plan(isa)?),
                 }));
@@ -163,7 +163,7 @@ impl Wanted {
         }
         let desc = FloatDesc { m, k, dtype, block: self.block, sink: self.float_sink()? };
         let others = if self.candidates { desc.candidates(isa)? } else { Vec::new() };
-        Ok(ProductPlan::Float(desc, desc.plan(isa)?, others))
+        Ok(BenchPlan::Float(desc, desc.plan(isa)?, others))
     }
 
     /// Refuses what the kernel in intrinsics cannot compute, before anything is measured.
@@ -198,18 +198,18 @@ impl Wanted {
     pub(crate) fn matrix(
         &self,
         (m, k): (usize, usize),
-        plan: &ProductPlan,
+        plan: &BenchPlan,
         sparsity: f64,
         seed: u64,
         context: &Context,
     ) -> Result<Box<dyn Matrix>> {
         Ok(match plan {
-            ProductPlan::Float(desc, plan, others) => {
+            BenchPlan::Float(desc, plan, others) => {
                 let others = others.iter().filter(|other| *other != plan);
                 let plans: Vec<FloatPlan> = [plan].into_iter().chain(others).copied().collect();
                 Box::new(FloatMatrix::seeded(desc, &plans, sparsity, seed)?)
             }
-            ProductPlan::Int8(plan) => {
+            BenchPlan::Int8(plan) => {
                 let epilogue = self.int8_epilogue()?;
                 let weights = Weights::seeded(m, k, self.block, sparsity, &epilogue, seed);
                 let matrix = Int8Matrix::pack(weights, epilogue, plan, self.intrinsics.then_some(context))?;
@@ -221,7 +221,7 @@ impl Wanted {
 
 /// A planned product.
 #[derive(Debug, Clone)]
-pub(crate) enum ProductPlan {
+pub(crate) enum BenchPlan {
     Int8(Int8Plan),
     /// With the other candidates, if they are wanted.
     Float(FloatDesc, FloatPlan, Vec<FloatPlan>),

@@ -11,7 +11,7 @@ use lacuna_kernels::Block;
 
 use super::limits::Peak;
 use super::options::{Bench, NOTES, Options};
-use super::product::{DTypeArg, EpilogueArg, Kind, ProductPlan, Wanted, emission_time};
+use super::product::{BenchPlan, DTypeArg, EpilogueArg, Kind, ProductOptions, emission_time};
 use super::report::{Row, Unit};
 
 /// Sparse weights x dense activations
@@ -119,11 +119,11 @@ f32 and f32-residual, 4x1 blocks, one thread; beside requant16 they requantise i
 /// What is measured.
 struct Run<'a> {
     bench: Bench<'a>,
-    wanted: Wanted,
+    product: ProductOptions,
 }
 
 pub(super) fn spmm(args: &SpmmArgs, context: &Context) -> Result<()> {
-    let wanted = Wanted {
+    let product = ProductOptions {
         kind: Kind::Spmm,
         dtype: args.dtype,
         block: args.block,
@@ -133,14 +133,14 @@ pub(super) fn spmm(args: &SpmmArgs, context: &Context) -> Result<()> {
         tuning: args.tuning,
     };
     if args.intrinsics {
-        wanted.check_intrinsics(context)?;
+        product.check_intrinsics(context)?;
     }
-    let run = Run { bench: Bench::new(&args.options, context)?, wanted };
+    let run = Run { bench: Bench::new(&args.options, context)?, product };
     run.run(&args.shapes, &args.shapes.sparsities(&args.sparsity))
 }
 
 pub(super) fn gemm(args: &GemmArgs, context: &Context) -> Result<()> {
-    let wanted = Wanted {
+    let product = ProductOptions {
         kind: Kind::Gemm,
         dtype: args.dtype,
         block: Block::Dense,
@@ -149,7 +149,7 @@ pub(super) fn gemm(args: &GemmArgs, context: &Context) -> Result<()> {
         candidates: args.candidates,
         tuning: None,
     };
-    Run { bench: Bench::new(&args.options, context)?, wanted }.run(&args.shapes, &[0.0])
+    Run { bench: Bench::new(&args.options, context)?, product }.run(&args.shapes, &[0.0])
 }
 
 /// The figures of a shape that all its rows share.
@@ -163,26 +163,21 @@ struct Shape {
 
 impl Run<'_> {
     fn run(&self, shapes: &ShapeArgs, sparsities: &[f64]) -> Result<()> {
-        let Shapes { matrices, tokens } = shapes.shapes(self.wanted.kind.name())?;
+        let Shapes { matrices, tokens } = shapes.shapes(self.product.kind.name())?;
         let mut planned = Vec::with_capacity(matrices.len());
         for &(m, k) in &matrices {
-            planned.push((m, k, self.wanted.plan(m, k, self.bench.context.isa())?));
+            planned.push((m, k, self.product.plan(m, k, self.bench.context.isa())?));
         }
         self.bench.run(|| self.measure(&planned, sparsities, &tokens))
     }
 
-    fn measure(
-        &self,
-        planned: &[(usize, usize, ProductPlan)],
-        sparsities: &[f64],
-        tokens: &[usize],
-    ) -> Result<Vec<Row>> {
+    fn measure(&self, planned: &[(usize, usize, BenchPlan)], sparsities: &[f64], tokens: &[usize]) -> Result<Vec<Row>> {
         let steps = Steps::new(planned.len() * sparsities.len() * tokens.len());
         let Bench { context, options, .. } = self.bench;
         let mut rows = Vec::new();
         for &(m, k, ref plan) in planned {
             for &sparsity in sparsities {
-                let matrix = self.wanted.matrix((m, k), plan, sparsity, options.seed, context)?;
+                let matrix = self.product.matrix((m, k), plan, sparsity, options.seed, context)?;
                 for &n in tokens {
                     steps.begin(format!("M {m} K {k} N {n}, {:.1} % zero", sparsity * 1e2));
                     let products = matrix.products(n, options.seed.wrapping_add(1), self.bench.parallel())?;
@@ -211,7 +206,7 @@ impl Run<'_> {
         }
 
         // A wrong result is not timed.
-        let mut peak = Peak::new(self.wanted.dtype.limit());
+        let mut peak = Peak::new(self.product.dtype.limit());
         let mut works: Vec<&mut dyn Work> = Vec::with_capacity(variants.len() + 1);
         let right = rows.iter().map(|row| row.mismatch().is_none());
         works.extend(variants.iter_mut().zip(right).filter(|(_, right)| *right).map(|(v, _)| v.call.as_mut() as _));
@@ -230,18 +225,18 @@ impl Run<'_> {
             let samples = if row.mismatch().is_none() { samples.next() } else { None };
             bench.timing(row, samples);
             self.figures(row, shape, samples.map(Samples::median), &peak);
-            if self.wanted.intrinsics {
+            if self.product.intrinsics {
                 let ratio = intrinsics.as_ref().zip(samples).map(|(intrinsics, samples)| intrinsics.ratio_to(samples));
                 let intrinsics = intrinsics.as_ref().map(|samples| samples.median() * 1e6);
                 row.figure("intrinsics_us", Some("intrinsics us"), intrinsics, Unit::Decimals(2));
                 row.figure("ratio_to_intrinsics", Some("x intrinsics"), ratio, Unit::Ratio("-"));
             }
-            if self.wanted.candidates {
+            if self.product.candidates {
                 let cycles = variant.predicted_cycles;
                 row.figure("predicted_cycles", Some("predicted cycles"), cycles, Unit::Decimals(0));
             }
             row.code(variant.code_bytes, emission_time(&variant.key)?);
-            let fill = (self.wanted.block == Block::Unstructured).then_some("fill");
+            let fill = (self.product.block == Block::Unstructured).then_some("fill");
             row.figure("fill_ratio", fill, Some(variant.fill_ratio), Unit::Percent);
             row.fact("plan", &*variant.plan);
         }
@@ -249,15 +244,15 @@ impl Run<'_> {
     }
 
     fn row(&self, shape: &Shape, variant: &Variant<'_>) -> Result<Row> {
-        let mut row = Row::new(self.wanted.kind.name(), variant.key.name());
+        let mut row = Row::new(self.product.kind.name(), variant.key.name());
         row.size("m", "M", shape.m);
         row.size("k", "K", shape.k);
         row.size("n", "N", shape.n);
-        row.tag("block", None, self.wanted.block.name());
-        row.tag("dtype", None, self.wanted.dtype.name());
-        row.tag("epilogue", None, &self.wanted.epilogue_name()?);
+        row.tag("block", None, self.product.block.name());
+        row.tag("dtype", None, self.product.dtype.name());
+        row.tag("epilogue", None, &self.product.epilogue_name()?);
         row.sparsity(shape.sparsity);
-        if self.wanted.candidates {
+        if self.product.candidates {
             row.tag("candidate", None, &variant.key.name());
         }
         Ok(row)

@@ -4,10 +4,6 @@ use lacuna_console::error::Result;
 use lacuna_console::limits::Bandwidth;
 use lacuna_jit::{Code, Isa};
 use lacuna_kernels::cache::AnyPlan;
-use lacuna_kernels::dynamic::{
-    ColumnQuantDesc, ColumnQuantKernel, ColumnRescaleDesc, ColumnRescaleKernel, FeatureScales, RescaleParams,
-    RescaleRows,
-};
 use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel, QuantParams};
 use lacuna_kernels::embedding::{EmbeddingDesc, EmbeddingIds, EmbeddingKernel, EmbeddingTables};
 use lacuna_kernels::epilogue::Activation;
@@ -16,10 +12,12 @@ use lacuna_kernels::layout::{elements, f32_index, tiles};
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::reference::rows as reference;
 use lacuna_kernels::softmax::{SoftmaxDesc, SoftmaxKernel};
-use lacuna_kernels::{Buffer, Generate, KernelError, Output, PanelLayout, Parallel, Sign, Sink, Store, TILE};
+use lacuna_kernels::{Buffer, Generate, KernelError, PanelLayout, Parallel, Sign, Sink, Store, TILE};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+
+use super::column_kernels::{ColumnQuant, ColumnRescale};
 
 /// What a row kernel computes.
 #[derive(Debug, Clone, Copy)]
@@ -139,23 +137,9 @@ enum Kernel {
     Softmax(SoftmaxKernel),
     Activate(ElementwiseKernel, Activation),
     Quantize(ElementwiseKernel, Vec<QuantParams>),
-    ColumnQuant(ColumnQuantKernel, ColumnQuant),
-    ColumnRescale(ColumnRescaleKernel, ColumnRescale),
+    ColumnQuant(ColumnQuant),
+    ColumnRescale(ColumnRescale),
     Embedding(EmbeddingKernel, Embedding),
-}
-
-struct ColumnQuant {
-    features: Vec<f32>,
-    packed: FeatureScales,
-    /// Of every column of whole tiles, as the kernel finds them.
-    scales: Vec<f32>,
-}
-
-struct ColumnRescale {
-    rows: Vec<RescaleParams>,
-    packed: RescaleRows,
-    /// Of every column of whole tiles.
-    scales: Vec<f32>,
 }
 
 struct Embedding {
@@ -210,8 +194,8 @@ impl RowCase {
             Kernel::LayerNorm(kernel, ..) => kernel.plan().key(),
             Kernel::Softmax(kernel) => kernel.plan().key(),
             Kernel::Activate(kernel, _) | Kernel::Quantize(kernel, _) => kernel.plan().key(),
-            Kernel::ColumnQuant(kernel, _) => kernel.plan().key(),
-            Kernel::ColumnRescale(kernel, _) => kernel.plan().key(),
+            Kernel::ColumnQuant(ColumnQuant { kernel, .. }) => kernel.plan().key(),
+            Kernel::ColumnRescale(ColumnRescale { kernel, .. }) => kernel.plan().key(),
             Kernel::Embedding(kernel, _) => kernel.plan().key(),
         }
     }
@@ -222,8 +206,8 @@ impl RowCase {
             Kernel::LayerNorm(kernel, ..) => kernel.code(),
             Kernel::Softmax(kernel) => kernel.code(),
             Kernel::Activate(kernel, _) | Kernel::Quantize(kernel, _) => kernel.code(),
-            Kernel::ColumnQuant(kernel, _) => kernel.code(),
-            Kernel::ColumnRescale(kernel, _) => kernel.code(),
+            Kernel::ColumnQuant(ColumnQuant { kernel, .. }) => kernel.code(),
+            Kernel::ColumnRescale(ColumnRescale { kernel, .. }) => kernel.code(),
             Kernel::Embedding(kernel, _) => kernel.code(),
         };
         code.map_or(0, |code| code.bytes.len())
@@ -285,31 +269,15 @@ impl RowCase {
                 };
                 bytes(layout, sign, &q, 1)
             }
-            Kernel::ColumnQuant(kernel, q) => {
-                let columns: Vec<(f64, Vec<f64>)> = (0..n).map(|column| q.expected(x, column, n)).collect();
-                let scale = |(&found, (expected, _)): (&f32, &(f64, Vec<f64>))| {
-                    let close = (f64::from(found) - expected).abs() <= 1e-6 * expected;
-                    (!close).then(|| format!("a scale: found {found}, expected {expected}"))
-                };
+            Kernel::ColumnQuant(q) => {
+                let columns = q.expected(x, n);
                 let code = |f: usize, column: usize| columns[column].1[f].round_ties_even() as i32;
-                let scales = q.scales.iter().zip(&columns).find_map(scale);
-                scales.or_else(|| bytes(kernel.plan().layout(), Sign::Unsigned, &code, 1))
+                q.wrong_scale(&columns).or_else(|| bytes(q.kernel.plan().layout(), Sign::Unsigned, &code, 1))
             }
-            Kernel::ColumnRescale(kernel, r) => {
-                let Sink { activation, store } = *kernel.plan().sink();
-                let y = |f: usize, column: usize| {
-                    let sum = f64::from(x[f * n + column]) * f64::from(r.scales[column]);
-                    reference::activated(activation, sum + f64::from(r.rows[f].bias))
-                };
-                match store {
-                    Store::Bytes { layout, sign } => {
-                        let (low, high) = if sign == Sign::Signed { (-128, 127) } else { (0, 255) };
-                        let q = |f: usize, column: usize| {
-                            let RescaleParams { out_scale, out_zero, .. } = r.rows[f];
-                            reference::quantize(y(f, column), out_scale, out_zero, low, high)
-                        };
-                        bytes(layout, sign, &q, 1)
-                    }
+            Kernel::ColumnRescale(r) => {
+                let y = |f: usize, column: usize| r.expected(f, column, x[f * n + column]);
+                match r.kernel.plan().sink().store {
+                    Store::Bytes { layout, sign } => bytes(layout, sign, &|f, t| r.code(f, y(f, t), sign), 1),
                     Store::F32 { residual: true } => f32s(&|f, t| y(f, t) + f64::from(x[f * n + t]), 1e-6, 5e-6),
                     Store::F32 { residual: false } | Store::Bf16 => f32s(&y, 1e-6, 5e-6),
                 }
@@ -320,14 +288,6 @@ impl RowCase {
                 f32s(&|f, t| at(&y, f, t), 1e-6, 1e-6)
             }
         })
-    }
-}
-
-impl ColumnQuant {
-    /// The scale of column `column` of `x`, `[K][n]`, and its codes before they are rounded.
-    fn expected(&self, x: &[f32], column: usize, n: usize) -> (f64, Vec<f64>) {
-        let relative = |(f, scale): (usize, &f32)| f64::from(x[f * n + column]) / f64::from(*scale);
-        reference::column_codes(&self.features.iter().enumerate().map(relative).collect::<Vec<f64>>())
     }
 }
 
@@ -357,25 +317,9 @@ impl Kernel {
                 let params = (0..features).map(|_| QuantParams { scale: rng.random_range(20.0..40.0), zero: 100.0 });
                 Kernel::Quantize(kernel, params.collect())
             }
-            RowKind::ColumnQuant(layout) => {
-                let kernel = ColumnQuantDesc { features, layout }.compile(isa)?;
-                let features: Vec<f32> = (0..features).map(|_| rng.random_range(0.1..2.0)).collect();
-                let packed = FeatureScales::pack(kernel.plan(), &features)?;
-                let scales = vec![0.0; tiles(tokens) * TILE];
-                Kernel::ColumnQuant(kernel, ColumnQuant { features, packed, scales })
-            }
+            RowKind::ColumnQuant(layout) => Kernel::ColumnQuant(ColumnQuant::new(features, tokens, layout, isa, rng)?),
             RowKind::ColumnRescale(sink) => {
-                let kernel = ColumnRescaleDesc { features, sink }.compile(isa)?;
-                let row = |rng: &mut ChaCha8Rng| RescaleParams {
-                    bias: rng.random_range(-0.5..0.5),
-                    out_scale: rng.random_range(20.0..40.0),
-                    out_zero: 100.0,
-                    ..RescaleParams::default()
-                };
-                let rows: Vec<RescaleParams> = (0..features).map(|_| row(rng)).collect();
-                let packed = RescaleRows::pack(kernel.plan(), &rows)?;
-                let scales = (0..tiles(tokens) * TILE).map(|_| rng.random_range(0.01..0.9)).collect();
-                Kernel::ColumnRescale(kernel, ColumnRescale { rows, packed, scales })
+                Kernel::ColumnRescale(ColumnRescale::new(features, tokens, sink, isa, rng)?)
             }
             RowKind::Embedding { vocabulary } => {
                 let kernel = EmbeddingDesc { features }.compile(isa)?;
@@ -406,18 +350,8 @@ impl lacuna_console::timing::Work for RowCase {
             Kernel::Softmax(kernel) => kernel.run(tile, n, parallel)?,
             Kernel::Activate(kernel, _) => kernel.run_in_place(tile, n, parallel)?,
             Kernel::Quantize(kernel, params) => kernel.run_quantize(params, tile, &mut self.panel, n, parallel)?,
-            Kernel::ColumnQuant(kernel, ColumnQuant { packed, scales, .. }) => {
-                kernel.run(packed, tile, &mut self.panel, scales, n, parallel)?;
-            }
-            Kernel::ColumnRescale(kernel, ColumnRescale { packed, scales, .. }) => match kernel.plan().sink().store {
-                Store::F32 { residual: true } => {
-                    kernel.run(packed, scales, &mut self.source, Some(Output::F32(tile)), n, parallel)?;
-                }
-                Store::Bytes { .. } => {
-                    kernel.run(packed, scales, tile, Some(Output::Bytes(&mut self.panel)), n, parallel)?;
-                }
-                Store::F32 { residual: false } | Store::Bf16 => kernel.run(packed, scales, tile, None, n, parallel)?,
-            },
+            Kernel::ColumnQuant(q) => q.run(tile, &mut self.panel, n, parallel)?,
+            Kernel::ColumnRescale(r) => r.run(&mut self.source, tile, &mut self.panel, n, parallel)?,
             Kernel::Embedding(kernel, Embedding { word, kind, position, ids: [words, kinds, positions] }) => {
                 let tables = EmbeddingTables { word, kind, position };
                 let ids = EmbeddingIds { word: words, kind: kinds, position: positions };

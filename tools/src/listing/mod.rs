@@ -34,7 +34,7 @@ Examples:
   lacuna listing attention --head-size 32
   lacuna listing elementwise --features 384 --function gelu-u8-plain
 
-Nothing is run, but for --tuning measure: the listing needs a CPU of the tier only because code is planned for the machine that plans it.
+Only --tuning measure runs code. The listing still needs a CPU of the tier, because code is planned for the machine that plans it.
 Every kernel is entered as extern \"sysv64\" fn(*const Args), its arguments in rdi.")]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -9,9 +9,9 @@ use super::args::ColumnQuantArgs;
 use super::plan::ColumnQuantPlan;
 use super::regs::{Columns, Regs};
 use crate::args::load_args;
+use crate::layout::VECTOR_BYTES;
 use crate::rows::{
-    F32_ROW_BYTES, GROUP, PanelRows, VECTOR_BYTES, element, emit_by_vectors, emit_row_groups, emit_store_panel,
-    emit_zero,
+    F32_ROW_BYTES, GROUP, PanelRows, element, emit_by_vectors, emit_row_groups, emit_store_panel, emit_zero,
 };
 use crate::{Generate, Plan, Sign};
 

@@ -10,9 +10,9 @@ use super::params::RescaleParams;
 use super::plan::{ColumnRescalePlan, Form};
 use super::regs::Regs;
 use crate::args::load_args;
+use crate::layout::VECTOR_BYTES;
 use crate::rows::{
-    F32_ROW_BYTES, GROUP, PanelRows, VECTOR_BYTES, element, emit_activate, emit_quantize, emit_rows, emit_store_f32,
-    emit_store_panel,
+    F32_ROW_BYTES, GROUP, PanelRows, element, emit_activate, emit_quantize, emit_rows, emit_store_f32, emit_store_panel,
 };
 use crate::{Generate, Plan};
 

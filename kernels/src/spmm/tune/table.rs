@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Schedule, SpmmPlan, SpmmWeights};
-use super::{Tuner, Tuning};
+use super::tuner::{Tuner, Tuning};
 use crate::{GENERATOR_VERSION, KernelError};
 
 /// Why a saved table cannot be used.

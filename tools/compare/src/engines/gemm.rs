@@ -18,8 +18,8 @@ use crate::error::EngineError;
 /// The version of the crate.
 const VERSION: &str = "0.19.0";
 
-/// Widths of a strip that are tried beside that of the whole product, in tokens.
-const STRIPS: [usize; 1] = [32];
+/// Widths of a chunk that are tried beside that of the whole product, in tokens.
+const CHUNKS: [usize; 1] = [32];
 
 /// Timed calls per width.
 const TRIALS: usize = 3;
@@ -58,7 +58,7 @@ impl Engine for Gemm {
     }
 }
 
-/// `Y = (multiplier * W) X + addend` in strips of tokens.
+/// `Y = (multiplier * W) X + addend` in chunks of tokens.
 struct GemmCall {
     m: usize,
     k: usize,
@@ -66,13 +66,13 @@ struct GemmCall {
     w: Vec<f32>,
     /// One per row.
     addend: Vec<f32>,
-    strips: Vec<Strip>,
+    chunks: Vec<Chunk>,
     width: usize,
     parallelism: Parallelism,
 }
 
 /// Neighbouring tokens of X and Y.
-struct Strip {
+struct Chunk {
     tokens: usize,
     /// `[K][tokens]`
     x: Vec<f32>,
@@ -89,13 +89,13 @@ impl GemmCall {
             k: weights.k,
             w: rows.flat_map(|(row, params)| row.iter().map(|&w| params.multiplier * f32::from(w))).collect(),
             addend: weights.params.iter().map(|params| params.addend).collect(),
-            strips: Vec::new(),
+            chunks: Vec::new(),
             width: 0,
             parallelism: if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None },
         };
         let whole = product.x.columns.max(1);
         let mut fastest = (Duration::MAX, whole);
-        for width in [whole].into_iter().chain(STRIPS.into_iter().filter(|&width| width < whole)) {
+        for width in [whole].into_iter().chain(CHUNKS.into_iter().filter(|&width| width < whole)) {
             call.divide(product, width);
             fastest = fastest.min((call.least_time(), width));
         }
@@ -103,15 +103,15 @@ impl GemmCall {
         call
     }
 
-    /// Lays X out in strips of `width` tokens.
+    /// Lays X out in chunks of `width` tokens.
     fn divide(&mut self, product: &Product, width: usize) {
         let x = &product.x;
-        let strip = |first: usize| {
+        let chunk = |first: usize| {
             let tokens = width.min(x.columns - first);
             let line = |feature| x.values[feature * x.columns + first..][..tokens].iter().map(|&x| f32::from(x));
-            Strip { tokens, x: (0..x.features).flat_map(line).collect(), y: vec![f32::NAN; self.m * tokens] }
+            Chunk { tokens, x: (0..x.features).flat_map(line).collect(), y: vec![f32::NAN; self.m * tokens] }
         };
-        self.strips = (0..x.columns).step_by(width).map(strip).collect();
+        self.chunks = (0..x.columns).step_by(width).map(chunk).collect();
         self.width = width;
     }
 
@@ -126,23 +126,23 @@ impl GemmCall {
     }
 
     fn multiply(&mut self) {
-        for strip in &mut self.strips {
-            for (row, &addend) in strip.y.chunks_exact_mut(strip.tokens).zip(&self.addend) {
+        for chunk in &mut self.chunks {
+            for (row, &addend) in chunk.y.chunks_exact_mut(chunk.tokens).zip(&self.addend) {
                 row.fill(addend);
             }
-            multiply_add(strip, (self.m, self.k), &self.w, self.parallelism);
+            multiply_add(chunk, (self.m, self.k), &self.w, self.parallelism);
         }
     }
 }
 
-/// `strip.y += w strip.x`
+/// `chunk.y += w chunk.x`
 ///
 /// # Panics
 /// When an operand has another size than its shape says.
 #[allow(unsafe_code)]
-fn multiply_add(strip: &mut Strip, (m, k): (usize, usize), w: &[f32], parallelism: Parallelism) {
-    let n = strip.tokens;
-    assert!(w.len() == m * k && strip.x.len() == k * n && strip.y.len() == m * n, "operands of other sizes");
+fn multiply_add(chunk: &mut Chunk, (m, k): (usize, usize), w: &[f32], parallelism: Parallelism) {
+    let n = chunk.tokens;
+    assert!(w.len() == m * k && chunk.x.len() == k * n && chunk.y.len() == m * n, "operands of other sizes");
     // SAFETY: `gemm` reads m x k elements of w, k x n of x and m x n of y through the strides of dense row-major matrices, and
     // writes those of y. The assertion says that the slices hold as many, and y is borrowed alone.
     unsafe {
@@ -150,14 +150,14 @@ fn multiply_add(strip: &mut Strip, (m, k): (usize, usize), w: &[f32], parallelis
             m,
             n,
             k,
-            strip.y.as_mut_ptr(),
+            chunk.y.as_mut_ptr(),
             1,
             n as isize,
             true, // y holds the addends
             w.as_ptr(),
             1,
             k as isize,
-            strip.x.as_ptr(),
+            chunk.x.as_ptr(),
             1,
             n as isize,
             1.0,
@@ -180,7 +180,7 @@ impl Work for GemmCall {
 impl ProductCall for GemmCall {
     fn implementation(&self) -> String {
         let isa = gemm_instructions();
-        match self.strips.len() {
+        match self.chunks.len() {
             0 | 1 => format!("{isa}, all tokens at once"),
             _ => format!("{isa}, {} tokens at a time", self.width),
         }
@@ -191,8 +191,8 @@ impl ProductCall for GemmCall {
     }
 
     fn value(&self, row: usize, token: usize) -> f64 {
-        let strip = &self.strips[token / self.width];
-        f64::from(strip.y[row * strip.tokens + token % self.width])
+        let chunk = &self.chunks[token / self.width];
+        f64::from(chunk.y[row * chunk.tokens + token % self.width])
     }
 }
 
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn strips_of_any_width_are_exact() {
+    fn chunks_of_any_width_are_exact() {
         for product in products(1) {
             let mut call = GemmCall::new(&product, 1);
             for width in [1, 7, 32, product.x.columns] {

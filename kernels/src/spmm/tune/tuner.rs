@@ -1,0 +1,190 @@
+//! Candidates, and which of them is taken.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use lacuna_jit::cpu::Caches;
+
+use super::{cost, measure};
+use crate::KernelError;
+use crate::pattern::BlockPattern;
+use crate::spmm::{Schedule, SpmmPlan, SpmmWeights};
+
+/// How schedules are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Tuning {
+    /// Only the cost model: takes microseconds.
+    #[default]
+    Fast,
+    /// Candidates are timed on the calling thread, on the weights themselves, for about this long per kernel.
+    Measure {
+        /// Wall time per kernel.
+        budget: Duration,
+    },
+}
+
+/// One way to compute a product, and how long it takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// The plan.
+    pub plan: SpmmPlan,
+    /// Cycles that the model expects.
+    pub predicted_cycles: f64,
+    /// The shortest measured time; `None` if it was not measured.
+    pub measured: Option<Duration>,
+}
+
+/// Finds the fastest schedule of a plan.
+#[derive(Debug, Clone)]
+pub struct Tuner {
+    caches: Caches,
+    /// The numbers of columns to optimise for, with equal weight.
+    columns: Vec<usize>,
+}
+
+/// A short sentence and a paragraph.
+const COLUMNS: [usize; 2] = [32, 128];
+
+impl Default for Tuner {
+    fn default() -> Tuner {
+        Tuner { caches: Caches::detect().unwrap_or(Caches::TYPICAL), columns: COLUMNS.to_vec() }
+    }
+}
+
+impl Tuner {
+    /// A tuner for calls with these numbers of columns, all of which count equally; 0 is ignored.
+    pub fn for_columns(columns: &[usize]) -> Tuner {
+        let columns = columns.iter().copied().filter(|&n| n > 0).collect();
+        Tuner { columns, ..Tuner::default() }
+    }
+
+    /// Cycles that the model expects of one call on `columns` columns, for weights of this pattern.
+    pub fn cycles(&self, plan: &SpmmPlan, pattern: &BlockPattern, columns: usize) -> f64 {
+        cost::cycles(plan, plan.groups(pattern), columns, &self.caches)
+    }
+
+    /// The plan with the schedule that the model finds best for this pattern, and its cycles per column, summed over the tuner's
+    /// numbers of columns.
+    pub fn fastest(&self, plan: &SpmmPlan, pattern: &BlockPattern) -> (SpmmPlan, f64) {
+        self.fastest_with(plan, plan.groups(pattern))
+    }
+
+    fn fastest_with(&self, plan: &SpmmPlan, groups: usize) -> (SpmmPlan, f64) {
+        least(plan, |plan| self.columns.iter().map(|&n| cost::cycles(plan, groups, n, &self.caches) / n as f64).sum())
+    }
+
+    /// The same for the dense product of this shape, which has one schedule.
+    pub fn dense_cycles(&self, m: usize, k: usize) -> f64 {
+        self.columns.iter().map(|&n| cost::dense_cycles(m, k, n) / n as f64).sum()
+    }
+
+    /// All candidates for `columns` columns by the model, best first.
+    pub fn predict(&self, plan: &SpmmPlan, weights: &SpmmWeights, columns: usize) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = plan
+            .candidates()
+            .into_iter()
+            .map(|plan| Candidate {
+                plan,
+                predicted_cycles: cost::cycles(&plan, weights.groups(), columns, &self.caches),
+                measured: None,
+            })
+            .collect();
+        candidates.sort_by(|a, b| a.predicted_cycles.total_cmp(&b.predicted_cycles));
+        candidates
+    }
+
+    /// All candidates for `columns` columns timed within about `budget`, best first.
+    ///
+    /// # Errors
+    /// Those of compiling and running the candidates.
+    pub fn measure(
+        &self,
+        plan: &SpmmPlan,
+        weights: &SpmmWeights,
+        columns: usize,
+        budget: Duration,
+    ) -> Result<Vec<Candidate>, KernelError> {
+        let mut candidates = self.predict(plan, weights, columns);
+        let plans: Vec<SpmmPlan> = candidates.iter().map(|c| c.plan).collect();
+        for (candidate, time) in candidates.iter_mut().zip(measure::times(&plans, weights, columns, budget)?) {
+            candidate.measured = Some(time);
+        }
+        candidates.sort_by_key(|c| c.measured);
+        Ok(candidates)
+    }
+
+    /// The plan with the schedule that takes the least time per column, summed over the tuner's numbers of columns.
+    ///
+    /// # Errors
+    /// Those of [`Tuner::measure`]; none with [`Tuning::Fast`].
+    pub fn choose(&self, plan: &SpmmPlan, weights: &SpmmWeights, tuning: Tuning) -> Result<SpmmPlan, KernelError> {
+        let Tuning::Measure { budget } = tuning else {
+            return Ok(self.fastest_with(plan, weights.groups()).0);
+        };
+        let mut seconds: HashMap<Schedule, f64> = HashMap::new();
+        for &columns in &self.columns {
+            for candidate in self.measure(plan, weights, columns, budget / self.columns.len() as u32)? {
+                let time = candidate.measured.map_or(f64::INFINITY, |time| time.as_secs_f64());
+                *seconds.entry(*candidate.plan.schedule()).or_default() += time / columns as f64;
+            }
+        }
+        Ok(least(plan, |plan| seconds.get(plan.schedule()).copied().unwrap_or(f64::INFINITY)).0)
+    }
+}
+
+/// The candidate with the least cost, and that; of equals `plan` itself, then the first.
+fn least(plan: &SpmmPlan, cost: impl Fn(&SpmmPlan) -> f64) -> (SpmmPlan, f64) {
+    let others = plan.candidates().into_iter().map(|plan| (plan, cost(&plan)));
+    others.fold((*plan, cost(plan)), |best, other| if other.1 < best.1 { other } else { best })
+}
+
+#[cfg(test)]
+mod tests {
+    use lacuna_jit::Isa;
+
+    use super::*;
+    use crate::epilogue::{Epilogue, RowParams};
+    use crate::spmm::SpmmDesc;
+    use crate::support::tiers;
+    use crate::{Block, PanelLayout, Sign};
+
+    fn problem(isa: Isa, block: Block) -> (SpmmPlan, SpmmWeights) {
+        let (m, k) = (40, 72);
+        let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
+        let plan = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap();
+        let weights: Vec<i8> = (0..m * k).map(|i| if i % 7 == 0 { (i % 100) as i8 - 50 } else { 0 }).collect();
+        let packed = SpmmWeights::pack(&plan, &weights, &vec![RowParams::default(); m]).unwrap();
+        (plan, packed)
+    }
+
+    #[test]
+    fn a_choice_is_a_candidate_and_a_prediction_is_a_time() {
+        for isa in tiers() {
+            for block in Block::ALL.into_iter().filter(|&block| block != Block::Dense) {
+                let (plan, weights) = problem(isa, block);
+                for columns in [1, 16, 40, 64, 200] {
+                    let candidates = Tuner::default().predict(&plan, &weights, columns);
+                    assert_eq!(candidates.len(), plan.candidates().len());
+                    assert!(candidates.is_sorted_by(|a, b| a.predicted_cycles <= b.predicted_cycles));
+                    assert!(candidates.iter().all(|c| c.predicted_cycles > 0.0 && c.predicted_cycles.is_finite()));
+                }
+                let budget = Duration::from_millis(2);
+                for tuning in [Tuning::Fast, Tuning::Measure { budget }] {
+                    let chosen = Tuner::for_columns(&[5, 0, 64]).choose(&plan, &weights, tuning).unwrap();
+                    assert!(plan.candidates().contains(&chosen), "{block}: {}", chosen.schedule().name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_candidate_is_measured() {
+        for isa in tiers() {
+            let (plan, weights) = problem(isa, Block::B4x1);
+            let candidates = Tuner::default().measure(&plan, &weights, 20, Duration::from_millis(3)).unwrap();
+            assert!(candidates.iter().all(|c| c.measured.is_some_and(|time| time > Duration::ZERO)));
+            assert!(candidates.is_sorted_by_key(|c| c.measured));
+        }
+    }
+}
