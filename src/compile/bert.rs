@@ -11,7 +11,7 @@ use lacuna_model::{LayerPrecision, Precision};
 
 use super::activation::kernel_activation;
 use super::heads::Heads;
-use super::lower::{Group, Linear, Lowered, incomplete, layout, place_of};
+use super::lower::{Group, LinearStep, Lowered, incomplete, layout, place_of};
 use super::maker::Maker;
 use super::model::Steps;
 use super::names::{self, InputName, LinearName, NormName};
@@ -37,7 +37,7 @@ pub(super) fn layer<M: Maker>(
     let heads = Heads { count: config.heads, size: config.head_size() };
     let (hidden, inner, attended) = (config.hidden_size, config.intermediate_size, heads.features());
     let linear =
-        |at, features, sink, to| Linear { name: LinearName::Layer { layer: index, index: at }, features, sink, to };
+        |at, features, sink, to| LinearStep { name: LinearName::Layer { layer: index, index: at }, features, sink, to };
     let static_group = Group {
         input: InputName::Attended(index),
         precision: Precision::Static,
@@ -146,8 +146,12 @@ fn embed<M: Maker>(maker: &M, wants: Store) -> Result<Vec<Step<M::State>>, M::Er
     let (tensor, input, f32, norm_panel, projection) = match config.projects_embeddings() {
         false => (Tensor::Hidden, first, true, panel, None),
         true => {
-            let linear =
-                Linear { name: LinearName::Projection, features: hidden, sink: Sink::f32(false), to: Tensor::Hidden };
+            let linear = LinearStep {
+                name: LinearName::Projection,
+                features: hidden,
+                sink: Sink::f32(false),
+                to: Tensor::Hidden,
+            };
             let input = InputName::Projection;
             let group = Group {
                 input,

@@ -30,12 +30,12 @@ pub(super) struct Group<'a> {
     /// Whether the step before can write bf16.
     pub(super) from_bf16: bool,
     pub(super) stage: Stage,
-    pub(super) linears: &'a [Linear],
+    pub(super) linears: &'a [LinearStep],
 }
 
 /// A linear layer of an architecture.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Linear {
+pub(super) struct LinearStep {
     pub(super) name: LinearName,
     /// M.
     pub(super) features: usize,
@@ -65,7 +65,7 @@ impl Group<'_> {
     pub(super) fn lower<M: Maker>(&self, maker: &M) -> Result<Lowered<M::State>, M::Error> {
         let &Group { input, precision, from, features, stage, linears, .. } = self;
         let follow_ups: Vec<FollowUp> = linears.iter().map(|linear| FollowUp::of(precision, linear)).collect();
-        let wanted = |(linear, follow_up): (&Linear, &FollowUp)| Wanted {
+        let wanted = |(linear, follow_up): (&LinearStep, &FollowUp)| Wanted {
             name: linear.name,
             precision,
             m: linear.features,
@@ -144,7 +144,7 @@ enum FollowUp {
 }
 
 impl FollowUp {
-    fn of(precision: Precision, linear: &Linear) -> FollowUp {
+    fn of(precision: Precision, linear: &LinearStep) -> FollowUp {
         match (precision, linear.sink.store) {
             (Precision::Static, _) => FollowUp::Nothing,
             (Precision::Dynamic, _) => FollowUp::Rescale,

@@ -21,7 +21,7 @@ use super::maker::{Maker, Wanted};
 use super::model::PackedSteps;
 use super::names::{InputName, LinearName, NormName};
 use super::product::{Job, JobWeights, PlannedProduct, Reads};
-use super::source::{FeatureOrder, Source};
+use super::source::{FeatureOrder, LinearSource};
 use super::state::Planned;
 use super::{bert, params};
 use crate::loaded::Phases;
@@ -78,14 +78,14 @@ impl<'a> Calibrated<'a, '_> {
         Heads { count: config.heads, size: config.head_size() }
     }
 
-    fn source(&self, name: LinearName) -> Result<Source<'a>, KernelError> {
+    fn source(&self, name: LinearName) -> Result<LinearSource<'a>, KernelError> {
         let weights = self.calibrated.model().weights();
         match name {
             LinearName::Projection => {
                 let Some((quantized, float)) = self.projection.zip(weights.embeddings.projection.as_ref()) else {
                     return Err(incomplete("a projection of embeddings without weights"));
                 };
-                Ok(Source { quantized, float, order: FeatureOrder::AsIs })
+                Ok(LinearSource { quantized, float, order: FeatureOrder::AsIs })
             }
             LinearName::Layer { layer, index } => {
                 let order = match index {
@@ -94,7 +94,7 @@ impl<'a> Calibrated<'a, '_> {
                     _ => FeatureOrder::AsIs,
                 };
                 let (quantized, float) = (self.layers[layer].linears()[index], weights.layers[layer].linears()[index]);
-                Ok(Source { quantized, float, order })
+                Ok(LinearSource { quantized, float, order })
             }
         }
     }
@@ -157,7 +157,7 @@ impl<'a> Calibrated<'a, '_> {
     }
 
     /// Row parameters and epilogue of a product of codes with calibrated scales.
-    fn row_params(&self, wanted: &Wanted, source: Source<'_>) -> Result<(Vec<RowParams>, Epilogue), KernelError> {
+    fn row_params(&self, wanted: &Wanted, source: LinearSource<'_>) -> Result<(Vec<RowParams>, Epilogue), KernelError> {
         let Sink { activation, store } = wanted.sink;
         let (linear, epilogue) = (source.quantized, Epilogue::new(activation, store));
         let Store::Bytes { .. } = store else {

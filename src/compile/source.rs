@@ -8,7 +8,7 @@ use super::heads::Heads;
 
 /// A linear layer, quantised and in f32, and where its features are stored.
 #[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
+pub(super) struct LinearSource<'a> {
     /// With weights rounded for its input's scales.
     pub(super) quantized: &'a QuantizedLinear,
     pub(super) float: &'a Linear,
@@ -26,7 +26,7 @@ pub(super) enum FeatureOrder {
     Columns(Heads),
 }
 
-impl<'a> Source<'a> {
+impl<'a> LinearSource<'a> {
     /// K, as stored.
     pub(super) fn k(self) -> usize {
         match self.order {

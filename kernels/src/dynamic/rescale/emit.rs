@@ -7,7 +7,7 @@ use lacuna_jit::{Asm, Code, Evex, JitError, Mem, Zmm, ptr};
 
 use super::args::ColumnRescaleArgs;
 use super::params::RescaleParams;
-use super::plan::{ColumnRescalePlan, Form};
+use super::plan::{ColumnRescalePlan, StoreForm};
 use super::regs::Regs;
 use crate::args::load_args;
 use crate::layout::VECTOR_BYTES;
@@ -45,8 +45,8 @@ fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], r
     }
     emit_activate(a, plan.sink.activation, &y[..rows], &r.temp, r.constants);
     match plan.form {
-        Form::InPlace => emit_store_f32(a, r.t, &y[..rows]),
-        Form::Residual => {
+        StoreForm::InPlace => emit_store_f32(a, r.t, &y[..rows]),
+        StoreForm::Residual => {
             for (row, y) in y[..rows].iter().enumerate() {
                 for (v, &y) in y.iter().enumerate() {
                     a.vaddps(y, y, element(r.out, row, v)); //  x + y
@@ -55,7 +55,7 @@ fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], r
             emit_store_f32(a, r.out, &y[..rows]);
             dynasm!(a ; .arch x64 ; add Rq(r.out), GROUP as i32 * F32_ROW_BYTES);
         }
-        Form::Panel(layout, sign) => {
+        StoreForm::Panel(layout, sign) => {
             for (row, y) in y[..rows].iter().enumerate() {
                 let fields = [offset_of!(RescaleParams, out_scale), offset_of!(RescaleParams, out_zero)];
                 emit_quantize(a, y, fields.map(|field| param(row, field)), [r.out_scale, r.out_zero]);

@@ -15,9 +15,9 @@ impl ColumnRescaleDesc {
         check_features("column rescaling", self.features)?;
         let &ColumnRescaleDesc { features, sink } = self;
         let form = match sink.store {
-            Store::F32 { residual: false } => Form::InPlace,
-            Store::F32 { residual: true } => Form::Residual,
-            Store::Bytes { layout, sign } => Form::Panel(layout, sign),
+            Store::F32 { residual: false } => StoreForm::InPlace,
+            Store::F32 { residual: true } => StoreForm::Residual,
+            Store::Bytes { layout, sign } => StoreForm::Panel(layout, sign),
             Store::Bf16 => {
                 return Err(KernelError::Mismatch {
                     kernel: "column rescaling".into(),
@@ -32,7 +32,7 @@ impl ColumnRescaleDesc {
 
 /// The forms of the kernel: a store that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Form {
+pub(super) enum StoreForm {
     /// f32 results replace the sums.
     InPlace,
     /// f32 results are added to another tile.
@@ -48,7 +48,7 @@ pub struct ColumnRescalePlan {
     pub(super) features: usize,
     pub(super) sink: Sink,
     /// What `sink.store` asks for.
-    pub(super) form: Form,
+    pub(super) form: StoreForm,
 }
 
 impl ColumnRescalePlan {
@@ -64,7 +64,7 @@ impl ColumnRescalePlan {
 
     /// Whether the results replace the sums.
     pub fn is_in_place(&self) -> bool {
-        self.form == Form::InPlace
+        self.form == StoreForm::InPlace
     }
 
     /// Elements of one tile, f32 or panel.

@@ -1,7 +1,7 @@
 //! The plan in plain Rust: the operations of the generated code in the same order, so the bits are the same.
 
 use super::params::RescaleParams;
-use super::plan::{ColumnRescalePlan, Form};
+use super::plan::{ColumnRescalePlan, StoreForm};
 use crate::epilogue::Accuracy;
 use crate::rows::{lanes, quantize, store_panel_row, zero_padding_features};
 use crate::{Output, TILE};
@@ -25,11 +25,11 @@ pub(super) fn tile(
             *y = plan.sink.activation.apply(Accuracy::Float, y.mul_add(scale, p.bias));
         }
         match (plan.form, &mut out) {
-            (Form::Residual, Some(Output::F32(x))) => {
+            (StoreForm::Residual, Some(Output::F32(x))) => {
                 let (rows, _) = x.as_chunks_mut::<TILE>();
                 rows[f][..lanes].iter_mut().zip(y).for_each(|(x, y)| *x += y);
             }
-            (Form::Panel(layout, sign), Some(Output::Bytes(panel))) => {
+            (StoreForm::Panel(layout, sign), Some(Output::Bytes(panel))) => {
                 let mut q = [0; TILE];
                 for (q, y) in q[..lanes].iter_mut().zip(y) {
                     *q = quantize(sign, y.mul_add(p.out_scale, p.out_zero));
@@ -40,7 +40,7 @@ pub(super) fn tile(
             _ => row[..lanes].copy_from_slice(&y[..lanes]),
         }
     }
-    if let (Form::Panel(layout, _), Some(Output::Bytes(panel))) = (plan.form, out) {
+    if let (StoreForm::Panel(layout, _), Some(Output::Bytes(panel))) = (plan.form, out) {
         zero_padding_features(layout, panel, plan.features, lanes);
     }
 }
