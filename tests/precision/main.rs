@@ -7,7 +7,7 @@ use lacuna::config::{Activation, EncoderConfig};
 use lacuna::tokens::seeded_ids;
 use lacuna::weights::Matrix;
 use lacuna::{Block, CalibratedModel, Compile, Encoder, Error, Form, Model, Precision, Preset};
-use lacuna_jit::{Avx512Bf16, Tier};
+use lacuna_jit::{Avx512Bf16, Isa, Tier};
 use lacuna_kernels::KernelError;
 
 const VOCAB: usize = 300;
@@ -193,7 +193,7 @@ fn the_report_says_what_runs_how() {
 fn bf16_without_the_feature_is_an_error_that_names_it() {
     let (_, model) = models(3).remove(0);
     let halves = vec![LayerPrecision::all(Precision::Bf16); 3];
-    if Tier::detect() == Tier::Portable || Avx512Bf16::detect().is_some() {
+    if Isa::detect() == Isa::Portable || Avx512Bf16::detect().is_some() {
         return println!("skipped: bf16 runs on this machine");
     }
     let error = model.with_precision(halves).unwrap().compile().unwrap_err();
