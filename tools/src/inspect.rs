@@ -131,9 +131,10 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     let (config, pooler) = (model.config().clone(), model.weights().pooler.is_some());
     let (pooling, tokenizer_limit) = (model.pooling().clone(), model.tokenizer().map(|t| t.max_length()));
     let (prompts, similarity) = (model.prompts().clone(), model.similarity().map(Similarity::name));
-    let remarks = model.remarks().iter().map(ToString::to_string).collect();
+    let mut remarks: Vec<String> = model.remarks().iter().map(ToString::to_string).collect();
     let zeros = counted(&model);
     let (head, no_head) = head::of(&model);
+    remarks.extend(head.iter().flat_map(|head| head.remarks.clone()));
     let encoder = {
         let (count, length) = CALIBRATION;
         let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), 0);

@@ -132,12 +132,13 @@ impl TaskArgs {
     ) -> Result<Done<T>> {
         // The model first: a wrong directory is refused before somebody types texts into a terminal.
         let model = change(self.model.open()?)?;
-        let remarks = of_task(model.remarks(), task.head_kind().is_some());
+        let mut remarks = of_task(model.remarks(), task.head_kind().is_some());
         let head = match task.head_kind() {
             None => None,
             Some(kind) => {
                 let head = model.head()?;
                 head.require(kind)?;
+                remarks.extend(head.remarks(task.name() == "rank").into_iter().map(|remark| remark.text));
                 Some(Arc::new(head))
             }
         };
