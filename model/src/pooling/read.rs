@@ -10,7 +10,9 @@ use super::pooling::{Pooling, PoolingSource};
 use super::settings::PoolingSettings;
 use super::weights::{read_dense, read_norm, read_normalize};
 use crate::error::{Error, Result};
-use crate::json::{read_json, read_json_if_present};
+#[cfg(feature = "hub")]
+use crate::json::read_json;
+use crate::json::read_json_if_present;
 
 /// Where the encoder of a model lies, and what follows it.
 #[derive(Debug, Clone, PartialEq)]
