@@ -1,5 +1,6 @@
 //! Reranking: how well passages answer a query, by reading both together.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use lacuna_model::TextInput;
@@ -66,12 +67,13 @@ impl CrossEncoder {
         Ok(Outputs { results: results.into_iter().map(score).collect(), truncated })
     }
 
-    /// The passages of a query, the best first.
+    /// The passages of a query, the best first. If the model has a default prompt, it is put before the query.
     ///
     /// # Errors
     /// Those of [`CrossEncoder::scores`].
     pub fn rank<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Outputs<Ranked>> {
-        let pairs: Vec<TextInput<'_>> = passages.iter().map(|p| TextInput::pair(query, p.as_ref())).collect();
+        let query = self.backbone.prompts().default_text().map_or(Cow::Borrowed(query), |prompt| (prompt.to_owned() + query).into());
+        let pairs: Vec<TextInput<'_>> = passages.iter().map(|p| TextInput::pair(&query, p.as_ref())).collect();
         let Outputs { results, truncated } = self.scores(&pairs)?;
         let mut results: Vec<Ranked> =
             results.into_iter().enumerate().map(|(index, score)| Ranked { index, score }).collect();

@@ -48,6 +48,14 @@ impl Opened {
         })
     }
 
+    /// The default prompt.
+    pub(crate) fn default_prompt(&self) -> Option<&str> {
+        match self {
+            Opened::Directory(model) => model.prompts().default_text(),
+            Opened::Packed(model) => model.prompts().default_text(),
+        }
+    }
+
     /// What users should know about the settings.
     pub(crate) fn remarks(&self) -> Vec<Remark> {
         match self {

@@ -127,7 +127,8 @@ impl Model {
         let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::from_dir(folder, texts.max_length));
         let (Content { weights, codes, notes, remarks }, tokenizer, pooling) = (content?, tokenizer?, modules.pooling);
         let SentenceSettings { prompts, similarity, score_function, remarks: said } = sentence;
-        let remarks = texts.remarks.into_iter().chain(remarks).chain(said).collect();
+        let unknown = unknown_tokens(&texts.special_tokens, tokenizer.as_ref());
+        let remarks = texts.remarks.into_iter().chain(unknown).chain(remarks).chain(said).collect();
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
         let files = Some(ModelFiles { config: config_path, weights: path });
         Ok(Self {
@@ -185,6 +186,17 @@ impl Model {
             }
         }
     }
+}
+
+/// What is to be said of special tokens that the tokenizer does not have.
+fn unknown_tokens(named: &[(String, String)], tokenizer: Option<&SentenceTokenizer>) -> Vec<Remark> {
+    let Some(tokenizer) = tokenizer else { return Vec::new() };
+    let unknown = named.iter().filter(|(_, token)| tokenizer.id_of(token).is_none());
+    let said = |(key, token): &(String, String)| {
+        let text = format!("{key}: {token:?} of tokenizer_config.json is not a token of the tokenizer, and is not used");
+        Remark::new(RemarkScope::Texts, text)
+    };
+    unknown.map(said).collect()
 }
 
 /// What is to be said where a file holds more layers than `config.json` counts.

@@ -138,7 +138,10 @@ impl TaskArgs {
             Some(kind) => {
                 let head = model.head()?;
                 head.require(kind)?;
-                remarks.extend(head.remarks(task.name() == "rank").into_iter().map(|remark| remark.text));
+                let ranks = task.name() == "rank";
+                let prompt = model.default_prompt().filter(|_| ranks);
+                remarks.extend(prompt.map(|text| format!("prompt: {text:?} is put before the query (default_prompt_name)")));
+                remarks.extend(head.remarks(ranks).into_iter().map(|remark| remark.text));
                 Some(Arc::new(head))
             }
         };
