@@ -20,6 +20,7 @@ mod heads;
 mod locate;
 mod mapped;
 mod names;
+mod prefix;
 mod sharded;
 mod tensor;
 mod tensor_set;

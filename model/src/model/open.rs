@@ -8,12 +8,13 @@ use crate::checkpoint::{Checkpoint, TensorInfo, WeightPath, graph_config, is_gra
 use crate::codes::FileCodes;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
+use crate::hub::model_folder;
 use crate::heads::{Head, HeadConfig, HeadWeights};
 #[cfg(feature = "onnx")]
 use crate::onnx::OnnxGraph;
 use crate::packed::is_packed;
 use crate::pooling::Modules;
-use crate::tokenize::SentenceTokenizer;
+use crate::tokenize::{SentenceTokenizer, has_tokenizer};
 use crate::weights::EncoderWeights;
 
 /// How [`Model::open_with`] opens a model.
@@ -53,7 +54,7 @@ impl Model {
     /// # Errors
     /// Every way in which a file can be missing, damaged or of an unsupported model is its own [`Error`] variant.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        let path = &model_folder(path.as_ref())?;
         match (path.is_dir(), path.parent().zip(path.file_name())) {
             (false, _) if is_graph(path) => Self::open_graph(path),
             (false, Some((folder, file))) if path.is_file() && !is_packed(path).unwrap_or(false) => {
@@ -69,7 +70,7 @@ impl Model {
     /// # Errors
     /// Those of [`Model::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
-        let path = path.as_ref();
+        let path = &model_folder(path.as_ref())?;
         let Some(weights) = &options.weights else { return Self::open(path) };
         let modules = Modules::read(path)?;
         let config = modules.encoder.join("config.json");
@@ -107,18 +108,21 @@ impl Model {
         // A graph's own folder may have the tokenizer too.
         let beside = config_path.parent().unwrap_or(Path::new("."));
         let folder = match &path {
-            WeightPath::Graph(graph) if !beside.join("tokenizer.json").exists() => graph.parent().unwrap_or(beside),
+            WeightPath::Graph(graph) if !has_tokenizer(beside) => graph.parent().unwrap_or(beside),
             _ => beside,
         };
         let content = || match &path {
             WeightPath::Tensors(path) => {
-                let weights = Checkpoint::open(path)?.encoder_weights(&config)?;
-                Ok(Content { weights, codes: None, notes: vec![] })
+                let checkpoint = Checkpoint::open(path)?;
+                let weights = checkpoint.encoder_weights(&config)?;
+                Ok(Content { weights, codes: None, notes: checkpoint.notes().to_vec() })
             }
             WeightPath::Graph(path) => graph_content(path, &config),
         };
         let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::from_dir(folder, config.max_position));
-        let (Content { weights, codes, notes }, tokenizer, pooling) = (content?, tokenizer?, modules.pooling);
+        let (Content { weights, codes, mut notes }, tokenizer, pooling) = (content?, tokenizer?, modules.pooling);
+        let tokenizer = tokenizer.map(|tokenizer| tokenizer.for_vocabulary(config.vocab_size));
+        notes.extend(tokenizer.iter().flat_map(SentenceTokenizer::notes).cloned());
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
         let files = Some(ModelFiles { config: config_path, weights: path });
         Ok(Self { config, weights, pooling, tokenizer, files, codes, notes, pruning: None, timings })
