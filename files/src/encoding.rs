@@ -40,7 +40,7 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 pub fn utf8(bytes: &[u8]) -> Result<&str, Encoding> {
     let is_utf16 = |bytes: &[u8]| {
         // With a mark, or one character of ASCII: no text in UTF-8 has a zero byte in its first two bytes.
-        matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1.., ..] | [1.., 0, ..])
+        matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=0xff, ..] | [1..=0xff, 0, ..])
     };
     match bytes {
         [0x1f, 0x8b, ..] => Err(Encoding::Gzip),

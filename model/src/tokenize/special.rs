@@ -73,12 +73,14 @@ impl TokenFiles {
 
     /// `{"5": {"content": "[MASK]", "lstrip": false, ...}}`
     fn read_decoder(&mut self, decoder: &Value) -> Result<()> {
-        let wrong = |found: String| self.invalid("added_tokens_decoder", found, "an object of ids and tokens");
+        const KEY: &str = "added_tokens_decoder";
+        let wrong = |found: String| self.invalid(KEY, found, "an object of ids and tokens");
+        let mut added = BTreeMap::new();
         for (id, token) in decoder.as_object().ok_or_else(|| wrong(kind(decoder).into()))? {
-            let id_number = id.parse().map_err(|_| wrong(format!("the id {id:?}")))?;
-            let token = self.token_of("added_tokens_decoder", token, &AddedToken::special(""))?;
-            self.added.insert(id_number, token);
+            let id = id.parse().map_err(|_| wrong(format!("the id {id:?}")))?;
+            added.insert(id, self.token_of(KEY, token, &AddedToken::special(""))?);
         }
+        self.added = added;
         Ok(())
     }
 

@@ -124,7 +124,13 @@ impl SentenceTokenizer {
         notes.extend(changes);
         notes.extend(other_ids(&tokenizer, declared));
         let (json, tokenizer, max_length) = (bytes, Arc::new(tokenizer), options.max_length);
-        Ok(Self { path, json, tokenizer, max_length, side, vocab_size: None, notes })
+        let built = Self { path, json, tokenizer, max_length, side, vocab_size: None, notes };
+        // What fails on the empty text fails on every text: the file is damaged.
+        match built.encode("") {
+            Err(Error::TokenizerText { path, reason }) => Err(Error::Tokenizer { path, reason }),
+            Err(error) => Err(error),
+            Ok(_) => Ok(built),
+        }
     }
 
     /// The same tokenizer for a model with so many rows of word embeddings. A text with a token outside them is then an error of its own,

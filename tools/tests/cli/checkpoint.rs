@@ -1,7 +1,7 @@
 //! A tiny model directory, written file by file, and ways to damage it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lacuna::Preset;
 use lacuna::config::EncoderConfig;
@@ -90,11 +90,15 @@ impl ModelDir {
         self.0.path().to_str().unwrap()
     }
 
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
     pub(crate) fn remove(&self, file: &str) {
         fs::remove_file(self.0.path().join(file)).unwrap();
     }
 
-    fn write(&self, file: &str, text: &str) {
+    pub(crate) fn write(&self, file: &str, text: &str) {
         fs::write(self.0.path().join(file), text).unwrap();
     }
 

@@ -15,6 +15,7 @@ mod models;
 mod packed;
 #[path = "../../../kernels/tests/support/required.rs"]
 mod required;
+mod tokenizers;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
