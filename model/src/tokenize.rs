@@ -6,6 +6,7 @@
 //! byte_level  vocab.json and merges.txt to the same
 //! special     special and added tokens that other files name
 //! check       what a tokenizer.json may not say, and what is changed in it
+//! costly      long texts that the library cannot take
 //! library     the tokenizers library, with patterns that stop
 //! barrier     a panic of the library becomes an error
 //! tokenizer   texts to tokens
@@ -16,6 +17,7 @@ mod barrier;
 mod budget;
 mod byte_level;
 mod check;
+mod costly;
 mod folder;
 mod library;
 mod options;
@@ -32,6 +34,8 @@ use crate::error::{Error, Result};
 pub use self::options::{BertNormalization, TokenizerOptions, TruncationSide};
 pub use self::pieces::{TextInput, TokenOrigin, TokenizedText};
 pub use self::tokenizer::{Encoded, SentenceTokenizer};
+#[cfg(feature = "hub")]
+pub(crate) use self::folder::VOCABULARY_FILES;
 pub(crate) use self::folder::has_tokenizer;
 
 /// Tokenizes inputs in parallel. Nothing is cut; types are 0 where the model has no others.

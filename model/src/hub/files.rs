@@ -8,6 +8,7 @@ use crate::error::Result;
 #[cfg(feature = "onnx")]
 use crate::onnx::external_files;
 use crate::pooling::module_paths;
+use crate::tokenize::VOCABULARY_FILES;
 
 /// Something that has files of one revision of a model: the cache, or the hub with the cache.
 pub(super) trait Files {
@@ -20,27 +21,6 @@ pub(super) trait Files {
     /// The error for a file that is not there and must be.
     fn missing(&self, file: &str, expected: &str) -> HubError;
 }
-
-/// Settings that a model may have beside its `config.json`.
-const SETTINGS: [&str; 2] = ["tokenizer_config.json", "config_sentence_transformers.json"];
-
-/// Where sentence-transformers writes the longest sequence, by the class of the model.
-const LENGTH_SETTINGS: [&str; 7] = [
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_albert_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-];
-
-/// What stands for a `tokenizer.json`.
-const VOCABULARIES: [&str; 5] =
-    ["special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"];
-
-/// The weights of a module after pooling.
-const MODULE_WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// Looks for everything that is read of a model, so that afterwards all of it is in the cache.
 ///
@@ -57,29 +37,19 @@ pub(super) fn visit(files: &mut dyn Files, chosen: Option<&str>) -> Result<()> {
                 let folder = check(files, "modules.json", module.path)?;
                 match module.kind.as_str() {
                     "Transformer" => encoder = folder,
-                    "Normalize" => {}
-                    kind => {
+                    "Pooling" => {
                         require(files, &join(&folder, "config.json"), "the settings that modules.json names")?;
-                        // Dense and the like.
-                        if kind != "Pooling" {
-                            first(files, &folder, &MODULE_WEIGHTS)?;
-                        }
                     }
+                    _ => {}
                 }
             }
         }
     }
     require(files, &join(&encoder, "config.json"), "config.json")?;
-    for optional in SETTINGS {
+    for optional in ["tokenizer.json", "sentence_bert_config.json"] {
         files.find(&join(&encoder, optional))?;
     }
-    // Of several names for the same settings, the first that there is.
-    first(files, &encoder, &LENGTH_SETTINGS)?;
-    if files.find(&join(&encoder, "tokenizer.json"))?.is_none() {
-        for optional in VOCABULARIES {
-            files.find(&join(&encoder, optional))?;
-        }
-    }
+    vocabulary(files, &encoder)?;
     match chosen {
         None => weights(files, &encoder),
         Some(file) => {
@@ -88,6 +58,16 @@ pub(super) fn visit(files: &mut dyn Files, chosen: Option<&str>) -> Result<()> {
             companions(files, &file, &path)
         }
     }
+}
+
+/// The files that stand for a `tokenizer.json`, if there is none.
+fn vocabulary(files: &mut dyn Files, encoder: &str) -> Result<()> {
+    if files.find(&join(encoder, "tokenizer.json"))?.is_none() {
+        for optional in VOCABULARY_FILES {
+            files.find(&join(encoder, optional))?;
+        }
+    }
+    Ok(())
 }
 
 /// The first of the weight files that there is, with those that belong to it.
@@ -116,16 +96,6 @@ fn companions(files: &mut dyn Files, file: &str, path: &Path) -> Result<()> {
         for outside in external_files(path)? {
             let outside = check(files, "an ONNX graph", outside)?;
             require(files, &join(folder, &outside), "all files that its graph names")?;
-        }
-    }
-    Ok(())
-}
-
-/// The first of several names that there is.
-fn first(files: &mut dyn Files, folder: &str, names: &[&str]) -> Result<()> {
-    for name in names {
-        if files.find(&join(folder, name))?.is_some() {
-            break;
         }
     }
     Ok(())

@@ -25,6 +25,11 @@ const BYTES: [&str; 2] = ["vocab.json", "merges.txt"];
 const PIECES: [&str; 5] =
     ["sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "sentencepiece.model", "spm.model"];
 
+/// All files that are read where there is no `tokenizer.json`.
+#[cfg(feature = "hub")]
+pub(crate) const VOCABULARY_FILES: [&str; 6] =
+    [WORDS, BYTES[0], BYTES[1], "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+
 /// The classes of transformers whose vocabularies are read without a `tokenizer.json`, with `Fast` at their end or without it.
 const WORDPIECE_CLASSES: [&str; 3] = ["BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"];
 const BYTE_LEVEL_CLASSES: [&str; 1] = ["RobertaTokenizer"];

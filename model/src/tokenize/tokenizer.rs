@@ -13,6 +13,7 @@ use tokenizers::{Encoding, Model as _, PostProcessor};
 use super::barrier::guarded;
 use super::budget::within_budget;
 use super::check::{Checked, check};
+use super::costly::check_text;
 use super::folder::{self, Source};
 use super::library::Library;
 use super::options::{TokenizerOptions, TruncationSide};
@@ -218,34 +219,14 @@ impl SentenceTokenizer {
 
     /// Calls the library for one input.
     fn run<T>(&self, texts: &[&str], call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
-        self.check_added_tokens(texts)?;
+        let failed = |reason| Error::TokenizerText { path: self.path.clone(), reason };
+        texts.iter().try_for_each(|text| check_text(&self.tokenizer, text)).map_err(failed)?;
         let failed = |reason| Error::TokenizerText { path: self.path.clone(), reason };
         match guarded(|| within_budget(call)) {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(failed(error.to_string())),
             None => Err(failed(PANIC.into())),
         }
-    }
-
-    /// Refuses texts with very many of the added tokens around which the library looks for blanks or words: for each it walks over the
-    /// text from its start.
-    fn check_added_tokens(&self, texts: &[&str]) -> Result<()> {
-        const SHORT: usize = 64 << 10;
-        const STEPS: usize = 1 << 33;
-        for text in texts.iter().filter(|text| text.len() > SHORT) {
-            let added = self.tokenizer.get_added_tokens_decoder();
-            let walked = added.values().filter(|token| token.lstrip || token.single_word);
-            let found: usize = walked.map(|token| text.matches(&*token.content).count()).sum();
-            if found.saturating_mul(text.len()) > STEPS {
-                let reason = format!(
-                    "found {found} added tokens in {} bytes; expected at most {} in a text of this length",
-                    text.len(),
-                    STEPS / text.len()
-                );
-                return Err(Error::TokenizerText { path: self.path.clone(), reason });
-            }
-        }
-        Ok(())
     }
 
     fn check(&self, ids: &[u32]) -> Result<()> {

@@ -109,15 +109,17 @@ fn expensive_patterns_are_an_error_of_the_text() {
 
 /// A mask takes the blanks before it; the library looks for them from the start of the text, for each mask.
 #[test]
-fn very_many_masks_are_an_error_of_the_text() {
+fn very_many_masks_or_blanks_are_an_error_of_the_text() {
     let json = with(|json| {
         json["added_tokens"] = json!([{ "id": 1, "content": "<s>", "single_word": false, "lstrip": true, "rstrip": false,
             "normalized": false, "special": true }]);
     });
     let tokenizer = open(&[("tokenizer.json", &json)]).unwrap();
     assert_eq!(ids(&tokenizer, "a <s> <s>"), [2, 1, 1]);
-    let error = tokenizer.encode(&"<s> ".repeat(200_000)).unwrap_err();
-    assert!(matches!(error, Error::TokenizerText { .. }), "{error}");
+    for costly in ["<s> ".repeat(200_000), format!("a{}b", " ".repeat(600_000))] {
+        let error = tokenizer.encode(&costly).unwrap_err();
+        assert!(matches!(error, Error::TokenizerText { .. }), "{error}");
+    }
 }
 
 #[test]
