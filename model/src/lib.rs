@@ -25,12 +25,14 @@ mod onnx;
 pub mod packed;
 mod pooling;
 mod precision;
+mod prompted;
 #[cfg(feature = "onnx")]
 mod proto;
 mod prune;
 mod quantize;
 pub mod reference;
 mod seeded;
+mod settings;
 mod simulate;
 mod tokenize;
 mod tokens;
@@ -51,11 +53,13 @@ pub use error::{CalibrationError, Error, ErrorKind, HubError, OnnxError, Result,
 pub use lacuna_pattern::Block;
 pub use matrix::Matrix;
 pub use model::{LinearZeros, Model, OpenOptions, Timings};
-pub use pooling::{Pooling, PoolingMode, PoolingSource};
+pub use pooling::{DenseModule, ModuleActivation, NormModule, Pooling, PoolingMode, PoolingSource, SentenceModule};
 pub use precision::{LayerPrecision, Precision};
+pub use prompted::PromptedTexts;
 pub use prune::{BlockZeros, Pruning, ZeroCount, prune};
 pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 pub use seeded::{Preset, seeded_ids, seeded_weights};
+pub use settings::{Prompt, PromptChoice, Prompts, Remark, RemarkScope, Similarity};
 pub use tokenize::{
     BertNormalization, Encoded, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText, TokenizerOptions, TruncationSide,
     locate_all,

@@ -45,6 +45,11 @@ impl<'a> Reader<'a> {
         Ok(Reader { checkpoint, prefixes: vec![prefix::find(checkpoint, config)?] })
     }
 
+    /// Reads the tensors of a module that has a file of its own.
+    pub(super) fn of_module(checkpoint: &'a Checkpoint) -> Reader<'a> {
+        Reader { checkpoint, prefixes: vec![String::new()] }
+    }
+
     /// Reads the tensors of what follows the encoder: in the encoder, or in the nearest module around it that has them.
     pub(super) fn of_head(checkpoint: &'a Checkpoint, config: &EncoderConfig) -> Result<Reader<'a>> {
         let encoder = prefix::find(checkpoint, config)?;

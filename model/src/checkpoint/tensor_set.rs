@@ -8,7 +8,6 @@ use super::sharded::Shards;
 use super::tensor::FileTensor;
 use super::{locate, sharded};
 use crate::error::{Error, Result, WeightError};
-use crate::pooling::Modules;
 
 /// What a checkpoint's header says about one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +33,6 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint of a model directory, which `modules.json` may put into a folder of its own.
-    ///
-    /// # Errors
-    /// Those of [`Checkpoint::in_folder`] and of reading `modules.json`.
-    pub fn in_model(dir: &Path) -> Result<Self> {
-        Self::in_folder(&Modules::read(dir)?.encoder)
-    }
-
     /// Opens the first of these that a folder has: `model.safetensors`, `model.safetensors.index.json`, `pytorch_model.bin`,
     /// `pytorch_model.bin.index.json`.
     ///

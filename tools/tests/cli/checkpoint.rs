@@ -99,7 +99,9 @@ impl ModelDir {
     }
 
     pub(crate) fn write(&self, file: &str, text: &str) {
-        fs::write(self.0.path().join(file), text).unwrap();
+        let path = self.0.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     fn write_tensors(&self, tensors: &[Tensor]) {
