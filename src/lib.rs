@@ -226,7 +226,7 @@ pub mod hub {
     //! ```
     //!
     //! [`fetch`] needs the feature `hub`, whose TLS library needs a C compiler. Without the feature it is an error that says so.
-    pub use lacuna_model::hub::{FetchProgress, HubModel, HubOptions, Snapshot, fetch};
+    pub use lacuna_model::hub::{FetchProgress, HubModel, HubOptions, Snapshot, fetch, model_folder};
 }
 
 #[cfg(feature = "onnx")]
@@ -249,7 +249,9 @@ pub mod report {
 
 pub mod tokens {
     //! Tokenizers, and sequences of token ids with or without token types.
-    pub use lacuna_model::{Encoded, PromptedTexts, SentenceTokenizer, TokenIds, TypedIds, seeded_ids};
+    pub use lacuna_model::{
+        BertNormalization, Encoded, PromptedTexts, SentenceTokenizer, TokenIds, TokenizerOptions, TruncationSide, TypedIds, seeded_ids,
+    };
 }
 
 pub mod weights {

@@ -366,7 +366,8 @@ fn tokenizer(file: &PackedFile, entry: &ModelEntry) -> Result<Option<SentenceTok
         let expected = format!("at most {}, the positions of the model", entry.config.max_position);
         return Err(file.content_error("max_length", max_length.to_string(), expected).into());
     }
-    Ok(Some(SentenceTokenizer::from_json(file.path(), json, max_length)?))
+    let tokenizer = SentenceTokenizer::from_json(file.path(), json, max_length)?;
+    Ok(Some(tokenizer.for_vocabulary(entry.config.vocab_size)))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod prompts;
 mod remark;
 mod sentence;
 mod text;
+mod tokenizer;
 mod transformer;
 
 pub use self::prompts::{Prompt, PromptChoice, Prompts};

@@ -1,7 +1,7 @@
 //! A tiny model directory, written file by file, and ways to damage it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lacuna::Preset;
 use lacuna::config::EncoderConfig;
@@ -88,6 +88,10 @@ impl ModelDir {
 
     pub(crate) fn path(&self) -> &str {
         self.0.path().to_str().unwrap()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 
     pub(crate) fn remove(&self, file: &str) {

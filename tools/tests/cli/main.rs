@@ -16,6 +16,7 @@ mod packed;
 #[path = "../../../kernels/tests/support/required.rs"]
 mod required;
 mod settings;
+mod tokenizers;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

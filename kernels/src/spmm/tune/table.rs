@@ -71,9 +71,10 @@ impl TuningTable {
     /// # Errors
     /// [`TuningError::File`], [`TuningError::Syntax`], [`TuningError::Stale`].
     pub fn read(path: &Path) -> Result<TuningTable, TuningError> {
-        let text = std::fs::read_to_string(path).map_err(|error| TuningError::File { path: path.into(), error })?;
+        let text = lacuna_files::read(path, lacuna_files::SETTINGS_LIMIT)
+            .map_err(|error| TuningError::File { path: path.into(), error: error.into() })?;
         let table: TuningTable =
-            serde_json::from_str(&text).map_err(|error| TuningError::Syntax { path: path.into(), error })?;
+            serde_json::from_slice(&text).map_err(|error| TuningError::Syntax { path: path.into(), error })?;
         let here = TuningTable::default();
         let stale = |what, found: String, expected: String| {
             let path = path.into();
