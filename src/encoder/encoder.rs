@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
 use lacuna_model::{
-    Encoded, EncoderConfig, Error as ModelError, Matrix, Pooling, SentenceTokenizer, TokenIds, check_tokens,
+    Encoded, EncoderConfig, Error as ModelError, Matrix, Pooling, SentenceTokenizer, TokenIds, check_tokens, forked,
 };
 
 use super::buffers::Scratch;
@@ -123,6 +123,7 @@ impl Encoder {
     }
 
     pub(super) fn embed_for<S: AsRef<str> + Sync>(&self, caller: &impl Caller, sentences: &[S]) -> Result<Embeddings> {
+        forked::check()?;
         let tokenizer = self.tokenizer.as_ref().ok_or(ModelError::NoTokenizer)?;
         let encoded = tokenizer.encode_batch(sentences)?;
         let truncated = Truncation::all(&encoded, tokenizer.max_length());
@@ -216,6 +217,7 @@ impl Encoder {
         probe: &impl Probe,
         result: impl Fn(&[f32], Sequence, &mut [T]) + Send + Sync,
     ) -> Result<()> {
+        forked::check()?;
         check_tokens(&self.config, ids)?;
         let activations = layout::elements(self.config.hidden_size, packed_tokens(ids));
         Team::run(activations / MIN_ACTIVATIONS_PER_THREAD, |team| {
