@@ -125,7 +125,8 @@ fn whole_linear_layers_and_whole_encoder_layers() {
 #[test]
 fn absurd_scores_are_refused_at_compilation() {
     let model = model(|_, weights| {
-        for part in [&mut weights.layers[0].q, &mut weights.layers[0].k] {
+        let layer = &mut weights.layers[0];
+        for part in [&mut layer.q, &mut layer.k] {
             part.weight.data.iter_mut().for_each(|weight| *weight *= 1e6);
         }
     });

@@ -85,7 +85,7 @@ fn floats_that_are_not_read() {
     let bench = Bench::new();
     let model = seeded(tiny(Architecture::Bert));
     for precision in [Precision::F32, Precision::Bf16] {
-        let layers = vec![lacuna::config::LayerPrecision::all(precision); 2];
+        let layers = vec![lacuna::calibration::LayerPrecision::all(precision); 2];
         let Ok(model) = model.clone().with_precision(layers) else { continue };
         let whole = forged(&bench, &model, Form::Sparse);
         let mut changed = whole.clone();

@@ -98,7 +98,7 @@ fn redundant_bytes_are_named() {
         (Block::B4x1, [1, 1, 1, 1, 0, 0, 0, 0, 0], 1, 16, "0 in groups that are stored but not computed"),
         (Block::B4x1, [1, 1, 1, 1, 0, 0, 0, 0, 0], 0, 8, "behind the end of a list its last one"),
         // Five are two groups: the last three columns repeat the fifth.
-        (Block::B4x1, [1, 1, 1, 1, 1, 0, 0, 0, 0], 1, 17, "but those behind the end of a list"),
+        (Block::B4x1, [1, 1, 1, 1, 1, 0, 0, 0, 0], 1, 17, "behind the end of a list its last one"),
         (Block::B4x1, [1, 1, 1, 1, 1, 0, 0, 0, 0], 0, 10, "behind the end of a list its last one"),
         // The last block of four features has one inside K.
         (Block::B1x4, [0, 0, 0, 0, 0, 0, 0, 0, 1], 1, 1, "0 for features beyond M and K"),
