@@ -233,6 +233,7 @@ mod tests {
             (PackedError::Decided { option: "--block", found: String::new() }.into(), ErrorKind::InvalidOption),
             (JitError::Architecture { found: "aarch64" }.into(), ErrorKind::Machine),
             (HubError::NoCache.into(), ErrorKind::NotFound),
+            (lacuna_model::Error::Forked { process: 2, parent: 1 }.into(), ErrorKind::Machine),
             (CalibrationError::UnknownRange { found: String::new() }.into(), ErrorKind::InvalidOption),
             (
                 TuningError::File { path: path(), error: std::io::ErrorKind::NotFound.into() }.into(),

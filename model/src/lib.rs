@@ -15,6 +15,7 @@ mod error;
 #[cfg(feature = "onnx")]
 pub mod export;
 pub mod files;
+pub mod forked;
 pub mod heads;
 pub mod hub;
 mod json;

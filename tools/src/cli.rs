@@ -28,7 +28,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "TIER", value_parser = tier, help_heading = "Global options")]
     tier: Option<Tier>,
 
-    /// Worker threads; compare takes a list [default: all cores; demo, bench and compare: 1]
+    /// Worker threads; compare takes a list [default: the CPUs that the system grants this process; demo, bench and compare: 1]
     #[arg(long, global = true, value_name = "N", value_delimiter = ',', value_parser = args::threads, help_heading = "Global options")]
     threads: Vec<usize>,
 }

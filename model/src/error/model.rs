@@ -391,6 +391,18 @@ pub enum Error {
         feature: &'static str,
     },
 
+    /// A process that was forked from one that had used the library, and has none of its threads.
+    #[error(
+        "process {process}: found that it was forked from process {parent}, which has the threads of the pool; expected a process \
+         that was started anew, or a call inside a pool of its own (rayon's pool.install)"
+    )]
+    Forked {
+        /// This process.
+        process: u32,
+        /// The one that started the pool.
+        parent: u32,
+    },
+
     /// A model is to be written into a folder that holds something.
     #[error("{path}: found a file, or a folder with files; expected an empty folder, or none", path = path.display())]
     Occupied {
@@ -440,6 +452,7 @@ impl Error {
             | Error::WrongHead { .. }
             | Error::Occupied { .. } => ErrorKind::InvalidOption,
             Error::Text { source, .. } => source.kind(),
+            Error::Forked { .. } => ErrorKind::Machine,
             Error::Weights(error) => error.kind(),
             Error::Hub(error) => error.kind(),
             Error::Calibration(error) => error.kind(),

@@ -105,6 +105,7 @@ impl Model {
 
     fn read(modules: Modules, config_path: PathBuf, path: WeightPath) -> Result<Self> {
         let _span = tracing::info_span!("read").entered();
+        crate::forked::check()?;
         let start = Instant::now();
         let config = EncoderConfig::from_file(&config_path)?;
         modules.check(config.hidden_size)?;

@@ -11,6 +11,7 @@ mod export;
 mod graphs;
 mod heads;
 mod hub;
+mod machine;
 mod models;
 mod packed;
 #[path = "../../../kernels/tests/support/required.rs"]
@@ -122,6 +123,7 @@ fn every_help_text_explains_and_shows_examples() {
         &["bench", "model"],
         &["bench", "open"],
         &["bench", "lengths"],
+        &["bench", "text"],
         &["compare"],
         &["compare", "engines"],
         &["compare", "kernels"],
