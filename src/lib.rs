@@ -246,7 +246,9 @@ pub mod report {
 
 pub mod tokens {
     //! Tokenizers, and sequences of token ids with or without token types.
-    pub use lacuna_model::{Encoded, SentenceTokenizer, TokenIds, TypedIds, seeded_ids};
+    pub use lacuna_model::{
+        Encoded, MaskToken, SentenceTokenizer, TokenIds, TokenOrigin, TokenizedText, TypedIds, seeded_ids,
+    };
 }
 
 pub mod weights {

@@ -56,6 +56,6 @@ pub use precision::{LayerPrecision, Precision};
 pub use prune::{BlockZeros, Pruning, ZeroCount, prune};
 pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 pub use seeded::{Preset, seeded_ids, seeded_weights};
-pub use tokenize::{Encoded, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText, locate_all};
+pub use tokenize::{Encoded, MaskToken, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText, locate_all};
 pub use tokens::{TokenIds, TypedIds, check_tokens};
 pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNorm, LayerWeights, Linear};

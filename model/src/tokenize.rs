@@ -1,6 +1,8 @@
 //! Text to token ids, through `tokenizer.json`.
 
+mod mask;
 mod pieces;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::json::read_json_if_present;
 
+pub use self::mask::MaskToken;
 pub use self::pieces::{TextInput, TokenOrigin, TokenizedText};
 
 /// The token ids of one sentence.
@@ -149,7 +152,9 @@ impl SentenceTokenizer {
             None => self.tokenizer.encode(input.text, true),
             Some(pair) => self.tokenizer.encode((input.text, pair), true),
         };
-        Ok(TokenizedText::new(&encoded.map_err(|error| self.failed(&error))?))
+        let no_text = |c: char| c.is_whitespace() || c == '\u{2581}';
+        let is_blank = |id| self.tokenizer.decode(&[id], false).is_ok_and(|text| text.trim_matches(no_text).is_empty());
+        Ok(TokenizedText::new(&encoded.map_err(|error| self.failed(&error))?, input, is_blank))
     }
 
     /// The id of a token, as it stands in the vocabulary.

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use tokenizers::Encoding;
-
 use crate::tokens::TokenIds;
 
 /// One text or a pair of texts, for models with a head.
@@ -68,9 +66,12 @@ impl<'a> From<&TextInput<'a>> for TextInput<'a> {
 pub struct TokenOrigin {
     /// 0: in [`TextInput::text`]; 1: in [`TextInput::pair`].
     pub part: usize,
-    /// Bytes of that text.
+    /// Bytes of that text: whole characters, without white space at both ends. Tokens that are only white space, or only the mark of a
+    /// word's beginning, have none.
     pub bytes: Range<usize>,
-    /// Which of the text's words, as the tokenizer's pre-tokenizer splits it; `None` where it knows no words.
+    /// Which of the text's words: those of the pre-tokenizer, cut where Unicode's rules for words (UAX #29) break them, and at every
+    /// character that is neither a letter nor a digit. In text without blanks each Chinese character, and each token of Thai, is a word
+    /// unless a token holds several. Tokens that share a character share a word. `None` for tokens without bytes.
     pub word: Option<u32>,
 }
 
@@ -98,20 +99,6 @@ impl TokenIds for TokenizedText {
 }
 
 impl TokenizedText {
-    pub(crate) fn new(encoding: &Encoding) -> TokenizedText {
-        let (special, parts) = (encoding.get_special_tokens_mask(), encoding.get_sequence_ids());
-        let (offsets, words) = (encoding.get_offsets(), encoding.get_word_ids());
-        let origins = special.iter().zip(parts).zip(offsets).zip(words).map(|(((special, part), bytes), word)| {
-            (*special == 0).then(|| TokenOrigin { part: part.unwrap_or(0), bytes: bytes.0..bytes.1, word: *word })
-        });
-        TokenizedText {
-            ids: encoding.get_ids().to_vec(),
-            types: encoding.get_type_ids().to_vec(),
-            origins: origins.collect(),
-            truncated_from: None,
-        }
-    }
-
     /// For models that have only one type. The types of the tokenizer are ignored.
     pub fn untyped(mut self) -> TokenizedText {
         self.types.fill(0);
@@ -192,7 +179,8 @@ mod tests {
             for (first, second) in (0..9).flat_map(|first| (0..9).map(move |second| (first, second))) {
                 let pair = ("a ".repeat(first), "b ".repeat(second));
                 let expected = library.encode(pair.clone(), true).unwrap();
-                let found = TokenizedText::new(&whole.encode(pair, true).unwrap()).cut(limit);
+                let encoding = whole.encode(pair.clone(), true).unwrap();
+                let found = TokenizedText::new(&encoding, TextInput::from(&pair), |_| false).cut(limit);
                 assert_eq!(found.ids, expected.get_ids(), "{first} and {second} to {limit}");
                 assert_eq!(found.types, expected.get_type_ids(), "{first} and {second} to {limit}");
                 let origins: Vec<_> = expected.get_offsets().iter().map(|&(start, end)| start..end).collect();
