@@ -16,6 +16,7 @@ use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::json::read_json_if_present;
 
+use self::words::origins;
 pub use self::mask::MaskToken;
 pub use self::pieces::{TextInput, TokenOrigin, TokenizedText};
 
@@ -154,7 +155,8 @@ impl SentenceTokenizer {
         };
         let no_text = |c: char| c.is_whitespace() || c == '\u{2581}';
         let is_blank = |id| self.tokenizer.decode(&[id], false).is_ok_and(|text| text.trim_matches(no_text).is_empty());
-        Ok(TokenizedText::new(&encoded.map_err(|error| self.failed(&error))?, input, is_blank))
+        let encoding = encoded.map_err(|error| self.failed(&error))?;
+        Ok(TokenizedText::new(&encoding, origins(&encoding, input, is_blank)))
     }
 
     /// The id of a token, as it stands in the vocabulary.

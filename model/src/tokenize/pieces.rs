@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use tokenizers::Encoding;
+
 use crate::tokens::TokenIds;
 
 /// One text or a pair of texts, for models with a head.
@@ -99,6 +101,16 @@ impl TokenIds for TokenizedText {
 }
 
 impl TokenizedText {
+    /// `origins` are those of the encoding's tokens.
+    pub(super) fn new(encoding: &Encoding, origins: Vec<Option<TokenOrigin>>) -> TokenizedText {
+        TokenizedText {
+            ids: encoding.get_ids().to_vec(),
+            types: encoding.get_type_ids().to_vec(),
+            origins,
+            truncated_from: None,
+        }
+    }
+
     /// For models that have only one type. The types of the tokenizer are ignored.
     pub fn untyped(mut self) -> TokenizedText {
         self.types.fill(0);
@@ -158,6 +170,7 @@ mod tests {
     use tokenizers::{Tokenizer, TruncationParams};
 
     use super::*;
+    use crate::tokenize::words::origins;
 
     fn tokenizer() -> Tokenizer {
         let words = ["[UNK]", "[CLS]", "[SEP]", "a", "b"].iter().zip(0..).map(|(word, id)| ((*word).to_owned(), id));
@@ -180,7 +193,8 @@ mod tests {
                 let pair = ("a ".repeat(first), "b ".repeat(second));
                 let expected = library.encode(pair.clone(), true).unwrap();
                 let encoding = whole.encode(pair.clone(), true).unwrap();
-                let found = TokenizedText::new(&encoding, TextInput::from(&pair), |_| false).cut(limit);
+                let origins = origins(&encoding, TextInput::from(&pair), |_| false);
+                let found = TokenizedText::new(&encoding, origins).cut(limit);
                 assert_eq!(found.ids, expected.get_ids(), "{first} and {second} to {limit}");
                 assert_eq!(found.types, expected.get_type_ids(), "{first} and {second} to {limit}");
                 let origins: Vec<_> = expected.get_offsets().iter().map(|&(start, end)| start..end).collect();

@@ -20,25 +20,14 @@
 use tokenizers::Encoding;
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
-use super::pieces::{TextInput, TokenOrigin, TokenizedText};
+use super::pieces::{TextInput, TokenOrigin};
 
 /// Marks of a word's beginning: of sentencepiece, and of byte-level BPE.
 const MARKS: [char; 2] = ['\u{2581}', '\u{120}'];
 
-impl TokenizedText {
-    /// `is_blank` says of a token's id whether the token, alone, stands for no text but blanks.
-    pub(super) fn new(encoding: &Encoding, input: TextInput<'_>, is_blank: impl Fn(u32) -> bool) -> TokenizedText {
-        TokenizedText {
-            ids: encoding.get_ids().to_vec(),
-            types: encoding.get_type_ids().to_vec(),
-            origins: origins(encoding, input, is_blank),
-            truncated_from: None,
-        }
-    }
-}
-
-/// Where the tokens of an encoding come from; `None` for the special tokens that the tokenizer added.
-fn origins(
+/// Where the tokens of an encoding come from; `None` for the special tokens that the tokenizer added. `is_blank` says of a token's id
+/// whether the token, alone, stands for no text but blanks.
+pub(super) fn origins(
     encoding: &Encoding,
     input: TextInput<'_>,
     is_blank: impl Fn(u32) -> bool,
