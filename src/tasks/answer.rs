@@ -149,7 +149,13 @@ fn best(tokens: &TokenizedText, windows: &[(Range<usize>, Window)], options: &An
     let origins: Vec<&TokenOrigin> = tokens.origins.iter().flatten().filter(|origin| origin.part == 1).collect();
     let longest = options.max_tokens.min(origins.len());
     // A blank can be a token, of no bytes: no answer starts or ends there.
-    let is_text: Vec<bool> = origins.iter().map(|origin| !origin.bytes.is_empty()).collect();
+    // A mark of a word's beginning stands for its word.
+    let is_text: Vec<bool> = (0..origins.len())
+        .map(|i| {
+            let (first, last) = whole_words(&origins, i, i);
+            origins[first].bytes.start < origins[last].bytes.end
+        })
+        .collect();
     // spans[i * longest + n]: from token i, n + 1 tokens.
     let mut spans = vec![f32::NEG_INFINITY; origins.len() * longest];
     for (range, window) in windows {

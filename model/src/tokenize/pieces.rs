@@ -73,7 +73,8 @@ pub struct TokenOrigin {
     pub bytes: Range<usize>,
     /// Which of the text's words: those of the pre-tokenizer, cut where Unicode's rules for words (UAX #29) break them, and at every
     /// character that is neither a letter nor a digit. In text without blanks each Chinese character, and each token of Thai, is a word
-    /// unless a token holds several. Tokens that share a character share a word. `None` for tokens without bytes.
+    /// unless a token holds several. Tokens that share a character share a word. A token without bytes has the word that
+    /// follows it in the pre-tokenizer's word, or none.
     pub word: Option<u32>,
 }
 

@@ -6,7 +6,7 @@
 //! | what tokenizers do | what is done here |
 //! | --- | --- |
 //! | a token holds the blank before or after it (Metaspace, byte-level BPE, masks with `lstrip`) | blanks at both ends are cut off |
-//! | a token that is only the mark of a word's beginning (`▁`, `Ġ`) claims the first character | it has no bytes, and no word |
+//! | a token that is only the mark of a word's beginning (`▁`, `Ġ`) claims the first character | it has no bytes, and the word that follows |
 //! | a normalizer drops an accent, and the token ends before it | the token ends after it |
 //! | a "word" of the pre-tokenizer is a sentence: text without blanks, or a tokenizer without a pre-tokenizer | it is cut, see below |
 //!
@@ -89,16 +89,14 @@ fn close_graphemes(text: &str, tokens: &mut [&mut TokenOrigin]) {
     }
 }
 
-/// Numbers the words of a text, as the head of this file defines them. Tokens without text have none.
+/// Numbers the words of a text, as the head of this file defines them. A token without text has the word that follows it, if the
+/// pre-tokenizer puts both into one, and none otherwise.
 fn number_words(text: &str, tokens: &mut [&mut TokenOrigin]) {
+    let given: Vec<Option<u32>> = tokens.iter().map(|token| token.word).collect();
     let breaks: Vec<usize> = text.split_word_bound_indices().map(|(at, _)| at).collect();
     let mut last: Option<(usize, Option<u32>)> = None;
     let mut number = 0;
-    for token in tokens {
-        if token.bytes.is_empty() {
-            token.word = None;
-            continue;
-        }
+    for token in tokens.iter_mut().filter(|token| !token.bytes.is_empty()) {
         let (start, word) = (token.bytes.start, token.word);
         let end = match last {
             None => token.bytes.end,
@@ -110,6 +108,14 @@ fn number_words(text: &str, tokens: &mut [&mut TokenOrigin]) {
         };
         last = Some((end, word));
         token.word = Some(number);
+    }
+    let mut next = None;
+    for (token, given) in tokens.iter_mut().zip(given).rev() {
+        if token.bytes.is_empty() {
+            token.word = next.and_then(|(word, number)| if given == word { number } else { None });
+        } else {
+            next = Some((given, token.word));
+        }
     }
 }
 
@@ -151,7 +157,8 @@ mod tests {
         assert_eq!(words("a'b-c", &[(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]), some(&[0, 1, 2, 3, 4]));
         assert_eq!(words("e\u{301}t", &[(0, 1), (3, 4)]), some(&[0, 0]), "an accent in between");
         assert_eq!(words("\u{1f600}", &[(0, 4), (0, 4), (1, 3)]), some(&[0, 0, 0]), "bytes of one character");
-        assert_eq!(words("a b", &[(0, 1), (1, 2), (1, 3)]), [Some(0), None, Some(1)]);
+        assert_eq!(words("a b", &[(0, 1), (1, 2), (1, 3)]), some(&[0, 1, 1]), "a blank has the word that follows");
+        assert_eq!(words("a ", &[(0, 1), (1, 2)]), [Some(0), None]);
     }
 
     #[test]
