@@ -10,7 +10,7 @@ use super::batch::sequence_logits;
 use super::order::{finite, sort_by_logit};
 use super::outputs::Outputs;
 use crate::error::Result;
-use crate::heads::{Head, HeadKind, Problem};
+use crate::heads::{Head, HeadKind};
 
 /// A label and how sure the model is of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -61,11 +61,7 @@ impl SequenceClassifier {
 
     fn labelled(&self, logits: &[f32]) -> Vec<Classification> {
         let mut scores = logits.to_vec();
-        match (self.head.problem(), logits.len()) {
-            // The softmax of one logit is 1, whatever it is.
-            (Problem::SingleLabel, 1) => Problem::MultiLabel.scores(&mut scores),
-            (problem, _) => problem.scores(&mut scores),
-        }
+        self.head.problem().scores(&mut scores);
         let labels = self.head.labels().iter().zip(scores).zip(logits);
         let label = |((label, score), logit): ((&String, f32), &f32)| {
             Classification { label: label.clone(), score, logit: *logit }

@@ -83,6 +83,7 @@ impl Task for TagTask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::task::Record;
 
     fn entity(label: &str) -> Entity {
         Entity { label: label.into(), start: 0, end: 4, start_char: 0, end_char: 3, score: 0.5 }

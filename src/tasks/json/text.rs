@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_text_and_other_fields() {
         assert_eq!(TextRecord::parse(r#"{"text": ""}"#), Ok(TextRecord::new("")));
-        let error = |line| TextRecord::parse(line).unwrap_err();
+        let error = |line: &str| TextRecord::parse(line).unwrap_err();
         assert!(matches!(error("{}"), RecordError::MissingField { field: "text", .. }));
         assert!(matches!(error(r#"{"text": ["a"]}"#), RecordError::FieldType { field: "text", .. }));
         for field in ["entities", "masks"] {
