@@ -62,7 +62,7 @@ pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear}
 pub use seeded::{Preset, seeded_ids, seeded_weights};
 pub use settings::{Prompt, PromptChoice, Prompts, Remark, RemarkScope, Similarity};
 pub use tokenize::{
-    BertNormalization, Encoded, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText, TokenizerOptions, TruncationSide,
+    BertNormalization, Encoded, MaskToken, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText, TokenizerOptions, TruncationSide,
     locate_all,
 };
 pub use tokens::{TokenIds, TypedIds, check_tokens};

@@ -10,6 +10,8 @@
 //! library     the tokenizers library, with patterns that stop
 //! barrier     a panic of the library becomes an error
 //! tokenizer   texts to tokens
+//! words       where a token stands in the text, and in which word
+//! mask        masks in texts
 //! pieces      tokens with their places in the text
 //! ```
 
@@ -20,17 +22,20 @@ mod check;
 mod costly;
 mod folder;
 mod library;
+mod mask;
 mod options;
 mod pieces;
 mod special;
 mod tokenizer;
 mod wordpiece;
+mod words;
 
 use rayon::prelude::*;
 
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 
+pub use self::mask::MaskToken;
 pub use self::options::{BertNormalization, TokenizerOptions, TruncationSide};
 pub use self::pieces::{TextInput, TokenOrigin, TokenizedText};
 pub use self::tokenizer::{Encoded, SentenceTokenizer};

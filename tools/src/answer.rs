@@ -18,8 +18,9 @@ Examples:
   lacuna answer --model roberta-base-squad2 --jsonl --input questions.jsonl --top-k 3 --allow-none
 
 Input of --jsonl: {\"question\":\"Where?\",\"context\":\"The cat sat on a mat.\"}; otherwise every line is a context of its own.
-Output: one line {\"question\":\"Where?\",\"answers\":[{\"answer\":\"on a mat\",\"start\":12,\"end\":20,\"score\":0.87}]} per context.
-Positions are bytes of UTF-8; answer, start and end are null where the context holds no answer.")]
+Output: one line {\"question\":\"Where?\",\"answers\":[{\"answer\":\"on a mat\",\"start\":12,\"end\":20,
+\"start_char\":12,\"end_char\":20,\"score\":0.87,\"logit\":9.1}]} per context. start and end are bytes of UTF-8, start_char and end_char
+characters as Python counts them; these and answer are null where the context holds no answer. Other fields of --jsonl are kept.")]
 pub(crate) struct Args {
     #[command(flatten)]
     task: TaskArgs,
@@ -53,6 +54,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         allow_none: args.allow_none,
     };
     let question = args.question.clone().unwrap_or_default();
-    let record = |context| AnswerRecord { question: question.clone(), context };
+    let record = |context| AnswerRecord::new(question.clone(), context);
     args.task.run(context, &AnswerTask { options }, |lines| lines.into_iter().map(record).collect())
 }

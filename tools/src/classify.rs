@@ -18,7 +18,8 @@ Examples:
   lacuna classify --model distilbert-sst2 --input reviews.txt --output labels.jsonl --top-k 1
   echo '{\"text\":\"A cat sits.\",\"pair\":\"An animal sits.\"}' | lacuna classify --model roberta-mnli --jsonl
 
-Output: one line {\"text\":\"A fine film.\",\"labels\":[{\"label\":\"POSITIVE\",\"score\":0.99},...]} per text, the best label first.")]
+Output: one line {\"text\":\"A fine film.\",\"labels\":[{\"label\":\"POSITIVE\",\"score\":0.99,\"logit\":4.6},...]} per
+text, in the order of the logits. Other fields of --jsonl are kept.")]
 pub(crate) struct Args {
     #[command(flatten)]
     task: TaskArgs,

@@ -9,16 +9,19 @@ use lacuna_console::error::Result;
 
 /// Fill in the masks of texts, one text per line
 ///
-/// For models of an architecture that ends in ForMaskedLM. A mask is written [MASK], or <mask> for RoBERTa, XLM-RoBERTa
-/// and CamemBERT; a text may hold several, and each is filled for itself.
+/// For models of an architecture that ends in ForMaskedLM. A mask is written as the model's tokenizer has it: [MASK], or
+/// <mask> for RoBERTa and its kin. A text may hold several, and each is filled for itself. Long texts are read in
+/// overlapping windows.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   echo 'The [MASK] sat on the mat.' | lacuna fill --model bert-base-uncased
   echo 'The <mask> sat on the mat.' | lacuna fill --model roberta-base --top-k 3 --calibrate sentences.txt
 
-Output: one line {\"text\":\"The ...\",\"masks\":[{\"start\":4,\"end\":10,\"candidates\":[{\"id\":4937,\"token\":\"cat\",\"score\":0.4},...]}]} per
-text. Positions are bytes of UTF-8. Input of --jsonl: {\"text\":\"...\"}.")]
+Output: one line {\"text\":\"The ...\",\"masks\":[{\"start\":4,\"end\":10,\"start_char\":4,
+\"end_char\":10,\"candidates\":[{\"id\":4937,\"token\":\"cat\",\"score\":0.4,\"logit\":9.5,\"sequence\":\"The cat sat ...\"},...]}]} per text.
+start and end are bytes of UTF-8, start_char and end_char characters as Python counts them. Input of --jsonl:
+{\"text\":\"...\"}; other fields are kept.")]
 pub(crate) struct Args {
     #[command(flatten)]
     task: TaskArgs,

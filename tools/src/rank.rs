@@ -18,8 +18,9 @@ Examples:
   lacuna rank --model ms-marco-MiniLM-L6-v2 --query 'Where does the cat sit?' --input passages.txt --top-k 10
   echo '{\"query\":\"Where?\",\"passages\":[\"On a mat.\",\"At noon.\"]}' | lacuna rank --model ms-marco-MiniLM-L6-v2 --jsonl --raw
 
-Output: one line {\"query\":\"Where?\",\"ranking\":[{\"index\":0,\"score\":0.98,\"passage\":\"On a mat.\"},...]} per query, the best
-passage first; index counts from 0.")]
+Output: one line {\"query\":\"Where?\",\"ranking\":[{\"index\":0,\"score\":0.98,\"logit\":3.9,\"passage\":\"On a mat.\"},...]}
+per query, in the order of the logits; equal ones keep the order of the input, and a logit that is not a number is null
+and last. index counts from 0. Other fields of --jsonl are kept.")]
 pub(crate) struct Args {
     #[command(flatten)]
     task: TaskArgs,
@@ -40,5 +41,5 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = RankTask { top_k: args.top_k, raw: args.raw };
     let query = args.query.clone().unwrap_or_default();
-    args.task.run(context, &task, |passages| vec![RankRecord { query, passages }])
+    args.task.run(context, &task, |passages| vec![RankRecord::new(query, passages)])
 }

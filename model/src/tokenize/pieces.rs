@@ -69,9 +69,13 @@ impl<'a> From<&TextInput<'a>> for TextInput<'a> {
 pub struct TokenOrigin {
     /// 0: in [`TextInput::text`]; 1: in [`TextInput::pair`].
     pub part: usize,
-    /// Bytes of that text.
+    /// Bytes of that text: whole characters, without white space at both ends. Tokens that are only white space, or only the mark of a
+    /// word's beginning, have none.
     pub bytes: Range<usize>,
-    /// Which of the text's words, as the tokenizer's pre-tokenizer splits it; `None` where it knows no words.
+    /// Which of the text's words: those of the pre-tokenizer, cut where Unicode's rules for words (UAX #29) break them, and at every
+    /// character that is neither a letter nor a digit. In text without blanks each Chinese character, and each token of Thai, is a word
+    /// unless a token holds several. Tokens that share a character share a word. A token without bytes has the word that
+    /// follows it in the pre-tokenizer's word, or none.
     pub word: Option<u32>,
 }
 
@@ -101,16 +105,12 @@ impl TokenIds for TokenizedText {
 }
 
 impl TokenizedText {
-    pub(super) fn new(encoding: &Encoding, side: TruncationSide) -> TokenizedText {
-        let (special, parts) = (encoding.get_special_tokens_mask(), encoding.get_sequence_ids());
-        let (offsets, words) = (encoding.get_offsets(), encoding.get_word_ids());
-        let origins = special.iter().zip(parts).zip(offsets).zip(words).map(|(((special, part), bytes), word)| {
-            (*special == 0).then(|| TokenOrigin { part: part.unwrap_or(0), bytes: bytes.0..bytes.1, word: *word })
-        });
+    /// `origins` are those of the encoding's tokens.
+    pub(super) fn new(encoding: &Encoding, origins: Vec<Option<TokenOrigin>>, side: TruncationSide) -> TokenizedText {
         TokenizedText {
             ids: encoding.get_ids().to_vec(),
             types: encoding.get_type_ids().to_vec(),
-            origins: origins.collect(),
+            origins,
             truncated_from: None,
             side,
         }
@@ -182,6 +182,7 @@ mod tests {
     use tokenizers::{Tokenizer, TruncationDirection, TruncationParams};
 
     use super::*;
+    use crate::tokenize::words::origins;
 
     fn tokenizer() -> Tokenizer {
         let words = ["[UNK]", "[CLS]", "[SEP]", "a", "b"].iter().zip(0..).map(|(word, id)| ((*word).to_owned(), id));
@@ -204,7 +205,9 @@ mod tests {
             for (first, second) in (0..9).flat_map(|first| (0..9).map(move |second| (first, second))) {
                 let pair = ("a ".repeat(first), "b ".repeat(second));
                 let expected = library.encode(pair.clone(), true).unwrap();
-                let found = TokenizedText::new(&whole.encode(pair, true).unwrap(), side).cut(limit);
+                let encoding = whole.encode(pair.clone(), true).unwrap();
+                let origins = origins(&encoding, TextInput::from(&pair), |_| false);
+                let found = TokenizedText::new(&encoding, origins, side).cut(limit);
                 assert_eq!(found.ids, expected.get_ids(), "{first} and {second} to {limit}");
                 assert_eq!(found.types, expected.get_type_ids(), "{first} and {second} to {limit}");
                 let origins: Vec<_> = expected.get_offsets().iter().map(|&(start, end)| start..end).collect();

@@ -18,6 +18,7 @@ use super::folder::{self, Source};
 use super::library::Library;
 use super::options::{TokenizerOptions, TruncationSide};
 use super::pieces::{TextInput, TokenizedText};
+use super::words::origins;
 use crate::error::{Error, Result};
 use crate::json::read_json_if_present;
 
@@ -48,7 +49,7 @@ pub struct SentenceTokenizer {
     /// What it was read from.
     json: Bytes,
     /// Clones share it: vocabularies are large.
-    tokenizer: Arc<Library>,
+    pub(super) tokenizer: Arc<Library>,
     max_length: usize,
     side: TruncationSide,
     /// Rows of the model's word embedding table, if the model is known.
@@ -199,7 +200,10 @@ impl SentenceTokenizer {
             None => self.run(&[input.text], || self.tokenizer.encode(input.text, true)),
             Some(pair) => self.run(&[input.text, pair], || self.tokenizer.encode((input.text, pair), true)),
         };
-        let tokens = TokenizedText::new(&encoded?, self.side);
+        let encoding = encoded?;
+        let no_text = |c: char| c.is_whitespace() || c == '\u{2581}';
+        let is_blank = |id| self.text_of(id).is_ok_and(|text| text.trim_matches(no_text).is_empty());
+        let tokens = TokenizedText::new(&encoding, origins(&encoding, input, is_blank), self.side);
         self.check(&tokens.ids)?;
         Ok(tokens)
     }
