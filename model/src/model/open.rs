@@ -36,6 +36,8 @@ impl OpenOptions {
 struct Content {
     weights: EncoderWeights,
     codes: Option<FileCodes>,
+    /// What replaces `layer_norm_eps` of the configuration.
+    epsilon: Option<f32>,
     notes: Vec<String>,
 }
 
@@ -102,7 +104,7 @@ impl Model {
     fn read(modules: Modules, config_path: PathBuf, path: WeightPath) -> Result<Self> {
         let _span = tracing::info_span!("read").entered();
         let start = Instant::now();
-        let config = EncoderConfig::from_file(&config_path)?;
+        let mut config = EncoderConfig::from_file(&config_path)?;
         modules.check(config.hidden_size)?;
         // A graph's own folder may have the tokenizer too.
         let beside = config_path.parent().unwrap_or(Path::new("."));
@@ -113,12 +115,13 @@ impl Model {
         let content = || match &path {
             WeightPath::Tensors(path) => {
                 let weights = Checkpoint::open(path)?.encoder_weights(&config)?;
-                Ok(Content { weights, codes: None, notes: vec![] })
+                Ok(Content { weights, codes: None, epsilon: None, notes: vec![] })
             }
             WeightPath::Graph(path) => graph_content(path, &config),
         };
         let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::from_dir(folder, config.max_position));
-        let (Content { weights, codes, notes }, tokenizer, pooling) = (content?, tokenizer?, modules.pooling);
+        let (Content { weights, codes, epsilon, notes }, tokenizer, pooling) = (content?, tokenizer?, modules.pooling);
+        config.layer_norm_eps = epsilon.unwrap_or(config.layer_norm_eps);
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
         let files = Some(ModelFiles { config: config_path, weights: path });
         Ok(Self { config, weights, pooling, tokenizer, files, codes, notes, pruning: None, timings })
@@ -166,8 +169,8 @@ impl Model {
 
 #[cfg(feature = "onnx")]
 fn graph_content(path: &Path, config: &EncoderConfig) -> Result<Content> {
-    let crate::onnx::Read { weights, codes, notes } = OnnxGraph::open(path)?.encoder(config)?;
-    Ok(Content { weights, codes, notes })
+    let crate::onnx::Read { weights, codes, epsilon, notes } = OnnxGraph::open(path)?.encoder(config)?;
+    Ok(Content { weights, codes, epsilon, notes })
 }
 
 #[cfg(feature = "onnx")]

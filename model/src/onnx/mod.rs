@@ -13,16 +13,22 @@
 
 mod activation;
 mod attention;
+mod bounds;
 mod chain;
 mod constant;
+mod counts;
 mod embeddings;
+mod expand;
 mod file;
 mod fold;
+mod functions;
 mod graph;
 mod heads;
+mod mask;
 mod norm;
 mod open;
 mod product;
+mod shape;
 mod tensor;
 mod trace;
 

@@ -23,13 +23,14 @@ impl OnnxGraph {
 
     /// The encoder in it.
     pub(crate) fn encoder(&self, config: &EncoderConfig) -> Result<Read> {
-        self.0.trace(config)?.load(&self.0, config)
+        let graph = &self.0;
+        graph.bounded(graph.trace(config).and_then(|traced| traced.load(graph, config)))
     }
 
     /// The head behind the encoder.
     pub(crate) fn head(&self, config: &EncoderConfig, head: &HeadConfig) -> Result<HeadWeights> {
-        let traced = self.0.trace(config)?;
-        self.0.head(traced.states, config, head)
+        let graph = &self.0;
+        graph.bounded(graph.trace(config).and_then(|traced| graph.head(traced.states, config, head)))
     }
 
     /// The initialisers as the file describes them, in the order of their names.
