@@ -27,6 +27,8 @@ mod heads;
 mod mask;
 mod norm;
 mod open;
+mod outputs;
+mod pooled;
 mod product;
 mod shape;
 mod tensor;
@@ -35,4 +37,5 @@ mod trace;
 #[cfg(feature = "hub")]
 pub(crate) use self::file::external_files;
 pub(crate) use self::open::OnnxGraph;
+pub(crate) use self::outputs::Outputs;
 pub(crate) use self::trace::Read;

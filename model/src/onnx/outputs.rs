@@ -59,7 +59,8 @@ impl Graph {
         if let Some(name) = self.outputs().find(|name| *name == EMBEDDING) {
             return self.pooling_of(name, states, config).map(Some);
         }
-        if kind == Outputs::Head {
+        // A class for pre-training has the scores of its tasks beside each other.
+        if kind == Outputs::Head || (kind == Outputs::Vocabulary && self.outputs().count() > 1) {
             return Ok(None);
         }
         let mut has_states = false;

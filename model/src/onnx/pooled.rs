@@ -194,7 +194,7 @@ impl Graph {
     }
 
     /// Whether a value is the input attention_mask but for type and shape.
-    fn is_mask(&self, mut value: &str) -> bool {
+    fn is_mask<'g>(&'g self, mut value: &'g str) -> bool {
         while !self.is_input(value) {
             let Some(node) = self.maker(value) else { return false };
             let passes = matches!(

@@ -7,6 +7,7 @@ use super::counts::Counts;
 use super::embeddings::Embeddings;
 use super::graph::{Graph, named, output};
 use super::norm::Norm;
+use super::pooled::OwnPooling;
 use super::product::{Product, Rounding};
 use crate::codes::{FileCodes, LayerCodes, TensorQuant};
 use crate::config::EncoderConfig;
@@ -53,6 +54,8 @@ pub(crate) struct Read {
     pub(crate) codes: Option<FileCodes>,
     /// What every layer normalisation adds to the variance, where that is not `layer_norm_eps` of `config.json`.
     pub(crate) epsilon: Option<f32>,
+    /// How an output of the graph pools the hidden states.
+    pub(crate) pooling: Option<OwnPooling>,
     /// What a reader should know.
     pub(crate) notes: Vec<String>,
 }
@@ -235,6 +238,7 @@ impl Traced<'_> {
             weights: EncoderWeights { embeddings: embeddings.into(), layers, pooler },
             codes: is_stored.then_some(codes),
             epsilon,
+            pooling: None,
             notes,
         })
     }

@@ -5,6 +5,7 @@ mod build;
 mod encoder;
 mod forms;
 mod functions;
+mod outputs;
 // The library's own: its messages are private.
 #[allow(dead_code)]
 #[path = "../../src/proto.rs"]

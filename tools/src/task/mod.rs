@@ -6,6 +6,7 @@ mod summary;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lacuna::config::{Remark, RemarkScope};
 use lacuna::errors::ModelError;
 use lacuna::heads::Head;
 use lacuna::tasks::{Record, Row, Task, TaskModel, TaskOutput};
@@ -78,6 +79,7 @@ pub(crate) struct Done<T: Task> {
     head: Option<Arc<Head>>,
     pub(crate) encoder: Arc<Encoder>,
     calibration: Calibration,
+    remarks: Vec<String>,
 }
 
 /// An encoder, ready to run.
@@ -111,7 +113,7 @@ impl TaskArgs {
     ) -> Result<()> {
         let target = self.target()?;
         pool(context.threads())?.install(|| {
-            let done = self.execute(context, task, |model| model, of_lines)?;
+            let done = self.execute(context, task, Ok, of_lines)?;
             write_rows(&target, &done.output.rows)?;
             let (lines, head) = (done.output.rows.len(), done.head.clone());
             let head = head.as_ref().map_or("", |head| head.class());
@@ -125,16 +127,18 @@ impl TaskArgs {
         &self,
         context: &Context,
         task: &T,
-        change: impl FnOnce(Opened) -> Opened,
+        change: impl FnOnce(Opened) -> Result<Opened>,
         of_lines: impl FnOnce(Vec<String>) -> Vec<T::Record>,
     ) -> Result<Done<T>> {
         // The model first: a wrong directory is refused before somebody types texts into a terminal.
-        let model = change(self.model.open()?);
+        let model = change(self.model.open()?)?;
+        let mut remarks = of_task(model.remarks(), task.head_kind().is_some());
         let head = match task.head_kind() {
             None => None,
             Some(kind) => {
                 let head = model.head()?;
                 head.require(kind)?;
+                remarks.extend(head.remarks(task.name() == "rank").into_iter().map(|remark| remark.text));
                 Some(Arc::new(head))
             }
         };
@@ -158,16 +162,17 @@ impl TaskArgs {
                 Some(task.agreement(&output.rows, &reference.rows))
             }
         };
-        Ok(Done { output, verify, head, encoder, calibration })
+        Ok(Done { output, verify, head, encoder, calibration, remarks })
     }
 
     /// Says everything about a run but its results.
     pub(crate) fn say<T: Task>(&self, context: &Context, done: Done<T>, about: impl Serialize) {
-        let Done { output, verify, encoder, calibration, .. } = done;
+        let Done { output, verify, encoder, calibration, remarks, .. } = done;
         let summary = Summary {
             about,
             tier: context.tier.name(),
             calibration,
+            remarks,
             truncated: output.truncated,
             verify,
             report: self.report.then(|| encoder.report()),
@@ -233,6 +238,12 @@ impl TaskArgs {
         let calibrated = model.calibration().options(self.scheme.options()).run(&inputs)?;
         Ok((calibrated, Calibration { source, texts: inputs.len(), from_input }))
     }
+}
+
+/// The remarks that matter for a task with a head, or for embeddings.
+fn of_task(remarks: Vec<Remark>, has_head: bool) -> Vec<String> {
+    let other = if has_head { RemarkScope::Embeddings } else { RemarkScope::Head };
+    remarks.into_iter().filter(|remark| remark.scope != other).map(|remark| remark.text).collect()
 }
 
 /// Writes one line for each row.

@@ -16,6 +16,8 @@ pub(crate) struct Summary<'a, T, V> {
     pub(crate) about: T,
     pub(crate) tier: &'static str,
     pub(crate) calibration: Calibration,
+    /// What was assumed about the model, and what is easily missed.
+    pub(crate) remarks: Vec<String>,
     pub(crate) truncated: Vec<TruncatedInput>,
     pub(crate) verify: Option<V>,
     pub(crate) report: Option<&'a LoadReport>,
@@ -39,6 +41,7 @@ impl<T: Serialize, V: Serialize + Display> Summary<'_, T, V> {
             let _ = write_json(&mut io::stderr().lock(), self);
             return;
         }
+        self.remarks.iter().for_each(say);
         let Calibration { texts, from_input, .. } = self.calibration;
         if from_input {
             say(format_args!(

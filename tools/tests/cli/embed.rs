@@ -81,7 +81,8 @@ fn remarks_as_json_are_one_object() {
     let args = [&["embed", "--model", model.path(), "--verify", "--json"], &calibrate[..]].concat();
     let output = run_with(&args, input.as_bytes());
     let said: Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!(keys(&said), ["calibration", "features", "report", "sentences", "tier", "truncated", "verify"],);
+    assert_eq!(keys(&said), ["calibration", "features", "remarks", "report", "sentences", "tier", "truncated", "verify"],);
+    assert_eq!(said["remarks"], json!(["pooling: mean (assumed: no 1_Pooling)"]));
     assert_eq!(said["calibration"], json!({"source": calibration, "texts": 2}));
     assert_eq!(said["truncated"], json!([{"sentence": 0, "tokens": 17, "limit": 12}]));
     assert!(said["verify"]["mean"].as_f64().unwrap() > 0.9);
