@@ -164,6 +164,7 @@ pub(crate) fn compile(model: &CalibratedModel, form: Form, context: &Context) ->
 pub(crate) fn pooling_source(source: &PoolingSource) -> String {
     match source {
         PoolingSource::File(path) => path.display().to_string(),
+        PoolingSource::Graph { path, output } => format!("the output {output} of {}", path.display()),
         PoolingSource::Assumed(why) => format!("assumed: {why}"),
         _ => "chosen".to_owned(),
     }

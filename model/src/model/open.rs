@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::hub::model_folder;
 use crate::heads::{Head, HeadConfig, HeadWeights};
 #[cfg(feature = "onnx")]
-use crate::onnx::OnnxGraph;
+use crate::onnx::{OnnxGraph, Outputs, Read};
 use crate::packed::is_packed;
-use crate::pooling::Modules;
+use crate::pooling::{Modules, Pooling, PoolingSource};
 use crate::settings::{Remark, RemarkScope, SentenceSettings, TextSettings};
 use crate::tokenize::{SentenceTokenizer, has_tokenizer};
 use crate::weights::EncoderWeights;
@@ -38,6 +38,10 @@ impl OpenOptions {
 struct Content {
     weights: EncoderWeights,
     codes: Option<FileCodes>,
+    /// What replaces `layer_norm_eps` of the configuration.
+    epsilon: Option<f32>,
+    /// What pools the hidden states in a graph.
+    pooling: Option<Pooling>,
     notes: Vec<String>,
     remarks: Vec<Remark>,
 }
@@ -107,7 +111,7 @@ impl Model {
         let _span = tracing::info_span!("read").entered();
         crate::forked::check()?;
         let start = Instant::now();
-        let config = EncoderConfig::from_file(&config_path)?;
+        let mut config = EncoderConfig::from_file(&config_path)?;
         modules.check(config.hidden_size)?;
         let sentence = SentenceSettings::read(&modules.root)?;
         // A graph's own folder may have the tokenizer too.
@@ -122,18 +126,24 @@ impl Model {
                 let unused = unused_layers(&checkpoint, &config)?;
                 let weights = checkpoint.encoder_weights(&config)?;
                 let (notes, remarks) = (checkpoint.notes().to_vec(), unused.into_iter().collect());
-                Ok(Content { weights, codes: None, notes, remarks })
+                Ok(Content { weights, codes: None, epsilon: None, pooling: None, notes, remarks })
             }
-            WeightPath::Graph(path) => graph_content(path, &config),
+            WeightPath::Graph(path) => graph_content(path, &config_path, &config),
         };
         let texts = TextSettings::read(&[folder, beside], config.max_position)?;
         let options = texts.tokenizer_options(&config_path);
         let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::open(folder, &options));
-        let (Content { weights, codes, notes, remarks }, tokenizer, pooling) = (content?, tokenizer?, modules.pooling);
+        let (content, tokenizer) = (content?, tokenizer?);
+        let Content { weights, codes, epsilon, pooling: own_pooling, notes, remarks } = content;
         let tokenizer = tokenizer.map(|tokenizer| tokenizer.for_vocabulary(config.vocab_size));
         let SentenceSettings { prompts, similarity, score_function, remarks: said } = sentence;
         let strange = tokenizer.iter().flat_map(|tokenizer| texts.remarks_on(tokenizer));
         let remarks = strange.chain(texts.remarks.iter().cloned()).chain(remarks).chain(said).collect();
+        config.layer_norm_eps = epsilon.unwrap_or(config.layer_norm_eps);
+        let pooling = match own_pooling {
+            Some(own) => modules.pooling.joined(own)?,
+            None => modules.pooling,
+        };
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
         let files = Some(ModelFiles { config: config_path, weights: path });
         Ok(Self {
@@ -202,9 +212,14 @@ fn unused_layers(checkpoint: &Checkpoint, config: &EncoderConfig) -> Result<Opti
 }
 
 #[cfg(feature = "onnx")]
-fn graph_content(path: &Path, config: &EncoderConfig) -> Result<Content> {
-    let crate::onnx::Read { weights, codes, notes } = OnnxGraph::open(path)?.encoder(config)?;
-    Ok(Content { weights, codes, notes, remarks: vec![] })
+fn graph_content(path: &Path, config_path: &Path, config: &EncoderConfig) -> Result<Content> {
+    let outputs = Outputs::read(config_path)?;
+    let Read { weights, codes, epsilon, pooling, notes } = OnnxGraph::open(path)?.encoder(config, outputs)?;
+    let pooling = pooling.map(|own| {
+        let source = PoolingSource::Graph { path: path.to_owned(), output: own.output().to_owned() };
+        Pooling { modes: own.modes, include_prompt: true, modules: own.modules, source }
+    });
+    Ok(Content { weights, codes, epsilon, pooling, notes, remarks: vec![] })
 }
 
 #[cfg(feature = "onnx")]
@@ -218,7 +233,7 @@ fn graph_tensors(path: &Path) -> Result<Vec<TensorInfo>> {
 }
 
 #[cfg(not(feature = "onnx"))]
-fn graph_content(path: &Path, _: &EncoderConfig) -> Result<Content> {
+fn graph_content(path: &Path, _: &Path, _: &EncoderConfig) -> Result<Content> {
     Err(without_onnx(path))
 }
 

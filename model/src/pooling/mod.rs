@@ -3,6 +3,7 @@
 //! The settings come from the files of sentence-transformers. `modules.json` lists the modules in order: Transformer, Pooling, and then any
 //! of Dense, LayerNorm and Normalize. Each module has a folder with its own `config.json`, and with weights where it has some.
 
+mod graph;
 mod kind;
 mod mode;
 mod module;

@@ -16,6 +16,13 @@ pub enum PoolingSource {
     File(PathBuf),
     /// The caller chose it: [`Pooling::new`], [`Model::with_pooling`](crate::Model::with_pooling).
     Chosen,
+    /// Followed from an output of an ONNX graph.
+    Graph {
+        /// The graph.
+        path: PathBuf,
+        /// The output.
+        output: String,
+    },
     /// The files say nothing, so the mean over all tokens was assumed; this is what they do not have.
     Assumed(String),
 }
@@ -114,11 +121,16 @@ impl Pooling {
         parts.join(", ")
     }
 
-    /// What users should know if the settings were assumed.
+    /// What users should know if the settings were assumed, or are those of a graph.
     pub fn remark(&self) -> Option<Remark> {
         match &self.source {
             PoolingSource::Assumed(why) => {
                 Some(Remark::new(RemarkScope::Embeddings, format!("pooling: {} (assumed: {why})", self.describe())))
+            }
+            PoolingSource::Graph { path, output } => {
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                let text = format!("pooling: {} (the output {output} of {file})", self.describe());
+                Some(Remark::new(RemarkScope::Embeddings, text))
             }
             PoolingSource::File(_) | PoolingSource::Chosen => None,
         }
