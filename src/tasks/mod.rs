@@ -52,6 +52,7 @@ mod rank;
 mod tag;
 mod task;
 mod truncated;
+mod vectors;
 
 pub use self::agreement::Agreement;
 pub use self::answer::{Answer, AnswerOptions, QuestionAnswerer};
@@ -71,3 +72,4 @@ pub use self::rank::{CrossEncoder, Ranked};
 pub use self::tag::{Entity, TokenClassifier};
 pub use self::task::{Record, Row, Task, TaskOutput};
 pub use self::truncated::TruncatedInput;
+pub use self::vectors::{VectorPrecision, VectorRanges, VectorValues, shorten};

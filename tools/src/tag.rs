@@ -2,7 +2,7 @@
 
 use lacuna::tasks::{TagTask, TextRecord};
 
-use crate::task::TaskArgs;
+use crate::task::{Reading, TaskArgs};
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
 
@@ -24,5 +24,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    args.task.run(context, &TagTask, |lines| lines.into_iter().map(TextRecord::new).collect())
+    let record = |texts: Vec<String>| TextRecord::new(texts.into_iter().next().unwrap_or_default());
+    args.task.run(context, &TagTask, "entities", Reading::each(&["text"], 1, record))
 }

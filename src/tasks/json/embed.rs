@@ -3,8 +3,8 @@
 use std::io;
 
 use lacuna_model::TextInput;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::parse::{Field, parse};
 use crate::error::Result;
@@ -40,6 +40,23 @@ impl EmbedRecord {
     /// The text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Writes the record as one JSON object, its fields in their own spelling, with one more.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_json_with(&self, out: &mut dyn io::Write, field: &str, value: &impl Serialize) -> io::Result<()> {
+        match &self.object {
+            Some(object) => write!(out, "{object}")?,
+            None => {
+                write!(out, "{{\"text\":")?;
+                serde_json::to_writer(&mut *out, &self.text)?;
+            }
+        }
+        write!(out, ",\"{field}\":")?;
+        serde_json::to_writer(&mut *out, value)?;
+        write!(out, "}}")
     }
 }
 
@@ -89,16 +106,7 @@ pub struct EmbedRow {
 impl Row for EmbedRow {
     /// The fields of the record in their own spelling, then `embedding`.
     fn write_json(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        match &self.record.object {
-            Some(object) => write!(out, "{object}")?,
-            None => {
-                write!(out, "{{\"text\":")?;
-                serde_json::to_writer(&mut *out, &self.record.text)?;
-            }
-        }
-        write!(out, ",\"embedding\":")?;
-        serde_json::to_writer(&mut *out, &self.embedding)?;
-        write!(out, "}}")
+        self.record.write_json_with(out, "embedding", &self.embedding)
     }
 }
 
