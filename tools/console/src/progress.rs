@@ -12,9 +12,13 @@ use crate::remarks::{Level, is_collecting, say, says};
 pub struct Spinner(ProgressBar);
 
 impl Spinner {
-    /// Shows `message` from now on.
+    /// Shows `message` from now on, unless the command is quiet.
     pub fn new(message: impl Into<String>) -> Spinner {
-        let bar = ProgressBar::new_spinner().with_message(message.into());
+        let bar = match says(Level::Normal) {
+            true => ProgressBar::new_spinner(),
+            false => ProgressBar::hidden(),
+        };
+        let bar = bar.with_message(message.into());
         bar.enable_steady_tick(Duration::from_millis(120));
         Spinner(bar)
     }

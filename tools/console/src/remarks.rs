@@ -51,6 +51,11 @@ pub fn say(text: impl Display) {
     remark(Level::Normal, &text);
 }
 
+/// Says what an option of its own asked for, at every level.
+pub fn tell(text: impl Display) {
+    remark(Level::Quiet, &text);
+}
+
 /// Says what is left out of a result or makes it doubtful, at every level.
 pub fn warn(text: impl Display) {
     remark(Level::Quiet, &format_args!("warning: {text}"));

@@ -21,7 +21,6 @@ use crate::task::{OnError, OutputKind, Reading, TaskArgs, Work, output_kind};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
-use lacuna_console::remarks;
 
 /// Embed sentences, one per line
 ///
@@ -160,6 +159,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         }),
         change: Box::new(|model| Ok(args.pooled(model))),
         sink: Box::new(move |encoder| args.sink(kind, features(encoder))),
+        note: args.note(kind),
         settings: args.settings(kind),
         can_resume: kind != OutputKind::Parquet && !args.waits(),
     };
@@ -194,12 +194,13 @@ impl Args {
                 expected: format!("{}, as the file's name says", named.name()),
             });
         }
-        if let (Some(named), None, Some(path)) = (named, asked, self.task.output_path())
-            && named != OutputKind::JsonLines
-        {
-            remarks::say(format_args!("{}: written as {}", path.display(), named.name()));
-        }
         Ok(asked.or(named).unwrap_or(OutputKind::JsonLines))
+    }
+
+    /// What is said of a format that only the name tells.
+    fn note(&self, kind: OutputKind) -> Option<String> {
+        let path = self.task.output_path().filter(|_| self.format.is_none() && kind != OutputKind::JsonLines)?;
+        Some(format!("{}: written as {}", path.display(), kind.name()))
     }
 
     fn check(&self, kind: OutputKind) -> Result<()> {

@@ -40,6 +40,8 @@ pub(crate) struct Work<'a, T: Task, S> {
     pub(crate) change: Box<dyn FnOnce(Opened) -> Result<Opened> + Send + 'a>,
     /// Where rows go, for an encoder.
     pub(crate) sink: Box<dyn FnOnce(&Encoder) -> Result<S> + Send + 'a>,
+    /// What was inferred of the output.
+    pub(crate) note: Option<String>,
     /// Options of the command that change results.
     pub(crate) settings: String,
     /// Whether an interrupted run can go on.
@@ -95,6 +97,7 @@ impl TaskArgs {
             reading,
             change: Box::new(Ok),
             sink: Box::new(move |_| Ok(JsonLines { result })),
+            note: None,
             settings: format!("{task:?}"),
             can_resume: true,
         };
@@ -128,7 +131,7 @@ impl TaskArgs {
         target: &Target,
         about: impl FnOnce(u64, &Encoder, Option<&Head>) -> A,
     ) -> Result<()> {
-        let Work { task, reading, change, sink, settings, .. } = work;
+        let Work { task, reading, change, sink, note, settings, .. } = work;
         // The model first: a wrong directory is refused before somebody types texts into a terminal.
         let input = self.open_input(&reading)?;
         let model = change(self.model.open()?)?;
@@ -163,7 +166,6 @@ impl TaskArgs {
         }
         let mut input = input;
         input.begin()?;
-        input.take_note().into_iter().for_each(remarks::say);
         let (mut out, journal, counts) = match target {
             Target::File(path) if self.output.resume => {
                 let journal = Journal::new(path, identity()?);
@@ -186,6 +188,7 @@ impl TaskArgs {
             }
             _ => (Stream::open(target)?, None, Counts::default()),
         };
+        input.take_note().into_iter().chain(note).for_each(remarks::say);
         match counts.rows {
             0 if trace.entries() == 0 => sink.begin(&mut out).map_err(|error| out.failed(error))?,
             rows => sink.resume(rows),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use lacuna_console::output::{say, write_json};
-use lacuna_console::remarks::{take, warn};
+use lacuna_console::remarks::{take, tell, warn};
 
 use super::truncations::Truncations;
 
@@ -92,9 +92,9 @@ impl<T: Serialize, V: Serialize + Display> Summary<'_, T, V> {
         if self.ran.truncated.count > 0 {
             warn(&self.ran.truncated);
         }
-        self.verify.iter().for_each(say);
+        self.verify.iter().for_each(tell);
         if let Some(report) = self.report {
-            say(report.to_string().trim_end());
+            tell(report.to_string().trim_end());
         }
         let Ran { texts, tokens, seconds, bad, truncated } = &self.ran;
         let mut line = format!("{texts} texts, {tokens} tokens in {seconds:.2} s, {:.0} texts/s", self.ran.rate());

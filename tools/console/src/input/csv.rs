@@ -13,7 +13,7 @@ pub(crate) struct Csv {
     columns: Columns,
     choice: Option<Choice>,
     /// The first row, if it is no header.
-    first: Option<(u64, Vec<Vec<u8>>)>,
+    first: Option<(u64, Row)>,
 }
 
 /// Where a scan of a row stands.
@@ -49,9 +49,7 @@ impl Csv {
         match self.columns.choose(&names, row.is_none()) {
             Err(message) => return Ok(Err(message)),
             Ok(choice) => {
-                if let (false, Some((line, Ok(cells)))) = (choice.has_header, row) {
-                    self.first = Some((line, cells));
-                }
+                self.first = row.filter(|(_, row)| row.is_err() || !choice.has_header);
                 self.choice = Some(choice);
             }
         }
@@ -65,7 +63,7 @@ impl Csv {
 
     pub(crate) fn next(&mut self) -> io::Result<Option<Entry>> {
         let (line, row) = match self.first.take() {
-            Some((line, cells)) => (line, Ok(cells)),
+            Some(row) => row,
             None => match self.row()? {
                 Some(row) => row,
                 None => return Ok(None),
@@ -184,6 +182,12 @@ mod tests {
             (6, Err(Defect::Quote)),
         ];
         assert_eq!(found.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_bad_first_row_is_not_lost() {
+        let found = of(b"0123456789012345678901234567890123,e\nok\n", &[]).unwrap();
+        assert_eq!(found, [(1, Err(Defect::TooLong { found: 36, limit: 30 })), (2, texts(&["ok"]))]);
     }
 
     #[test]

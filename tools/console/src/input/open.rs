@@ -99,7 +99,7 @@ impl Input {
         if !columns.is_empty() && !takes_columns {
             return Err(Error::Argument {
                 option: "--columns",
-                found: format!("{} as input", kind.name()),
+                found: format!("{}, read as {}", name.display(), kind.name()),
                 expected: "a table: CSV, TSV or Parquet".into(),
             });
         }
