@@ -62,9 +62,9 @@ pub use self::cosines::{Cosines, cosine};
 pub use self::embed::Embedder;
 pub use self::fill::{Candidate, FilledMask, MaskFiller};
 pub use self::json::{
-    AnswerRecord, AnswerRow, AnswerTask, ClassifyRecord, ClassifyRow, ClassifyTask, EmbedRecord, EmbedRow, EmbedTask,
-    FillRow, FillTask, FoundAnswer, RankRecord, RankRow, RankTask, RankedPassage, TagRow, TagTask, TaggedEntity,
-    TextRecord,
+    AnswerRecord, AnswerRow, AnswerTask, ClassifyRecord, ClassifyRow, ClassifyTask, EmbedPrompt, EmbedRecord, EmbedRow,
+    EmbedTask, FillRow, FillTask, FoundAnswer, RankRecord, RankRow, RankTask, RankedPassage, TagRow, TagTask,
+    TaggedEntity, TextRecord,
 };
 pub use self::model::TaskModel;
 pub use self::outputs::Outputs;

@@ -6,6 +6,7 @@ use super::calibrated::CalibratedModel;
 use crate::calibrate::{CalibrationOptions, Choice, Keep, Quantisation, RangeMethod, Smoothing, calibrate};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::prompted::PromptedTexts;
 use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText, locate_all};
 use crate::tokens::TokenIds;
 
@@ -72,7 +73,7 @@ impl Calibration {
     }
 
     /// Calibrates on texts and pairs of texts: strings, tuples of two, or [`TextInput`]. About 200 of the kind that the model will see are
-    /// enough; for models with a head that reads pairs, pairs.
+    /// enough; for models with a head that reads pairs, pairs. The default prompt of a model is put before texts that are no pairs.
     ///
     /// # Errors
     /// [`Error::NoTokenizer`], [`Error::Tokenizer`], [`Error::EmptyBatch`], [`Error::CalibrationOption`], [`Error::Calibration`].
@@ -91,7 +92,8 @@ impl Calibration {
             }
             false => {
                 let texts: Vec<&str> = inputs.iter().map(|input| input.text).collect();
-                let encoded = tokenizer.encode_batch(&texts)?;
+                let prompt = self.model.prompts().default_text();
+                let PromptedTexts { encoded, .. } = PromptedTexts::new(tokenizer, prompt, &texts)?;
                 let truncated = encoded.iter().filter(|e| e.truncated_from.is_some()).count();
                 let ids: Vec<Vec<u32>> = encoded.into_iter().map(|e| e.ids).collect();
                 (self.run_ids(&ids)?, truncated)

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use lacuna_model::TextInput;
+use lacuna_model::{PromptChoice, TextInput};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -117,8 +117,37 @@ impl AsRef<[f32]> for EmbedRow {
 }
 
 /// [`Embedder`] from records to rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct EmbedTask;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EmbedTask {
+    /// What is put before every text.
+    pub prompt: EmbedPrompt,
+}
+
+/// What [`EmbedTask`] puts before every text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum EmbedPrompt {
+    /// The model's default prompt, if it has one.
+    #[default]
+    Default,
+    /// Nothing.
+    None,
+    /// The model's prompt of this name.
+    Name(String),
+    /// This text.
+    Text(String),
+}
+
+impl EmbedPrompt {
+    /// As the encoder takes it.
+    pub fn choice(&self) -> PromptChoice<'_> {
+        match self {
+            EmbedPrompt::Default => PromptChoice::Default,
+            EmbedPrompt::None => PromptChoice::None,
+            EmbedPrompt::Name(name) => PromptChoice::Name(name),
+            EmbedPrompt::Text(text) => PromptChoice::Text(text),
+        }
+    }
+}
 
 impl Task for EmbedTask {
     type Record = EmbedRecord;
@@ -134,7 +163,7 @@ impl Task for EmbedTask {
     }
 
     fn run(&self, model: &TaskModel, records: &[EmbedRecord]) -> Result<TaskOutput<EmbedRow>> {
-        let found = Embedder::new(model.backbone()).embed(records)?;
+        let found = Embedder::new(model.backbone()).embed_prompted(self.prompt.choice(), records)?;
         let truncated = TruncatedInput::list("sentence", &found.truncated);
         let rows = records.iter().zip(found.results);
         let rows = rows.map(|(record, embedding)| EmbedRow { record: record.clone(), embedding }).collect();

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use lacuna::Encoder;
 use lacuna::config::PoolingMode;
-use lacuna::tasks::{EmbedRecord, EmbedTask, VectorPrecision};
+use lacuna::tasks::{EmbedPrompt, EmbedRecord, EmbedTask, VectorPrecision};
 
 use self::format::{Format, JsonVectors};
 use self::npy::Npy;
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, help_heading = "Output")]
     format: Option<FormatArg>,
 
-    /// How token vectors become one [default: as in the model's files, else mean]
+    /// How token vectors become one; modules behind pooling stay [default: as in the model's files, else mean]
     #[arg(long, value_enum)]
     pooling: Option<PoolingArg>,
 
@@ -60,6 +60,14 @@ pub(crate) struct Args {
     /// Do not normalise embeddings; overrides the model's files
     #[arg(long, overrides_with = "normalize")]
     no_normalize: bool,
+
+    /// Text that is put before every text, as models such as E5 and BGE need it; "" for none [default: the model's default prompt]
+    #[arg(long, value_name = "TEXT", conflicts_with = "prompt_name")]
+    prompt: Option<String>,
+
+    /// Name of a prompt in the model's files: query, document, ...
+    #[arg(long, value_name = "NAME")]
+    prompt_name: Option<String>,
 
     /// Keep the first N features only, and divide them by their L2 norm unless --no-normalize is given: for models that are trained
     /// for it (Matryoshka)
@@ -130,6 +138,12 @@ enum PoolingArg {
     Cls,
     /// Maximum over all tokens, per feature
     Max,
+    /// Sum over all tokens, divided by the square root of their number
+    MeanSqrtLen,
+    /// Mean in which later tokens weigh more
+    WeightedMean,
+    /// The last token
+    LastToken,
 }
 
 impl From<PoolingArg> for PoolingMode {
@@ -138,6 +152,9 @@ impl From<PoolingArg> for PoolingMode {
             PoolingArg::Mean => PoolingMode::Mean,
             PoolingArg::Cls => PoolingMode::Cls,
             PoolingArg::Max => PoolingMode::Max,
+            PoolingArg::MeanSqrtLen => PoolingMode::MeanSqrtLen,
+            PoolingArg::WeightedMean => PoolingMode::WeightedMean,
+            PoolingArg::LastToken => PoolingMode::LastToken,
         }
     }
 }
@@ -152,13 +169,17 @@ struct About {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let kind = args.kind()?;
     args.check(kind)?;
+    let task = EmbedTask { prompt: args.prompt() };
     let work = Work {
-        task: &EmbedTask,
+        task: &task,
         reading: Reading::each(&["text"], 1, |texts: Vec<String>| {
             EmbedRecord::new(texts.into_iter().next().unwrap_or_default())
         }),
-        change: Box::new(|model| Ok(args.pooled(model))),
-        sink: Box::new(move |encoder| args.sink(kind, features(encoder))),
+        change: Box::new(|model| args.pooled(model)),
+        sink: Box::new(move |encoder| {
+            encoder.prompts().choose(args.prompt().choice())?; // a name that the model lacks
+            args.sink(kind, features(encoder))
+        }),
         note: args.note(kind),
         settings: args.settings(kind),
         can_resume: kind != OutputKind::Parquet && !args.waits(),
@@ -171,12 +192,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 
 /// Features of an embedding.
 fn features(encoder: &Encoder) -> usize {
-    encoder.config().hidden_size
+    encoder.features()
 }
 
 impl Args {
+    /// What is put before every text.
+    fn prompt(&self) -> EmbedPrompt {
+        match (&self.prompt, &self.prompt_name) {
+            (Some(text), _) if text.is_empty() => EmbedPrompt::None,
+            (Some(text), _) => EmbedPrompt::Text(text.clone()),
+            (None, Some(name)) => EmbedPrompt::Name(name.clone()),
+            (None, None) => EmbedPrompt::Default,
+        }
+    }
+
     /// The model with the pooling that the options say.
-    fn pooled(&self, model: Opened) -> Opened {
+    fn pooled(&self, model: Opened) -> Result<Opened> {
         let normalize = if self.normalize || self.no_normalize { Some(self.normalize) } else { None };
         model.with_pooling(self.pooling.map(PoolingMode::from), normalize)
     }
@@ -275,8 +306,9 @@ impl Args {
     /// Options that change results.
     fn settings(&self, kind: OutputKind) -> String {
         let Args { dimensions, precision, no_normalize, ranges, .. } = self;
+        let prompt = self.prompt();
         format!(
-            "{kind:?}, dimensions {dimensions:?}, no-normalize {no_normalize}, precision {precision:?}, ranges {ranges:?}"
+            "{kind:?}, dimensions {dimensions:?}, no-normalize {no_normalize}, precision {precision:?}, ranges {ranges:?}, {prompt:?}"
         )
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use lacuna::Result;
-use lacuna::config::EncoderConfig;
+use lacuna::config::{EncoderConfig, Pooling, Prompts};
 use lacuna::tasks::Backbone;
 use lacuna::tokens::{SentenceTokenizer, TypedIds};
 use lacuna::weights::Matrix;
@@ -48,7 +48,15 @@ impl<B: Backbone> Backbone for Counted<B> {
         self.count(batch, self.inner.hidden_states(batch))
     }
 
-    fn embed_ids(&self, batch: &[TypedIds<'_>]) -> Result<Vec<Vec<f32>>> {
-        self.count(batch, self.inner.embed_ids(batch))
+    fn pooling(&self) -> &Pooling {
+        self.inner.pooling()
+    }
+
+    fn prompts(&self) -> &Prompts {
+        self.inner.prompts()
+    }
+
+    fn embed_ids(&self, batch: &[TypedIds<'_>], prompt: usize) -> Result<Vec<Vec<f32>>> {
+        self.count(batch, self.inner.embed_ids(batch, prompt))
     }
 }

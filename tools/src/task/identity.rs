@@ -19,6 +19,7 @@ pub(super) fn of(model: &dyn Backbone, head: Option<&Head>) -> Result<String> {
         hash.update(tokenizer.json());
         hash.update(&tokenizer.max_length().to_le_bytes());
     }
+    hash.update(format!("{:?}", model.prompts()).as_bytes());
     let length = PROBE.min(config.max_position);
     // Spread over the vocabulary.
     let ids: Vec<u32> = (0..length).map(|i| (i * config.vocab_size / length) as u32).collect();
@@ -32,7 +33,7 @@ pub(super) fn of(model: &dyn Backbone, head: Option<&Head>) -> Result<String> {
             hash.update(format!("{:?}", head.config()).as_bytes());
         }
     }
-    for vector in model.embed_ids(&batch)? {
+    for vector in model.embed_ids(&batch, 0)? {
         hash.update(&floats(&vector));
     }
     Ok(format!("{:032x}", hash.digest128()))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lacuna::Encoder;
+use lacuna::config::{Remark, RemarkScope};
 use lacuna::heads::Head;
 use lacuna::tasks::{Task, TaskModel};
 use lacuna_console::context::{Context, pool};
@@ -135,11 +136,13 @@ impl TaskArgs {
         // The model first: a wrong directory is refused before somebody types texts into a terminal.
         let input = self.open_input(&reading)?;
         let model = change(self.model.open()?)?;
+        let mut said = of_task(model.remarks(), task.head_kind().is_some());
         let head = match task.head_kind() {
             None => None,
             Some(kind) => {
                 let head = model.head()?;
                 head.require(kind)?;
+                said.extend(head.remarks(task.name() == "rank").into_iter().map(|remark| remark.text));
                 Some(Arc::new(head))
             }
         };
@@ -188,7 +191,7 @@ impl TaskArgs {
             }
             _ => (Stream::open(target)?, None, Counts::default()),
         };
-        input.take_note().into_iter().chain(note).for_each(remarks::say);
+        said.into_iter().chain(input.take_note()).chain(note).for_each(remarks::say);
         match counts.rows {
             0 if trace.entries() == 0 => sink.begin(&mut out).map_err(|error| out.failed(error))?,
             rows => sink.resume(rows),
@@ -243,6 +246,12 @@ impl TaskArgs {
         summary.say(self.json);
         Ok(())
     }
+}
+
+/// The remarks that matter for a task with a head, or for embeddings.
+fn of_task(remarks: Vec<Remark>, has_head: bool) -> Vec<String> {
+    let other = if has_head { RemarkScope::Embeddings } else { RemarkScope::Head };
+    remarks.into_iter().filter(|remark| remark.scope != other).map(|remark| remark.text).collect()
 }
 
 fn check_resume(target: &Target, can_resume: bool) -> Result<()> {

@@ -99,6 +99,7 @@ fn remarks_as_json_are_one_object() {
             "without_result"
         ]
     );
+    assert_eq!(said["remarks"], json!(["pooling: mean (assumed: no 1_Pooling)"]));
     assert_eq!(said["calibration"], json!({"source": calibration, "texts": 2}));
     assert_eq!(said["truncated"], json!([{"line": 1, "tokens": 17, "limit": 12}]));
     assert!(said["verify"]["mean"].as_f64().unwrap() > 0.9);

@@ -97,3 +97,25 @@ fn precisions_are_those_of_sentence_transformers() {
     let line = refused(&["--precision", "binary", "--on-error", "null", "--output", out.to_str().unwrap()]);
     assert!(line.contains("stop or skip"), "{line}");
 }
+
+#[test]
+fn prompts_are_put_before_every_text() {
+    let model = ModelDir::new();
+    let of = |more: &[&str], input: &str| -> Value {
+        let text = stdout(run_with(&[&["embed", "--model", model.path()], more].concat(), input.as_bytes()));
+        serde_json::from_str::<Value>(&text).unwrap()["embedding"].take()
+    };
+    let (plain, with) = (of(&[], "sits"), of(&[], "cat sits"));
+    assert_ne!(plain, with);
+    assert_eq!(of(&["--prompt", "cat "], "sits"), with);
+    let line = refusal(run_with(&["embed", "--model", model.path(), "--prompt-name", "query"], b"sits"));
+    assert!(line.contains("\"query\""), "{line}");
+    let settings = serde_json::json!({"prompts": {"query": "cat ", "none": ""}, "default_prompt_name": "query"});
+    model.write("config_sentence_transformers.json", &settings.to_string());
+    assert_eq!(of(&["--prompt-name", "query"], "sits"), with);
+    assert_eq!(of(&[], "sits"), with, "the default prompt");
+    assert_eq!(of(&["--prompt", ""], "sits"), plain);
+    assert_eq!(of(&["--prompt-name", "none"], "sits"), plain);
+    let line = refusal(run_with(&["embed", "--model", model.path(), "--prompt-name", "document"], b"sits"));
+    assert!(line.contains("\"document\"") && line.contains("\"query\""), "{line}");
+}
