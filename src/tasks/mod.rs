@@ -56,6 +56,7 @@ mod scheme;
 mod tag;
 mod task;
 mod truncated;
+mod vectors;
 mod windows;
 
 pub use self::aggregate::Aggregation;
@@ -67,9 +68,9 @@ pub use self::cosines::{Cosines, cosine};
 pub use self::embed::Embedder;
 pub use self::fill::{Candidate, FilledMask, MaskFiller};
 pub use self::json::{
-    AnswerRecord, AnswerRow, AnswerTask, ClassifyRecord, ClassifyRow, ClassifyTask, EmbedRecord, EmbedRow, EmbedTask,
-    FillRow, FillTask, FoundAnswer, OtherFields, RankRecord, RankRow, RankTask, RankedPassage, TagRow, TagTask, TaggedEntity,
-    TextRecord,
+    AnswerRecord, AnswerRow, AnswerTask, ClassifyRecord, ClassifyRow, ClassifyTask, EmbedPrompt, EmbedRecord, EmbedRow,
+    EmbedTask, FillRow, FillTask, FoundAnswer, OtherFields, RankRecord, RankRow, RankTask, RankedPassage, TagRow,
+    TagTask, TaggedEntity, TextRecord,
 };
 pub use self::model::TaskModel;
 pub use self::outputs::Outputs;
@@ -78,3 +79,4 @@ pub use self::scheme::LabelScheme;
 pub use self::tag::{Entity, TagOptions, TokenClassifier};
 pub use self::task::{Record, Row, Task, TaskOutput};
 pub use self::truncated::TruncatedInput;
+pub use self::vectors::{VectorPrecision, VectorRanges, VectorValues, shorten};

@@ -132,12 +132,12 @@ fn embeddings_are_those_of_the_encoder() {
     let records: Vec<EmbedRecord> =
         vec![EmbedRecord::parse(r#"{"id": 7, "text": "the cat"}"#).unwrap(), EmbedRecord::new(TEXT)];
     let int8 = TaskModel::new(encoder);
-    let rows = EmbedTask.run(&int8, &records).unwrap().rows;
-    let lines = json(&EmbedTask, &int8, &records);
+    let rows = EmbedTask::default().run(&int8, &records).unwrap().rows;
+    let lines = json(&EmbedTask::default(), &int8, &records);
     assert_eq!((&lines[0]["id"], &lines[0]["text"], &lines[1]["text"]), (&7.into(), &"the cat".into(), &TEXT.into()));
     assert_eq!(super::floats(&lines[1]["embedding"]), rows[1].embedding);
-    let reference = EmbedTask.run(&int8.on(Arc::new(model)), &records).unwrap().rows;
-    let cosines = EmbedTask.agreement(&rows, &reference);
+    let reference = EmbedTask::default().run(&int8.on(Arc::new(model)), &records).unwrap().rows;
+    let cosines = EmbedTask::default().agreement(&rows, &reference);
     assert!(cosines.min > 0.95 && cosines.min <= cosines.mean, "{cosines}");
 }
 
@@ -156,5 +156,5 @@ fn a_task_model_needs_the_head_of_the_task() {
     assert_eq!(other.head().unwrap().kind(), HeadKind::TokenClassification);
     assert!(matches!(ClassifyTask::default().run(&other, &records), Err(Error::Model(ModelError::WrongHead { .. }))));
     assert!(matches!(TagTask::default().run(&other, &[]), Err(Error::Model(ModelError::EmptyBatch))));
-    assert!(EmbedTask.run(&other, &[EmbedRecord::new(TEXT)]).is_ok());
+    assert!(EmbedTask::default().run(&other, &[EmbedRecord::new(TEXT)]).is_ok());
 }

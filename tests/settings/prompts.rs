@@ -45,7 +45,10 @@ fn the_default_prompt_is_put_before_every_text() {
         assert_eq!(encoder.embed_prompted(PromptChoice::None, &TEXTS).unwrap(), bare);
         assert_ne!(bare, found);
         let error = encoder.embed_prompted(PromptChoice::Name("passage"), &TEXTS).unwrap_err();
-        assert!(matches!(&error, Error::Model(ModelError::UnknownPrompt { found, .. }) if found == "passage"), "{error}");
+        assert!(
+            matches!(&error, Error::Model(ModelError::UnknownPrompt { found, .. }) if found == "passage"),
+            "{error}"
+        );
         let encoder = Arc::new(encoder);
         assert_eq!(encoder.session().embed(&TEXTS).unwrap(), found);
         assert_eq!(Embedder::new(encoder).embed(&TEXTS).unwrap().results, found.vectors);

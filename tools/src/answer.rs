@@ -2,7 +2,7 @@
 
 use lacuna::tasks::{AnswerOptions, AnswerRecord, AnswerTask};
 
-use crate::task::TaskArgs;
+use crate::task::{Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     task: TaskArgs,
 
     /// The question; each line of the input is a context
-    #[arg(long, value_name = "TEXT", required_unless_present = "jsonl", conflicts_with = "jsonl")]
+    #[arg(long, value_name = "TEXT")]
     question: Option<String>,
 
     /// Answers per question, none of which overlap
@@ -53,7 +53,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         overlap: args.overlap,
         allow_none: args.allow_none,
     };
-    let question = args.question.clone().unwrap_or_default();
-    let record = |context| AnswerRecord::new(question.clone(), context);
-    args.task.run(context, &AnswerTask { options }, |lines| lines.into_iter().map(record).collect())
+    let question = args.question.clone();
+    let reading = match &question {
+        Some(question) => Reading::each(&["context"], 1, |texts: Vec<String>| {
+            AnswerRecord::new(question.clone(), texts.into_iter().next().unwrap_or_default())
+        }),
+        None => Reading::each(&["question", "context"], 2, |texts: Vec<String>| {
+            let mut texts = texts.into_iter();
+            AnswerRecord::new(texts.next().unwrap_or_default(), texts.next().unwrap_or_default())
+        }),
+    };
+    let reading = reading.with_option("--question", question.is_some());
+    args.task.run(context, &AnswerTask { options }, "answers", reading)
 }

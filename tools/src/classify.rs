@@ -2,7 +2,7 @@
 
 use lacuna::tasks::{ClassifyRecord, ClassifyTask};
 
-use crate::task::TaskArgs;
+use crate::task::{Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
@@ -31,5 +31,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = ClassifyTask { top_k: args.top_k };
-    args.task.run(context, &task, |lines| lines.into_iter().map(ClassifyRecord::new).collect())
+    let record = |texts: Vec<String>| {
+        let mut texts = texts.into_iter();
+        let record = ClassifyRecord::new(texts.next().unwrap_or_default());
+        ClassifyRecord { pair: texts.next(), ..record }
+    };
+    args.task.run(context, &task, "labels", Reading::each(&["text", "pair"], 1, record))
 }

@@ -2,7 +2,7 @@
 
 use lacuna::tasks::{RankRecord, RankTask};
 
-use crate::task::TaskArgs;
+use crate::task::{Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     task: TaskArgs,
 
     /// The query; each line of the input is a passage
-    #[arg(long, value_name = "TEXT", required_unless_present = "jsonl", conflicts_with = "jsonl")]
+    #[arg(long, value_name = "TEXT")]
     query: Option<String>,
 
     /// Passages per query [default: all]
@@ -40,6 +40,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = RankTask { top_k: args.top_k, raw: args.raw };
-    let query = args.query.clone().unwrap_or_default();
-    args.task.run(context, &task, |passages| vec![RankRecord::new(query, passages)])
+    let reading = match &args.query {
+        Some(query) => Reading::all(&["passage"], |passages| RankRecord::new(query.clone(), passages)),
+        None => Reading::each(&["query", "passage"], 2, |texts: Vec<String>| {
+            let mut texts = texts.into_iter();
+            RankRecord::new(texts.next().unwrap_or_default(), texts.collect())
+        }),
+    };
+    args.task.run(context, &task, "ranking", reading.with_option("--query", args.query.is_some()))
 }

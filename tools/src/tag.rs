@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use lacuna::tasks::{Aggregation, LabelScheme, TagOptions, TagTask, TextRecord};
 
-use crate::task::TaskArgs;
+use crate::task::{Reading, TaskArgs};
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
 
@@ -50,5 +50,6 @@ fn schemes() -> impl TypedValueParser<Value = LabelScheme> {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let options = TagOptions { aggregation: args.aggregation, scheme: args.scheme, overlap: args.overlap };
-    args.task.run(context, &TagTask { options }, |lines| lines.into_iter().map(TextRecord::new).collect())
+    let record = |texts: Vec<String>| TextRecord::new(texts.into_iter().next().unwrap_or_default());
+    args.task.run(context, &TagTask { options }, "entities", Reading::each(&["text"], 1, record))
 }

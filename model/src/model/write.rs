@@ -66,7 +66,8 @@ impl Model {
                 write(&format!("{own}/config.json"), &pretty(&settings))?;
             }
             if !tensors.is_empty() {
-                let views = tensors.into_iter().map(|(name, shape, values)| (name, Floats { shape, values: values.into() }));
+                let views =
+                    tensors.into_iter().map(|(name, shape, values)| (name, Floats { shape, values: values.into() }));
                 write_tensors(&folder.join(&own), &dir.join(&own), views)?;
             }
         }

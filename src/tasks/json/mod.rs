@@ -12,7 +12,7 @@ mod text;
 
 pub use self::answer::{AnswerRecord, AnswerRow, AnswerTask, FoundAnswer};
 pub use self::classify::{ClassifyRecord, ClassifyRow, ClassifyTask};
-pub use self::embed::{EmbedRecord, EmbedRow, EmbedTask};
+pub use self::embed::{EmbedPrompt, EmbedRecord, EmbedRow, EmbedTask};
 pub use self::fill::{FillRow, FillTask};
 pub use self::other::OtherFields;
 pub use self::rank::{RankRecord, RankRow, RankTask, RankedPassage};

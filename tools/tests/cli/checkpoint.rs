@@ -58,6 +58,18 @@ impl ModelDir {
         dir
     }
 
+    /// With a token `[EXTRA]` in the tokenizer that the model's table of embeddings has no row for.
+    pub(crate) fn with_extra_token() -> ModelDir {
+        let dir = ModelDir::new();
+        let mut json = tokenizer();
+        let mut extra = json["added_tokens"][0].clone();
+        extra["id"] = json!(WORDS.len());
+        extra["content"] = json!("[EXTRA]");
+        json["added_tokens"].as_array_mut().unwrap().push(extra);
+        dir.write("tokenizer.json", &json.to_string());
+        dir
+    }
+
     /// With another `config.json` than the model needs.
     pub(crate) fn with_config(key: &str, value: Value) -> ModelDir {
         let dir = ModelDir::new();
