@@ -10,7 +10,6 @@ mod transformer;
 
 pub use self::prompts::{Prompt, PromptChoice, Prompts};
 pub use self::remark::{Remark, RemarkScope};
-#[cfg(feature = "hub")]
 pub(crate) use self::sentence::FILE as SENTENCE_FILE;
 pub use self::sentence::Similarity;
 pub(crate) use self::sentence::{SentenceSettings, written as written_settings};
