@@ -1,6 +1,7 @@
 //! Text to token ids, through `tokenizer.json`.
 
 mod pieces;
+mod vocabulary;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::KernelError;
-use lacuna_model::{EncoderConfig, LayerPrecision, Pooling, PoolingMode, PoolingSource, Pruning, SentenceTokenizer};
+use lacuna_model::{
+    CalibrationBasis, EncoderConfig, LayerPrecision, Pooling, PoolingMode, PoolingSource, Pruning, SaturatedShares,
+    SentenceTokenizer,
+};
 use serde::{Deserialize, Serialize};
 
 use super::head::HeadEntry;
@@ -26,8 +29,7 @@ use crate::loaded::{LinearReports, LoadReport, Phases};
 /// # fn main() -> lacuna::Result<()> {
 /// use lacuna::{Compile, Encoder, Model};
 ///
-/// let sentences = ["A cat sits.", "Rain falls."]; // better 200 of the kind that will be embedded
-/// Model::open("all-MiniLM-L6-v2")?.calibration().run(&sentences)?.pack()?.write("minilm.lacuna")?;
+/// Model::open("all-MiniLM-L6-v2")?.calibration().run_default()?.pack()?.write("minilm.lacuna")?;
 /// let encoder = Encoder::open("minilm.lacuna")?;
 /// # Ok(())
 /// # }
@@ -61,6 +63,12 @@ struct ModelEntry {
     pruning: Option<Pruning>,
     /// Calibration sentences that were truncated.
     truncated: usize,
+    /// What the model was calibrated on.
+    #[serde(default)]
+    calibration: Option<CalibrationBasis>,
+    /// Per layer, what of the calibration texts lies at the ends of ranges.
+    #[serde(default)]
+    saturated: Vec<SaturatedShares>,
     /// What was remarkable about the file that the model was read from.
     #[serde(default)]
     notes: Vec<String>,
@@ -127,6 +135,8 @@ impl PackedModel {
             layers,
             pruning: self.origin.pruning,
             truncated: self.origin.truncated,
+            calibration: self.origin.basis.clone(),
+            saturated: self.origin.saturated.clone(),
             notes: self.origin.notes.clone(),
         };
         Ok(sections.write(path.as_ref(), entry)?)
@@ -177,6 +187,8 @@ impl PackedModel {
             origin: Origin {
                 phases: phases.list,
                 truncated: entry.truncated,
+                basis: entry.calibration,
+                saturated: entry.saturated,
                 notes: entry.notes,
                 pruning: entry.pruning,
                 precision: entry.layers.precision(),
@@ -222,6 +234,8 @@ impl PackedModel {
             config: config.clone(),
             tables: self.tables.clone(),
             steps: compiled.steps,
+            codes: compiled.codes,
+            saturated: self.origin.saturated.clone(),
             tokenizer: self.tokenizer.clone(),
             pooling: self.pooling.clone(),
             report,
@@ -279,6 +293,11 @@ impl PackedModel {
     /// The arithmetic of every layer.
     pub fn precision(&self) -> &[LayerPrecision] {
         &self.origin.precision
+    }
+
+    /// What the model was calibrated on; none for files of versions that did not say it.
+    pub fn calibration(&self) -> Option<&CalibrationBasis> {
+        self.origin.basis.as_ref()
     }
 
     /// What the model was pruned to before it was packed.

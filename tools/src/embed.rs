@@ -106,8 +106,7 @@ fn embed(args: &Args, context: &Context, target: &Target) -> Result<()> {
         Format::Jsonl => write_rows(target, rows)?,
         Format::Npy => target.write(|out| npy::write(out, rows, features))?,
     }
-    task.say(context, done, About { sentences, features });
-    Ok(())
+    task.say(context, done, About { sentences, features })
 }
 
 impl Args {

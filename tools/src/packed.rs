@@ -9,6 +9,7 @@ use lacuna::weights::Pruning;
 use lacuna::{Error as LibraryError, Model, PackedModel};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
+use lacuna_console::source::SourceArgs;
 use lacuna_console::table::{Table, bytes};
 use serde::Serialize;
 
@@ -68,12 +69,25 @@ impl ModelArgs {
         }
     }
 
+    /// Refuses a packed file where the f32 weights of a model are needed. `what` is the command.
+    pub(crate) fn refuse_packed(&self, what: &str, remedy: &'static str) -> Result<()> {
+        match self.packed() {
+            Some(path) => Err(needs_weights(&open(path)?, what, remedy)),
+            None => Ok(()),
+        }
+    }
+
     /// The packed file that `--model` names.
     fn packed(&self) -> Option<PathBuf> {
-        let path = self.source.path()?;
-        let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
-        (PackedModel::is_packed(path).unwrap_or(false) || named && !path.is_dir()).then(|| path.to_owned())
+        packed_path(&self.source)
     }
+}
+
+/// The packed file that `--model` names.
+pub(crate) fn packed_path(source: &SourceArgs) -> Option<PathBuf> {
+    let path = source.path()?;
+    let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
+    (PackedModel::is_packed(path).unwrap_or(false) || named && !path.is_dir()).then(|| path.to_owned())
 }
 
 /// Opens a packed file.

@@ -1,6 +1,6 @@
 //! An encoder in f32.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lacuna_pattern::Block;
@@ -135,6 +135,11 @@ impl Model {
     pub(crate) fn calibrated_in(mut self, time: Duration) -> Model {
         self.timings.calibrate = time;
         self
+    }
+
+    /// The file of the configuration, of a model that was read.
+    pub(crate) fn config_file(&self) -> Option<&Path> {
+        self.files.as_ref().map(|files| &*files.config)
     }
 
     /// The f32 reference forward pass over these weights.

@@ -1,28 +1,30 @@
-//! What the commands that run a task of the library share: reading texts and records, calibrating on them, running the task, writing
-//! one line for each record, and what is said about that.
+//! What the commands that run a task of the library share: reading texts and records, running the task, writing one line for each
+//! record, and what is said about that. `ready` prepares the encoder.
 
+mod ready;
 mod summary;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lacuna::Encoder;
 use lacuna::errors::ModelError;
 use lacuna::heads::Head;
 use lacuna::tasks::{Record, Row, Task, TaskModel, TaskOutput};
-use lacuna::{CalibratedModel, Encoder, Model, TextInput};
 use serde::Serialize;
 
-use crate::calibration::SchemeArgs;
+use crate::calibration::{CalibrationArgs, CalibrationSummary};
 use crate::model::{FormArg, ModelArgs, TuneArgs};
-use crate::packed::{Opened, decided, needs_weights};
+use crate::packed::Opened;
+use lacuna_console::args;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::Target;
 use lacuna_console::progress::Spinner;
-use lacuna_console::sentences::{CALIBRATION_SENTENCES, calibration_file};
 use lacuna_console::text;
 
-pub(crate) use self::summary::{Calibration, Summary};
+use self::ready::{Ready, check};
+pub(crate) use self::summary::Summary;
 
 /// Options that these commands have in common.
 #[derive(clap::Args)]
@@ -42,14 +44,6 @@ pub(crate) struct TaskArgs {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Calibration texts: a text file, one per line, the first column of a .csv, or a .jsonl of objects like those of --jsonl
-    /// [default: the first 200 texts or pairs of the input]
-    #[arg(long, value_name = "FILE")]
-    calibrate: Option<PathBuf>,
-
-    #[command(flatten)]
-    scheme: SchemeArgs,
-
     /// Which kernels run the linear layers
     #[arg(long, value_enum, default_value = "auto")]
     form: FormArg,
@@ -61,6 +55,11 @@ pub(crate) struct TaskArgs {
     #[arg(long)]
     verify: bool,
 
+    /// What --verify must reach, else the exit status is 1: for embeddings the least cosine, for decisions the share that is equal
+    /// [default: 0.95 for embeddings, 0.9 for decisions]
+    #[arg(long, value_name = "X", requires = "verify", allow_hyphen_values = true, value_parser = args::fraction)]
+    verify_least: Option<f64>,
+
     /// Print how the model was loaded: times, kernels, densities, forms
     #[arg(long)]
     report: bool,
@@ -68,6 +67,9 @@ pub(crate) struct TaskArgs {
     /// Say all of that as one JSON object on standard error
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    calibration: CalibrationArgs,
 }
 
 /// A finished run, before its results are written.
@@ -77,15 +79,8 @@ pub(crate) struct Done<T: Task> {
     verify: Option<T::Agreement>,
     head: Option<Arc<Head>>,
     pub(crate) encoder: Arc<Encoder>,
-    calibration: Calibration,
-}
-
-/// An encoder, ready to run.
-struct Ready {
-    encoder: Encoder,
-    /// The model that it was compiled from; `None` for a packed model.
-    calibrated: Option<CalibratedModel>,
-    calibration: Calibration,
+    calibration: CalibrationSummary,
+    warnings: Vec<String>,
 }
 
 /// What is said of a run with a head.
@@ -115,8 +110,7 @@ impl TaskArgs {
             write_rows(&target, &done.output.rows)?;
             let (lines, head) = (done.output.rows.len(), done.head.clone());
             let head = head.as_ref().map_or("", |head| head.class());
-            self.say(context, done, About { lines, head });
-            Ok(())
+            self.say(context, done, About { lines, head })
         })
     }
 
@@ -139,7 +133,7 @@ impl TaskArgs {
             }
         };
         let records = self.records(of_lines)?;
-        let Ready { encoder, calibrated, calibration } = self.ready(model, &records, context)?;
+        let Ready { encoder, calibrated, calibration, warnings } = self.ready::<T::Record>(model, context)?;
         let encoder = Arc::new(encoder);
         let model = TaskModel::new(encoder.clone());
         let model = match &head {
@@ -158,21 +152,29 @@ impl TaskArgs {
                 Some(task.agreement(&output.rows, &reference.rows))
             }
         };
-        Ok(Done { output, verify, head, encoder, calibration })
+        Ok(Done { output, verify, head, encoder, calibration, warnings })
     }
 
     /// Says everything about a run but its results.
-    pub(crate) fn say<T: Task>(&self, context: &Context, done: Done<T>, about: impl Serialize) {
-        let Done { output, verify, encoder, calibration, .. } = done;
+    ///
+    /// # Errors
+    /// [`Error::Check`] if the results agree with the f32 reference less than `--verify-least` says.
+    pub(crate) fn say<T: Task>(&self, context: &Context, done: Done<T>, about: impl Serialize) -> Result<()> {
+        let Done { output, verify, encoder, calibration, mut warnings, .. } = done;
+        let saturation = encoder.saturation();
+        warnings.extend(saturation.worst().map(ready::saturated));
         let summary = Summary {
             about,
             tier: context.tier.name(),
             calibration,
+            warnings,
             truncated: output.truncated,
             verify,
             report: self.report.then(|| encoder.report()),
+            saturation: self.report.then_some(saturation),
         };
         summary.say(self.json);
+        summary.verify.as_ref().map_or(Ok(()), |verify| check(verify, self.verify_least))
     }
 
     /// The lines of the input.
@@ -182,56 +184,6 @@ impl TaskArgs {
             return Err(ModelError::EmptyBatch.into());
         }
         if self.jsonl { parse(&self.input, &lines) } else { Ok(of_lines(lines)) }
-    }
-
-    /// The encoder, calibrated and compiled as the options say; of a packed model only compiled, and options that it cannot follow
-    /// are refused.
-    fn ready<R: Record>(&self, model: Opened, records: &[R], context: &Context) -> Result<Ready> {
-        let packed = match model {
-            Opened::Packed(packed) => packed,
-            Opened::Directory(model) => {
-                let (calibrated, calibration) = self.calibrated(self.model.pruning.apply(*model)?, records)?;
-                let encoder = self.tuning.compile(&calibrated, self.form.into(), context)?;
-                return Ok(Ready { encoder, calibrated: Some(calibrated), calibration });
-            }
-        };
-        if self.verify {
-            return Err(needs_weights(&packed, "--verify", "verify with it before packing"));
-        }
-        if self.calibrate.is_some() {
-            return Err(needs_weights(&packed, "--calibrate", "calibrate with lacuna pack --calibrate"));
-        }
-        if let Some((option, found)) = self.scheme.first() {
-            return Err(decided(option, found));
-        }
-        if !matches!(self.form, FormArg::Auto) {
-            return Err(decided("--form", format!("{:?}", self.form).to_lowercase()));
-        }
-        self.tuning.check_packed()?;
-        let encoder = packed.compiler().tier(context.tier).compile()?;
-        let source = packed.path().map_or_else(String::new, |path| path.display().to_string());
-        Ok(Ready { encoder, calibrated: None, calibration: Calibration { source, texts: 0, from_input: false } })
-    }
-
-    /// The calibrated model, and what it was calibrated on: the file, or else the beginning of the input.
-    fn calibrated<R: Record>(&self, model: Model, records: &[R]) -> Result<(CalibratedModel, Calibration)> {
-        let from_input = self.calibrate.is_none();
-        let source = self.calibrate.as_ref().map_or_else(|| "input".into(), |path| path.display().to_string());
-        let (of_file, texts);
-        let inputs: Vec<TextInput<'_>> = match &self.calibrate {
-            None => records.iter().flat_map(R::inputs).take(CALIBRATION_SENTENCES).collect(),
-            Some(path) if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) => {
-                of_file = parse::<R>(path, &text::read_lines(path)?)?;
-                of_file.iter().flat_map(R::inputs).collect()
-            }
-            Some(path) => {
-                texts = calibration_file(path, usize::MAX)?;
-                texts.iter().map(|text| TextInput::new(text)).collect()
-            }
-        };
-        let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
-        let calibrated = model.calibration().options(self.scheme.options()).run(&inputs)?;
-        Ok((calibrated, Calibration { source, texts: inputs.len(), from_input }))
     }
 }
 

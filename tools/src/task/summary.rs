@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::io;
 
-use lacuna::report::LoadReport;
+use lacuna::report::{LoadReport, Saturation};
 use lacuna::tasks::TruncatedInput;
 use serde::Serialize;
 
+use crate::calibration::CalibrationSummary;
 use lacuna_console::output::{say, write_json};
 
 /// Everything that is said. `about` is what only the command knows, `verify` the comparison with the f32 reference.
@@ -15,20 +16,14 @@ pub(crate) struct Summary<'a, T, V> {
     #[serde(flatten)]
     pub(crate) about: T,
     pub(crate) tier: &'static str,
-    pub(crate) calibration: Calibration,
+    pub(crate) calibration: CalibrationSummary,
+    /// What makes results less accurate than they could be.
+    pub(crate) warnings: Vec<String>,
     pub(crate) truncated: Vec<TruncatedInput>,
     pub(crate) verify: Option<V>,
     pub(crate) report: Option<&'a LoadReport>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct Calibration {
-    /// A file, or "input"; for a packed model that file, and no texts.
-    pub(crate) source: String,
-    pub(crate) texts: usize,
-    /// Whether the command's own input had to do.
-    #[serde(skip)]
-    pub(crate) from_input: bool,
+    /// With the report.
+    pub(crate) saturation: Option<Saturation>,
 }
 
 impl<T: Serialize, V: Serialize + Display> Summary<'_, T, V> {
@@ -39,16 +34,15 @@ impl<T: Serialize, V: Serialize + Display> Summary<'_, T, V> {
             let _ = write_json(&mut io::stderr().lock(), self);
             return;
         }
-        let Calibration { texts, from_input, .. } = self.calibration;
-        if from_input {
-            say(format_args!(
-                "calibrated on the first {texts} input texts; --calibrate FILE takes others (about 200 are enough)"
-            ));
-        }
+        self.calibration.remark().iter().for_each(say);
+        self.warnings.iter().for_each(say);
         self.truncated.iter().for_each(say);
         self.verify.iter().for_each(say);
         if let Some(report) = self.report {
             say(report.to_string().trim_end());
+        }
+        if let Some(saturation) = &self.saturation {
+            say(format_args!("{:<12} {saturation}", "saturation"));
         }
     }
 }

@@ -65,7 +65,8 @@ fn remarks_go_to_standard_error() {
     let output = run_with(&["embed", "--model", model.path(), "--verify", "--report"], input.as_bytes());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(rows(&stdout(output)).len(), 2);
-    assert!(said.contains("calibrated on the first 2 input texts"), "{said}");
+    assert!(said.contains(" of the built-in collection and ") && said.contains("--calibrate FILE"), "{said}");
+    assert!(said.contains("\nsaturation   "), "{said}");
     assert!(said.contains("sentence 1: 17 tokens, truncated to the model's limit of 12"), "{said}");
     assert!(said.contains("cosine to the f32 reference: mean 0.9"), "{said}");
     assert!(said.contains("1.down"), "{said}");
@@ -81,8 +82,10 @@ fn remarks_as_json_are_one_object() {
     let args = [&["embed", "--model", model.path(), "--verify", "--json"], &calibrate[..]].concat();
     let output = run_with(&args, input.as_bytes());
     let said: Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!(keys(&said), ["calibration", "features", "report", "sentences", "tier", "truncated", "verify"],);
-    assert_eq!(said["calibration"], json!({"source": calibration, "texts": 2}));
+    let expected =
+        ["calibration", "features", "report", "saturation", "sentences", "tier", "truncated", "verify", "warnings"];
+    assert_eq!(keys(&said), expected);
+    assert_eq!(said["calibration"], json!({"source": calibration, "texts": 2, "of": 2}));
     assert_eq!(said["truncated"], json!([{"sentence": 0, "tokens": 17, "limit": 12}]));
     assert!(said["verify"]["mean"].as_f64().unwrap() > 0.9);
     assert_eq!(said["report"], Value::Null);
