@@ -47,8 +47,8 @@ Examples:
   lacuna export onnx --model all-MiniLM-L6-v2 --sparsity 0.9 --int8 qdq --calibrate sentences.txt pruned.onnx
   lacuna export onnx --arch bert-base --int8 qdq --json base.onnx
 
-Inputs: input_ids, attention_mask (1 for tokens, 0 for padding, padding on the right), token_type_ids; s64, [batch, sequence],
-both sizes free. Outputs: last_hidden_state [batch, sequence, hidden]; sentence_embedding [batch, hidden], pooled and normalised
+Inputs: input_ids, attention_mask (1 for tokens, 0 for padding, padding on the right), and token_type_ids if the model has more
+than one token type; s64, [batch, sequence], both sizes free. Outputs: last_hidden_state [batch, sequence, hidden]; sentence_embedding [batch, hidden], pooled and normalised
 as the model's files say.
 
 --int8 dynamic: activations find their range while the model runs. --int8 qdq: static ranges, from calibration; ONNX has one

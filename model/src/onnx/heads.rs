@@ -1,7 +1,7 @@
 //! What a graph has behind its last layer.
 
 use super::chain::Pass;
-use super::graph::{Graph, input, output};
+use super::graph::{Graph, attribute, input, output};
 use super::product::Product;
 use crate::architecture::Architecture;
 use crate::config::{Activation, EncoderConfig};
@@ -153,7 +153,7 @@ impl Graph {
     }
 
     /// Which tokens of the last hidden states a value holds.
-    fn token<'g>(&'g self, mut value: &'g str, states: &str) -> Option<Token> {
+    pub(super) fn token<'g>(&'g self, mut value: &'g str, states: &str) -> Option<Token> {
         let mut token = Token::Every;
         loop {
             if value == states {
@@ -161,13 +161,18 @@ impl Graph {
             }
             let node = self.maker(value)?;
             let wholes = |i| input(node, i).and_then(|x| self.wholes(x));
+            let bounds = |i, name| match attribute(node, name) {
+                Some(bounds) => Some(bounds.ints.clone()), // before operator set 10
+                None => wholes(i),
+            };
             value = match &*node.op_type {
                 "Gather" if super::graph::whole(node, "axis") == Some(1) && wholes(1)?[..] == [0] => {
                     token = Token::First;
                     input(node, 0)?
                 }
                 "Slice" => {
-                    let (from, to, axes) = (wholes(1)?, wholes(2)?, wholes(3).unwrap_or_else(|| vec![0]));
+                    let (from, to) = (bounds(1, "starts")?, bounds(2, "ends")?);
+                    let axes = bounds(3, "axes").unwrap_or_else(|| vec![0]);
                     match (&from[..], &to[..], &axes[..]) {
                         ([0], [1], [1]) => token = Token::First,
                         ([0], [all], _) if *all >= i64::from(i32::MAX) => {}
@@ -186,7 +191,7 @@ impl Graph {
 
 /// Which tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
+pub(super) enum Token {
     First,
     Every,
 }
