@@ -6,7 +6,7 @@ use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
 use lacuna_model::{
     Encoded, EncoderConfig, Error as ModelError, Matrix, Pooling, PromptChoice, PromptedTexts, Prompts, SentenceTokenizer, TokenIds,
-    check_tokens,
+    check_tokens, forked,
 };
 
 use super::buffers::Scratch;
@@ -158,6 +158,7 @@ impl Encoder {
         prompt: Option<&str>,
         sentences: &[S],
     ) -> Result<Embeddings> {
+        forked::check()?;
         let tokenizer = self.tokenizer.as_ref().ok_or(ModelError::NoTokenizer)?;
         let PromptedTexts { encoded, prompt_tokens } = PromptedTexts::new(tokenizer, prompt, sentences)?;
         let truncated = Truncation::all(&encoded, tokenizer.max_length());
@@ -267,6 +268,7 @@ impl Encoder {
         probe: &impl Probe,
         result: impl Fn(&[f32], Sequence, &mut [T]) + Send + Sync,
     ) -> Result<()> {
+        forked::check()?;
         check_tokens(&self.config, ids)?;
         let activations = layout::elements(self.config.hidden_size, packed_tokens(ids));
         Team::run(activations / MIN_ACTIVATIONS_PER_THREAD, |team| {

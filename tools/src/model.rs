@@ -106,13 +106,13 @@ pub(crate) fn decided(option: &'static str, found: String) -> Error {
     lacuna::Error::from(PackedError::Decided { option, found }).into()
 }
 
-/// Runs `work` with the table of a file, which is written if it has grown.
+/// Runs `work` with the table of a file, to which new choices are added. Other commands may do the same at the same time.
 fn with_table<T>(path: &Path, work: impl FnOnce(&mut TuningTable) -> Result<T>) -> Result<T> {
     let mut table = if path.exists() { TuningTable::read(path)? } else { TuningTable::default() };
     let known = table.len();
     let done = work(&mut table)?;
     if table.len() > known {
-        table.write(path)?;
+        table.add_to(path)?;
     }
     Ok(done)
 }

@@ -9,6 +9,7 @@ use lacuna::weights::Pruning;
 use lacuna::{Error as LibraryError, Model, PackedModel};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
+use lacuna_console::source::SourceArgs;
 use lacuna_console::table::{Table, bytes};
 use serde::Serialize;
 
@@ -48,6 +49,14 @@ impl Opened {
         })
     }
 
+    /// The default prompt.
+    pub(crate) fn default_prompt(&self) -> Option<&str> {
+        match self {
+            Opened::Directory(model) => model.prompts().default_text(),
+            Opened::Packed(model) => model.prompts().default_text(),
+        }
+    }
+
     /// What users should know about the settings.
     pub(crate) fn remarks(&self) -> Vec<Remark> {
         match self {
@@ -68,20 +77,20 @@ impl ModelArgs {
 
     /// Opens the packed file, if `--model` is one.
     pub(crate) fn open_packed(&self) -> Result<Option<PackedModel>> {
-        let Some(path) = self.packed() else { return Ok(None) };
+        let Some(path) = packed_file(&self.source) else { return Ok(None) };
         let model = open(path)?;
         match self.pruning.sparsity {
             None => Ok(Some(model)),
             Some(_) => Err(needs_weights(&model, "--sparsity", "prune with lacuna pack --sparsity")),
         }
     }
+}
 
-    /// The packed file that `--model` names.
-    fn packed(&self) -> Option<PathBuf> {
-        let path = self.source.path()?;
-        let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
-        (PackedModel::is_packed(path).unwrap_or(false) || named && !path.is_dir()).then(|| path.to_owned())
-    }
+/// The packed file that `--model` names.
+pub(crate) fn packed_file(source: &SourceArgs) -> Option<PathBuf> {
+    let path = source.path()?;
+    let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
+    (PackedModel::is_packed(path).unwrap_or(false) || named && !path.is_dir()).then(|| path.to_owned())
 }
 
 /// Opens a packed file.

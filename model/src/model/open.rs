@@ -8,13 +8,14 @@ use crate::checkpoint::{Checkpoint, TensorInfo, WeightPath, graph_config, is_gra
 use crate::codes::FileCodes;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
+use crate::hub::model_folder;
 use crate::heads::{Head, HeadConfig, HeadWeights};
 #[cfg(feature = "onnx")]
 use crate::onnx::{OnnxGraph, Outputs, Read};
 use crate::packed::is_packed;
 use crate::pooling::{Modules, Pooling, PoolingSource};
 use crate::settings::{Remark, RemarkScope, SentenceSettings, TextSettings};
-use crate::tokenize::SentenceTokenizer;
+use crate::tokenize::{SentenceTokenizer, has_tokenizer};
 use crate::weights::EncoderWeights;
 
 /// How [`Model::open_with`] opens a model.
@@ -60,7 +61,7 @@ impl Model {
     /// # Errors
     /// Every way in which a file can be missing, damaged or of an unsupported model is its own [`Error`] variant.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        let path = &model_folder(path.as_ref())?;
         match (path.is_dir(), path.parent().zip(path.file_name())) {
             (false, _) if is_graph(path) => Self::open_graph(path),
             (false, Some((folder, file))) if path.is_file() && !is_packed(path).unwrap_or(false) => {
@@ -76,7 +77,7 @@ impl Model {
     /// # Errors
     /// Those of [`Model::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
-        let path = path.as_ref();
+        let path = &model_folder(path.as_ref())?;
         let Some(weights) = &options.weights else { return Self::open(path) };
         let modules = Modules::read(path)?;
         let config = modules.encoder.join("config.json");
@@ -108,6 +109,7 @@ impl Model {
 
     fn read(modules: Modules, config_path: PathBuf, path: WeightPath) -> Result<Self> {
         let _span = tracing::info_span!("read").entered();
+        crate::forked::check()?;
         let start = Instant::now();
         let mut config = EncoderConfig::from_file(&config_path)?;
         modules.check(config.hidden_size)?;
@@ -115,25 +117,28 @@ impl Model {
         // A graph's own folder may have the tokenizer too.
         let beside = config_path.parent().unwrap_or(Path::new("."));
         let folder = match &path {
-            WeightPath::Graph(graph) if !beside.join("tokenizer.json").exists() => graph.parent().unwrap_or(beside),
+            WeightPath::Graph(graph) if !has_tokenizer(beside) => graph.parent().unwrap_or(beside),
             _ => beside,
         };
         let content = || match &path {
             WeightPath::Tensors(path) => {
                 let checkpoint = Checkpoint::open(path)?;
-                let unused = unused_layers(&checkpoint, &config);
+                let unused = unused_layers(&checkpoint, &config)?;
                 let weights = checkpoint.encoder_weights(&config)?;
-                let remarks = unused.into_iter().collect();
-                Ok(Content { weights, codes: None, epsilon: None, pooling: None, notes: vec![], remarks })
+                let (notes, remarks) = (checkpoint.notes().to_vec(), unused.into_iter().collect());
+                Ok(Content { weights, codes: None, epsilon: None, pooling: None, notes, remarks })
             }
             WeightPath::Graph(path) => graph_content(path, &config_path, &config),
         };
         let texts = TextSettings::read(&[folder, beside], config.max_position)?;
-        let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::from_dir(folder, texts.max_length));
+        let options = texts.tokenizer_options(&config_path);
+        let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::open(folder, &options));
         let (content, tokenizer) = (content?, tokenizer?);
         let Content { weights, codes, epsilon, pooling: own_pooling, notes, remarks } = content;
+        let tokenizer = tokenizer.map(|tokenizer| tokenizer.for_vocabulary(config.vocab_size));
         let SentenceSettings { prompts, similarity, score_function, remarks: said } = sentence;
-        let remarks = texts.remarks.into_iter().chain(remarks).chain(said).collect();
+        let strange = tokenizer.iter().flat_map(|tokenizer| texts.remarks_on(tokenizer));
+        let remarks = strange.chain(texts.remarks.iter().cloned()).chain(remarks).chain(said).collect();
         config.layer_norm_eps = epsilon.unwrap_or(config.layer_norm_eps);
         let pooling = match own_pooling {
             Some(own) => modules.pooling.joined(own)?,
@@ -199,11 +204,11 @@ impl Model {
 }
 
 /// What is to be said where a file holds more layers than `config.json` counts.
-fn unused_layers(checkpoint: &Checkpoint, config: &EncoderConfig) -> Option<Remark> {
-    let (used, stored) = (config.layers, checkpoint.stored_layers(config.architecture));
+fn unused_layers(checkpoint: &Checkpoint, config: &EncoderConfig) -> Result<Option<Remark>> {
+    let (used, stored) = (config.layers, checkpoint.stored_layers(config)?);
     let name = checkpoint.path().file_name().unwrap_or_default().to_string_lossy();
     let text = format!("layers: the first {used} of the {stored} in {name} are used, as config.json counts them");
-    (stored > used).then(|| Remark::new(RemarkScope::Texts, text))
+    Ok((stored > used).then(|| Remark::new(RemarkScope::Texts, text)))
 }
 
 #[cfg(feature = "onnx")]

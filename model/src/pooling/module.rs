@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::reference::{gelu, layer_norm};
 use crate::matrix::Matrix;
+use crate::reference::{gelu, layer_norm};
 use crate::weights::{LayerNorm, Linear};
 
 /// What the module LayerNorm adds to the variance; it has no setting for another value.

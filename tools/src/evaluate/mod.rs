@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use lacuna::errors::ModelError;
-use lacuna::tokens::SentenceTokenizer;
+use lacuna::tokens::{PromptedTexts, SentenceTokenizer};
 use lacuna::{Form, Model};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
@@ -100,14 +100,15 @@ fn evaluate(args: &Args, context: &Context) -> Result<Evaluation> {
     });
     let model = args.model.read()?;
     let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer)?;
-    let ids = token_ids(tokenizer, &pairs.sentences)?;
-    let unseen_lengths = unseen(&token_ids(tokenizer, &calibration)?, &ids);
-    let read = reference(&model, &ids)?;
+    let prompt = model.prompts().default_text();
+    let (ids, prompt_tokens) = token_ids(tokenizer, prompt, &pairs.sentences)?;
+    let unseen_lengths = unseen(&token_ids(tokenizer, prompt, &calibration)?.0, &ids);
+    let read = reference(&model, &ids, prompt_tokens)?;
     let model = args.model.pruning.apply(model)?;
-    let pruned = args.model.pruning.sparsity.map(|_| reference(&model, &ids)).transpose()?;
+    let pruned = args.model.pruning.sparsity.map(|_| reference(&model, &ids, prompt_tokens)).transpose()?;
     let schemes = args.schemes.then(|| {
         let reference = pruned.as_ref().unwrap_or(&read);
-        Schemes { pairs: &pairs, ids: &ids, reference, calibration: &calibration }.compare(
+        Schemes { pairs: &pairs, ids: &ids, prompt_tokens, reference, calibration: &calibration }.compare(
             &model,
             &args.calibration.scheme,
             context,
@@ -138,8 +139,14 @@ fn evaluate(args: &Args, context: &Context) -> Result<Evaluation> {
     })
 }
 
-fn token_ids(tokenizer: &SentenceTokenizer, sentences: &[String]) -> Result<Vec<Vec<u32>>> {
-    Ok(tokenizer.encode_batch(sentences)?.into_iter().map(|encoded| encoded.ids).collect())
+/// The token ids of sentences with the model's prompt before each, and how many of them are the prompt.
+fn token_ids(
+    tokenizer: &SentenceTokenizer,
+    prompt: Option<&str>,
+    sentences: &[String],
+) -> Result<(Vec<Vec<u32>>, usize)> {
+    let PromptedTexts { encoded, prompt_tokens } = PromptedTexts::new(tokenizer, prompt, sentences)?;
+    Ok((encoded.into_iter().map(|encoded| encoded.ids).collect(), prompt_tokens))
 }
 
 /// How many of the sequences are shorter or longer than all that were seen.
@@ -149,9 +156,9 @@ fn unseen(seen: &[Vec<u32>], ids: &[Vec<u32>]) -> usize {
     ids.iter().filter(|ids| !(short..=long).contains(&ids.len())).count()
 }
 
-fn reference(model: &Model, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+fn reference(model: &Model, ids: &[Vec<u32>], prompt_tokens: usize) -> Result<Vec<Vec<f32>>> {
     let _spinner = Spinner::new("running the f32 reference");
-    Ok(model.reference().embed(ids, model.pooling())?)
+    Ok(model.reference().embed_prompted(ids, model.pooling(), prompt_tokens)?)
 }
 
 impl Evaluation {
