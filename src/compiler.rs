@@ -13,7 +13,7 @@ use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::heads::Head;
 use crate::loaded::{Phase, Phases};
-use crate::packed::{Origin, PackedModel};
+use crate::packed::{Origin, PackedModel, TextSettings};
 
 /// Compiles a model, or packs it. Begins with [`Compile::compiler`] or [`PackedModel::compiler`].
 ///
@@ -117,7 +117,12 @@ impl Compiler<'_, CalibratedModel> {
             precision: calibrated.precision().to_vec(),
         };
         let (tokenizer, pooling) = (model.tokenizer().cloned(), model.pooling().clone());
-        Ok(PackedModel::new(model.config().clone(), tables, steps, tokenizer, pooling, origin, head))
+        let texts = TextSettings {
+            prompts: model.prompts().clone(),
+            similarity: model.similarity(),
+            remarks: model.setting_remarks().to_vec(),
+        };
+        Ok(PackedModel::new(model.config().clone(), tables, steps, tokenizer, pooling, texts, origin, head))
     }
 }
 

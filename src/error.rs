@@ -29,7 +29,7 @@ pub enum Error {
     /// A buffer for embeddings that does not hold one value per sequence and feature.
     #[error(
         "output buffer: found {found} values; expected {expected}, \
-         {sequences} sequences x {hidden_size} features"
+         {sequences} sequences x {features} features"
     )]
     OutputLength {
         /// Its length.
@@ -39,7 +39,7 @@ pub enum Error {
         /// Sequences in the batch.
         sequences: usize,
         /// Features of an embedding.
-        hidden_size: usize,
+        features: usize,
     },
 
     /// An option of a task out of its bounds.
@@ -213,7 +213,7 @@ mod tests {
         let cases: Vec<(Error, ErrorKind)> = vec![
             (lacuna_model::Error::EmptyBatch.into(), ErrorKind::InvalidInput),
             (Error::Cancelled, ErrorKind::Cancelled),
-            (Error::OutputLength { found: 1, expected: 2, sequences: 1, hidden_size: 2 }, ErrorKind::InvalidInput),
+            (Error::OutputLength { found: 1, expected: 2, sequences: 1, features: 2 }, ErrorKind::InvalidInput),
             (Error::HeadOption { option: "top_k", found: 0, expected: String::new() }, ErrorKind::InvalidOption),
             (Error::QuestionTooLong { input: 0, found: 2, limit: 1 }, ErrorKind::InvalidInput),
             (Error::NoMask { input: 0, mask: "[MASK]" }, ErrorKind::InvalidInput),

@@ -196,8 +196,11 @@ pub mod calibration {
 }
 
 pub mod config {
-    //! The shape of a model: sizes, architecture, activation, and how its embeddings are pooled.
-    pub use lacuna_model::{Activation, Architecture, EncoderConfig, Pooling, PoolingMode, PoolingSource};
+    //! The shape of a model: sizes, architecture, activation, how its embeddings are pooled, and which prompts go before texts.
+    pub use lacuna_model::{
+        Activation, Architecture, DenseModule, EncoderConfig, ModuleActivation, NormModule, Pooling, PoolingMode,
+        PoolingSource, Prompt, PromptChoice, Prompts, Remark, RemarkScope, SentenceModule, Similarity,
+    };
 }
 
 pub mod errors {

@@ -101,7 +101,7 @@ fn a_cancelled_session_stops_and_can_go_on() {
     let typed = [TypedIds { ids: &ids[0], types: &vec![0; ids[0].len()] }];
     let backbone: &dyn Backbone = &session;
     assert!(matches!(backbone.hidden_states(&typed), Err(Error::Cancelled)));
-    assert!(matches!(backbone.embed_ids(&typed), Err(Error::Cancelled)));
+    assert!(matches!(backbone.embed_ids(&typed, 0), Err(Error::Cancelled)));
     assert!(matches!(session.embed(&["text"]), Err(Error::Cancelled)));
     assert_eq!(looks.load(Relaxed), looked);
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use lacuna_model::reference::{Tap, TapSet};
-use lacuna_model::{CalibratedModel, CalibrationOptions, Model, PoolingMode, RangeMethod, Smoothing};
+use lacuna_model::{CalibratedModel, CalibrationOptions, Model, Pooling, PoolingMode, RangeMethod, Smoothing};
 
 /// A file beside the checkout, or `None` with a message.
 fn shared(path: &str) -> Option<PathBuf> {
@@ -50,7 +50,7 @@ impl Study {
     /// that both have.
     fn tiny() -> Self {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads/bert-rank");
-        let model = Model::open(dir).unwrap().with_pooling(PoolingMode::Mean, true);
+        let model = Model::open(dir).unwrap().with_pooling(Pooling::new(PoolingMode::Mean, true)).unwrap();
         let parts: [[&str; 4]; 3] = [
             ["The cat", "A big old dog", "Zoe", "Emile"],
             ["sat", "went home", "was not", "met Emile"],

@@ -154,7 +154,7 @@ fn bad_batches_are_errors() {
 fn pooling_modes() {
     let states = lacuna_model::Matrix { rows: 2, cols: 2, data: vec![3.0, -4.0, 1.0, 8.0] };
     let pool = |mode, normalize| {
-        let pooling = Pooling { mode, normalize, ..Pooling::default() };
+        let pooling = Pooling::new(mode, normalize);
         pooling.pool(&states)
     };
     assert_eq!(pool(PoolingMode::Mean, false), [2.0, 2.0]);

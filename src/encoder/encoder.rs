@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
 use lacuna_model::{
-    Encoded, EncoderConfig, Error as ModelError, Matrix, Pooling, SaturatedShares, SentenceTokenizer, TokenIds,
+    Encoded, EncoderConfig, Error as ModelError, Matrix, Pooling, PromptChoice, PromptedTexts, Prompts, SaturatedShares,
+    SentenceTokenizer, TokenIds,
     check_tokens,
 };
 
@@ -37,6 +38,7 @@ pub(crate) struct EncoderParts {
     pub(crate) saturated: Vec<SaturatedShares>,
     pub(crate) tokenizer: Option<SentenceTokenizer>,
     pub(crate) pooling: Pooling,
+    pub(crate) prompts: Prompts,
     pub(crate) report: LoadReport,
 }
 
@@ -51,6 +53,7 @@ pub struct Encoder {
     program: Program,
     tokenizer: Option<SentenceTokenizer>,
     pooling: Pooling,
+    prompts: Prompts,
     report: LoadReport,
     saturated: Vec<SaturatedShares>,
     counts: Counts,
@@ -85,7 +88,7 @@ impl Truncation {
 /// Embeddings of a batch of sentences, in their order. Dereferences to the vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {
-    /// One vector of hidden-size features per sentence.
+    /// One vector of [`Encoder::features`] per sentence.
     pub vectors: Vec<Vec<f32>>,
     /// The sentences that were truncated.
     pub truncated: Vec<Truncation>,
@@ -100,10 +103,11 @@ impl std::ops::Deref for Embeddings {
 
 impl Encoder {
     pub(crate) fn new(parts: EncoderParts) -> Encoder {
-        let EncoderParts { config, tables, steps, codes, saturated, tokenizer, pooling, report } = parts;
+        let EncoderParts { config, tables, steps, codes, saturated, tokenizer, pooling, prompts, report } = parts;
         let program = Program::new(steps, codes, tables);
         let counts = Counts::new(program.codes().count());
-        Encoder { config, program, tokenizer, pooling, report, saturated, counts, scratch: Mutex::new(Vec::new()) }
+        let scratch = Mutex::new(Vec::new());
+        Encoder { config, program, tokenizer, pooling, prompts, report, saturated, counts, scratch }
     }
 
     /// The model's shape.
@@ -144,7 +148,22 @@ impl Encoder {
         self.tokenizer.as_ref()
     }
 
-    /// One embedding per sentence.
+    /// From hidden states to an embedding.
+    pub fn pooling(&self) -> &Pooling {
+        &self.pooling
+    }
+
+    /// Features of an embedding: the hidden size, unless the model joins several poolings or has a Dense module.
+    pub fn features(&self) -> usize {
+        self.pooling.features(self.config.hidden_size)
+    }
+
+    /// The prompts that the model's files name.
+    pub fn prompts(&self) -> &Prompts {
+        &self.prompts
+    }
+
+    /// One embedding per sentence. If the model has a default prompt, it is put before each of them.
     ///
     /// A sentence over the model's limit is cut, and named in [`Embeddings::truncated`].
     ///
@@ -152,15 +171,32 @@ impl Encoder {
     /// [`ModelError::EmptyBatch`] without sentences, [`ModelError::NoTokenizer`] if the model has none (use [`Encoder::embed_ids`]),
     /// [`ModelError::Tokenizer`] if it fails on a text.
     pub fn embed<S: AsRef<str> + Sync>(&self, sentences: &[S]) -> Result<Embeddings> {
-        self.embed_for(self, sentences)
+        self.embed_for(self, self.prompts.default_text(), sentences)
     }
 
-    pub(super) fn embed_for<S: AsRef<str> + Sync>(&self, caller: &impl Caller, sentences: &[S]) -> Result<Embeddings> {
+    /// The same with another prompt than the model's default one, or without.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::embed`], and those of [`Prompts::choose`].
+    pub fn embed_prompted<S: AsRef<str> + Sync>(
+        &self,
+        prompt: PromptChoice<'_>,
+        sentences: &[S],
+    ) -> Result<Embeddings> {
+        self.embed_for(self, self.prompts.choose(prompt)?, sentences)
+    }
+
+    pub(super) fn embed_for<S: AsRef<str> + Sync>(
+        &self,
+        caller: &impl Caller,
+        prompt: Option<&str>,
+        sentences: &[S],
+    ) -> Result<Embeddings> {
         let tokenizer = self.tokenizer.as_ref().ok_or(ModelError::NoTokenizer)?;
-        let encoded = tokenizer.encode_batch(sentences)?;
+        let PromptedTexts { encoded, prompt_tokens } = PromptedTexts::new(tokenizer, prompt, sentences)?;
         let truncated = Truncation::all(&encoded, tokenizer.max_length());
         let ids: Vec<&[u32]> = encoded.iter().map(|e| &e.ids[..]).collect();
-        Ok(Embeddings { vectors: self.embed_ids_for(caller, &ids)?, truncated })
+        Ok(Embeddings { vectors: self.embed_ids_for(caller, &ids, prompt_tokens)?, truncated })
     }
 
     /// One embedding per sequence of token ids. [`TypedIds`](crate::tokens::TypedIds) are sequences with token types.
@@ -169,25 +205,39 @@ impl Encoder {
     /// [`ModelError::EmptyBatch`], [`ModelError::EmptySequence`], [`ModelError::SequenceTooLong`], [`ModelError::TokenOutOfRange`],
     /// [`ModelError::TokenTypeLength`], [`ModelError::TokenTypeOutOfRange`].
     pub fn embed_ids<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Vec<f32>>> {
-        self.embed_ids_for(self, ids)
+        self.embed_ids_for(self, ids, 0)
     }
 
-    pub(super) fn embed_ids_for<S: TokenIds>(&self, caller: &impl Caller, ids: &[S]) -> Result<Vec<Vec<f32>>> {
+    /// The same where the first `prompt` tokens of every sequence are a prompt, which [`Pooling::include_prompt`] may leave out.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::embed_ids`].
+    pub fn embed_prompted_ids<S: TokenIds>(&self, ids: &[S], prompt: usize) -> Result<Vec<Vec<f32>>> {
+        self.embed_ids_for(self, ids, prompt)
+    }
+
+    pub(super) fn embed_ids_for<S: TokenIds>(
+        &self,
+        caller: &impl Caller,
+        ids: &[S],
+        prompt: usize,
+    ) -> Result<Vec<Vec<f32>>> {
         let mut vectors = vec![Vec::new(); ids.len()];
-        let hidden_size = self.config.hidden_size;
+        let (hidden_size, features) = (self.config.hidden_size, self.features());
         self.run(caller, ids, &mut vectors, 1, &(), |x, sequence, vectors| {
             for vector in vectors {
-                vector.resize(hidden_size, 0.0);
-                pool::pool(&self.pooling, x, sequence, vector);
+                vector.resize(features, 0.0);
+                pool::pool(&self.pooling, x, hidden_size, sequence, prompt, vector);
             }
         })?;
         Ok(vectors)
     }
 
-    /// Writes one embedding per sequence of token ids into `out`, `[sequences][hidden]`.
+    /// Writes one embedding per sequence of token ids into `out`, `[sequences][features]` with [`Encoder::features`].
     ///
     /// Allocates nothing, once calls of this size have been made on as many threads at once: buffers are kept and reused. (A call
-    /// from outside of a rayon pool that moves into the global one allocates a place in its queue now and then.)
+    /// from outside of a rayon pool that moves into the global one allocates a place in its queue now and then. Dense modules behind pooling
+    /// allocate their vectors.)
     ///
     /// # Errors
     /// [`Error::OutputLength`] for an `out` of another size, and those of [`Encoder::embed_ids`].
@@ -230,13 +280,15 @@ impl Encoder {
         out: &mut [f32],
         probe: &impl Probe,
     ) -> Result<()> {
-        let (sequences, hidden_size) = (ids.len(), self.config.hidden_size);
-        let (found, expected) = (out.len(), sequences.saturating_mul(hidden_size));
+        let (sequences, hidden_size, features) = (ids.len(), self.config.hidden_size, self.features());
+        let (found, expected) = (out.len(), sequences.saturating_mul(features));
         if found != expected {
-            return Err(Error::OutputLength { found, expected, sequences, hidden_size });
+            return Err(Error::OutputLength { found, expected, sequences, features });
         }
         let pooling = &self.pooling;
-        self.run(caller, ids, out, hidden_size, probe, |x, sequence, vector| pool::pool(pooling, x, sequence, vector))
+        self.run(caller, ids, out, features, probe, |x, sequence, vector| {
+            pool::pool(pooling, x, hidden_size, sequence, 0, vector);
+        })
     }
 
     /// Runs all sequences, in groups. `result` makes `width` values of each sequence, its place in `out`, from the final f32 tile.

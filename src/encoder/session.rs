@@ -102,7 +102,7 @@ impl Session {
     /// [`Error::Cancelled`], and those of [`Encoder::embed`].
     pub fn embed<S: AsRef<str> + Sync>(&self, sentences: &[S]) -> Result<Embeddings> {
         self.check()?;
-        self.encoder.embed_for(self, sentences)
+        self.encoder.embed_for(self, self.encoder.prompts().default_text(), sentences)
     }
 
     /// As [`Encoder::embed_ids`].
@@ -111,7 +111,16 @@ impl Session {
     /// [`Error::Cancelled`], and those of [`Encoder::embed_ids`].
     pub fn embed_ids<S: TokenIds>(&self, ids: &[S]) -> Result<Vec<Vec<f32>>> {
         self.check()?;
-        self.encoder.embed_ids_for(self, ids)
+        self.encoder.embed_ids_for(self, ids, 0)
+    }
+
+    /// As [`Encoder::embed_prompted_ids`].
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], and those of [`Encoder::embed_ids`].
+    pub fn embed_prompted_ids<S: TokenIds>(&self, ids: &[S], prompt: usize) -> Result<Vec<Vec<f32>>> {
+        self.check()?;
+        self.encoder.embed_ids_for(self, ids, prompt)
     }
 
     /// As [`Encoder::embed_ids_into`]. After a cancelled call `out` holds the results of some sequences, and the old values

@@ -3,4 +3,4 @@
 //! [`Model::head`](crate::Model::head) reads a head. The [`tasks`](crate::tasks) put it onto an encoder.
 
 pub(crate) use lacuna_model::heads::{Dense, DenseActivation, EXPECTED, HeadConfig, HeadWeights, Transform};
-pub use lacuna_model::heads::{Head, HeadKind, Problem, ScoreFunction};
+pub use lacuna_model::heads::{Head, HeadKind, LabelSource, Problem, ScoreFunction};

@@ -7,7 +7,10 @@
 mod head;
 mod model;
 mod origin;
+mod pooling;
 
 pub use self::model::PackedModel;
 
+pub(crate) use self::model::TextSettings;
 pub(crate) use self::origin::Origin;
+

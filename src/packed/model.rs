@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::KernelError;
 use lacuna_model::{
-    CalibrationBasis, EncoderConfig, LayerPrecision, Pooling, PoolingMode, PoolingSource, Pruning, SaturatedShares,
-    SentenceTokenizer,
+    CalibrationBasis, EncoderConfig, LayerPrecision, Pooling, PoolingSource, Prompts, Pruning, Remark, SaturatedShares,
+    SentenceTokenizer, Similarity,
 };
 use serde::{Deserialize, Serialize};
 
 use super::head::HeadEntry;
 use super::origin::Origin;
+use super::pooling::PoolingEntry;
 use crate::compile::{PackedSteps, StepsEntry, Tables};
 use crate::container::{PackedError, PackedFile, Section, Sections};
 use crate::encoder::{Encoder, EncoderParts};
@@ -40,6 +41,7 @@ pub struct PackedModel {
     steps: PackedSteps,
     tokenizer: Option<SentenceTokenizer>,
     pooling: Pooling,
+    texts: TextSettings,
     origin: Origin,
     head: StoredHead,
     file: Option<PackedFile>,
@@ -72,14 +74,23 @@ struct ModelEntry {
     /// What was remarkable about the file that the model was read from.
     #[serde(default)]
     notes: Vec<String>,
+    /// The prompts of the model.
+    #[serde(default)]
+    prompts: Prompts,
+    /// How embeddings are meant to be compared.
+    #[serde(default)]
+    similarity: Option<String>,
+    /// What users of the model should know about its settings.
+    #[serde(default)]
+    remarks: Vec<Remark>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct PoolingEntry {
-    mode: PoolingMode,
-    normalize: bool,
-    /// Whether the model directory had no settings.
-    assumed: bool,
+/// What the files of a model say about its texts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TextSettings {
+    pub(crate) prompts: Prompts,
+    pub(crate) similarity: Option<Similarity>,
+    pub(crate) remarks: Vec<Remark>,
 }
 
 /// The section of `tokenizer.json`.
@@ -92,11 +103,12 @@ impl PackedModel {
         steps: PackedSteps,
         tokenizer: Option<SentenceTokenizer>,
         pooling: Pooling,
+        texts: TextSettings,
         origin: Origin,
         head: Option<Head>,
     ) -> PackedModel {
         let head = head.map_or(StoredHead::None, |head| StoredHead::Here(Box::new(head)));
-        PackedModel { config, tables, steps, tokenizer, pooling, origin, head, file: None }
+        PackedModel { config, tables, steps, tokenizer, pooling, texts, origin, head, file: None }
     }
 
     /// Writes the model to a file, and returns the length of the file in bytes. The file appears only when it is complete: it is
@@ -108,8 +120,7 @@ impl PackedModel {
         if let Some(file) = &self.file {
             return match self.pooling.source {
                 PoolingSource::Chosen => {
-                    let found = format!("{:?}, normalised: {}", self.pooling.mode, self.pooling.normalize);
-                    Err(PackedError::Decided { option: "pooling", found }.into())
+                    Err(PackedError::Decided { option: "pooling", found: self.pooling.describe() }.into())
                 }
                 _ => Ok(file.copy(path.as_ref())?),
             };
@@ -126,10 +137,11 @@ impl PackedModel {
         };
         self.tables.save(&mut sections);
         let layers = self.steps.save(&self.origin.precision, &mut sections);
-        let Pooling { mode, normalize, source } = &self.pooling;
+        let TextSettings { prompts, similarity, remarks } = &self.texts;
+        let pooling = PoolingEntry::save(&self.pooling, prompts, &mut sections);
         let entry = ModelEntry {
             config: self.config.clone(),
-            pooling: PoolingEntry { mode: *mode, normalize: *normalize, assumed: *source == PoolingSource::Default },
+            pooling,
             max_length: self.tokenizer.as_ref().map(SentenceTokenizer::max_length),
             head,
             layers,
@@ -138,6 +150,9 @@ impl PackedModel {
             calibration: self.origin.basis.clone(),
             saturated: self.origin.saturated.clone(),
             notes: self.origin.notes.clone(),
+            prompts: prompts.clone(),
+            similarity: similarity.map(|similarity| similarity.name().to_owned()),
+            remarks: remarks.clone(),
         };
         Ok(sections.write(path.as_ref(), entry)?)
     }
@@ -171,19 +186,21 @@ impl PackedModel {
             || {
                 file.verify()?;
                 let tables = Tables::load(&file, &entry.config)?;
-                Ok::<_, PackedError>((tables, PackedSteps::load(&file, &entry.config, &entry.layers)?))
+                let pooling = entry.pooling.load(&file, entry.config.hidden_size)?;
+                Ok::<_, PackedError>((tables, PackedSteps::load(&file, &entry.config, &entry.layers)?, pooling))
             },
             || tokenizer(&file, &entry),
         );
-        let ((tables, steps), tokenizer) = (loaded?, tokenizer?);
+        let ((tables, steps, pooling), tokenizer) = (loaded?, tokenizer?);
         phases.end("verify");
-        let source = if entry.pooling.assumed { PoolingSource::Default } else { PoolingSource::File(path.to_owned()) };
+        let similarity = entry.similarity.as_deref().map(|name| similarity(&file, name)).transpose()?;
         Ok(PackedModel {
             config: entry.config,
             tables,
             steps,
             tokenizer,
-            pooling: Pooling { mode: entry.pooling.mode, normalize: entry.pooling.normalize, source },
+            pooling,
+            texts: TextSettings { prompts: entry.prompts, similarity, remarks: entry.remarks },
             origin: Origin {
                 phases: phases.list,
                 truncated: entry.truncated,
@@ -228,7 +245,7 @@ impl PackedModel {
             weight_bytes: linears.iter().chain(&projection).map(|linear| linear.weight_bytes).sum(),
             linears,
             projection,
-            notes: self.origin.notes(self.tokenizer.as_ref().map(|_| &self.pooling), tier, isa),
+            notes: self.origin.notes(tier, isa),
         };
         Ok(Encoder::new(EncoderParts {
             config: config.clone(),
@@ -238,6 +255,7 @@ impl PackedModel {
             saturated: self.origin.saturated.clone(),
             tokenizer: self.tokenizer.clone(),
             pooling: self.pooling.clone(),
+            prompts: self.texts.prompts.clone(),
             report,
         }))
     }
@@ -283,11 +301,30 @@ impl PackedModel {
         self.tokenizer.as_ref()
     }
 
-    /// The same model with another pooling; its source becomes [`PoolingSource::Chosen`].
-    #[must_use]
-    pub fn with_pooling(mut self, mode: PoolingMode, normalize: bool) -> PackedModel {
-        self.pooling = Pooling { mode, normalize, source: PoolingSource::Chosen };
-        self
+    /// The same model with another pooling, as [`Model::with_pooling`](crate::Model::with_pooling).
+    ///
+    /// # Errors
+    /// [`ModelError::InvalidSetting`](crate::errors::ModelError::InvalidSetting) for parts that do not fit one another or the model.
+    pub fn with_pooling(mut self, pooling: Pooling) -> Result<PackedModel> {
+        pooling.check(self.config.hidden_size, Path::new("pooling"))?;
+        self.pooling = Pooling { source: PoolingSource::Chosen, ..pooling };
+        Ok(self)
+    }
+
+    /// The prompts of the model. The default one is put before every text that is embedded.
+    pub fn prompts(&self) -> &Prompts {
+        &self.texts.prompts
+    }
+
+    /// How embeddings are meant to be compared, if the model's files say so.
+    pub fn similarity(&self) -> Option<Similarity> {
+        self.texts.similarity
+    }
+
+    /// What users should know about the settings, as [`Model::remarks`](crate::Model::remarks) says it.
+    pub fn remarks(&self) -> Vec<Remark> {
+        let changeable = self.pooling.remark().into_iter().chain(self.texts.prompts.remark());
+        changeable.chain(self.texts.remarks.iter().cloned()).collect()
     }
 
     /// The arithmetic of every layer.
@@ -331,6 +368,11 @@ impl std::fmt::Debug for PackedModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PackedModel").field("config", &self.config).field("path", &self.path()).finish_non_exhaustive()
     }
+}
+
+fn similarity(file: &PackedFile, name: &str) -> Result<Similarity, PackedError> {
+    let wrong = || file.content_error("similarity", format!("{name:?}"), "a name that is known".to_owned());
+    Similarity::from_name(name).ok_or_else(wrong)
 }
 
 fn tokenizer(file: &PackedFile, entry: &ModelEntry) -> Result<Option<SentenceTokenizer>> {

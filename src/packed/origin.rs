@@ -1,7 +1,7 @@
 //! How a model came to be packed.
 
 use lacuna_jit::{Features, Isa, MASK_VARIABLE, Tier};
-use lacuna_model::{CalibrationBasis, LayerPrecision, Pooling, PoolingSource, Precision, Pruning, SaturatedShares};
+use lacuna_model::{CalibrationBasis, LayerPrecision, Precision, Pruning, SaturatedShares};
 
 use crate::loaded::Phase;
 
@@ -25,8 +25,8 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// What a reader of the load report should know. A model without tokenizer needs no pooling settings.
-    pub(super) fn notes(&self, pooling: Option<&Pooling>, tier: Tier, isa: Isa) -> Vec<String> {
+    /// What a reader of the load report should know.
+    pub(super) fn notes(&self, tier: Tier, isa: Isa) -> Vec<String> {
         let mut notes = Vec::new();
         if isa == Isa::Portable {
             let why = match tier {
@@ -39,9 +39,6 @@ impl Origin {
             && !masked.is_empty()
         {
             notes.push(format!("{MASK_VARIABLE} masks {masked}: kernels are those of a CPU without these features"));
-        }
-        if pooling.is_some_and(|pooling| pooling.source == PoolingSource::Default) {
-            notes.push("the model has no pooling settings: mean pooling without normalisation is assumed".to_owned());
         }
         notes.extend(precision_note(&self.precision));
         notes.extend_from_slice(&self.notes);

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use lacuna_model::{EncoderConfig, Matrix, Model, SentenceTokenizer, TypedIds};
+use lacuna_model::{EncoderConfig, Matrix, Model, Pooling, Prompts, SentenceTokenizer, TypedIds};
 
 use crate::encoder::{Encoder, Session};
 use crate::error::Result;
@@ -24,11 +24,22 @@ pub trait Backbone: Debug + Send + Sync {
     /// Those of [`Encoder::hidden_states`]; [`Error::Cancelled`](crate::Error::Cancelled) for a session that was stopped.
     fn hidden_states(&self, batch: &[TypedIds<'_>]) -> Result<Vec<Matrix>>;
 
-    /// One pooled embedding of `hidden` features per sequence.
+    /// From hidden states to an embedding.
+    fn pooling(&self) -> &Pooling;
+
+    /// The prompts that the model's files name.
+    fn prompts(&self) -> &Prompts;
+
+    /// One embedding of [`Backbone::features`] per sequence. The first `prompt` tokens of each are a prompt; 0 without one.
     ///
     /// # Errors
     /// Those of [`Backbone::hidden_states`].
-    fn embed_ids(&self, batch: &[TypedIds<'_>]) -> Result<Vec<Vec<f32>>>;
+    fn embed_ids(&self, batch: &[TypedIds<'_>], prompt: usize) -> Result<Vec<Vec<f32>>>;
+
+    /// Features of an embedding.
+    fn features(&self) -> usize {
+        self.pooling().features(self.config().hidden_size)
+    }
 }
 
 impl Backbone for Encoder {
@@ -44,8 +55,16 @@ impl Backbone for Encoder {
         self.hidden_states(batch)
     }
 
-    fn embed_ids(&self, batch: &[TypedIds<'_>]) -> Result<Vec<Vec<f32>>> {
-        self.embed_ids(batch)
+    fn pooling(&self) -> &Pooling {
+        self.pooling()
+    }
+
+    fn prompts(&self) -> &Prompts {
+        self.prompts()
+    }
+
+    fn embed_ids(&self, batch: &[TypedIds<'_>], prompt: usize) -> Result<Vec<Vec<f32>>> {
+        self.embed_prompted_ids(batch, prompt)
     }
 }
 
@@ -62,8 +81,16 @@ impl Backbone for Session {
         self.hidden_states(batch)
     }
 
-    fn embed_ids(&self, batch: &[TypedIds<'_>]) -> Result<Vec<Vec<f32>>> {
-        self.embed_ids(batch)
+    fn pooling(&self) -> &Pooling {
+        self.encoder().pooling()
+    }
+
+    fn prompts(&self) -> &Prompts {
+        self.encoder().prompts()
+    }
+
+    fn embed_ids(&self, batch: &[TypedIds<'_>], prompt: usize) -> Result<Vec<Vec<f32>>> {
+        self.embed_prompted_ids(batch, prompt)
     }
 }
 
@@ -80,7 +107,15 @@ impl Backbone for Model {
         Ok(self.reference().forward(batch)?)
     }
 
-    fn embed_ids(&self, batch: &[TypedIds<'_>]) -> Result<Vec<Vec<f32>>> {
-        Ok(self.reference().embed(batch, self.pooling())?)
+    fn pooling(&self) -> &Pooling {
+        self.pooling()
+    }
+
+    fn prompts(&self) -> &Prompts {
+        self.prompts()
+    }
+
+    fn embed_ids(&self, batch: &[TypedIds<'_>], prompt: usize) -> Result<Vec<Vec<f32>>> {
+        Ok(self.reference().embed_prompted(batch, self.pooling(), prompt)?)
     }
 }

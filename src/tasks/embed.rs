@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lacuna_model::{Error as ModelError, TypedIds};
+use lacuna_model::{Error as ModelError, PromptChoice, PromptedTexts, TypedIds};
 
 use super::backbone::Backbone;
 use super::outputs::Outputs;
@@ -21,20 +21,33 @@ impl Embedder {
         Embedder { backbone }
     }
 
-    /// One embedding per text.
+    /// One embedding per text. If the model has a default prompt, it is put before each of them.
     ///
     /// A text over the model's limit is truncated, and [`Outputs::truncated`] lists it.
     ///
     /// # Errors
     /// Those of [`Encoder::embed`](crate::Encoder::embed).
     pub fn embed<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Outputs<Vec<f32>>> {
+        self.embed_prompted(PromptChoice::Default, texts)
+    }
+
+    /// The same with another prompt than the model's default one, or without.
+    ///
+    /// # Errors
+    /// Those of [`Embedder::embed`] and [`Prompts::choose`](lacuna_model::Prompts::choose).
+    pub fn embed_prompted<S: AsRef<str> + Sync>(
+        &self,
+        prompt: PromptChoice<'_>,
+        texts: &[S],
+    ) -> Result<Outputs<Vec<f32>>> {
         let tokenizer = self.backbone.tokenizer().ok_or(ModelError::NoTokenizer)?;
-        let encoded = tokenizer.encode_batch(texts)?;
+        let prompt = self.backbone.prompts().choose(prompt)?;
+        let PromptedTexts { encoded, prompt_tokens } = PromptedTexts::new(tokenizer, prompt, texts)?;
         let truncated = Truncation::all(&encoded, tokenizer.max_length());
         let longest = encoded.iter().map(|e| e.ids.len()).max().unwrap_or(0);
         let types = vec![0; longest];
         let ids: Vec<TypedIds<'_>> =
             encoded.iter().map(|e| TypedIds { ids: &e.ids, types: &types[..e.ids.len()] }).collect();
-        Ok(Outputs { results: self.backbone.embed_ids(&ids)?, truncated })
+        Ok(Outputs { results: self.backbone.embed_ids(&ids, prompt_tokens)?, truncated })
     }
 }

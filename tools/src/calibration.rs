@@ -89,11 +89,6 @@ impl SchemeArgs {
     pub(crate) fn again(&self) -> Vec<String> {
         self.given().flat_map(|(option, value)| [Some(option.to_owned()), value]).flatten().collect()
     }
-
-    /// Whether `--choose` was given.
-    pub(crate) fn chooses(&self) -> bool {
-        self.choose
-    }
 }
 
 impl CalibrationArgs {

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "jsonl")]
     format: Format,
 
-    /// How token vectors become one [default: as in the model's files, else mean]
+    /// How token vectors become one; modules behind pooling stay [default: as in the model's files, else mean]
     #[arg(long, value_enum)]
     pooling: Option<PoolingArg>,
 
@@ -65,6 +65,12 @@ enum PoolingArg {
     Cls,
     /// Maximum over all tokens, per feature
     Max,
+    /// Sum over all tokens, divided by the square root of their number
+    MeanSqrtLen,
+    /// Mean in which later tokens weigh more
+    WeightedMean,
+    /// The last token
+    LastToken,
 }
 
 impl From<PoolingArg> for PoolingMode {
@@ -73,6 +79,9 @@ impl From<PoolingArg> for PoolingMode {
             PoolingArg::Mean => PoolingMode::Mean,
             PoolingArg::Cls => PoolingMode::Cls,
             PoolingArg::Max => PoolingMode::Max,
+            PoolingArg::MeanSqrtLen => PoolingMode::MeanSqrtLen,
+            PoolingArg::WeightedMean => PoolingMode::WeightedMean,
+            PoolingArg::LastToken => PoolingMode::LastToken,
         }
     }
 }
@@ -101,7 +110,7 @@ fn embed(args: &Args, context: &Context, target: &Target) -> Result<()> {
     let records = |lines: Vec<String>| lines.into_iter().map(EmbedRecord::new).collect();
     let done = task.execute(context, &EmbedTask, |model| args.pooled(model), records)?;
     let rows = &done.output.rows;
-    let (sentences, features) = (rows.len(), done.encoder.config().hidden_size);
+    let (sentences, features) = (rows.len(), done.encoder.features());
     match args.format {
         Format::Jsonl => write_rows(target, rows)?,
         Format::Npy => target.write(|out| npy::write(out, rows, features))?,
@@ -111,7 +120,7 @@ fn embed(args: &Args, context: &Context, target: &Target) -> Result<()> {
 
 impl Args {
     /// The model with the pooling that the options say.
-    fn pooled(&self, model: Opened) -> Opened {
+    fn pooled(&self, model: Opened) -> Result<Opened> {
         let normalize = if self.normalize || self.no_normalize { Some(self.normalize) } else { None };
         model.with_pooling(self.pooling.map(PoolingMode::from), normalize)
     }

@@ -7,7 +7,7 @@ mod packed;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use lacuna::config::EncoderConfig;
+use lacuna::config::{EncoderConfig, Prompt, Similarity};
 use lacuna::report::LinearReport;
 use lacuna::tokens::seeded_ids;
 use lacuna::weights::{LinearZeros, TensorInfo};
@@ -22,6 +22,7 @@ use serde::Serialize;
 pub(crate) use self::args::Args;
 
 use crate::model::{self, pooling_source};
+use crate::packed::{embeddings, prompts};
 
 #[derive(Serialize)]
 struct Inspection {
@@ -29,6 +30,9 @@ struct Inspection {
     tier: &'static str,
     architecture: Architecture,
     pooling: Pooling,
+    /// Names and texts.
+    prompts: Vec<Prompt>,
+    default_prompt: Option<String>,
     head: Option<head::Head>,
     /// Why there is no head: the model has none, or something is wrong with it.
     no_head: Option<String>,
@@ -44,6 +48,8 @@ struct Inspection {
     kernels: usize,
     code_bytes: usize,
     packed_weight_bytes: usize,
+    /// What was assumed, and what is easily missed.
+    remarks: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -67,9 +73,16 @@ struct Architecture {
 
 #[derive(Serialize)]
 struct Pooling {
-    mode: &'static str,
+    mode: String,
     normalize: bool,
+    /// Features of an embedding.
+    features: usize,
+    /// How embeddings are meant to be compared; none where the model's files do not say so.
+    similarity: Option<&'static str>,
     source: String,
+    /// Pooling and what follows it, in words.
+    #[serde(skip)]
+    described: String,
 }
 
 #[derive(Serialize)]
@@ -117,8 +130,11 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     let (files, tensors) = model.weight_files()?;
     let (config, pooler) = (model.config().clone(), model.weights().pooler.is_some());
     let (pooling, tokenizer_limit) = (model.pooling().clone(), model.tokenizer().map(|t| t.max_length()));
+    let (prompts, similarity) = (model.prompts().clone(), model.similarity().map(Similarity::name));
+    let mut remarks: Vec<String> = model.remarks().iter().map(ToString::to_string).collect();
     let zeros = counted(&model);
     let (head, no_head) = head::of(&model);
+    remarks.extend(head.iter().flat_map(|head| head.remarks.clone()));
     let encoder = {
         let (count, length) = CALIBRATION;
         let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), 0);
@@ -131,10 +147,15 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
         tier: context.tier.name(),
         architecture: Architecture::of(&config, pooler),
         pooling: Pooling {
-            mode: pooling.mode.name(),
-            normalize: pooling.normalize,
+            mode: pooling.mode_names(),
+            normalize: pooling.is_normalized(),
+            features: pooling.features(config.hidden_size),
+            similarity,
             source: pooling_source(&pooling.source),
+            described: pooling.describe(),
         },
+        prompts: prompts.list,
+        default_prompt: prompts.default,
         head,
         no_head,
         tokenizer_limit,
@@ -146,6 +167,7 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
         kernels: report.kernels_generated,
         code_bytes: report.code_bytes,
         packed_weight_bytes: report.weight_bytes,
+        remarks,
         notes: report.notes.clone(),
     })
 }
@@ -241,8 +263,11 @@ impl Inspection {
             (Some(head), _) => line("head", head.text()),
             (None, why) => line("head", why.clone().unwrap_or_default()),
         }
-        let normalize = if self.pooling.normalize { ", normalised" } else { "" };
-        line("pooling", format!("{}{normalize} ({})", self.pooling.mode, self.pooling.source));
+        line("pooling", format!("{} ({})", self.pooling.described, self.pooling.source));
+        line("embeddings", embeddings(self.pooling.features, self.pooling.similarity));
+        if !self.prompts.is_empty() {
+            line("prompts", prompts(&self.prompts, self.default_prompt.as_deref()));
+        }
         line(
             "tokenizer",
             self.tokenizer_limit.map_or_else(|| "none".into(), |limit| format!("sentences of up to {limit} tokens")),
@@ -259,6 +284,7 @@ impl Inspection {
                 bytes(self.packed_weight_bytes)
             ),
         );
+        self.remarks.iter().for_each(|remark| line("remark", remark.clone()));
         self.notes.iter().for_each(|note| line("note", note.clone()));
         format!("{text}\n{}\n{}", self.tensor_table(), self.linear_table())
     }

@@ -188,7 +188,7 @@ pub(crate) fn compile(model: &CalibratedModel, form: Form, context: &Context) ->
 pub(crate) fn pooling_source(source: &PoolingSource) -> String {
     match source {
         PoolingSource::File(path) => path.display().to_string(),
-        PoolingSource::Chosen => "chosen".to_owned(),
-        _ => "assumed, the directory has no pooling settings".to_owned(),
+        PoolingSource::Assumed(why) => format!("assumed: {why}"),
+        _ => "chosen".to_owned(),
     }
 }

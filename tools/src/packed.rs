@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use lacuna::config::PoolingMode;
+use lacuna::config::{PoolingMode, Prompt, Remark, Similarity};
 use lacuna::heads::Head;
 use lacuna::weights::Pruning;
 use lacuna::{Error as LibraryError, Model, PackedModel};
@@ -34,18 +34,26 @@ impl Opened {
     }
 
     /// With another pooling than the model's own, if one is asked for.
-    pub(crate) fn with_pooling(self, mode: Option<PoolingMode>, normalize: Option<bool>) -> Opened {
+    pub(crate) fn with_pooling(self, mode: Option<PoolingMode>, normalize: Option<bool>) -> Result<Opened> {
+        if mode.is_none() && normalize.is_none() {
+            return Ok(self);
+        }
         let own = match &self {
             Opened::Directory(model) => model.pooling(),
             Opened::Packed(model) => model.pooling(),
         };
-        let (mode, normalize) = (mode.unwrap_or(own.mode), normalize.unwrap_or(own.normalize));
-        if (mode, normalize) == (own.mode, own.normalize) {
-            return self;
-        }
+        let changed = own.changed(mode, normalize);
+        Ok(match self {
+            Opened::Directory(model) => Opened::Directory(model.with_pooling(changed)?.into()),
+            Opened::Packed(model) => Opened::Packed(model.with_pooling(changed)?.into()),
+        })
+    }
+
+    /// What users should know about the settings.
+    pub(crate) fn remarks(&self) -> Vec<Remark> {
         match self {
-            Opened::Directory(model) => Opened::Directory(model.with_pooling(mode, normalize).into()),
-            Opened::Packed(model) => Opened::Packed(model.with_pooling(mode, normalize).into()),
+            Opened::Directory(model) => model.remarks(),
+            Opened::Packed(model) => model.remarks(),
         }
     }
 }
@@ -101,6 +109,21 @@ pub(crate) fn needs_weights(model: &PackedModel, option: &str, remedy: &'static 
     LibraryError::from(model.needs_weights(option, remedy)).into()
 }
 
+/// What embeddings are, in words.
+pub(crate) fn embeddings(features: usize, similarity: Option<&str>) -> String {
+    let compared = similarity.map_or_else(String::new, |name| format!(", to be compared by {name}"));
+    format!("{features} features{compared}")
+}
+
+/// The prompts of a model, in words.
+pub(crate) fn prompts(list: &[Prompt], default: Option<&str>) -> String {
+    let prompt = |prompt: &Prompt| {
+        let mark = if Some(&prompt.name[..]) == default { " (default)" } else { "" };
+        format!("{} {:?}{mark}", prompt.name, prompt.text)
+    };
+    list.iter().map(prompt).collect::<Vec<_>>().join(", ")
+}
+
 /// What a packed file holds.
 #[derive(Serialize)]
 pub(crate) struct Contents {
@@ -110,8 +133,20 @@ pub(crate) struct Contents {
     layers: usize,
     hidden_size: usize,
     vocab_size: usize,
-    pooling: &'static str,
+    pooling: String,
     normalize: bool,
+    /// Features of an embedding.
+    features: usize,
+    /// How embeddings are meant to be compared; none where the model's files do not say so.
+    similarity: Option<&'static str>,
+    /// Names and texts.
+    prompts: Vec<Prompt>,
+    default_prompt: Option<String>,
+    /// What was assumed, and what is easily missed.
+    remarks: Vec<String>,
+    /// Pooling and what follows it, in words.
+    #[serde(skip)]
+    modules: String,
     /// The class of the head; none without.
     head: Option<String>,
     /// Longest sequence in tokens; none without a tokenizer.
@@ -136,8 +171,14 @@ impl Contents {
             layers: config.layers,
             hidden_size: config.hidden_size,
             vocab_size: config.vocab_size,
-            pooling: pooling.mode.name(),
-            normalize: pooling.normalize,
+            pooling: pooling.mode_names(),
+            normalize: pooling.is_normalized(),
+            features: pooling.features(config.hidden_size),
+            similarity: model.similarity().map(Similarity::name),
+            prompts: model.prompts().list.clone(),
+            default_prompt: model.prompts().default.clone(),
+            remarks: model.remarks().iter().map(ToString::to_string).collect(),
+            modules: pooling.describe(),
             head: model.head_class().map(str::to_owned),
             tokenizer_limit: model.tokenizer().map(lacuna::tokens::SentenceTokenizer::max_length),
             pruning: model.pruning(),
@@ -190,7 +231,12 @@ impl fmt::Display for Contents {
         if let Some(pruning) = &self.pruning {
             line("pruned", format!("{:.0} % of {} blocks", pruning.sparsity * 1e2, pruning.block))?;
         }
-        line("pooling", format!("{}{}", self.pooling, if self.normalize { ", normalised" } else { "" }))?;
+        line("pooling", self.modules.clone())?;
+        line("embeddings", embeddings(self.features, self.similarity))?;
+        if !self.prompts.is_empty() {
+            line("prompts", prompts(&self.prompts, self.default_prompt.as_deref()))?;
+        }
+        self.remarks.iter().try_for_each(|remark| line("remark", remark.clone()))?;
         line("head", self.head.clone().unwrap_or_else(|| "none".into()))?;
         let limit = |limit| format!("texts of up to {limit} tokens");
         line("tokenizer", self.tokenizer_limit.map_or_else(|| "none".into(), limit))?;

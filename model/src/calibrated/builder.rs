@@ -11,6 +11,7 @@ use crate::calibrate::{
 };
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::prompted::PromptedTexts;
 use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText, locate_all};
 use crate::tokens::TokenIds;
 
@@ -133,7 +134,7 @@ impl Calibration {
     }
 
     /// Calibrates on texts and pairs of texts: strings, tuples of two, or [`TextInput`]. About 200 of the kind that the model will see are
-    /// enough; for models with a head that reads pairs, pairs.
+    /// enough; for models with a head that reads pairs, pairs. The default prompt of a model is put before texts that are no pairs.
     ///
     /// # Errors
     /// [`Error::NoTokenizer`], [`Error::Tokenizer`], [`Error::EmptyBatch`], [`Error::CalibrationOption`], [`Error::Calibration`].
@@ -154,7 +155,8 @@ impl Calibration {
             }
             false => {
                 let texts: Vec<&str> = inputs.iter().map(|input| input.text).collect();
-                let encoded = tokenizer.encode_batch(&texts)?;
+                let prompt = self.model.prompts().default_text();
+                let PromptedTexts { encoded, .. } = PromptedTexts::new(tokenizer, prompt, &texts)?;
                 let truncated = encoded.iter().filter(|e| e.truncated_from.is_some()).count();
                 let ids: Vec<Vec<u32>> = encoded.into_iter().map(|e| e.ids).collect();
                 (self.run_ids(&ids)?, truncated)

@@ -40,6 +40,14 @@ pub(super) struct LayerNames {
     pub(super) output_norm: String,
 }
 
+/// What the names of all layers begin with.
+pub(super) fn layers(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::DistilBert => "transformer.layer",
+        _ => "encoder.layer",
+    }
+}
+
 /// The names of layer `index`.
 pub(super) fn layer(architecture: Architecture, index: usize) -> LayerNames {
     let (layers, [q, k, v, o, attention_norm, up, down, output_norm]) = match architecture {

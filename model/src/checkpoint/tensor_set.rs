@@ -7,7 +7,6 @@ use super::file::WeightFile;
 use super::tensor::FileTensor;
 use super::{locate, sharded};
 use crate::error::{Error, Result, WeightError};
-use crate::pooling::Modules;
 
 /// What a checkpoint's header says about one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,14 +31,6 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint of a model directory, which `modules.json` may put into a folder of its own.
-    ///
-    /// # Errors
-    /// Those of [`Checkpoint::in_folder`] and of reading `modules.json`.
-    pub fn in_model(dir: &Path) -> Result<Self> {
-        Self::in_folder(&Modules::read(dir)?.encoder)
-    }
-
     /// Opens the first of these that a folder has: `model.safetensors`, `model.safetensors.index.json`, `pytorch_model.bin`,
     /// `pytorch_model.bin.index.json`.
     ///

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::encoder::{Activation, EncoderConfig, SettingNames, invalid};
 use crate::architecture::{Architecture, SUPPORTED};
@@ -35,6 +36,11 @@ struct RawConfig {
     pad_token_id: Option<i64>,
     position_embedding_type: Option<String>,
     is_decoder: Option<bool>,
+    add_cross_attention: Option<bool>,
+    is_encoder_decoder: Option<bool>,
+    pruned_heads: Option<Value>,
+    quantization_config: Option<Value>,
+    auto_map: Option<Value>,
 }
 
 impl EncoderConfig {
@@ -42,7 +48,8 @@ impl EncoderConfig {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Json`]; [`Error::UnsupportedArchitecture`] for a family that is none of [`Architecture`];
-    /// [`Error::UnsupportedSetting`] for another activation, relative positions or a decoder;
+    /// [`Error::UnsupportedSetting`] for another activation, relative positions, a decoder, pruned heads, weights in a quantised form, and
+    /// models with Python code of their own;
     /// [`Error::InvalidSetting`] for a missing, zero, huge or contradictory size.
     pub fn from_file(path: &Path) -> Result<Self> {
         let config = read_json::<RawConfig>(path)?.encoder(path)?;
@@ -146,10 +153,45 @@ impl RawConfig {
             None | Some("absolute") => {}
             Some(other) => return Err(unsupported(path, "position_embedding_type", other, "\"absolute\"")),
         }
-        if self.is_decoder == Some(true) {
-            return Err(unsupported(path, "is_decoder", "true", "false"));
+        let switches = [
+            ("is_decoder", self.is_decoder),
+            ("add_cross_attention", self.add_cross_attention),
+            ("is_encoder_decoder", self.is_encoder_decoder),
+        ];
+        if let Some((setting, _)) = switches.into_iter().find(|(_, on)| *on == Some(true)) {
+            return Err(unsupported(path, setting, "true", "false"));
         }
-        Ok(())
+        let parts = [
+            ("pruned_heads", &self.pruned_heads, "none: all heads of all layers, with weights of zero where one is pruned"),
+            ("quantization_config", &self.quantization_config, "none: weights in f32, f16 or bf16, or an ONNX graph in int8"),
+        ];
+        for (setting, value, supported) in parts {
+            if let Some(found) = value.as_ref().filter(|value| says_something(value)) {
+                let found = found.to_string();
+                return Err(Error::UnsupportedSetting { path: path.to_owned(), setting, found, supported });
+            }
+        }
+        let Some(classes) = self.auto_map.as_ref().and_then(Value::as_object) else { return Ok(()) };
+        // The model's own Python code would compute something else. Code of a tokenizer or of a configuration alone does not matter here.
+        match classes.iter().find(|(class, value)| class.starts_with("AutoModel") && !value.is_null()) {
+            None => Ok(()),
+            Some((class, value)) => Err(Error::UnsupportedSetting {
+                path: path.to_owned(),
+                setting: "auto_map",
+                found: format!("{class:?}: {value}"),
+                supported: "models whose code is a part of the transformers library",
+            }),
+        }
+    }
+}
+
+/// Whether a setting is neither null nor empty.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Object(entries) => !entries.is_empty(),
+        Value::Array(entries) => !entries.is_empty(),
+        _ => true,
     }
 }
 

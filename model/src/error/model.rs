@@ -92,6 +92,15 @@ pub enum Error {
     #[error("this model has no tokenizer: pass token ids, or load a directory with a tokenizer.json")]
     NoTokenizer,
 
+    /// A prompt that the model does not have.
+    #[error("unknown prompt {found:?}; expected {expected}")]
+    UnknownPrompt {
+        /// Its name.
+        found: String,
+        /// The names that the model has.
+        expected: String,
+    },
+
     /// A batch without sequences.
     #[error("empty batch: found 0 sequences; expected at least 1")]
     EmptyBatch,
@@ -345,6 +354,7 @@ impl Error {
             | Error::CalibrationOption { .. }
             | Error::PrecisionLayers { .. }
             | Error::UnknownPreset { .. }
+            | Error::UnknownPrompt { .. }
             | Error::OnnxScales { .. }
             | Error::WrongHead { .. }
             | Error::Occupied { .. } => ErrorKind::InvalidOption,

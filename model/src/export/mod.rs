@@ -56,6 +56,7 @@ mod file;
 mod graph;
 mod layers;
 mod linear;
+mod modules;
 mod pool;
 mod whole;
 

@@ -6,7 +6,6 @@ use super::graph::{Dim, Graph};
 use crate::calibrated::CalibratedModel;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::pooling::PoolingMode;
 use crate::proto::{DataType, ModelProto, OperatorSetIdProto, StringStringEntryProto};
 use crate::quantize::ActivationQuant;
 use crate::reference::Tap;
@@ -67,6 +66,7 @@ impl CalibratedModel {
 
 fn export(model: &Model, arithmetic: Arithmetic<'_>) -> Result<OnnxModel> {
     let (config, weights) = (model.config(), model.weights());
+    check_prompt(model)?;
     // Before anything is copied; the exact size is checked by `OnnxModel`.
     check_size(weight_bytes(weights, arithmetic))?;
     let hidden = Dim::Fixed(config.hidden_size);
@@ -82,7 +82,8 @@ fn export(model: &Model, arithmetic: Arithmetic<'_>) -> Result<OnnxModel> {
     let dims = [Dim::BATCH, Dim::SEQUENCE, hidden];
     let x = exporter.graph.output(x, "last_hidden_state", DataType::Float, &dims);
     let pooled = exporter.pool(model.pooling(), &x, &mask);
-    exporter.graph.output(pooled, "sentence_embedding", DataType::Float, &[Dim::BATCH, hidden]);
+    let features = Dim::Fixed(model.pooling().features(config.hidden_size));
+    exporter.graph.output(pooled, "sentence_embedding", DataType::Float, &[Dim::BATCH, features]);
     OnnxModel::from_proto(ModelProto {
         ir_version: IR_VERSION,
         producer_name: "lacuna".to_owned(),
@@ -92,6 +93,19 @@ fn export(model: &Model, arithmetic: Arithmetic<'_>) -> Result<OnnxModel> {
         graph: Some(exporter.graph.finish("encoder")),
         ..ModelProto::default()
     })
+}
+
+/// Refuses models whose pooling leaves out the prompt: a graph gets tokens, and does not know which belong to a prompt.
+fn check_prompt(model: &Model) -> Result<()> {
+    match model.pooling().include_prompt {
+        true => Ok(()),
+        false => Err(Error::UnsupportedSetting {
+            path: "ONNX export".into(),
+            setting: "include_prompt",
+            found: "false".to_owned(),
+            supported: "true: a graph does not know which tokens belong to a prompt",
+        }),
+    }
 }
 
 /// Bytes of all tables and matrices.
@@ -109,15 +123,10 @@ fn metadata(model: &Model, arithmetic: Arithmetic<'_>) -> Vec<StringStringEntryP
         Arithmetic::Dynamic => "int8, dynamic",
         Arithmetic::Static(_) => "int8, static",
     };
-    let pooling = match model.pooling().mode {
-        PoolingMode::Mean => "mean",
-        PoolingMode::Cls => "cls",
-        PoolingMode::Max => "max",
-    };
     let mut entries = vec![
         ("lacuna.arithmetic", arithmetic.to_owned()),
-        ("lacuna.pooling", pooling.to_owned()),
-        ("lacuna.normalize", model.pooling().normalize.to_string()),
+        ("lacuna.pooling", model.pooling().mode_names()),
+        ("lacuna.normalize", model.pooling().is_normalized().to_string()),
     ];
     if let Some(pruning) = model.pruning() {
         entries.push(("lacuna.pruned", format!("{} of {} blocks", pruning.sparsity, pruning.block)));

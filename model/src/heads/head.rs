@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::config::HeadConfig;
 use super::kind::HeadKind;
-use super::labels::{HeadConfig, Problem, ScoreFunction};
+use super::problem::Problem;
+use super::score::ScoreFunction;
 use super::weights::HeadWeights;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+use crate::settings::{Remark, RemarkScope};
 
 /// The head of a model: its weights in f32, and what its outputs mean.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,13 +59,26 @@ impl Head {
         self.config.problem(self.weights.outputs())
     }
 
-    /// How a cross-encoder with this head turns its logit into a score: `sentence_transformers.activation_fn` of `config.json`, or
-    /// `sbert_ce_default_activation_function` in older models, or a sigmoid.
+    /// How a cross-encoder with this head turns its logit into a score: `activation_fn` of `config_sentence_transformers.json`, or
+    /// `sentence_transformers.activation_fn` of `config.json`, or `sbert_ce_default_activation_function` in older models, or a sigmoid.
     ///
     /// # Errors
     /// [`Error::UnsupportedSetting`] for another function than [`ScoreFunction`] has.
     pub fn score_function(&self) -> Result<ScoreFunction> {
         self.config.score_function(&self.path)
+    }
+
+    /// What users should know about its settings: what was assumed because the files are silent. With `ranks` this is about scores of
+    /// passages, without it about labels.
+    pub fn remarks(&self, ranks: bool) -> Vec<Remark> {
+        match (self.kind(), ranks) {
+            (HeadKind::SequenceClassification, true) if self.config.assumes_score_function() => {
+                let text = "scores: sigmoid (assumed: no activation function of sentence-transformers)";
+                vec![Remark::new(RemarkScope::Head, text)]
+            }
+            (HeadKind::SequenceClassification, false) | (HeadKind::TokenClassification, _) => self.config.label_remarks(),
+            _ => Vec::new(),
+        }
     }
 
     /// How many weights and biases it computes with; the decoder of a masked language model counts, even if it is the table of

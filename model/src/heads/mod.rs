@@ -1,11 +1,17 @@
 //! Heads on top of an encoder: small layers in f32, and the meaning of their outputs.
 
+mod config;
 mod head;
 mod kind;
 pub mod labels;
+mod problem;
+mod score;
 mod weights;
 
+pub use self::config::{EXPECTED, HeadConfig};
 pub use self::head::Head;
 pub use self::kind::HeadKind;
-pub use self::labels::{EXPECTED, HeadConfig, Problem, ScoreFunction};
+pub use self::labels::LabelSource;
+pub use self::problem::Problem;
+pub use self::score::ScoreFunction;
 pub use self::weights::{Dense, DenseActivation, HeadWeights, Transform};

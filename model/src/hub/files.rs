@@ -8,6 +8,7 @@ use crate::error::Result;
 #[cfg(feature = "onnx")]
 use crate::onnx::external_files;
 use crate::pooling::module_paths;
+use crate::settings::{SENTENCE_FILE, TOKENIZER_FILE, TRANSFORMER_FILES};
 
 /// Something that has files of one revision of a model: the cache, or the hub with the cache.
 pub(super) trait Files {
@@ -27,6 +28,7 @@ pub(super) trait Files {
 /// Those of finding; [`HubError::FileName`], [`HubError::MissingFile`]; those of reading `modules.json` and an index.
 pub(super) fn visit(files: &mut dyn Files, chosen: Option<&str>) -> Result<()> {
     let mut encoder = String::new();
+    files.find(SENTENCE_FILE)?;
     match files.find("modules.json")? {
         None => {
             files.find("1_Pooling/config.json")?;
@@ -34,19 +36,27 @@ pub(super) fn visit(files: &mut dyn Files, chosen: Option<&str>) -> Result<()> {
         Some(path) => {
             for module in module_paths(&path)? {
                 let folder = check(files, "modules.json", module.path)?;
-                match module.kind.as_str() {
-                    "Transformer" => encoder = folder,
-                    "Pooling" => {
-                        require(files, &join(&folder, "config.json"), "the settings that modules.json names")?;
-                    }
-                    _ => {}
+                if module.is_encoder {
+                    encoder.clone_from(&folder);
+                }
+                if module.has_settings {
+                    require(files, &join(&folder, "config.json"), "the settings that modules.json names")?;
+                }
+                if module.has_weights {
+                    weights(files, &folder)?;
                 }
             }
         }
     }
     require(files, &join(&encoder, "config.json"), "config.json")?;
-    for optional in ["tokenizer.json", "sentence_bert_config.json"] {
+    for optional in ["tokenizer.json", TOKENIZER_FILE] {
         files.find(&join(&encoder, optional))?;
+    }
+    // The settings of the encoder under the first of their names.
+    for name in TRANSFORMER_FILES {
+        if files.find(&join(&encoder, name))?.is_some() {
+            break;
+        }
     }
     match chosen {
         None => weights(files, &encoder),

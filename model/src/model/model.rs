@@ -10,9 +10,10 @@ use crate::checkpoint::WeightPath;
 use crate::codes::FileCodes;
 use crate::config::EncoderConfig;
 use crate::error::Result;
-use crate::pooling::{Pooling, PoolingMode, PoolingSource};
+use crate::pooling::{Pooling, PoolingSource};
 use crate::prune::{BlockZeros, Pruning, prune_encoder};
 use crate::reference::Reference;
+use crate::settings::{Prompts, Remark, Similarity};
 use crate::tokenize::SentenceTokenizer;
 use crate::weights::{EncoderWeights, LINEAR_NAMES};
 
@@ -36,12 +37,18 @@ pub struct Model {
     pub(super) weights: EncoderWeights,
     pub(super) pooling: Pooling,
     pub(super) tokenizer: Option<SentenceTokenizer>,
+    pub(super) prompts: Prompts,
+    pub(super) similarity: Option<Similarity>,
+    /// The function of a cross-encoder's scores, of `config_sentence_transformers.json`.
+    pub(super) score_function: Option<String>,
     /// Where the encoder's files are; models that were not read have none.
     pub(super) files: Option<ModelFiles>,
     /// Codes and scales of a quantised file.
     pub(super) codes: Option<FileCodes>,
     /// Notes about the file, for the load report.
     pub(super) notes: Vec<String>,
+    /// What users should know about the settings, but for pooling and prompts, which say it themselves.
+    pub(super) remarks: Vec<Remark>,
     pub(super) pruning: Option<Pruning>,
     pub(super) timings: Timings,
 }
@@ -99,11 +106,36 @@ impl Model {
         &self.pooling
     }
 
-    /// The same model with another pooling than that of its files; `source` becomes [`PoolingSource::Chosen`].
-    #[must_use]
-    pub fn with_pooling(mut self, mode: PoolingMode, normalize: bool) -> Self {
-        self.pooling = Pooling { mode, normalize, source: PoolingSource::Chosen };
-        self
+    /// The same model with another pooling than that of its files: [`Pooling::new`] for a mode, [`Pooling::changed`] to keep the modules
+    /// of the files. Its source becomes [`PoolingSource::Chosen`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) for parts that do not fit one another or the model.
+    pub fn with_pooling(mut self, pooling: Pooling) -> Result<Self> {
+        pooling.check(self.config.hidden_size, Path::new("pooling"))?;
+        self.pooling = Pooling { source: PoolingSource::Chosen, ..pooling };
+        Ok(self)
+    }
+
+    /// What users should know about the settings: what was assumed because the files are silent, and what is easily missed.
+    pub fn remarks(&self) -> Vec<Remark> {
+        let changeable = self.pooling.remark().into_iter().chain(self.prompts.remark());
+        changeable.chain(self.remarks.iter().cloned()).collect()
+    }
+
+    /// [`Model::remarks`] but for those about pooling and prompts.
+    pub fn setting_remarks(&self) -> &[Remark] {
+        &self.remarks
+    }
+
+    /// The prompts that the files name. The default one is put before every text that is embedded.
+    pub fn prompts(&self) -> &Prompts {
+        &self.prompts
+    }
+
+    /// How embeddings are meant to be compared, if the files say so.
+    pub fn similarity(&self) -> Option<Similarity> {
+        self.similarity
     }
 
     /// The tokenizer, if the directory had one.

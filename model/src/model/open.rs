@@ -13,6 +13,7 @@ use crate::heads::{Head, HeadConfig, HeadWeights};
 use crate::onnx::OnnxGraph;
 use crate::packed::is_packed;
 use crate::pooling::Modules;
+use crate::settings::{Remark, RemarkScope, SentenceSettings, TextSettings};
 use crate::tokenize::SentenceTokenizer;
 use crate::weights::EncoderWeights;
 
@@ -37,6 +38,7 @@ struct Content {
     weights: EncoderWeights,
     codes: Option<FileCodes>,
     notes: Vec<String>,
+    remarks: Vec<Remark>,
 }
 
 impl Model {
@@ -44,7 +46,8 @@ impl Model {
     ///
     /// A directory is in the hub's layout: `config.json`, the weights (looked for as [`Checkpoint::in_folder`] says; else an ONNX graph:
     /// `model.onnx`, `onnx/model.onnx`, `model_quantized.onnx`, `onnx/model_quantized.onnx`, `deployment/model.onnx`), and where
-    /// present `tokenizer.json`, `sentence_bert_config.json`, `modules.json` and the pooling settings.
+    /// present `tokenizer.json`, and the files of sentence-transformers: `modules.json` with the modules that it names,
+    /// `sentence_bert_config.json`, `config_sentence_transformers.json`.
     ///
     /// An ONNX graph has `config.json`, `tokenizer.json` and the pooling settings in its own folder or in the folder above. s8 codes, scales and
     /// zero points of the graph are kept unchanged: see [`Model::codes`]. Until this returns, the file and those with its external data must not
@@ -104,6 +107,7 @@ impl Model {
         let start = Instant::now();
         let config = EncoderConfig::from_file(&config_path)?;
         modules.check(config.hidden_size)?;
+        let sentence = SentenceSettings::read(&modules.root)?;
         // A graph's own folder may have the tokenizer too.
         let beside = config_path.parent().unwrap_or(Path::new("."));
         let folder = match &path {
@@ -112,20 +116,39 @@ impl Model {
         };
         let content = || match &path {
             WeightPath::Tensors(path) => {
-                let weights = Checkpoint::open(path)?.encoder_weights(&config)?;
-                Ok(Content { weights, codes: None, notes: vec![] })
+                let checkpoint = Checkpoint::open(path)?;
+                let unused = unused_layers(&checkpoint, &config);
+                let weights = checkpoint.encoder_weights(&config)?;
+                Ok(Content { weights, codes: None, notes: vec![], remarks: unused.into_iter().collect() })
             }
             WeightPath::Graph(path) => graph_content(path, &config),
         };
-        let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::from_dir(folder, config.max_position));
-        let (Content { weights, codes, notes }, tokenizer, pooling) = (content?, tokenizer?, modules.pooling);
+        let texts = TextSettings::read(&[folder, beside], config.max_position)?;
+        let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::from_dir(folder, texts.max_length));
+        let (Content { weights, codes, notes, remarks }, tokenizer, pooling) = (content?, tokenizer?, modules.pooling);
+        let SentenceSettings { prompts, similarity, score_function, remarks: said } = sentence;
+        let remarks = texts.remarks.into_iter().chain(remarks).chain(said).collect();
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
         let files = Some(ModelFiles { config: config_path, weights: path });
-        Ok(Self { config, weights, pooling, tokenizer, files, codes, notes, pruning: None, timings })
+        Ok(Self {
+            config,
+            weights,
+            pooling,
+            tokenizer,
+            prompts,
+            similarity,
+            score_function,
+            files,
+            codes,
+            notes,
+            remarks,
+            pruning: None,
+            timings,
+        })
     }
 
-    /// Reads the head of the model, from the files that [`Model::open`] read: `architectures`, `id2label` and `problem_type` of
-    /// `config.json`, and the weights under the names of the architecture. Pruning does not touch it.
+    /// Reads the head of the model, from the files that [`Model::open`] read: `architectures`, the labels and `problem_type` of
+    /// `config.json`, the function of a cross-encoder's scores, and the weights under the names of the architecture. Pruning does not touch it.
     ///
     /// # Errors
     /// [`Error::NoHead`] for a model without one, or with one that is not run here; otherwise those of [`Model::open`].
@@ -135,7 +158,7 @@ impl Model {
             found: "none".into(),
             expected: crate::heads::EXPECTED,
         })?;
-        let config = HeadConfig::from_file(&files.config, self.config.architecture)?;
+        let config = HeadConfig::from_file(&files.config, self.config.architecture, self.score_function.as_deref())?;
         let weights = match &files.weights {
             WeightPath::Tensors(path) => {
                 Checkpoint::open(path)?.head_weights(&self.config, &config, &self.weights.embeddings.word)?
@@ -164,10 +187,18 @@ impl Model {
     }
 }
 
+/// What is to be said where a file holds more layers than `config.json` counts.
+fn unused_layers(checkpoint: &Checkpoint, config: &EncoderConfig) -> Option<Remark> {
+    let (used, stored) = (config.layers, checkpoint.stored_layers(config.architecture));
+    let name = checkpoint.path().file_name().unwrap_or_default().to_string_lossy();
+    let text = format!("layers: the first {used} of the {stored} in {name} are used, as config.json counts them");
+    (stored > used).then(|| Remark::new(RemarkScope::Texts, text))
+}
+
 #[cfg(feature = "onnx")]
 fn graph_content(path: &Path, config: &EncoderConfig) -> Result<Content> {
     let crate::onnx::Read { weights, codes, notes } = OnnxGraph::open(path)?.encoder(config)?;
-    Ok(Content { weights, codes, notes })
+    Ok(Content { weights, codes, notes, remarks: vec![] })
 }
 
 #[cfg(feature = "onnx")]

@@ -9,6 +9,7 @@ use crate::config::EncoderConfig;
 use crate::error::{Error, Result, WeightError};
 use crate::pooling::Pooling;
 use crate::seeded::seeded_weights;
+use crate::settings::Prompts;
 use crate::tokenize::SentenceTokenizer;
 use crate::weights::EncoderWeights;
 
@@ -34,7 +35,8 @@ impl Model {
     /// A model of parts that a program made, checked as files are.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a shape that no model can have, or a tokenizer whose sequences are longer than the model's;
+    /// [`Error::InvalidSetting`] for a shape that no model can have, pooling that does not fit it, or a tokenizer whose sequences are longer
+    /// than the model's;
     /// [`WeightError::TensorShape`] for a tensor of another shape than `config` asks for, [`WeightError::MissingTensor`] for one that is
     /// absent, [`WeightError::NonFiniteWeights`] for NaN and infinite values. Tensors are named as in checkpoints.
     pub fn from_parts(
@@ -54,6 +56,7 @@ impl Model {
             });
         }
         check_absent(path, &config, &weights)?;
+        pooling.check(config.hidden_size, path)?;
         for tensor in named_tensors(&config, &weights) {
             let (path, name) = (path.to_owned(), tensor.name.clone());
             let Some(found) = tensor.found else {
@@ -86,8 +89,10 @@ impl Model {
         pooling: Pooling,
         tokenizer: Option<SentenceTokenizer>,
     ) -> Self {
-        let (files, codes, notes, pruning, timings) = (None, None, vec![], None, Timings::default());
-        Self { config, weights, pooling, tokenizer, files, codes, notes, pruning, timings }
+        let (files, codes, notes, remarks) = (None, None, vec![], vec![]);
+        let (prompts, similarity, score_function) = (Prompts::default(), None, None);
+        let (pruning, timings) = (None, Timings::default());
+        Self { config, weights, pooling, tokenizer, prompts, similarity, score_function, files, codes, notes, remarks, pruning, timings }
     }
 }
 

@@ -11,7 +11,7 @@ use super::model::Model;
 use crate::checkpoint::named_tensors;
 use crate::error::{Error, Result};
 use crate::files::{self, WriteError};
-use crate::pooling::Pooling;
+use crate::pooling::{LAYER_NORM_EPSILON, PoolingSource, SentenceModule, WrittenModule};
 
 impl Model {
     /// Writes the model into a directory: `config.json`, `model.safetensors` (f32, zeros as they are, under the names of the
@@ -22,7 +22,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Occupied`] where there is something other than an empty folder; [`Error::InvalidSetting`] for a shape that no
-    /// `config.json` of the architecture can say; [`Error::Io`].
+    /// `config.json` of the architecture can say, and for modules that no folder can say; [`Error::Io`].
     pub fn write(&self, dir: impl AsRef<Path>) -> Result<()> {
         let dir = dir.as_ref();
         if std::fs::symlink_metadata(dir).is_ok() {
@@ -31,6 +31,7 @@ impl Model {
                 return Err(Error::Occupied { path: dir.to_owned() });
             }
         }
+        self.check_modules(dir)?;
         let config = self.config().to_json(&dir.join("config.json"))?;
         let io = |WriteError { action, source }: WriteError| Error::Io { path: dir.to_owned(), action, source };
         files::create_folder(dir, |folder| self.fill(folder, dir, &config), io)
@@ -51,33 +52,64 @@ impl Model {
             let settings = json!({ "max_seq_length": tokenizer.max_length(), "do_lower_case": false });
             write("sentence_bert_config.json", &pretty(&settings))?;
         }
-        if *self.pooling() != Pooling::default() {
-            let (modules, pooling) = self.pooling().to_json(self.config().hidden_size);
-            write("modules.json", &pretty(&modules))?;
-            write("1_Pooling/config.json", &pretty(&pooling))?;
+        if matches!(self.pooling().source, PoolingSource::Assumed(_)) {
+            return Ok(());
+        }
+        let (modules, written) = self.pooling().written(self.config().hidden_size);
+        write("modules.json", &pretty(&modules))?;
+        for WrittenModule { folder: own, settings, tensors } in written {
+            if let Some(settings) = settings {
+                write(&format!("{own}/config.json"), &pretty(&settings))?;
+            }
+            if !tensors.is_empty() {
+                let views = tensors.into_iter().map(|(name, shape, values)| (name, Floats { shape, values: values.into() }));
+                write_tensors(&folder.join(&own), &dir.join(&own), views)?;
+            }
         }
         Ok(())
     }
 
     fn write_weights(&self, folder: &Path, dir: &Path) -> Result<()> {
-        const NAME: &str = "model.safetensors";
         let tensors = named_tensors(self.config(), self.weights());
         let views = tensors.into_iter().filter_map(|tensor| {
             let found = tensor.found?;
             Some((tensor.name, Floats { shape: found.shape, values: found.values }))
         });
-        // What libraries that load it into PyTorch look for.
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let failed = |error: safetensors::SafeTensorError| {
-            let source = match error {
-                safetensors::SafeTensorError::IoError(source) => source,
-                other => std::io::Error::other(other),
-            };
-            let path: PathBuf = dir.join(NAME);
-            Error::Io { path, action: "write", source }
-        };
-        safetensors::serialize_to_file(views, Some(metadata), &folder.join(NAME)).map_err(failed)
+        write_tensors(folder, dir, views)
     }
+
+    /// Refuses modules that no folder can say.
+    fn check_modules(&self, dir: &Path) -> Result<()> {
+        let other = self.pooling().modules.iter().find_map(|module| match module {
+            SentenceModule::LayerNorm(norm) if norm.epsilon != LAYER_NORM_EPSILON => Some(norm.epsilon),
+            _ => None,
+        });
+        other.map_or(Ok(()), |found| {
+            let (path, setting) = (dir.join("modules.json"), "epsilon of LayerNorm");
+            let expected = format!("{LAYER_NORM_EPSILON}, which the module always has");
+            Err(Error::InvalidSetting { path, setting, found: found.to_string(), expected })
+        })
+    }
+}
+
+/// Writes `model.safetensors` into `folder`; `dir` is where it will be, for messages.
+fn write_tensors<'a, S: AsRef<str> + Ord + std::fmt::Display>(
+    folder: &Path,
+    dir: &Path,
+    views: impl Iterator<Item = (S, Floats<'a>)>,
+) -> Result<()> {
+    const NAME: &str = "model.safetensors";
+    // What libraries that load it into PyTorch look for.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let failed = |error: safetensors::SafeTensorError| {
+        let source = match error {
+            safetensors::SafeTensorError::IoError(source) => source,
+            other => std::io::Error::other(other),
+        };
+        let path: PathBuf = dir.join(NAME);
+        Error::Io { path, action: "write", source }
+    };
+    safetensors::serialize_to_file(views, Some(metadata), &folder.join(NAME)).map_err(failed)
 }
 
 /// A tensor of f32 as safetensors takes it.

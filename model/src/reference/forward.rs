@@ -68,12 +68,20 @@ impl<'a> Reference<'a> {
         Ok(states.into_iter().flatten().collect())
     }
 
-    /// One pooled embedding of `hidden` features per sequence.
+    /// One embedding of [`Pooling::features`] features per sequence.
     ///
     /// # Errors
     /// Those of [`Reference::forward`].
     pub fn embed<S: TokenIds>(&self, ids: &[S], pooling: &Pooling) -> Result<Vec<Vec<f32>>> {
         Ok(self.forward(ids)?.iter().map(|states| pooling.pool(states)).collect())
+    }
+
+    /// Like [`Reference::embed`], where the first `prompt` tokens of every sequence are a prompt.
+    ///
+    /// # Errors
+    /// Those of [`Reference::forward`].
+    pub fn embed_prompted<S: TokenIds>(&self, ids: &[S], pooling: &Pooling, prompt: usize) -> Result<Vec<Vec<f32>>> {
+        Ok(self.forward(ids)?.iter().map(|states| pooling.pool_from(states, prompt)).collect())
     }
 
     /// Like [`Reference::embed`], with an observer.

@@ -123,7 +123,7 @@ fn settings_of_sentence_transformers_come_with_the_model() {
     let snapshot = cache.fetch(&server).unwrap();
     assert_eq!(snapshot.fetched, ["modules.json", "1_Pooling/config.json", "config.json", "model.safetensors"]);
     let model = Model::open(&snapshot.folder).unwrap();
-    assert_eq!((model.pooling().mode, model.pooling().normalize), (PoolingMode::Cls, true));
+    assert_eq!((&model.pooling().modes[..], model.pooling().is_normalized()), (&[PoolingMode::Cls][..], true));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn an_encoder_may_have_a_folder_of_its_own() {
     all.insert("1_Pooling/config.json".into(), br#"{"pooling_mode_max_tokens": true}"#.to_vec());
     let (server, cache) = (server(all), Cache::new());
     let snapshot = cache.fetch(&server).unwrap();
-    assert_eq!(Model::open(&snapshot.folder).unwrap().pooling().mode, PoolingMode::Max);
+    assert_eq!(Model::open(&snapshot.folder).unwrap().pooling().modes, [PoolingMode::Max]);
     assert!(snapshot.fetched.contains(&"0_Transformer/model.safetensors".to_owned()));
 }
 

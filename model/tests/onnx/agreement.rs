@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lacuna_model::export::OnnxModel;
 use lacuna_model::reference::{Tap, TapSet};
-use lacuna_model::{CalibrationOptions, Matrix, Model, PoolingMode, seeded_ids};
+use lacuna_model::{CalibrationOptions, Matrix, Model, Pooling, PoolingMode, seeded_ids};
 use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
@@ -176,7 +176,7 @@ fn pruned_models_agree() {
 #[test]
 fn a_model_with_a_tokenizer_agrees() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads/bert-rank");
-    let model = Model::open(dir).unwrap().with_pooling(PoolingMode::Mean, true);
+    let model = Model::open(dir).unwrap().with_pooling(Pooling::new(PoolingMode::Mean, true)).unwrap();
     let subjects = ["The cat", "A big old dog", "Zoe", "Emile"];
     let ends = ["sat on the mat.", "went home, by the river!", "was not in Paris", "met Emile in London."];
     let sentences: Vec<String> =

@@ -175,7 +175,7 @@ impl Batches {
 
     /// Packed, padded, in equal lengths, one by one; one sample of each per round.
     fn time(&self, bench: &Bench<'_>, encoder: &Encoder) -> Result<[Samples; 4]> {
-        let features = encoder.config().hidden_size;
+        let features = encoder.features();
         let embed = |ids: &'_ [Vec<u32>]| {
             let (ids, mut out) = (ids.to_vec(), vec![0.0; ids.len() * features]);
             move || Ok(encoder.embed_ids_into(&ids, &mut out)?)

@@ -155,7 +155,7 @@ fn measure(args: &Args, bench: &Bench<'_>, models: &Models) -> Result<Vec<Row>> 
 impl Models {
     /// Times one batch, in turn in all ways, and adds what was found to its row.
     fn time(&self, args: &Args, bench: &Bench<'_>, ids: &[Vec<u32>], row: &mut Row) -> Result<()> {
-        let values = ids.len() * self.sparse.config().hidden_size;
+        let values = ids.len() * self.sparse.features();
         let (mut out, mut dense_out) = (vec![0.0; values], vec![0.0; values]);
         let mut sparse = || Ok(self.sparse.embed_ids_into(ids, &mut out)?);
         let mut profiled = Profiled { encoder: &self.sparse, ids, out: vec![0.0; values], profiles: Vec::new() };

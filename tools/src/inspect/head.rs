@@ -20,9 +20,14 @@ pub(super) struct Head {
     labels: Vec<String>,
     /// How logits become scores; of a sequence classification only.
     problem: Option<&'static str>,
+    /// Whether `config.json` names no problem, so that the number of labels decides.
+    problem_assumed: bool,
     /// How `rank` turns the logit into a score, with one label or two.
     score_function: Option<String>,
     parameters: usize,
+    /// What was assumed about labels and scores.
+    #[serde(skip)]
+    pub(super) remarks: Vec<String>,
 }
 
 /// The head, or why there is none: that the model has none, or what is wrong with it.
@@ -35,6 +40,15 @@ pub(super) fn of(model: &Model) -> (Option<Head>, Option<String>) {
     }
 }
 
+/// What was assumed about labels, and about scores where the head can rank.
+fn remarks(head: &lacuna::heads::Head, ranks: bool) -> Vec<String> {
+    let mut all = head.remarks(false);
+    if ranks {
+        all.extend(head.remarks(true));
+    }
+    all.into_iter().map(|remark| remark.text).collect()
+}
+
 impl Head {
     fn of(head: &lacuna::heads::Head) -> Head {
         let labels = head.labels().to_vec();
@@ -44,15 +58,17 @@ impl Head {
             kind: head.kind().name(),
             class: head.class().to_owned(),
             problem: is_sequence.then(|| head.problem().name()),
+            problem_assumed: is_sequence && head.config().assumes_problem(),
             score_function: (is_sequence && labels.len() <= 2).then(score),
             labels,
             parameters: head.parameters(),
+            remarks: remarks(head, is_sequence && head.labels().len() <= 2),
         }
     }
 
     /// In words.
     pub(super) fn text(&self) -> String {
-        let Head { kind, class, labels, problem, score_function, parameters } = self;
+        let Head { kind, class, labels, problem, problem_assumed, score_function, parameters, .. } = self;
         let mut text = format!("{kind} ({class}), {:.2} M parameters", *parameters as f64 / 1e6);
         if !labels.is_empty() {
             let shown = labels.iter().take(LABELS).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -62,7 +78,8 @@ impl Head {
             let _ = write!(text, "; {} label{plural}: {shown}{more}", labels.len());
         }
         if let Some(problem) = problem {
-            let _ = write!(text, "; {problem}");
+            let assumed = if *problem_assumed { " (assumed: no problem_type)" } else { "" };
+            let _ = write!(text, "; {problem}{assumed}");
         }
         if let Some(function) = score_function {
             let _ = write!(text, "; rank: {function}");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lacuna::Encoder;
+use lacuna::config::{Remark, RemarkScope};
 use lacuna::errors::ModelError;
 use lacuna::heads::Head;
 use lacuna::tasks::{Record, Row, Task, TaskModel, TaskOutput};
@@ -23,7 +24,7 @@ use lacuna_console::output::Target;
 use lacuna_console::progress::Spinner;
 use lacuna_console::text;
 
-use self::ready::{Ready, check};
+use self::ready::{How, Ready, check};
 pub(crate) use self::summary::Summary;
 
 /// Options that these commands have in common.
@@ -81,6 +82,7 @@ pub(crate) struct Done<T: Task> {
     pub(crate) encoder: Arc<Encoder>,
     calibration: CalibrationSummary,
     warnings: Vec<String>,
+    remarks: Vec<String>,
 }
 
 /// What is said of a run with a head.
@@ -106,7 +108,7 @@ impl TaskArgs {
     ) -> Result<()> {
         let target = self.target()?;
         pool(context.threads())?.install(|| {
-            let done = self.execute(context, task, |model| model, of_lines)?;
+            let done = self.execute(context, task, Ok, of_lines)?;
             write_rows(&target, &done.output.rows)?;
             let (lines, head) = (done.output.rows.len(), done.head.clone());
             let head = head.as_ref().map_or("", |head| head.class());
@@ -119,21 +121,23 @@ impl TaskArgs {
         &self,
         context: &Context,
         task: &T,
-        change: impl FnOnce(Opened) -> Opened,
+        change: impl FnOnce(Opened) -> Result<Opened>,
         of_lines: impl FnOnce(Vec<String>) -> Vec<T::Record>,
     ) -> Result<Done<T>> {
         // The model first: a wrong directory is refused before somebody types texts into a terminal.
-        let model = change(self.model.open()?);
+        let model = change(self.model.open()?)?;
+        let mut remarks = of_task(model.remarks(), task.head_kind().is_some());
         let head = match task.head_kind() {
             None => None,
             Some(kind) => {
                 let head = model.head()?;
                 head.require(kind)?;
+                remarks.extend(head.remarks(task.name() == "rank").into_iter().map(|remark| remark.text));
                 Some(Arc::new(head))
             }
         };
         let records = self.records(of_lines)?;
-        let Ready { encoder, calibrated, calibration, warnings } = self.ready::<T::Record>(model, context)?;
+        let Ready { encoder, calibrated, calibration, warnings } = self.how().ready::<T::Record>(model, context)?;
         let encoder = Arc::new(encoder);
         let model = TaskModel::new(encoder.clone());
         let model = match &head {
@@ -152,7 +156,18 @@ impl TaskArgs {
                 Some(task.agreement(&output.rows, &reference.rows))
             }
         };
-        Ok(Done { output, verify, head, encoder, calibration, warnings })
+        Ok(Done { output, verify, head, encoder, calibration, warnings, remarks })
+    }
+
+    /// How the encoder is made ready.
+    fn how(&self) -> How<'_> {
+        How {
+            pruning: &self.model.pruning,
+            calibration: &self.calibration,
+            form: self.form,
+            tuning: &self.tuning,
+            verify: self.verify,
+        }
     }
 
     /// Says everything about a run but its results.
@@ -160,7 +175,7 @@ impl TaskArgs {
     /// # Errors
     /// [`Error::Check`] if the results agree with the f32 reference less than `--verify-least` says.
     pub(crate) fn say<T: Task>(&self, context: &Context, done: Done<T>, about: impl Serialize) -> Result<()> {
-        let Done { output, verify, encoder, calibration, mut warnings, .. } = done;
+        let Done { output, verify, encoder, calibration, mut warnings, remarks, .. } = done;
         let saturation = encoder.saturation();
         warnings.extend(saturation.worst().map(ready::saturated));
         let summary = Summary {
@@ -168,6 +183,7 @@ impl TaskArgs {
             tier: context.tier.name(),
             calibration,
             warnings,
+            remarks,
             truncated: output.truncated,
             verify,
             report: self.report.then(|| encoder.report()),
@@ -185,6 +201,12 @@ impl TaskArgs {
         }
         if self.jsonl { parse(&self.input, &lines) } else { Ok(of_lines(lines)) }
     }
+}
+
+/// The remarks that matter for a task with a head, or for embeddings.
+fn of_task(remarks: Vec<Remark>, has_head: bool) -> Vec<String> {
+    let other = if has_head { RemarkScope::Embeddings } else { RemarkScope::Head };
+    remarks.into_iter().filter(|remark| remark.scope != other).map(|remark| remark.text).collect()
 }
 
 /// Writes one line for each row.

@@ -19,6 +19,8 @@ pub(crate) struct Summary<'a, T, V> {
     pub(crate) calibration: CalibrationSummary,
     /// What makes results less accurate than they could be.
     pub(crate) warnings: Vec<String>,
+    /// What was assumed about the model, and what is easily missed.
+    pub(crate) remarks: Vec<String>,
     pub(crate) truncated: Vec<TruncatedInput>,
     pub(crate) verify: Option<V>,
     pub(crate) report: Option<&'a LoadReport>,
@@ -34,6 +36,7 @@ impl<T: Serialize, V: Serialize + Display> Summary<'_, T, V> {
             let _ = write_json(&mut io::stderr().lock(), self);
             return;
         }
+        self.remarks.iter().for_each(say);
         self.calibration.remark().iter().for_each(say);
         self.warnings.iter().for_each(say);
         self.truncated.iter().for_each(say);

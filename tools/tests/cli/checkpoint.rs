@@ -94,8 +94,10 @@ impl ModelDir {
         fs::remove_file(self.0.path().join(file)).unwrap();
     }
 
-    fn write(&self, file: &str, text: &str) {
-        fs::write(self.0.path().join(file), text).unwrap();
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        let path = self.0.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     fn write_tensors(&self, tensors: &[Tensor]) {

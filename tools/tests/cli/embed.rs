@@ -82,9 +82,20 @@ fn remarks_as_json_are_one_object() {
     let args = [&["embed", "--model", model.path(), "--verify", "--json"], &calibrate[..]].concat();
     let output = run_with(&args, input.as_bytes());
     let said: Value = serde_json::from_slice(&output.stderr).unwrap();
-    let expected =
-        ["calibration", "features", "report", "saturation", "sentences", "tier", "truncated", "verify", "warnings"];
+    let expected = [
+        "calibration",
+        "features",
+        "remarks",
+        "report",
+        "saturation",
+        "sentences",
+        "tier",
+        "truncated",
+        "verify",
+        "warnings",
+    ];
     assert_eq!(keys(&said), expected);
+    assert_eq!(said["remarks"], json!(["pooling: mean (assumed: no 1_Pooling)"]));
     assert_eq!(said["calibration"], json!({"source": calibration, "texts": 2, "of": 2}));
     assert_eq!(said["truncated"], json!([{"sentence": 0, "tokens": 17, "limit": 12}]));
     assert!(said["verify"]["mean"].as_f64().unwrap() > 0.9);

@@ -161,7 +161,7 @@ fn results_are_verified_and_said_as_json() {
         let json: Value = serde_json::from_slice(&output.stderr).unwrap();
         let written = stdout(output);
         assert_eq!(written, stdout(said), "{command}");
-        assert_eq!(keys(&json), ["calibration", "head", "lines", "report", "tier", "truncated", "verify"]);
+        assert_eq!(keys(&json), ["calibration", "head", "lines", "remarks", "report", "tier", "truncated", "verify"]);
         assert_eq!(json["lines"], written.lines().count());
         let verify = &json["verify"];
         assert_eq!(keys(verify), ["decisions", "equal", "largest_difference", "share"]);

@@ -64,7 +64,7 @@ fn a_model_of_the_hub_is_fetched_once() {
     assert!(refusal(run(&offline)).contains("not in the cache"));
     let local = stdout(run(&[&rank[..], &["--model", folder.to_str().unwrap()]].concat()));
     let fetched = run(&from_hub);
-    assert_eq!(String::from_utf8_lossy(&fetched.stderr).lines().count(), 1, "the remark about calibration");
+    assert_eq!(String::from_utf8_lossy(&fetched.stderr).lines().count(), 2, "remarks about calibration and scores");
     assert_eq!(stdout(fetched), local);
     assert!(server.take_log().len() > 3);
     assert_eq!(stdout(run(&offline)), local);

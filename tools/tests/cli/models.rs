@@ -17,7 +17,7 @@ fn inspect_lists_tensors_zeros_and_kernels() {
     assert!(text.contains("8 tokens, 12 positions, 2 token types"), "{text}");
     assert!(text.contains("sentences of up to 12 tokens"), "{text}");
     assert!(text.contains("embeddings.position_embeddings.weight"), "{text}");
-    assert!(text.contains("assumed, the directory has no pooling settings"), "{text}");
+    assert!(text.contains("pooling       mean (assumed: no 1_Pooling)"), "{text}");
 
     let json: Value = serde_json::from_str(&stdout(run(&[&inspect[..], &["--json"]].concat()))).unwrap();
     assert_eq!(json["tokenizer_limit"], LIMIT);
@@ -49,7 +49,7 @@ fn inspect_shows_the_head_or_why_there_is_none() {
         line.contains("sequence classification (BertForSequenceClassification), 0.00 M parameters; 3 labels: "),
         "{line}"
     );
-    assert!(line.ends_with("; single_label_classification"), "{line}");
+    assert!(line.ends_with("; single_label_classification (assumed: no problem_type)"), "{line}");
     assert_eq!(json["head"]["labels"].as_array().unwrap().len(), 3);
     let hidden = json["architecture"]["hidden_size"].as_u64().unwrap();
     assert_eq!(json["head"]["parameters"], hidden * hidden + hidden + 3 * hidden + 3);

@@ -110,7 +110,7 @@ fn takes_pairs(kind: HeadKind) -> bool {
 /// The kind of the model's head; nothing without a head.
 fn head_kind(model: &Model) -> Option<HeadKind> {
     let path = model.config_file()?;
-    HeadConfig::from_file(path, model.config().architecture).ok().map(|head| head.kind)
+    HeadConfig::from_file(path, model.config().architecture, None).ok().map(|head| head.kind)
 }
 
 #[cfg(test)]

@@ -84,7 +84,9 @@ impl Engine for Candle {
 impl Loaded {
     fn new(model: &Model) -> Result<Loaded> {
         let config = config(model.config())?;
-        if !matches!(model.pooling().mode, PoolingMode::Mean | PoolingMode::Cls | PoolingMode::Max) {
+        let Pooling { modes, .. } = model.pooling();
+        let is_known = matches!(modes[..], [PoolingMode::Mean | PoolingMode::Cls | PoolingMode::Max]);
+        if !is_known || !model.pooling().is_plain() {
             return cannot(EngineId::CandleF32, "this pooling");
         }
         let load = || {
@@ -195,12 +197,12 @@ impl<'a> Batch<'a> {
 
     fn embed(&self) -> candle_core::Result<Tensor> {
         let hidden = self.model.bert.forward(&self.ids, &self.types, None)?;
-        let pooled = match self.model.pooling.mode {
-            PoolingMode::Cls => hidden.narrow(1, 0, 1)?.squeeze(1)?,
-            PoolingMode::Max => hidden.max(1)?,
+        let pooled = match self.model.pooling.modes[..] {
+            [PoolingMode::Cls] => hidden.narrow(1, 0, 1)?.squeeze(1)?,
+            [PoolingMode::Max] => hidden.max(1)?,
             _ => hidden.mean(1)?, // others than the mean were refused
         };
-        match self.model.pooling.normalize {
+        match self.model.pooling.is_normalized() {
             // A vector of zeros stays one.
             true => pooled.broadcast_div(&pooled.sqr()?.sum_keepdim(1)?.sqrt()?.maximum(f32::MIN_POSITIVE)?),
             false => Ok(pooled),
@@ -237,7 +239,7 @@ fn failed<E: std::fmt::Display>(call: &'static str) -> impl FnOnce(E) -> EngineE
 #[cfg(test)]
 mod tests {
     use lacuna::Preset;
-    use lacuna::config::{Architecture, PoolingSource};
+    use lacuna::config::Architecture;
     use lacuna::tokens::seeded_ids;
 
     use super::*;
@@ -264,7 +266,7 @@ mod tests {
             let ids = seeded_ids(70, batch, length, 12);
             for mode in [PoolingMode::Mean, PoolingMode::Cls, PoolingMode::Max] {
                 for normalize in [false, true] {
-                    loaded.pooling = Pooling { mode, normalize, source: PoolingSource::Default };
+                    loaded.pooling = Pooling::new(mode, normalize);
                     let expected = model.reference().embed(&ids, &loaded.pooling).unwrap();
                     let found = Batch::new(&loaded, &ids).unwrap().embeddings().unwrap();
                     assert!(least_cosine(&found, &expected) > 0.9999, "{mode:?} of {batch} x {length}");

@@ -122,7 +122,7 @@ impl Engine for Lacuna<'_> {
     fn with_batch(&mut self, ids: &[Vec<u32>], run: &mut dyn FnMut(&mut dyn ModelCall) -> Result<()>) -> Result<()> {
         match &self.model {
             Some(Loaded::Compiled(encoder)) => {
-                let out = vec![0.0; ids.len() * encoder.config().hidden_size];
+                let out = vec![0.0; ids.len() * encoder.features()];
                 run(&mut CompiledBatch { encoder, ids, out })
             }
             Some(Loaded::F32(model)) => run(&mut F32Batch { model, ids, out: Vec::new() }),
@@ -181,7 +181,7 @@ impl ModelCall for CompiledBatch<'_> {
     }
 
     fn embeddings(&mut self) -> Result<Vec<Vec<f32>>> {
-        Ok(self.out.chunks_exact(self.encoder.config().hidden_size).map(<[f32]>::to_vec).collect())
+        Ok(self.out.chunks_exact(self.encoder.features()).map(<[f32]>::to_vec).collect())
     }
 
     fn breakdown(&mut self) -> Result<Option<Vec<(String, f64)>>> {
