@@ -5,7 +5,7 @@ use std::path::Path;
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::KernelError;
 use lacuna_kernels::spmm::{Tuning, TuningTable};
-use lacuna_model::CalibratedModel;
+use lacuna_model::{CalibratedModel, forked};
 
 use crate::compile::{Chooser, Form, PackedSteps, Tables};
 use crate::container::PackedError;
@@ -69,7 +69,8 @@ impl Compiler<'_, CalibratedModel> {
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) if a tier was asked for that this machine does not provide, or a kernel cannot be planned,
-    /// generated or made executable; of several layers that fail, the first one's.
+    /// generated or made executable, or attention has scales beyond 1e6; of several layers that fail, the first one's.
+    /// [`ModelError::Forked`](crate::errors::ModelError::Forked) in a process that was forked from one that had used the library.
     pub fn compile(self) -> Result<Encoder> {
         let _span = tracing::info_span!("compile").entered();
         let tier = self.tier;
@@ -93,6 +94,7 @@ impl Compiler<'_, CalibratedModel> {
     }
 
     fn pack_with(self, head: Option<Head>) -> Result<PackedModel> {
+        forked::check()?;
         let Compiler { model: calibrated, tier, form, tuning, table } = self;
         let tier = Tier::select(tier).map_err(KernelError::from)?;
         let mut phases = Phases::new();

@@ -67,15 +67,29 @@ pub enum Error {
     },
 
     /// A text to fill in, without a place to do so.
-    #[error("input {input}: found nothing to fill in; expected {mask} at least once")]
+    #[error("input {input}: found {found}; expected {mask} at least once, which is this model's mask")]
     NoMask {
         /// Index in the batch.
         input: usize,
+        /// The mask of another model that the text has, or "nothing to fill in".
+        found: String,
         /// The mask token.
-        mask: &'static str,
+        mask: String,
     },
 
-    /// A tokenizer without the mask token of its architecture.
+    /// Logits of which no probability can be made.
+    #[error(
+        "input {input}: found a logit of {found}; expected a finite number: weights of the model, or the sizes of its activations, are \
+         beyond what f32 holds"
+    )]
+    NotFinite {
+        /// Index in the batch.
+        input: usize,
+        /// The first such logit.
+        found: f32,
+    },
+
+    /// A tokenizer without a mask token.
     #[error("this model's tokenizer has no token {expected}, which marks what is to be filled in")]
     NoMaskToken {
         /// The mask token.
@@ -134,9 +148,10 @@ impl Error {
             Error::Tuning(error) => kind_of_tuning(error),
             Error::Record(_) => ErrorKind::InvalidInput,
             Error::Cancelled => ErrorKind::Cancelled,
-            Error::OutputLength { .. } | Error::QuestionTooLong { .. } | Error::NoMask { .. } => {
-                ErrorKind::InvalidInput
-            }
+            Error::OutputLength { .. }
+            | Error::QuestionTooLong { .. }
+            | Error::NoMask { .. }
+            | Error::NotFinite { .. } => ErrorKind::InvalidInput,
             Error::HeadOption { .. } => ErrorKind::InvalidOption,
             Error::NoMaskToken { .. } => ErrorKind::Missing,
         }
@@ -216,7 +231,11 @@ mod tests {
             (Error::OutputLength { found: 1, expected: 2, sequences: 1, features: 2 }, ErrorKind::InvalidInput),
             (Error::HeadOption { option: "top_k", found: 0, expected: String::new() }, ErrorKind::InvalidOption),
             (Error::QuestionTooLong { input: 0, found: 2, limit: 1 }, ErrorKind::InvalidInput),
-            (Error::NoMask { input: 0, mask: "[MASK]" }, ErrorKind::InvalidInput),
+            (
+                Error::NoMask { input: 0, found: "nothing to fill in".into(), mask: "[MASK]".into() },
+                ErrorKind::InvalidInput,
+            ),
+            (Error::NotFinite { input: 0, found: f32::NAN }, ErrorKind::InvalidInput),
             (Error::NoMaskToken { expected: "[MASK]" }, ErrorKind::Missing),
             (KernelError::Feature { kernel: kernel(), feature: "avx512f", hint: "" }.into(), ErrorKind::Machine),
             (KernelError::NoCode { kernel: kernel() }.into(), ErrorKind::Internal),
@@ -233,6 +252,7 @@ mod tests {
             (PackedError::Decided { option: "--block", found: String::new() }.into(), ErrorKind::InvalidOption),
             (JitError::Architecture { found: "aarch64" }.into(), ErrorKind::Machine),
             (HubError::NoCache.into(), ErrorKind::NotFound),
+            (lacuna_model::Error::Forked { process: 2, parent: 1 }.into(), ErrorKind::Machine),
             (CalibrationError::UnknownRange { found: String::new() }.into(), ErrorKind::InvalidOption),
             (
                 TuningError::File { path: path(), error: std::io::ErrorKind::NotFound.into() }.into(),

@@ -142,13 +142,19 @@
 //!
 //! Fallible functions return [`Result`]. An [`Error`] names the thing (file, tensor, setting, sentence), what was found and what was
 //! expected, so its message says what to fix. [`Error::kind`] gives an [`ErrorKind`] for programs that decide what to do next. Nothing
-//! falls back silently: a tier, a form or a file that you name is used, or it is an error.
+//! falls back silently: a tier, a form or a file that you name is used, or it is an error. A `main` that returns [`Failure`] prints the
+//! message of its error.
 //!
 //! # Threads
 //!
 //! Threads may share one [`Encoder`]. A [`Session`] has buffers of its own, allocates nothing in steady state, and can be cancelled.
 //! A call spreads its work over the rayon pool that it runs in: `pool.install(|| encoder.embed(..))` uses that pool, and a pool of one
 //! thread uses only that thread. Results do not depend on the number of threads, nor on the batch that a sentence is in.
+//!
+//! The global pool has as many threads as the system grants CPUs: those of the affinity mask, and no more than the CPU quota of the
+//! cgroup. After a `fork` the child has none of these threads, so calls outside a pool fail with
+//! [`ModelError::Forked`](errors::ModelError::Forked) and do not hang; calls inside a pool that the child made work. Fork while no other
+//! thread is inside the library.
 //!
 //! # Features
 //!
@@ -170,6 +176,7 @@ mod compiler;
 mod container;
 mod encoder;
 mod error;
+mod failure;
 pub mod heads;
 mod loaded;
 mod packed;
@@ -179,6 +186,7 @@ pub use compile::Form;
 pub use compiler::{Compile, Compiler};
 pub use encoder::{Cancel, Embeddings, Encoder, Session, Truncation};
 pub use error::{Error, Result};
+pub use failure::Failure;
 pub use lacuna_jit::Tier;
 pub use lacuna_kernels::spmm::{Tuning, TuningTable};
 pub use lacuna_model::{
@@ -227,7 +235,7 @@ pub mod hub {
     //! ```
     //!
     //! [`fetch`] needs the feature `hub`, whose TLS library needs a C compiler. Without the feature it is an error that says so.
-    pub use lacuna_model::hub::{FetchProgress, HubModel, HubOptions, Snapshot, fetch};
+    pub use lacuna_model::hub::{FetchProgress, HubModel, HubOptions, Snapshot, fetch, model_folder};
 }
 
 #[cfg(feature = "onnx")]
@@ -250,7 +258,10 @@ pub mod report {
 
 pub mod tokens {
     //! Tokenizers, and sequences of token ids with or without token types.
-    pub use lacuna_model::{Encoded, SentenceTokenizer, TokenIds, TypedIds, seeded_ids};
+    pub use lacuna_model::{
+        BertNormalization, Encoded, MaskToken, PromptedTexts, SentenceTokenizer, TokenIds, TokenOrigin, TokenizedText,
+        TokenizerOptions, TruncationSide, TypedIds, seeded_ids,
+    };
 }
 
 pub mod weights {

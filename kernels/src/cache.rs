@@ -73,8 +73,8 @@ pub struct CompileStats {
 
 #[derive(Debug)]
 enum Slot {
-    /// Some thread is generating it.
-    Pending,
+    /// Some thread of this process is generating it. In a process that was forked while it did, nobody is.
+    Pending(u32),
     /// Generated; gone when the last kernel that uses it is.
     Ready(WeakFunction),
 }
@@ -167,14 +167,14 @@ impl KernelCache {
             let mut found = Lookup::default();
             for plan in plans {
                 let ready = match slots.get(&(GENERATOR_VERSION, plan.clone())) {
-                    Some(Slot::Pending) => continue,
+                    Some(Slot::Pending(process)) if *process == std::process::id() => continue,
                     Some(Slot::Ready(weak)) => weak.upgrade(),
-                    None => None,
+                    Some(Slot::Pending(_)) | None => None,
                 };
                 match ready {
                     Some(function) => found.ready.push((plan.clone(), function)),
                     None => {
-                        slots.insert((GENERATOR_VERSION, plan.clone()), Slot::Pending);
+                        slots.insert((GENERATOR_VERSION, plan.clone()), Slot::Pending(std::process::id()));
                         found.claimed.push(plan.clone());
                     }
                 }
@@ -253,7 +253,7 @@ impl Drop for Claim<'_> {
         let mut slots = self.cache.lock();
         for plan in &self.plans {
             let key = (GENERATOR_VERSION, plan.clone());
-            if matches!(slots.get(&key), Some(Slot::Pending)) {
+            if matches!(slots.get(&key), Some(Slot::Pending(_))) {
                 slots.remove(&key);
             }
         }

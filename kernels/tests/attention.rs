@@ -177,6 +177,47 @@ fn close_to_exact_softmax() {
     }
 }
 
+/// From 0 on, a scale at which the exponential is nearly flat: keys past the end of a sequence have no weight.
+#[test]
+fn every_score_scale_at_every_length() {
+    const SCALES: [f32; 15] =
+        [0.0, 1e-45, 1e-38, 1e-30, 1e-20, 1e-12, 1e-9, 2.5e-9, 2.6e-9, 5e-9, 7.6e-9, 7.8e-9, 1e-8, 1e-4, 1.0];
+    for (head_size, lengths) in [4, 32, 68].into_iter().flat_map(|d| {
+        [&[1][..], &[2], &[3], &[4], &[5, 6, 7, 8], &[13, 14, 15, 16], &[17, 18, 19, 20], &[97, 98, 99], &[130]]
+            .map(|lengths| (d, lengths))
+    }) {
+        let mut case = Case::new(SCALES.len(), head_size, lengths, 7);
+        case.params.score_scale = SCALES.to_vec();
+        case.check();
+        // Zeroed queries and keys, as pruned heads have them: all scores are equal.
+        let zeros = case.params.q_zero[0];
+        case.params.q_zero.fill(zeros);
+        case.q.values.fill(zeros);
+        case.check();
+        case.k.values.fill(0);
+        case.check();
+    }
+}
+
+/// One key: whatever the score scale, the output is V of that key.
+#[test]
+fn one_key_has_all_the_weight() {
+    for scale in [0.0f32, 1e-38, 5e-9, 1e-8, 1.0] {
+        let mut case = Case::new(2, 4, &[1, 1], 3);
+        case.params.score_scale.fill(scale);
+        case.params.out_scale.fill(1.0);
+        case.params.out_zero = 128;
+        let v = case.v.values.clone();
+        for isa in tiers() {
+            let found = case.run(isa, PanelLayout::Plain, Parallel::Serial);
+            for (feature, token) in (0..8).flat_map(|f| [(f, 0), (f, 4)]) {
+                let expected = (i16::from(v[feature * case.tokens + token] as i8) + 128) as u8;
+                assert_eq!(found.at(feature, token), expected, "{isa}, scale {scale:e}");
+            }
+        }
+    }
+}
+
 #[test]
 fn threads_change_nothing() {
     let case = Case::new(4, 16, &[33, 64, 7, 100], 5);

@@ -15,6 +15,7 @@ mod error;
 #[cfg(feature = "onnx")]
 pub mod export;
 pub mod files;
+pub mod forked;
 pub mod heads;
 pub mod hub;
 mod json;
@@ -60,6 +61,9 @@ pub use prune::{BlockZeros, Pruning, ZeroCount, prune};
 pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear};
 pub use seeded::{Preset, seeded_ids, seeded_weights};
 pub use settings::{Prompt, PromptChoice, Prompts, Remark, RemarkScope, Similarity};
-pub use tokenize::{Encoded, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText, locate_all};
+pub use tokenize::{
+    BertNormalization, Encoded, MaskToken, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText, TokenizerOptions,
+    TruncationSide, locate_all,
+};
 pub use tokens::{TokenIds, TypedIds, check_tokens};
 pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNorm, LayerWeights, Linear};

@@ -1,7 +1,7 @@
 //! The messages of `onnx.proto3` that encoders need, written out by hand: no protobuf compiler is involved.
 //!
 //! Field numbers, types and packing are those of the ONNX project's `onnx.proto` (IR version 8). Fields that are not listed here
-//! (training, functions, sparse tensors, subgraphs, annotations) are skipped when a file is read and never written. Where `onnx.proto`
+//! (training, sparse tensors, subgraphs, annotations) are skipped when a file is read and never written. Where `onnx.proto`
 //! tells an absent number from a zero, so do these types: readers of either dialect understand what is written.
 
 use prost::bytes::Bytes;
@@ -37,6 +37,38 @@ pub(crate) struct ModelProto {
     /// Names and values for programs.
     #[prost(message, repeated, tag = "14")]
     pub(crate) metadata_props: Vec<StringStringEntryProto>,
+    /// Operators that the file defines itself, as nodes.
+    #[prost(message, repeated, tag = "25")]
+    pub(crate) functions: Vec<FunctionProto>,
+}
+
+/// An operator that is defined by nodes.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct FunctionProto {
+    /// Its name, the `op_type` of the nodes that call it.
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    /// Names of its inputs, inside.
+    #[prost(string, repeated, tag = "4")]
+    pub(crate) input: Vec<String>,
+    /// Names of its outputs, inside.
+    #[prost(string, repeated, tag = "5")]
+    pub(crate) output: Vec<String>,
+    /// Names of its settings that have no default.
+    #[prost(string, repeated, tag = "6")]
+    pub(crate) attribute: Vec<String>,
+    /// What it computes.
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) node: Vec<NodeProto>,
+    /// The operator set that it belongs to.
+    #[prost(string, tag = "10")]
+    pub(crate) domain: String,
+    /// Settings with defaults.
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) attribute_proto: Vec<AttributeProto>,
+    /// Tells functions of one name apart.
+    #[prost(string, tag = "13")]
+    pub(crate) overload: String,
 }
 
 /// An operator set.
@@ -111,6 +143,9 @@ pub(crate) struct NodeProto {
     /// The operator set; empty for ONNX's own operators.
     #[prost(string, tag = "7")]
     pub(crate) domain: String,
+    /// Tells functions of one name apart.
+    #[prost(string, tag = "8")]
+    pub(crate) overload: String,
 }
 
 /// A setting of an operator; `type` says which field holds it.
@@ -146,6 +181,35 @@ pub(crate) struct AttributeProto {
     /// Which of the fields holds the value.
     #[prost(enumeration = "AttributeType", tag = "20")]
     pub(crate) r#type: i32,
+    /// In a function: the function's own setting that gives the value.
+    #[prost(string, tag = "21")]
+    pub(crate) ref_attr_name: String,
+}
+
+impl AttributeProto {
+    /// A whole number.
+    pub(crate) fn int(name: &str, value: i64) -> AttributeProto {
+        AttributeProto { i: Some(value), ..AttributeProto::named(name, AttributeType::Int) }
+    }
+
+    /// Whole numbers.
+    pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
+        AttributeProto { ints: values.to_vec(), ..AttributeProto::named(name, AttributeType::Ints) }
+    }
+
+    /// A number.
+    pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
+        AttributeProto { f: Some(value), ..AttributeProto::named(name, AttributeType::Float) }
+    }
+
+    /// A string.
+    pub(crate) fn string(name: &str, value: &str) -> AttributeProto {
+        AttributeProto { s: Some(value.as_bytes().to_vec()), ..AttributeProto::named(name, AttributeType::String) }
+    }
+
+    fn named(name: &str, r#type: AttributeType) -> AttributeProto {
+        AttributeProto { name: name.to_owned(), r#type: r#type.into(), ..AttributeProto::default() }
+    }
 }
 
 /// Which field of an [`AttributeProto`] holds its value.

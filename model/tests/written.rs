@@ -44,9 +44,7 @@ fn every_architecture_comes_back_equal() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("written");
         let normalized = model.clone().with_pooling(Pooling::new(PoolingMode::Cls, true)).unwrap();
-        for model in
-            [model.clone(), normalized, model.prune(Block::B4x1, 0.5).unwrap()]
-        {
+        for model in [model.clone(), normalized, model.prune(Block::B4x1, 0.5).unwrap()] {
             let _ = std::fs::remove_dir_all(&folder);
             model.write(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_same(&Model::open(&folder).unwrap_or_else(|error| panic!("{name}: {error}")), &model);

@@ -2,11 +2,11 @@
 
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::{AttentionParams, AttentionPlan};
-use lacuna_kernels::dynamic::{ColumnQuantPlan, ColumnRescalePlan, FeatureScales, RescaleRows};
+use lacuna_kernels::dynamic::{ColumnQuantPlan, ColumnRescalePlan, FeatureScales, RescaleParams, RescaleRows};
 use lacuna_kernels::elementwise::QuantParams;
 use lacuna_kernels::epilogue::{Arithmetic, Epilogue};
 use lacuna_kernels::float::DType;
-use lacuna_kernels::layernorm::{LayerNormPlan, NormRows};
+use lacuna_kernels::layernorm::{LayerNormPlan, NormParams, NormRows};
 use lacuna_kernels::{KernelError, Store};
 use lacuna_model::{EncoderConfig, LINEAR_NAMES, Precision};
 use rayon::prelude::*;
@@ -82,6 +82,17 @@ impl Loaded<'_> {
         match found == expected {
             true => Ok(product),
             false => Err(self.file.content_error(&name, found, expected)),
+        }
+    }
+
+    /// Refuses values other than 0 where packing writes 0 because nothing reads them.
+    fn check_unused(&self, section: &str, mut values: impl Iterator<Item = f32>) -> Result<(), PackedError> {
+        match values.find(|value| value.to_bits() != 0) {
+            Some(found) => {
+                let expected = "0 where nothing is read".to_owned();
+                Err(self.file.section_error(section, found.to_string(), expected))
+            }
+            None => Ok(()),
         }
     }
 
@@ -165,7 +176,10 @@ impl Maker for Loaded<'_> {
         section: &str,
         plan: &ColumnRescalePlan,
     ) -> Result<RescaleRows, PackedError> {
-        let rows: Vec<_> = self.file.elements(section, plan.features())?;
+        let rows: Vec<RescaleParams> = self.file.elements(section, plan.features())?;
+        if !matches!(plan.sink().store, Store::Bytes { .. }) {
+            self.check_unused(section, rows.iter().flat_map(|row| [row.out_scale, row.out_zero]))?;
+        }
         RescaleRows::pack(plan, &rows).map_err(|source| self.failed(&linear.section(), source))
     }
 
@@ -179,7 +193,10 @@ impl Maker for Loaded<'_> {
 
     fn norm(&self, norm: NormName, _: Option<InputName>, plan: &LayerNormPlan) -> Result<NormRows, PackedError> {
         let name = norm.section();
-        let rows: Vec<_> = self.file.elements(&name, plan.features())?;
+        let rows: Vec<NormParams> = self.file.elements(&name, plan.features())?;
+        if plan.panel().is_none() {
+            self.check_unused(&name, rows.iter().flat_map(|row| [row.out_scale, row.out_zero]))?;
+        }
         NormRows::pack(plan, &rows, self.config.layer_norm_eps).map_err(|source| self.failed(&name, source))
     }
 
@@ -193,6 +210,12 @@ impl Maker for Loaded<'_> {
             out_zero: self.entry.layers[layer].attention_zero,
         };
         params.check(plan).map_err(|source| self.failed(&name, source))?;
+        if let Some(found) = params.q_zero.iter().find(|zero| **zero != params.q_zero[0]) {
+            let expected = format!("{} for every head, as for the first", params.q_zero[0]);
+            return Err(self.file.section_error(&format!("{name}.q_zero"), found.to_string(), expected));
+        }
+        let padding = params.out_scale.chunks(heads.padded()).flat_map(|head| head[heads.size..].iter().copied());
+        self.check_unused(&format!("{name}.out_scale"), padding)?;
         Ok(params)
     }
 }

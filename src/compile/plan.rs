@@ -243,15 +243,17 @@ impl<'a> Maker for Calibrated<'a, '_> {
         NormRows::pack(plan, &rows, epsilon)
     }
 
-    fn attention(&self, layer: usize, _: &AttentionPlan) -> Result<AttentionParams, KernelError> {
+    fn attention(&self, layer: usize, plan: &AttentionPlan) -> Result<AttentionParams, KernelError> {
         let (quant, heads) = (&self.calibrated.quant()[layer], self.heads());
         let root = (heads.size as f32).sqrt();
         let out_scale: Vec<f32> = quant.v_scale.iter().zip(&quant.attn_out.scale).map(|(v, out)| v / out).collect();
-        Ok(AttentionParams {
+        let params = AttentionParams {
             score_scale: quant.q_scale.iter().zip(&quant.k_scale).map(|(q, k)| q * k / root).collect(),
             q_zero: vec![quant.q_zero_point; heads.count],
             out_scale: heads.spread(&out_scale, 0.0),
             out_zero: quant.attn_out.zero_point,
-        })
+        };
+        params.check(plan)?; // else every run would fail
+        Ok(params)
     }
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytemuck::Pod;
 use bytes::Bytes;
@@ -24,7 +26,14 @@ pub(crate) struct PackedFile {
     bytes: Bytes,
     header: Header,
     sections: Vec<Section>,
-    places: HashMap<String, Range<usize>>,
+    places: HashMap<String, Place>,
+}
+
+/// Where a section is, and whether anything asked for it.
+#[derive(Debug)]
+struct Place {
+    range: Range<usize>,
+    is_read: AtomicBool,
 }
 
 impl PackedFile {
@@ -54,7 +63,28 @@ impl PackedFile {
 
     /// Compares the checksums of a section.
     pub(crate) fn verify_section(&self, name: &str) -> Result<(), PackedError> {
-        self.places.get(name).map_or(Ok(()), |range| self.verify_range(range.clone()))
+        self.places.get(name).map_or(Ok(()), |place| self.verify_range(place.range.clone()))
+    }
+
+    /// Refuses bytes that nothing reads: sections that were not asked for until now, but for those that `may_wait`, and padding that
+    /// is not 0. To be called when the checksums were compared.
+    pub(crate) fn check_rest(&self, may_wait: impl Fn(&str) -> bool) -> Result<(), PackedError> {
+        let manifest_end = Header::BYTES + self.header.manifest as usize;
+        let mut ends = vec![("manifest", manifest_end)];
+        for Section { name, .. } in &self.sections {
+            let Some(place) = self.places.get(name) else { continue };
+            if !place.is_read.load(Relaxed) && !may_wait(name) {
+                let found = format!("{} bytes that no part of the model reads", place.range.len());
+                return Err(self.section_error(name, found, "no section of this name".into()));
+            }
+            ends.push((name, place.range.end));
+        }
+        for (name, end) in ends {
+            if self.bytes[end..end.next_multiple_of(ALIGNMENT)].iter().any(|&byte| byte != 0) {
+                return Err(self.section_error(name, "padding that is not zero".into(), "zeros behind it".into()));
+            }
+        }
+        Ok(())
     }
 
     /// Compares the checksums of all chunks that a range touches.
@@ -70,7 +100,7 @@ impl PackedFile {
     }
 
     /// The positions of the sections: one after the other, at multiples of 64, to the end.
-    fn place(&self, sections: &[Section]) -> Result<HashMap<String, Range<usize>>, PackedError> {
+    fn place(&self, sections: &[Section]) -> Result<HashMap<String, Place>, PackedError> {
         let (first, end) = (self.header.data(), self.header.end as usize);
         let mut places = HashMap::with_capacity(sections.len());
         let mut next = first;
@@ -86,7 +116,8 @@ impl PackedFile {
                 return Err(self.section_error(&section.name, found, expected));
             };
             next = range.end.next_multiple_of(ALIGNMENT);
-            if places.insert(section.name.clone(), range).is_some() {
+            let place = Place { range, is_read: AtomicBool::new(false) };
+            if places.insert(section.name.clone(), place).is_some() {
                 return Err(self.section_error(&section.name, "the name twice".into(), "every name once".into()));
             }
         }
@@ -126,7 +157,10 @@ impl PackedFile {
     /// The bytes of a section, borrowed.
     pub(crate) fn section(&self, name: &str) -> Result<Bytes, PackedError> {
         match self.places.get(name) {
-            Some(range) => Ok(self.bytes.slice(range.clone())),
+            Some(place) => {
+                place.is_read.store(true, Relaxed);
+                Ok(self.bytes.slice(place.range.clone()))
+            }
             None => Err(self.section_error(name, "none".into(), "one of this name".into())),
         }
     }

@@ -5,9 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
 use lacuna_model::{
-    Encoded, EncoderConfig, Error as ModelError, Matrix, Pooling, PromptChoice, PromptedTexts, Prompts, SaturatedShares,
-    SentenceTokenizer, TokenIds,
-    check_tokens,
+    Encoded, EncoderConfig, Error as ModelError, Matrix, Pooling, PromptChoice, PromptedTexts, Prompts,
+    SaturatedShares, SentenceTokenizer, TokenIds, check_tokens, forked,
 };
 
 use super::buffers::Scratch;
@@ -192,6 +191,7 @@ impl Encoder {
         prompt: Option<&str>,
         sentences: &[S],
     ) -> Result<Embeddings> {
+        forked::check()?;
         let tokenizer = self.tokenizer.as_ref().ok_or(ModelError::NoTokenizer)?;
         let PromptedTexts { encoded, prompt_tokens } = PromptedTexts::new(tokenizer, prompt, sentences)?;
         let truncated = Truncation::all(&encoded, tokenizer.max_length());
@@ -301,6 +301,7 @@ impl Encoder {
         probe: &impl Probe,
         result: impl Fn(&[f32], Sequence, &mut [T]) + Send + Sync,
     ) -> Result<()> {
+        forked::check()?;
         check_tokens(&self.config, ids)?;
         let activations = layout::elements(self.config.hidden_size, packed_tokens(ids));
         Team::run(activations / MIN_ACTIVATIONS_PER_THREAD, |team| {

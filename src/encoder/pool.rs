@@ -118,8 +118,7 @@ mod tests {
     #[test]
     fn equals_pooling_of_the_token_major_matrix() {
         let hidden = 5;
-        let x: Vec<f32> =
-            (0..lacuna_kernels::layout::elements(hidden, 200)).map(|i| (i as f32 * 0.37).sin()).collect();
+        let x: Vec<f32> = (0..lacuna_kernels::layout::elements(hidden, 200)).map(|i| (i as f32 * 0.37).sin()).collect();
         let mut all: Vec<Pooling> = PoolingMode::ALL
             .iter()
             .flat_map(|mode| [false, true].map(|normalize| Pooling::new(*mode, normalize)))

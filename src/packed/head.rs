@@ -38,6 +38,11 @@ const OUT: &str = "head.out";
 const NORM: &str = "head.norm";
 
 impl HeadEntry {
+    /// Whether a section is one of a head, which is read when the head is asked for.
+    pub(super) fn owns(section: &str) -> bool {
+        [DENSE, OUT, NORM].iter().any(|part| section.strip_prefix(part).is_some_and(|rest| rest.starts_with('.')))
+    }
+
     pub(super) fn save<'a>(head: &'a Head, tables: &Tables, sections: &mut Sections<'a>) -> HeadEntry {
         let weights = match head.weights() {
             HeadWeights::First { dense, out } => {

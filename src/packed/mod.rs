@@ -13,4 +13,3 @@ pub use self::model::PackedModel;
 
 pub(crate) use self::model::TextSettings;
 pub(crate) use self::origin::Origin;
-

@@ -177,6 +177,7 @@ impl PackedModel {
     /// Every way in which a file can be damaged, too new, or contradict itself is its own variant of [`PackedError`].
     pub fn open(path: impl AsRef<Path>) -> Result<PackedModel> {
         let _span = tracing::info_span!("open").entered();
+        lacuna_model::forked::check()?;
         let path = path.as_ref();
         let mut phases = Phases::new();
         let (file, entry) = PackedFile::open::<ModelEntry>(path)?;
@@ -192,6 +193,7 @@ impl PackedModel {
             || tokenizer(&file, &entry),
         );
         let ((tables, steps, pooling), tokenizer) = (loaded?, tokenizer?);
+        file.check_rest(|name| entry.head.is_some() && HeadEntry::owns(name))?;
         phases.end("verify");
         let similarity = entry.similarity.as_deref().map(|name| similarity(&file, name)).transpose()?;
         Ok(PackedModel {
@@ -217,6 +219,7 @@ impl PackedModel {
 
     /// Generates the code for a tier. Weights and tables are shared with all other encoders of this model.
     pub(crate) fn attach(&self, tier: Option<Tier>) -> Result<Encoder> {
+        lacuna_model::forked::check()?;
         let tier = Tier::select(tier).map_err(KernelError::from)?;
         let isa = Isa::for_tier(tier);
         let mut phases = self.origin.phases.clone();
@@ -383,7 +386,8 @@ fn tokenizer(file: &PackedFile, entry: &ModelEntry) -> Result<Option<SentenceTok
         let expected = format!("at most {}, the positions of the model", entry.config.max_position);
         return Err(file.content_error("max_length", max_length.to_string(), expected).into());
     }
-    Ok(Some(SentenceTokenizer::from_json(file.path(), json, max_length)?))
+    let tokenizer = SentenceTokenizer::from_json(file.path(), json, max_length)?;
+    Ok(Some(tokenizer.for_vocabulary(entry.config.vocab_size)))
 }
 
 #[cfg(test)]

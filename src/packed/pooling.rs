@@ -70,7 +70,14 @@ impl PoolingEntry {
         if let Some(mode) = oldest {
             let assumed = Assumed::Is(matches!(assumed, Assumed::Because(_)));
             let normalize = Some(pooling.is_normalized());
-            return PoolingEntry { mode: Some(mode), normalize, modes: None, include_prompt: None, modules: None, assumed };
+            return PoolingEntry {
+                mode: Some(mode),
+                normalize,
+                modes: None,
+                include_prompt: None,
+                modules: None,
+                assumed,
+            };
         }
         let modules = modules.iter().enumerate().map(|(i, module)| save_module(i, module, sections)).collect();
         PoolingEntry {

@@ -7,11 +7,10 @@ use lacuna_model::{Error as ModelError, TextInput, TokenOrigin, TokenizedText};
 
 use super::backbone::Backbone;
 use super::batch::{limit, locate, run};
+use super::order::finite;
+use super::windows::{overlap, split};
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadKind};
-
-/// Tokens that two windows share, if the room for the context allows it.
-const OVERLAP: usize = 128;
 
 /// How answers are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +34,12 @@ impl Default for AnswerOptions {
 /// A part of the context, or that it holds no answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// Bytes of the context, whole words; `None` is "no answer".
+    /// Bytes of the context, whole words without blanks around them; `None` is "no answer".
     pub span: Option<Range<usize>>,
     /// Probability among all spans of the context.
     pub score: f32,
+    /// Sum of the logits of its first and last token. Answers are in the order of this, which keeps an order where scores are all 0 or 1.
+    pub logit: f32,
 }
 
 /// A question answering model.
@@ -73,11 +74,11 @@ impl QuestionAnswerer {
     /// A context that is too long is read in overlapping windows. With `s` and `e` the logits of start and end, a span from token `i`
     /// to `j` has `s[i] + e[j]`, in the window where that is largest; "no answer" has the sum of the first token's logits, in the
     /// window where that is smallest. Scores are the softmax over all spans of up to [`AnswerOptions::max_tokens`], and "no answer" if
-    /// it is allowed. Spans are widened to whole words; the next answer is the best span that overlaps none before it. A context
+    /// it is allowed. Spans are widened to whole words, those of [`TokenOrigin::word`]; the next answer is the best span that overlaps none before it. A context
     /// without a token has no answers but that.
     ///
     /// # Errors
-    /// [`Error::QuestionTooLong`]; [`Error::HeadOption`] for an option out of its bounds, or an overlap as wide as the window; those of
+    /// [`Error::QuestionTooLong`]; [`Error::NotFinite`]; [`Error::HeadOption`] for an option out of its bounds, or an overlap as wide as the window; those of
     /// [`SequenceClassifier::classify`](super::SequenceClassifier::classify).
     pub fn answer(&self, inputs: &[TextInput<'_>], options: &AnswerOptions) -> Result<Vec<Vec<Answer>>> {
         options.check()?;
@@ -106,11 +107,15 @@ impl QuestionAnswerer {
             },
         )?;
         let mut logits = logits.into_iter();
-        let answers = all.iter().zip(places).map(|(tokens, ranges)| {
+        let answers = all.iter().zip(places).enumerate().map(|(input, (tokens, ranges))| {
             let windows: Vec<(Range<usize>, Window)> = ranges.into_iter().zip(logits.by_ref()).collect();
-            best(tokens, &windows, options)
+            for (_, window) in &windows {
+                finite(input, &[window.none])?;
+                finite(input, window.context.as_flattened())?;
+            }
+            Ok(best(tokens, &windows, options))
         });
-        Ok(answers.collect())
+        answers.collect()
     }
 }
 
@@ -133,23 +138,18 @@ fn ranges(tokens: &TokenizedText, limit: usize, input: usize, options: &AnswerOp
         return Err(Error::QuestionTooLong { input, found, limit });
     }
     if context <= room {
-        return Ok(std::iter::once(0..context).collect());
+        return Ok(split(context, room, 0));
     }
-    let overlap = options.overlap.unwrap_or(OVERLAP.min(room / 2));
-    if overlap >= room {
-        let expected = format!("less than {room}, the tokens of context that fit beside the question of input {input}");
-        return Err(Error::HeadOption { option: "overlap", found: overlap, expected });
-    }
-    let step = room - overlap;
-    let windows = (context - overlap).div_ceil(step);
-    Ok((0..windows).map(|window| window * step..context.min(window * step + room)).collect())
+    let of = || format!("the tokens of context that fit beside the question of input {input}");
+    Ok(split(context, room, overlap(options.overlap, room, of)?))
 }
 
 /// Softmax over the spans of all windows, then one answer after the other.
 fn best(tokens: &TokenizedText, windows: &[(Range<usize>, Window)], options: &AnswerOptions) -> Vec<Answer> {
     let origins: Vec<&TokenOrigin> = tokens.origins.iter().flatten().filter(|origin| origin.part == 1).collect();
     let longest = options.max_tokens.min(origins.len());
-    // White space at the end of a text can be a token, of no bytes: no answer starts or ends there.
+    // A blank can be a token, of no bytes: no answer starts or ends there.
+    // A mark of a word's beginning stands for its word.
     let is_text: Vec<bool> = (0..origins.len())
         .map(|i| {
             let (first, last) = whole_words(&origins, i, i);
@@ -182,7 +182,7 @@ fn best(tokens: &TokenizedText, windows: &[(Range<usize>, Window)], options: &An
         let score = |logit| (weight(logit) / sum) as f32;
         match (none, place) {
             (Some(logit), place) if place.is_none_or(|(_, best)| logit > best) => {
-                answers.push(Answer { span: None, score: score(logit) });
+                answers.push(Answer { span: None, score: score(logit), logit });
                 none = None;
             }
             (_, Some((place, logit))) => {
@@ -190,6 +190,7 @@ fn best(tokens: &TokenizedText, windows: &[(Range<usize>, Window)], options: &An
                 answers.push(Answer {
                     span: Some(origins[start].bytes.start..origins[end].bytes.end),
                     score: score(logit),
+                    logit,
                 });
                 for i in start.saturating_sub(longest - 1)..=end {
                     spans[i * longest + start.saturating_sub(i)..(i + 1) * longest].fill(f32::NEG_INFINITY);

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::backbone::Backbone;
 use super::batch::sequence_logits;
+use super::order::{finite, sort_by_logit};
 use super::outputs::Outputs;
 use crate::error::Result;
 use crate::heads::{Head, HeadKind};
@@ -18,6 +19,8 @@ pub struct Classification {
     pub label: String,
     /// As the head's [`Problem`](crate::heads::Problem) defines it.
     pub score: f32,
+    /// What the score is made of. Labels are in the order of this, which keeps an order where scores are all 0 or 1.
+    pub logit: f32,
 }
 
 /// A sequence classification: sentiment, topics, entailment of pairs.
@@ -43,22 +46,30 @@ impl SequenceClassifier {
         &self.head
     }
 
-    /// Every label with its score, the best first, for each input.
+    /// Every label with its score, the best first, for each input. Labels with the same logit are in the order of `config.json`.
     ///
     /// # Errors
+    /// [`Error::NotFinite`](crate::Error::NotFinite);
     /// [`ModelError::EmptyBatch`](crate::errors::ModelError::EmptyBatch), [`NoTokenizer`](crate::errors::ModelError::NoTokenizer),
     /// [`Tokenizer`](crate::errors::ModelError::Tokenizer); those of [`Encoder::embed_ids`](crate::Encoder::embed_ids) where the tokenizer does not fit the model.
     pub fn classify(&self, inputs: &[TextInput<'_>]) -> Result<Outputs<Vec<Classification>>> {
         let Outputs { results, truncated } = sequence_logits(&*self.backbone, &self.head, inputs)?;
-        let results = results.into_iter().map(|logits| self.labelled(logits)).collect();
+        results.iter().enumerate().try_for_each(|(input, logits)| finite(input, logits))?;
+        let results = results.into_iter().map(|logits| self.labelled(&logits)).collect();
         Ok(Outputs { results, truncated })
     }
 
-    fn labelled(&self, mut logits: Vec<f32>) -> Vec<Classification> {
-        self.head.problem().scores(&mut logits);
-        let labels = self.head.labels().iter().zip(logits);
-        let mut all: Vec<_> = labels.map(|(label, score)| Classification { label: label.clone(), score }).collect();
-        all.sort_by(|a, b| b.score.total_cmp(&a.score));
+    fn labelled(&self, logits: &[f32]) -> Vec<Classification> {
+        let mut scores = logits.to_vec();
+        self.head.problem().scores(&mut scores);
+        let labels = self.head.labels().iter().zip(scores).zip(logits);
+        let label = |((label, score), logit): ((&String, f32), &f32)| Classification {
+            label: label.clone(),
+            score,
+            logit: *logit,
+        };
+        let mut all: Vec<_> = labels.map(label).collect();
+        sort_by_logit(&mut all, |found| found.logit);
         all
     }
 }

@@ -18,14 +18,6 @@ pub enum RecordError {
         /// What the parser says, with the column.
         reason: String,
     },
-    /// A field that the record does not have.
-    #[error("{reason}")]
-    UnknownField {
-        /// Its name.
-        field: String,
-        /// What the parser says, with the column.
-        reason: String,
-    },
     /// A field that is there twice.
     #[error("{reason}")]
     RepeatedField {
@@ -55,7 +47,6 @@ impl RecordError {
     pub fn field(&self) -> Option<&str> {
         match self {
             RecordError::NotAnObject { .. } => None,
-            RecordError::UnknownField { field, .. } => Some(field),
             RecordError::MissingField { field, .. }
             | RecordError::RepeatedField { field, .. }
             | RecordError::FieldType { field, .. }

@@ -36,10 +36,12 @@
 //! cancelled, or the [`Model`](crate::Model) itself, which is the f32 reference. A head is small, and computed in f32 from the hidden
 //! states; [`Model::head`](crate::Model::head) reads it.
 
+mod aggregate;
 mod agreement;
 mod answer;
 mod backbone;
 mod batch;
+mod chars;
 mod classify;
 mod cosines;
 mod embed;
@@ -47,12 +49,17 @@ pub(crate) mod error;
 mod fill;
 mod json;
 mod model;
+mod order;
 mod outputs;
 mod rank;
+mod scheme;
 mod tag;
 mod task;
 mod truncated;
+mod vectors;
+mod windows;
 
+pub use self::aggregate::Aggregation;
 pub use self::agreement::Agreement;
 pub use self::answer::{Answer, AnswerOptions, QuestionAnswerer};
 pub use self::backbone::Backbone;
@@ -61,13 +68,15 @@ pub use self::cosines::{Cosines, cosine};
 pub use self::embed::Embedder;
 pub use self::fill::{Candidate, FilledMask, MaskFiller};
 pub use self::json::{
-    AnswerRecord, AnswerRow, AnswerTask, ClassifyRecord, ClassifyRow, ClassifyTask, EmbedRecord, EmbedRow, EmbedTask,
-    FillRow, FillTask, FoundAnswer, RankRecord, RankRow, RankTask, RankedPassage, TagRow, TagTask, TaggedEntity,
-    TextRecord,
+    AnswerRecord, AnswerRow, AnswerTask, ClassifyRecord, ClassifyRow, ClassifyTask, EmbedPrompt, EmbedRecord, EmbedRow,
+    EmbedTask, FillRow, FillTask, FoundAnswer, OtherFields, RankRecord, RankRow, RankTask, RankedPassage, TagRow,
+    TagTask, TaggedEntity, TextRecord,
 };
 pub use self::model::TaskModel;
 pub use self::outputs::Outputs;
 pub use self::rank::{CrossEncoder, Ranked};
-pub use self::tag::{Entity, TokenClassifier};
+pub use self::scheme::LabelScheme;
+pub use self::tag::{Entity, TagOptions, TokenClassifier};
 pub use self::task::{Judged, Record, Row, Task, TaskOutput};
 pub use self::truncated::TruncatedInput;
+pub use self::vectors::{VectorPrecision, VectorRanges, VectorValues, shorten};

@@ -1,5 +1,6 @@
 //! Reranking: how well passages answer a query, by reading both together.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use lacuna_model::TextInput;
@@ -7,6 +8,7 @@ use serde::Serialize;
 
 use super::backbone::Backbone;
 use super::batch::sequence_logits;
+use super::order::sort_by_logit;
 use super::outputs::Outputs;
 use crate::error::Result;
 use crate::heads::{Head, HeadKind, ScoreFunction};
@@ -16,8 +18,10 @@ use crate::heads::{Head, HeadKind, ScoreFunction};
 pub struct Ranked {
     /// Index of the passage among those given.
     pub index: usize,
-    /// Larger is better.
+    /// Larger is better. NaN if the logit is.
     pub score: f32,
+    /// What the score is made of. Passages are in the order of this, which keeps an order where scores are all 0 or 1.
+    pub logit: f32,
 }
 
 /// A cross-encoder: a sequence classification of (query, passage) with one label, or with two of which the second is "relevant".
@@ -55,27 +59,36 @@ impl CrossEncoder {
     /// # Errors
     /// Those of [`SequenceClassifier::classify`](super::SequenceClassifier::classify).
     pub fn scores(&self, pairs: &[TextInput<'_>]) -> Result<Outputs<f32>> {
-        let Outputs { results, truncated } = sequence_logits(&*self.backbone, &self.head, pairs)?;
-        let score = |logits: Vec<f32>| {
-            let logit = match logits[..] {
-                [no, yes] => yes - no,
-                _ => logits.iter().sum(), // there is one
-            };
-            self.function.score(logit)
-        };
-        Ok(Outputs { results: results.into_iter().map(score).collect(), truncated })
+        let Outputs { results, truncated } = self.logits(pairs)?;
+        Ok(Outputs { results: results.into_iter().map(|logit| self.function.score(logit)).collect(), truncated })
     }
 
-    /// The passages of a query, the best first.
+    /// The logit of every pair, of two labels the second's less the first's.
+    fn logits(&self, pairs: &[TextInput<'_>]) -> Result<Outputs<f32>> {
+        let Outputs { results, truncated } = sequence_logits(&*self.backbone, &self.head, pairs)?;
+        let logit = |logits: Vec<f32>| match logits[..] {
+            [no, yes] => yes - no,
+            _ => logits.iter().sum(), // there is one
+        };
+        Ok(Outputs { results: results.into_iter().map(logit).collect(), truncated })
+    }
+
+    /// The passages of a query, the best first: in the order of their logits, and of equal ones in the order of the passages. A passage
+    /// whose logit is not a number is last. If the model has a default prompt, it is put before the query.
     ///
     /// # Errors
     /// Those of [`CrossEncoder::scores`].
     pub fn rank<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Outputs<Ranked>> {
-        let pairs: Vec<TextInput<'_>> = passages.iter().map(|p| TextInput::pair(query, p.as_ref())).collect();
-        let Outputs { results, truncated } = self.scores(&pairs)?;
-        let mut results: Vec<Ranked> =
-            results.into_iter().enumerate().map(|(index, score)| Ranked { index, score }).collect();
-        results.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let query = self
+            .backbone
+            .prompts()
+            .default_text()
+            .map_or(Cow::Borrowed(query), |prompt| (prompt.to_owned() + query).into());
+        let pairs: Vec<TextInput<'_>> = passages.iter().map(|p| TextInput::pair(&query, p.as_ref())).collect();
+        let Outputs { results, truncated } = self.logits(&pairs)?;
+        let ranked = |(index, logit)| Ranked { index, score: self.function.score(logit), logit };
+        let mut results: Vec<Ranked> = results.into_iter().enumerate().map(ranked).collect();
+        sort_by_logit(&mut results, |found| found.logit);
         Ok(Outputs { results, truncated })
     }
 }

@@ -1,31 +1,46 @@
 //! Token classification: which spans of a text are what.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use lacuna_model::{Matrix, TextInput, TokenizedText, heads::labels::softmax};
 use serde::Serialize;
 
+use super::aggregate::{Aggregation, Token, Unit, groups};
 use super::backbone::Backbone;
-use super::batch::{run, tokenize, truncations};
-use super::outputs::Outputs;
+use super::batch::{limit, locate, run};
+use super::chars::Chars;
+use super::order::finite;
+use super::scheme::{LabelScheme, Tag};
+use super::windows::{Windowed, of_text};
 use crate::error::Result;
 use crate::heads::{Head, HeadKind};
-
-/// The label of words that belong to no entity.
-const OUTSIDE: &str = "O";
 
 /// A span of a text with a label.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entity {
-    /// From `config.json`, without `B-` and `I-`.
+    /// From `config.json`, without the prefix of the [`LabelScheme`]; the whole label with [`Aggregation::None`].
     pub label: String,
     /// First byte in the text.
     pub start: usize,
     /// One past the last byte.
     pub end: usize,
-    /// Mean over its words of the probability of the label.
+    /// First character in the text: characters are Unicode scalar values, as Python counts.
+    pub start_char: usize,
+    /// One past the last character.
+    pub end_char: usize,
+    /// Mean over its words (or tokens) of the probability of the label.
     pub score: f32,
+}
+
+/// How entities are made of the labels of tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TagOptions {
+    /// How tokens become words and entities.
+    pub aggregation: Aggregation,
+    /// What the prefixes of labels mean; `None` is [`LabelScheme::of`] the labels.
+    pub scheme: Option<LabelScheme>,
+    /// Tokens that two neighbouring windows of a long text share; `None` is the smaller of 128 and half of the room.
+    pub overlap: Option<usize>,
 }
 
 /// A token classification: named entities, parts of speech.
@@ -33,15 +48,6 @@ pub struct Entity {
 pub struct TokenClassifier {
     backbone: Arc<dyn Backbone>,
     head: Arc<Head>,
-}
-
-/// A word with the label of its first token.
-struct Word<'a> {
-    bytes: Range<usize>,
-    /// Whether an entity begins here though the word before has the same label.
-    begins: bool,
-    label: &'a str,
-    score: f32,
 }
 
 impl TokenClassifier {
@@ -55,85 +61,88 @@ impl TokenClassifier {
         Ok(Self { backbone, head })
     }
 
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
     /// The entities of every text, in the order of the text.
     ///
-    /// A word, as the tokenizer splits text before it makes tokens, has the most probable label of its first token. Neighbouring
-    /// words with the same label are one entity, unless the later label starts with `B-`. Label `O` is left out. A text over the model's
-    /// limit is truncated, and [`Outputs::truncated`] lists it.
+    /// Words are those of [`TokenOrigin::word`](crate::tokens::TokenOrigin::word), which are words in text without blanks, too. A text over the
+    /// model's limit is read in overlapping windows. A token in several of them has the logits of the window in which it is farthest from
+    /// the nearer end. Label `O` is left out.
     ///
     /// # Errors
-    /// Those of [`SequenceClassifier::classify`](super::SequenceClassifier::classify).
-    pub fn tag<S: AsRef<str>>(&self, texts: &[S]) -> Result<Outputs<Vec<Entity>>> {
+    /// [`Error::NotFinite`](crate::Error::NotFinite); [`Error::HeadOption`](crate::Error::HeadOption) for an overlap as wide as the window;
+    /// [`ModelError::WrongHead`](crate::errors::ModelError::WrongHead) for a scheme that the labels do not follow; those of
+    /// [`SequenceClassifier::classify`](super::SequenceClassifier::classify).
+    pub fn tag<S: AsRef<str>>(&self, texts: &[S], options: &TagOptions) -> Result<Vec<Vec<Entity>>> {
+        let tags = self.tags(options)?;
+        let backbone = &*self.backbone;
         let inputs: Vec<TextInput<'_>> = texts.iter().map(|text| TextInput::new(text.as_ref())).collect();
-        let all = tokenize(&*self.backbone, &inputs)?;
-        let results = run(
-            &*self.backbone,
-            &self.head,
-            &all,
-            |_| None,
-            |tokens, logits| Ok(entities(&self.words(tokens, logits))),
-        )?;
-        Ok(Outputs { results, truncated: truncations(&all) })
-    }
-
-    fn words(&self, tokens: &TokenizedText, mut logits: Matrix) -> Vec<Word<'_>> {
-        let mut words: Vec<Word<'_>> = Vec::new();
-        let mut last = None;
-        for (row, origin) in tokens.origins.iter().enumerate() {
-            let Some(origin) = origin else { continue };
-            let place = origin.word.map(|word| (origin.part, word));
-            match words.last_mut() {
-                Some(word) if place.is_some() && place == last => word.bytes.end = origin.bytes.end,
-                _ => {
-                    let scores = logits.row_mut(row);
-                    softmax(scores);
-                    let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-                    let (best, score) = best.map_or((0, 0.0), |(best, score)| (best, *score));
-                    let name = self.head.labels().get(best).map_or(OUTSIDE, String::as_str);
-                    let label = name.strip_prefix("B-").or(name.strip_prefix("I-")).unwrap_or(name);
-                    words.push(Word { bytes: origin.bytes.clone(), begins: name.starts_with("B-"), label, score });
-                }
-            }
-            last = place;
+        let all = locate(backbone, &inputs)?;
+        let limit = limit(backbone);
+        let (mut windows, mut places) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+        for tokens in &all {
+            let Windowed { ranges, windows: found, best } = of_text(tokens, limit, options.overlap)?;
+            windows.extend(found);
+            places.push((ranges, best));
         }
-        words.retain(|word| !word.bytes.is_empty()); // white space at the end of a text can be a token
-        words
+        let logits = run(backbone, &self.head, &windows, |tokens| Some(rows(tokens)), |_, logits| Ok(logits))?;
+        let mut logits = logits.into_iter();
+        let mut results = Vec::with_capacity(all.len());
+        for (input, ((tokens, (ranges, best)), text)) in all.iter().zip(places).zip(texts).enumerate() {
+            let mut of_windows: Vec<Matrix> = logits.by_ref().take(ranges.len()).collect();
+            of_windows.iter().try_for_each(|logits| finite(input, &logits.data))?;
+            let origins = tokens.origins.iter().flatten().filter(|origin| origin.part == 0);
+            let tokens = origins.zip(best).enumerate().map(|(i, (origin, window))| {
+                let scores = of_windows[window].row_mut(i - ranges[window].start);
+                softmax(scores);
+                Token { bytes: origin.bytes.clone(), word: origin.word, scores: scores.to_vec() }
+            });
+            let tokens: Vec<Token> = tokens.filter(|token| !token.bytes.is_empty()).collect();
+            let units = options.aggregation.units(&tokens);
+            results.push(self.entities(text.as_ref(), &units, &tags, options.aggregation));
+        }
+        Ok(results)
     }
-}
 
-fn entities(words: &[Word<'_>]) -> Vec<Entity> {
-    let entity = |words: &[Word<'_>]| {
-        let (first, last) = (words.first()?, words.last()?);
-        let score = words.iter().map(|word| word.score).sum::<f32>() / words.len() as f32;
-        let label = (first.label != OUTSIDE).then(|| first.label.to_owned())?;
-        Some(Entity { label, start: first.bytes.start, end: last.bytes.end, score })
-    };
-    words.chunk_by(|word, next| word.label == next.label && !next.begins).filter_map(entity).collect()
-}
+    /// What the labels say.
+    fn tags(&self, options: &TagOptions) -> Result<Vec<Tag>> {
+        let labels = self.head.labels();
+        let scheme = options.scheme.unwrap_or_else(|| LabelScheme::of(labels));
+        if !scheme.fits(labels) {
+            let expected = format!("labels of the scheme {scheme}, with its prefixes; found {}", labels.join(", "));
+            return Err(self.head.wrong(expected).into());
+        }
+        Ok(scheme.tags(labels))
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_of_one_label_are_one_entity() {
-        let word = |start, name: &'static str, score| Word {
-            bytes: start..start + 2,
-            begins: name.starts_with("B-"),
-            label: name.trim_start_matches(['B', 'I', '-']),
-            score,
+    fn entities(&self, text: &str, units: &[Unit], tags: &[Tag], aggregation: Aggregation) -> Vec<Entity> {
+        let is_single = aggregation == Aggregation::None;
+        let groups = if is_single { units.chunks(1).collect() } else { groups(units, tags) };
+        let mut chars = Chars::new(text);
+        let entity = |units: &[Unit]| {
+            let (first, last) = (units.first()?, units.last()?);
+            let whole = self.head.labels().get(first.label)?;
+            let tag = tags.get(first.label).filter(|tag| tag.place != super::scheme::Place::Outside)?;
+            let bytes = first.bytes.start..last.bytes.end;
+            let in_chars = chars.of(&bytes);
+            Some(Entity {
+                label: if is_single { whole.clone() } else { tag.name.clone() },
+                start: bytes.start,
+                end: bytes.end,
+                start_char: in_chars.start,
+                end_char: in_chars.end,
+                score: units.iter().map(|unit| unit.score).sum::<f32>() / units.len() as f32,
+            })
         };
-        let words = [
-            word(0, "I-per", 0.5),
-            word(3, "I-per", 1.0),
-            word(6, "B-per", 0.9),
-            word(9, "O", 0.9),
-            word(12, "I-per", 0.8),
-            word(15, "I-loc", 0.7),
-        ];
-        let found: Vec<_> = entities(&words).into_iter().map(|e| (e.label, e.start, e.end, e.score)).collect();
-        let expected = [("per", 0, 5, 0.75), ("per", 6, 8, 0.9), ("per", 12, 14, 0.8), ("loc", 15, 17, 0.7)];
-        assert_eq!(found, expected.map(|(label, start, end, score)| (label.to_owned(), start, end, score)));
-        assert!(entities(&[]).is_empty());
+        groups.into_iter().filter_map(entity).collect()
     }
+}
+
+/// The tokens of the text.
+fn rows(tokens: &TokenizedText) -> Vec<usize> {
+    let origins = tokens.origins.iter().enumerate();
+    origins.filter(|(_, origin)| origin.as_ref().is_some_and(|origin| origin.part == 0)).map(|(row, _)| row).collect()
 }

@@ -1,12 +1,19 @@
 //! Heads: against another implementation, in f32 and in int8, from text to labels, spans and tokens.
 //!
-//! `tests/golden/heads.py` makes the models and what is expected of them, with the `transformers` library.
+//! `tests/golden/heads.py` makes the models and what is expected of them, with the `transformers` library. The models of `lookup` are made
+//! so that their answers are known beforehand.
 
 mod errors;
 mod files;
 mod golden;
+#[path = "../support/lookup.rs"]
+mod lookup;
+mod masks;
+mod order;
+mod schemes;
 mod spans;
 mod tasks;
+mod words;
 
 use std::path::{Path, PathBuf};
 

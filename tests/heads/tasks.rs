@@ -81,14 +81,14 @@ fn rows_are_json_with_bytes_of_the_text() {
         text[at("start")..at("end")].to_owned()
     };
     for model in models("bert-tag") {
-        let found = json(&TagTask, &model, &[TextRecord::new(TEXT), TextRecord::new("")]);
+        let found = json(&TagTask::default(), &model, &[TextRecord::new(TEXT), TextRecord::new("")]);
         assert_eq!((&found[0]["text"], &found[1]["entities"]), (&TEXT.into(), &Value::Array(vec![])));
         let entities = found[0]["entities"].as_array().unwrap();
         assert!(!entities.is_empty() && entities.iter().all(|entity| entity["text"] == part(TEXT, entity)));
     }
     for model in models("roberta-answer") {
         let task = AnswerTask { options: AnswerOptions { top_k: 3, allow_none: true, ..AnswerOptions::default() } };
-        let record = AnswerRecord { question: "Who met Émile?".into(), context: TEXT.into() };
+        let record = AnswerRecord::new("Who met Émile?", TEXT);
         let found = json(&task, &model, &[record]);
         let answers = found[0]["answers"].as_array().unwrap();
         assert!(answers.len() == 3 && found[0]["question"] == "Who met Émile?");
@@ -105,7 +105,7 @@ fn rows_are_json_with_bytes_of_the_text() {
     }
     for model in models("bert-rank") {
         let passages = ["rain".to_owned(), TEXT.to_owned(), "cat ".repeat(60)];
-        let record = |query: &str, passages: &[String]| RankRecord { query: query.into(), passages: passages.into() };
+        let record = |query: &str, passages: &[String]| RankRecord::new(query, passages.to_vec());
         let records = [record("nothing", &[]), record("who", &passages)];
         let found = json(&RankTask::default(), &model, &records);
         assert_eq!(found[0]["ranking"], Value::Array(vec![]));
@@ -132,12 +132,12 @@ fn embeddings_are_those_of_the_encoder() {
     let records: Vec<EmbedRecord> =
         vec![EmbedRecord::parse(r#"{"id": 7, "text": "the cat"}"#).unwrap(), EmbedRecord::new(TEXT)];
     let int8 = TaskModel::new(encoder);
-    let rows = EmbedTask.run(&int8, &records).unwrap().rows;
-    let lines = json(&EmbedTask, &int8, &records);
+    let rows = EmbedTask::default().run(&int8, &records).unwrap().rows;
+    let lines = json(&EmbedTask::default(), &int8, &records);
     assert_eq!((&lines[0]["id"], &lines[0]["text"], &lines[1]["text"]), (&7.into(), &"the cat".into(), &TEXT.into()));
     assert_eq!(super::floats(&lines[1]["embedding"]), rows[1].embedding);
-    let reference = EmbedTask.run(&int8.on(Arc::new(model)), &records).unwrap().rows;
-    let cosines = EmbedTask.agreement(&rows, &reference);
+    let reference = EmbedTask::default().run(&int8.on(Arc::new(model)), &records).unwrap().rows;
+    let cosines = EmbedTask::default().agreement(&rows, &reference);
     assert!(cosines.min > 0.95 && cosines.min <= cosines.mean, "{cosines}");
 }
 
@@ -155,6 +155,6 @@ fn a_task_model_needs_the_head_of_the_task() {
     let other = bare.with_head(head);
     assert_eq!(other.head().unwrap().kind(), HeadKind::TokenClassification);
     assert!(matches!(ClassifyTask::default().run(&other, &records), Err(Error::Model(ModelError::WrongHead { .. }))));
-    assert!(matches!(TagTask.run(&other, &[]), Err(Error::Model(ModelError::EmptyBatch))));
-    assert!(EmbedTask.run(&other, &[EmbedRecord::new(TEXT)]).is_ok());
+    assert!(matches!(TagTask::default().run(&other, &[]), Err(Error::Model(ModelError::EmptyBatch))));
+    assert!(EmbedTask::default().run(&other, &[EmbedRecord::new(TEXT)]).is_ok());
 }

@@ -52,7 +52,6 @@ fn differences_name_what_both_say() {
         (&[("type_vocab_size", json!(3))], "token type embeddings", "2", "type_vocab_size 3"),
         (&[("hidden_act", json!("gelu_new"))], "activation", "gelu", "gelu-tanh"),
         (&[("hidden_act", json!("relu"))], "activation", "gelu", "relu"),
-        (&[("layer_norm_eps", json!(1e-5))], "epsilon", "0.000000000001", "0.00001"),
     ] {
         match refused("bert", settings, graph) {
             OnnxError::Config { what: found_what, graph, config, .. } => {

@@ -47,6 +47,21 @@ fn floats_come_back_as_they_were() {
     }
 }
 
+/// The pooling of the graph is read from its nodes.
+#[test]
+fn pooling_comes_back_as_it_was() {
+    use lacuna_model::{Pooling, PoolingMode};
+    let (model, folder) = original("bert");
+    for mode in PoolingMode::ALL {
+        for normalize in [false, true] {
+            let pooling = Pooling::new(mode, normalize);
+            let graph = model.clone().with_pooling(pooling.clone()).unwrap().to_onnx().unwrap();
+            let again = read_again(&graph, &folder);
+            assert_eq!((&again.pooling().modes, &again.pooling().modules), (&pooling.modes, &pooling.modules));
+        }
+    }
+}
+
 /// The s8 initialiser of a linear layer, `[M][K]`.
 fn codes(graph: &OnnxModel, name: &str, k: usize) -> Vec<i8> {
     let initializers = ModelProto::decode(&graph.to_bytes()[..]).unwrap().graph.unwrap().initializer;

@@ -12,14 +12,14 @@ use super::{Bench, batch, calibrated, smallest, tiers, tiny};
 
 /// A file taken apart.
 #[derive(Clone)]
-struct Forged {
-    manifest: Value,
+pub(super) struct Forged {
+    pub(super) manifest: Value,
     /// From the first section on.
-    data: Vec<u8>,
+    pub(super) data: Vec<u8>,
 }
 
 impl Forged {
-    fn of(bytes: &[u8]) -> Forged {
+    pub(super) fn of(bytes: &[u8]) -> Forged {
         let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
         let (end, manifest) = (number(16), 64..64 + number(24));
         let data = manifest.end.next_multiple_of(64)..end;
@@ -27,7 +27,7 @@ impl Forged {
     }
 
     /// The file, with right checksums.
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let manifest = self.manifest.to_string().into_bytes();
         let mut bytes = [vec![0; 64], manifest.clone()].concat();
         bytes.resize(bytes.len().next_multiple_of(64), 0);
@@ -37,14 +37,14 @@ impl Forged {
     }
 
     /// Where a section lies in the data.
-    fn place(&self, name: &str) -> std::ops::Range<usize> {
+    pub(super) fn place(&self, name: &str) -> std::ops::Range<usize> {
         let sections = self.manifest["sections"].as_array().unwrap();
         let section = sections.iter().find(|section| section["name"] == name).unwrap_or_else(|| panic!("{name}"));
         let offset = section["offset"].as_u64().unwrap() as usize;
         offset..offset + section["length"].as_u64().unwrap() as usize
     }
 
-    fn section(&mut self, name: &str) -> &mut [u8] {
+    pub(super) fn section(&mut self, name: &str) -> &mut [u8] {
         let place = self.place(name);
         &mut self.data[place]
     }

@@ -2,6 +2,7 @@
 
 mod damage;
 mod hostile;
+mod redundant;
 mod round_trip;
 #[path = "../support/tiers.rs"]
 mod tiers;

@@ -22,8 +22,13 @@ struct Folder(TempDir);
 
 impl Folder {
     fn new() -> Folder {
+        Folder::of("bert-classify")
+    }
+
+    /// A copy of a fixture.
+    fn of(name: &str) -> Folder {
         let dir = TempDir::new().unwrap();
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/heads/bert-classify");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/heads").join(name);
         for file in ["config.json", "model.safetensors", "tokenizer.json"] {
             std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
         }

@@ -10,9 +10,7 @@ const HIDDEN: usize = 32;
 
 /// `modules.json` of these folders and types.
 fn list(modules: &[(&str, &str)]) -> Value {
-    let module = |(idx, (path, class)): (usize, &(&str, &str))| {
-        json!({ "idx": idx, "name": idx.to_string(), "path": path, "type": class })
-    };
+    let module = |(idx, (path, class)): (usize, &(&str, &str))| json!({ "idx": idx, "name": idx.to_string(), "path": path, "type": class });
     modules.iter().enumerate().map(module).collect()
 }
 
@@ -121,7 +119,9 @@ fn types_of_all_versions_mean_the_same() {
     for model in [&newer, &older] {
         let plain = Pooling { source: PoolingSource::Chosen, ..model.pooling().clone() };
         assert_eq!(plain, Pooling::new(PoolingMode::Cls, true));
-        assert!(matches!(&model.pooling().source, PoolingSource::File(path) if path.ends_with("1_Pooling/config.json")));
+        assert!(
+            matches!(&model.pooling().source, PoolingSource::File(path) if path.ends_with("1_Pooling/config.json"))
+        );
     }
 }
 

@@ -25,7 +25,12 @@ fn prompted() -> Vec<String> {
 
 #[test]
 fn the_default_prompt_is_put_before_every_text() {
-    let model = folder(true).open();
+    let folder = folder(true);
+    let model = folder.open();
+    let written = tempfile::tempdir().unwrap();
+    model.write(written.path()).unwrap();
+    let again = Model::open(written.path()).unwrap();
+    assert_eq!((again.prompts(), again.similarity()), (model.prompts(), model.similarity()));
     let remarks = said(&model);
     let expected = "prompt: \"the big \" is put before every text (default_prompt_name: \"query\")";
     assert_eq!(counted(&remarks).get(expected), Some(&1), "{remarks:?}");
@@ -40,20 +45,25 @@ fn the_default_prompt_is_put_before_every_text() {
         assert_eq!(encoder.embed_prompted(PromptChoice::None, &TEXTS).unwrap(), bare);
         assert_ne!(bare, found);
         let error = encoder.embed_prompted(PromptChoice::Name("passage"), &TEXTS).unwrap_err();
-        assert!(matches!(&error, Error::Model(ModelError::UnknownPrompt { found, .. }) if found == "passage"), "{error}");
+        assert!(
+            matches!(&error, Error::Model(ModelError::UnknownPrompt { found, .. }) if found == "passage"),
+            "{error}"
+        );
         let encoder = Arc::new(encoder);
         assert_eq!(encoder.session().embed(&TEXTS).unwrap(), found);
         assert_eq!(Embedder::new(encoder).embed(&TEXTS).unwrap().results, found.vectors);
     }
-    let reference = Embedder::new(Arc::new(folder(true).open()));
-    let (found, plain) = (reference.embed(&TEXTS).unwrap(), reference.embed_prompted(PromptChoice::None, &prompted()).unwrap());
+    let reference = Embedder::new(Arc::new(folder.open()));
+    let (found, plain) =
+        (reference.embed(&TEXTS).unwrap(), reference.embed_prompted(PromptChoice::None, &prompted()).unwrap());
     assert_eq!(found, plain);
 }
 
 /// The mean over what stands behind "[CLS] the big".
 #[test]
 fn a_prompt_may_be_left_out_of_pooling() {
-    let model = folder(false).open();
+    let folder = folder(false);
+    let model = folder.open();
     let expected: Vec<Vec<f32>> = prompted()
         .iter()
         .map(|text| {

@@ -16,11 +16,12 @@ use graph::Graph;
 use source::Source;
 
 /// The crates of the workspace, each with the others that it may use. Its tests may also use those that these use, and so on.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("lacuna-files", &[]),
     ("lacuna-jit", &[]),
     ("lacuna-pattern", &[]),
-    ("lacuna-kernels", &["lacuna-jit", "lacuna-pattern"]),
-    ("lacuna-model", &["lacuna-pattern"]),
+    ("lacuna-kernels", &["lacuna-files", "lacuna-jit", "lacuna-pattern"]),
+    ("lacuna-model", &["lacuna-files", "lacuna-pattern"]),
     ("lacuna", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("lacuna-console", &["lacuna", "lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("lacuna-compare", &["lacuna", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),

@@ -2,7 +2,7 @@
 
 use lacuna::tasks::{AnswerOptions, AnswerRecord, AnswerTask};
 
-use crate::task::TaskArgs;
+use crate::task::{Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
@@ -18,14 +18,15 @@ Examples:
   lacuna answer --model roberta-base-squad2 --jsonl --input questions.jsonl --top-k 3 --allow-none
 
 Input of --jsonl: {\"question\":\"Where?\",\"context\":\"The cat sat on a mat.\"}; otherwise every line is a context of its own.
-Output: one line {\"question\":\"Where?\",\"answers\":[{\"answer\":\"on a mat\",\"start\":12,\"end\":20,\"score\":0.87}]} per context.
-Positions are bytes of UTF-8; answer, start and end are null where the context holds no answer.")]
+Output: one line {\"question\":\"Where?\",\"answers\":[{\"answer\":\"on a mat\",\"start\":12,\"end\":20,
+\"start_char\":12,\"end_char\":20,\"score\":0.87,\"logit\":9.1}]} per context. start and end are bytes of UTF-8, start_char and end_char
+characters as Python counts them; these and answer are null where the context holds no answer. Other fields of --jsonl are kept.")]
 pub(crate) struct Args {
     #[command(flatten)]
     task: TaskArgs,
 
     /// The question; each line of the input is a context
-    #[arg(long, value_name = "TEXT", required_unless_present = "jsonl", conflicts_with = "jsonl")]
+    #[arg(long, value_name = "TEXT")]
     question: Option<String>,
 
     /// Answers per question, none of which overlap
@@ -52,7 +53,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         overlap: args.overlap,
         allow_none: args.allow_none,
     };
-    let question = args.question.clone().unwrap_or_default();
-    let record = |context| AnswerRecord { question: question.clone(), context };
-    args.task.run(context, &AnswerTask { options }, |lines| lines.into_iter().map(record).collect())
+    let question = args.question.clone();
+    let reading = match &question {
+        Some(question) => Reading::each(&["context"], 1, |texts: Vec<String>| {
+            AnswerRecord::new(question.clone(), texts.into_iter().next().unwrap_or_default())
+        }),
+        None => Reading::each(&["question", "context"], 2, |texts: Vec<String>| {
+            let mut texts = texts.into_iter();
+            AnswerRecord::new(texts.next().unwrap_or_default(), texts.next().unwrap_or_default())
+        }),
+    };
+    let reading = reading.with_option("--question", question.is_some());
+    args.task.run(context, &AnswerTask { options }, "answers", reading)
 }

@@ -2,7 +2,7 @@
 
 use lacuna::tasks::{ClassifyRecord, ClassifyTask};
 
-use crate::task::TaskArgs;
+use crate::task::{Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
@@ -18,7 +18,8 @@ Examples:
   lacuna classify --model distilbert-sst2 --input reviews.txt --output labels.jsonl --top-k 1
   echo '{\"text\":\"A cat sits.\",\"pair\":\"An animal sits.\"}' | lacuna classify --model roberta-mnli --jsonl
 
-Output: one line {\"text\":\"A fine film.\",\"labels\":[{\"label\":\"POSITIVE\",\"score\":0.99},...]} per text, the best label first.")]
+Output: one line {\"text\":\"A fine film.\",\"labels\":[{\"label\":\"POSITIVE\",\"score\":0.99,\"logit\":4.6},...]} per
+text, in the order of the logits. Other fields of --jsonl are kept.")]
 pub(crate) struct Args {
     #[command(flatten)]
     task: TaskArgs,
@@ -30,5 +31,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = ClassifyTask { top_k: args.top_k };
-    args.task.run(context, &task, |lines| lines.into_iter().map(ClassifyRecord::new).collect())
+    let record = |texts: Vec<String>| {
+        let mut texts = texts.into_iter();
+        let record = ClassifyRecord::new(texts.next().unwrap_or_default());
+        ClassifyRecord { pair: texts.next(), ..record }
+    };
+    args.task.run(context, &task, "labels", Reading::each(&["text", "pair"], 1, record))
 }

@@ -3,15 +3,17 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use lacuna_compare as compare;
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
+use lacuna_console::remarks::{Level, set_level};
 use lacuna_jit::{JitError, Tier};
 
 use crate::{
-    answer, bench, calibrate, classify, demo, embed, evaluate, export, fill, inspect, listing, pack, rank, tag,
+    answer, bench, calibrate, classify, completions, demo, embed, evaluate, export, fill, inspect, listing, man, pack,
+    rank, tag,
 };
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.
@@ -28,9 +30,17 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "TIER", value_parser = tier, help_heading = "Global options")]
     tier: Option<Tier>,
 
-    /// Worker threads; compare takes a list [default: all cores; demo, bench and compare: 1]
+    /// Worker threads; compare takes a list [default: the CPUs that the system grants this process; demo, bench and compare: 1]
     #[arg(long, global = true, value_name = "N", value_delimiter = ',', value_parser = args::threads, help_heading = "Global options")]
     threads: Vec<usize>,
+
+    /// Say nothing on standard error but errors and warnings
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    quiet: bool,
+
+    /// Say more: name every line that was truncated or gave no result, instead of the first ones
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    verbose: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -89,10 +99,23 @@ enum Command {
     Bench(bench::Args),
     Compare(compare::Args),
     Listing(listing::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Cli {
     pub(crate) fn run(self) -> Result<()> {
+        set_level(match (self.quiet, self.verbose) {
+            (true, _) => Level::Quiet,
+            (_, true) => Level::Verbose,
+            _ => Level::Normal,
+        });
+        match &self.command {
+            // These need no machine that runs models.
+            Command::Completions(args) => return completions::run(args, &mut Cli::command()),
+            Command::Man(args) => return man::run(args, Cli::command()),
+            _ => {}
+        }
         let context = match &self.command {
             Command::Compare(_) => Context::with_thread_counts(self.tier, self.threads)?,
             _ => Context::new(self.tier, &self.threads)?,
@@ -113,6 +136,7 @@ impl Cli {
             Command::Bench(args) => bench::run(&args, &context),
             Command::Compare(args) => compare::run(&args, &context),
             Command::Listing(args) => listing::run(&args, &context),
+            Command::Completions(_) | Command::Man(_) => Ok(()), // done
         }
     }
 }
@@ -157,7 +181,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 

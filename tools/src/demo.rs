@@ -68,6 +68,10 @@ const SEQUENCES: usize = 16;
 const MIN_COSINE: f64 = 0.98;
 /// How long to measure.
 const BUDGET: Budget = Budget { min_rounds: 5, max_rounds: 200, time: Duration::from_millis(1500) };
+/// Ratios of which the middle half is wider than this share of their median are measured again, and then said to be unsure.
+const UNSTEADY: f64 = 0.1;
+/// How often at most.
+const ATTEMPTS: usize = 3;
 
 #[derive(Serialize)]
 struct Demo {
@@ -79,6 +83,8 @@ struct Demo {
     tier: &'static str,
     checks: Vec<Check>,
     times: Vec<Time>,
+    /// Rounds in which everything was timed.
+    rounds: usize,
     sparse: LoadReport,
     dense: LoadReport,
 }
@@ -94,10 +100,14 @@ struct Check {
 struct Time {
     name: &'static str,
     median_ms: f64,
-    /// How many times faster than the f32 reference.
+    /// How many times faster than the f32 reference: the median of the rounds.
     speedup_f32: f64,
+    /// Between which values half of the rounds are.
+    speedup_f32_quartiles: [f64; 2],
     /// How many times faster than dense int8.
     speedup_dense: f64,
+    /// Between which values half of the rounds are.
+    speedup_dense_quartiles: [f64; 2],
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
@@ -124,7 +134,7 @@ fn demo(args: &Args, context: &Context) -> Result<Demo> {
     let threads = context.measuring_threads();
     let built = pool(context.threads())?.install(|| build(args, context))?;
     let Built { calibrated, sparse, dense, checks } = built;
-    let times = pool(threads)?.install(|| time(args, &calibrated, &sparse, &dense))?;
+    let (times, rounds) = pool(threads)?.install(|| time(args, &calibrated, &sparse, &dense))?;
     Ok(Demo {
         preset: args.preset.name(),
         seed: args.seed,
@@ -134,6 +144,7 @@ fn demo(args: &Args, context: &Context) -> Result<Demo> {
         tier: context.tier.name(),
         checks,
         times,
+        rounds,
         sparse: sparse.report().clone(),
         dense: dense.report().clone(),
     })
@@ -218,30 +229,49 @@ fn identical(name: &'static str, a: &[Matrix], b: &[Matrix]) -> Check {
     }
 }
 
-/// Times one sequence through the f32 reference, dense int8 and sparse int8.
-fn time(args: &Args, calibrated: &CalibratedModel, sparse: &Encoder, dense: &Encoder) -> Result<Vec<Time>> {
-    let _spinner = Spinner::new("timing");
+/// Times one sequence through the f32 reference, dense int8 and sparse int8; also gives the number of rounds.
+fn time(args: &Args, calibrated: &CalibratedModel, sparse: &Encoder, dense: &Encoder) -> Result<(Vec<Time>, usize)> {
     let one = seeded_ids(VOCAB_SIZE, 1, args.tokens, args.seed.wrapping_add(3));
     let model = calibrated.model();
-    let samples = interleaved(
-        [
-            &mut || Ok(model.reference().embed(&one, model.pooling()).map(drop)?),
-            &mut || Ok(dense.embed_ids(&one).map(drop)?),
-            &mut || Ok(sparse.embed_ids(&one).map(drop)?),
-        ],
-        BUDGET,
-    )?;
-    let [f32, int8, _] = samples.each_ref().map(Samples::median);
-    Ok(["f32 reference", "dense int8", "sparse int8"]
-        .into_iter()
-        .zip(samples.each_ref().map(Samples::median))
-        .map(|(name, median)| Time {
+    let mut all: [Samples; 3] = Default::default();
+    for attempt in 0..ATTEMPTS {
+        let _spinner = Spinner::new(if attempt == 0 { "timing" } else { "timing again: the ratios vary" });
+        let samples = interleaved(
+            [
+                &mut || Ok(model.reference().embed(&one, model.pooling()).map(drop)?),
+                &mut || Ok(dense.embed_ids(&one).map(drop)?),
+                &mut || Ok(sparse.embed_ids(&one).map(drop)?),
+            ],
+            BUDGET,
+        )?;
+        all.iter_mut().zip(samples).for_each(|(all, samples)| all.append(samples));
+        let [f32, int8, sparse] = &all;
+        if [f32.ratio_range(sparse), int8.ratio_range(sparse)].iter().all(|ratio| ratio.spread() <= UNSTEADY) {
+            break;
+        }
+    }
+    let [f32, int8, _] = &all;
+    let times = ["f32 reference", "dense int8", "sparse int8"].into_iter().zip(&all).map(|(name, samples)| {
+        let (over_f32, over_dense) = (f32.ratio_range(samples), int8.ratio_range(samples));
+        Time {
             name,
-            median_ms: median * 1e3,
-            speedup_f32: f32 / median,
-            speedup_dense: int8 / median,
-        })
-        .collect())
+            median_ms: samples.median() * 1e3,
+            speedup_f32: over_f32.median,
+            speedup_f32_quartiles: [over_f32.low, over_f32.high],
+            speedup_dense: over_dense.median,
+            speedup_dense_quartiles: [over_dense.low, over_dense.high],
+        }
+    });
+    Ok((times.collect(), f32.len()))
+}
+
+impl Time {
+    /// The widest middle half of its ratios, over the median.
+    fn spread(&self) -> f64 {
+        let spread = |[low, high]: [f64; 2], median: f64| (high - low) / median;
+        spread(self.speedup_f32_quartiles, self.speedup_f32)
+            .max(spread(self.speedup_dense_quartiles, self.speedup_dense))
+    }
 }
 
 impl Demo {
@@ -263,17 +293,32 @@ impl Demo {
             );
         }
         let threads = if *threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
-        let _ = writeln!(text, "\n1 x {tokens} tokens, {threads}, hot weights, medians of interleaved repeats\n");
+        let rounds = self.rounds;
+        let _ = writeln!(
+            text,
+            "\n1 x {tokens} tokens, {threads}, hot weights, medians of {rounds} rounds in turn (and where half of them are)\n"
+        );
+        let ratio = |median: f64, [low, high]: [f64; 2]| format!("{median:.2} ({low:.2} to {high:.2})");
         let mut table = Table::new(&["<", "ms", "x f32", "x dense int8"]);
         for t in &self.times {
             table.row([
                 t.name.to_owned(),
                 format!("{:.3}", t.median_ms),
-                format!("{:.2}", t.speedup_f32),
-                format!("{:.2}", t.speedup_dense),
+                ratio(t.speedup_f32, t.speedup_f32_quartiles),
+                ratio(t.speedup_dense, t.speedup_dense_quartiles),
             ]);
         }
-        text + &table.to_string()
+        text += &table.to_string();
+        let widest = self.times.iter().map(Time::spread).fold(0.0, f64::max);
+        if widest > UNSTEADY {
+            let _ = writeln!(
+                text,
+                "\nwarning: the ratios vary from round to round, half of them by {:.0} % of the median: the machine was busy; run \
+                 again when it is quiet",
+                widest * 1e2
+            );
+        }
+        text
     }
 }
 

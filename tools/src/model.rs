@@ -107,13 +107,13 @@ pub(crate) fn decided(option: &'static str, found: String) -> Error {
     lacuna::Error::from(PackedError::Decided { option, found }).into()
 }
 
-/// Runs `work` with the table of a file, which is written if it has grown.
+/// Runs `work` with the table of a file, to which new choices are added. Other commands may do the same at the same time.
 fn with_table<T>(path: &Path, work: impl FnOnce(&mut TuningTable) -> Result<T>) -> Result<T> {
     let mut table = if path.exists() { TuningTable::read(path)? } else { TuningTable::default() };
     let known = table.len();
     let done = work(&mut table)?;
     if table.len() > known {
-        table.write(path)?;
+        table.add_to(path)?;
     }
     Ok(done)
 }
@@ -188,6 +188,7 @@ pub(crate) fn compile(model: &CalibratedModel, form: Form, context: &Context) ->
 pub(crate) fn pooling_source(source: &PoolingSource) -> String {
     match source {
         PoolingSource::File(path) => path.display().to_string(),
+        PoolingSource::Graph { path, output } => format!("the output {output} of {}", path.display()),
         PoolingSource::Assumed(why) => format!("assumed: {why}"),
         _ => "chosen".to_owned(),
     }

@@ -49,6 +49,14 @@ impl Opened {
         })
     }
 
+    /// The default prompt.
+    pub(crate) fn default_prompt(&self) -> Option<&str> {
+        match self {
+            Opened::Directory(model) => model.prompts().default_text(),
+            Opened::Packed(model) => model.prompts().default_text(),
+        }
+    }
+
     /// What users should know about the settings.
     pub(crate) fn remarks(&self) -> Vec<Remark> {
         match self {
@@ -69,7 +77,7 @@ impl ModelArgs {
 
     /// Opens the packed file, if `--model` is one.
     pub(crate) fn open_packed(&self) -> Result<Option<PackedModel>> {
-        let Some(path) = self.packed() else { return Ok(None) };
+        let Some(path) = packed_path(&self.source) else { return Ok(None) };
         let model = open(path)?;
         match self.pruning.sparsity {
             None => Ok(Some(model)),
@@ -79,15 +87,10 @@ impl ModelArgs {
 
     /// Refuses a packed file where the f32 weights of a model are needed. `what` is the command.
     pub(crate) fn refuse_packed(&self, what: &str, remedy: &'static str) -> Result<()> {
-        match self.packed() {
+        match packed_path(&self.source) {
             Some(path) => Err(needs_weights(&open(path)?, what, remedy)),
             None => Ok(()),
         }
-    }
-
-    /// The packed file that `--model` names.
-    fn packed(&self) -> Option<PathBuf> {
-        packed_path(&self.source)
     }
 }
 

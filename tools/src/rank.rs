@@ -2,7 +2,7 @@
 
 use lacuna::tasks::{RankRecord, RankTask};
 
-use crate::task::TaskArgs;
+use crate::task::{Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
@@ -18,14 +18,15 @@ Examples:
   lacuna rank --model ms-marco-MiniLM-L6-v2 --query 'Where does the cat sit?' --input passages.txt --top-k 10
   echo '{\"query\":\"Where?\",\"passages\":[\"On a mat.\",\"At noon.\"]}' | lacuna rank --model ms-marco-MiniLM-L6-v2 --jsonl --raw
 
-Output: one line {\"query\":\"Where?\",\"ranking\":[{\"index\":0,\"score\":0.98,\"passage\":\"On a mat.\"},...]} per query, the best
-passage first; index counts from 0.")]
+Output: one line {\"query\":\"Where?\",\"ranking\":[{\"index\":0,\"score\":0.98,\"logit\":3.9,\"passage\":\"On a mat.\"},...]}
+per query, in the order of the logits; equal ones keep the order of the input, and a logit that is not a number is null
+and last. index counts from 0. Other fields of --jsonl are kept.")]
 pub(crate) struct Args {
     #[command(flatten)]
     task: TaskArgs,
 
     /// The query; each line of the input is a passage
-    #[arg(long, value_name = "TEXT", required_unless_present = "jsonl", conflicts_with = "jsonl")]
+    #[arg(long, value_name = "TEXT")]
     query: Option<String>,
 
     /// Passages per query [default: all]
@@ -39,6 +40,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = RankTask { top_k: args.top_k, raw: args.raw };
-    let query = args.query.clone().unwrap_or_default();
-    args.task.run(context, &task, |passages| vec![RankRecord { query, passages }])
+    let reading = match &args.query {
+        Some(query) => Reading::all(&["passage"], |passages| RankRecord::new(query.clone(), passages)),
+        None => Reading::each(&["query", "passage"], 2, |texts: Vec<String>| {
+            let mut texts = texts.into_iter();
+            RankRecord::new(texts.next().unwrap_or_default(), texts.collect())
+        }),
+    };
+    args.task.run(context, &task, "ranking", reading.with_option("--query", args.query.is_some()))
 }

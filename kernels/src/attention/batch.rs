@@ -1,5 +1,6 @@
 //! The positions of the sequences of a batch, in the form that the kernel reads.
 
+use super::desc::AttentionDesc;
 use super::sizes::MAX_SHORT_GROUPS;
 use crate::layout::{lane_position, padded};
 use crate::{KernelError, LANES, TILE, VECTORS};
@@ -68,8 +69,14 @@ pub(super) struct SequenceTables {
     pub(super) last_group_bias: [i32; 4],
 }
 
-/// Score of a key that does not exist: below every real score, and far from overflow when the largest is subtracted.
-pub(super) const MASKED: i32 = -(1 << 30);
+/// No score of a real key is larger, nor is what a key that does not exist would have without its mask.
+const LARGEST_SCORE: i32 = AttentionDesc::MAX_HEAD_SIZE as i32 * 255 * 128;
+
+/// Added to the score of a key that does not exist: as far below every real score as s32 allows. So its weight is 0 for every
+/// [`Falloff`](crate::math::Falloff) with a multiplier of 1 or more: the distance from the largest score is at least
+/// 2^31 - 2^26, which is 15.5 octaves. Heads with a multiplier of 0 take [`super::flat`].
+pub(super) const MASKED: i32 = i32::MIN + (1 << 25);
+const _: () = assert!(LARGEST_SCORE < 1 << 24);
 
 /// Key groups up to which a chunk of a whole tile of queries keeps its scores within half of L1 (48 KiB); half the queries at a time
 /// are faster beyond, by about 5 % at 128 to 384 keys and heads of 32.
@@ -251,6 +258,19 @@ mod tests {
             let expected: Vec<i32> =
                 (0..512).map(|t| i32::from((start..(start + len).next_multiple_of(4)).contains(&t))).collect();
             assert_eq!(seen, expected, "{start} {len}");
+        }
+    }
+
+    /// Whatever the score of a real key and of the bytes behind the last one.
+    #[test]
+    fn masked_keys_have_no_weight_at_any_multiplier() {
+        use crate::math::{Falloff, exp2_u8};
+        let scales = (-30..5).flat_map(|e| [1.0f32, 1.2, 1.5, 1.9].map(|m| m * (e as f32).exp2()));
+        for falloff in scales.map(Falloff::new).filter(|falloff| falloff.multiplier > 0) {
+            for (max, beyond) in [(-1, 1), (1, -1), (1, 1), (-1, -1)] {
+                let below = (max * LARGEST_SCORE).wrapping_sub(MASKED + beyond * LARGEST_SCORE) as u32;
+                assert_eq!(exp2_u8(below, falloff), 0, "{falloff:?}");
+            }
         }
     }
 

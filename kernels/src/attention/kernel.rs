@@ -6,8 +6,9 @@ use std::ops::Range;
 use lacuna_jit::Entry;
 
 use super::args::{AttentionArgs, HeadParams};
-use super::batch::{AttentionBatch, SequenceTables};
+use super::batch::{AttentionBatch, KeyGroup, SequenceTables};
 use super::constants;
+use super::flat;
 use super::plan::AttentionPlan;
 use super::portable::{self, Head};
 use crate::epilogue::Constants;
@@ -76,10 +77,18 @@ struct Scratch {
     /// Key biases, scores and probabilities.
     bytes: Buffer<u8>,
     heads: Vec<HeadParams>,
+    /// Of a flat head.
+    keys: Vec<KeyGroup>,
+}
+
+impl Scratch {
+    fn new() -> Scratch {
+        Scratch { bytes: Buffer::new(0), heads: Vec::new(), keys: Vec::new() }
+    }
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch { bytes: Buffer::new(0), heads: Vec::new() });
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
 }
 
 /// The activations of one call.
@@ -153,12 +162,15 @@ impl AttentionKernel {
         let d = self.plan.head_size;
         match &self.entry {
             Some(entry) => SCRATCH.with_borrow_mut(|scratch| {
-                let args = self.args(tables, params, heads, panels, scratch);
-                // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that the panels hold `elements` of
-                // heads * D features, and `AttentionBatch::new` that its offsets stay inside whole tiles of that width. The
-                // scratch was carved for this many groups. Stores are masked to the dwords or tokens of this sequence and to
-                // the rows of these heads, so no two calls of one `run` write the same byte.
-                unsafe { entry.call(&args) };
+                for heads in runs(params, heads) {
+                    let args = self.args(tables, params, heads, panels, scratch);
+                    // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that the panels hold `elements` of
+                    // heads * D features, and `AttentionBatch::new` that its offsets stay inside whole tiles of that width. The
+                    // scratch was carved for this many groups. Stores are masked to the dwords or tokens of this sequence and to
+                    // the rows of these heads, so no two calls of one `run` write the same byte. The zeros that a flat head reads as K
+                    // hold a head of any size, and its key groups all point to their start.
+                    unsafe { entry.call(&args) };
+                }
             }),
             None => heads.for_each(|head| {
                 let first = head * d * TILE; // a head's features are whole rows: the offset is the same in both panel layouts
@@ -181,7 +193,7 @@ impl AttentionKernel {
         }
     }
 
-    /// The arguments of one sequence of some heads, with scratch and head parameters that live in `scratch`.
+    /// The arguments of one sequence of some heads of [`runs`], with scratch and head parameters that live in `scratch`.
     fn args(
         &self,
         tables: &SequenceTables,
@@ -194,9 +206,18 @@ impl AttentionKernel {
         let first = heads.start * d * TILE; // a head's features are whole rows: the offset is the same in both panel layouts
         let groups = tables.keys.len();
         let (key_bias, scores, probabilities) = carve(&mut scratch.bytes, groups);
+        let is_flat = flat::is_flat(params.falloff(heads.start));
+        scratch.keys.clear();
+        if is_flat {
+            scratch.keys.extend(flat::groups(&tables.keys));
+        }
+        let (k, keys) = match is_flat {
+            true => (flat::keys(), scratch.keys.as_ptr_range()),
+            false => (panels.k[first..].as_ptr(), tables.keys.as_ptr_range()),
+        };
         scratch.heads.clear();
         scratch.heads.extend(heads.enumerate().map(|(i, head)| {
-            let Falloff { multiplier, limit } = params.falloff(head);
+            let Falloff { multiplier, limit } = if is_flat { flat::FALLOFF } else { params.falloff(head) };
             HeadParams {
                 out_scale: params.out_scale[head * d..][..d].as_ptr(),
                 offset: (i * d * TILE) as u64,
@@ -205,11 +226,10 @@ impl AttentionKernel {
                 minus_q_zero: -i32::from(params.q_zero[head]),
             }
         }));
-        let (heads, keys, chunks) =
-            (scratch.heads.as_ptr_range(), tables.keys.as_ptr_range(), tables.queries.as_ptr_range());
+        let (heads, chunks) = (scratch.heads.as_ptr_range(), tables.queries.as_ptr_range());
         AttentionArgs {
             q: panels.q[first..].as_ptr(),
-            k: panels.k[first..].as_ptr(),
+            k,
             v: panels.v[first..].as_ptr(),
             out: panels.out.at(first),
             heads: heads.start,
@@ -231,6 +251,24 @@ impl AttentionKernel {
             lowest: i32::MIN,
         }
     }
+}
+
+/// The heads in runs that one call computes: flat heads alone, the others together.
+fn runs(params: &AttentionParams, heads: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
+    let end = heads.end;
+    let mut next = heads.start;
+    let is_flat = |head: usize| flat::is_flat(params.falloff(head));
+    std::iter::from_fn(move || {
+        let first = next;
+        if first == end {
+            return None;
+        }
+        next += 1;
+        if !is_flat(first) {
+            next = (next..end).find(|&head| is_flat(head)).unwrap_or(end);
+        }
+        Some(first..next)
+    })
 }
 
 /// Heads of one sequence that one task computes: all of them on one thread, so that the code walks from head to head without
@@ -256,31 +294,4 @@ fn carve(buffer: &mut Buffer<u8>, groups: usize) -> (*mut i32, *mut i32, *mut u8
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{AttentionDesc, Sequence};
-    use super::*;
-    use crate::PanelLayout;
-    use crate::preserved::plans_with_code;
-
-    #[test]
-    fn generated_code_preserves_what_a_callee_must() {
-        let layouts = [PanelLayout::Plain, PanelLayout::Vnni];
-        let plans = |isa| layouts.map(|output| AttentionDesc { head_size: 8, output }.plan(isa).unwrap());
-        for code in plans_with_code(plans) {
-            let kernel = AttentionKernel::new(code.plan, code.compiled.clone()).unwrap();
-            let params =
-                AttentionParams { score_scale: vec![1e-3], q_zero: vec![128], out_scale: vec![1.0; 8], out_zero: 0 };
-            for len in [1, 16, 20, 40, 64, 130] {
-                let sequence = Sequence { start: 0, len };
-                let batch = AttentionBatch::new(&[sequence], len, 8, code.plan.output).unwrap();
-                let x = Buffer::new(elements(8, len));
-                let mut out = Buffer::new(x.len());
-                let mut scratch = Scratch { bytes: Buffer::new(0), heads: Vec::new() };
-                let panels = Panels { q: &x, k: &x, v: &x, out: SharedMut::new(&mut out) };
-                let args = kernel.args(&batch.sequences[0], &params, 0..1, panels, &mut scratch);
-                // SAFETY: as in `run_heads`: panels, tables and scratch fit each other.
-                unsafe { code.assert_preserves(&args, len) };
-            }
-        }
-    }
-}
+mod tests;

@@ -18,8 +18,9 @@
 //! are broadcast operands, Q and P are vectors of 16 queries.
 //!
 //! **Numerics**: integer sums are exact; P is computed in integers ([`crate::math::exp2_u8`]) and within 0.56 of the exact
-//! value, rounding to 8 bit included; everything is bit-identical on all tiers. Keys past the end of a sequence get a score of
-//! -2^30, so their P is 0.
+//! value, rounding to 8 bit included; everything is bit-identical on all tiers. Keys past the end of a sequence get a
+//! score of about -2^31, so their P is 0. A head whose score scale is so small that c rounds to 0 weighs all keys of a sequence
+//! equally, whatever their scores are.
 
 mod args;
 mod batch;
@@ -27,7 +28,10 @@ mod constants;
 mod desc;
 mod emit;
 mod exponential;
+mod flat;
 mod groups;
+#[cfg(test)]
+mod interpreted;
 mod kernel;
 mod long;
 mod plan;

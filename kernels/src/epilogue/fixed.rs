@@ -54,6 +54,7 @@
 //! A row whose multiplier is 0 (all of its weights are zero, or it is padding) has a bias of about 2^30. So w = 32767 for every
 //! accumulator, and the multiplier is the result.
 
+mod check;
 mod tables;
 
 use bytemuck::{Pod, Zeroable};
@@ -61,6 +62,7 @@ use bytemuck::{Pod, Zeroable};
 use super::{Activation, RowParams};
 use crate::{KernelError, Sign};
 
+pub(crate) use check::StoredBlock;
 pub(crate) use tables::{GeluTables, table_value};
 
 /// Fraction bits of t without activation, and the most with GELU.
@@ -309,23 +311,6 @@ pub(crate) struct FixedGeluBlock {
     pub(crate) index: [[u16; 4]; 4],
     pub(crate) look_up: [[u16; 4]; 4],
     pub(crate) fraction_bits: [[u16; 4]; 4],
-}
-
-impl FixedBlock {
-    /// Whether shifts and sums are such as [`FixedRow::new`] makes for K = `k`.
-    pub(crate) fn is_possible(&self, k: usize) -> bool {
-        let room = i64::from(i32::MAX) - k as i64 * LARGEST_PRODUCT;
-        self.bias.iter().all(|bias| i64::from(*bias).abs() <= room)
-            && self.shift.iter().all(|shift| (0..=31).contains(shift))
-    }
-}
-
-impl FixedGeluBlock {
-    /// The same, for GELU.
-    pub(crate) fn is_possible(&self, k: usize) -> bool {
-        let bits = self.fraction_bits.as_flattened();
-        self.relu.linear.is_possible(k) && bits.iter().all(|bits| u32::from(*bits) <= FRACTION_BITS)
-    }
 }
 
 impl From<&[FixedRow; 4]> for FixedBlock {

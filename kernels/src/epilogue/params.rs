@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::desc::{Arithmetic, Epilogue};
-use super::fixed::{self, FixedBlock, FixedGeluBlock, FixedReluBlock};
+use super::fixed::{self, FixedBlock, FixedGeluBlock, FixedReluBlock, FixedRow, StoredBlock};
 use super::row::RowParams;
 use crate::{Activation, KernelError, SharedSlice, Store};
 
@@ -63,26 +63,28 @@ impl BlockParams {
         })
     }
 
-    /// Borrows the parameters of `blocks` row blocks of a K = `k` product from `bytes`.
+    /// Borrows the parameters of row blocks of these features, of a product of `m` features and K = `k`, from `bytes`.
     ///
     /// # Errors
     /// [`KernelError::Section`] for bytes of another length, or that [`BlockParams::pack`] would not write.
     pub(crate) fn shared(
         epilogue: &Epilogue,
         bytes: Bytes,
-        blocks: usize,
-        k: usize,
+        features: impl ExactSizeIterator<Item = [usize; ROWS]>,
+        (m, k): (usize, usize),
         kernel: &str,
     ) -> Result<BlockParams, KernelError> {
         epilogue.check_form(kernel)?;
         let error =
             |found, expected| KernelError::Section { kernel: kernel.to_owned(), section: PARAMS, found, expected };
+        let blocks = features.len();
         let expected = blocks * BlockParams::stride(epilogue) as usize;
         if bytes.len() != expected {
             let expected = format!("{expected} for {blocks} row blocks");
             return Err(error(format!("{} bytes", bytes.len()), expected));
         }
-        let params = match (epilogue.arithmetic, epilogue.sink.activation) {
+        let activation = epilogue.sink.activation;
+        let params = match (epilogue.arithmetic, activation) {
             (Arithmetic::F32, _) => BlockParams::Float(SharedSlice::shared(bytes, kernel, PARAMS)?),
             (Arithmetic::I16, Activation::Identity) => BlockParams::Fixed(SharedSlice::shared(bytes, kernel, PARAMS)?),
             (Arithmetic::I16, Activation::Relu) => BlockParams::FixedRelu(SharedSlice::shared(bytes, kernel, PARAMS)?),
@@ -90,19 +92,23 @@ impl BlockParams {
                 BlockParams::FixedGelu(SharedSlice::shared(bytes, kernel, PARAMS)?)
             }
         };
-        let wrong = match &params {
-            BlockParams::Float(blocks) => return RowParams::check(blocks.as_flattened(), k, kernel).map(|()| params),
-            BlockParams::Fixed(blocks) => blocks.iter().position(|block| !block.is_possible(k)),
-            BlockParams::FixedRelu(blocks) => blocks.iter().position(|block| !block.linear.is_possible(k)),
-            BlockParams::FixedGelu(blocks) => blocks.iter().position(|block| !block.is_possible(k)),
-        };
-        match wrong {
-            Some(row) => Err(error(
-                format!("numbers in row block {row} that no parameters become"),
-                "shifts of 0 to 31 bits and sums that stay in s32".into(),
-            )),
-            None => Ok(params),
+        if let BlockParams::Float(blocks) = &params {
+            RowParams::check(blocks.as_flattened(), k, kernel)?;
         }
+        let is_inside = |features: [usize; ROWS]| features.map(|feature| feature < m);
+        for (block, features) in features.enumerate() {
+            let wrong = match &params {
+                BlockParams::Float(blocks) => wrong_float(&blocks[block], is_inside(features)),
+                BlockParams::Fixed(blocks) => wrong_fixed(&blocks[block], is_inside(features), k, activation),
+                BlockParams::FixedRelu(blocks) => wrong_fixed(&blocks[block], is_inside(features), k, activation),
+                BlockParams::FixedGelu(blocks) => wrong_fixed(&blocks[block], is_inside(features), k, activation),
+            };
+            if let Some(found) = wrong {
+                let expected = "what parameters become, repeated words alike, and zeros for features beyond M";
+                return Err(error(format!("{found} in row block {block}"), expected.into()));
+            }
+        }
+        Ok(params)
     }
 
     /// All of them as bytes.
@@ -155,4 +161,28 @@ impl BlockParams {
 /// The parameters of four features, zeros beyond the last.
 fn four<T: Copy + Default>(params: &[T], features: [usize; ROWS]) -> [T; ROWS] {
     features.map(|feature| params.get(feature).copied().unwrap_or_default())
+}
+
+const BEYOND: &str = "numbers of a feature beyond M";
+
+/// What is wrong with the numbers of four features, of which some are inside the matrix.
+fn wrong_float(block: &[RowParams; ROWS], is_inside: [bool; ROWS]) -> Option<&'static str> {
+    let mut beyond = block.iter().zip(is_inside).filter(|(_, inside)| !inside);
+    beyond.any(|(row, _)| bytemuck::bytes_of(row) != bytemuck::bytes_of(&RowParams::default())).then_some(BEYOND)
+}
+
+/// The same of 16-bit arithmetic.
+fn wrong_fixed<B: StoredBlock>(
+    block: &B,
+    is_inside: [bool; ROWS],
+    k: usize,
+    activation: Activation,
+) -> Option<&'static str> {
+    let Some(rows) = block.rows() else { return Some("repeated words that differ") };
+    rows.iter().zip(is_inside).find_map(|(row, inside)| match inside {
+        true if row.is_possible(k, activation) => None,
+        true => Some("numbers that no parameters become"),
+        false if *row == FixedRow::default() => None,
+        false => Some(BEYOND),
+    })
 }

@@ -42,6 +42,7 @@
 //! work of f32 and twice that of bf16 per instruction, on a quarter and half of the memory.
 
 mod args;
+mod check;
 mod desc;
 mod emit;
 mod epilogue;

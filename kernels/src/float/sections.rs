@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::check::check_stream;
 use super::plan::FloatPlan;
 use super::weights::{BlockRow, FloatWeights, Shape};
 use crate::layout::padded;
@@ -20,6 +21,7 @@ pub struct FloatFacts {
 const STREAM: &str = "stream";
 const ROWS: &str = "rows";
 const BIAS: &str = "bias";
+const FACTS: &str = "facts";
 
 impl FloatWeights {
     /// The names of the sections, in the order of [`FloatWeights::sections`].
@@ -40,7 +42,8 @@ impl FloatWeights {
     ///
     /// # Errors
     /// [`KernelError::Section`] for what [`FloatWeights::pack`] cannot have written: sections of a wrong length, a row of X beyond K,
-    /// an output feature that is beyond M or has not exactly one row, biases that are not finite.
+    /// an output feature that is beyond M or has not exactly one row, weights and biases that are not finite, padding that is not 0,
+    /// block rows in another order, facts that are not those of the stream.
     pub fn from_sections(
         plan: &FloatPlan,
         facts: FloatFacts,
@@ -63,6 +66,19 @@ impl FloatWeights {
         let bias: Vec<f32> = bias.chunks_exact(size_of::<f32>()).map(bytemuck::pod_read_unaligned).collect();
         if let Some(found) = bias.iter().find(|bias| !bias.is_finite()) {
             return Err(error(plan, BIAS, found.to_string(), "finite numbers".into()));
+        }
+        let counts = check_stream(plan, &block_rows, &step_offsets, &stream)
+            .map_err(|(found, expected)| error(plan, STREAM, found, expected.into()))?;
+        for (row, bias) in block_rows.iter().zip(bias.chunks_exact(plan.tile.rows)) {
+            let inside = plan.m.saturating_sub(row.out_offset as usize / TILE).min(bias.len());
+            if bias[inside..].iter().any(|bias| bias.to_bits() != 0) {
+                return Err(error(plan, BIAS, "a bias of a feature beyond M".into(), "zeros there".into()));
+            }
+        }
+        let expected = FloatFacts { blocks: counts.blocks, nnz: counts.nnz };
+        if facts != expected {
+            let expected = format!("{expected:?}, as the weights say");
+            return Err(error(plan, FACTS, format!("{facts:?}"), expected));
         }
         Ok(FloatWeights {
             shape: Shape::of(plan),
@@ -111,6 +127,10 @@ fn block_rows(plan: &FloatPlan, bytes: &[u8]) -> Result<Vec<BlockRow>, KernelErr
             let found = format!("{} row blocks and {} steps in block row {i}", row.row_blocks, row.steps);
             return Err(error(plan, ROWS, found, format!("{row_blocks} row blocks and {least} to {most} steps")));
         }
+    }
+    if !block_rows.is_sorted_by_key(|row| (row.steps, row.out_offset)) {
+        let (found, expected) = ("block rows in another order", "shorter ones first, and equal ones in matrix order");
+        return Err(error(plan, ROWS, found.into(), expected.into()));
     }
     Ok(block_rows)
 }

@@ -210,7 +210,7 @@ fn write_record(plan: &FloatPlan, record: &mut [u8], columns: &[usize], weight: 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use half::bf16;
     use lacuna_jit::Isa;
     use proptest::prelude::*;
@@ -222,7 +222,7 @@ mod tests {
 
     /// The row-major matrix, rebuilt from the bytes of the stream only. Every stored weight must be at a place of its
     /// own.
-    fn unpack(plan: &FloatPlan, packed: &FloatWeights) -> Vec<f32> {
+    pub(in super::super) fn unpack(plan: &FloatPlan, packed: &FloatWeights) -> Vec<f32> {
         let (m, k, inputs) = (plan.m, plan.k, plan.dtype.inputs());
         let mut weights = vec![0.0; m * k];
         for (i, row) in packed.block_rows.iter().enumerate() {

@@ -32,8 +32,7 @@ impl GemmWeights {
                 return Err(KernelError::Length { kernel: plan.name(), buffer, found, expected });
             }
         }
-        let row_blocks = (0..plan.row_blocks()).map(|row_block| std::array::from_fn(|row| row_block * ROW_BLOCK + row));
-        let params = BlockParams::pack(&plan.epilogue, params, row_blocks, k, &plan.name())?;
+        let params = BlockParams::pack(&plan.epilogue, params, row_blocks(plan), k, &plan.name())?;
 
         let mut packed = Buffer::new(packed_bytes(plan));
         let mut dwords = packed.chunks_exact_mut(4);
@@ -64,7 +63,8 @@ impl GemmWeights {
     /// borrowed.
     ///
     /// # Errors
-    /// [`KernelError::Section`] for sections of a wrong length, [`KernelError::Parameter`] for parameters that no epilogue takes.
+    /// [`KernelError::Section`] for sections of a wrong length, and for weights of features beyond M and K that are not 0;
+    /// [`KernelError::Parameter`] for parameters that no epilogue takes.
     pub fn from_sections(plan: &GemmPlan, sections: [Bytes; 2]) -> Result<GemmWeights, KernelError> {
         let (name, [packed, params]) = (plan.name(), sections);
         let expected = packed_bytes(plan);
@@ -72,7 +72,8 @@ impl GemmWeights {
             let (found, expected) = (format!("{} bytes", packed.len()), expected.to_string());
             return Err(KernelError::Section { kernel: name, section: WEIGHTS, found, expected });
         }
-        let params = BlockParams::shared(&plan.epilogue, params, plan.row_blocks(), plan.k, &name)?;
+        check_padding(plan, &packed)?;
+        let params = BlockParams::shared(&plan.epilogue, params, row_blocks(plan), (plan.m, plan.k), &name)?;
         Ok(GemmWeights { m: plan.m, k: plan.k, packed: SharedSlice::shared(packed, &name, WEIGHTS)?, params })
     }
 
@@ -87,6 +88,37 @@ const WEIGHTS: &str = "weights";
 /// Bytes of all packed weights.
 fn packed_bytes(plan: &GemmPlan) -> usize {
     plan.row_blocks() * ROW_BLOCK * plan.steps() * 4
+}
+
+/// The output features of every row block.
+fn row_blocks(plan: &GemmPlan) -> impl ExactSizeIterator<Item = [usize; ROW_BLOCK]> {
+    (0..plan.row_blocks()).map(|row_block| std::array::from_fn(|row| row_block * ROW_BLOCK + row))
+}
+
+/// Weights of features beyond M and K must be 0: what kernels multiply them by is not specified.
+fn check_padding(plan: &GemmPlan, packed: &[u8]) -> Result<(), KernelError> {
+    let (steps, padded_rows) = (plan.steps(), plan.row_blocks() * ROW_BLOCK);
+    for block in 0..plan.blocks() {
+        let first = block * ROW_BLOCKS * ROW_BLOCK;
+        let rows = (ROW_BLOCKS * ROW_BLOCK).min(padded_rows - first);
+        let dword = |step: usize, row: usize| {
+            let at = (first * steps + step * rows + row) * 4;
+            &packed[at..at + 4]
+        };
+        let beyond_k = (plan.k % 4 != 0)
+            .then(|| (0..rows).flat_map(|row| &dword(steps - 1, row)[plan.k % 4..]).any(|&byte| byte != 0));
+        let beyond_m =
+            (plan.m.saturating_sub(first).min(rows)..rows).any(|row| (0..steps).any(|step| dword(step, row) != [0; 4]));
+        if beyond_m || beyond_k == Some(true) {
+            return Err(KernelError::Section {
+                kernel: plan.name(),
+                section: WEIGHTS,
+                found: "a weight of a feature beyond M or K that is not 0".into(),
+                expected: "zeros there".into(),
+            });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

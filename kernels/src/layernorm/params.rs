@@ -31,7 +31,7 @@ impl NormRows {
     ///
     /// # Errors
     /// [`KernelError::Length`] unless there are F rows. [`KernelError::Parameter`] if epsilon is negative or any
-    /// parameter is not finite, or if a quantised value could leave the range of s32: a normalised value is below
+    /// parameter is not finite, if zero points differ (kernels read that of the first feature), or if a quantised value could leave the range of s32: a normalised value is below
     /// sqrt(F), so `(sqrt(F) |gamma| + |beta|) |out_scale| + |out_zero| < 2^31` is asked for.
     pub fn pack(plan: &LayerNormPlan, rows: &[NormParams], epsilon: f32) -> Result<NormRows, KernelError> {
         if rows.len() != plan.features {
@@ -56,6 +56,9 @@ impl NormRows {
                 if !value.is_finite() {
                     return error(parameter, row, value, "a finite number");
                 }
+            }
+            if p.out_zero.to_bits() != rows[0].out_zero.to_bits() {
+                return error("output zero point", row, p.out_zero, "that of the first feature: a panel has one");
             }
             let y = largest_normalised * f64::from(p.gamma.abs()) + f64::from(p.beta.abs());
             if y * f64::from(p.out_scale.abs()) + f64::from(p.out_zero.abs()) >= 2f64.powi(31) {

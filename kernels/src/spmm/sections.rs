@@ -5,12 +5,13 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::check::{Counts, Misfit, check_stream};
 use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
 use super::stream::OVERREAD;
 use super::weights::{RowBlock, SpmmWeights};
 use crate::epilogue::{BlockParams, PARAMS};
 use crate::layout::padded;
-use crate::{KernelError, Plan, SharedSlice, TILE};
+use crate::{Block, KernelError, Plan, SharedSlice, TILE};
 
 /// What is known of packed weights in addition to their bytes; kernels do not read it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,7 @@ pub struct SpmmFacts {
 const INDICES: &str = "indices";
 const WEIGHTS: &str = "weights";
 const ROWS: &str = "rows";
+const FACTS: &str = "facts";
 
 impl SpmmWeights {
     /// The names of the sections, in the order of [`SpmmWeights::sections`].
@@ -53,8 +55,9 @@ impl SpmmWeights {
     ///
     /// # Errors
     /// [`KernelError::Section`] for what [`SpmmWeights::pack`] cannot have written: sections of a wrong length, an input feature
-    /// beyond K, an output feature that is beyond M or has not exactly one row. [`KernelError::Parameter`] for parameters that no
-    /// epilogue takes.
+    /// beyond K, an output feature that is beyond M or has not exactly one row, padding that is not 0, words that do not repeat what
+    /// they should, row blocks in another order, facts that are not those of the stream. [`KernelError::Parameter`] for parameters
+    /// that no epilogue takes.
     pub fn from_sections(plan: &SpmmPlan, facts: SpmmFacts, sections: [Bytes; 4]) -> Result<SpmmWeights, KernelError> {
         let name = plan.name();
         let [indices, weights, rows, params] = sections;
@@ -77,7 +80,15 @@ impl SpmmWeights {
             }
         }
         check_indices(plan, &indices)?;
-        let params = BlockParams::shared(&plan.epilogue, params, plan.rows(), plan.k, &name)?;
+        let counts = check_stream(plan, &rows, &group_offsets, &indices, &weights).map_err(
+            |Misfit { of_indices, found, expected }| {
+                error(plan, if of_indices { INDICES } else { WEIGHTS }, found, expected.into())
+            },
+        )?;
+        check_order(plan, &rows, &group_offsets, &weights)?;
+        let facts = checked_facts(plan, facts, counts)?;
+        let outputs = rows.iter().map(|row| row.outputs.map(|offset| offset as usize / TILE));
+        let params = BlockParams::shared(&plan.epilogue, params, outputs, (plan.m, plan.k), &name)?;
         Ok(SpmmWeights {
             m: plan.m,
             k: plan.k,
@@ -130,13 +141,77 @@ fn row_blocks(plan: &SpmmPlan, bytes: &[u8]) -> Result<Vec<RowBlock>, KernelErro
                 let expected = format!("each multiple of {TILE} below {} once", padded(plan.m) * TILE);
                 return Err(error(plan, ROWS, found, expected));
             }
-            if !plan.scatters() && (output != in_order || !first.is_multiple_of(ROW_BLOCK * TILE)) {
+            if !reorders(plan) && (output != in_order || !first.is_multiple_of(ROW_BLOCK * TILE)) {
                 let found = format!("output offset {output} at place {place} of row block {i}");
-                return Err(error(plan, ROWS, found, "four outputs in a row for a VNNI panel".into()));
+                let expected = format!("four outputs in a row for {} blocks and this output", plan.block);
+                return Err(error(plan, ROWS, found, expected));
             }
         }
     }
     Ok(rows)
+}
+
+/// Whether packing chooses which outputs share a row block.
+fn reorders(plan: &SpmmPlan) -> bool {
+    plan.scatters() && matches!(plan.block, Block::B1x4 | Block::Unstructured)
+}
+
+/// Row blocks by ascending number of groups; equal ones in matrix order where packing keeps it. 1x4 blocks that are reordered are so by
+/// the length of each output's list.
+pub(super) fn check_order(
+    plan: &SpmmPlan,
+    rows: &[RowBlock],
+    first_groups: &[usize],
+    weights: &[u8],
+) -> Result<(), KernelError> {
+    let sorted = match (reorders(plan), plan.block) {
+        (false, _) => rows.is_sorted_by_key(|row| (row.groups, row.outputs[0])),
+        (true, Block::B1x4) => {
+            let lists = rows.iter().zip(first_groups).flat_map(|(row, &first)| {
+                let groups = &weights[first * GROUP_WEIGHT_BYTES..][..row.groups as usize * GROUP_WEIGHT_BYTES];
+                (0..ROW_BLOCK).map(move |place| {
+                    let has_weight = |group: &&[u8]| group[4 * place..][..4] != [0; 4];
+                    (groups.chunks_exact(GROUP_WEIGHT_BYTES).filter(has_weight).count(), row.outputs[place])
+                })
+            });
+            lists.is_sorted()
+        }
+        (true, _) => rows.is_sorted_by_key(|row| row.groups),
+    };
+    match sorted {
+        true => Ok(()),
+        false => {
+            let (found, expected) = ("row blocks in another order", "shorter lists first, and equal ones in order");
+            Err(error(plan, ROWS, found.into(), expected.into()))
+        }
+    }
+}
+
+/// The facts, computed from the stream but for [`SpmmFacts::fill_ratio_in_order`] of rows that were reordered.
+fn checked_facts(plan: &SpmmPlan, facts: SpmmFacts, counts: Counts) -> Result<SpmmFacts, KernelError> {
+    let (outputs, inputs) = (plan.cover().outputs(), plan.cover().inputs());
+    let all = plan.m.div_ceil(outputs) * plan.k.div_ceil(inputs);
+    let stored = counts.blocks * outputs * inputs;
+    let fill_ratio = if stored == 0 { 1.0 } else { counts.nnz as f64 / stored as f64 };
+    let is_reordered = reorders(plan) && plan.block == Block::Unstructured;
+    let in_order = if is_reordered { facts.fill_ratio_in_order } else { fill_ratio };
+    let expected = SpmmFacts {
+        nnz: counts.nnz,
+        density: counts.blocks as f64 / all as f64,
+        fill_ratio,
+        fill_ratio_in_order: in_order,
+    };
+    // Numbers that went through text.
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    let same = facts.nnz == expected.nnz
+        && near(facts.density, expected.density)
+        && near(facts.fill_ratio, expected.fill_ratio)
+        && near(facts.fill_ratio_in_order, in_order)
+        && (0.0..=1.0).contains(&in_order);
+    match same {
+        true => Ok(expected),
+        false => Err(error(plan, FACTS, format!("{facts:?}"), format!("{expected:?}, as the weights say"))),
+    }
 }
 
 /// Every index must be that of a block inside K, and the padding zero: a kernel may read its indices ahead.

@@ -183,7 +183,7 @@ impl SpmmWeights {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use lacuna_jit::Isa;
     use proptest::prelude::*;
     use rand::prelude::*;
@@ -193,7 +193,7 @@ mod tests {
     use crate::{PanelLayout, Sign};
 
     /// The row-major matrix, rebuilt from the bytes of the streams only. Every stored weight must be at a place of its own.
-    fn unpack(plan: &SpmmPlan, packed: &SpmmWeights) -> Vec<i8> {
+    pub(in super::super) fn unpack(plan: &SpmmPlan, packed: &SpmmWeights) -> Vec<i8> {
         let (m, k) = (packed.m, packed.k);
         let mut weights = vec![0; m * k];
         let mut group = 0;

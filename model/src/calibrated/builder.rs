@@ -137,8 +137,10 @@ impl Calibration {
     /// enough; for models with a head that reads pairs, pairs. The default prompt of a model is put before texts that are no pairs.
     ///
     /// # Errors
-    /// [`Error::NoTokenizer`], [`Error::Tokenizer`], [`Error::EmptyBatch`], [`Error::CalibrationOption`], [`Error::Calibration`].
+    /// [`Error::NoTokenizer`], [`Error::Tokenizer`], [`Error::EmptyBatch`], [`Error::CalibrationOption`], [`Error::Calibration`], and
+    /// [`Error::Forked`] in a forked process.
     pub fn run<'t, T: Into<TextInput<'t>>>(self, texts: impl IntoIterator<Item = T>) -> Result<CalibratedModel> {
+        crate::forked::check()?;
         let start = Instant::now();
         let inputs: Vec<TextInput<'t>> = texts.into_iter().map(Into::into).collect();
         let of = inputs.len();
@@ -173,6 +175,7 @@ impl Calibration {
     /// Those of [`Reference::forward`](crate::reference::Reference::forward), [`Error::CalibrationOption`], [`Error::Calibration`].
     pub fn run_ids<S: TokenIds>(self, ids: &[S]) -> Result<CalibratedModel> {
         let _span = tracing::info_span!("calibrate").entered();
+        crate::forked::check()?;
         let start = Instant::now();
         let Calibration { model, options, .. } = self;
         let (config, weights, pooling) = (model.config(), model.weights(), model.pooling());

@@ -8,11 +8,13 @@ const CHUNK: usize = 1 << 18;
 
 /// Converts a whole tensor and counts its NaN and infinite values.
 ///
-/// The caller has checked that the dtype is F32, F16 or BF16 and that the length fits.
+/// The caller has checked that the dtype is F32, F16, BF16 or F64 and that the length fits.
 pub(super) fn to_f32(dtype: Dtype, bytes: &[u8]) -> (Vec<f32>, usize) {
     match dtype {
         Dtype::F16 => convert(bytes, |b: [u8; 2]| half::f16::from_le_bytes(b).to_f32()),
         Dtype::BF16 => convert(bytes, |b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()),
+        // A value beyond the range of f32 becomes infinite, and is counted.
+        Dtype::F64 => convert(bytes, |b: [u8; 8]| f64::from_le_bytes(b) as f32),
         _ => convert(bytes, f32::from_le_bytes),
     }
 }

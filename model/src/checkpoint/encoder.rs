@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::names::{self, LayerNames};
+use super::prefix;
 use super::tensor::FileTensor;
 use super::tensor_set::Checkpoint;
 use crate::config::EncoderConfig;
@@ -11,31 +12,54 @@ use crate::matrix::Matrix;
 use crate::weights::{EmbeddingWeights, EncoderWeights, LayerNorm, LayerWeights, Linear};
 
 impl Checkpoint {
-    /// Reads all weights of an encoder, under the names of its architecture, with or without a prefix such as `bert.` or `model.`.
+    /// Reads all weights of an encoder, under the names of its architecture behind whatever prefix they have, such as `bert.` or
+    /// `module.`.
     ///
-    /// F32, F16 and BF16 tensors become f32. The pooler is read if it is there. Tensors that the encoder does not need (position
+    /// F32, F16, BF16 and F64 tensors become f32. The pooler is read if it is there. Tensors that the encoder does not need (position
     /// ids, heads) are ignored.
     ///
     /// # Errors
-    /// [`WeightError`](crate::error::WeightError) for a tensor that is missing, that has another type, shape or length, or that has values
+    /// [`WeightError`](crate::error::WeightError) for a file with several encoders, for a tensor that is missing, that has another type, shape or length, or that has values
     /// that are not finite.
     pub(crate) fn encoder_weights(&self, config: &EncoderConfig) -> Result<EncoderWeights> {
-        let reader = Reader { checkpoint: self };
+        let reader = Reader::of_encoder(self, config)?;
         let embeddings = reader.embeddings(config)?;
         let layers = (0..config.layers)
             .into_par_iter()
             .map(|i| reader.layer(&names::layer(config.architecture, i), config.hidden_size, config.intermediate_size))
             .collect::<Result<Vec<_>>>()?;
-        Ok(EncoderWeights { embeddings: embeddings.into(), layers, pooler: reader.pooler(config)? })
+        Ok(EncoderWeights {
+            embeddings: embeddings.into(),
+            layers,
+            pooler: Reader::of_head(self, config)?.pooler(config)?,
+        })
     }
 }
 
 /// Looks tensors up by name and converts them.
 pub(super) struct Reader<'a> {
-    pub(super) checkpoint: &'a Checkpoint,
+    checkpoint: &'a Checkpoint,
+    /// What names may begin with, in the order in which they are tried.
+    prefixes: Vec<String>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Reads the tensors of the encoder of this configuration.
+    fn of_encoder(checkpoint: &'a Checkpoint, config: &EncoderConfig) -> Result<Reader<'a>> {
+        Ok(Reader { checkpoint, prefixes: vec![prefix::find(checkpoint, config)?] })
+    }
+
+    /// Reads the tensors of a module that has a file of its own.
+    pub(super) fn of_module(checkpoint: &'a Checkpoint) -> Reader<'a> {
+        Reader { checkpoint, prefixes: vec![String::new()] }
+    }
+
+    /// Reads the tensors of what follows the encoder: in the encoder, or in the nearest module around it that has them.
+    pub(super) fn of_head(checkpoint: &'a Checkpoint, config: &EncoderConfig) -> Result<Reader<'a>> {
+        let encoder = prefix::find(checkpoint, config)?;
+        Ok(Reader { checkpoint, prefixes: prefix::around(&encoder).into_iter().map(str::to_owned).collect() })
+    }
+
     fn embeddings(&self, config: &EncoderConfig) -> Result<EmbeddingWeights> {
         let features = config.embedding_features();
         // The first rows of RoBERTa's table belong to padding, and to nothing.
@@ -106,10 +130,15 @@ impl Reader<'_> {
         self.find(names)?.read_f32(shape)
     }
 
-    /// The first of `names` that exists, with or without a prefix.
+    /// The first of `names` that exists behind one of the prefixes.
     pub(super) fn find(&self, names: &[&str]) -> Result<FileTensor<'_>> {
-        let candidates = names::candidates(names);
-        let found = candidates.iter().find_map(|name| self.checkpoint.tensor(name));
-        found.ok_or_else(|| self.checkpoint.missing(&candidates))
+        let places = self.prefixes.iter().flat_map(|prefix| names.iter().map(move |name| format!("{prefix}{name}")));
+        let mut places: Vec<String> = places.collect();
+        let found = places.iter().find_map(|name| self.checkpoint.tensor(name));
+        found.ok_or_else(|| {
+            places
+                .push(format!("bert.{} and the like: any prefix that all tensors have", names.first().unwrap_or(&"")));
+            self.checkpoint.missing(&places)
+        })
     }
 }

@@ -23,7 +23,7 @@ struct VocabularyNames {
 impl Checkpoint {
     /// Reads the weights of a head. `word` is the word embedding table, which a masked language model may share.
     pub(crate) fn head_weights(&self, config: &EncoderConfig, head: &HeadConfig, word: &Matrix) -> Result<HeadWeights> {
-        let reader = Reader { checkpoint: self };
+        let reader = Reader::of_head(self, config)?;
         match head.kind {
             HeadKind::SequenceClassification => reader.first(config, head),
             HeadKind::TokenClassification => reader.output("classifier", config, head).map(HeadWeights::Each),

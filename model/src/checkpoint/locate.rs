@@ -4,6 +4,8 @@ use std::fs::{File, read_dir, symlink_metadata};
 use std::io::{ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use lacuna_files::ReadError;
+
 use crate::error::{Error, Result, WeightError};
 
 /// The names of weight files, in the order in which they are looked for: the order of `transformers`.
@@ -114,14 +116,11 @@ fn others(folder: &Path) -> String {
 /// Opens a regular file that is no Git LFS pointer, at its start; gives its length in bytes too.
 pub(crate) fn open_file(path: &Path) -> Result<(File, u64)> {
     let io = |action| move |source| Error::Io { path: path.to_owned(), action, source };
-    // Before the opening, which for a pipe would wait for a writer.
-    let kind = std::fs::metadata(path).map_err(io("open"))?;
-    if !kind.is_file() {
-        let found = if kind.is_dir() { "a directory" } else { "a device, pipe or socket" };
-        return Err(not_weights(path, found.into(), "a regular file"));
-    }
-    let mut file = File::open(path).map_err(io("open"))?;
-    let length = file.metadata().map_err(io("read the size of"))?.len();
+    let (mut file, length) = lacuna_files::open(path).map_err(|error| match error {
+        ReadError::Kind { found } => not_weights(path, found.into(), "a regular file"),
+        ReadError::Io { action, source } => io(action)(source),
+        other => io("open")(other.into()),
+    })?;
     let mut start = Vec::new();
     file.by_ref().take(LFS_POINTER.len() as u64).read_to_end(&mut start).map_err(io("read"))?;
     if start == LFS_POINTER {

@@ -23,6 +23,7 @@ mod locate;
 mod mapped;
 mod modules;
 mod names;
+mod prefix;
 mod sharded;
 mod tensor;
 mod tensor_set;

@@ -8,7 +8,7 @@ use crate::weights::{LayerNorm, Linear};
 impl Checkpoint {
     /// The linear layer of a Dense module, `linear.weight` and `linear.bias`; zeros where it has no bias.
     pub(crate) fn module_linear(&self, outputs: usize, inputs: usize, has_bias: bool) -> Result<Linear> {
-        let reader = Reader { checkpoint: self };
+        let reader = Reader::of_module(self);
         match has_bias {
             true => reader.linear("linear", outputs, inputs),
             false => Ok(Linear { weight: reader.matrix("linear.weight", outputs, inputs)?, bias: vec![0.0; outputs] }),
@@ -17,6 +17,6 @@ impl Checkpoint {
 
     /// The parameters of a LayerNorm module, `norm.weight` and `norm.bias`.
     pub(crate) fn module_norm(&self, features: usize) -> Result<LayerNorm> {
-        Reader { checkpoint: self }.norm("norm", features)
+        Reader::of_module(self).norm("norm", features)
     }
 }

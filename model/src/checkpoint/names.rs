@@ -9,15 +9,6 @@ pub(super) const EMBEDDING_NORM: &str = "embeddings.LayerNorm";
 pub(super) const PROJECTION: &str = "embeddings_project";
 pub(super) const POOLER: &str = "pooler.dense";
 
-/// The possible prefixes of all names: none in a bare encoder, the name of the encoder in a model with a head (CamemBERT and
-/// XLM-RoBERTa call theirs `roberta`), `model.` where a training script wrapped it.
-const PREFIXES: [&str; 6] = ["", "bert.", "roberta.", "distilbert.", "electra.", "model."];
-
-/// Every way to write one of `names`, the best known first.
-pub(super) fn candidates(names: &[&str]) -> Vec<String> {
-    names.iter().flat_map(|name| PREFIXES.map(|prefix| format!("{prefix}{name}"))).collect()
-}
-
 /// Names of the scale of a layer normalisation. Old checkpoints call it gamma.
 pub(super) fn gamma(norm: &str) -> [String; 2] {
     ["weight", "gamma"].map(|part| format!("{norm}.{part}"))

@@ -4,12 +4,13 @@
 //! {"metadata": {"total_size": 123}, "weight_map": {"embeddings.word_embeddings.weight": "model-00001-of-00002.safetensors", ...}}
 //! ```
 //!
-//! Index and files must agree on every tensor. A tensor in only one of them is a sign of mixed versions.
+//! The files must hold every tensor that the index lists, in the file that it names. Tensors that it does not list are read as well, since
+//! that is what the libraries do that write such files; a note names them. `total_size` is often stale, and a note says so.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -17,6 +18,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use super::file::WeightFile;
 use super::locate::open_file;
 use crate::error::{Error, Result, WeightError};
+use crate::json::read_json_within;
 
 /// Far beyond the index of any model: a million tensors need half of it.
 const MAX_INDEX_BYTES: u64 = 100_000_000;
@@ -29,7 +31,7 @@ struct RawIndex {
 
 #[derive(serde::Deserialize)]
 struct RawMetadata {
-    total_size: Option<serde_json::Number>,
+    total_size: Option<serde_json::Value>,
 }
 
 /// Tensor and file name of every entry, unchanged. A map would keep only one of two equal names.
@@ -57,16 +59,26 @@ impl<'de> Deserialize<'de> for WeightMap {
     }
 }
 
-/// The files of an index in the order of their names, and which of them holds each tensor.
-pub(super) fn open(path: &Path) -> Result<(Vec<WeightFile>, BTreeMap<String, usize>)> {
+/// The files of an index.
+pub(super) struct Shards {
+    /// In the order of their names.
+    pub(super) files: Vec<WeightFile>,
+    /// Which of them holds each tensor.
+    pub(super) owners: BTreeMap<String, usize>,
+    /// What the index does not say right.
+    pub(super) notes: Vec<String>,
+}
+
+/// Opens an index and its files.
+pub(super) fn open(path: &Path) -> Result<Shards> {
     let RawIndex { metadata, weight_map } = read(path)?;
     let index = Index::new(path, &weight_map.0)?;
     let files = index.shards.iter().map(|(name, first)| index.open(name, first)).collect::<Result<Vec<_>>>()?;
     let owners = index.owners(&files)?;
-    if let Some(total) = metadata.and_then(|metadata| metadata.total_size) {
-        check_total(path, &files, &owners, &total)?;
-    }
-    Ok((files, owners))
+    let total = metadata.and_then(|metadata| metadata.total_size);
+    let stale = total.and_then(|total| stale_total(path, &files, &owners, &total));
+    let notes = index.unlisted(&owners).into_iter().chain(stale).collect();
+    Ok(Shards { files, owners, notes })
 }
 
 /// The names of the files of an index, which are names and no paths.
@@ -78,15 +90,9 @@ pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
 }
 
 fn read(path: &Path) -> Result<RawIndex> {
-    let (file, length) = open_file(path)?;
-    if length > MAX_INDEX_BYTES {
-        let (found, expected) = (format!("{length} bytes"), format!("at most {MAX_INDEX_BYTES}"));
-        return Err(Error::Weights(WeightError::ShardIndex { path: path.to_owned(), found, expected }));
-    }
-    let mut bytes = Vec::new();
-    let read = file.take(MAX_INDEX_BYTES).read_to_end(&mut bytes);
-    read.map_err(|source| Error::Io { path: path.to_owned(), action: "read", source })?;
-    serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_owned(), source })
+    // A Git LFS pointer in its place has an error of its own.
+    open_file(path)?;
+    read_json_within(path, MAX_INDEX_BYTES)
 }
 
 /// A `weight_map` whose names are unique and stay in the folder.
@@ -147,13 +153,6 @@ impl<'a> Index<'a> {
         let mut owners = BTreeMap::new();
         for (file, held) in files.iter().enumerate() {
             for tensor in held.names() {
-                if !self.map.contains_key(tensor.as_str()) {
-                    return Err(Error::Weights(WeightError::UnindexedTensor {
-                        path: path(),
-                        tensor,
-                        shard: shard(file).to_owned(),
-                    }));
-                }
                 if let Some(other) = owners.insert(tensor.clone(), file) {
                     let places = format!("in {} and in {}", shard(other), shard(file));
                     return Err(Error::Weights(WeightError::DuplicateTensor { path: path(), tensor, places }));
@@ -169,30 +168,39 @@ impl<'a> Index<'a> {
         }
         Ok(owners)
     }
+
+    /// A note on the tensors that the index does not list.
+    fn unlisted(&self, owners: &BTreeMap<String, usize>) -> Option<String> {
+        let mut unlisted = owners.iter().filter(|(tensor, _)| !self.map.contains_key(tensor.as_str()));
+        let (tensor, &file) = unlisted.next()?;
+        let shard = self.shards.keys().nth(file)?;
+        Some(match unlisted.count() {
+            0 => format!("{}: the index does not list tensor {tensor} of {shard}", self.path.display()),
+            more => {
+                format!("{}: the index does not list tensor {tensor} of {shard} and {more} more", self.path.display())
+            }
+        })
+    }
 }
 
-/// Compares the bytes of all tensors with `total_size`.
+/// A note if the bytes of all tensors are not `total_size`.
 ///
 /// Not for what `torch.save` writes: there the number counts storages, which tensors may share or use in part.
-fn check_total(
+fn stale_total(
     path: &Path,
     files: &[WeightFile],
     owners: &BTreeMap<String, usize>,
-    total: &serde_json::Number,
-) -> Result<()> {
+    total: &serde_json::Value,
+) -> Option<String> {
     if !files.iter().all(|file| matches!(file, WeightFile::Mapped(_))) {
-        return Ok(());
+        return None;
     }
     let stored = owners.iter().filter_map(|(name, &file)| files.get(file)?.tensor(name));
     let bytes = stored.map(|tensor| tensor.bytes as u64).sum::<u64>();
     // Some writers give a float.
     let agrees = total.as_u64() == Some(bytes) || total.as_f64() == Some(bytes as f64);
-    if !agrees {
-        return Err(Error::Weights(WeightError::ShardIndex {
-            path: path.to_owned(),
-            found: format!("a total_size of {total} bytes"),
-            expected: format!("{bytes}, the size of all tensors in its files (or no total_size)"),
-        }));
-    }
-    Ok(())
+    (!agrees).then(|| {
+        let total: String = total.to_string().chars().take(40).collect();
+        format!("{}: total_size is {total}, but the files hold {bytes} bytes of tensors", path.display())
+    })
 }

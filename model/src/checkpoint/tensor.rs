@@ -49,7 +49,7 @@ impl<'a> FileTensor<'a> {
     /// many gigabytes.
     pub(super) fn read_f32(&self, shape: &[usize]) -> Result<Vec<f32>> {
         let (path, tensor) = (|| self.path.to_owned(), || self.name.to_owned());
-        if !matches!(self.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+        if !matches!(self.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64) {
             let found = format!("{:?}", self.dtype);
             return Err(Error::Weights(WeightError::TensorDtype { path: path(), tensor: tensor(), found }));
         }

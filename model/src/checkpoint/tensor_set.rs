@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::file::WeightFile;
+use super::sharded::Shards;
 use super::tensor::FileTensor;
 use super::{locate, sharded};
 use crate::error::{Error, Result, WeightError};
@@ -28,6 +29,7 @@ pub struct Checkpoint {
     files: Vec<WeightFile>,
     /// Which of `files` holds a tensor.
     owners: BTreeMap<String, usize>,
+    notes: Vec<String>,
 }
 
 impl Checkpoint {
@@ -44,8 +46,8 @@ impl Checkpoint {
     /// `.bin`, `.pt` or `.pth` for what `torch.save` writes; `.index.json`.
     ///
     /// Checks all that can be known without reading the tensors: that headers agree with the length of their files, that byte
-    /// ranges are contiguous and as long as shape and dtype need, that an index and its files agree tensor by tensor. From a
-    /// pickle nothing is run.
+    /// ranges are contiguous and as long as shape and dtype need, that the files of an index hold the tensors that it says. Tensors
+    /// that it does not list can be read too; [`Checkpoint::notes`] names them. From a pickle nothing is run.
     ///
     /// The files must not be changed while the value lives.
     ///
@@ -53,17 +55,18 @@ impl Checkpoint {
     /// [`Error::Io`], [`WeightError::NotWeights`]; safetensors: [`WeightError::CheckpointLength`], [`WeightError::CheckpointHeader`],
     /// [`WeightError::TensorOffsets`]; torch: [`WeightError::TorchFile`], [`WeightError::PickledObject`], [`WeightError::DuplicateTensor`];
     /// index: [`Error::Json`], [`WeightError::ShardIndex`], [`WeightError::ShardName`], [`WeightError::MissingShard`], [`WeightError::ShardTensor`],
-    /// [`WeightError::UnindexedTensor`], [`WeightError::DuplicateTensor`].
+    /// [`WeightError::DuplicateTensor`].
     pub fn open(path: &Path) -> Result<Self> {
         let is_index = path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".index.json"));
-        let (files, owners) = if is_index {
-            sharded::open(path)?
+        let (files, owners, notes) = if is_index {
+            let Shards { files, owners, notes } = sharded::open(path)?;
+            (files, owners, notes)
         } else {
             let file = WeightFile::open(path)?;
             let owners = file.names().into_iter().map(|name| (name, 0)).collect();
-            (vec![file], owners)
+            (vec![file], owners, Vec::new())
         };
-        Ok(Self { path: path.to_owned(), files, owners })
+        Ok(Self { path: path.to_owned(), files, owners, notes })
     }
 
     /// What was opened: a weight file or an index.
@@ -88,13 +91,27 @@ impl Checkpoint {
         stored.map(info).collect()
     }
 
-    /// The values of one tensor of this shape, row-major; F32, F16 and BF16 become f32.
+    /// The values of one tensor of this shape, row-major; F32, F16, BF16 and F64 become f32.
     ///
     /// # Errors
     /// [`WeightError::MissingTensor`], [`WeightError::TensorDtype`], [`WeightError::TensorShape`], [`WeightError::TensorData`],
     /// [`WeightError::NonFiniteWeights`].
     pub fn read_f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.tensor(name).ok_or_else(|| self.missing(&[name.to_owned()]))?.read_f32(shape)
+    }
+
+    /// What the files have that is no error: tensors that an index does not list, a size that it does not give right.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The names of all tensors, in order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.owners.keys().map(String::as_str)
+    }
+
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.owners.contains_key(name)
     }
 
     pub(super) fn tensor(&self, name: &str) -> Option<FileTensor<'_>> {

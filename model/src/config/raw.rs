@@ -162,8 +162,16 @@ impl RawConfig {
             return Err(unsupported(path, setting, "true", "false"));
         }
         let parts = [
-            ("pruned_heads", &self.pruned_heads, "none: all heads of all layers, with weights of zero where one is pruned"),
-            ("quantization_config", &self.quantization_config, "none: weights in f32, f16 or bf16, or an ONNX graph in int8"),
+            (
+                "pruned_heads",
+                &self.pruned_heads,
+                "none: all heads of all layers, with weights of zero where one is pruned",
+            ),
+            (
+                "quantization_config",
+                &self.quantization_config,
+                "none: weights in f32, f16 or bf16, or an ONNX graph in int8",
+            ),
         ];
         for (setting, value, supported) in parts {
             if let Some(found) = value.as_ref().filter(|value| says_something(value)) {

@@ -159,8 +159,19 @@ pub enum HubError {
     },
 
     /// No place for the cache is known.
-    #[error("no folder for the hub's cache: found neither HF_HOME nor a home directory; set HF_HOME")]
+    #[error("no folder for the hub's cache: found neither HF_HUB_CACHE, HF_HOME nor a home directory; set HF_HOME")]
     NoCache,
+
+    /// A model's folder in the cache, from which no snapshot can be chosen.
+    #[error("{path}: a model's folder in the hub's cache: found {found}; expected {expected}", path = .path.display())]
+    Snapshot {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
 
     /// Another process holds a file that is to be fetched.
     #[error("{model}: {lock} is locked: another process is fetching the same file; wait for it and run again", lock = .lock.display())]
@@ -193,6 +204,7 @@ impl HubError {
             | HubError::Revision { .. }
             | HubError::MissingFile { .. }
             | HubError::Offline { .. }
+            | HubError::Snapshot { .. }
             | HubError::NoCache => ErrorKind::NotFound,
             HubError::FileName { .. } | HubError::Digest { .. } => ErrorKind::InvalidFile,
             HubError::Unauthorised { .. }

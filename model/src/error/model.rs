@@ -27,6 +27,28 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// Something else than a regular file, where a file is read as a whole.
+    #[error("{path}: found {found}; expected {expected}", path = path.display())]
+    FileKind {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+
+    /// A file with more bytes than any of its kind needs.
+    #[error("{path}: found {found} bytes; expected at most {limit}", path = path.display())]
+    FileSize {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        found: u64,
+        /// The most that are read.
+        limit: u64,
+    },
+
     /// A JSON file does not parse, or a field has the wrong type.
     #[error("{path}: invalid JSON: {source}", path = path.display())]
     Json {
@@ -79,7 +101,7 @@ pub enum Error {
         expected: String,
     },
 
-    /// The tokenizer file does not load, or fails on a text.
+    /// The tokenizer file does not load.
     #[error("{path}: tokenizer: {reason}", path = path.display())]
     Tokenizer {
         /// The tokenizer file.
@@ -88,8 +110,54 @@ pub enum Error {
         reason: String,
     },
 
+    /// The files of a tokenizer are of a kind that is not read.
+    #[error("{path}: no tokenizer that is read here: found {found}; expected {expected}", path = path.display())]
+    TokenizerFiles {
+        /// The folder.
+        path: PathBuf,
+        /// The files that it has.
+        found: String,
+        /// The files that are read, and how to make them.
+        expected: String,
+    },
+
+    /// The tokenizer fails on a text.
+    #[error("{path}: the tokenizer fails on this text: {reason}", path = path.display())]
+    TokenizerText {
+        /// The tokenizer file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A text has a token that the model has no embedding for.
+    #[error(
+        "token {token:?} has id {id}, but the model has embeddings for ids below {vocab_size}: the tokenizer is of another model, or \
+         has tokens that were added without training"
+    )]
+    TokenOutsideTable {
+        /// The token.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Rows of the word embedding table.
+        vocab_size: usize,
+    },
+
+    /// One of several texts has an error.
+    #[error("text {text} (counted from 0): {source}")]
+    Text {
+        /// Index of the text in the call.
+        text: usize,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+
     /// A sentence was given to a model that has no tokenizer.
-    #[error("this model has no tokenizer: pass token ids, or load a directory with a tokenizer.json")]
+    #[error(
+        "this model has no tokenizer: its folder has no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt; copy the \
+         tokenizer's files of the original model into the folder (without a tokenizer, only token ids can be given, from Rust)"
+    )]
     NoTokenizer,
 
     /// A prompt that the model does not have.
@@ -323,6 +391,18 @@ pub enum Error {
         feature: &'static str,
     },
 
+    /// A process that was forked from one that had used the library, and has none of its threads.
+    #[error(
+        "process {process}: found that it was forked from process {parent}, which has the threads of the pool; expected a process \
+         that was started anew, or a call inside a pool of its own (rayon's pool.install)"
+    )]
+    Forked {
+        /// This process.
+        process: u32,
+        /// The one that started the pool.
+        parent: u32,
+    },
+
     /// A model is to be written into a folder that holds something.
     #[error("{path}: found a file, or a folder with files; expected an empty folder, or none", path = path.display())]
     Occupied {
@@ -332,14 +412,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same error of one text among several.
+    #[must_use]
+    pub fn of_text(self, text: usize) -> Error {
+        Error::Text { text, source: Box::new(self) }
+    }
+
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Io { source, .. } => ErrorKind::of_io(source),
-            Error::Json { .. } | Error::InvalidSetting { .. } | Error::Tokenizer { .. } => ErrorKind::InvalidFile,
+            Error::Json { .. }
+            | Error::FileKind { .. }
+            | Error::FileSize { .. }
+            | Error::InvalidSetting { .. }
+            | Error::Tokenizer { .. } => ErrorKind::InvalidFile,
             Error::UnsupportedArchitecture { .. }
             | Error::UnsupportedSetting { .. }
             | Error::OnnxTooLarge { .. }
+            | Error::TokenizerFiles { .. }
             | Error::Feature { .. } => ErrorKind::Unsupported,
             Error::NoTokenizer | Error::NoHead { .. } | Error::PackedModel { .. } => ErrorKind::Missing,
             Error::EmptyBatch
@@ -348,6 +439,8 @@ impl Error {
             | Error::TokenOutOfRange { .. }
             | Error::TokenTypeLength { .. }
             | Error::TokenTypeOutOfRange { .. }
+            | Error::TokenizerText { .. }
+            | Error::TokenOutsideTable { .. }
             | Error::HeadInput { .. } => ErrorKind::InvalidInput,
             Error::Sparsity { .. }
             | Error::DensePruning { .. }
@@ -358,6 +451,8 @@ impl Error {
             | Error::OnnxScales { .. }
             | Error::WrongHead { .. }
             | Error::Occupied { .. } => ErrorKind::InvalidOption,
+            Error::Text { source, .. } => source.kind(),
+            Error::Forked { .. } => ErrorKind::Machine,
             Error::Weights(error) => error.kind(),
             Error::Hub(error) => error.kind(),
             Error::Calibration(error) => error.kind(),

@@ -87,7 +87,7 @@ pub enum OnnxError {
 
     /// An operator that fuses several of ONNX's own.
     #[error(
-        "{path}: node {node} is of the operator set {domain:?}, made by an optimiser; expected ONNX's own operators: export the \
+        "{path}: node {node} is of the operator set {domain:?}, and is not read; expected ONNX's own operators, or fused ones that are known: export the \
          model without optimisation (for ONNX Runtime: no optimised model saved, optimum without --optimize)",
         path = path.display()
     )]
@@ -126,6 +126,26 @@ pub enum OnnxError {
         config: String,
     },
 
+    /// The pooling of the graph and that of the files beside it disagree.
+    #[error(
+        "{path}: the pooling of the output {output:?}: the graph has {graph}; {file} says {settings}: correct the file, or export the graph without \
+         this output",
+        path = path.display(),
+        file = file.display()
+    )]
+    Pooling {
+        /// The file of the graph.
+        path: PathBuf,
+        /// The output that is pooled.
+        output: String,
+        /// What the graph computes.
+        graph: String,
+        /// The file of the settings.
+        file: PathBuf,
+        /// What they say.
+        settings: String,
+    },
+
     /// There is no head of the kind that `config.json` names, in a form that is read.
     #[error("{path}: no {expected} found behind the last layer: {reason}", path = path.display())]
     Head {
@@ -149,7 +169,8 @@ impl OnnxError {
             | OnnxError::Cycle { .. }
             | OnnxError::Tensor { .. }
             | OnnxError::External { .. }
-            | OnnxError::Config { .. } => ErrorKind::InvalidFile,
+            | OnnxError::Config { .. }
+            | OnnxError::Pooling { .. } => ErrorKind::InvalidFile,
             OnnxError::Head { .. } => ErrorKind::Missing,
         }
     }

@@ -156,19 +156,19 @@ pub enum WeightError {
         expected: String,
     },
 
-    /// A file holds a tensor that the index does not list.
+    /// A checkpoint holds all tensors of an encoder more than once, under different prefixes.
     #[error(
-        "{path}: tensor {tensor}: found in {shard}, but not in the index; expected every tensor of the files in \
-         weight_map: index and files are of different versions",
+        "{path}: found {count} complete encoders, whose tensors' names begin with {found}; expected one: write the one to use \
+         into a file of its own",
         path = path.display()
     )]
-    UnindexedTensor {
-        /// The index.
+    SeveralEncoders {
+        /// The file or index.
         path: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// The file that holds it.
-        shard: String,
+        /// How many there are.
+        count: usize,
+        /// What their names begin with.
+        found: String,
     },
 
     /// The same name stands for two tensors.
@@ -210,9 +210,9 @@ pub enum WeightError {
         tensors: usize,
     },
 
-    /// A tensor has an element type that cannot be read as f32.
+    /// A tensor has an element type that is not read as f32.
     #[error(
-        "{path}: tensor {tensor}: unsupported dtype: found {found}; expected F32, F16 or BF16",
+        "{path}: tensor {tensor}: unsupported dtype: found {found}; expected F32, F16, BF16 or F64",
         path = path.display()
     )]
     TensorDtype {
@@ -272,7 +272,7 @@ impl WeightError {
             | WeightError::ShardIndex { .. }
             | WeightError::ShardName { .. }
             | WeightError::ShardTensor { .. }
-            | WeightError::UnindexedTensor { .. }
+            | WeightError::SeveralEncoders { .. }
             | WeightError::DuplicateTensor { .. }
             | WeightError::TensorData { .. }
             | WeightError::MissingTensor { .. }

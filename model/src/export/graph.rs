@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use prost::bytes::Bytes;
 
 use crate::proto::{
-    AttributeProto, AttributeType, DataType, DimensionProto, DimensionValue, GraphProto, NodeProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, NodeProto, TensorProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
 /// A value of the graph: an input, a constant, or what a node makes.
@@ -144,21 +144,17 @@ pub(super) fn little_endian<T: Copy, const N: usize>(values: &[T], bytes_of: imp
 
 /// A whole number as a setting.
 pub(super) fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { i: Some(value), ..attribute(name, AttributeType::Int) }
+    AttributeProto::int(name, value)
 }
 
 /// Whole numbers as a setting.
 pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
+    AttributeProto::ints(name, values)
 }
 
 /// A number as a setting.
 pub(super) fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto { f: Some(value), ..attribute(name, AttributeType::Float) }
-}
-
-fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
-    AttributeProto { name: name.to_owned(), r#type: r#type.into(), ..AttributeProto::default() }
+    AttributeProto::float(name, value)
 }
 
 fn value_info(name: &str, data_type: DataType, dims: &[Dim]) -> ValueInfoProto {

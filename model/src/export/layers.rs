@@ -41,7 +41,9 @@ impl Exporter<'_> {
     }
 
     /// Word + type + position embedding, normalised and projected to the width of the layers, `[tokens, hidden]`. The position table is cut to the length of the sequences.
-    pub(super) fn embeddings(&mut self, tables: &EmbeddingWeights, ids: &Value, types: &Value) -> Value {
+    /// Without token types, the one row of their table is added to every token, where the architecture has such a table.
+    pub(super) fn embeddings(&mut self, tables: &EmbeddingWeights, ids: &Value, types: Option<&Value>) -> Value {
+        let has_types = self.config.architecture.has_token_types();
         let graph = &mut self.graph;
         let mut table = |name: &str, table: &Matrix| {
             graph.floats(format!("embeddings.{name}_embeddings.weight"), &[table.rows, table.cols], &table.data)
@@ -53,11 +55,16 @@ impl Exporter<'_> {
         let mut node =
             |name: &str, inputs: &[&Value], attributes| graph.node(format!("embeddings/{name}"), inputs, attributes);
         let word = node("word/Gather", &[&word, ids], vec![]);
-        let token_type = node("token_type/Gather", &[&token_type, types], vec![]);
+        let token_type = match types {
+            Some(types) => node("token_type/Gather", &[&token_type, types], vec![]),
+            None => token_type,
+        };
         let length = node("position/Shape", &[ids], vec![int("start", 1), int("end", 2)]);
         let position = node("position/Slice", &[&position, &zero, &length, &zero], vec![]);
-        let sum = node("Add", &[&word, &position], vec![]);
-        let sum = node("Add_1", &[&sum, &token_type], vec![]);
+        let mut sum = node("Add", &[&word, &position], vec![]);
+        if types.is_some() || has_types {
+            sum = node("Add_1", &[&sum, &token_type], vec![]);
+        }
         let states = self.layer_norm("embeddings.LayerNorm", &sum, &tables.norm);
         let rows = self.graph.whole(&[-1, tables.norm.gamma.len() as i64]);
         let x = self.graph.node("embeddings/Reshape".to_owned(), &[&states, &rows], vec![]);

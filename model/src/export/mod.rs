@@ -4,8 +4,8 @@
 //! says which, and what of a quantised one is kept. The rest of this page is about writing.
 //!
 //! [`Model::to_onnx`] gives f32, [`Model::to_onnx_dynamic`] and [`CalibratedModel::to_onnx_qdq`] give int8. A graph takes `input_ids`,
-//! `attention_mask` (1 for tokens, 0 for padding, which is on the right) and `token_type_ids`, s64 `[batch, sequence]` with both sizes
-//! free, and gives `last_hidden_state` `[batch, sequence, hidden]` and `sentence_embedding` `[batch, hidden]`, pooled and normalised as
+//! `attention_mask` (1 for tokens, 0 for padding, which is on the right) and, where the model has more than one token type,
+//! `token_type_ids`, s64 `[batch, sequence]` with both sizes free. It gives `last_hidden_state` `[batch, sequence, hidden]` and `sentence_embedding` `[batch, hidden]`, pooled and normalised as
 //! the model says. It uses ONNX's own operators alone, version 17, in files of IR version 8: ONNX Runtime 1.17 and later was tried.
 //! Weights that are zero stay zero.
 //!

@@ -79,9 +79,8 @@ impl Exporter<'_> {
             }
             PoolingMode::WeightedMean => {
                 // 1, 2, 3, ... for tokens.
-                let axis = graph.constant("constant.axis.1".to_owned(), DataType::Int64, &[], || {
-                    1i64.to_le_bytes().to_vec()
-                });
+                let axis =
+                    graph.constant("constant.axis.1".to_owned(), DataType::Int64, &[], || 1i64.to_le_bytes().to_vec());
                 let mut node =
                     |name: &str, inputs: &[&Value], attributes| graph.node(format!("{at}/{name}"), inputs, attributes);
                 let place = node("CumSum", &[&masks.float, &axis], vec![]);
@@ -119,9 +118,9 @@ mod tests {
     use super::*;
     use crate::matrix::Matrix;
     use crate::pooling::{DenseModule, LAYER_NORM_EPSILON, ModuleActivation, NormModule, SentenceModule};
-    use crate::weights::{LayerNorm, Linear};
     use crate::proto::{ModelProto, OperatorSetIdProto};
     use crate::seeded::Preset;
+    use crate::weights::{LayerNorm, Linear};
 
     const FEATURES: usize = 5;
     const SEQUENCE: usize = 6;
@@ -153,7 +152,8 @@ mod tests {
             weight: Matrix { rows: 3, cols: features, data: (0..3 * features).map(value).collect() },
             bias: vec![0.5, -0.25, 1.0],
         };
-        let norm = LayerNorm { gamma: (1..=features).map(value).collect(), beta: (7..features + 7).map(value).collect() };
+        let norm =
+            LayerNorm { gamma: (1..=features).map(value).collect(), beta: (7..features + 7).map(value).collect() };
         let modules = vec![
             SentenceModule::LayerNorm(NormModule { norm, epsilon: LAYER_NORM_EPSILON }),
             SentenceModule::Dense(DenseModule { linear, activation }),
@@ -188,7 +188,10 @@ mod tests {
                     let data = rows[..n * FEATURES].to_vec();
                     let expected = pooling.pool(&Matrix { rows: n, cols: FEATURES, data });
                     for (a, b) in found.iter().zip(&expected) {
-                        assert!((a - b).abs() <= 1e-6 * b.abs().max(0.1), "{pooling:?}, {n} tokens: {found:?}, {expected:?}");
+                        assert!(
+                            (a - b).abs() <= 1e-6 * b.abs().max(0.1),
+                            "{pooling:?}, {n} tokens: {found:?}, {expected:?}"
+                        );
                     }
                 }
             }

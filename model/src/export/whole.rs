@@ -72,9 +72,11 @@ fn export(model: &Model, arithmetic: Arithmetic<'_>) -> Result<OnnxModel> {
     let hidden = Dim::Fixed(config.hidden_size);
     let mut exporter = Exporter { graph: Graph::default(), config, arithmetic, codes: model.codes() };
     let mut tokens = |name| exporter.graph.input(name, DataType::Int64, &[Dim::BATCH, Dim::SEQUENCE]);
-    let (ids, mask, types) = (tokens("input_ids"), tokens("attention_mask"), tokens("token_type_ids"));
+    let (ids, mask) = (tokens("input_ids"), tokens("attention_mask"));
+    // A graph has no input that makes no difference.
+    let types = (config.type_vocab_size > 1).then(|| tokens("token_type_ids"));
     let shared = exporter.shared(&ids, &mask);
-    let mut x = exporter.embeddings(&weights.embeddings, &ids, &types);
+    let mut x = exporter.embeddings(&weights.embeddings, &ids, types.as_ref());
     for (i, layer) in weights.layers.iter().enumerate() {
         x = exporter.layer(i, layer, x, &shared);
     }

@@ -76,7 +76,9 @@ impl Head {
                 let text = "scores: sigmoid (assumed: no activation function of sentence-transformers)";
                 vec![Remark::new(RemarkScope::Head, text)]
             }
-            (HeadKind::SequenceClassification, false) | (HeadKind::TokenClassification, _) => self.config.label_remarks(),
+            (HeadKind::SequenceClassification, false) | (HeadKind::TokenClassification, _) => {
+                self.config.label_remarks()
+            }
             _ => Vec::new(),
         }
     }

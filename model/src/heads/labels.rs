@@ -105,12 +105,7 @@ impl Labels {
 }
 
 /// Names by their numbers. Numbers without a name are between the others only.
-fn numbered(
-    path: &Path,
-    setting: &'static str,
-    named: Map<String, Value>,
-    source: LabelSource,
-) -> Result<Labels> {
+fn numbered(path: &Path, setting: &'static str, named: Map<String, Value>, source: LabelSource) -> Result<Labels> {
     let count = named.len();
     let wrong = |found: String| Error::InvalidSetting {
         path: path.to_owned(),
@@ -193,7 +188,11 @@ mod tests {
             (json!({}), vec![], LabelSource::Generated),
         ] {
             let found = read(&settings).unwrap_or_else(|error| panic!("{settings}: {error}"));
-            assert_eq!((found.names, found.source), (names.into_iter().map(str::to_owned).collect(), source), "{settings}");
+            assert_eq!(
+                (found.names, found.source),
+                (names.into_iter().map(str::to_owned).collect(), source),
+                "{settings}"
+            );
         }
     }
 

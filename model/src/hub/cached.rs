@@ -17,6 +17,9 @@ use super::model::{HubModel, HubOptions, Snapshot};
 use crate::error::HubError;
 use crate::error::Result;
 
+/// The most bytes of a file with the name of a commit.
+const REF_LIMIT: u64 = 4096;
+
 /// The folder of one model in the cache.
 pub(super) struct Folder {
     model: HubModel,
@@ -56,7 +59,8 @@ impl Folder {
     /// The commit that the cache knows the revision as.
     pub(super) fn commit(&self) -> Option<String> {
         let revision = self.model.revision();
-        let known = std::fs::read_to_string(self.path().join("refs").join(revision)).ok();
+        let known = lacuna_files::read(&self.path().join("refs").join(revision), REF_LIMIT).ok();
+        let known = known.and_then(|bytes| String::from_utf8(bytes).ok());
         let known = known.map(|commit| commit.trim().to_owned()).filter(|commit| is_commit(commit));
         // A full commit is itself.
         known.or_else(|| {

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::onnx::external_files;
 use crate::pooling::module_paths;
 use crate::settings::{SENTENCE_FILE, TOKENIZER_FILE, TRANSFORMER_FILES};
+use crate::tokenize::VOCABULARY_FILES;
 
 /// Something that has files of one revision of a model: the cache, or the hub with the cache.
 pub(super) trait Files {
@@ -52,6 +53,7 @@ pub(super) fn visit(files: &mut dyn Files, chosen: Option<&str>) -> Result<()> {
     for optional in ["tokenizer.json", TOKENIZER_FILE] {
         files.find(&join(&encoder, optional))?;
     }
+    vocabulary(files, &encoder)?;
     // The settings of the encoder under the first of their names.
     for name in TRANSFORMER_FILES {
         if files.find(&join(&encoder, name))?.is_some() {
@@ -66,6 +68,16 @@ pub(super) fn visit(files: &mut dyn Files, chosen: Option<&str>) -> Result<()> {
             companions(files, &file, &path)
         }
     }
+}
+
+/// The files that stand for a `tokenizer.json`, if there is none.
+fn vocabulary(files: &mut dyn Files, encoder: &str) -> Result<()> {
+    if files.find(&join(encoder, "tokenizer.json"))?.is_none() {
+        for optional in VOCABULARY_FILES {
+            files.find(&join(encoder, optional))?;
+        }
+    }
+    Ok(())
 }
 
 /// The first of the weight files that there is, with those that belong to it.

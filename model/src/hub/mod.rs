@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Only the files that [`Model::open`](crate::Model::open) and [`Model::head`](crate::Model::head) read are downloaded. The
-//! cache is the one that the hub's own tools use (`~/.cache/huggingface/hub`), in their layout. Files that they downloaded are not downloaded
+//! cache is the one that the hub's own tools use (`~/.cache/huggingface/hub`, unless the hub's variables name another), in their layout. Files that they downloaded are not downloaded
 //! again. A model that is in the cache is used without a request. If its branch has moved, this is noticed only if the cache
 //! has no file of it. If that matters, name a commit as the revision.
 //!
@@ -22,10 +22,13 @@
 mod cached;
 #[cfg(feature = "hub")]
 mod client;
+mod env;
 mod fetch;
 #[cfg(feature = "hub")]
 mod files;
+mod folder;
 mod model;
 
 pub use self::fetch::fetch;
+pub use self::folder::model_folder;
 pub use self::model::{FetchProgress, HubModel, HubOptions, Snapshot};

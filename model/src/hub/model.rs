@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::env::HubVariables;
 use crate::error::HubError;
 
 /// The revision where none is given.
@@ -69,19 +70,12 @@ pub struct HubOptions {
 }
 
 impl HubOptions {
-    /// The hub's own variables: `HF_ENDPOINT`, `HF_HOME` (the cache is its folder `hub`), `HF_TOKEN`, `HF_HUB_OFFLINE`.
+    /// The hub's own variables, with the precedence that its tools give them: the cache is `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, the folder
+    /// `hub` of `HF_HOME`, `huggingface/hub` of `XDG_CACHE_HOME`, or `~/.cache/huggingface/hub`; `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, the file
+    /// `HF_TOKEN_PATH` or the file `token` of the home; `HF_ENDPOINT`; `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE`.
     pub fn from_env() -> HubOptions {
-        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let is_on = |value: String| matches!(value.to_ascii_lowercase().as_str(), "1" | "on" | "yes" | "true");
-        HubOptions {
-            endpoint: text("HF_ENDPOINT"),
-            cache: std::env::var_os("HF_HOME")
-                .filter(|home| !home.is_empty())
-                .map(|home| PathBuf::from(home).join("hub")),
-            token: text("HF_TOKEN"),
-            weights: None,
-            offline: text("HF_HUB_OFFLINE").is_some_and(is_on),
-        }
+        let HubVariables { cache, token, endpoint, offline } = HubVariables::read();
+        HubOptions { endpoint, cache, token, weights: None, offline }
     }
 
     /// The address of the hub, or of a mirror of it; the default is `https://huggingface.co`.

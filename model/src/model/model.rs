@@ -84,6 +84,7 @@ impl Model {
     /// [`Error::Sparsity`](crate::Error::Sparsity), [`Error::DensePruning`](crate::Error::DensePruning).
     pub fn prune(mut self, block: Block, sparsity: f64) -> Result<Self> {
         let _span = tracing::info_span!("prune").entered();
+        crate::forked::check()?;
         let start = Instant::now();
         prune_encoder(&mut self.weights, block, sparsity)?;
         self.pruning = Some(Pruning { block, sparsity });

@@ -9,12 +9,13 @@ use crate::codes::FileCodes;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::heads::{Head, HeadConfig, HeadWeights};
+use crate::hub::model_folder;
 #[cfg(feature = "onnx")]
-use crate::onnx::OnnxGraph;
+use crate::onnx::{OnnxGraph, Outputs, Read};
 use crate::packed::is_packed;
-use crate::pooling::Modules;
+use crate::pooling::{Modules, Pooling, PoolingSource};
 use crate::settings::{Remark, RemarkScope, SentenceSettings, TextSettings};
-use crate::tokenize::SentenceTokenizer;
+use crate::tokenize::{SentenceTokenizer, has_tokenizer};
 use crate::weights::EncoderWeights;
 
 /// How [`Model::open_with`] opens a model.
@@ -37,6 +38,10 @@ impl OpenOptions {
 struct Content {
     weights: EncoderWeights,
     codes: Option<FileCodes>,
+    /// What replaces `layer_norm_eps` of the configuration.
+    epsilon: Option<f32>,
+    /// What pools the hidden states in a graph.
+    pooling: Option<Pooling>,
     notes: Vec<String>,
     remarks: Vec<Remark>,
 }
@@ -56,7 +61,7 @@ impl Model {
     /// # Errors
     /// Every way in which a file can be missing, damaged or of an unsupported model is its own [`Error`] variant.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        let path = &model_folder(path.as_ref())?;
         match (path.is_dir(), path.parent().zip(path.file_name())) {
             (false, _) if is_graph(path) => Self::open_graph(path),
             (false, Some((folder, file))) if path.is_file() && !is_packed(path).unwrap_or(false) => {
@@ -72,7 +77,7 @@ impl Model {
     /// # Errors
     /// Those of [`Model::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
-        let path = path.as_ref();
+        let path = &model_folder(path.as_ref())?;
         let Some(weights) = &options.weights else { return Self::open(path) };
         let modules = Modules::read(path)?;
         let config = modules.encoder.join("config.json");
@@ -104,30 +109,41 @@ impl Model {
 
     fn read(modules: Modules, config_path: PathBuf, path: WeightPath) -> Result<Self> {
         let _span = tracing::info_span!("read").entered();
+        crate::forked::check()?;
         let start = Instant::now();
-        let config = EncoderConfig::from_file(&config_path)?;
+        let mut config = EncoderConfig::from_file(&config_path)?;
         modules.check(config.hidden_size)?;
         let sentence = SentenceSettings::read(&modules.root)?;
         // A graph's own folder may have the tokenizer too.
         let beside = config_path.parent().unwrap_or(Path::new("."));
         let folder = match &path {
-            WeightPath::Graph(graph) if !beside.join("tokenizer.json").exists() => graph.parent().unwrap_or(beside),
+            WeightPath::Graph(graph) if !has_tokenizer(beside) => graph.parent().unwrap_or(beside),
             _ => beside,
         };
         let content = || match &path {
             WeightPath::Tensors(path) => {
                 let checkpoint = Checkpoint::open(path)?;
-                let unused = unused_layers(&checkpoint, &config);
+                let unused = unused_layers(&checkpoint, &config)?;
                 let weights = checkpoint.encoder_weights(&config)?;
-                Ok(Content { weights, codes: None, notes: vec![], remarks: unused.into_iter().collect() })
+                let (notes, remarks) = (checkpoint.notes().to_vec(), unused.into_iter().collect());
+                Ok(Content { weights, codes: None, epsilon: None, pooling: None, notes, remarks })
             }
-            WeightPath::Graph(path) => graph_content(path, &config),
+            WeightPath::Graph(path) => graph_content(path, &config_path, &config),
         };
         let texts = TextSettings::read(&[folder, beside], config.max_position)?;
-        let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::from_dir(folder, texts.max_length));
-        let (Content { weights, codes, notes, remarks }, tokenizer, pooling) = (content?, tokenizer?, modules.pooling);
+        let options = texts.tokenizer_options(&config_path);
+        let (content, tokenizer) = rayon::join(content, || SentenceTokenizer::open(folder, &options));
+        let (content, tokenizer) = (content?, tokenizer?);
+        let Content { weights, codes, epsilon, pooling: own_pooling, notes, remarks } = content;
+        let tokenizer = tokenizer.map(|tokenizer| tokenizer.for_vocabulary(config.vocab_size));
         let SentenceSettings { prompts, similarity, score_function, remarks: said } = sentence;
-        let remarks = texts.remarks.into_iter().chain(remarks).chain(said).collect();
+        let strange = tokenizer.iter().flat_map(|tokenizer| texts.remarks_on(tokenizer));
+        let remarks = strange.chain(texts.remarks.iter().cloned()).chain(remarks).chain(said).collect();
+        config.layer_norm_eps = epsilon.unwrap_or(config.layer_norm_eps);
+        let pooling = match own_pooling {
+            Some(own) => modules.pooling.joined(own)?,
+            None => modules.pooling,
+        };
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
         let files = Some(ModelFiles { config: config_path, weights: path });
         Ok(Self {
@@ -188,17 +204,22 @@ impl Model {
 }
 
 /// What is to be said where a file holds more layers than `config.json` counts.
-fn unused_layers(checkpoint: &Checkpoint, config: &EncoderConfig) -> Option<Remark> {
-    let (used, stored) = (config.layers, checkpoint.stored_layers(config.architecture));
+fn unused_layers(checkpoint: &Checkpoint, config: &EncoderConfig) -> Result<Option<Remark>> {
+    let (used, stored) = (config.layers, checkpoint.stored_layers(config)?);
     let name = checkpoint.path().file_name().unwrap_or_default().to_string_lossy();
     let text = format!("layers: the first {used} of the {stored} in {name} are used, as config.json counts them");
-    (stored > used).then(|| Remark::new(RemarkScope::Texts, text))
+    Ok((stored > used).then(|| Remark::new(RemarkScope::Texts, text)))
 }
 
 #[cfg(feature = "onnx")]
-fn graph_content(path: &Path, config: &EncoderConfig) -> Result<Content> {
-    let crate::onnx::Read { weights, codes, notes } = OnnxGraph::open(path)?.encoder(config)?;
-    Ok(Content { weights, codes, notes, remarks: vec![] })
+fn graph_content(path: &Path, config_path: &Path, config: &EncoderConfig) -> Result<Content> {
+    let outputs = Outputs::read(config_path)?;
+    let Read { weights, codes, epsilon, pooling, notes } = OnnxGraph::open(path)?.encoder(config, outputs)?;
+    let pooling = pooling.map(|own| {
+        let source = PoolingSource::Graph { path: path.to_owned(), output: own.output().to_owned() };
+        Pooling { modes: own.modes, include_prompt: true, modules: own.modules, source }
+    });
+    Ok(Content { weights, codes, epsilon, pooling, notes, remarks: vec![] })
 }
 
 #[cfg(feature = "onnx")]
@@ -212,7 +233,7 @@ fn graph_tensors(path: &Path) -> Result<Vec<TensorInfo>> {
 }
 
 #[cfg(not(feature = "onnx"))]
-fn graph_content(path: &Path, _: &EncoderConfig) -> Result<Content> {
+fn graph_content(path: &Path, _: &Path, _: &EncoderConfig) -> Result<Content> {
     Err(without_onnx(path))
 }
 

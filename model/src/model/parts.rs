@@ -92,7 +92,21 @@ impl Model {
         let (files, codes, notes, remarks) = (None, None, vec![], vec![]);
         let (prompts, similarity, score_function) = (Prompts::default(), None, None);
         let (pruning, timings) = (None, Timings::default());
-        Self { config, weights, pooling, tokenizer, prompts, similarity, score_function, files, codes, notes, remarks, pruning, timings }
+        Self {
+            config,
+            weights,
+            pooling,
+            tokenizer,
+            prompts,
+            similarity,
+            score_function,
+            files,
+            codes,
+            notes,
+            remarks,
+            pruning,
+            timings,
+        }
     }
 }
 

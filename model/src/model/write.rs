@@ -12,11 +12,12 @@ use crate::checkpoint::named_tensors;
 use crate::error::{Error, Result};
 use crate::files::{self, WriteError};
 use crate::pooling::{LAYER_NORM_EPSILON, PoolingSource, SentenceModule, WrittenModule};
+use crate::settings::{SENTENCE_FILE, written_settings};
 
 impl Model {
     /// Writes the model into a directory: `config.json`, `model.safetensors` (f32, zeros as they are, under the names of the
-    /// architecture), and where the model has them `tokenizer.json`, `sentence_bert_config.json`, `modules.json` and the pooling
-    /// settings. [`Model::open`] reads the same model from it; a head is not written, nor are codes of a quantised file.
+    /// architecture), and where the model has them `tokenizer.json`, `sentence_bert_config.json`, `config_sentence_transformers.json`,
+    /// `modules.json` and the folders of modules. [`Model::open`] reads the same model from it; a head is not written, nor are codes of a quantised file.
     ///
     /// The directory is written under a temporary name and then renamed, so it appears only when it is complete.
     ///
@@ -52,6 +53,9 @@ impl Model {
             let settings = json!({ "max_seq_length": tokenizer.max_length(), "do_lower_case": false });
             write("sentence_bert_config.json", &pretty(&settings))?;
         }
+        if let Some(settings) = written_settings(self.prompts(), self.similarity(), self.score_function.as_deref()) {
+            write(SENTENCE_FILE, &pretty(&settings))?;
+        }
         if matches!(self.pooling().source, PoolingSource::Assumed(_)) {
             return Ok(());
         }
@@ -62,7 +66,8 @@ impl Model {
                 write(&format!("{own}/config.json"), &pretty(&settings))?;
             }
             if !tensors.is_empty() {
-                let views = tensors.into_iter().map(|(name, shape, values)| (name, Floats { shape, values: values.into() }));
+                let views =
+                    tensors.into_iter().map(|(name, shape, values)| (name, Floats { shape, values: values.into() }));
                 write_tensors(&folder.join(&own), &dir.join(&own), views)?;
             }
         }

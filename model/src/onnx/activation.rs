@@ -9,7 +9,7 @@ use super::chain::Pass;
 use super::graph::{Graph, attribute, input, output};
 use super::product::Product;
 use crate::config::Activation;
-use crate::error::Result;
+use crate::error::{OnnxError, Result};
 use crate::heads::DenseActivation;
 use crate::reference::{activate, erf};
 
@@ -23,12 +23,8 @@ const MAX_NODES: usize = 64;
 impl Graph {
     /// The function that makes a value from the output of a linear layer, and that layer.
     pub(super) fn function<'g>(&'g self, value: &'g str) -> Result<(DenseActivation, Product<'g>)> {
-        let places: Vec<f32> = (0..PLACES).map(|i| (i as f32 - 32.0) / 4.0).collect();
-        let mut walk = Walk { graph: self, places: &places, known: HashMap::new(), layer: None, nodes: 0 };
-        let values = walk.values(value)?;
-        let Some(layer) = walk.layer else {
-            return Err(self.stop(value, "an activation function of a linear layer").into());
-        };
+        let places = places();
+        let (values, layer) = self.sampled(value, &places)?;
         let mut known: Vec<(DenseActivation, Vec<f32>)> = Activation::ALL
             .map(|activation| {
                 let mut values = places.clone();
@@ -37,16 +33,40 @@ impl Graph {
             })
             .to_vec();
         known.push((DenseActivation::Tanh, places.iter().map(|x| x.tanh()).collect()));
-        let agree = |expected: &[f32]| values.iter().zip(expected).all(|(a, b)| (a - b).abs() <= TOLERANCE);
-        match known.into_iter().find(|(_, expected)| agree(expected)) {
+        match known.into_iter().find(|(_, expected)| agree(&values, expected)) {
             Some((function, _)) => Ok((function, layer)),
-            None => {
-                let at = |x: usize| format!("f({}) = {}", places[x], values[x]);
-                let found = format!("a function with {}, {}, {}", at(28), at(36), at(44));
-                Err(self.stop_with(value, found, "GELU in its erf or tanh form, ReLU or tanh").into())
-            }
+            None => Err(self.unknown_function(value, &values, "GELU in its erf or tanh form, ReLU or tanh").into()),
         }
     }
+
+    /// The values of the function that makes a value from the output of a linear layer, and that layer.
+    pub(super) fn sampled<'g>(&'g self, value: &'g str, places: &[f32]) -> Result<(Vec<f32>, Product<'g>)> {
+        let mut walk = Walk { graph: self, places, known: HashMap::new(), layer: None, nodes: 0 };
+        let values = walk.values(value)?;
+        match walk.layer {
+            Some(layer) => Ok((values, layer)),
+            None => Err(self.stop(value, "an activation function of a linear layer").into()),
+        }
+    }
+
+    pub(super) fn unknown_function(&self, value: &str, values: &[f32], expected: &str) -> OnnxError {
+        let at = |x: usize| format!("f({}) = {}", place(x), values[x]);
+        self.stop_with(value, format!("a function with {}, {}, {}", at(28), at(36), at(44)), expected)
+    }
+}
+
+/// Places at which functions are compared.
+pub(super) fn places() -> Vec<f32> {
+    (0..PLACES).map(place).collect()
+}
+
+fn place(i: usize) -> f32 {
+    (i as f32 - 32.0) / 4.0
+}
+
+/// Whether two functions have the same values, but for rounding.
+pub(super) fn agree(values: &[f32], expected: &[f32]) -> bool {
+    values.iter().zip(expected).all(|(a, b)| (a - b).abs() <= TOLERANCE)
 }
 
 struct Walk<'g, 'p> {

@@ -3,6 +3,7 @@
 use super::chain::Pass;
 use super::graph::{Graph, attribute, input, named, output, whole};
 use super::product::{Product, Rounding};
+use super::shape::Extent;
 use crate::codes::TensorQuant;
 use crate::config::EncoderConfig;
 use crate::error::OnnxError;
@@ -193,17 +194,22 @@ impl Graph {
             let node = self.maker(value).ok_or_else(|| self.stop(value, EXPECTED))?;
             // A mask depends on attention_mask, never on what was looked up.
             let masked = |i: usize, j: usize| match (input(node, i), input(node, j)) {
-                (Some(a), Some(b)) if self.is_tainted(a) && !self.is_tainted(b) => Some(a),
-                (Some(a), Some(b)) if self.is_tainted(b) && !self.is_tainted(a) => Some(b),
+                (Some(a), Some(b)) if self.is_tainted(a) && !self.is_tainted(b) => Some((a, b)),
+                (Some(a), Some(b)) if self.is_tainted(b) && !self.is_tainted(a) => Some((b, a)),
                 _ => None,
             };
             let before = match &*node.op_type {
                 "Add" | "Max" => masked(0, 1),
-                "Sub" => masked(0, 1).filter(|a| Some(*a) == input(node, 0)),
+                "Sub" => masked(0, 1).filter(|(a, _)| Some(*a) == input(node, 0)),
                 "Where" => masked(1, 2).filter(|_| input(node, 0).is_some_and(|condition| !self.is_tainted(condition))),
                 _ => None,
             };
-            value = before.ok_or_else(|| self.stop(value, EXPECTED))?;
+            let (before, mask) = before.ok_or_else(|| self.stop(value, EXPECTED))?;
+            self.check_mask(mask)?;
+            if let Some(condition) = input(node, 0).filter(|_| node.op_type == "Where") {
+                self.check_mask(condition)?;
+            }
+            value = before;
         }
     }
 
@@ -226,6 +232,15 @@ impl Graph {
                     .map(|(quant, after)| TensorQuant { scale: quant.scale * after / scale, ..quant })
                     .filter(|quant| quant.scale.is_normal() && quant.scale > 0.0);
                 return Ok(Operand { product, scale, rounding, rounded, order });
+            }
+            if let Some(before) = self.exchanged(value, config) {
+                order = order.map(|axis| match axis {
+                    2 => 3,
+                    3 => 2,
+                    axis => axis,
+                });
+                value = before;
+                continue;
             }
             let expected = "a linear layer behind changes of shape";
             let (before, pass) = self.pass(value).ok_or_else(|| self.stop(value, expected))?;
@@ -253,6 +268,26 @@ impl Graph {
             }
             value = before;
         }
+    }
+
+    /// The value of four dimensions whose last two were exchanged through three: reshaped to `[-1, a, b]`, transposed, and reshaped
+    /// to `[.., .., b, a]`. torch's dynamo exporter writes it so for keys.
+    fn exchanged<'g>(&'g self, value: &'g str, config: &EncoderConfig) -> Option<&'g str> {
+        let is = |value: &'g str, operator: &str| self.maker(value).filter(|node| node.op_type == operator);
+        let outer = is(value, "Reshape")?;
+        let turned = is(input(outer, 0)?, "Transpose")?;
+        (attribute(turned, "perm")?.ints[..] == [0, 2, 1]).then_some(())?;
+        let inner = is(input(turned, 0)?, "Reshape")?;
+        let before = input(inner, 0)?;
+        let (flat, whole) = (self.extents(input(inner, 1)?)?, self.extents(input(outer, 1)?)?);
+        let (&[_, a, b], &[_, _, last, second]) = (&flat[..], &whole[..]) else { return None };
+        let fits = |extent, axis, size: Option<usize>| match extent {
+            Extent::Of(of, at) => at == axis && of == before,
+            Extent::Known(known) => known > 0 && size.is_none_or(|size| known == size as i64),
+            Extent::Unknown => false,
+        };
+        let is_same = last == b && second == a;
+        (is_same && fits(a, 2, None) && fits(b, 3, Some(config.head_size()))).then_some(before)
     }
 
     /// The changes of shape directly behind a linear layer, which [`Graph::product`] passes over.

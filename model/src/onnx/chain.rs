@@ -1,12 +1,15 @@
 //! Nodes that change only the shape or the rounding of a hidden state, and numbers that depend on shapes.
 
-use super::graph::{Graph, attribute, input, output, whole};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::graph::{Graph, attribute, input, output};
 use super::tensor::Data;
 use crate::codes::TensorQuant;
 use crate::proto::NodeProto;
 
 /// Deepest nesting of expressions of numbers and shapes.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// What a node does to the value that goes through it.
 #[derive(Clone, Copy)]
@@ -23,6 +26,18 @@ pub(super) enum Pass<'g> {
     Scale(f32),
 }
 
+/// What a value is but for its shape and its rounding: an input of a node, and the node that rounded last. None where the value is
+/// that itself.
+#[derive(Clone, Copy)]
+pub(super) struct Root {
+    value: Option<(usize, usize)>,
+    rounding: Option<usize>,
+}
+
+/// Numbers that were found.
+#[derive(Default)]
+pub(super) struct Numbers(Mutex<HashMap<String, f32>>);
+
 impl Graph {
     /// The value before `value`, if one node lies between them that lets it through.
     pub(super) fn pass(&self, value: &str) -> Option<(&str, Pass<'_>)> {
@@ -32,7 +47,7 @@ impl Graph {
         let node = self.maker(value).filter(|node| output(node) == value)?;
         let first = input(node, 0)?;
         let (before, pass) = match &*node.op_type {
-            "Identity" | "Cast" | "Dropout" | "DequantizeLinear" => (first, Pass::Same),
+            "Identity" | "Cast" | "CastLike" | "Dropout" | "DequantizeLinear" => (first, Pass::Same),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => (first, Pass::Reshape(node)),
             "Transpose" => (first, Pass::Transpose(node)),
             "QuantizeLinear" | "DynamicQuantizeLinear" => (first, Pass::Quantise(node)),
@@ -54,18 +69,39 @@ impl Graph {
         self.root_and_rounding(value).0
     }
 
-    /// The same, and how it was rounded last.
-    pub(super) fn root_and_rounding<'g>(&'g self, mut value: &'g str) -> (&'g str, Option<&'g NodeProto>) {
-        let mut rounding = None;
-        while let Some((before, pass)) = self.pass(value) {
-            match pass {
-                Pass::Same | Pass::Reshape(_) => {}
-                Pass::Quantise(node) => rounding = rounding.or(Some(node)),
-                Pass::Transpose(_) | Pass::Scale(_) => break,
+    /// The same, and how it was rounded last. Every node of the way remembers the end of it, so many walks over one chain take as
+    /// many steps as the chain has nodes.
+    pub(super) fn root_and_rounding<'g>(&'g self, start: &'g str) -> (&'g str, Option<&'g NodeProto>) {
+        let (mut value, mut way) = (start, Vec::new());
+        let mut end = Root { value: None, rounding: None };
+        while let Some(place) = self.place(value) {
+            let is_first = self.at(place).is_some_and(|node| output(node) == value);
+            if let Some(root) = self.roots.get(place).filter(|_| is_first).and_then(|root| root.get()) {
+                end = *root;
+                break;
             }
+            let (before, rounds) = match self.pass(value) {
+                Some((before, Pass::Same | Pass::Reshape(_))) => (before, false),
+                Some((before, Pass::Quantise(_))) => (before, true),
+                _ => break,
+            };
+            let Some(i) = self.at(place).and_then(|node| node.input.iter().position(|input| input == before)) else {
+                break;
+            };
+            way.push((place, i, rounds));
             value = before;
         }
-        (value, rounding)
+        for (place, i, rounds) in way.into_iter().rev() {
+            end = Root {
+                value: end.value.or(Some((place, i))),
+                rounding: if rounds { Some(place) } else { end.rounding },
+            };
+            if let Some(root) = self.roots.get(place) {
+                let _ = root.set(end); // another thread may have found the same
+            }
+        }
+        let value = end.value.and_then(|(place, i)| self.at(place)?.input.get(i));
+        (value.map_or(start, String::as_str), end.rounding.and_then(|place| self.at(place)))
     }
 
     /// Scale and zero point of a QuantizeLinear; none if they are found when the graph runs, or are not one of each.
@@ -104,10 +140,19 @@ impl Graph {
         if self.is_tainted(value) || depth > MAX_DEPTH {
             return None;
         }
+        if let Some(known) = self.numbers.0.lock().unwrap_or_else(PoisonError::into_inner).get(value) {
+            return Some(*known);
+        }
+        let found = self.computed_number(value, depth)?;
+        self.numbers.0.lock().unwrap_or_else(PoisonError::into_inner).insert(value.to_owned(), found);
+        Some(found)
+    }
+
+    fn computed_number(&self, value: &str, depth: usize) -> Option<f32> {
         let node = self.maker(value)?;
         let operand = |i| self.number_at(input(node, i)?, depth + 1);
         match &*node.op_type {
-            "Identity" | "Cast" | "Squeeze" | "Unsqueeze" | "Reshape" => operand(0),
+            "Identity" | "Cast" | "CastLike" | "Squeeze" | "Unsqueeze" | "Reshape" => operand(0),
             "Sqrt" => operand(0).map(f32::sqrt),
             "Reciprocal" => operand(0).map(f32::recip),
             "Div" => Some(operand(0)? / operand(1)?),
@@ -117,83 +162,9 @@ impl Graph {
             "Gather" | "Slice" => {
                 let shape = self.maker(input(node, 0)?).filter(|node| node.op_type == "Shape")?;
                 let at = *self.wholes(input(node, 1)?)?.first()?;
-                let last = at == -1 || (at == 3 && self.rank(input(shape, 0)?) == Some(4));
+                let last = at == -1 || (at == 3 && self.rank(input(shape, 0)?, depth) == Some(4));
                 (last && attribute(shape, "start").is_none()).then_some(())?;
                 self.features(input(shape, 0)?, depth + 1).map(|features| features as f32)
-            }
-            _ => None,
-        }
-    }
-
-    fn rank(&self, value: &str) -> Option<usize> {
-        let node = self.maker(value)?;
-        match &*node.op_type {
-            "Transpose" => Some(attribute(node, "perm")?.ints.len()),
-            "Reshape" => Some(self.partial_shape(input(node, 1)?)?.len()),
-            _ => None,
-        }
-    }
-
-    /// The size of the last dimension of a hidden state that was reshaped.
-    fn features(&self, value: &str, depth: usize) -> Option<i64> {
-        let node = self.maker(value).filter(|_| depth <= MAX_DEPTH)?;
-        match &*node.op_type {
-            "Reshape" => self.partial_shape(input(node, 1)?)?.last().copied().flatten(),
-            "Transpose" => {
-                let order = &attribute(node, "perm")?.ints;
-                let last = order.last().copied()?;
-                (last + 1 == order.len() as i64).then(|| self.features(input(node, 0)?, depth + 1))?
-            }
-            "Identity" | "Cast" | "QuantizeLinear" | "DequantizeLinear" => self.features(input(node, 0)?, depth + 1),
-            _ => None,
-        }
-    }
-
-    /// What is known of a shape: positive sizes.
-    pub(super) fn partial_shape(&self, value: &str) -> Option<Vec<Option<i64>>> {
-        let known = |sizes: Vec<i64>| sizes.into_iter().map(|size| Some(size).filter(|&size| size > 0)).collect();
-        if self.is_constant(value) {
-            return self.wholes(value).map(known);
-        }
-        let node = self.maker(value)?;
-        match &*node.op_type {
-            "Concat" => Some(
-                node.input
-                    .iter()
-                    .flat_map(|part| match self.is_constant(part) {
-                        true => self.wholes(part).map_or_else(|| vec![None], known),
-                        // The leading sizes of another shape, in one piece.
-                        false => vec![None; self.entries(part).unwrap_or(1)],
-                    })
-                    .collect(),
-            ),
-            "Cast" | "Identity" => self.partial_shape(input(node, 0)?),
-            _ => None,
-        }
-    }
-
-    /// How many entries a part of a shape has, where more than one.
-    fn entries(&self, value: &str) -> Option<usize> {
-        let node = self.maker(value)?;
-        match &*node.op_type {
-            "Slice" => {
-                let (from, to) = (self.wholes(input(node, 1)?)?, self.wholes(input(node, 2)?)?);
-                match (from[..].first()?, to[..].first()?) {
-                    (&from, &to) if from >= 0 && (from..from + 8).contains(&to) => usize::try_from(to - from).ok(),
-                    (0, -1) => Some(2), // all but the features
-                    _ => None,
-                }
-            }
-            // Tokens: batch and sequence.
-            "Shape" => {
-                let tokens = self.is_input(input(node, 0)?);
-                let (from, to) = (whole(node, "start").unwrap_or(0), whole(node, "end"));
-                match (tokens, from, to) {
-                    (true, 0, None) => Some(2),
-                    (_, from @ 0.., Some(to)) if (from..from + 8).contains(&to) => usize::try_from(to - from).ok(),
-                    (_, 0, Some(-1)) => Some(2),
-                    _ => None,
-                }
             }
             _ => None,
         }

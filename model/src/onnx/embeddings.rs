@@ -121,7 +121,12 @@ impl Graph {
     }
 
     /// The tables, compared with the configuration.
-    pub(super) fn load_embeddings(&self, found: &Embeddings<'_>, config: &EncoderConfig) -> Result<EmbeddingWeights> {
+    pub(super) fn load_embeddings(
+        &self,
+        found: &Embeddings<'_>,
+        config: &EncoderConfig,
+        notes: &mut Vec<String>,
+    ) -> Result<EmbeddingWeights> {
         let features = config.embedding_features();
         // Rows before that of the first token belong to none.
         let mut skipped = config.position_offset;
@@ -156,11 +161,21 @@ impl Graph {
         let mut position = need(position, "position embeddings", positions, "max_position_embeddings")?;
         position.data.drain(..skipped * features);
         position.rows = config.max_position;
+        // A row that is added to every token, whatever its type.
+        if let Some(one) = token_type.as_mut().filter(|table| table.rows == 1 && config.type_vocab_size > 1) {
+            one.data = one.data.repeat(config.type_vocab_size);
+            one.rows = config.type_vocab_size;
+            notes.push(format!(
+                "the graph adds one row to all tokens, where config.json counts {} token types: token types make no difference",
+                config.type_vocab_size
+            ));
+        }
         Ok(EmbeddingWeights {
             word: need(word, "word embeddings", config.vocab_size, "vocab_size")?,
             position,
-            token_type: match (config.architecture.has_token_types(), token_type) {
-                (false, None) => Matrix::zeros(config.type_vocab_size, features),
+            token_type: match (config.type_vocab_size, token_type) {
+                // What exporters leave out where there is nothing to choose.
+                (1, None) => Matrix::zeros(1, features),
                 (_, token_type) => {
                     need(token_type, "token type embeddings", config.type_vocab_size, "type_vocab_size")?
                 }
@@ -198,7 +213,10 @@ impl Graph {
             rows if rows == config.type_vocab_size && rows != positions => Index::TokenType,
             _ => or,
         };
-        let Some(index) = table.index else { return Ok(by_rows(Index::Position)) };
+        let Some(index) = table.index else {
+            let is_one = rows == 1 && positions != 1 && table.first == 0;
+            return Ok(if is_one { Index::TokenType } else { by_rows(Index::Position) });
+        };
         let mut direct = index;
         while let Some(node) = self.maker(direct) {
             match (&*node.op_type, input(node, 0)) {

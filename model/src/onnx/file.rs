@@ -124,8 +124,8 @@ impl GraphFile {
 pub(crate) fn external_files(path: &Path) -> Result<std::collections::BTreeSet<String>> {
     let (file, model) = GraphFile::read(path)?;
     let graph = model.graph.unwrap_or_default();
-    let constants =
-        graph.node.iter().flat_map(|node| node.attribute.iter().filter_map(|attribute| attribute.t.as_ref()));
+    let nodes = model.functions.iter().flat_map(|function| &function.node).chain(&graph.node);
+    let constants = nodes.flat_map(|node| node.attribute.iter().filter_map(|attribute| attribute.t.as_ref()));
     let all = graph.initializer.iter().chain(constants).filter(|tensor| !tensor.external_data.is_empty());
     all.map(|tensor| Ok(file.place(tensor)?.location)).collect()
 }
@@ -152,7 +152,8 @@ const NODE: Counted = Counted(&[(5, ATTRIBUTE)]);
 const TYPE: Counted = Counted(&[(1, Counted(&[(2, Counted(&[(1, LEAF)]))]))]);
 const VALUE: Counted = Counted(&[(2, TYPE)]);
 const GRAPH: Counted = Counted(&[(1, NODE), (5, TENSOR), (11, VALUE), (12, VALUE), (13, VALUE)]);
-static MODEL: Counted = Counted(&[(7, GRAPH), (8, LEAF), (14, LEAF)]);
+const FUNCTION: Counted = Counted(&[(7, NODE), (11, ATTRIBUTE)]);
+static MODEL: Counted = Counted(&[(7, GRAPH), (8, LEAF), (14, LEAF), (25, FUNCTION)]);
 
 /// Subtracts one from `left` for every field of a message and of its parts; `None` if there are too many, or if it is not a message.
 fn count(mut bytes: &[u8], message: &Counted, left: &mut usize) -> Option<()> {

@@ -3,10 +3,11 @@
 //! Folding handles the nodes that exporters and quantisers put between a stored weight and the product that reads it. A dequantised constant
 //! remembers its codes, so that they can be used unchanged.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 
-use super::constant::{Constant, Quantised, is_foldable};
+use super::constant::{Constant, Quantised, columns, is_foldable};
+use super::expand::COLUMNS;
 use super::graph::{Graph, attribute, input, output, whole};
 use super::tensor::{Data, Tensor};
 use crate::error::OnnxError;
@@ -17,8 +18,14 @@ use crate::transpose::transposed;
 /// Longest chain of constant nodes.
 const MAX_DEPTH: usize = 64;
 
-/// Elements that may be made in addition to four for every byte of the files.
+/// Elements that may be made for every byte of the files.
+const ELEMENTS_PER_BYTE: usize = 4;
+/// Elements of initialisers that may be read for every byte of the files.
+const READS_PER_BYTE: usize = 16;
+/// Elements that may be made or read in addition.
 const FREE_ELEMENTS: usize = 1 << 20;
+/// Most dimensions of a number, and most elements of a list, that are looked at.
+const MAX_SHORT: usize = 64;
 
 impl Graph {
     /// A constant value; the caller knows that it is one.
@@ -28,7 +35,10 @@ impl Graph {
 
     fn fold_at(&self, value: &str, depth: usize) -> Result<Constant> {
         if let Some(proto) = self.initializer(value) {
-            return Ok(Tensor::read(&self.file, proto)?.into());
+            let tensor = Tensor::read(&self.file, proto)?;
+            // Every reader gets a copy. Few constants are read more than a few times.
+            self.within(&self.folder.read, tensor.data.len(), READS_PER_BYTE, value)?;
+            return Ok(tensor.into());
         }
         let lock = |error: PoisonError<_>| PoisonError::into_inner(error);
         if let Some(made) = self.folder.made.lock().unwrap_or_else(lock).get(value) {
@@ -43,13 +53,18 @@ impl Graph {
                 .into());
         }
         let made = self.fold_node(node, value, depth + 1)?;
-        let new = made.tensor.data.len();
-        let elements = self.folder.elements.fetch_add(new, Relaxed).saturating_add(new);
-        if elements > self.file.bytes().saturating_mul(4).saturating_add(FREE_ELEMENTS) {
-            return Err(self.stop_with(value, "far more elements", "those of the weights a few times").into());
-        }
+        self.within(&self.folder.elements, made.tensor.data.len(), ELEMENTS_PER_BYTE, value)?;
         self.folder.made.lock().unwrap_or_else(PoisonError::into_inner).insert(value.to_owned(), made.clone());
         Ok(made)
+    }
+
+    /// Accounts for elements that were read or made.
+    fn within(&self, count: &AtomicUsize, new: usize, per_byte: usize, value: &str) -> Result<()> {
+        let elements = count.fetch_add(new, Relaxed).saturating_add(new);
+        match elements > self.file.bytes().saturating_mul(per_byte).saturating_add(FREE_ELEMENTS) {
+            true => Err(self.stop_with(value, "far more elements", "those of the weights a few times").into()),
+            false => Ok(()),
+        }
     }
 
     fn fold_node(&self, node: &NodeProto, value: &str, depth: usize) -> Result<Constant> {
@@ -114,6 +129,12 @@ impl Graph {
                 let dims = with_ones(&x.tensor.dims, axes.as_deref(), node.op_type == "Unsqueeze");
                 reshaped(dims.ok_or_else(|| refused("axes that it does not have"))?)
             }
+            COLUMNS => {
+                let bound = |name| whole(node, name).and_then(|bound| usize::try_from(bound).ok());
+                let part = bound("start").zip(bound("end")).and_then(|(start, end)| columns(&x, start, end));
+                let found = || format!("the shape {:?}", x.tensor.dims);
+                part.ok_or_else(|| self.stop_with(value, found(), "q, k and v beside each other").into())
+            }
             "DequantizeLinear" => {
                 let zero = operand(2)?.map(|zero| zero.tensor);
                 let axis = whole(node, "axis").unwrap_or(1);
@@ -164,7 +185,7 @@ impl Graph {
         }
         // Whole tables would be read to find that they are no number.
         match self.initializer(value) {
-            Some(proto) if proto.dims.iter().any(|&d| d != 1) => None,
+            Some(proto) if proto.dims.len() > MAX_SHORT || proto.dims.iter().any(|&d| d != 1) => None,
             _ => self.fold(value).ok()?.tensor.scalar(),
         }
     }
@@ -175,8 +196,11 @@ impl Graph {
             return None;
         }
         match self.initializer(value) {
-            Some(proto) if proto.dims.len() > 1 => None,
-            _ => self.fold(value).ok()?.tensor.data.wholes(),
+            Some(proto) if proto.dims.len() > 1 || proto.dims.iter().any(|&d| d > MAX_SHORT as i64) => None,
+            _ => {
+                let constant = self.fold(value).ok()?;
+                (constant.tensor.data.len() <= MAX_SHORT).then(|| constant.tensor.data.wholes())?
+            }
         }
     }
 }

@@ -1,12 +1,17 @@
 //! A graph to walk on: who makes a value, in what order nodes run, what depends on the tokens.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
+use super::bounds::{self, Steps};
+use super::chain::{Numbers, Root};
 use super::constant::{Folder, is_foldable};
+use super::expand::expand;
 use super::file::GraphFile;
+use super::functions::{Growth, inline};
 use crate::error::OnnxError;
 use crate::error::Result;
-use crate::proto::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::proto::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 /// What makes a value.
 #[derive(Clone, Copy)]
@@ -32,17 +37,28 @@ pub(super) struct Graph {
     /// Version of ONNX's own operator set.
     pub(super) opset: i64,
     pub(super) folder: Folder,
+    /// What is left of the steps that walks may take.
+    pub(super) steps: Steps,
+    /// Per node: what its first output is but for shape and rounding, where a walk has found it.
+    pub(super) roots: Vec<OnceLock<Root>>,
+    /// Numbers that depend on shapes, where a walk has found them.
+    pub(super) numbers: Numbers,
 }
 
 impl Graph {
     pub(super) fn new(file: GraphFile, model: ModelProto) -> Result<Graph> {
         let opset = model.opset_import.iter().find(|set| is_own(&set.domain)).map_or(0, |set| set.version);
-        let Some(proto) = model.graph else {
+        let Some(mut proto) = model.graph else {
             let reason = "it has no graph".into();
             return Err(OnnxError::Decode { path: file.path, reason }.into());
         };
+        bounds::check_nodes(&file, &proto.node)?;
+        let mut growth = Growth::of(&file, proto.node.len());
+        inline(&file, &mut proto, &model.functions, &mut growth)?;
+        expand(&file, &mut proto, &mut growth)?;
         let folder = Folder::default();
         let sources = sources(&file, &proto)?;
+        let (steps, roots) = (Steps::of(&proto), vec![OnceLock::new(); proto.node.len()]);
         let mut graph = Graph {
             file,
             proto,
@@ -53,23 +69,13 @@ impl Graph {
             tainted: vec![],
             opset,
             folder,
+            steps,
+            roots,
+            numbers: Numbers::default(),
         };
-        graph.refuse_fused()?;
         (graph.order, graph.readers) = graph.running_order()?;
         graph.classify();
         Ok(graph)
-    }
-
-    fn refuse_fused(&self) -> Result<()> {
-        // ONNX Runtime has these two under its own name as well, for the same arithmetic.
-        let same = |node: &NodeProto| matches!(&*node.op_type, "QuantizeLinear" | "DequantizeLinear");
-        match self.proto.node.iter().find(|node| !is_own(&node.domain) && !same(node)) {
-            Some(node) => {
-                let (path, domain) = (self.file.path.clone(), node.domain.clone());
-                Err(OnnxError::Fused { path, node: named(node), domain }.into())
-            }
-            None => Ok(()),
-        }
     }
 
     /// Kahn's algorithm, in the order of the file where that is one.
@@ -156,12 +162,36 @@ impl Graph {
             }
     }
 
-    /// The node that makes a value; none for inputs and initialisers.
+    /// The node that makes a value; none for inputs and initialisers. It takes a step of the budget, and there is none when that is
+    /// spent, so every walk ends.
     pub(super) fn maker(&self, value: &str) -> Option<&NodeProto> {
         match self.sources.get(value)? {
-            Maker::Node(i) => self.proto.node.get(*i),
+            Maker::Node(i) => self.proto.node.get(*i).filter(|_| self.steps.take()),
             _ => None,
         }
+    }
+
+    /// The place of the node that makes a value.
+    pub(super) fn place(&self, value: &str) -> Option<usize> {
+        match self.sources.get(value)? {
+            Maker::Node(i) => Some(*i),
+            _ => None,
+        }
+    }
+
+    /// The node at a place.
+    pub(super) fn at(&self, place: usize) -> Option<&NodeProto> {
+        self.proto.node.get(place)
+    }
+
+    /// The outputs of the graph, with what the file says about their type.
+    pub(super) fn output_types(&self) -> &[ValueInfoProto] {
+        &self.proto.output
+    }
+
+    /// What a walk found, unless the walks together took too many steps.
+    pub(super) fn bounded<T>(&self, found: Result<T>) -> Result<T> {
+        self.steps.bounded(&self.file, found)
     }
 
     /// The initialiser of that name.
@@ -272,16 +302,23 @@ fn sources(file: &GraphFile, proto: &GraphProto) -> Result<HashMap<String, Maker
     Ok(sources)
 }
 
-fn is_own(domain: &str) -> bool {
+pub(super) fn is_own(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
 
 /// A node as errors name it.
 pub(super) fn named(node: &NodeProto) -> String {
+    let op_type = shortened(&node.op_type);
     match node.name.is_empty() {
-        false => format!("{:?} ({})", node.name, node.op_type),
-        true => format!("({}) that makes {:?}", node.op_type, node.output.first().map_or("", String::as_str)),
+        false => format!("{:?} ({op_type})", shortened(&node.name)),
+        true => format!("({op_type}) that makes {:?}", shortened(node.output.first().map_or("", String::as_str))),
     }
+}
+
+/// A name as far as errors show it.
+pub(super) fn shortened(name: &str) -> &str {
+    const MAX_CHARS: usize = 160;
+    name.char_indices().nth(MAX_CHARS).map_or(name, |(end, _)| &name[..end])
 }
 
 /// An input of a node; absent ones are empty in files.

@@ -1,7 +1,7 @@
 //! What a graph has behind its last layer.
 
 use super::chain::Pass;
-use super::graph::{Graph, input, output};
+use super::graph::{Graph, attribute, input, output};
 use super::product::Product;
 use crate::architecture::Architecture;
 use crate::config::{Activation, EncoderConfig};
@@ -19,7 +19,11 @@ impl Graph {
         // RoBERTa's classification has a layer of the same form, and is no pooler; it is followed by another.
         let tanhs = self.nodes().filter(|node| node.op_type == "Tanh");
         let mut layers = tanhs.filter_map(|node| self.product(input(node, 0)?));
-        let pooler = layers.find(|layer| self.token(layer.input, states) == Some(Token::First));
+        // A projection behind pooling may have the same form, with other features.
+        let pooler = layers.find(|layer| {
+            let is_square = || self.rows(layer).is_ok_and(|rows| rows == config.hidden_size);
+            self.token(layer.input, states) == Some(Token::First) && is_square()
+        });
         let is_head =
             matches!(config.architecture, Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert);
         match pooler {
@@ -153,7 +157,7 @@ impl Graph {
     }
 
     /// Which tokens of the last hidden states a value holds.
-    fn token<'g>(&'g self, mut value: &'g str, states: &str) -> Option<Token> {
+    pub(super) fn token<'g>(&'g self, mut value: &'g str, states: &str) -> Option<Token> {
         let mut token = Token::Every;
         loop {
             if value == states {
@@ -161,13 +165,18 @@ impl Graph {
             }
             let node = self.maker(value)?;
             let wholes = |i| input(node, i).and_then(|x| self.wholes(x));
+            let bounds = |i, name| match attribute(node, name) {
+                Some(bounds) => Some(bounds.ints.clone()), // before operator set 10
+                None => wholes(i),
+            };
             value = match &*node.op_type {
                 "Gather" if super::graph::whole(node, "axis") == Some(1) && wholes(1)?[..] == [0] => {
                     token = Token::First;
                     input(node, 0)?
                 }
                 "Slice" => {
-                    let (from, to, axes) = (wholes(1)?, wholes(2)?, wholes(3).unwrap_or_else(|| vec![0]));
+                    let (from, to) = (bounds(1, "starts")?, bounds(2, "ends")?);
+                    let axes = bounds(3, "axes").unwrap_or_else(|| vec![0]);
                     match (&from[..], &to[..], &axes[..]) {
                         ([0], [1], [1]) => token = Token::First,
                         ([0], [all], _) if *all >= i64::from(i32::MAX) => {}
@@ -186,7 +195,7 @@ impl Graph {
 
 /// Which tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
+pub(super) enum Token {
     First,
     Every,
 }

@@ -13,20 +13,29 @@
 
 mod activation;
 mod attention;
+mod bounds;
 mod chain;
 mod constant;
+mod counts;
 mod embeddings;
+mod expand;
 mod file;
 mod fold;
+mod functions;
 mod graph;
 mod heads;
+mod mask;
 mod norm;
 mod open;
+mod outputs;
+mod pooled;
 mod product;
+mod shape;
 mod tensor;
 mod trace;
 
 #[cfg(feature = "hub")]
 pub(crate) use self::file::external_files;
 pub(crate) use self::open::OnnxGraph;
+pub(crate) use self::outputs::Outputs;
 pub(crate) use self::trace::Read;

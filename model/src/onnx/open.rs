@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::file::GraphFile;
 use super::graph::Graph;
+use super::outputs::Outputs;
 use super::trace::Read;
 use crate::checkpoint::TensorInfo;
 use crate::config::EncoderConfig;
@@ -21,15 +22,19 @@ impl OnnxGraph {
         Graph::new(file, model).map(OnnxGraph)
     }
 
-    /// The encoder in it.
-    pub(crate) fn encoder(&self, config: &EncoderConfig) -> Result<Read> {
-        self.0.trace(config)?.load(&self.0, config)
+    /// The encoder in it, and what pools its hidden states. `outputs` says what its outputs may be.
+    pub(crate) fn encoder(&self, config: &EncoderConfig, outputs: Outputs) -> Result<Read> {
+        let graph = &self.0;
+        graph.bounded(graph.trace(config).and_then(|traced| {
+            let pooling = graph.own_pooling(traced.states, config, outputs)?;
+            Ok(Read { pooling, ..traced.load(graph, config)? })
+        }))
     }
 
     /// The head behind the encoder.
     pub(crate) fn head(&self, config: &EncoderConfig, head: &HeadConfig) -> Result<HeadWeights> {
-        let traced = self.0.trace(config)?;
-        self.0.head(traced.states, config, head)
+        let graph = &self.0;
+        graph.bounded(graph.trace(config).and_then(|traced| graph.head(traced.states, config, head)))
     }
 
     /// The initialisers as the file describes them, in the order of their names.

@@ -73,6 +73,14 @@ pub(super) struct Loaded {
     pub(super) inexact: bool,
 }
 
+impl<'g> Product<'g> {
+    /// With constants that are added behind the layer.
+    pub(super) fn with_biases(mut self, biases: &[&'g str]) -> Product<'g> {
+        self.biases.extend(biases);
+        self
+    }
+}
+
 impl Graph {
     /// The linear layer that makes a value, but for its shape and rounding.
     pub(super) fn product<'g>(&'g self, value: &'g str) -> Option<Product<'g>> {

@@ -3,17 +3,19 @@
 use rayon::prelude::*;
 
 use super::attention::Attention;
+use super::counts::Counts;
 use super::embeddings::Embeddings;
 use super::graph::{Graph, named, output};
 use super::norm::Norm;
-use super::product::{Loaded, Product, Rounding};
+use super::pooled::OwnPooling;
+use super::product::{Product, Rounding};
 use crate::codes::{FileCodes, LayerCodes, TensorQuant};
 use crate::config::EncoderConfig;
 use crate::error::Result;
 use crate::heads::DenseActivation;
 use crate::weights::{EncoderWeights, LayerWeights, Linear};
 
-/// Largest relative difference between the epsilon of the graph and that of `config.json`: it may have been f16.
+/// Largest relative difference between epsilons that are the same number: one of them may have been f16.
 const EPSILON_TOLERANCE: f32 = 1e-3;
 
 /// An encoder as nodes.
@@ -23,6 +25,16 @@ pub(super) struct Traced<'g> {
     embeddings: Embeddings<'g>,
     /// In the order they run.
     layers: Vec<Layer<'g>>,
+    /// What every layer normalisation adds to the variance.
+    epsilon: f32,
+}
+
+/// A way to read a sum.
+struct Residual<'g> {
+    linear: &'g str,
+    residual: &'g str,
+    /// Constants that are added to both.
+    biases: Vec<&'g str>,
 }
 
 /// An encoder layer as nodes.
@@ -40,6 +52,10 @@ pub(crate) struct Read {
     pub(crate) weights: EncoderWeights,
     /// Codes and scales, if there are any.
     pub(crate) codes: Option<FileCodes>,
+    /// What every layer normalisation adds to the variance, where that is not `layer_norm_eps` of `config.json`.
+    pub(crate) epsilon: Option<f32>,
+    /// How an output of the graph pools the hidden states.
+    pub(crate) pooling: Option<OwnPooling>,
     /// What a reader should know.
     pub(crate) notes: Vec<String>,
 }
@@ -48,7 +64,7 @@ impl Graph {
     /// Follows the graph from its last layer normalisation behind a residual to the embeddings.
     pub(super) fn trace<'g>(&'g self, config: &EncoderConfig) -> Result<Traced<'g>> {
         let residual =
-            |norm: &Norm<'g>| self.residuals(norm.input).iter().any(|(linear, _)| self.product(linear).is_some());
+            |norm: &Norm<'g>| self.residuals(norm.input).iter().any(|sum| self.product(sum.linear).is_some());
         let last = self.nodes().rev().filter_map(|node| self.norm(output(node))).find(residual);
         let Some(last) = last else {
             let value = self.nodes().next_back().map_or("", output);
@@ -72,20 +88,36 @@ impl Graph {
             return Err(self.differs(what, layers.len(), config.layers).into());
         }
         layers.reverse();
-        Ok(Traced { states: last.value, embeddings, layers })
+        let norms = layers.iter().flat_map(|layer: &Layer<'_>| [&layer.attention_norm, &layer.output_norm]);
+        let epsilon = self.common_epsilon(&embeddings.norm, norms)?;
+        Ok(Traced { states: last.value, embeddings, layers, epsilon })
     }
 
-    /// The two ways to read a sum: linear layer and residual.
-    fn residuals<'g>(&'g self, value: &'g str) -> Vec<(&'g str, &'g str)> {
-        let sum = self.root(value);
-        match self.maker(sum).filter(|node| node.op_type == "Add").map(|node| &node.input[..]) {
-            Some([a, b]) if self.is_tainted(a) && self.is_tainted(b) => vec![(a, b), (b, a)],
-            _ => vec![],
+    /// The two ways to read a sum: linear layer and residual. Constants may be added to it.
+    fn residuals<'g>(&'g self, value: &'g str) -> Vec<Residual<'g>> {
+        let (mut sum, mut biases) = (self.root(value), Vec::new());
+        while let Some(node) = self.maker(sum).filter(|node| node.op_type == "Add") {
+            let [a, b] = &node.input[..] else { break };
+            match (self.is_tainted(a), self.is_tainted(b)) {
+                (true, true) => {
+                    let other = Residual { linear: b, residual: a, biases: biases.clone() };
+                    return vec![Residual { linear: a, residual: b, biases }, other];
+                }
+                (true, false) if self.is_constant(b) => {
+                    biases.push(&**b);
+                    sum = self.root(a);
+                }
+                (false, true) if self.is_constant(a) => {
+                    biases.push(&**a);
+                    sum = self.root(b);
+                }
+                _ => break,
+            }
         }
+        vec![]
     }
 
     fn layer<'g>(&'g self, output_norm: Norm<'g>, config: &EncoderConfig) -> Result<(Layer<'g>, &'g str)> {
-        self.check_epsilon(&output_norm, config)?;
         let (down, (function, up), states) = self.tried(output_norm.input, |down, residual| {
             let (function, up) = self.function(down.input)?;
             let states = self.root(residual);
@@ -105,7 +137,6 @@ impl Graph {
         let attention_norm = self
             .norm(states)
             .ok_or_else(|| self.stop(states, "the layer normalisation behind attention and residual"))?;
-        self.check_epsilon(&attention_norm, config)?;
         let (o, attention, before) = self.tried(attention_norm.input, |o, residual| {
             let attention = self.attention(o.input, config)?;
             let before = self.root(residual);
@@ -120,8 +151,8 @@ impl Graph {
     /// Reads a sum with either summand as the linear layer; the error is that of the first that is one.
     fn tried<'g, T>(&'g self, sum: &'g str, read: impl Fn(Product<'g>, &'g str) -> Result<T>) -> Result<T> {
         let mut first = None;
-        for (linear, residual) in self.residuals(sum) {
-            match self.product(linear).map(|product| read(product, residual)) {
+        for Residual { linear, residual, biases } in self.residuals(sum) {
+            match self.product(linear).map(|product| read(product.with_biases(&biases), residual)) {
                 Some(Ok(value)) => return Ok(value),
                 Some(Err(error)) => drop(first.get_or_insert(error)),
                 None => {}
@@ -135,23 +166,33 @@ impl Graph {
         self.stop_with(input, found, "the same value in both").into()
     }
 
-    fn check_epsilon(&self, norm: &Norm<'_>, config: &EncoderConfig) -> Result<()> {
-        let (found, expected) = (norm.epsilon, config.layer_norm_eps);
-        match (found - expected).abs() <= EPSILON_TOLERANCE * expected {
-            true => Ok(()),
-            false => {
-                let what = format!("the epsilon of {}", self.describe(norm.value));
-                Err(self.differs(what, found, format!("layer_norm_eps {expected}")).into())
+    /// The epsilon that all layer normalisations share.
+    fn common_epsilon<'n, 'g: 'n>(&self, first: &Norm<'g>, others: impl Iterator<Item = &'n Norm<'g>>) -> Result<f32> {
+        let epsilon = first.epsilon;
+        if !(0.0..1.0).contains(&epsilon) {
+            return Err(self.stop_with(first.value, format!("the epsilon {epsilon}"), "0 <= epsilon < 1").into());
+        }
+        for norm in others {
+            if !is_near(norm.epsilon, epsilon) {
+                let found = format!("the epsilon {}", norm.epsilon);
+                let expected = format!("{epsilon}, as {} has", self.describe(first.value));
+                return Err(self.stop_with(norm.value, found, expected).into());
             }
         }
+        Ok(epsilon)
     }
+}
+
+/// Whether two epsilons are the same number, but for rounding to f16.
+fn is_near(a: f32, b: f32) -> bool {
+    (a - b).abs() <= EPSILON_TOLERANCE * a.max(b)
 }
 
 impl Traced<'_> {
     /// Reads all weights; layers in parallel.
     pub(super) fn load(&self, graph: &Graph, config: &EncoderConfig) -> Result<Read> {
-        graph.check_epsilon(&self.embeddings.norm, config)?;
-        let mut embeddings = graph.load_embeddings(&self.embeddings, config)?;
+        let mut notes = Vec::new();
+        let mut embeddings = graph.load_embeddings(&self.embeddings, config, &mut notes)?;
         let (hidden, features) = (config.hidden_size, config.embedding_features());
         let mut codes = FileCodes::default();
         let mut counts = Counts::default();
@@ -185,10 +226,20 @@ impl Traced<'_> {
         }
         let pooler = graph.pooler(self.states, config)?;
         let is_stored = counts.coded > 0 || counts.fixed > 0;
+        let epsilon = Some(self.epsilon).filter(|&epsilon| !is_near(epsilon, config.layer_norm_eps));
+        if let Some(epsilon) = epsilon {
+            notes.push(format!(
+                "layer normalisations add {epsilon:e} to the variance, as the graph says; layer_norm_eps of config.json, {:e}, is not used",
+                config.layer_norm_eps
+            ));
+        }
+        notes.extend(counts.notes());
         Ok(Read {
             weights: EncoderWeights { embeddings: embeddings.into(), layers, pooler },
             codes: is_stored.then_some(codes),
-            notes: counts.notes(),
+            epsilon,
+            pooling: None,
+            notes,
         })
     }
 }
@@ -245,89 +296,5 @@ fn fixed(rounding: Rounding) -> Option<TensorQuant> {
     match rounding {
         Rounding::Fixed(quant) => Some(quant),
         _ => None,
-    }
-}
-
-/// Counts of what was taken from the file unchanged, and what was not.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    linears: usize,
-    coded: usize,
-    inexact: usize,
-    inputs: usize,
-    fixed: usize,
-    dynamic: usize,
-    other: usize,
-    /// Layers whose attention rounds q, k or v.
-    attention: usize,
-    /// Of those, layers with the rounding of q, k, v taken.
-    taken: [usize; 3],
-}
-
-impl Counts {
-    fn linear(&mut self, loaded: &Loaded) {
-        self.linears += 1;
-        self.coded += usize::from(loaded.codes.is_some());
-        self.inexact += usize::from(loaded.inexact);
-    }
-
-    fn input(&mut self, rounding: Rounding) {
-        self.inputs += 1;
-        match rounding {
-            Rounding::None => {}
-            Rounding::Dynamic => self.dynamic += 1,
-            Rounding::Fixed(_) => self.fixed += 1,
-            Rounding::Other => self.other += 1,
-        }
-    }
-
-    fn attention(&mut self, rounded: bool, taken: [bool; 3]) {
-        self.attention += usize::from(rounded);
-        self.taken.iter_mut().zip(taken).for_each(|(count, taken)| *count += usize::from(taken));
-    }
-
-    fn add(&mut self, other: &Counts) {
-        self.linears += other.linears;
-        self.coded += other.coded;
-        self.inexact += other.inexact;
-        self.inputs += other.inputs;
-        self.fixed += other.fixed;
-        self.dynamic += other.dynamic;
-        self.other += other.other;
-        self.attention += other.attention;
-        self.taken.iter_mut().zip(other.taken).for_each(|(count, taken)| *count += taken);
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        let Counts { linears, coded, inexact, inputs, fixed, dynamic, other, attention, taken } = *self;
-        if coded > 0 {
-            notes.push(format!("the s8 codes of {coded} of {linears} linear layers are those of the file, so their inputs have one scale each, and smoothing is not used for them"));
-        }
-        if inexact > 0 {
-            notes.push(format!(
-                "{inexact} of {linears} linear layers have codes in the file that do not fit s8 with a scale per output (another zero \
-                 point, or a scale per input): they were read as f32 and are quantised again"
-            ));
-        }
-        if fixed > 0 {
-            notes.push(format!(
-                "scales and zero points of {fixed} of {inputs} inputs of linear layers are those of the file"
-            ));
-        }
-        if dynamic > 0 {
-            notes.push(format!("{dynamic} of {inputs} inputs of linear layers have no scale in the file, because the graph finds it at run time: calibrated instead"));
-        }
-        if other > 0 {
-            notes.push(format!("{other} of {inputs} inputs of linear layers have different scales in the file for the layers that read them: calibrated instead"));
-        }
-        if attention > 0 {
-            let [q, k, v] = taken;
-            notes.push(format!(
-                "attention is quantised in {attention} layers of the file: scales taken for q in {q}, k in {k}, v in {v}; calibrated \
-                 elsewhere (keys and values must be symmetric)"
-            ));
-        }
-        notes
     }
 }

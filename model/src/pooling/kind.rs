@@ -18,7 +18,8 @@ pub(crate) enum ModuleKind {
 }
 
 /// What is run, for errors.
-pub(super) const SUPPORTED: &str = "Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout of sentence_transformers";
+pub(super) const SUPPORTED: &str =
+    "Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout of sentence_transformers";
 
 impl ModuleKind {
     /// The module of a path such as `sentence_transformers.models.Pooling`, in all versions of the library:

@@ -3,6 +3,7 @@
 //! The settings come from the files of sentence-transformers. `modules.json` lists the modules in order: Transformer, Pooling, and then any
 //! of Dense, LayerNorm and Normalize. Each module has a folder with its own `config.json`, and with weights where it has some.
 
+mod graph;
 mod kind;
 mod mode;
 mod module;
@@ -13,11 +14,11 @@ mod settings;
 mod weights;
 mod write;
 
-pub(crate) use self::module::LAYER_NORM_EPSILON;
 pub use self::mode::PoolingMode;
+pub(crate) use self::module::LAYER_NORM_EPSILON;
 pub use self::module::{DenseModule, ModuleActivation, NormModule, SentenceModule};
 pub use self::pooling::{Pooling, PoolingSource};
 pub(crate) use self::read::Modules;
-pub(crate) use self::write::WrittenModule;
 #[cfg(feature = "hub")]
 pub(crate) use self::read::{ModulePath, module_paths};
+pub(crate) use self::write::WrittenModule;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::reference::{gelu, layer_norm};
 use crate::matrix::Matrix;
+use crate::reference::{gelu, layer_norm};
 use crate::weights::{LayerNorm, Linear};
 
 /// What the module LayerNorm adds to the variance; it has no setting for another value.
@@ -102,7 +102,8 @@ impl ModuleActivation {
         ModuleActivation::ALL.into_iter().find(|activation| activation.path().rsplit('.').next() == Some(class))
     }
 
-    fn apply(self, xs: &mut [f32]) {
+    /// The function, in place.
+    pub(crate) fn apply(self, xs: &mut [f32]) {
         let mut each = |f: fn(f32) -> f32| xs.iter_mut().for_each(|x| *x = f(*x));
         match self {
             ModuleActivation::Identity => {}

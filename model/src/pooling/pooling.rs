@@ -16,6 +16,13 @@ pub enum PoolingSource {
     File(PathBuf),
     /// The caller chose it: [`Pooling::new`], [`Model::with_pooling`](crate::Model::with_pooling).
     Chosen,
+    /// Followed from an output of an ONNX graph.
+    Graph {
+        /// The graph.
+        path: PathBuf,
+        /// The output.
+        output: String,
+    },
     /// The files say nothing, so the mean over all tokens was assumed; this is what they do not have.
     Assumed(String),
 }
@@ -114,11 +121,16 @@ impl Pooling {
         parts.join(", ")
     }
 
-    /// What users should know if the settings were assumed.
+    /// What users should know if the settings were assumed, or are those of a graph.
     pub fn remark(&self) -> Option<Remark> {
         match &self.source {
             PoolingSource::Assumed(why) => {
                 Some(Remark::new(RemarkScope::Embeddings, format!("pooling: {} (assumed: {why})", self.describe())))
+            }
+            PoolingSource::Graph { path, output } => {
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                let text = format!("pooling: {} (the output {output} of {file})", self.describe());
+                Some(Remark::new(RemarkScope::Embeddings, text))
             }
             PoolingSource::File(_) | PoolingSource::Chosen => None,
         }
@@ -229,10 +241,8 @@ mod tests {
 
     #[test]
     fn several_modes_are_joined_in_their_order() {
-        let pooling = Pooling {
-            modes: vec![PoolingMode::Mean, PoolingMode::Cls],
-            ..Pooling::new(PoolingMode::Mean, true)
-        };
+        let pooling =
+            Pooling { modes: vec![PoolingMode::Mean, PoolingMode::Cls], ..Pooling::new(PoolingMode::Mean, true) };
         let norm = (4f32 + 4.0 + 9.0 + 16.0).sqrt();
         close(&pooling.pool(&states()), &[2.0 / norm, 2.0 / norm, 3.0 / norm, -4.0 / norm]);
         assert_eq!((pooling.features(2), pooling.describe()), (4, "mean + cls, normalised".to_owned()));
@@ -240,10 +250,7 @@ mod tests {
 
     #[test]
     fn modules_run_in_their_order() {
-        let linear = Linear {
-            weight: Matrix { rows: 1, cols: 2, data: vec![0.5, -0.25] },
-            bias: vec![0.125],
-        };
+        let linear = Linear { weight: Matrix { rows: 1, cols: 2, data: vec![0.5, -0.25] }, bias: vec![0.125] };
         let dense = |activation| SentenceModule::Dense(DenseModule { linear: linear.clone(), activation });
         let of = |modules: Vec<SentenceModule>| Pooling { modules, ..Pooling::new(PoolingMode::Cls, false) };
         let value = 0.5 * 3.0 + 0.25 * 4.0 + 0.125f32;

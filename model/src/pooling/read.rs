@@ -98,14 +98,24 @@ impl Modules {
             let name = || if path.is_empty() { "the folder itself".to_owned() } else { path.clone() };
             match kind {
                 ModuleKind::Transformer if encoders > 0 || is_pooled => {
-                    return Err(invalid(&read.path, "modules", format!("a Transformer in {}", name()), "one, first".into()));
+                    return Err(invalid(
+                        &read.path,
+                        "modules",
+                        format!("a Transformer in {}", name()),
+                        "one, first".into(),
+                    ));
                 }
                 ModuleKind::Transformer => {
                     encoders += 1;
                     read.encoder = folder;
                 }
                 ModuleKind::Pooling if is_pooled => {
-                    return Err(invalid(&read.path, "modules", format!("a second Pooling in {}", name()), "one".into()));
+                    return Err(invalid(
+                        &read.path,
+                        "modules",
+                        format!("a second Pooling in {}", name()),
+                        "one".into(),
+                    ));
                 }
                 ModuleKind::Pooling => {
                     is_pooled = true;

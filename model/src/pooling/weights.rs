@@ -29,9 +29,8 @@ pub(super) fn read_dense(folder: &Path) -> Result<DenseModule> {
     let activation = match settings.text("activation_function")? {
         // The module's own default.
         None => ModuleActivation::Tanh,
-        Some(name) => ModuleActivation::from_path(name).ok_or_else(|| {
-            settings.unsupported("activation_function", format!("{name:?}"), ModuleActivation::NAMES)
-        })?,
+        Some(name) => ModuleActivation::from_path(name)
+            .ok_or_else(|| settings.unsupported("activation_function", format!("{name:?}"), ModuleActivation::NAMES))?,
     };
     let (inputs, outputs) = (settings.features("in_features")?, settings.features("out_features")?);
     let has_bias = settings.switch("bias")?.unwrap_or(true);

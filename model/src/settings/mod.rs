@@ -5,14 +5,14 @@ mod prompts;
 mod remark;
 mod sentence;
 mod text;
+mod tokenizer;
 mod transformer;
 
 pub use self::prompts::{Prompt, PromptChoice, Prompts};
 pub use self::remark::{Remark, RemarkScope};
-pub use self::sentence::Similarity;
-#[cfg(feature = "hub")]
 pub(crate) use self::sentence::FILE as SENTENCE_FILE;
-pub(crate) use self::sentence::SentenceSettings;
+pub use self::sentence::Similarity;
+pub(crate) use self::sentence::{SentenceSettings, written as written_settings};
 #[cfg(feature = "hub")]
 pub(crate) use self::text::TOKENIZER_FILE;
 pub(crate) use self::text::TextSettings;

@@ -57,6 +57,28 @@ impl Similarity {
     }
 }
 
+/// The file of these settings, or `None` if there is nothing to say.
+pub(crate) fn written(
+    prompts: &Prompts,
+    similarity: Option<Similarity>,
+    score_function: Option<&str>,
+) -> Option<Value> {
+    if prompts.list.is_empty() && similarity.is_none() && score_function.is_none() {
+        return None;
+    }
+    let list: Map<String, Value> =
+        prompts.list.iter().map(|prompt| (prompt.name.clone(), prompt.text.clone().into())).collect();
+    let mut json = serde_json::json!({
+        "prompts": list,
+        "default_prompt_name": prompts.default,
+        "similarity_fn_name": similarity.map(Similarity::name),
+    });
+    if let Some(name) = score_function {
+        json["activation_fn"] = name.into();
+    }
+    Some(json)
+}
+
 impl SentenceSettings {
     /// Reads the file of a model's folder, if there is one.
     ///

@@ -36,8 +36,7 @@ pub(crate) struct TextSettings {
 }
 
 /// The keys of special tokens.
-const SPECIAL: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 /// Tokenizers that take their normalizer from `tokenizer.json` alone.
 const GENERIC: [&str; 2] = ["PreTrainedTokenizerFast", "TokenizersBackend"];
 
@@ -221,10 +220,8 @@ mod tests {
         assert_eq!(settings.chinese_characters, Some(true));
         assert_eq!(settings.special_tokens.len(), 2);
         assert_eq!(settings.remarks[0].text, "padding_side: left changes nothing: no text is padded");
-        let generic = read(&[(
-            TOKENIZER_FILE,
-            json!({"do_lower_case": true, "tokenizer_class": "PreTrainedTokenizerFast"}),
-        )]);
+        let generic =
+            read(&[(TOKENIZER_FILE, json!({"do_lower_case": true, "tokenizer_class": "PreTrainedTokenizerFast"}))]);
         assert_eq!(generic.unwrap().bert_lower_case, None);
         for wrong in [json!({"truncation_side": "up"}), json!({"do_lower_case": "yes"}), json!({"cls_token": 1})] {
             assert!(read(&[(TOKENIZER_FILE, wrong.clone())]).is_err(), "{wrong}");

@@ -100,7 +100,12 @@ impl Reader<'_> {
                 "tokenizer_args" | "processor_kwargs" | "tokenizer_kwargs" => {
                     let found = self.object("settings of the tokenizer", value)?;
                     if let Some((key, value)) = found.iter().find(|(key, _)| !TOKENIZER.contains(&&key[..])) {
-                        return Err(self.unsupported("setting of the tokenizer", key, value, "lengths, sides and case"));
+                        return Err(self.unsupported(
+                            "setting of the tokenizer",
+                            key,
+                            value,
+                            "lengths, sides and case",
+                        ));
                     }
                     settings.tokenizer.extend(found.clone());
                 }
@@ -173,7 +178,8 @@ impl Reader<'_> {
             return Err(self.invalid("modality_config", value, "an object with an entry for text"));
         };
         let supported = "\"forward\" with \"last_hidden_state\" or \"logits\"";
-        let is = |key: &str, known: &[&str]| text.get(key).and_then(Value::as_str).is_some_and(|it| known.contains(&it));
+        let is =
+            |key: &str, known: &[&str]| text.get(key).and_then(Value::as_str).is_some_and(|it| known.contains(&it));
         match is("method", &["forward"]) && is("method_output_name", &["last_hidden_state", "logits"]) {
             true => Ok(()),
             false => Err(self.unsupported("modality_config", "text", text, supported)),
@@ -238,7 +244,10 @@ mod tests {
         for (json, expected) in [
             (json!({"transformer_task": "text-generation"}), "transformer_task"),
             (json!({"module_output_name": "sentence_embedding"}), "module_output_name"),
-            (json!({"modality_config": {"text": {"method": "get_text_features", "method_output_name": "x"}}}), "get_text"),
+            (
+                json!({"modality_config": {"text": {"method": "get_text_features", "method_output_name": "x"}}}),
+                "get_text",
+            ),
             (json!({"modality_config": {"image": {}}}), "modality_config"),
             (json!({"processing_kwargs": {"text": {"truncation": false}}}), "\"truncation\": false"),
             (json!({"processing_kwargs": {"text": {"add_special_tokens": false}}}), "\"add_special_tokens\": false"),

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tokenizers::Encoding;
 
+use super::options::TruncationSide;
 use crate::tokens::TokenIds;
 
 /// One text or a pair of texts, for models with a head.
@@ -68,9 +69,13 @@ impl<'a> From<&TextInput<'a>> for TextInput<'a> {
 pub struct TokenOrigin {
     /// 0: in [`TextInput::text`]; 1: in [`TextInput::pair`].
     pub part: usize,
-    /// Bytes of that text.
+    /// Bytes of that text: whole characters, without white space at both ends. Tokens that are only white space, or only the mark of a
+    /// word's beginning, have none.
     pub bytes: Range<usize>,
-    /// Which of the text's words, as the tokenizer's pre-tokenizer splits it; `None` where it knows no words.
+    /// Which of the text's words: those of the pre-tokenizer, cut where Unicode's rules for words (UAX #29) break them, and at every
+    /// character that is neither a letter nor a digit. In text without blanks each Chinese character, and each token of Thai, is a word
+    /// unless a token holds several. Tokens that share a character share a word. A token without bytes has the word that
+    /// follows it in the pre-tokenizer's word, or none.
     pub word: Option<u32>,
 }
 
@@ -85,6 +90,8 @@ pub struct TokenizedText {
     pub origins: Vec<Option<TokenOrigin>>,
     /// The number of tokens before truncation, when there were more than the limit.
     pub truncated_from: Option<usize>,
+    /// Which end of a text is cut.
+    side: TruncationSide,
 }
 
 impl TokenIds for TokenizedText {
@@ -98,18 +105,21 @@ impl TokenIds for TokenizedText {
 }
 
 impl TokenizedText {
-    pub(crate) fn new(encoding: &Encoding) -> TokenizedText {
-        let (special, parts) = (encoding.get_special_tokens_mask(), encoding.get_sequence_ids());
-        let (offsets, words) = (encoding.get_offsets(), encoding.get_word_ids());
-        let origins = special.iter().zip(parts).zip(offsets).zip(words).map(|(((special, part), bytes), word)| {
-            (*special == 0).then(|| TokenOrigin { part: part.unwrap_or(0), bytes: bytes.0..bytes.1, word: *word })
-        });
+    /// `origins` are those of the encoding's tokens.
+    pub(super) fn new(encoding: &Encoding, origins: Vec<Option<TokenOrigin>>, side: TruncationSide) -> TokenizedText {
         TokenizedText {
             ids: encoding.get_ids().to_vec(),
             types: encoding.get_type_ids().to_vec(),
-            origins: origins.collect(),
+            origins,
             truncated_from: None,
+            side,
         }
+    }
+
+    /// A sequence of one type that comes from no text.
+    pub(crate) fn without_text(ids: Vec<u32>) -> TokenizedText {
+        let (types, origins) = (vec![0; ids.len()], vec![None; ids.len()]);
+        TokenizedText { ids, types, origins, truncated_from: None, side: TruncationSide::Right }
     }
 
     /// For models that have only one type. The types of the tokenizer are ignored.
@@ -140,10 +150,12 @@ impl TokenizedText {
             types: kept_of(&self.types, &kept),
             origins: kept_of(&self.origins, &kept),
             truncated_from: self.truncated_from,
+            side: self.side,
         }
     }
 
-    /// Truncates to `limit` tokens: first at the end of the longer text, until both are equally long, and then at the end of both.
+    /// Truncates to `limit` tokens: first at the end of the longer text, until both are equally long, and then at the end of both. A tokenizer
+    /// with [`TruncationSide::Left`] truncates at the start of both in the same way.
     pub fn cut(self, limit: usize) -> TokenizedText {
         let found = self.ids.len();
         if found <= limit {
@@ -155,7 +167,12 @@ impl TokenizedText {
         let mut kept = lengths;
         kept[short] = lengths[short].min(room / 2);
         kept[1 - short] = room - kept[short];
-        TokenizedText { truncated_from: Some(found), ..self.select(|part, index| index < kept[part]) }
+        let first = match self.side {
+            TruncationSide::Right => [0, 0],
+            TruncationSide::Left => [lengths[0] - kept[0], lengths[1] - kept[1]],
+        };
+        let selected = self.select(|part, index| (first[part]..first[part] + kept[part]).contains(&index));
+        TokenizedText { truncated_from: Some(found), ..selected }
     }
 }
 
@@ -168,9 +185,10 @@ mod tests {
     use tokenizers::models::wordlevel::WordLevel;
     use tokenizers::pre_tokenizers::whitespace::Whitespace;
     use tokenizers::processors::bert::BertProcessing;
-    use tokenizers::{Tokenizer, TruncationParams};
+    use tokenizers::{Tokenizer, TruncationDirection, TruncationParams};
 
     use super::*;
+    use crate::tokenize::words::origins;
 
     fn tokenizer() -> Tokenizer {
         let words = ["[UNK]", "[CLS]", "[SEP]", "a", "b"].iter().zip(0..).map(|(word, id)| ((*word).to_owned(), id));
@@ -185,14 +203,19 @@ mod tests {
     #[test]
     fn pairs_are_cut_longest_first() {
         let whole = tokenizer();
-        for limit in [3, 4, 5, 8, 9] {
+        let sides =
+            [(TruncationSide::Right, TruncationDirection::Right), (TruncationSide::Left, TruncationDirection::Left)];
+        for (limit, (side, direction)) in [3, 4, 5, 8, 9].into_iter().flat_map(|limit| sides.map(|side| (limit, side)))
+        {
             let mut library = tokenizer();
-            let params = TruncationParams { max_length: limit, ..TruncationParams::default() };
+            let params = TruncationParams { max_length: limit, direction, ..TruncationParams::default() };
             library.with_truncation(Some(params)).unwrap();
             for (first, second) in (0..9).flat_map(|first| (0..9).map(move |second| (first, second))) {
                 let pair = ("a ".repeat(first), "b ".repeat(second));
                 let expected = library.encode(pair.clone(), true).unwrap();
-                let found = TokenizedText::new(&whole.encode(pair, true).unwrap()).cut(limit);
+                let encoding = whole.encode(pair.clone(), true).unwrap();
+                let origins = origins(&encoding, TextInput::from(&pair), |_| false);
+                let found = TokenizedText::new(&encoding, origins, side).cut(limit);
                 assert_eq!(found.ids, expected.get_ids(), "{first} and {second} to {limit}");
                 assert_eq!(found.types, expected.get_type_ids(), "{first} and {second} to {limit}");
                 let origins: Vec<_> = expected.get_offsets().iter().map(|&(start, end)| start..end).collect();

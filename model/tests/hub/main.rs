@@ -126,6 +126,23 @@ fn settings_of_sentence_transformers_come_with_the_model() {
     assert_eq!((&model.pooling().modes[..], model.pooling().is_normalized()), (&[PoolingMode::Cls][..], true));
 }
 
+/// Where there is no tokenizer.json, the vocabulary comes with its settings.
+#[test]
+fn vocabularies_come_with_the_model() {
+    let mut all = files("golden/bert");
+    let vocabulary = ["vocab.txt", "tokenizer_config.json", "special_tokens_map.json"];
+    all.insert("vocab.txt".into(), b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n".to_vec());
+    vocabulary[1..].iter().for_each(|name| drop(all.insert((*name).into(), b"{}".to_vec())));
+    let (server, cache) = (server(all), Cache::new());
+    let snapshot = cache.fetch(&server).unwrap();
+    for name in vocabulary {
+        assert!(snapshot.fetched.contains(&name.to_owned()), "{name}: {:?}", snapshot.fetched);
+    }
+    assert!(Model::open(&snapshot.folder).unwrap().tokenizer().is_some());
+    // The model's folder in the cache stands for the snapshot.
+    assert!(Model::open(cache.model_folder()).unwrap().tokenizer().is_some());
+}
+
 #[test]
 fn an_encoder_may_have_a_folder_of_its_own() {
     let mut all: Files =
@@ -221,7 +238,10 @@ fn what_other_tools_fetched_is_used() {
     std::fs::remove_dir_all(cache.model_folder().join(".no_exist")).unwrap();
     let offline = cache.options(&server).with_offline(true);
     let snapshot = fetch(&name(NAME), &offline, &mut ()).unwrap();
-    assert_eq!(snapshot.assumed_absent, ["modules.json", "1_Pooling/config.json", "sentence_bert_config.json"]);
+    for file in ["modules.json", "1_Pooling/config.json", "tokenizer_config.json", "sentence_bert_config.json"] {
+        assert!(snapshot.assumed_absent.iter().any(|absent| absent == file), "{file}: {:?}", snapshot.assumed_absent);
+    }
+    assert!(!snapshot.assumed_absent.contains(&"vocab.txt".to_owned()), "there is a tokenizer.json");
     server.take_log();
     let snapshot = cache.fetch(&server).unwrap();
     assert!(snapshot.fetched.is_empty() && snapshot.assumed_absent.is_empty());

@@ -8,7 +8,7 @@ use lacuna_model::{CalibrationOptions, Matrix, Model, Pooling, PoolingMode, seed
 use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
-use crate::{forms, ids_of, small};
+use crate::{forms, ids_of, messages, small};
 
 /// Hidden states and embeddings, one per sequence. Sequences are padded to the longest; states of padding are left out.
 struct Outputs {
@@ -28,7 +28,10 @@ fn run(onnx: &OnnxModel, ids: &[Vec<u32>], padding: u32) -> Outputs {
         ("attention_mask", rows(&|id| u32::from(id.is_some()))),
         ("token_type_ids", rows(&|_| 0)),
     ];
-    let inputs = inputs.map(|(name, tensor)| (model.node_id(name).unwrap(), tensor.into())).to_vec();
+    // A model with one token type has no input for it.
+    let has_types = messages(onnx).graph.unwrap().input.iter().any(|input| input.name == "token_type_ids");
+    let inputs = inputs.into_iter().filter(|(name, _)| has_types || *name != "token_type_ids");
+    let inputs = inputs.map(|(name, tensor)| (model.node_id(name).unwrap(), tensor.into())).collect();
     let outputs = ["last_hidden_state", "sentence_embedding"].map(|name| model.node_id(name).unwrap());
     let [states, embeddings] = model.run_n(inputs, outputs, None).unwrap();
     let states: Tensor<f32> = states.try_into().unwrap();

@@ -93,6 +93,26 @@ fn every_value_is_made_once_and_before_it_is_read() {
     }
 }
 
+/// RoBERTa has one token type, DistilBERT none: their graphs have no input for them.
+#[test]
+fn token_types_are_an_input_where_the_model_has_them() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    for (name, expected) in [
+        ("bert", &["input_ids", "attention_mask", "token_type_ids"][..]),
+        ("electra", &["input_ids", "attention_mask", "token_type_ids"]),
+        ("roberta", &["input_ids", "attention_mask"]),
+        ("xlm-roberta", &["input_ids", "attention_mask"]),
+        ("distilbert", &["input_ids", "attention_mask"]),
+    ] {
+        let model = Model::open(golden.join(name)).unwrap();
+        let graph = messages(&model.to_onnx().unwrap()).graph.unwrap();
+        let inputs: Vec<&str> = graph.input.iter().map(|input| input.name.as_str()).collect();
+        assert_eq!(inputs, expected, "{name}");
+        let has_table = graph.initializer.iter().any(|tensor| tensor.name.contains("token_type"));
+        assert_eq!(has_table, name != "distilbert", "{name}");
+    }
+}
+
 #[test]
 fn tables_norms_and_biases_are_the_models_own() {
     let model = small(2, 26);

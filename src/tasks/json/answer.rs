@@ -3,11 +3,13 @@
 use lacuna_model::TextInput;
 use serde::{Deserialize, Serialize};
 
-use super::parse::{Field, parse};
+use super::other::OtherFields;
+use super::parse::{Field, parse_with_others};
 use crate::error::Result;
 use crate::heads::HeadKind;
 use crate::tasks::agreement::{Agreement, ranked};
 use crate::tasks::answer::{Answer, AnswerOptions, QuestionAnswerer};
+use crate::tasks::chars::Chars;
 use crate::tasks::error::RecordError;
 use crate::tasks::model::TaskModel;
 use crate::tasks::task::{Record, Task, TaskOutput};
@@ -20,26 +22,40 @@ use crate::tasks::task::{Record, Task, TaskOutput};
 /// let record = AnswerRecord::parse(r#"{"question": "Where?", "context": "The cat sat on a mat."}"#).unwrap();
 /// assert_eq!(record.question, "Where?");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AnswerRecord {
     /// The question.
     pub question: String,
     /// The context, of any length.
     pub context: String,
+    /// Fields that the task does not know: they are kept in the row.
+    #[serde(flatten)]
+    pub other: OtherFields,
 }
 
 impl AnswerRecord {
+    /// Of a question and a context.
+    pub fn new(question: impl Into<String>, context: impl Into<String>) -> AnswerRecord {
+        AnswerRecord { question: question.into(), context: context.into(), other: OtherFields::default() }
+    }
+
     fn input(&self) -> TextInput<'_> {
         TextInput::pair(&self.question, &self.context)
     }
 }
 
 impl Record for AnswerRecord {
-    const FORMAT: &'static str = r#"{"question": "...", "context": "..."}"#;
+    const FORMAT: &'static str = r#"{"question": "...", "context": "..."}, with any other fields but "answers""#;
 
     fn parse(line: &str) -> Result<AnswerRecord, RecordError> {
-        parse(line, &[Field::text("question"), Field::text("context")])
+        #[derive(Deserialize)]
+        struct Known {
+            question: String,
+            context: String,
+        }
+        let fields = [Field::text("question"), Field::text("context")];
+        let (Known { question, context }, other) = parse_with_others(line, &fields, "answers")?;
+        Ok(AnswerRecord { question, context, other })
     }
 
     fn inputs(&self) -> Vec<TextInput<'_>> {
@@ -48,16 +64,20 @@ impl Record for AnswerRecord {
 }
 
 /// A question with its answers, the best first:
-/// `{"question": "Where?", "answers": [{"answer": "on a mat", "start": 12, "end": 20, "score": 0.87}]}`.
+/// `{"question": "Where?", "answers": [{"answer": "on a mat", "start": 12, "end": 20, "start_char": 12, "end_char": 20, "score": 0.87,
+/// "logit": 9.1}]}`, with the fields of the record that the task does not know after the question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AnswerRow {
     /// The question of the record.
     pub question: String,
+    /// The fields of the record that the task does not know.
+    #[serde(flatten)]
+    pub other: OtherFields,
     /// The answers.
     pub answers: Vec<FoundAnswer>,
 }
 
-/// An answer of an [`AnswerRow`]. `answer`, `start` and `end` are null where the context holds no answer.
+/// An answer of an [`AnswerRow`]. `answer` and the positions are null where the context holds no answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FoundAnswer {
     /// The part of the context.
@@ -66,17 +86,27 @@ pub struct FoundAnswer {
     pub start: Option<usize>,
     /// One past its last byte.
     pub end: Option<usize>,
+    /// Its first character in the context: characters are Unicode scalar values, as Python counts.
+    pub start_char: Option<usize>,
+    /// One past its last character.
+    pub end_char: Option<usize>,
     /// Probability among all spans of the context.
     pub score: f32,
+    /// Sum of the logits of its first and last token; answers are in the order of this.
+    pub logit: f32,
 }
 
 impl FoundAnswer {
     fn new(context: &str, answer: Answer) -> FoundAnswer {
+        let chars = answer.span.as_ref().map(|span| Chars::new(context).of(span));
         FoundAnswer {
             answer: answer.span.clone().map(|span| context.get(span).unwrap_or_default().to_owned()),
             start: answer.span.as_ref().map(|span| span.start),
             end: answer.span.as_ref().map(|span| span.end),
+            start_char: chars.as_ref().map(|chars| chars.start),
+            end_char: chars.as_ref().map(|chars| chars.end),
             score: answer.score,
+            logit: answer.logit,
         }
     }
 }
@@ -105,9 +135,10 @@ impl Task for AnswerTask {
         let head = model.require_head(HeadKind::QuestionAnswering)?;
         let inputs: Vec<TextInput<'_>> = records.iter().map(AnswerRecord::input).collect();
         let found = QuestionAnswerer::new(model.backbone(), head)?.answer(&inputs, &self.options)?;
-        let rows = records.iter().zip(found).map(|(AnswerRecord { question, context }, answers)| AnswerRow {
-            question: question.clone(),
-            answers: answers.into_iter().map(|answer| FoundAnswer::new(context, answer)).collect(),
+        let rows = records.iter().zip(found).map(|(record, answers)| AnswerRow {
+            question: record.question.clone(),
+            other: record.other.clone(),
+            answers: answers.into_iter().map(|answer| FoundAnswer::new(&record.context, answer)).collect(),
         });
         Ok(TaskOutput { rows: rows.collect(), truncated: Vec::new() })
     }
@@ -131,7 +162,7 @@ mod tests {
             (r#"{"question": "a"}"#, "context"),
             (r#"{"question": 1, "context": "b"}"#, "question"),
             (r#"{"question": "a", "context": null}"#, "context"),
-            (r#"{"question": "a", "context": "b", "id": 1}"#, "id"),
+            (r#"{"question": "a", "context": "b", "answers": []}"#, "answers"),
         ] {
             let error = AnswerRecord::parse(line).unwrap_err();
             assert_eq!(error.field(), Some(field), "{line}: {error}");
@@ -141,12 +172,14 @@ mod tests {
     #[test]
     fn no_answer_is_null() {
         let answers = vec![
-            FoundAnswer::new("on Émile's mat", Answer { span: Some(3..9), score: 0.5 }),
-            FoundAnswer::new("on Émile's mat", Answer { span: None, score: 0.25 }),
+            FoundAnswer::new("on Émile's mat", Answer { span: Some(3..9), score: 0.5, logit: 2.5 }),
+            FoundAnswer::new("on Émile's mat", Answer { span: None, score: 0.25, logit: 1.5 }),
         ];
-        let json = serde_json::to_string(&AnswerRow { question: "a".into(), answers }).unwrap();
-        let some = r#"{"answer":"Émile","start":3,"end":9,"score":0.5}"#;
-        let none = r#"{"answer":null,"start":null,"end":null,"score":0.25}"#;
-        assert_eq!(json, format!(r#"{{"question":"a","answers":[{some},{none}]}}"#));
+        let record = AnswerRecord::parse(r#"{"id": 1e3, "question": "a", "context": "b"}"#).unwrap();
+        let json = serde_json::to_string(&AnswerRow { question: "a".into(), other: record.other, answers }).unwrap();
+        let some = r#"{"answer":"Émile","start":3,"end":9,"start_char":3,"end_char":8,"score":0.5,"logit":2.5}"#;
+        let none =
+            r#"{"answer":null,"start":null,"end":null,"start_char":null,"end_char":null,"score":0.25,"logit":1.5}"#;
+        assert_eq!(json, format!(r#"{{"question":"a","id":1e3,"answers":[{some},{none}]}}"#));
     }
 }

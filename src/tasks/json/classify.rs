@@ -3,7 +3,8 @@
 use lacuna_model::TextInput;
 use serde::{Deserialize, Serialize};
 
-use super::parse::{Field, parse};
+use super::other::OtherFields;
+use super::parse::{Field, parse_with_others};
 use crate::error::Result;
 use crate::heads::HeadKind;
 use crate::tasks::agreement::{Agreement, ranked};
@@ -21,20 +22,27 @@ use crate::tasks::truncated::TruncatedInput;
 /// let record = ClassifyRecord::parse(r#"{"text": "A cat sits.", "pair": "An animal sits."}"#).unwrap();
 /// assert_eq!(record.pair.as_deref(), Some("An animal sits."));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassifyRecord {
     /// The text.
     pub text: String,
     /// The second text of a pair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pair: Option<String>,
+    /// Fields that the task does not know: they are kept in the row.
+    #[serde(flatten)]
+    pub other: OtherFields,
 }
 
 impl ClassifyRecord {
     /// Of one text.
     pub fn new(text: impl Into<String>) -> ClassifyRecord {
-        ClassifyRecord { text: text.into(), pair: None }
+        ClassifyRecord { text: text.into(), pair: None, other: OtherFields::default() }
+    }
+
+    /// Of a pair of texts.
+    pub fn pair(text: impl Into<String>, pair: impl Into<String>) -> ClassifyRecord {
+        ClassifyRecord { pair: Some(pair.into()), ..ClassifyRecord::new(text) }
     }
 
     fn input(&self) -> TextInput<'_> {
@@ -43,10 +51,18 @@ impl ClassifyRecord {
 }
 
 impl Record for ClassifyRecord {
-    const FORMAT: &'static str = r#"{"text": "..."} or {"text": "...", "pair": "..."}"#;
+    const FORMAT: &'static str =
+        r#"{"text": "..."} or {"text": "...", "pair": "..."}, with any other fields but "labels""#;
 
     fn parse(line: &str) -> Result<ClassifyRecord, RecordError> {
-        parse(line, &[Field::text("text"), Field::optional_text("pair")])
+        #[derive(Deserialize)]
+        struct Known {
+            text: String,
+            pair: Option<String>,
+        }
+        let fields = [Field::text("text"), Field::optional_text("pair")];
+        let (Known { text, pair }, other) = parse_with_others(line, &fields, "labels")?;
+        Ok(ClassifyRecord { text, pair, other })
     }
 
     fn inputs(&self) -> Vec<TextInput<'_>> {
@@ -55,7 +71,8 @@ impl Record for ClassifyRecord {
 }
 
 /// A text or a pair with its labels, the best first:
-/// `{"text": "A fine film.", "labels": [{"label": "POSITIVE", "score": 0.99}, ...]}`.
+/// `{"text": "A fine film.", "labels": [{"label": "POSITIVE", "score": 0.99, "logit": 4.6}, ...]}`, with the fields of the record that the
+/// task does not know before the labels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassifyRow {
     /// The text of the record.
@@ -63,6 +80,9 @@ pub struct ClassifyRow {
     /// The second text of the record, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pair: Option<String>,
+    /// The fields of the record that the task does not know.
+    #[serde(flatten)]
+    pub other: OtherFields,
     /// The labels.
     pub labels: Vec<Classification>,
 }
@@ -94,7 +114,8 @@ impl Task for ClassifyTask {
         let truncated = TruncatedInput::list("text", &found.truncated);
         let rows = records.iter().zip(found.results).map(|(record, mut labels)| {
             labels.truncate(self.top_k.unwrap_or(usize::MAX));
-            ClassifyRow { text: record.text.clone(), pair: record.pair.clone(), labels }
+            let ClassifyRecord { text, pair, other } = record.clone();
+            ClassifyRow { text, pair, other, labels }
         });
         Ok(TaskOutput { rows: rows.collect(), truncated })
     }
@@ -112,11 +133,12 @@ mod tests {
     fn records_are_texts_or_pairs() {
         assert_eq!(ClassifyRecord::parse(r#"{"text": "a"}"#), Ok(ClassifyRecord::new("a")));
         assert_eq!(ClassifyRecord::parse(r#"{"text": "a", "pair": null}"#), Ok(ClassifyRecord::new("a")));
-        let pair = ClassifyRecord { text: "a".into(), pair: Some("b".into()) };
+        let pair = ClassifyRecord::pair("a", "b");
         assert_eq!(ClassifyRecord::parse(r#"{"pair": "b", "text": "a"}"#).as_ref(), Ok(&pair));
         assert_eq!(pair.inputs(), [TextInput::pair("a", "b")]);
         // What a client writes is what is read.
-        for record in [pair, ClassifyRecord::new("é\n\"")] {
+        let other = ClassifyRecord::parse(r#"{"id": [1, "x"], "text": "a", "more": 1e3}"#).unwrap();
+        for record in [pair, ClassifyRecord::new("é\n\""), other] {
             assert_eq!(ClassifyRecord::parse(&serde_json::to_string(&record).unwrap()), Ok(record));
         }
     }
@@ -125,7 +147,8 @@ mod tests {
     fn the_first_wrong_field_is_named() {
         for (line, field, expected) in [
             (r#"{"pair": "a"}"#, "text", "missing field `text`"),
-            (r#"{"text": "a", "par": "b", "pair": 1}"#, "par", "unknown field `par`"),
+            (r#"{"text": "a", "labels": []}"#, "labels", "a field \"labels\", which is the result's"),
+            (r#"{"text": "a", "par": "b", "pair": 1}"#, "pair", "invalid type: integer `1`, expected a string"),
             (r#"{"text": "a", "pair": 1}"#, "pair", "invalid type: integer `1`, expected a string"),
             (r#"{"text": "a", "text": "b"}"#, "text", "duplicate field `text`"),
         ] {
@@ -139,10 +162,10 @@ mod tests {
 
     #[test]
     fn rows_are_written_in_the_order_of_their_fields() {
-        let labels = vec![Classification { label: "good".into(), score: 0.75 }];
-        let row = ClassifyRow { text: "é".into(), pair: None, labels };
+        let labels = vec![Classification { label: "good".into(), score: 0.75, logit: 1.5 }];
+        let row = ClassifyRow { text: "é".into(), pair: None, other: OtherFields::default(), labels };
         let json = serde_json::to_string(&row).unwrap();
-        assert_eq!(json, r#"{"text":"é","labels":[{"label":"good","score":0.75}]}"#);
+        assert_eq!(json, r#"{"text":"é","labels":[{"label":"good","score":0.75,"logit":1.5}]}"#);
         let row = ClassifyRow { pair: Some("b".into()), ..row };
         assert!(serde_json::to_string(&row).unwrap().starts_with(r#"{"text":"é","pair":"b","labels":"#));
     }

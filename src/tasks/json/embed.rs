@@ -2,9 +2,9 @@
 
 use std::io;
 
-use lacuna_model::TextInput;
-use serde::Deserialize;
+use lacuna_model::{PromptChoice, TextInput};
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::parse::{Field, parse};
 use crate::error::Result;
@@ -40,6 +40,23 @@ impl EmbedRecord {
     /// The text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Writes the record as one JSON object, its fields in their own spelling, with one more.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_json_with(&self, out: &mut dyn io::Write, field: &str, value: &impl Serialize) -> io::Result<()> {
+        match &self.object {
+            Some(object) => write!(out, "{object}")?,
+            None => {
+                write!(out, "{{\"text\":")?;
+                serde_json::to_writer(&mut *out, &self.text)?;
+            }
+        }
+        write!(out, ",\"{field}\":")?;
+        serde_json::to_writer(&mut *out, value)?;
+        write!(out, "}}")
     }
 }
 
@@ -89,16 +106,7 @@ pub struct EmbedRow {
 impl Row for EmbedRow {
     /// The fields of the record in their own spelling, then `embedding`.
     fn write_json(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        match &self.record.object {
-            Some(object) => write!(out, "{object}")?,
-            None => {
-                write!(out, "{{\"text\":")?;
-                serde_json::to_writer(&mut *out, &self.record.text)?;
-            }
-        }
-        write!(out, ",\"embedding\":")?;
-        serde_json::to_writer(&mut *out, &self.embedding)?;
-        write!(out, "}}")
+        self.record.write_json_with(out, "embedding", &self.embedding)
     }
 }
 
@@ -109,8 +117,37 @@ impl AsRef<[f32]> for EmbedRow {
 }
 
 /// [`Embedder`] from records to rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct EmbedTask;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EmbedTask {
+    /// What is put before every text.
+    pub prompt: EmbedPrompt,
+}
+
+/// What [`EmbedTask`] puts before every text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum EmbedPrompt {
+    /// The model's default prompt, if it has one.
+    #[default]
+    Default,
+    /// Nothing.
+    None,
+    /// The model's prompt of this name.
+    Name(String),
+    /// This text.
+    Text(String),
+}
+
+impl EmbedPrompt {
+    /// As the encoder takes it.
+    pub fn choice(&self) -> PromptChoice<'_> {
+        match self {
+            EmbedPrompt::Default => PromptChoice::Default,
+            EmbedPrompt::None => PromptChoice::None,
+            EmbedPrompt::Name(name) => PromptChoice::Name(name),
+            EmbedPrompt::Text(text) => PromptChoice::Text(text),
+        }
+    }
+}
 
 impl Task for EmbedTask {
     type Record = EmbedRecord;
@@ -126,7 +163,7 @@ impl Task for EmbedTask {
     }
 
     fn run(&self, model: &TaskModel, records: &[EmbedRecord]) -> Result<TaskOutput<EmbedRow>> {
-        let found = Embedder::new(model.backbone()).embed(records)?;
+        let found = Embedder::new(model.backbone()).embed_prompted(self.prompt.choice(), records)?;
         let truncated = TruncatedInput::list("sentence", &found.truncated);
         let rows = records.iter().zip(found.results);
         let rows = rows.map(|(record, embedding)| EmbedRow { record: record.clone(), embedding }).collect();

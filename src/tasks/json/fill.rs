@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::other::OtherFields;
 use super::text::TextRecord;
 use crate::error::Result;
 use crate::heads::HeadKind;
@@ -9,14 +10,18 @@ use crate::tasks::agreement::{Agreement, ranked};
 use crate::tasks::fill::{FilledMask, MaskFiller};
 use crate::tasks::model::TaskModel;
 use crate::tasks::task::{Task, TaskOutput};
-use crate::tasks::truncated::TruncatedInput;
 
 /// A text with its masks: `{"text": "The [MASK] sat.", "masks":
-/// [{"start": 4, "end": 10, "candidates": [{"id": 4937, "token": "cat", "score": 0.4}, ...]}]}`. `start` and `end` count bytes of UTF-8.
+/// [{"start": 4, "end": 10, "start_char": 4, "end_char": 10, "candidates": [{"id": 4937, "token": "cat", "score": 0.4, "logit": 9.5,
+/// "sequence": "The cat sat."}, ...]}]}`, with the fields of the record that the task does not know after the text. `start` and `end` count
+/// bytes of UTF-8, `start_char` and `end_char` Unicode scalar values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FillRow {
     /// The text of the record.
     pub text: String,
+    /// The fields of the record that the task does not know.
+    #[serde(flatten)]
+    pub other: OtherFields,
     /// The masks, in the order of the text.
     pub masks: Vec<FilledMask>,
 }
@@ -50,10 +55,11 @@ impl Task for FillTask {
     fn run(&self, model: &TaskModel, records: &[TextRecord]) -> Result<TaskOutput<FillRow>> {
         let head = model.require_head(HeadKind::MaskedLm)?;
         let found = MaskFiller::new(model.backbone(), head)?.fill(records, self.top_k)?;
-        let truncated = TruncatedInput::list("text", &found.truncated);
-        let rows =
-            records.iter().zip(found.results).map(|(record, masks)| FillRow { text: record.text.clone(), masks });
-        Ok(TaskOutput { rows: rows.collect(), truncated })
+        let rows = records.iter().zip(found).map(|(record, masks)| {
+            let TextRecord { text, other } = record.clone();
+            FillRow { text, other, masks }
+        });
+        Ok(TaskOutput { rows: rows.collect(), truncated: Vec::new() })
     }
 
     /// Every mask is a decision.
@@ -71,22 +77,24 @@ mod tests {
     use super::*;
     use crate::tasks::fill::Candidate;
 
+    fn mask(start: usize, id: u32) -> FilledMask {
+        let candidate = Candidate { id, token: "cat".into(), score: 0.5, logit: 2.5, sequence: "The cat".into() };
+        FilledMask { start, end: start + 6, start_char: start, end_char: start + 6, candidates: vec![candidate] }
+    }
+
     #[test]
     fn rows_are_written_in_the_order_of_their_fields() {
-        let candidates = vec![Candidate { id: 7, token: "cat".into(), score: 0.5 }];
-        let masks = vec![FilledMask { start: 4, end: 10, candidates }];
-        let json = serde_json::to_string(&FillRow { text: "The [MASK]".into(), masks }).unwrap();
-        let mask = r#"{"start":4,"end":10,"candidates":[{"id":7,"token":"cat","score":0.5}]}"#;
+        let other = OtherFields::default();
+        let json =
+            serde_json::to_string(&FillRow { text: "The [MASK]".into(), other, masks: vec![mask(4, 7)] }).unwrap();
+        let candidate = r#"{"id":7,"token":"cat","score":0.5,"logit":2.5,"sequence":"The cat"}"#;
+        let mask = format!(r#"{{"start":4,"end":10,"start_char":4,"end_char":10,"candidates":[{candidate}]}}"#);
         assert_eq!(json, format!(r#"{{"text":"The [MASK]","masks":[{mask}]}}"#));
     }
 
     #[test]
     fn every_mask_is_a_decision() {
-        let mask = |start, id| {
-            let candidates = vec![Candidate { id, token: "cat".into(), score: 0.5 }];
-            FilledMask { start, end: start + 6, candidates }
-        };
-        let row = |masks| FillRow { text: String::new(), masks };
+        let row = |masks| FillRow { text: String::new(), other: OtherFields::default(), masks };
         let found =
             FillTask::default().agreement(&[row(vec![mask(0, 1), mask(9, 1)])], &[row(vec![mask(0, 1), mask(9, 2)])]);
         assert_eq!((found.decisions, found.equal), (2, 1));

@@ -1,10 +1,13 @@
 //! From a line to a record, and from a failure to the field that caused it.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use super::other::OtherFields;
 use crate::tasks::error::RecordError;
 
 /// A field of a record, as far as errors must know it.
@@ -60,23 +63,37 @@ impl Field {
 
 /// Parses a line; `fields` are those of the record.
 pub(super) fn parse<R: DeserializeOwned>(line: &str, fields: &[Field]) -> Result<R, RecordError> {
+    // serde takes an array for a struct, too.
+    if line.trim_start().starts_with('[') {
+        return Err(RecordError::NotAnObject { reason: "found an array, expected a JSON object".into() });
+    }
     serde_json::from_str(line).map_err(|error| explain(line, fields, error.to_string()))
+}
+
+/// Parses a line, and keeps the fields that are not among `fields`. The field `result` is the row's.
+pub(super) fn parse_with_others<R: DeserializeOwned>(
+    line: &str,
+    fields: &[Field],
+    result: &'static str,
+) -> Result<(R, OtherFields), RecordError> {
+    let known = parse(line, fields)?;
+    let Pairs(mut pairs) = serde_json::from_str::<Pairs<Box<RawValue>>>(line)
+        .map_err(|error| RecordError::NotAnObject { reason: error.to_string() })?;
+    if pairs.iter().any(|(name, _)| name == result) {
+        return Err(RecordError::ReservedField { field: result });
+    }
+    pairs.retain(|(name, _)| fields.iter().all(|field| field.name != name));
+    Ok((known, OtherFields::new(pairs)))
 }
 
 /// Finds the field that made parsing fail: the first wrong one in the order of the line, as the parser sees them.
 fn explain(line: &str, fields: &[Field], reason: String) -> RecordError {
-    let Ok(Pairs(pairs)) = serde_json::from_str::<Pairs>(line) else {
+    let Ok(Pairs(pairs)) = serde_json::from_str::<Pairs<Value>>(line) else {
         return RecordError::NotAnObject { reason };
     };
     let mut seen: Vec<&str> = Vec::new();
     for (name, value) in &pairs {
-        let Some(field) = fields.iter().find(|field| field.name == name) else {
-            // A record that lets other fields through never fails on one of them.
-            if reason.starts_with("unknown field") {
-                return RecordError::UnknownField { field: name.clone(), reason };
-            }
-            continue;
-        };
+        let Some(field) = fields.iter().find(|field| field.name == name) else { continue };
         if seen.contains(&field.name) {
             return RecordError::RepeatedField { field: field.name, reason };
         }
@@ -93,19 +110,19 @@ fn explain(line: &str, fields: &[Field], reason: String) -> RecordError {
 }
 
 /// The fields of an object in their order, repeated ones too.
-struct Pairs(Vec<(String, Value)>);
+struct Pairs<V>(Vec<(String, V)>);
 
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Pairs;
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<V>, D::Error> {
+        struct Object<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Object<V> {
+            type Value = Pairs<V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<V>, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
@@ -113,6 +130,6 @@ impl<'de> Deserialize<'de> for Pairs {
                 Ok(Pairs(pairs))
             }
         }
-        deserializer.deserialize_map(Object)
+        deserializer.deserialize_map(Object(PhantomData))
     }
 }

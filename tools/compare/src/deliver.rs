@@ -37,7 +37,8 @@ impl Target {
 /// Prints what was measured and writes the page.
 ///
 /// # Errors
-/// [`Error::Interrupted`], when everything is printed, after an interruption; [`Error::Check`] if an engine of ours does not agree.
+/// [`Error::Interrupted`], when everything is printed, after an interruption; [`Error::Check`] if an engine of ours does not agree,
+/// or one that was asked for has no result.
 pub(crate) fn deliver(report: &Report, target: &Target) -> Result<()> {
     match target.form {
         ReportFormat::Table => print(text(report))?,
@@ -64,6 +65,9 @@ pub(crate) fn deliver(report: &Report, target: &Target) -> Result<()> {
             row.subject.text(),
             row.note.as_deref().unwrap_or("no note")
         ))),
-        None => Ok(()),
+        None => match report.undone() {
+            Some((engine, why)) => Err(Error::Check(format!("asked for, but not measured: {engine}: {why}"))),
+            None => Ok(()),
+        },
     }
 }

@@ -21,12 +21,22 @@ impl Exports {
     /// Exports the model in the forms that `engines` read and `given` does not have.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder for temporary files takes none, and those of exporting.
+    /// [`Error::Argument`] for files that are not there, or for no engine of `engines`; [`Error::Io`] if the folder for temporary files takes none, and those of exporting.
     pub(crate) fn new(
         model: &SourceModel,
         given: &[OnnxFile],
         engines: impl Iterator<Item = EngineId>,
     ) -> Result<Exports> {
+        let engines: Vec<EngineId> = engines.collect();
+        for OnnxFile { engine, path } in given {
+            let wrong = |found: String, expected: String| Err(Error::Argument { option: "--onnx", found, expected });
+            if !engines.contains(engine) {
+                return wrong(engine.name().to_owned(), "an engine that takes part".to_owned());
+            }
+            if !path.is_file() {
+                return wrong(format!("{}, which is no file", path.display()), "an ONNX file".to_owned());
+            }
+        }
         let folder = tempfile::Builder::new().prefix("lacuna-compare-").tempdir();
         let folder = folder.map_err(Error::io(&std::env::temp_dir(), "create"))?;
         let mut files = Vec::new();

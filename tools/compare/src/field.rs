@@ -14,12 +14,15 @@ use super::launch::{Launch, NoAnswer};
 use super::locate::{Found, SharedLibrary, Surroundings, locate};
 use super::measure::Slot;
 use super::options::{Libraries, Options};
+use super::threads::check_cpus;
 
 /// The engines of a comparison, and why others are not among them.
 pub(crate) struct Field {
     present: Vec<(EngineId, Option<PathBuf>)>,
     /// Engine, and how to get it.
     pub(crate) absent: Vec<(String, String)>,
+    /// [`Options::asked`].
+    pub(crate) asked: Vec<Vec<EngineId>>,
     pin: Vec<usize>,
     patience: std::time::Duration,
     tier: Tier,
@@ -59,7 +62,8 @@ impl Field {
     /// Finds the engines that `able` holds for; starts none.
     ///
     /// # Errors
-    /// [`Error::Argument`] for CPUs that do not fit, and if no engine is left.
+    /// [`Error::Argument`] for CPUs that do not fit or that this process may not use, for engines that were asked for and are not
+    /// there, and if no engine is left.
     pub(crate) fn new(options: &Options, context: &Context, able: impl Fn(EngineId) -> bool + Copy) -> Result<Field> {
         let most_threads = context.thread_counts().iter().copied().max().unwrap_or(1);
         if !options.pin.is_empty() && options.pin.len() < most_threads {
@@ -67,16 +71,19 @@ impl Field {
                 (super::threads::list(&options.pin), format!("a CPU for each of {most_threads} threads"));
             return Err(Error::Argument { option: "--pin", found, expected });
         }
+        check_cpus(&options.pin)?;
         let surroundings = Surroundings::of_process();
         let mut field = Field {
             present: Vec::new(),
             absent: Vec::new(),
+            asked: options.asked(able),
             pin: options.pin.clone(),
             patience: options.patience,
             tier: context.tier,
         };
-        for id in options.unable(able) {
-            field.absent.push((id.name().to_owned(), "does not take part in this comparison".to_owned()));
+        if let Some(id) = options.unable(able).first() {
+            let expected = "an engine that takes part in this comparison".to_owned();
+            return Err(Error::Argument { option: "--engines", found: id.name().to_owned(), expected });
         }
         let mut reasons: BTreeMap<Library, String> = BTreeMap::new();
         for id in options.engines(able) {
@@ -87,6 +94,12 @@ impl Field {
                     reasons.entry(id.library()).or_insert_with(|| error.to_string());
                 }
             }
+        }
+        let is_there = |id: &EngineId| field.present.iter().any(|(present, _)| present == id);
+        if let Some(missing) = field.asked.iter().find(|set| !set.iter().any(is_there)) {
+            let (id, why) = (missing[0], reasons.get(&missing[0].library()));
+            let (found, expected) = (format!("{}, which is not there", id.name()), why.cloned().unwrap_or_default());
+            return Err(Error::Argument { option: "--engines", found, expected });
         }
         field.absent.extend(reasons.into_iter().map(|(library, reason)| (library.name().to_owned(), reason)));
         match field.present.is_empty() {
@@ -102,6 +115,11 @@ impl Field {
                     .join("; "),
             }),
         }
+    }
+
+    /// The names of [`Field::asked`].
+    pub(crate) fn asked_names(&self) -> Vec<Vec<&'static str>> {
+        self.asked.iter().map(|set| set.iter().map(|id| id.name()).collect()).collect()
     }
 
     /// The engines that are there.

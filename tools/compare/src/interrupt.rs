@@ -11,7 +11,7 @@ pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 static WANTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C is a wish.
+/// From now on Ctrl-C is a wish, unless it is ignored.
 pub(crate) fn listen() -> Result<()> {
     let handler = || {
         if WANTED.swap(true, Ordering::SeqCst) {
@@ -19,7 +19,11 @@ pub(crate) fn listen() -> Result<()> {
         }
         say("interrupted: finishing; once more to stop at once");
     };
-    ctrlc::try_set_handler(handler).map_err(|error| Error::Check(format!("cannot listen for Ctrl-C: {error}")))
+    match ctrlc::try_set_handler(handler) {
+        // Whoever started the command has it ignore Ctrl-C, as `nohup` and shells do for what runs in the background. So be it.
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
+        Err(error) => Err(Error::Check(format!("cannot listen for Ctrl-C: {error}"))),
+    }
 }
 
 /// Whether the user wants to stop.

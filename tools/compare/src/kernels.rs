@@ -96,6 +96,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         }
     }
     drop(steps);
+    report.asked = field.asked_names();
     report.absent = field.absent;
     deliver(&report, &target)
 }

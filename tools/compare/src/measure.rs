@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use lacuna_console::progress::Steps;
-use lacuna_console::stats::median;
+use lacuna_console::stats::{median, quantile};
 use lacuna_console::timing::Samples;
 
 use super::engine::{EngineId, ModelFiles};
@@ -21,6 +21,10 @@ const MIN_ROUNDS: usize = 5;
 /// About how long an engine samples in one turn, and how many samples that may be.
 const TURN: f64 = 0.02;
 const SAMPLES_PER_TURN: std::ops::RangeInclusive<usize> = 1..=10;
+/// Ratios of which the middle half is wider than this share of their median are no basis for a verdict.
+pub(crate) const UNSTEADY: f64 = 0.1;
+/// How many times the rounds and the time that were asked for a subject gets while its ratios are unsteady.
+const MORE: usize = 3;
 /// Workers of one engine that may be lost in a row before it is given up.
 const MOST_LOSSES: usize = 2;
 
@@ -135,6 +139,7 @@ impl Slot {
             error_mean: None,
             agrees: false,
             ratios: BTreeMap::new(),
+            ratio_quartiles: BTreeMap::new(),
             note: None,
         }
     }
@@ -166,15 +171,23 @@ pub(crate) fn measure(
     }
     let start = Instant::now();
     let budget = Duration::try_from_secs_f64(effort.budget).unwrap_or(Duration::MAX);
-    for round in 0..effort.rounds {
-        if round >= MIN_ROUNDS && start.elapsed() > budget || interrupt::wanted() {
+    for round in 0..effort.rounds.saturating_mul(MORE) {
+        let is_enough = round >= effort.rounds || round >= MIN_ROUNDS && start.elapsed() > budget;
+        let is_most = round >= MIN_ROUNDS && start.elapsed() > budget.saturating_mul(MORE as u32);
+        let goes_on = !is_enough || round >= MIN_ROUNDS && !is_most && is_unsteady(&entries);
+        if !goes_on || interrupt::wanted() {
             break;
         }
-        steps.begin(subject.text());
+        match is_enough {
+            false => steps.begin(subject.text()),
+            true => steps.begin(format!("{}: more rounds, as ratios vary", subject.text())),
+        }
         for (slot, entry) in slots.iter_mut().zip(&mut entries) {
             turn(slot, entry);
         }
-        steps.end();
+        if !is_enough {
+            steps.end();
+        }
     }
     finish(entries)
 }
@@ -256,10 +269,30 @@ fn note(why: &NoAnswer) -> Option<String> {
     })
 }
 
+/// The median of every round of every engine.
+fn round_medians(entries: &[Entry]) -> Vec<Vec<f64>> {
+    entries.iter().map(|entry| entry.rounds.iter().map(|round| median(&mut round.clone())).collect()).collect()
+}
+
+/// Whether Lacuna's ratio to a dense engine that is timed varies so much from round to round that more rounds are wanted.
+fn is_unsteady(entries: &[Entry]) -> bool {
+    let medians = round_medians(entries);
+    let own = entries.iter().position(|entry| entry.row.engine == EngineId::Lacuna.name());
+    let Some(own) = own.map(|own| &medians[own]).filter(|own| !own.is_empty()) else { return false };
+    entries.iter().zip(&medians).any(|(entry, other)| {
+        let mut ratios: Vec<f64> = other.iter().zip(own).map(|(other, own)| other / own).collect();
+        is_dense(&entry.row.engine) && !ratios.is_empty() && relative_spread(&mut ratios) > UNSTEADY
+    })
+}
+
+/// Interquartile range over median.
+fn relative_spread(values: &mut [f64]) -> f64 {
+    (quantile(values, 0.75) - quantile(values, 0.25)) / median(values)
+}
+
 /// Medians and ratios.
 fn finish(entries: Vec<Entry>) -> Vec<Row> {
-    let medians: Vec<Vec<f64>> =
-        entries.iter().map(|entry| entry.rounds.iter().map(|round| median(&mut round.clone())).collect()).collect();
+    let medians = round_medians(&entries);
     let baselines: Vec<(String, usize)> = entries
         .iter()
         .enumerate()
@@ -274,7 +307,9 @@ fn finish(entries: Vec<Entry>) -> Vec<Row> {
             row.time(&samples);
             for (name, baseline) in baselines.iter().filter(|(_, baseline)| *baseline != i) {
                 let ratios = medians[*baseline].iter().zip(&medians[i]).map(|(other, this)| other / this);
-                row.ratios.insert(name.clone(), median(&mut ratios.collect::<Vec<f64>>()));
+                let mut ratios: Vec<f64> = ratios.collect();
+                row.ratios.insert(name.clone(), median(&mut ratios));
+                row.ratio_quartiles.insert(name.clone(), [0.25, 0.75].map(|part| quantile(&mut ratios, part)));
             }
         }
         rows.push(row);
@@ -323,11 +358,26 @@ mod tests {
         ]);
         // By hand: 4 / 1, 4 / 2, 9 / 1.
         assert_eq!(rows[0].ratios, BTreeMap::from([("lacuna-dense".to_owned(), 4.0)]));
+        assert_eq!(rows[0].ratio_quartiles["lacuna-dense"], [3.0, 6.5]);
         assert_eq!(rows[0].samples, 5);
         assert_eq!(rows[0].median_us, Some(1e6));
         // 2 * 8 * 4 * 2 operations in a second.
         assert_eq!(rows[0].gops_dense_equivalent, Some(128e-9));
         assert!(rows[1].ratios.is_empty() && rows[2].ratios.is_empty());
         assert_eq!(rows[2].median_us, None);
+    }
+
+    #[test]
+    fn ratios_that_vary_want_more_rounds() {
+        let of = |own: &[f64]| {
+            let rounds = |times: &[f64]| -> Vec<Vec<f64>> { times.iter().map(|&time| vec![time]).collect() };
+            let with = |engine, times: &[f64]| Entry { rounds: rounds(times), ..entry(engine, &[]) };
+            is_unsteady(&[with(EngineId::Lacuna, own), with(EngineId::LacunaDense, &[2.0; 4])])
+        };
+        assert!(!of(&[1.0, 1.02, 0.99, 1.0]));
+        assert!(of(&[1.0, 1.5, 0.8, 1.0]));
+        // Without two that are timed there is no verdict.
+        assert!(!is_unsteady(&[entry(EngineId::LacunaDense, &[&[1.0], &[9.0]])]));
+        assert!(!is_unsteady(&[entry(EngineId::Lacuna, &[]), entry(EngineId::LacunaDense, &[&[1.0], &[9.0]])]));
     }
 }

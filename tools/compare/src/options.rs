@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lacuna_console::args;
 
-use super::engine::EngineId;
+use super::engine::{EngineId, Library};
 
 /// Which engines, and how they are measured.
 #[derive(clap::Args)]
@@ -113,6 +113,20 @@ impl Options {
     pub(crate) fn unable(&self, able: impl Fn(EngineId) -> bool) -> Vec<EngineId> {
         let named = |id| self.engines.iter().any(|set| set.0 == [id]);
         EngineId::all().filter(|&id| !able(id) && named(id)).collect()
+    }
+
+    /// What was asked for, each an engine, or those of a library of which at least one must be measured: by name, or through the file of
+    /// the library. If it cannot be measured, the command fails.
+    pub(crate) fn asked(&self, able: impl Fn(EngineId) -> bool) -> Vec<Vec<EngineId>> {
+        let libraries = [
+            (Library::OneDnn, self.libraries.onednn.is_some()),
+            (Library::OnnxRuntime, self.libraries.onnxruntime.is_some()),
+        ];
+        let by_file = libraries.into_iter().filter(|(_, given)| *given && self.engines.is_empty());
+        let by_file = by_file.map(|(library, _)| EngineId::all().filter(|id| id.library() == library).collect());
+        let by_name = self.engines.iter().map(|set| set.0.clone());
+        let able = |set: Vec<EngineId>| -> Vec<EngineId> { set.into_iter().filter(|&id| able(id)).collect() };
+        by_name.chain(by_file).map(able).filter(|set| !set.is_empty()).collect()
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Row {
     pub(crate) agrees: bool,
     /// How many times as long each dense baseline takes, as the median over samples taken in turn.
     pub(crate) ratios: BTreeMap<String, f64>,
+    /// Between which values half of the rounds' ratios are.
+    pub(crate) ratio_quartiles: BTreeMap<String, [f64; 2]>,
     /// What a reader should know: why there is no figure, a thread count that differs.
     pub(crate) note: Option<String>,
 }
@@ -105,6 +107,8 @@ pub(crate) struct Report {
     pub(crate) breakdowns: Vec<Breakdown>,
     /// Engines that are not there, and how to get them.
     pub(crate) absent: Vec<(String, String)>,
+    /// What was asked for: engines, or those of a library of which one must be measured.
+    pub(crate) asked: Vec<Vec<&'static str>>,
 }
 
 /// Where the time of one model goes.
@@ -142,10 +146,29 @@ impl Row {
 }
 
 impl Report {
+    /// An engine that was asked for and has no result on some subject, with the reason; of several that stand for one library, if
+    /// none has any.
+    pub(crate) fn undone(&self) -> Option<(&str, &str)> {
+        let failures = |engine: &str| {
+            let lost = self.absent.iter().map(|(engine, why)| (engine.as_str(), why.as_str()));
+            // What disagrees or takes more threads than it was given has its result: that it was not timed.
+            let failed = self.rows.iter().filter(|row| row.median_us.is_none() && (row.error.is_none() || row.agrees));
+            let failed = failed.map(|row| (row.engine.as_str(), row.note.as_deref().unwrap_or("no result")));
+            let failed = failed.filter(|(_, why)| !why.ends_with("not timed"));
+            lost.chain(failed).find(|(lost, _)| *lost == engine)
+        };
+        let has_result = |engine: &&str| self.rows.iter().any(|row| row.engine == **engine && row.error.is_some());
+        self.asked.iter().find_map(|set| match &set[..] {
+            [engine] => failures(engine),
+            several if several.iter().any(has_result) => None,
+            several => several.iter().find_map(|engine| failures(engine)),
+        })
+    }
+
     /// A report of the command that runs, without measurements.
     pub(crate) fn new(machine: Vec<(String, String)>, method: Vec<String>) -> Report {
-        let (rows, breakdowns, absent) = (Vec::new(), Vec::new(), Vec::new());
-        Report { command: command_line(std::env::args().skip(1)), machine, method, rows, breakdowns, absent }
+        let (rows, breakdowns, absent, asked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Report { command: command_line(std::env::args().skip(1)), machine, method, rows, breakdowns, absent, asked }
     }
 }
 

@@ -10,14 +10,17 @@ pub(crate) const NOTES: &str = "\
 A row per engine and subject: engine, version, the implementation that it reports using, median time, spread (interquartile range over \
 median), rate, how many times as long each dense engine takes (the median over rounds of samples taken in turn), and the error that \
 was found before anything was timed. A row that disagrees is marked, not timed, and never counted as a win; so is an engine that \
-keeps more cores busy than it was given threads. Exit status 1 if one of Lacuna's own engines disagrees, 130 after Ctrl-C, which prints what \
+keeps more cores busy than it was given threads. Exit status 1 if one of Lacuna's own engines disagrees, or if an engine that was asked for has no result; 130 after Ctrl-C, which prints what \
 was measured until then.
 
 JSON: an array of objects with engine, version, implementation, dtype, threads (asked for), threads_used (seen computing), cores_busy (CPU \
 time over wall time), pinned, the subject (m, k, n, block, sparsity, output; or model, batch, seq, sparsity), median_us, best_us, spread, samples, \
 gops_dense_equivalent (all weights count) or sequences_per_s and tokens_per_s, error and error_mean (products: distance from the exact \
-result in steps of the 8-bit output; models: 1 - cosine to the f32 reference), agrees, ratios, note. CSV has the same columns, ratios as \
-ratio_to_ENGINE.";
+result in steps of the 8-bit output; models: 1 - cosine to the f32 reference), agrees, ratios, ratio_quartiles (between which half of the rounds' ratios are), note. CSV has the same columns, ratios as \
+ratio_to_ENGINE, and their quartiles as ratio_to_ENGINE_q1 and _q3.
+
+A subject gets up to three times the rounds and the time while the middle half of Lacuna's ratios to a dense engine is wider than a tenth of \
+their median. If it is still so at the end, the verdict warns.";
 
 /// `--threads` as a list; one thread without.
 pub(crate) fn thread_counts(context: &Context) -> Vec<usize> {

@@ -98,6 +98,34 @@ pub(crate) fn allowed_cpus() -> Option<String> {
     Some(line.trim().to_owned())
 }
 
+/// Refuses CPUs that this process may not run on.
+///
+/// # Errors
+/// [`Error::Argument`].
+#[cfg(target_os = "linux")]
+pub(crate) fn check_cpus(cpus: &[usize]) -> Result<()> {
+    use rustix::thread::{CpuSet, sched_getaffinity};
+    // Where the system does not tell, binding will.
+    let Ok(allowed) = sched_getaffinity(None) else { return Ok(()) };
+    match cpus.iter().find(|&&cpu| cpu >= CpuSet::MAX_CPU || !allowed.is_set(cpu)) {
+        None => Ok(()),
+        Some(cpu) => {
+            let allowed = allowed_cpus().unwrap_or_else(|| "fewer".to_owned());
+            let expected = format!("CPUs that this process may use: {allowed}");
+            Err(Error::Argument { option: "--pin", found: cpu.to_string(), expected })
+        }
+    }
+}
+
+/// Refuses CPUs that this process may not run on.
+///
+/// # Errors
+/// None: this system cannot be asked.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn check_cpus(_: &[usize]) -> Result<()> {
+    Ok(())
+}
+
 /// Binds this thread, and all threads that it will start, to CPUs.
 ///
 /// # Errors
@@ -135,6 +163,7 @@ pub(crate) fn list(cpus: &[usize]) -> String {
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
+    use rustix::thread::CpuSet;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
@@ -187,6 +216,11 @@ mod tests {
     fn impossible_cpus_are_refused() {
         for cpus in [&[100_000][..], &[]] {
             assert!(matches!(bind(cpus), Err(Error::Argument { option: "--pin", .. })), "{cpus:?}");
+        }
+        assert!(check_cpus(&[]).is_ok());
+        for cpu in [CpuSet::MAX_CPU - 1, 100_000] {
+            let message = check_cpus(&[cpu]).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("--pin: found {cpu}; expected CPUs")), "{message}");
         }
     }
 }

@@ -38,17 +38,33 @@ pub enum Error {
     /// Standard output does not take what is written to it.
     #[error("standard output: cannot write: {0}")]
     Stdout(io::Error),
-    /// A text file with other bytes than UTF-8.
-    #[error("{path}: line {line}: invalid UTF-8 at byte {byte}: found {found:#04x}; expected UTF-8 text", path = .path.display())]
-    Utf8 {
-        /// The file.
+    /// A file that holds something else than it is read as.
+    #[error("{path}: found {what}", path = .path.display())]
+    Content {
+        /// The file, or "standard input".
+        path: PathBuf,
+        /// What it is, what is expected, and what to do.
+        what: &'static str,
+    },
+    /// A line of the input that gives no result.
+    #[error("{path}: line {line}: {reason}", path = .path.display())]
+    Line {
+        /// The file, or "standard input".
         path: PathBuf,
         /// From 1.
-        line: usize,
-        /// Position in the line, from 1.
-        byte: usize,
-        /// The byte there.
-        found: u8,
+        line: u64,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// An interrupted run cannot be resumed as it is asked for.
+    #[error("--resume: {path}: found {found}; expected {expected}", path = .path.display())]
+    Resume {
+        /// The partial results.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// What would be right, and what to do.
+        expected: String,
     },
     /// A line of a pairs file that is no pair with a score.
     #[error("{path}: line {line}: found {found}; expected {expected}", path = .path.display())]

@@ -9,6 +9,7 @@ use lacuna_model::files::{self, WriteError};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+pub use crate::remarks::say;
 
 /// Prints to standard output.
 pub fn print(text: impl Display) -> Result<()> {
@@ -24,12 +25,6 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 pub fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
-}
-
-/// Says something about the results on standard error.
-pub fn say(text: impl Display) {
-    // Results matter more than remarks: a closed standard error does not stop them.
-    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Runs `write` on buffered standard output and flushes.

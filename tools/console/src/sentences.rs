@@ -5,19 +5,15 @@ use std::path::Path;
 pub use lacuna::calibration::spread;
 
 use crate::error::{Error, Result};
-use crate::text::read_lines;
+use crate::text::read_texts;
 
 /// Calibration sentences that are used of a file or of the built-in collection, where no option says another number.
 pub const CALIBRATION_SENTENCES: usize = lacuna::calibration::TEXTS;
 
-/// Calibration sentences of a file: the first column of a `.csv`, the lines of anything else. `limit` of them, spread evenly over
+/// Calibration sentences of a file: one column of a table, the lines of anything else, as [`read_texts`] reads them. `limit` of them, spread evenly over
 /// the file: files are often sorted by where texts come from, and calibration has to see all kinds.
 pub fn calibration_file(path: &Path, limit: usize) -> Result<Vec<String>> {
-    let sentences = match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-        true => first_column(path)?,
-        false => read_lines(path)?,
-    };
-    let sentences = spread(sentences, limit);
+    let sentences = spread(read_texts(path)?, limit);
     match sentences.is_empty() {
         false => Ok(sentences),
         true => Err(Error::Argument {
@@ -26,15 +22,6 @@ pub fn calibration_file(path: &Path, limit: usize) -> Result<Vec<String>> {
             expected: "at least 1, better 200 of the kind that will be embedded".into(),
         }),
     }
-}
-
-fn first_column(path: &Path) -> Result<Vec<String>> {
-    let file = std::fs::File::open(path).map_err(Error::io(path, "open"))?;
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
-    let first = |row: csv::Result<csv::StringRecord>| {
-        Ok(row.map_err(|error| csv_error(path, &error))?.get(0).unwrap_or_default().to_owned())
-    };
-    reader.records().map(first).collect()
 }
 
 /// An error of the csv reader, in the words of this command.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
-use lacuna::hub::{HubModel, HubOptions, fetch};
+use lacuna::hub::{HubModel, HubOptions, fetch, model_folder};
 
 use crate::error::{Error, Result};
 use crate::output::say;
@@ -14,12 +14,13 @@ use crate::progress::{Download, Spinner};
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct SourceArgs {
-    /// Model directory: config.json, weights (model.safetensors, pytorch_model.bin or model.onnx), tokenizer.json; or the path of an
+    /// Model directory: config.json, weights (model.safetensors, pytorch_model.bin or model.onnx), tokenizer.json or vocab.txt; a model's
+    /// folder in the hub's cache (models--OWNER--NAME), whose branch main is then taken; or the path of an
     /// .onnx file with config.json beside it or one folder up; where a model is only run, a file of lacuna pack, too
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
 
-    /// Model of the Hugging Face hub, which is downloaded once and then taken from the cache; HF_HOME, HF_ENDPOINT, HF_TOKEN and
+    /// Model of the Hugging Face hub, which is downloaded once and then taken from the cache; HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_TOKEN and
     /// HF_HUB_OFFLINE are respected. Needs a build with --features hub
     #[arg(long, value_name = "NAME[@REVISION]")]
     from_hub: Option<HubModel>,
@@ -86,7 +87,7 @@ impl SourceArgs {
         }
         let weights = |folder: &Path| self.weights.as_ref().map_or_else(|| folder.to_owned(), |file| folder.join(file));
         if let Some(folder) = &self.model {
-            return Ok(Some(weights(folder)));
+            return Ok(Some(weights(&model_folder(folder)?)));
         }
         let Some(model) = &self.from_hub else { return Ok(None) };
         let mut options = HubOptions::from_env();

@@ -45,6 +45,18 @@ impl Samples {
         median(&mut self.0.iter().zip(&other.0).map(|(this, other)| this / other).collect::<Vec<f64>>())
     }
 
+    /// The ratio as [`Samples::ratio_to`] has it, and between which values half of the ratios are.
+    pub fn ratio_range(&self, other: &Samples) -> Ratio {
+        let mut ratios: Vec<f64> = self.0.iter().zip(&other.0).map(|(this, other)| this / other).collect();
+        let [low, median, high] = [0.25, 0.5, 0.75].map(|part| quantile(&mut ratios, part));
+        Ratio { low, median, high }
+    }
+
+    /// The samples of both, of which `later` were taken after these.
+    pub fn append(&mut self, later: Samples) {
+        self.0.extend(later.0);
+    }
+
     /// Seconds per call, in the order they were taken.
     pub fn into_seconds(self) -> Vec<f64> {
         self.0
@@ -58,6 +70,24 @@ impl Samples {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// A ratio of times that were taken in turn, over rounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratio {
+    /// The first quartile.
+    pub low: f64,
+    /// The middle.
+    pub median: f64,
+    /// The third quartile.
+    pub high: f64,
+}
+
+impl Ratio {
+    /// Interquartile range over median.
+    pub fn spread(&self) -> f64 {
+        (self.high - self.low) / self.median
     }
 }
 
@@ -212,6 +242,12 @@ mod tests {
         assert!(x.best() > 0.0 && x.best() <= x.median());
         let twice = Samples(x.0.iter().map(|time| time * 2.0).collect());
         assert_eq!((twice.ratio_to(&x), y.ratio_to(&y)), (2.0, 1.0));
+        let mut twice = twice;
+        assert_eq!(twice.ratio_range(&x), Ratio { low: 2.0, median: 2.0, high: 2.0 });
+        let uneven = Samples(vec![1.0, 2.0, 3.0, 4.0, 5.0]).ratio_range(&Samples(vec![1.0; 5]));
+        assert_eq!((uneven, uneven.spread()), (Ratio { low: 2.0, median: 3.0, high: 4.0 }, 2.0 / 3.0));
+        twice.append(y.clone());
+        assert_eq!(twice.len(), 6);
         assert!(x.median() >= SAMPLE.as_secs_f64() && x.spread() >= 0.0);
     }
 }

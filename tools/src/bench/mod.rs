@@ -18,6 +18,7 @@ mod report;
 mod row_kernels;
 mod rows;
 mod subject;
+mod text;
 
 use clap::Subcommand;
 use lacuna_console::context::Context;
@@ -38,6 +39,7 @@ Examples:
   lacuna bench layernorm --features 768 --tokens 128
   lacuna bench model --arch minilm --seq 32,128 --sparsity 0.9
   lacuna bench lengths --arch minilm --sequences 64 --lengths 5-60
+  lacuna bench text --model all-MiniLM-L6-v2 --batch 1,32 --seq 16,64
   lacuna bench open --model minilm.lacuna
   lacuna bench peak
   lacuna bench emit")]
@@ -63,6 +65,7 @@ enum What {
     Emit(emit::Args),
     Model(model::Args),
     Lengths(lengths::Args),
+    Text(text::Args),
     Open(open::Args),
 }
 
@@ -82,6 +85,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         What::Emit(args) => emit::run(args, context),
         What::Model(args) => model::run(args, context),
         What::Lengths(args) => lengths::run(args, context),
+        What::Text(args) => text::run(args, context),
         What::Open(args) => open::run(args, context),
     }
 }

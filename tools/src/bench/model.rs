@@ -3,7 +3,7 @@
 use lacuna::calibration::LayerPrecision;
 use lacuna::report::{Profile, Stage};
 use lacuna::tokens::seeded_ids;
-use lacuna::{CalibratedModel, Encoder, Form, Precision};
+use lacuna::{CalibratedModel, Encoder, Form, PackedModel, Precision};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
@@ -12,21 +12,23 @@ use lacuna_console::timing::{Samples, Work};
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
-use super::subject::{MAX_TOKENS, SubjectArgs, prepare};
+use super::subject::{MAX_TOKENS, Subject, SubjectArgs, compile_packed, prepare};
 use crate::model::{TuneArgs, compile};
+use crate::packed::{decided, needs_weights};
 
 /// A whole encoder: its time, and where it goes
 ///
-/// A pruned model embeds batches of random token ids, in int8 unless another precision is asked for, with the kernels that are chosen for its zeros. A second, instrumented
-/// pass, in turn with the first, shows the share of every kernel in the time.
+/// A pruned model, or a file of lacuna pack as it is, embeds batches of random token ids, in int8 unless another precision is asked for,
+/// with the kernels that are chosen for its zeros. A second, instrumented pass, in turn with the first, shows the share of every kernel in
+/// the time. Pruning here shows speed alone: accuracy is not kept.
 #[derive(clap::Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{COLUMNS}"))]
 pub(super) struct Args {
     #[command(flatten)]
     subject: SubjectArgs,
 
-    /// Fractions of 4x1 blocks pruned, 0 <= S < 1; a comma-separated list
-    #[arg(long, value_name = "S,..", value_delimiter = ',', default_value = "0.9", allow_hyphen_values = true, value_parser = args::sparsity)]
+    /// Fractions of 4x1 blocks pruned, 0 <= S < 1; a comma-separated list [default: 0.9; a packed file has its own zeros]
+    #[arg(long, value_name = "S,..", value_delimiter = ',', allow_hyphen_values = true, value_parser = args::sparsity)]
     sparsity: Vec<f64>,
 
     /// Sequences per batch; a comma-separated list
@@ -37,9 +39,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "128", value_parser = args::at_least_one)]
     seq: Vec<usize>,
 
-    /// Arithmetic of all layers: static, dynamic, bf16 or f32
-    #[arg(long, value_name = "P", default_value_t)]
-    precision: Precision,
+    /// Arithmetic of all layers: static, dynamic, bf16 or f32 [default: static; a packed file has its own]
+    #[arg(long, value_name = "P")]
+    precision: Option<Precision>,
 
     /// Also measure the same model with dense int8 kernels
     #[arg(long)]
@@ -56,11 +58,15 @@ pub(super) struct Args {
     options: Options,
 }
 
+/// Fraction of 4x1 blocks pruned, if nothing else is said.
+const DEFAULT_SPARSITY: f64 = 0.9;
+
 const EXAMPLES: &str = "\
 Examples:
   lacuna bench model --arch minilm --seq 32,128
   lacuna bench model --arch minilm --sparsity 0.7,0.8,0.9
   lacuna bench model --model all-MiniLM-L6-v2 --batch 1,8 --sparsity 0.8 --dense --f32
+  lacuna bench model --model minilm.lacuna --seq 16,128
   lacuna bench model --arch bert-base --threads 2 --json > before.json
   lacuna bench model --arch bert-base --threads 2 --baseline before.json
   lacuna bench model --arch minilm --precision bf16 --dense
@@ -86,22 +92,58 @@ same columns.";
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let bench = Bench::new(&args.options, context)?;
-    let (name, model) = args.subject.read(args.options.seed)?;
+    let (name, subject) = args.subject.open(args.options.seed)?;
+    let model = match subject {
+        Subject::Packed(model) => {
+            args.check_packed(&model)?;
+            args.check(model.config().max_position)?;
+            let sparse = compile_packed(&model, context)?;
+            let sparsity = model.pruning().map_or(0.0, |pruning| pruning.sparsity);
+            let precision = precision_name(model.precision());
+            let models = Models { name, sparsity, precision, calibrated: None, sparse, dense: None };
+            return bench.run(|| measure(args, &bench, &models));
+        }
+        Subject::Weights(model) => *model,
+    };
     args.check(model.config().max_position)?;
+    let sparsities = if args.sparsity.is_empty() { &[DEFAULT_SPARSITY][..] } else { &args.sparsity };
     let mut rows = Vec::new();
-    for (&sparsity, model) in args.sparsity.iter().zip(std::iter::repeat_n(model, args.sparsity.len())) {
+    for (&sparsity, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
         // On all cores, whatever the number that is measured.
         let calibrated = prepare(model, sparsity, args.options.seed)?;
-        let layers = vec![LayerPrecision::all(args.precision); calibrated.quant().len()];
+        let layers = vec![LayerPrecision::all(args.precision.unwrap_or_default()); calibrated.quant().len()];
+        let precision = precision_name(&layers);
         let sparse = args.tuning.compile(&calibrated.clone().with_precision(layers)?, Form::Auto, context)?;
         let dense = if args.dense { Some(compile(&calibrated, Form::Dense, context)?) } else { None };
-        let models = Models { name: name.clone(), sparsity, calibrated, sparse, dense };
+        let models = Models { name: name.clone(), sparsity, precision, calibrated: Some(calibrated), sparse, dense };
         rows.append(&mut bench.measure(|| measure(args, &bench, &models))?);
     }
     bench.finish(rows)
 }
 
+/// The precision of all tensors, if they have one.
+fn precision_name(layers: &[LayerPrecision]) -> &'static str {
+    let all = |precision: &Precision| layers.iter().all(|layer| *layer == LayerPrecision::all(*precision));
+    Precision::ALL.iter().find(|precision| all(precision)).map_or("mixed", |precision| precision.name())
+}
+
 impl Args {
+    /// Refuses what is decided in a packed model, or needs weights that it does not hold.
+    fn check_packed(&self, model: &PackedModel) -> Result<()> {
+        if !self.sparsity.is_empty() {
+            return Err(needs_weights(model, "--sparsity", "prune with lacuna pack --sparsity"));
+        }
+        if let Some(precision) = self.precision {
+            return Err(decided("--precision", precision.to_string()));
+        }
+        for (option, given) in [("--dense", self.dense), ("--f32", self.f32)] {
+            if given {
+                return Err(needs_weights(model, option, "give the model directory"));
+            }
+        }
+        self.tuning.check_packed()
+    }
+
     fn check(&self, max_position: usize) -> Result<()> {
         for &seq in &self.seq {
             if seq > max_position {
@@ -127,7 +169,9 @@ impl Args {
 struct Models {
     name: String,
     sparsity: f64,
-    calibrated: CalibratedModel,
+    precision: &'static str,
+    /// None of a packed model.
+    calibrated: Option<CalibratedModel>,
     sparse: Encoder,
     dense: Option<Encoder>,
 }
@@ -160,8 +204,8 @@ impl Models {
         let mut sparse = || Ok(self.sparse.embed_ids_into(ids, &mut out)?);
         let mut profiled = Profiled { encoder: &self.sparse, ids, out: vec![0.0; values], profiles: Vec::new() };
         let mut dense = self.dense.as_ref().map(|dense| || Ok(dense.embed_ids_into(ids, &mut dense_out)?));
-        let model = self.calibrated.model();
-        let mut f32 = args.f32.then_some(|| Ok(model.reference().embed(ids, model.pooling()).map(drop)?));
+        let model = self.calibrated.as_ref().filter(|_| args.f32).map(CalibratedModel::model);
+        let mut f32 = model.map(|model| || Ok(model.reference().embed(ids, model.pooling()).map(drop)?));
         let mut works: Vec<&mut dyn Work> = vec![&mut sparse, &mut profiled];
         works.extend(dense.as_mut().map(|dense| dense as &mut dyn Work));
         works.extend(f32.as_mut().map(|f32| f32 as &mut dyn Work));
@@ -172,7 +216,7 @@ impl Models {
 
         row.setting(bench.threads, bench.caches());
         row.fact("tier", bench.context.tier.name());
-        row.fact("precision", args.precision.name());
+        row.fact("precision", self.precision);
         row.figure("median_us", None, Some(seconds * 1e6), Unit::Decimals(2));
         row.figure("median_ms", Some("ms"), Some(seconds * 1e3), Unit::Decimals(3));
         row.figure("best_us", None, samples.first().map(|samples| samples.best() * 1e6), Unit::Decimals(2));
@@ -192,7 +236,7 @@ impl Models {
             row.figure("dense_int8_ms", Some("dense ms"), Some(dense * 1e3), Unit::Decimals(3));
             row.figure("speedup_over_dense", Some("x dense"), Some(dense / seconds), Unit::Ratio("-"));
         }
-        if args.f32 {
+        if model.is_some() {
             let f32 = next();
             row.figure("f32_ms", Some("f32 ms"), Some(f32 * 1e3), Unit::Decimals(3));
             row.figure("speedup_over_f32", Some("x f32"), Some(f32 / seconds), Unit::Ratio("-"));

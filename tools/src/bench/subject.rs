@@ -2,12 +2,14 @@
 
 use lacuna::config::EncoderConfig;
 use lacuna::tokens::seeded_ids;
-use lacuna::{Block, CalibratedModel, Model, Preset};
+use lacuna::{Block, CalibratedModel, Encoder, Model, PackedModel, Preset};
+use lacuna_console::context::Context;
 use lacuna_console::error::Result;
 use lacuna_console::progress::Spinner;
 use lacuna_console::source::{SourceArgs, exactly_one};
 
 use crate::model::read;
+use crate::packed;
 
 /// Vocabulary of models with random weights.
 const VOCAB_SIZE: usize = 2000;
@@ -28,7 +30,40 @@ pub(super) struct SubjectArgs {
     arch: Option<Preset>,
 }
 
+/// A model, as it was given.
+pub(super) enum Subject {
+    /// In f32.
+    Weights(Box<Model>),
+    /// A file of `lacuna pack`, in which everything is decided.
+    Packed(Box<PackedModel>),
+}
+
+impl Subject {
+    /// Opens what `--model` or `--from-hub` names; nothing if neither is given.
+    pub(super) fn open(source: &SourceArgs) -> Result<Option<Subject>> {
+        if let Some(path) = packed::packed_path(source) {
+            return Ok(Some(Subject::Packed(packed::open(path)?.into())));
+        }
+        let Some(folder) = source.folder()? else { return Ok(None) };
+        Ok(Some(Subject::Weights(read(&folder)?.into())))
+    }
+}
+
+/// The encoder of a packed model.
+pub(super) fn compile_packed(model: &PackedModel, context: &Context) -> Result<Encoder> {
+    let _spinner = Spinner::new("compiling");
+    Ok(model.compiler().tier(context.tier).compile()?)
+}
+
 impl SubjectArgs {
+    /// The model, which may be a packed one, and its name.
+    pub(super) fn open(&self, seed: u64) -> Result<(String, Subject)> {
+        match (self.arch, Subject::open(&self.source)?) {
+            (None, Some(subject)) => Ok((self.source.name(), subject)),
+            _ => self.read(seed).map(|(name, model)| (name, Subject::Weights(model.into()))),
+        }
+    }
+
     /// The model and its name.
     pub(super) fn read(&self, seed: u64) -> Result<(String, Model)> {
         // Also beside --arch: it refuses options that would be passed over.

@@ -43,7 +43,8 @@ pub(super) fn advice(command: &Command, report: &CalibrationReport, truncated: u
         );
     }
     if report.choice == Choice::Fixed {
-        let _ = writeln!(text, "to choose range and smoothing tensor by tensor:\n  {}", command.clone().flag("--choose"));
+        let _ =
+            writeln!(text, "to choose range and smoothing tensor by tensor:\n  {}", command.clone().flag("--choose"));
     }
     text
 }

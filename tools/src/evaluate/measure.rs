@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use lacuna::errors::ModelError;
 use lacuna::tasks::ClassifyRecord;
-use lacuna::tokens::SentenceTokenizer;
+use lacuna::tokens::{PromptedTexts, SentenceTokenizer};
 use lacuna::{CalibratedModel, Encoder, Form, Model};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
@@ -67,8 +67,8 @@ fn evaluate_model(args: &Args, pairs: &Pairs, context: &Context) -> Result<Evalu
         model::read(&folder)?
     };
     let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer)?;
-    let ids = token_ids(tokenizer, &pairs.sentences)?;
-    let unpruned = reference(&model, &ids)?;
+    let (ids, prompt_tokens) = token_ids(tokenizer, model.prompts().default_text(), &pairs.sentences)?;
+    let unpruned = reference(&model, &ids, prompt_tokens)?;
     if args.sparsity.iter().any(|sparsity| *sparsity > 0.0) {
         say(PRUNED);
     }
@@ -85,11 +85,18 @@ fn evaluate_model(args: &Args, pairs: &Pairs, context: &Context) -> Result<Evalu
                 model.clone().prune(args.block, sparsity)?
             }
         };
-        let of_pruned = sparsity.map(|_| reference(&pruned, &ids)).transpose()?;
+        let of_pruned = sparsity.map(|_| reference(&pruned, &ids, prompt_tokens)).transpose()?;
         let reference = of_pruned.as_ref().unwrap_or(&unpruned);
         let schemes = args.schemes.then(|| {
-            Schemes { pairs, ids: &ids, reference, calibration: &args.calibration, texts: texts.as_ref() }
-                .compare(&pruned, context)
+            Schemes {
+                pairs,
+                ids: &ids,
+                prompt_tokens,
+                reference,
+                calibration: &args.calibration,
+                texts: texts.as_ref(),
+            }
+            .compare(&pruned, context)
         });
         let schemes = schemes.transpose()?;
         let calibrated = args.calibration.run(pruned, texts.as_ref(), context.tier)?;
@@ -130,8 +137,14 @@ fn embed(encoder: &Encoder, pairs: &Pairs) -> Result<(Vec<Vec<f32>>, usize)> {
     Ok((embeddings.vectors, embeddings.truncated.len()))
 }
 
-fn token_ids(tokenizer: &SentenceTokenizer, sentences: &[String]) -> Result<Vec<Vec<u32>>> {
-    Ok(tokenizer.encode_batch(sentences)?.into_iter().map(|encoded| encoded.ids).collect())
+/// The token ids of sentences with the model's prompt before each, and how many of them are the prompt.
+fn token_ids(
+    tokenizer: &SentenceTokenizer,
+    prompt: Option<&str>,
+    sentences: &[String],
+) -> Result<(Vec<Vec<u32>>, usize)> {
+    let PromptedTexts { encoded, prompt_tokens } = PromptedTexts::new(tokenizer, prompt, sentences)?;
+    Ok((encoded.into_iter().map(|encoded| encoded.ids).collect(), prompt_tokens))
 }
 
 /// How many of the sequences are shorter or longer than all that calibration saw.
@@ -140,7 +153,7 @@ fn unseen(calibrated: &CalibratedModel, ids: &[Vec<u32>]) -> usize {
     ids.iter().filter(|ids| !(short..=long).contains(&ids.len())).count()
 }
 
-fn reference(model: &Model, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+fn reference(model: &Model, ids: &[Vec<u32>], prompt_tokens: usize) -> Result<Vec<Vec<f32>>> {
     let _spinner = Spinner::new("running the f32 reference");
-    Ok(model.reference().embed(ids, model.pooling())?)
+    Ok(model.reference().embed_prompted(ids, model.pooling(), prompt_tokens)?)
 }

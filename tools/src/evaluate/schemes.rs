@@ -28,6 +28,8 @@ const TIME: Duration = Duration::from_secs(15);
 pub(super) struct Schemes<'a> {
     pub(super) pairs: &'a Pairs,
     pub(super) ids: &'a [Vec<u32>],
+    /// How many tokens at the beginning of each are a prompt.
+    pub(super) prompt_tokens: usize,
     /// Embeddings of the f32 model.
     pub(super) reference: &'a [Vec<f32>],
     pub(super) calibration: &'a CalibrationArgs,
@@ -101,7 +103,7 @@ impl Schemes<'_> {
             };
             let embeddings = {
                 let _spinner = Spinner::new(format!("embedding {} sentences: {scheme}", self.ids.len()));
-                encoder.embed_ids(self.ids)?
+                encoder.embed_prompted_ids(self.ids, self.prompt_tokens)?
             };
             let cosines = Cosines::between(&embeddings, self.reference);
             rows.push(Row {

@@ -6,8 +6,9 @@ use lacuna::{CalibratedModel, Encoder};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 
-use crate::calibration::{CalibrationArgs, CalibrationSummary};
-use crate::model::{FormArg, PruneArgs, TuneArgs};
+use super::args::TaskArgs;
+use crate::calibration::CalibrationSummary;
+use crate::model::FormArg;
 use crate::packed::{Opened, decided, needs_weights};
 
 /// An encoder, ready to run.
@@ -20,27 +21,19 @@ pub(super) struct Ready {
     pub(super) warnings: Vec<String>,
 }
 
-/// The options that decide how an encoder is made ready.
-pub(super) struct How<'a> {
-    pub(super) pruning: &'a PruneArgs,
-    pub(super) calibration: &'a CalibrationArgs,
-    pub(super) form: FormArg,
-    pub(super) tuning: &'a TuneArgs,
-    pub(super) verify: bool,
-}
-
-impl How<'_> {
+impl TaskArgs {
     /// The encoder, calibrated and compiled as the options say; of a packed model only compiled, and options that it cannot follow
     /// are refused. A line of a `.jsonl` file of calibration texts is a record of the task.
     pub(super) fn ready<R: Record>(&self, model: Opened, context: &Context) -> Result<Ready> {
         let packed = match model {
             Opened::Packed(packed) => packed,
             Opened::Directory(model) => {
+                let pruning = &self.model.pruning;
                 let texts = self.calibration.texts::<R>()?; // a wrong file is refused before the work is done
-                let calibrated = self.calibration.run(self.pruning.prune(*model)?, texts.as_ref(), context.tier)?;
+                let calibrated = self.calibration.run(pruning.prune(*model)?, texts.as_ref(), context.tier)?;
                 let encoder = self.tuning.compile(&calibrated, self.form.into(), context)?;
                 let calibration = self.calibration.summary(calibrated.basis());
-                let warnings = self.pruning.warning().map(str::to_owned).into_iter().collect();
+                let warnings = pruning.warning().map(str::to_owned).into_iter().collect();
                 return Ok(Ready { encoder, calibrated: Some(calibrated), calibration, warnings });
             }
         };

@@ -1,7 +1,7 @@
 //! A tiny model directory, written file by file, and ways to damage it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lacuna::Preset;
 use lacuna::config::EncoderConfig;
@@ -58,6 +58,18 @@ impl ModelDir {
         dir
     }
 
+    /// With a token `[EXTRA]` in the tokenizer that the model's table of embeddings has no row for.
+    pub(crate) fn with_extra_token() -> ModelDir {
+        let dir = ModelDir::new();
+        let mut json = tokenizer();
+        let mut extra = json["added_tokens"][0].clone();
+        extra["id"] = json!(WORDS.len());
+        extra["content"] = json!("[EXTRA]");
+        json["added_tokens"].as_array_mut().unwrap().push(extra);
+        dir.write("tokenizer.json", &json.to_string());
+        dir
+    }
+
     /// With another `config.json` than the model needs.
     pub(crate) fn with_config(key: &str, value: Value) -> ModelDir {
         let dir = ModelDir::new();
@@ -88,6 +100,10 @@ impl ModelDir {
 
     pub(crate) fn path(&self) -> &str {
         self.0.path().to_str().unwrap()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 
     pub(crate) fn remove(&self, file: &str) {

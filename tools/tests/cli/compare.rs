@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{generates_code, keys, lacuna, refuses, run, stdout};
 
-const PRODUCT_KEYS: [&str; 23] = [
+const PRODUCT_KEYS: [&str; 24] = [
     "agrees",
     "best_us",
     "block",
@@ -26,6 +26,7 @@ const PRODUCT_KEYS: [&str; 23] = [
     "note",
     "output",
     "pinned",
+    "ratio_quartiles",
     "ratios",
     "samples",
     "sparsity",
@@ -131,9 +132,12 @@ fn workers_run_where_they_are_bound() {
     let rows = rows(run(&[SHAPE, &args, &["--pin", "0"]].concat()));
     assert_eq!(rows[0]["pinned"], "0");
     refuses(&[&SMALL[..], &["--pin", "0", "--threads", "2"]].concat(), "a CPU for each of 2 threads");
-    let output = run(&[&SMALL[..], &["--pin", "100000"]].concat());
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--pin: found 100000"), "{output:?}");
+    for cpu in ["1000", "100000"] {
+        refuses(
+            &[&SMALL[..], &["--pin", cpu]].concat(),
+            &format!("--pin: found {cpu}; expected CPUs that this process"),
+        );
+    }
 }
 
 #[test]
@@ -218,7 +222,7 @@ fn engines_are_listed_with_how_to_get_them() {
 }
 
 #[test]
-fn a_library_that_is_none_is_one_line_and_the_others_go_on() {
+fn a_library_that_is_none_is_one_line_and_a_failure_after_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let text = dir.path().join("libdnnl.so.3");
     std::fs::write(&text, "not a library").unwrap();
@@ -236,9 +240,34 @@ fn a_library_that_is_none_is_one_line_and_the_others_go_on() {
         let output = run(&[SHAPE, &args].concat());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(stderr.contains("absent: onednn-int8") && stderr.contains(expected), "{stderr}");
-        assert_eq!(rows(output).len(), 1);
+        assert!(stderr.contains("asked for, but not measured: onednn-int8"), "{stderr}");
+        assert_eq!(output.status.code(), Some(1));
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(rows.len(), 1);
     }
-    refuses(&[SHAPE, &["--engines", "onednn", "--onednn", "/no/such/file"]].concat(), "none that can run");
+}
+
+#[test]
+fn what_is_named_and_not_there_is_refused() {
+    let missing = ["--onednn", "/no/such/file"];
+    refuses(&[SHAPE, &["--engines", "onednn"], &missing[..]].concat(), "/no/such/file");
+    refuses(
+        &[SHAPE, &["--engines", "lacuna-dense,onednn-f32"], &missing[..]].concat(),
+        "onednn-f32, which is not there",
+    );
+    refuses(&[SHAPE, &missing[..]].concat(), "/no/such/file");
+    if !cfg!(feature = "candle") {
+        refuses(&[SHAPE, &["--engines", "lacuna-dense,candle"]].concat(), "build with --features candle");
+    }
+    refuses(&[SHAPE, &["--engines", "lacuna-dense,onnxruntime-qdq"]].concat(), "takes part in this comparison");
+    let model = ["compare", "model", "--arch", "bert-mini", "--seq", "5"];
+    refuses(
+        &[&model[..], &["--engines", "lacuna", "--onnx", "onnxruntime-f32=/no/such.onnx"]].concat(),
+        "--onnx: found onnxruntime-f32; expected an engine that takes part",
+    );
+    // Without a name, what is not there is only listed.
+    let rows = rows(lacuna(&[SHAPE, &["--json"]].concat()).env("LACUNA_ONEDNN", "/no/such/file").output().unwrap());
+    assert!(rows.iter().all(|row| row["engine"] != "onednn-int8"));
 }
 
 #[test]
@@ -345,4 +374,16 @@ fn a_worker_understands_only_requests() {
     let output = crate::run_with(&["compare", "worker", "--engine", "lacuna-dense"], b"{\"Sample\":{\"count\":1}}\n");
     assert!(String::from_utf8_lossy(&output.stdout).contains("nothing is ready to run"), "{output:?}");
     assert_eq!(output.status.code(), Some(0));
+}
+
+/// As `nohup` starts commands, and shells those in the background.
+#[test]
+fn it_runs_where_ctrl_c_is_ignored() {
+    if !can_signal() {
+        return;
+    }
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' INT; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_lacuna")]);
+    let output = shell.args(SHAPE).args(["--engines", "lacuna-dense", "--rounds", "2", "--json"]).output().unwrap();
+    assert_eq!(rows(output).len(), 1);
 }

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::checkpoint::{HIDDEN, LIMIT, ModelDir, files};
-use crate::{keys, lacuna, refusal, run, run_with, stdout};
+use crate::{keys, lacuna, refusal, run, run_with, stdout, stopped};
 
 const SENTENCES: &str = "A cat sits.\n\na dog";
 
@@ -67,7 +67,7 @@ fn remarks_go_to_standard_error() {
     assert_eq!(rows(&stdout(output)).len(), 2);
     assert!(said.contains(" of the built-in collection and ") && said.contains("--calibrate FILE"), "{said}");
     assert!(said.contains("\nsaturation   "), "{said}");
-    assert!(said.contains("sentence 1: 17 tokens, truncated to the model's limit of 12"), "{said}");
+    assert!(said.contains("line 2: 17 tokens, truncated to the model's limit of 12"), "{said}");
     assert!(said.contains("cosine to the f32 reference: mean 0.9"), "{said}");
     assert!(said.contains("1.down"), "{said}");
 }
@@ -82,22 +82,28 @@ fn remarks_as_json_are_one_object() {
     let args = [&["embed", "--model", model.path(), "--verify", "--json"], &calibrate[..]].concat();
     let output = run_with(&args, input.as_bytes());
     let said: Value = serde_json::from_slice(&output.stderr).unwrap();
-    let expected = [
-        "calibration",
-        "features",
-        "remarks",
-        "report",
-        "saturation",
-        "sentences",
-        "tier",
-        "truncated",
-        "verify",
-        "warnings",
-    ];
-    assert_eq!(keys(&said), expected);
+    assert_eq!(
+        keys(&said),
+        [
+            "calibration",
+            "features",
+            "remarks",
+            "report",
+            "saturation",
+            "seconds",
+            "sentences",
+            "texts",
+            "tier",
+            "tokens",
+            "truncated",
+            "truncated_count",
+            "verify",
+            "without_result"
+        ]
+    );
     assert_eq!(said["remarks"], json!(["pooling: mean (assumed: no 1_Pooling)"]));
     assert_eq!(said["calibration"], json!({"source": calibration, "texts": 2, "of": 2}));
-    assert_eq!(said["truncated"], json!([{"sentence": 0, "tokens": 17, "limit": 12}]));
+    assert_eq!(said["truncated"], json!([{"line": 1, "tokens": 17, "limit": 12}]));
     assert!(said["verify"]["mean"].as_f64().unwrap() > 0.9);
     assert_eq!(said["report"], Value::Null);
 }
@@ -128,7 +134,8 @@ fn fields_of_json_lines_go_through_as_they_stand() {
         ("a cat", "no JSON object"),
         ("", "no JSON object"),
     ] {
-        let line = refusal(embed(&["--jsonl"], &format!("{{\"text\": \"a\"}}\n{input}\n")));
+        let (written, line) = stopped(embed(&["--jsonl"], &format!("{{\"text\": \"a\"}}\n{input}\n")));
+        assert_eq!(written.lines().count(), 1);
         assert!(line.contains(expected) && line.contains("standard input: line 2"), "{input}: {line}");
     }
 }
@@ -157,8 +164,7 @@ fn bad_input_leaves_no_output() {
     let output = dir.path().join("out.jsonl");
     let args = ["embed", "--model", model.path(), "--output", output.to_str().unwrap()];
     let refused = |input: &[u8]| refusal(run_with(&args, input));
-    assert!(refused(b"").contains("empty batch"));
-    assert!(refused(b"fine\nnot \xff fine\n").contains("standard input: line 2: invalid UTF-8 at byte 5"));
+    assert!(refused(b"not \xff fine\na cat\n").contains("standard input: line 1: invalid UTF-8 at byte 5"));
     let missing = [&args[..], &["--input", "/does/not/exist"]].concat();
     assert!(refusal(run(&missing)).contains("/does/not/exist: cannot read"));
     let missing = [&args[..], &["--calibrate", "/does/not/exist.txt"]].concat();
@@ -166,7 +172,7 @@ fn bad_input_leaves_no_output() {
     assert_eq!(files(dir.path()), [""; 0]);
 
     fs::write(&output, "precious").unwrap();
-    assert!(refused(b"").contains("empty batch"));
+    assert!(refused(b"\xff").contains("invalid UTF-8"));
     assert_eq!(fs::read_to_string(&output).unwrap(), "precious");
     assert_eq!(files(dir.path()), ["out.jsonl"]);
 }

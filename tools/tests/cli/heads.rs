@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::{keys, refusal, refuses, run, run_with, stdout};
+use crate::{keys, refusal, refuses, run, run_with, stdout, stopped};
 
 fn model(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads").join(name);
@@ -75,7 +75,7 @@ fn spans_are_tagged_and_answers_found() {
     let entities = tagged[0]["entities"].as_array().unwrap();
     assert!(!entities.is_empty());
     for entity in entities {
-        assert_eq!(keys(entity), ["end", "label", "score", "start", "text"]);
+        assert_eq!(keys(entity), ["end", "end_char", "label", "score", "start", "start_char", "text"]);
         assert_eq!(entity["text"], text[part(entity)], "{entity}");
         assert!(["PER", "LOC"].contains(&entity["label"].as_str().unwrap()));
     }
@@ -83,7 +83,7 @@ fn spans_are_tagged_and_answers_found() {
     let found = ask(&["--question", "Who met Émile?", "--top-k", "3", "--max-tokens", "4"], text);
     assert_eq!(sorted(&found[0]["answers"]).len(), 3);
     for answer in found[0]["answers"].as_array().unwrap() {
-        assert_eq!(keys(answer), ["answer", "end", "score", "start"]);
+        assert_eq!(keys(answer), ["answer", "end", "end_char", "logit", "score", "start", "start_char"]);
         assert_eq!(answer["answer"], text[part(answer)], "{answer}");
     }
     let record = json!({"question": "Who met Émile?", "context": text}).to_string();
@@ -91,6 +91,52 @@ fn spans_are_tagged_and_answers_found() {
     let all = ask(&["--jsonl", "--top-k", "100", "--allow-none"], &record);
     let none: Vec<&Value> = all[0]["answers"].as_array().unwrap().iter().filter(|a| a["answer"].is_null()).collect();
     assert!(none.len() == 1 && none[0]["start"].is_null() && none[0]["end"].is_null(), "{none:?}");
+}
+
+/// Of every command, in the order and spelling of the input; an array where an object is meant is refused.
+#[test]
+fn fields_that_a_command_does_not_know_are_kept() {
+    let fields = r#""id":12345678901234567890123,"meta":{"b":[1e3],"a":"\u00e9"}"#;
+    for (command, name, line, first, result) in [
+        ("classify", "bert-classify", r#""text":"a cat","pair":"a dog""#, r#""text":"a cat","pair":"a dog""#, "labels"),
+        ("rank", "bert-rank", r#""query":"a","passages":["b"]"#, r#""query":"a""#, "ranking"),
+        ("tag", "bert-tag", r#""text":"the cat""#, r#""text":"the cat""#, "entities"),
+        ("answer", "bert-answer", r#""question":"a","context":"the cat""#, r#""question":"a""#, "answers"),
+        ("fill", "bert-fill", r#""text":"a [MASK]""#, r#""text":"a [MASK]""#, "masks"),
+    ] {
+        let ask = |line: &str| run_with(&[command, "--model", &model(name), "--jsonl"], line.as_bytes());
+        let found = stdout(ask(&format!("{{{fields},{line}}}")));
+        assert!(found.starts_with(&format!("{{{first},{fields},\"{result}\":[")), "{command}: {found}");
+        let refused = refusal(ask(&format!("{{{line},\"{result}\":1}}")));
+        assert!(refused.contains(&format!("a field \"{result}\", which is the result's")), "{command}: {refused}");
+        let refused = refusal(ask(r#"["a","b"]"#));
+        assert!(refused.contains("found an array, expected a JSON object"), "{command}: {refused}");
+    }
+}
+
+#[test]
+fn strategies_and_schemes_are_options() {
+    let text = "Zoë met Émile in Paris, by the river.";
+    let tag = |more: &[&str]| rows("tag", "bert-tag", more, text);
+    let first = tag(&[]);
+    assert_eq!(tag(&["--aggregation", "first", "--scheme", "bio"]), first);
+    for how in ["simple", "average", "max"] {
+        let found = tag(&["--aggregation-strategy", how]);
+        assert!(
+            found[0]["entities"].as_array().unwrap().iter().all(|e| e["text"] == text[part(e)]),
+            "{how}: {found:?}"
+        );
+    }
+    let none = tag(&["--aggregation", "none"]);
+    let labels = none[0]["entities"].as_array().unwrap().iter().map(|entity| entity["label"].as_str().unwrap());
+    assert!(
+        labels.clone().count() > 0 && labels.clone().all(|label| label.starts_with("B-") || label.starts_with("I-"))
+    );
+    let io = tag(&["--scheme", "io"]);
+    let labels = io[0]["entities"].as_array().unwrap().iter().map(|entity| entity["label"].as_str().unwrap());
+    assert!(labels.clone().all(|label| !label.starts_with("I-")), "{io:?}");
+    refuses(&["tag", "--model", "x", "--aggregation", "mean"], "possible values: none, simple, first, average, max");
+    refuses(&["tag", "--model", "x", "--scheme", "iob"], "possible values: io, bio, bioes, bilou");
 }
 
 fn part(span: &Value) -> std::ops::Range<usize> {
@@ -107,11 +153,14 @@ fn masks_are_filled() {
         for mask in masks {
             assert!(["[MASK]", "<mask>"].contains(&&text[part(mask)]), "{mask}");
             assert_eq!(sorted(&mask["candidates"]).len(), 3);
-            assert_eq!(keys(&mask["candidates"][0]), ["id", "score", "token"]);
+            assert_eq!(keys(&mask["candidates"][0]), ["id", "logit", "score", "sequence", "token"]);
         }
     }
-    let line = refusal(run_with(&["fill", "--model", &model("bert-fill")], b"a [MASK]\na cat"));
-    assert!(line.contains("input 1: found nothing to fill in; expected [MASK]"), "{line}");
+    let (written, line) = stopped(run_with(&["fill", "--model", &model("bert-fill")], b"a [MASK]\na cat"));
+    assert_eq!(written.lines().count(), 1);
+    assert!(line.contains("standard input: line 2: found nothing to fill in; expected [MASK]"), "{line}");
+    let (_, line) = stopped(run_with(&["fill", "--model", &model("roberta-fill")], b"a [MASK]"));
+    assert!(line.contains("found [MASK], the mask of other models; expected <mask>"), "{line}");
 }
 
 #[test]
@@ -127,17 +176,18 @@ fn remarks_calibration_and_output_are_as_of_embed() {
     let done = run_with(&[&classify[..], &["--report"]].concat(), format!("a cat\n{long}").as_bytes());
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(said.contains(" of the built-in collection") && said.contains("--calibrate FILE"), "{said}");
-    assert!(said.contains("text 1: 62 tokens, truncated to the model's limit of 40"), "{said}");
+    assert!(said.contains("line 2: 62 tokens, truncated to the model's limit of 40"), "{said}");
     assert!(said.contains("BERT, 2 layers"), "{said}");
     for file in [&texts, &pairs] {
-        let done = run_with(&[&classify[..], &["--calibrate", file, "--output", &output]].concat(), b"a cat");
+        let done =
+            run_with(&[&classify[..], &["--quiet", "--calibrate", file, "--output", &output]].concat(), b"a cat");
         assert_eq!(String::from_utf8_lossy(&done.stderr), "");
         assert_eq!(stdout(done), "");
         assert!(fs::read_to_string(&output).unwrap().starts_with("{\"text\":\"a cat\",\"labels\":[{\"label\":"));
     }
-    fs::write(&pairs, "{\"text\": \"the cat\", \"par\": \"a dog\"}\n").unwrap();
+    fs::write(&pairs, "{\"txt\": \"the cat\", \"pair\": \"a dog\"}\n").unwrap();
     let line = refusal(run_with(&[&classify[..], &["--calibrate", &pairs]].concat(), b"a cat"));
-    assert!(line.contains("pairs.jsonl: line 1: found unknown field `par`"), "{line}");
+    assert!(line.contains("pairs.jsonl: line 1: found missing field `text`"), "{line}");
 }
 
 /// The int8 encoder beside the f32 reference, for every kind of head.
@@ -161,7 +211,24 @@ fn results_are_verified_and_said_as_json() {
         let json: Value = serde_json::from_slice(&output.stderr).unwrap();
         let written = stdout(output);
         assert_eq!(written, stdout(said), "{command}");
-        assert_eq!(keys(&json), ["calibration", "head", "lines", "remarks", "report", "tier", "truncated", "verify"]);
+        assert_eq!(
+            keys(&json),
+            [
+                "calibration",
+                "head",
+                "lines",
+                "remarks",
+                "report",
+                "seconds",
+                "texts",
+                "tier",
+                "tokens",
+                "truncated",
+                "truncated_count",
+                "verify",
+                "without_result"
+            ]
+        );
         assert_eq!(json["lines"], written.lines().count());
         let verify = &json["verify"];
         assert_eq!(keys(verify), ["decisions", "equal", "largest_difference", "share"]);
@@ -181,7 +248,7 @@ fn results_are_verified_and_said_as_json() {
     let output = run_with(&["rank", "--model", &model("bert-rank"), "--jsonl", "--json"], record.as_bytes());
     let json: Value = serde_json::from_slice(&output.stderr).unwrap();
     let cut = &json["truncated"][0];
-    assert_eq!((&cut["query"], &cut["passage"]), (&json!(0), &json!(1)), "{json}");
+    assert_eq!((&cut["line"], &cut["passage"]), (&json!(1), &json!(1)), "{json}");
     assert_eq!(json["verify"], Value::Null);
 }
 
@@ -193,20 +260,19 @@ fn other_models_and_other_lines_are_refused() {
     assert!(line.contains("found BertForSequenceClassification with 3 labels; expected"), "{line}");
     let line = refused(&["classify", "--model", &plain], b"a cat");
     assert!(line.contains("no head that is run here: found architectures BertModel"), "{line}");
-    assert!(refused(&["classify", "--model", &classify], b"").contains("empty batch"));
     for (input, expected) in [
         (&b"{\"text\": \"a\"}\nb"[..], "standard input: line 2: found expected value"),
         (b"{\"pair\": \"a\"}", "missing field `text`"),
         (b"{\"text\": 1}", "expected a string"),
     ] {
-        let line = refused(&["classify", "--model", &classify, "--jsonl"], input);
+        let (_, line) = stopped(run_with(&["classify", "--model", &classify, "--jsonl"], input));
         assert!(line.contains(expected) && line.contains(r#"expected {"text": "..."}"#), "{line}");
     }
     refuses(&["rank", "--model", "x"], "--query");
-    refuses(&["answer", "--model", "x", "--question", "a", "--jsonl"], "cannot be used with");
+    refuses(&["answer", "--model", "x", "--question", "a", "--jsonl"], "--question: found JSON lines as input");
     refuses(&["fill", "--model", "x", "--top-k", "0"], "at least 1");
     let line = refusal(run(&["fill", "--model", "/does/not/exist"]));
     assert!(line.contains("/does/not/exist/config.json: cannot read"), "{line}");
     let line = refused(&["answer", "--model", &model("bert-answer"), "--question", &"who ".repeat(50)], b"the cat sat");
-    assert!(line.contains("input 0: the question takes 53 of 40 tokens"), "{line}");
+    assert!(line.contains("standard input: line 1: the question takes 53 of 40 tokens"), "{line}");
 }

@@ -12,10 +12,15 @@ mod export;
 mod graphs;
 mod heads;
 mod hub;
+mod machine;
 mod models;
 mod packed;
 #[path = "../../../kernels/tests/support/required.rs"]
 mod required;
+mod settings;
+mod streams;
+mod tokenizers;
+mod vectors;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -61,6 +66,16 @@ fn refusal(output: Output) -> String {
     assert!(stderr.starts_with("error: ") && stderr.ends_with('\n'), "{stderr:?}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     stderr
+}
+
+/// What a run that a bad line ended wrote before it, and the one line that names it.
+#[track_caller]
+fn stopped(output: Output) -> (String, String) {
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let line = stderr.lines().last().unwrap().to_owned();
+    assert!(line.starts_with("error: "), "{stderr}");
+    (String::from_utf8(output.stdout).unwrap(), line)
 }
 
 /// Refuses `args` with a line that contains `expected`.
@@ -121,12 +136,15 @@ fn every_help_text_explains_and_shows_examples() {
         &["bench", "model"],
         &["bench", "open"],
         &["bench", "lengths"],
+        &["bench", "text"],
         &["compare"],
         &["compare", "engines"],
         &["compare", "kernels"],
         &["compare", "model"],
         &["compare", "sweep"],
         &["listing"],
+        &["completions"],
+        &["man"],
     ] {
         let text = stdout(run(&[args, &["--help"]].concat()));
         assert!(text.contains("Example") && text.contains("lacuna "), "{args:?}: {text}");

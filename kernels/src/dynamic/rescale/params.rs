@@ -16,7 +16,7 @@ pub struct RescaleParams {
     pub out_scale: f32,
     /// Zero point of the panel; used with a panel only.
     pub out_zero: f32,
-    /// Not read.
+    /// Not read; 0.
     pub unused: f32,
 }
 
@@ -30,10 +30,15 @@ impl RescaleRows {
     /// Packs the parameters of the M features of `plan`.
     ///
     /// # Errors
-    /// [`KernelError::Length`] unless there are M rows, [`KernelError::Parameter`] if any parameter is not finite.
+    /// [`KernelError::Length`] unless there are M rows, [`KernelError::Parameter`] if any parameter is not finite, or the unused one is
+    /// not 0.
     pub fn pack(plan: &ColumnRescalePlan, rows: &[RescaleParams]) -> Result<RescaleRows, KernelError> {
         check_length(plan, "rescaling parameters", rows.len(), plan.features)?;
         for (row, p) in rows.iter().enumerate() {
+            if p.unused.to_bits() != 0 {
+                let (kernel, parameter, expected) = (plan.name(), "unused parameter", "0");
+                return Err(KernelError::Parameter { kernel, parameter, row, found: p.unused, expected });
+            }
             for (parameter, found) in
                 [("bias", p.bias), ("output scale", p.out_scale), ("output zero point", p.out_zero)]
             {

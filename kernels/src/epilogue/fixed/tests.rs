@@ -11,6 +11,14 @@ use crate::{PanelLayout, TILE};
 fn results(epilogue: &Epilogue, p: &RowParams, acc: &[i32; TILE]) -> Vec<f64> {
     let Store::Bytes { sign, .. } = epilogue.sink.store else { panic!("{epilogue:?}") };
     let params = BlockParams::pack(epilogue, &[*p], std::iter::once([0; 4]), K, "test").unwrap();
+    // What is packed is what is read again.
+    let rows = match &params {
+        BlockParams::Fixed(blocks) => blocks[0].rows(),
+        BlockParams::FixedRelu(blocks) => blocks[0].rows(),
+        BlockParams::FixedGelu(blocks) => blocks[0].rows(),
+        BlockParams::Float(_) => panic!("{epilogue:?}"),
+    };
+    assert!(rows.unwrap().iter().all(|row| row.is_possible(K, epilogue.sink.activation)), "{p:?}: {params:?}");
     let mut out = [0; 4 * TILE];
     finish_block(epilogue, &[*acc; 4], params.block(0), TILE, Output::Bytes(&mut out));
     let value = |byte: u8| if sign == Sign::Signed { f64::from(byte as i8) } else { f64::from(byte) };
@@ -182,4 +190,52 @@ fn what_does_not_fit_is_refused_by_name() {
     assert_eq!(plain.fixed_if_possible(&[good, row(0.0, 0.0, 0.0)], 768), plain);
     let f32 = Epilogue::f32(true);
     assert_eq!(f32.fixed_if_possible(&[good], 768), f32);
+}
+
+/// Numbers on which kernels would disagree, or that they rely on.
+#[test]
+fn numbers_that_no_parameters_become() {
+    let p = RowParams { multiplier: 1e-4, addend: 1.0, out_scale: 20.0, out_zero: 10.0 };
+    let row = |activation| FixedRow::new(&p, activation, Sign::Unsigned).unwrap();
+    let possible = |row: FixedRow, activation| row.is_possible(K, activation);
+    let (identity, relu, gelu) = (row(Activation::Identity), row(Activation::Relu), row(Activation::Gelu));
+    assert!(possible(identity, Activation::Identity) && possible(relu, Activation::Relu));
+    assert!(possible(gelu, Activation::Gelu) && !possible(gelu, Activation::Identity));
+    for changed in [
+        FixedRow { shift: 32, ..identity },
+        FixedRow { shift: -1, ..identity },
+        FixedRow { bias: i32::MAX, ..identity },
+        FixedRow { multiplier: i16::MIN, ..identity },
+        FixedRow { multiplier: 100, ..identity },
+        FixedRow::default(),
+    ] {
+        assert!(!possible(changed, Activation::Identity), "{changed:?}");
+    }
+    let with = |activation| FixedRow { activation, ..gelu };
+    for changed in [
+        with(ActivationRow { index: 50_000, ..gelu.activation }),
+        with(ActivationRow { index: 0, ..gelu.activation }),
+        with(ActivationRow { look_up: gelu.activation.look_up + 2, ..gelu.activation }),
+        with(ActivationRow { zero: i16::MIN, ..gelu.activation }),
+        with(ActivationRow { fraction_bits: 0, ..gelu.activation }),
+        with(ActivationRow { fraction_bits: 7, ..gelu.activation }),
+    ] {
+        assert!(!possible(changed, Activation::Gelu), "{changed:?}");
+    }
+    let zero = FixedRow { activation: ActivationRow { zero: 20_000, ..relu.activation }, ..relu };
+    assert!(!possible(zero, Activation::Relu));
+}
+
+#[test]
+fn each_repeated_word_is_compared() {
+    let p = RowParams { multiplier: 1e-4, addend: 1.0, out_scale: 20.0, out_zero: 10.0 };
+    let rows = [FixedRow::new(&p, Activation::Gelu, Sign::Unsigned).unwrap(); 4];
+    let block = FixedGeluBlock::from(&rows);
+    assert_eq!(block.rows(), Some(rows));
+    let bytes = bytemuck::bytes_of(&block);
+    for at in std::mem::offset_of!(FixedBlock, multiplier)..bytes.len() {
+        let mut changed = block;
+        bytemuck::bytes_of_mut(&mut changed)[at] ^= 1;
+        assert_eq!(changed.rows(), None, "byte {at}"); // of four equal words one differs
+    }
 }

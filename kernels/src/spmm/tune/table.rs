@@ -1,7 +1,8 @@
 //! A file of choices: measured once, read at the next load.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -71,9 +72,10 @@ impl TuningTable {
     /// # Errors
     /// [`TuningError::File`], [`TuningError::Syntax`], [`TuningError::Stale`].
     pub fn read(path: &Path) -> Result<TuningTable, TuningError> {
-        let text = std::fs::read_to_string(path).map_err(|error| TuningError::File { path: path.into(), error })?;
+        let text = lacuna_files::read(path, lacuna_files::SETTINGS_LIMIT)
+            .map_err(|error| TuningError::File { path: path.into(), error: error.into() })?;
         let table: TuningTable =
-            serde_json::from_str(&text).map_err(|error| TuningError::Syntax { path: path.into(), error })?;
+            serde_json::from_slice(&text).map_err(|error| TuningError::Syntax { path: path.into(), error })?;
         let here = TuningTable::default();
         let stale = |what, found: String, expected: String| {
             let path = path.into();
@@ -85,7 +87,24 @@ impl TuningTable {
         Ok(table)
     }
 
-    /// Writes the table. The file appears only when it is complete.
+    /// Adds the choices of this table to those of a file, which is made if there is none. Processes that do this at the same time keep
+    /// each other's choices; of two choices for one plan the last one stays.
+    ///
+    /// # Errors
+    /// Those of [`TuningTable::read`] and [`TuningTable::write`]; the file is unchanged then.
+    pub fn add_to(&self, path: &Path) -> Result<(), TuningError> {
+        // One after the other, where the system can lock a folder. Elsewhere a choice may be lost, which is made again.
+        let _lock = File::open(folder_of(path)).and_then(|folder| folder.lock().map(|()| folder));
+        let mut all = match TuningTable::read(path) {
+            Err(TuningError::File { error, .. }) if error.kind() == io::ErrorKind::NotFound => TuningTable::default(),
+            found => found?,
+        };
+        let before = all.choices.clone();
+        all.choices.extend(self.choices.iter().map(|(plan, schedule)| (plan.clone(), *schedule)));
+        if all.choices == before && path.exists() { Ok(()) } else { all.write(path) }
+    }
+
+    /// Writes the table in place of what the file holds. The file appears only when it is complete; a link is replaced, not followed.
     ///
     /// # Errors
     /// [`TuningError::File`].
@@ -138,7 +157,6 @@ impl TuningTable {
 /// A file in the folder of `path` with a name of its own, so that two writers do not meet. It is removed unless it is persisted, and has
 /// the permissions of any new file.
 fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".lacuna-");
     #[cfg(unix)]
@@ -146,7 +164,12 @@ fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666)); // less the umask
     }
-    builder.tempfile_in(folder)
+    builder.tempfile_in(folder_of(path))
+}
+
+/// The folder that a path is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// What a choice depends on: shape, block, epilogue, tier, and the density in steps of 5 %.
@@ -220,6 +243,50 @@ mod tests {
             }
         });
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn choices_that_are_added_at_the_same_time_are_all_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tuning.json");
+        let schedule = *problem().0.schedule();
+        let table = |choices: Vec<String>| TuningTable {
+            choices: choices.into_iter().map(|plan| (plan, schedule)).collect(),
+            ..TuningTable::default()
+        };
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let (path, table) = (&path, &table);
+                scope.spawn(move || {
+                    for i in 0..20 {
+                        table(vec!["common".into(), format!("{thread}-{i}")]).add_to(path).unwrap();
+                        TuningTable::read(path).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(TuningTable::read(&path).unwrap().len(), 8 * 20 + 1);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
+
+        // What cannot be read is not replaced.
+        std::fs::write(&path, "{").unwrap();
+        assert!(matches!(table(Vec::new()).add_to(&path), Err(TuningError::Syntax { .. })));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_replaced_and_pipes_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        let table = TuningTable::default();
+        std::fs::write(&target, "mine").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        table.write(&link).unwrap();
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "mine");
+        assert_eq!(TuningTable::read(&link).unwrap(), table);
+        let error = TuningTable::read(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("no regular file"), "{error}");
     }
 
     #[test]

@@ -48,12 +48,7 @@ pub(super) fn missing(vocabulary: &Vocabulary, sequences: &[TokenizedText], max_
         }
         let ids: Vec<u32> = before.iter().copied().chain(pool.drain(..length)).chain(after.iter().copied()).collect();
         needed = needed.saturating_sub(length);
-        drawn.push(TokenizedText {
-            types: vec![0; ids.len()],
-            origins: vec![None; ids.len()],
-            ids,
-            truncated_from: None,
-        });
+        drawn.push(TokenizedText::without_text(ids));
     }
     drawn
 }

@@ -6,6 +6,7 @@
 //! this module scans the file first ([`scan`]) and refuses everything that weights do not need, also compressed entries. So the length of the
 //! file limits the work and the memory that reading it needs.
 
+mod opened;
 mod scan;
 
 use std::collections::{HashMap, HashSet};
@@ -18,6 +19,7 @@ use safetensors::Dtype;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
+use self::opened::Opened;
 use self::scan::{MAX_BYTES, Refusal, scan};
 use super::locate::open_file;
 use super::tensor::FileTensor;
@@ -43,9 +45,12 @@ pub(super) struct TorchFile {
 
 impl TorchFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        check_pickles(path)?;
-        let reader = PytorchReader::new(path).map_err(|error| refused(path, error))?;
-        let stored = PytorchReader::read_pickle_data(path, None).map_err(|error| refused(path, error))?;
+        let (file, _) = open_file(path)?;
+        check_pickles(path, &file)?;
+        let opened = Opened::new(path, &file)?;
+        let reader = PytorchReader::new(&opened.path).map_err(|error| refused(path, error))?;
+        let stored = PytorchReader::read_pickle_data(&opened.path, None).map_err(|error| refused(path, error))?;
+        opened.check_unchanged()?;
         Contents { path, seen: HashSet::new() }.check(&mut Vec::new(), &stored)?;
         Ok(Self { path: path.to_owned(), tensors: reader.into_tensors() })
     }
@@ -65,8 +70,7 @@ impl TorchFile {
 }
 
 /// Looks at all pickles of a file, which may be an archive or not.
-fn check_pickles(path: &Path) -> Result<()> {
-    let (file, _) = open_file(path)?;
+fn check_pickles(path: &Path, mut file: &File) -> Result<()> {
     let io = |source| Error::Io { path: path.to_owned(), action: "read", source };
     let other =
         |reason: String| Error::Weights(WeightError::TorchFile { path: path.to_owned(), reason: printable(&reason) });
@@ -77,7 +81,7 @@ fn check_pickles(path: &Path) -> Result<()> {
         Refusal::Other(reason) => other(reason),
     };
     let mut start = Vec::new();
-    (&file).take((TAR_MAGIC.1 + TAR_MAGIC.0.len()) as u64).read_to_end(&mut start).map_err(io)?;
+    file.by_ref().take((TAR_MAGIC.1 + TAR_MAGIC.0.len()) as u64).read_to_end(&mut start).map_err(io)?;
     // In the order in which the reader decides, so that it finds what was looked at.
     if ARCHIVE_MAGIC.iter().any(|magic| start.starts_with(magic)) {
         let pickle = archived(file).map_err(|error| match error {
@@ -89,7 +93,7 @@ fn check_pickles(path: &Path) -> Result<()> {
     if start.get(TAR_MAGIC.1..) == Some(TAR_MAGIC.0) {
         return Err(other("found a tar archive, as PyTorch before 0.1.10 wrote".into()));
     }
-    (&file).take(MAX_BYTES as u64).read_to_end(&mut start).map_err(io)?;
+    file.take(MAX_BYTES as u64).read_to_end(&mut start).map_err(io)?;
     let mut rest = &start[..];
     for _ in 0..LEGACY_PICKLES {
         rest = rest.get(scan(rest).map_err(refusal)?..).unwrap_or_default();
@@ -98,7 +102,7 @@ fn check_pickles(path: &Path) -> Result<()> {
 }
 
 /// The one pickle of an archive in which nothing is compressed; the inner error says what is wrong with it otherwise.
-fn archived(file: File) -> std::result::Result<std::result::Result<Vec<u8>, String>, ZipError> {
+fn archived(file: &File) -> std::result::Result<std::result::Result<Vec<u8>, String>, ZipError> {
     let mut archive = ZipArchive::new(BufReader::new(file))?;
     let mut pickles = Vec::new();
     for i in 0..archive.len() {

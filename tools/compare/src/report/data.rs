@@ -42,6 +42,8 @@ const ORDER: [&str; 28] = [
 
 /// The field that becomes one column per dense engine.
 const RATIOS: &str = "ratios";
+/// The field that becomes two columns per dense engine.
+const QUARTILES: &str = "ratio_quartiles";
 
 /// Writes the rows as an array of JSON objects.
 pub(crate) fn rows_json(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
@@ -49,7 +51,7 @@ pub(crate) fn rows_json(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Writes the rows as CSV under one line of headings: the fields of JSON, those of all rows together, with `ratio_to_ENGINE` for
-/// each dense engine. What a row has not is empty.
+/// each dense engine, and `ratio_to_ENGINE_q1` and `_q3`, between which half of the rounds are. What a row has not is empty.
 pub(crate) fn write_csv(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
     let rows = rows.iter().map(flat).collect::<io::Result<Vec<_>>>()?;
     let keys: BTreeSet<&str> = rows.iter().flat_map(|row| row.keys().map(String::as_str)).collect();
@@ -74,6 +76,13 @@ fn flat(row: &Row) -> io::Result<Map<String, Value>> {
     let Value::Object(mut fields) = serde_json::to_value(row)? else { return Ok(Map::new()) };
     if let Some(Value::Object(ratios)) = fields.remove(RATIOS) {
         fields.extend(ratios.into_iter().map(|(engine, ratio)| (format!("ratio_to_{engine}"), ratio)));
+    }
+    if let Some(Value::Object(all)) = fields.remove(QUARTILES) {
+        for (engine, quartiles) in all {
+            for (name, place) in [("q1", 0), ("q3", 1)] {
+                fields.insert(format!("ratio_to_{engine}_{name}"), quartiles[place].clone());
+            }
+        }
     }
     Ok(fields)
 }

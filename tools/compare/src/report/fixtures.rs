@@ -41,7 +41,10 @@ fn rows(subject: &Subject, threads: usize, times: &[(&str, f64)]) -> Vec<Row> {
             }),
             error_mean: Some(1e-4),
             agrees: true,
-            ratios: others.map(|&(name, other)| (name.to_owned(), other / us)).collect(),
+            ratios: others.clone().map(|&(name, other)| (name.to_owned(), other / us)).collect(),
+            ratio_quartiles: others
+                .map(|&(name, other)| (name.to_owned(), [0.99, 1.01].map(|part| part * other / us)))
+                .collect(),
             note: None,
         }
     };
@@ -112,6 +115,7 @@ fn report(command: &str, rows: Vec<Row>) -> Report {
         .to_vec(),
         rows,
         breakdowns: Vec::new(),
+        asked: Vec::new(),
         absent: [(
             "candle-f32",
             "candle-f32: this command was built without it; build with --features candle",

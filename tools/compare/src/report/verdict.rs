@@ -1,8 +1,10 @@
 //! The verdict on Lacuna: compared with each dense engine, and in one sentence.
 
 use lacuna_console::stats::geometric_mean;
+use lacuna_console::table::percent;
 
 use super::super::engine::EngineId;
+use super::super::measure::UNSTEADY;
 use super::super::row::Report;
 use super::groups::{Group, Kind, Standing, baselines, engine, in_order, plural};
 
@@ -36,6 +38,8 @@ pub(super) struct Comparison<'g, 'a> {
     pub(super) baseline: &'a str,
     /// How many times as long the baseline takes.
     pub(super) ratio: f64,
+    /// Between which values half of the rounds have it.
+    pub(super) quartiles: Option<[f64; 2]>,
 }
 
 /// Lacuna against the fastest dense engine on every subject of a kind.
@@ -116,7 +120,10 @@ impl<'g, 'a> Verdict<'g, 'a> {
             let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
             let most = ratios.iter().copied().fold(0.0, f64::max);
             let speed = match ratios.len() {
-                1 => format!("{mean:.2} times as fast"),
+                1 => match self.comparisons.first().and_then(|comparison| comparison.quartiles) {
+                    Some([low, high]) => format!("{mean:.2} times as fast (half of the rounds: {low:.2} to {high:.2})"),
+                    None => format!("{mean:.2} times as fast"),
+                },
                 _ => format!("{mean:.2} times as fast in the geometric mean ({least:.2} to {most:.2})"),
             };
             let against = self.yardstick.name();
@@ -136,6 +143,16 @@ impl<'g, 'a> Verdict<'g, 'a> {
             parts.push(format!(
                 "no verdict on {}: needs a result of lacuna and one of a dense engine, both within their bounds",
                 kind.count(self.wrong + self.open)
+            ));
+        }
+        let unsteady: Vec<f64> =
+            self.comparisons.iter().map(Comparison::spread).filter(|&spread| spread > UNSTEADY).collect();
+        if !unsteady.is_empty() {
+            let widest = percent(unsteady.iter().copied().reduce(f64::max));
+            parts.push(format!(
+                "warning: in {} of them the ratio varies from round to round, the middle half by up to {widest} of the median: run \
+                 again on a quiet machine before you conclude anything",
+                unsteady.len()
             ));
         }
         if self.uneven > 0 {
@@ -161,8 +178,16 @@ impl<'g, 'a> Comparison<'g, 'a> {
         names
             .into_iter()
             .filter(|name| engine(name).is_some_and(|id| yardstick.admits(id)))
-            .filter_map(|baseline| Some(Comparison { group, baseline, ratio: group.ratio(row, baseline)? }))
+            .filter_map(|baseline| {
+                let quartiles = row.ratio_quartiles.get(baseline).copied();
+                Some(Comparison { group, baseline, ratio: group.ratio(row, baseline)?, quartiles })
+            })
             .min_by(|a, b| a.ratio.total_cmp(&b.ratio))
+    }
+
+    /// Interquartile range of the ratios over their median.
+    fn spread(&self) -> f64 {
+        self.quartiles.map_or(0.0, |[low, high]| (high - low) / self.ratio)
     }
 
     fn is_uneven(&self) -> bool {
@@ -259,6 +284,19 @@ mod tests {
         assert!(!sentence(&report).contains("number of threads"));
         report.rows[0].threads_used = Some(2);
         assert!(sentence(&report).contains("in 1 of them one of the two used another number of threads"));
+    }
+
+    #[test]
+    fn ratios_that_vary_are_a_warning() {
+        let mut report = fixtures::kernels();
+        assert!(!sentence(&report).contains("warning"), "{}", sentence(&report));
+        let row = report.rows.iter_mut().find(|row| row.engine == "lacuna").unwrap();
+        row.ratio_quartiles
+            .iter_mut()
+            .for_each(|(name, quartiles)| *quartiles = [0.5, 1.5].map(|part| part * row.ratios[name]));
+        let text = sentence(&report);
+        assert!(text.contains("warning: in 1 of them the ratio varies"), "{text}");
+        assert!(text.contains("100.0 % of the median"), "{text}");
     }
 
     #[test]

@@ -115,7 +115,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         (_, true) => stdout(|out| point::write_csv(&points, out))?,
         _ => print(table(&points, &field.absent))?,
     }
-    if interrupt::wanted() { Err(Error::Interrupted) } else { Ok(()) }
+    if interrupt::wanted() {
+        return Err(Error::Interrupted);
+    }
+    let results = |id: EngineId| points.iter().filter(move |point| point.engine == id.name());
+    let is_undone = |set: &&Vec<EngineId>| set.iter().all(|&id| results(id).all(|point| point.error.is_none()));
+    match field.asked.iter().find(is_undone).and_then(|set| set.first()) {
+        None => Ok(()),
+        Some(&id) => {
+            let why = results(id).find_map(|point| point.note.as_deref()).unwrap_or("no result");
+            Err(Error::Check(format!("asked for, but not measured: {}: {why}", id.name())))
+        }
+    }
 }
 
 struct Sweep<'a> {

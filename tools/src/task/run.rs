@@ -1,0 +1,443 @@
+//! A run: from the input to the output, batch by batch.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use lacuna::Encoder;
+use lacuna::config::{Remark, RemarkScope};
+use lacuna::heads::Head;
+use lacuna::tasks::{Task, TaskModel};
+use lacuna_console::context::{Context, pool};
+use lacuna_console::error::{Error, Result};
+use lacuna_console::input::Input;
+use lacuna_console::output::Target;
+use lacuna_console::progress::{Done, Progress};
+use lacuna_console::remarks;
+use lacuna_console::stream::{Stream, partial_path};
+use serde::Serialize;
+
+use super::args::TaskArgs;
+use super::counted::Counted;
+use super::format::json_lines_only;
+use super::gather::{Item, gather, gather_all};
+use super::identity;
+use super::isolate::{self, Isolated};
+use super::journal::{Counts, Identity, Journal, Trace};
+use super::policy::{BadLine, OnError, Warnings};
+use super::reading::Reading;
+use super::ready::{self, Ready, check};
+use super::sink::{JsonLines, Sink};
+use super::summary::{Ran, Summary};
+use super::truncations::{Truncated, Truncations};
+use crate::packed::Opened;
+
+/// What a command does beyond what all of them do.
+pub(crate) struct Work<'a, T: Task, S> {
+    /// The task.
+    pub(crate) task: &'a T,
+    /// How records are made.
+    pub(crate) reading: Reading<'a, T::Record>,
+    /// Changes the model that was opened.
+    pub(crate) change: Box<dyn FnOnce(Opened) -> Result<Opened> + Send + 'a>,
+    /// Where rows go, for an encoder.
+    pub(crate) sink: Box<dyn FnOnce(&Encoder) -> Result<S> + Send + 'a>,
+    /// What was inferred of the output.
+    pub(crate) note: Option<String>,
+    /// Options of the command that change results.
+    pub(crate) settings: String,
+    /// Whether an interrupted run can go on.
+    pub(crate) can_resume: bool,
+}
+
+/// What is said of a run with a head.
+#[derive(Serialize)]
+struct About {
+    /// Of the output.
+    lines: u64,
+    head: String,
+}
+
+/// A run in progress.
+struct Run<'a, T: Task, S> {
+    task: &'a T,
+    reading: Reading<'a, T::Record>,
+    model: TaskModel,
+    /// The f32 reference, if the results are compared with it.
+    reference: Option<TaskModel>,
+    sink: S,
+    out: Stream,
+    input: Input,
+    journal: Option<Journal>,
+    trace: Trace,
+    on_error: OnError,
+    rows: u64,
+    warnings: Warnings,
+    truncated: Truncations,
+    kept: Kept<T>,
+    progress: Progress,
+}
+
+/// Rows for the comparison with the reference.
+struct Kept<T: Task> {
+    rows: Vec<T::Row>,
+    reference: Vec<T::Row>,
+}
+
+impl TaskArgs {
+    /// A task with a head, from the input to one line for each result. `result` is the field that is null where there is none.
+    pub(crate) fn run<T: Task + std::fmt::Debug>(
+        &self,
+        context: &Context,
+        task: &T,
+        result: &'static str,
+        reading: Reading<'_, T::Record>,
+    ) -> Result<()> {
+        json_lines_only(self.output_path())?;
+        let work = Work {
+            task,
+            reading,
+            change: Box::new(Ok),
+            sink: Box::new(move |_| Ok(JsonLines { result })),
+            note: None,
+            settings: format!("{task:?}"),
+            can_resume: true,
+        };
+        self.execute(context, work, |lines, _, head| About {
+            lines,
+            head: head.map_or_else(String::new, |head| head.class().to_owned()),
+        })
+    }
+
+    /// Runs a task on the input. `about` is what the command says of the run, besides what all of them say.
+    pub(crate) fn execute<T: Task, S: Sink<T::Row> + Send, A: Serialize>(
+        &self,
+        context: &Context,
+        work: Work<'_, T, S>,
+        about: impl FnOnce(u64, &Encoder, Option<&Head>) -> A + Send,
+    ) -> Result<()> {
+        if self.json {
+            remarks::collect();
+        }
+        let target = self.target()?;
+        if self.output.resume {
+            check_resume(&target, work.can_resume)?;
+        }
+        pool(context.threads())?.install(|| self.execute_in_pool(context, work, &target, about))
+    }
+
+    fn execute_in_pool<T: Task, S: Sink<T::Row>, A: Serialize>(
+        &self,
+        context: &Context,
+        work: Work<'_, T, S>,
+        target: &Target,
+        about: impl FnOnce(u64, &Encoder, Option<&Head>) -> A,
+    ) -> Result<()> {
+        let Work { task, reading, change, sink, note, settings, .. } = work;
+        // The model first: a wrong directory is refused before somebody types texts into a terminal.
+        let input = self.open_input(&reading)?;
+        let model = change(self.model.open()?)?;
+        let mut said = of_task(model.remarks(), task.head_kind().is_some());
+        let head = match task.head_kind() {
+            None => None,
+            Some(kind) => {
+                let head = model.head()?;
+                head.require(kind)?;
+                let ranks = task.name() == "rank";
+                let prompt = model.default_prompt().filter(|_| ranks);
+                said.extend(
+                    prompt.map(|text| format!("prompt: {text:?} is put before the query (default_prompt_name)")),
+                );
+                said.extend(head.remarks(ranks).into_iter().map(|remark| remark.text));
+                Some(Arc::new(head))
+            }
+        };
+        let Ready { encoder, calibrated, calibration, warnings } = self.ready::<T::Record>(model, context)?;
+        warnings.iter().for_each(remarks::warn);
+        calibration.remark().iter().for_each(remarks::say);
+        let encoder = Arc::new(encoder);
+        let counted = Arc::new(Counted::new(encoder.clone()));
+        let model = TaskModel::new(counted.clone());
+        let model = match &head {
+            Some(head) => model.with_head(head.clone()),
+            None => model,
+        };
+        let calibrated = calibrated.filter(|_| self.verify);
+        let reference = calibrated.map(|calibrated| model.on(Arc::new(calibrated.into_model())));
+        let per_text = encoder.tokenizer().map_or(usize::MAX, |tokenizer| tokenizer.max_length());
+
+        let mut trace = Trace::new();
+        let identity = || -> Result<Identity> {
+            let model = identity::of(&*encoder, head.as_deref())?;
+            Ok(Identity { command: task.name().to_owned(), model, options: self.settings(&settings) })
+        };
+        let mut sink = sink(&encoder)?;
+        if input.is_terminal() {
+            remarks::say("reading standard input, one text per line; it ends with Ctrl-D");
+        }
+        let mut input = input;
+        input.begin()?;
+        let (mut out, journal, counts) = match target {
+            Target::File(path) if self.output.resume => {
+                let journal = Journal::new(path, identity()?);
+                let (out, counts) = journal.resume(&mut input, &mut trace)?;
+                if trace.entries() > 0 {
+                    let partial = partial_path(path);
+                    remarks::say(format_args!(
+                        "going on after {} entries of {}, whose results are in {}",
+                        trace.entries(),
+                        input.name().display(),
+                        partial.display()
+                    ));
+                }
+                (out, Some(journal), counts)
+            }
+            Target::File(path) if Journal::exists(path) => {
+                let partial = partial_path(path);
+                remarks::say(format_args!("{} is of an interrupted run; --resume goes on with it", partial.display()));
+                (Stream::open(target)?, None, Counts::default())
+            }
+            _ => (Stream::open(target)?, None, Counts::default()),
+        };
+        said.into_iter().chain(input.take_note()).chain(note).for_each(remarks::say);
+        match counts.rows {
+            0 if trace.entries() == 0 => sink.begin(&mut out).map_err(|error| out.failed(error))?,
+            rows => sink.resume(rows),
+        }
+        let mut run = Run {
+            task,
+            reading,
+            model,
+            reference,
+            sink,
+            out,
+            input,
+            journal,
+            trace,
+            on_error: self.input.on_error,
+            rows: counts.rows,
+            warnings: Warnings::resume(counts.bad),
+            truncated: Truncations::resume(counts.truncated),
+            kept: Kept { rows: Vec::new(), reference: Vec::new() },
+            progress: Progress::new(target.is_terminal()),
+        };
+        let (start, before) = (Instant::now(), run.trace.entries());
+        if let Err(error) = run.all(self, per_text) {
+            return Err(run.end_early(error, target, identity));
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let Run { reference, kept, rows, truncated, warnings, out, mut sink, journal, trace, progress, input, .. } =
+            run;
+        drop(progress);
+        let mut out = out;
+        sink.finish(&mut out).map_err(|error| out.failed(error))?;
+        out.finish()?;
+        journal.iter().try_for_each(Journal::remove)?;
+        if trace.entries() == 0 {
+            remarks::say(format_args!("{}: found no texts; the result is empty", input.name().display()));
+        }
+        let saturation = encoder.saturation();
+        saturation.worst().map(ready::saturated).iter().for_each(remarks::warn);
+        let verify = reference.map(|_| task.agreement(&kept.rows, &kept.reference));
+        let summary = Summary {
+            about: about(rows, &encoder, head.as_deref()),
+            tier: context.tier.name(),
+            calibration,
+            ran: Ran {
+                texts: trace.entries() - before,
+                tokens: counted.tokens(),
+                seconds,
+                bad: warnings.count(),
+                truncated,
+            },
+            verify,
+            report: self.report.then(|| encoder.report()),
+            saturation: self.report.then_some(saturation),
+        };
+        summary.say(self.json);
+        summary.verify.as_ref().map_or(Ok(()), |verify| check(verify, self.verify_least))
+    }
+}
+
+/// The remarks that matter for a task with a head, or for embeddings.
+fn of_task(remarks: Vec<Remark>, has_head: bool) -> Vec<String> {
+    let other = if has_head { RemarkScope::Embeddings } else { RemarkScope::Head };
+    remarks.into_iter().filter(|remark| remark.scope != other).map(|remark| remark.text).collect()
+}
+
+fn check_resume(target: &Target, can_resume: bool) -> Result<()> {
+    let found = match target {
+        Target::File(_) if can_resume => return Ok(()),
+        Target::File(_) => "results that are only known when all texts are read",
+        Target::Stdout => "standard output",
+        Target::Device(_) => "a device",
+    };
+    let expected = "--output FILE, with JSON lines or .npy; int8 and uint8 with --ranges".into();
+    Err(Error::Argument { option: "--resume", found: found.into(), expected })
+}
+
+impl<T: Task, S: Sink<T::Row>> Run<'_, T, S> {
+    /// Everything, up to the first error.
+    fn all(&mut self, args: &TaskArgs, per_text: usize) -> Result<()> {
+        let bounds = args.bounds(per_text);
+        if self.reading.is_one() {
+            return self.one(bounds);
+        }
+        loop {
+            let batch = gather(&mut self.input, &self.reading, bounds, &mut self.trace)?;
+            let is_last = batch.is_last;
+            self.batch(batch.items)?;
+            self.trace.answer();
+            self.out.flush_results()?;
+            if let Some(journal) = &mut self.journal {
+                let counts = Counts { rows: self.rows, bad: self.warnings.count(), truncated: self.truncated.count };
+                // Before a wait for more input everything is saved.
+                let now = is_last || !self.input.is_ready()?;
+                journal.save(&mut self.out, &self.trace, counts, now)?;
+            }
+            if is_last {
+                return Ok(());
+            }
+            let (read, size) = self.input.progress();
+            self.progress.update(Done { texts: self.rows, read, size });
+        }
+    }
+
+    /// One result of all lines.
+    fn one(&mut self, bounds: super::gather::Bounds) -> Result<()> {
+        let (record, lines, bad) = gather_all(&mut self.input, &self.reading, bounds)?;
+        self.trace.count(lines.len() as u64);
+        for bad in bad {
+            self.bad(bad)?;
+        }
+        let records = [record];
+        let Isolated { rows, truncated } = isolate::run(self.task, &self.model, &records, true)?;
+        truncated.iter().for_each(|cut| self.truncated.add(Truncated::of_one(cut, &lines)));
+        for row in rows {
+            match row {
+                Ok(row) => self.row(row)?,
+                Err(reason) => return Err(self.error(lines.first().copied().unwrap_or(1), reason)),
+            }
+        }
+        self.compare(&records)
+    }
+
+    fn batch(&mut self, items: Vec<Item<T::Record>>) -> Result<()> {
+        let fields = self.reading.fields;
+        let stops = self.on_error == OnError::Stop;
+        let (mut records, mut lines, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        // Either the place of a record, or a line that is none.
+        for mut item in items {
+            let record = std::mem::replace(&mut item.record, Err(String::new()));
+            match record {
+                Ok(record) => {
+                    records.push(record);
+                    lines.push(item.line);
+                    places.push((item, None));
+                }
+                Err(reason) => {
+                    let bad = item.bad(reason, fields);
+                    places.push((item, Some(bad)));
+                }
+            }
+        }
+        let Isolated { rows, truncated } = isolate::run(self.task, &self.model, &records, stops)?;
+        let line = |number: usize| lines.get(number).copied().unwrap_or(0);
+        for cut in truncated {
+            let cut = Truncated::new(cut, line);
+            self.progress.pause(|| self.truncated.add(cut));
+        }
+        let mut rows = rows.into_iter();
+        let mut good = Vec::new();
+        let mut records = records.into_iter();
+        for (item, bad) in places {
+            let bad = match bad {
+                Some(bad) => bad,
+                None => {
+                    let record = records.next();
+                    match rows.next() {
+                        Some(Ok(row)) => {
+                            self.row(row)?;
+                            good.extend(record.filter(|_| self.reference.is_some()));
+                            continue;
+                        }
+                        Some(Err(reason)) => item.bad(reason, fields),
+                        None => break, // the run ended before it
+                    }
+                }
+            };
+            self.bad(bad)?;
+        }
+        self.compare(&good)
+    }
+
+    fn row(&mut self, row: T::Row) -> Result<()> {
+        self.sink.row(&mut self.out, &row).map_err(|error| self.out.failed(error))?;
+        self.rows += 1;
+        if self.reference.is_some() {
+            self.kept.rows.push(row);
+        }
+        Ok(())
+    }
+
+    /// A line that gives no result: ends the run, or not.
+    fn bad(&mut self, bad: BadLine) -> Result<()> {
+        if self.on_error == OnError::Stop {
+            return Err(self.error(bad.line, bad.reason));
+        }
+        let name = self.input.name().display().to_string();
+        self.progress.pause(|| self.warnings.warn(&name, &bad, self.on_error));
+        if self.on_error == OnError::Null {
+            self.sink.null(&mut self.out, &bad).map_err(|error| self.out.failed(error))?;
+            self.rows += 1;
+        }
+        Ok(())
+    }
+
+    fn error(&self, line: u64, reason: String) -> Error {
+        Error::Line { path: self.input.name().to_owned(), line, reason }
+    }
+
+    /// Runs the reference on the records of a batch.
+    fn compare(&mut self, records: &[T::Record]) -> Result<()> {
+        if let (Some(reference), false) = (&self.reference, records.is_empty()) {
+            self.kept.reference.extend(self.task.run(reference, records)?.rows);
+        }
+        Ok(())
+    }
+
+    /// Keeps the results of the lines before the one that ended the run, and says where they are.
+    fn end_early(mut self, error: Error, target: &Target, identity: impl FnOnce() -> Result<Identity>) -> Error {
+        let Error::Line { path, line, mut reason } = error else { return error };
+        let kept = (|| -> Result<Option<std::path::PathBuf>> {
+            self.sink.finish(&mut self.out).map_err(|error| self.out.failed(error))?;
+            let Target::File(file) = target else {
+                self.out.finish()?;
+                return Ok(None);
+            };
+            if self.rows == 0 && self.journal.is_none() {
+                return Ok(None); // nothing was computed
+            }
+            // The line that ended the run is not among those that are answered.
+            let mut journal = match self.journal {
+                Some(journal) => journal,
+                None => Journal::new(file, identity()?),
+            };
+            let counts = Counts { rows: self.rows, bad: self.warnings.count(), truncated: self.truncated.count };
+            self.trace.answer_before(line);
+            journal.save(&mut self.out, &self.trace, counts, true)?;
+            self.out.keep_partial()?;
+            Ok(Some(partial_path(file)))
+        })();
+        match kept {
+            Err(error) => return error,
+            Ok(Some(partial)) => {
+                reason += &format!(
+                    "; the results of the lines before it are in {}: correct the line and repeat the command with --resume",
+                    partial.display()
+                );
+            }
+            Ok(None) => {}
+        }
+        Error::Line { path, line, reason }
+    }
+}

@@ -1,0 +1,131 @@
+//! Texts that were truncated: counted, and the first ones named.
+
+use std::fmt;
+
+use lacuna::tasks::TruncatedInput;
+use lacuna_console::remarks::{Level, detail, says};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// Lines that are named in words.
+const NAMED: usize = 5;
+/// Texts that are listed in JSON.
+const LISTED: usize = 1000;
+
+/// A truncated text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Truncated {
+    /// Its line, from 1.
+    line: u64,
+    /// Which of the line's texts, as in `passage 5`.
+    within: Vec<(&'static str, usize)>,
+    tokens: usize,
+    limit: usize,
+}
+
+/// All of a run.
+#[derive(Debug, Default)]
+pub(super) struct Truncations {
+    pub(super) count: u64,
+    first: Vec<Truncated>,
+    longest: usize,
+    limit: usize,
+}
+
+impl Truncated {
+    /// `line` is the line of the record's number in the batch.
+    pub(super) fn new(input: TruncatedInput, line: impl Fn(usize) -> u64) -> Truncated {
+        let TruncatedInput { mut place, tokens, limit, .. } = input;
+        let within = place.split_off(1.min(place.len()));
+        Truncated { line: place.first().map_or(0, |(_, number)| line(*number)), within, tokens, limit }
+    }
+
+    /// Where all lines make one record: the innermost number is that of the line.
+    pub(super) fn of_one(input: &TruncatedInput, lines: &[u64]) -> Truncated {
+        let line = input.place.last().and_then(|(_, number)| lines.get(*number)).copied().unwrap_or(0);
+        Truncated { line, within: Vec::new(), tokens: input.tokens, limit: input.limit }
+    }
+}
+
+impl Truncations {
+    /// Goes on after a resumed run, of which only the number is known.
+    pub(super) fn resume(count: u64) -> Truncations {
+        Truncations { count, ..Truncations::default() }
+    }
+
+    pub(super) fn add(&mut self, truncated: Truncated) {
+        self.count += 1;
+        self.longest = self.longest.max(truncated.tokens);
+        self.limit = self.limit.max(truncated.limit);
+        if says(Level::Verbose) {
+            detail(&truncated);
+        }
+        if self.first.len() < LISTED {
+            self.first.push(truncated);
+        }
+    }
+
+    /// The first of them.
+    pub(super) fn first(&self) -> &[Truncated] {
+        &self.first
+    }
+}
+
+impl fmt::Display for Truncated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.line)?;
+        self.within.iter().try_for_each(|(name, number)| write!(f, ", {name} {number}"))?;
+        write!(f, ": {} tokens, truncated to the model's limit of {}", self.tokens, self.limit)
+    }
+}
+
+impl fmt::Display for Truncations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let ([only], 1) = (&self.first[..], self.count) {
+            return only.fmt(f);
+        }
+        let lines: Vec<String> = self.first.iter().take(NAMED).map(|one| one.line.to_string()).collect();
+        let more = if self.count > lines.len() as u64 { ", ..." } else { "" };
+        write!(
+            f,
+            "{} texts were truncated to the model's limit of {} tokens (lines {}{more}); the longest has {} tokens; --verbose lists all",
+            self.count,
+            self.limit,
+            lines.join(", "),
+            self.longest
+        )
+    }
+}
+
+impl Serialize for Truncated {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("line", &self.line)?;
+        for (name, number) in &self.within {
+            map.serialize_entry(name, number)?;
+        }
+        map.serialize_entry("tokens", &self.tokens)?;
+        map.serialize_entry("limit", &self.limit)?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(line: u64, tokens: usize) -> Truncated {
+        Truncated { line, within: vec![("passage", 2)], tokens, limit: 12 }
+    }
+
+    #[test]
+    fn many_are_one_line() {
+        let mut all = Truncations::default();
+        all.add(cut(3, 17));
+        assert_eq!(all.to_string(), "line 3, passage 2: 17 tokens, truncated to the model's limit of 12");
+        (4..1500).for_each(|line| all.add(cut(line, 20)));
+        let expected = "1497 texts were truncated to the model's limit of 12 tokens (lines 3, 4, 5, 6, 7, ...); the longest has 20 tokens";
+        assert!(all.to_string().starts_with(expected), "{all}");
+        assert_eq!(all.first().len(), LISTED);
+        assert_eq!(serde_json::to_string(&all.first()[0]).unwrap(), r#"{"line":3,"passage":2,"tokens":17,"limit":12}"#);
+    }
+}
