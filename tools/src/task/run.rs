@@ -75,6 +75,8 @@ struct Run<'a, T: Task, S> {
     truncated: Truncations,
     kept: Kept<T>,
     progress: Progress,
+    /// What is said before the first result, or at the end. A run that is refused says only why.
+    remarks: Vec<String>,
 }
 
 /// Rows for the comparison with the reference.
@@ -144,7 +146,9 @@ impl TaskArgs {
                 head.require(kind)?;
                 let ranks = task.name() == "rank";
                 let prompt = model.default_prompt().filter(|_| ranks);
-                said.extend(prompt.map(|text| format!("prompt: {text:?} is put before the query (default_prompt_name)")));
+                said.extend(
+                    prompt.map(|text| format!("prompt: {text:?} is put before the query (default_prompt_name)")),
+                );
                 said.extend(head.remarks(ranks).into_iter().map(|remark| remark.text));
                 Some(Arc::new(head))
             }
@@ -180,7 +184,7 @@ impl TaskArgs {
                 let (out, counts) = journal.resume(&mut input, &mut trace)?;
                 if trace.entries() > 0 {
                     let partial = partial_path(path);
-                    remarks::say(format_args!(
+                    said.push(format!(
                         "going on after {} entries of {}, whose results are in {}",
                         trace.entries(),
                         input.name().display(),
@@ -191,12 +195,12 @@ impl TaskArgs {
             }
             Target::File(path) if Journal::exists(path) => {
                 let partial = partial_path(path);
-                remarks::say(format_args!("{} is of an interrupted run; --resume goes on with it", partial.display()));
+                said.push(format!("{} is of an interrupted run; --resume goes on with it", partial.display()));
                 (Stream::open(target)?, None, Counts::default())
             }
             _ => (Stream::open(target)?, None, Counts::default()),
         };
-        said.into_iter().chain(input.take_note()).chain(note).for_each(remarks::say);
+        said.extend(input.take_note().into_iter().chain(note));
         match counts.rows {
             0 if trace.entries() == 0 => sink.begin(&mut out).map_err(|error| out.failed(error))?,
             rows => sink.resume(rows),
@@ -217,12 +221,14 @@ impl TaskArgs {
             truncated: Truncations::resume(counts.truncated),
             kept: Kept { rows: Vec::new(), reference: Vec::new() },
             progress: Progress::new(target.is_terminal()),
+            remarks: said,
         };
         let (start, before) = (Instant::now(), run.trace.entries());
         if let Err(error) = run.all(self, per_text) {
             return Err(run.end_early(error, target, identity));
         }
         let seconds = start.elapsed().as_secs_f64();
+        run.say_remarks();
         let Run { reference, kept, rows, truncated, warnings, out, mut sink, journal, trace, progress, input, .. } =
             run;
         drop(progress);
@@ -368,7 +374,14 @@ impl<T: Task, S: Sink<T::Row>> Run<'_, T, S> {
         self.compare(&good)
     }
 
+    /// What is said before the first result.
+    fn say_remarks(&mut self) {
+        let said = std::mem::take(&mut self.remarks);
+        self.progress.pause(|| said.into_iter().for_each(remarks::say));
+    }
+
     fn row(&mut self, row: T::Row) -> Result<()> {
+        self.say_remarks();
         self.sink.row(&mut self.out, &row).map_err(|error| self.out.failed(error))?;
         self.rows += 1;
         if self.reference.is_some() {
@@ -382,6 +395,7 @@ impl<T: Task, S: Sink<T::Row>> Run<'_, T, S> {
         if self.on_error == OnError::Stop {
             return Err(self.error(bad.line, bad.reason));
         }
+        self.say_remarks();
         let name = self.input.name().display().to_string();
         self.progress.pause(|| self.warnings.warn(&name, &bad, self.on_error));
         if self.on_error == OnError::Null {
