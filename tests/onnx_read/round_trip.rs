@@ -52,7 +52,7 @@ fn floats_come_back_as_they_were() {
 fn pooling_comes_back_as_it_was() {
     use lacuna_model::{Pooling, PoolingMode};
     let (model, folder) = original("bert");
-    for mode in [PoolingMode::Cls, PoolingMode::Max, PoolingMode::Mean, PoolingMode::MeanSqrtLen] {
+    for mode in PoolingMode::ALL {
         for normalize in [false, true] {
             let pooling = Pooling::new(mode, normalize);
             let graph = model.clone().with_pooling(pooling.clone()).unwrap().to_onnx().unwrap();

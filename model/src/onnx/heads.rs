@@ -19,7 +19,11 @@ impl Graph {
         // RoBERTa's classification has a layer of the same form, and is no pooler; it is followed by another.
         let tanhs = self.nodes().filter(|node| node.op_type == "Tanh");
         let mut layers = tanhs.filter_map(|node| self.product(input(node, 0)?));
-        let pooler = layers.find(|layer| self.token(layer.input, states) == Some(Token::First));
+        // A projection behind pooling may have the same form, with other features.
+        let pooler = layers.find(|layer| {
+            let is_square = || self.rows(layer).is_ok_and(|rows| rows == config.hidden_size);
+            self.token(layer.input, states) == Some(Token::First) && is_square()
+        });
         let is_head =
             matches!(config.architecture, Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert);
         match pooler {

@@ -18,13 +18,18 @@ use crate::pooling::{DenseModule, ModuleActivation, NormModule, PoolingMode, Sen
 use crate::proto::NodeProto;
 
 /// What is followed, for errors.
-const POOLED: &str = "pooling of the last hidden states (mean, cls or max), then linear layers and normalisation";
+const POOLED: &str = "pooling of the last hidden states (mean, cls, max and others), then linear layers and normalisation";
 /// Most modules behind the modes.
 const MAX_MODULES: usize = 16;
 /// The largest number that keeps a division from being one by zero.
 const MAX_TINY: f32 = 1e-4;
 /// Scores below this are no maximum of hidden states.
 const LEAST: f32 = -1e3;
+
+/// Whether a node changes only type or shape.
+fn is_of_shape(node: &NodeProto) -> bool {
+    matches!(&*node.op_type, "Cast" | "CastLike" | "Identity" | "Unsqueeze" | "Squeeze" | "Reshape" | "Expand")
+}
 
 /// The pooling of a graph, and the output that it makes.
 pub(crate) struct OwnPooling {
@@ -135,12 +140,15 @@ impl Graph {
         let node = self.maker(value)?;
         match &*node.op_type {
             "Div" => {
-                let (sum, count) = (input(node, 0)?, input(node, 1)?);
-                let is_sum = self.is_masked_sum(sum, states);
-                let (count, root) = self.count(count)?;
-                let mode = if root { PoolingMode::MeanSqrtLen } else { PoolingMode::Mean };
-                (is_sum && self.is_mask_sum(count)).then_some(mode)
+                let (sum, (count, root)) = (input(node, 0)?, self.count(input(node, 1)?)?);
+                if self.is_mask(count) {
+                    let mode = if root { PoolingMode::MeanSqrtLen } else { PoolingMode::Mean };
+                    return self.is_sum(sum, states, |weight| self.is_mask(weight)).then_some(mode);
+                }
+                let is_weighted = !root && self.is_place(count) && self.is_sum(sum, states, |weight| self.is_place(weight));
+                is_weighted.then_some(PoolingMode::WeightedMean)
             }
+            "ReduceSum" => self.is_sum(value, states, |weight| self.is_last(weight)).then_some(PoolingMode::LastToken),
             // Without padding, which this project never has, the mean over all places is that over the tokens.
             "ReduceMean" if self.is_over_tokens(node) => {
                 (self.token(input(node, 0)?, states) == Some(Token::Every)).then_some(PoolingMode::Mean)
@@ -161,52 +169,75 @@ impl Graph {
         value
     }
 
-    /// Whether a value is the sum of the hidden states of all tokens.
-    fn is_masked_sum(&self, value: &str, states: &str) -> bool {
+    /// Whether a value is the sum over tokens of hidden states times weights of that kind.
+    fn is_sum(&self, value: &str, states: &str, is_weight: impl Fn(&str) -> bool) -> bool {
         let sum = self.maker(self.bare(value)).filter(|node| node.op_type == "ReduceSum" && self.is_over_tokens(node));
         let product = sum.and_then(|sum| self.maker(self.bare(input(sum, 0)?))).filter(|node| node.op_type == "Mul");
         let Some((a, b)) = product.and_then(|node| input(node, 0).zip(input(node, 1))) else { return false };
-        let fits = |x, mask| self.token(x, states) == Some(Token::Every) && self.is_mask(mask);
+        let fits = |x, weight| self.token(x, states) == Some(Token::Every) && is_weight(weight);
         fits(a, b) || fits(b, a)
     }
 
-    /// The count of tokens, before what keeps it from being 0; and whether its square root is taken.
+    /// What is summed over the tokens, before what keeps the sum from being 0; and whether its square root is taken.
     fn count<'g>(&'g self, mut value: &'g str) -> Option<(&'g str, bool)> {
         let mut root = false;
         loop {
             let node = self.maker(value)?;
             value = match &*node.op_type {
-                "ReduceSum" => return Some((value, root)),
+                "ReduceSum" => return self.is_over_tokens(node).then(|| Some((input(node, 0)?, root)))?,
                 "Sqrt" if !root => {
                     root = true;
                     input(node, 0)?
                 }
                 "Clip" | "Max" | "Add" => self.bounded_below(node, 1.0)?,
-                "Cast" | "CastLike" | "Identity" | "Unsqueeze" | "Squeeze" | "Reshape" | "Expand" => input(node, 0)?,
+                _ if is_of_shape(node) => input(node, 0)?,
                 _ => return None,
             };
         }
     }
 
-    fn is_mask_sum(&self, value: &str) -> bool {
-        let node = self.maker(value).filter(|node| self.is_over_tokens(node));
-        node.and_then(|node| input(node, 0)).is_some_and(|mask| self.is_mask(mask))
+    /// A value that does not depend on hidden states, before changes of type and shape.
+    fn plain<'g>(&'g self, mut value: &'g str) -> &'g str {
+        while let Some(before) = self.maker(value).filter(|node| is_of_shape(node)).and_then(|node| input(node, 0)) {
+            value = before;
+        }
+        value
     }
 
     /// Whether a value is the input attention_mask but for type and shape.
-    fn is_mask<'g>(&'g self, mut value: &'g str) -> bool {
-        while !self.is_input(value) {
-            let Some(node) = self.maker(value) else { return false };
-            let passes = matches!(
-                &*node.op_type,
-                "Cast" | "CastLike" | "Identity" | "Unsqueeze" | "Squeeze" | "Reshape" | "Expand"
-            );
-            match input(node, 0).filter(|_| passes) {
-                Some(before) => value = before,
-                None => return false,
-            }
-        }
-        value.to_ascii_lowercase().contains("mask")
+    fn is_mask(&self, value: &str) -> bool {
+        let value = self.plain(value);
+        self.is_input(value) && value.to_ascii_lowercase().contains("mask")
+    }
+
+    /// Whether a value is 1, 2, 3, ... for tokens, and 0 for padding.
+    fn is_place(&self, value: &str) -> bool {
+        let product = self.maker(self.plain(value)).filter(|node| node.op_type == "Mul");
+        let Some((a, b)) = product.and_then(|node| input(node, 0).zip(input(node, 1))) else { return false };
+        let counts = |value: &str| {
+            let node = self.maker(self.plain(value));
+            node.is_some_and(|node| match &*node.op_type {
+                "CumSum" => input(node, 0).is_some_and(|mask| self.is_mask(mask)),
+                "Range" => [0, 2].iter().all(|&i| input(node, i).and_then(|one| self.scalar(one)) == Some(1.0)),
+                _ => false,
+            })
+        };
+        (counts(a) && self.is_mask(b)) || (counts(b) && self.is_mask(a))
+    }
+
+    /// Whether a value is 1 for the last token and 0 elsewhere: the mask less the mask of the next place.
+    fn is_last(&self, value: &str) -> bool {
+        let is = |value: &str, operator: &str| self.maker(self.plain(value)).filter(|node| node.op_type == operator);
+        let Some(sub) = is(value, "Sub") else { return false };
+        let Some((mask, next)) = input(sub, 0).zip(input(sub, 1)) else { return false };
+        let Some(next) = is(next, "Concat").filter(|node| whole(node, "axis") == Some(1)) else { return false };
+        let [rest, none] = &next.input[..] else { return false };
+        let from_one = is(rest, "Slice").is_some_and(|slice| {
+            let is_one = |i| input(slice, i).and_then(|one| self.scalar(one)) == Some(1.0);
+            is_one(1) && is_one(3) && input(slice, 0).is_some_and(|mask| self.is_mask(mask))
+        });
+        let is_zero = is(none, "Sub").is_some_and(|node| input(node, 0) == input(node, 1));
+        self.is_mask(mask) && from_one && is_zero
     }
 
     /// What a maximum is taken of, before padding is given a very small value.

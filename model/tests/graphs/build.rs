@@ -20,6 +20,8 @@ pub(crate) struct Build {
     /// Constants of floats become f16.
     pub(crate) half: bool,
     pub(crate) opset: i64,
+    /// Names that were given.
+    pub(crate) count: usize,
 }
 
 impl Build {
@@ -27,8 +29,9 @@ impl Build {
         Build { opset: 18, ..Build::default() }
     }
 
-    fn fresh(&self) -> String {
-        format!("val_{}", self.graph.node.len() + self.graph.initializer.len())
+    fn fresh(&mut self) -> String {
+        self.count += 1;
+        format!("val_{}", self.count)
     }
 
     /// A node of ONNX's own with one output.

@@ -207,7 +207,7 @@ fn other_pooling_is_refused_with_its_node() {
         let dir = folder(json!({}));
         pooled(&dir, pool);
         let error = refused(dir.path()).to_string();
-        assert!(error.contains(operator) && error.contains("\"sentence_embedding\""), "{operator}: {error}");
+        assert!(error.contains(operator) && error.contains("pooling of the last hidden states"), "{operator}: {error}");
     }
 }
 

@@ -4,7 +4,7 @@ use lacuna_model::{Activation, LinearCodes, Linear};
 use serde_json::json;
 
 use super::*;
-use crate::build::{FUSED, Setting};
+use crate::build::FUSED;
 use crate::proto::DataType;
 
 /// Codes `[K][M]`, which are `round(weight / scale)`, and the scale.
@@ -174,5 +174,4 @@ fn codes_of_fused_attention_are_kept() {
         let biases = found.weights().layers.iter().map(|layer| &layer.k.bias);
         assert!(biases.eq(model.weights().layers.iter().map(|layer| &layer.k.bias)));
     }
-    let _ = Setting::int("num_heads", 2);
 }
