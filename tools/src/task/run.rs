@@ -20,7 +20,7 @@ use super::counted::Counted;
 use super::format::json_lines_only;
 use super::identity;
 use super::journal::{Counts, Identity, Journal, Trace};
-use super::policy::Warnings;
+use super::policy::{OnError, Warnings};
 use super::reading::Reading;
 use super::ready::{self, Ready, check};
 use super::running::{Kept, Run};
@@ -33,6 +33,8 @@ use crate::packed::Opened;
 pub(crate) struct Work<'a, T: Task, S> {
     /// The task.
     pub(crate) task: &'a T,
+    /// What happens to bad lines.
+    pub(crate) on_error: OnError,
     /// How records are made.
     pub(crate) reading: Reading<'a, T::Record>,
     /// Changes the model that was opened.
@@ -65,7 +67,9 @@ impl TaskArgs {
         reading: Reading<'_, T::Record>,
     ) -> Result<()> {
         json_lines_only(self.output_path())?;
+        let on_error = self.on_error(!reading.is_one());
         let work = Work {
+            on_error,
             task,
             reading,
             change: Box::new(Ok),
@@ -104,7 +108,7 @@ impl TaskArgs {
         target: &Target,
         about: impl FnOnce(u64, &Encoder, Option<&Head>) -> A,
     ) -> Result<()> {
-        let Work { task, reading, change, sink, note, settings, .. } = work;
+        let Work { task, on_error, reading, change, sink, note, settings, .. } = work;
         // The model first: a wrong directory is refused before somebody types texts into a terminal.
         let input = self.open_input(&reading)?;
         let model = change(self.model.open()?)?;
@@ -139,7 +143,7 @@ impl TaskArgs {
         let mut trace = Trace::new();
         let identity = || -> Result<Identity> {
             let model = identity::of(&*encoder, head.as_deref())?;
-            Ok(Identity { command: task.name().to_owned(), model, options: self.settings(&settings) })
+            Ok(Identity { command: task.name().to_owned(), model, options: self.settings(&settings, on_error) })
         };
         let mut sink = sink(&encoder)?;
         if input.is_terminal() {
@@ -184,7 +188,7 @@ impl TaskArgs {
             input,
             journal,
             trace,
-            on_error: self.input.on_error,
+            on_error,
             rows: counts.rows,
             warnings: Warnings::resume(counts.bad),
             truncated: Truncations::resume(counts.truncated),
