@@ -273,8 +273,9 @@ impl Graph {
     /// The value of four dimensions whose last two were exchanged through three: reshaped to `[-1, a, b]`, transposed, and reshaped
     /// to `[.., .., b, a]`. torch's dynamo exporter writes it so for keys.
     fn exchanged<'g>(&'g self, value: &'g str, config: &EncoderConfig) -> Option<&'g str> {
-        let is = |value: &'g str, operator: &str| self.maker(value).filter(|node| node.op_type == operator);
-        let outer = is(value, "Reshape")?;
+        // Quantisers round at every step.
+        let is = |value: &'g str, operator: &str| self.maker(self.same(value)).filter(|node| node.op_type == operator);
+        let outer = self.maker(value).filter(|node| node.op_type == "Reshape")?;
         let turned = is(input(outer, 0)?, "Transpose")?;
         (attribute(turned, "perm")?.ints[..] == [0, 2, 1]).then_some(())?;
         let inner = is(input(turned, 0)?, "Reshape")?;
@@ -282,7 +283,7 @@ impl Graph {
         let (flat, whole) = (self.extents(input(inner, 1)?)?, self.extents(input(outer, 1)?)?);
         let (&[_, a, b], &[_, _, last, second]) = (&flat[..], &whole[..]) else { return None };
         let fits = |extent, axis, size: Option<usize>| match extent {
-            Extent::Of(of, at) => at == axis && of == before,
+            Extent::Of(of, at) => at == axis && self.same(of) == self.same(before),
             Extent::Known(known) => known > 0 && size.is_none_or(|size| known == size as i64),
             Extent::Unknown => false,
         };
