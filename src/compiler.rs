@@ -21,7 +21,7 @@ use crate::packed::{Origin, PackedModel, TextSettings};
 /// # fn main() -> lacuna::Result<()> {
 /// use lacuna::{Compile, Form, Model};
 ///
-/// let model = Model::open("all-MiniLM-L6-v2")?.calibration().run(&["A cat sits."])?;
+/// let model = Model::open("all-MiniLM-L6-v2")?.calibration().run_default()?;
 /// let encoder = model.compiler().form(Form::Dense).compile()?;
 /// # Ok(())
 /// # }
@@ -112,6 +112,8 @@ impl Compiler<'_, CalibratedModel> {
         let origin = Origin {
             phases: before.chain(phases.list).collect(),
             truncated: calibrated.truncated_sentences(),
+            basis: Some(calibrated.basis().clone()),
+            saturated: calibrated.saturated().to_vec(),
             notes: model.notes().to_vec(),
             pruning: model.pruning(),
             precision: calibrated.precision().to_vec(),

@@ -12,8 +12,8 @@
 //! use lacuna::{Compile, Model};
 //!
 //! fn main() -> lacuna::Result<()> {
-//!     let texts = ["A plane is taking off.", "A man is playing a flute."]; // about 200 texts of your own
-//!     let encoder = Model::open("all-MiniLM-L6-v2")?.calibration().run(&texts)?.compile()?;
+//!     // Scales come from a built-in collection of texts; `run(&texts)` takes about 200 of your own.
+//!     let encoder = Model::open("all-MiniLM-L6-v2")?.calibration().run_default()?.compile()?;
 //!     let embeddings = encoder.embed(&["A cat sits on the mat.", "A kitten rests on a rug."])?;
 //!     println!("{} vectors of {} features", embeddings.len(), embeddings[0].len());
 //!     for cut in &embeddings.truncated {
@@ -197,8 +197,9 @@ pub use packed::PackedModel;
 pub mod calibration {
     //! Options of a [`Calibration`](crate::Calibration), what it decided, and its report.
     pub use lacuna_model::{
-        CalibrationOptions, CalibrationReport, CandidateReport, Choice, Keep, LayerPrecision, PrecisionReport,
-        RangeMethod, Smoothing, TensorReport,
+        CalibrationBasis, CalibrationOptions, CalibrationReport, CalibrationSource, CalibrationTexts, CandidateReport,
+        Choice, Keep, LayerPrecision, PrecisionReport, RangeMethod, SaturatedShares, Smoothing, TEXTS, TensorReport,
+        spread,
     };
 }
 
@@ -251,7 +252,7 @@ pub mod report {
     //! ([`PackedModel::sections`](crate::PackedModel::sections)).
     pub use crate::compile::Stage;
     pub use crate::container::Section;
-    pub use crate::encoder::Profile;
+    pub use crate::encoder::{Profile, Saturation, TensorSaturation};
     pub use crate::loaded::{LinearReport, LoadReport, Phase};
 }
 

@@ -43,10 +43,10 @@ mod weights;
 
 pub use architecture::Architecture;
 pub use calibrate::{
-    CalibrationOptions, CalibrationReport, CandidateReport, Choice, Keep, PrecisionReport, RangeMethod, Smoothing,
-    TensorReport,
+    CalibrationOptions, CalibrationReport, CalibrationTexts, CandidateReport, Choice, Keep, PrecisionReport,
+    RangeMethod, SaturatedShares, Smoothing, TensorReport, spread,
 };
-pub use calibrated::{CalibratedModel, Calibration};
+pub use calibrated::{CalibratedModel, Calibration, CalibrationBasis, CalibrationSource, TEXTS};
 pub use checkpoint::{Checkpoint, TensorInfo};
 pub use codes::{FileCodes, LayerCodes, LinearCodes, TensorQuant};
 pub use config::{Activation, EncoderConfig};

@@ -27,6 +27,7 @@ mod options;
 mod pieces;
 mod special;
 mod tokenizer;
+mod vocabulary;
 mod wordpiece;
 mod words;
 

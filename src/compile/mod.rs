@@ -10,6 +10,7 @@
 //! | `product/` | products of weights and activations, one file for each kind |
 //! | `choose.rs`, `chooser.rs` | which of the products is fastest, and what that depends on |
 //! | `step.rs`, `model.rs`, `state.rs`, `part.rs` | the steps from their plan to their code |
+//! | `codes.rs` | which steps write codes with calibrated ranges |
 //! | `tensor.rs`, `names.rs`, `stage.rs` | what steps read and write, how they are called, what their time counts as |
 //! | `source.rs`, `heads.rs`, `params.rs`, `activation.rs` | weights as kernels want them |
 //! | `tables.rs` | the embedding tables |
@@ -18,6 +19,7 @@ mod activation;
 mod bert;
 mod choose;
 mod chooser;
+mod codes;
 mod heads;
 mod load;
 mod lower;
@@ -40,6 +42,7 @@ pub use self::chooser::Form;
 pub use self::stage::Stage;
 
 pub(crate) use self::chooser::Chooser;
+pub(crate) use self::codes::StaticCodes;
 pub(crate) use self::model::PackedSteps;
 pub(crate) use self::product::Operand;
 pub(crate) use self::save::StepsEntry;

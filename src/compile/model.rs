@@ -5,6 +5,7 @@ use lacuna_kernels::KernelError;
 use lacuna_kernels::cache::CompileStats;
 use rayon::prelude::*;
 
+use super::codes::StaticCodes;
 use super::names::LinearName;
 use super::part::KernelSet;
 use super::state::{Packed, Planned, Ready, State};
@@ -25,6 +26,8 @@ pub(crate) type PackedSteps = Steps<Packed>;
 /// The steps of a model, ready to run.
 pub(crate) struct ReadySteps {
     pub(crate) steps: Vec<Step<Ready>>,
+    /// As many: the codes with a calibrated range that each of them writes.
+    pub(crate) codes: Vec<Option<StaticCodes>>,
     pub(crate) stats: CompileStats,
     pub(crate) linears: LinearReports,
 }
@@ -53,6 +56,10 @@ impl PackedSteps {
         let all = || self.layers.iter().flatten().chain(&self.before);
         all().for_each(|step| step.request(&mut kernels));
         let kernels = kernels.compile()?;
+        let of_layers =
+            self.layers.iter().enumerate().flat_map(|(i, steps)| steps.iter().map(move |step| (Some(i), step)));
+        let with_layer = self.before.iter().map(|step| (None, step)).chain(of_layers);
+        let codes = with_layer.map(|(layer, step)| step.static_codes(layer)).collect();
         let steps = self.before.into_iter().chain(self.layers.into_iter().flatten());
         let steps = steps.map(|step| step.attach(&kernels)).collect::<Result<Vec<_>, _>>()?;
         phases.split("emit", kernels.stats.emit, "seal");
@@ -64,6 +71,6 @@ impl PackedSteps {
                 LinearName::Layer { .. } => linears.layers.push(report),
             }
         }
-        Ok(ReadySteps { steps, stats: kernels.stats, linears })
+        Ok(ReadySteps { steps, codes, stats: kernels.stats, linears })
     }
 }

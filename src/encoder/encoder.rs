@@ -5,15 +5,17 @@ use std::sync::{Mutex, PoisonError};
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::{ChunksMut, Parallel, Team, layout};
 use lacuna_model::{
-    Encoded, EncoderConfig, Error as ModelError, Matrix, Pooling, PromptChoice, PromptedTexts, Prompts, SentenceTokenizer, TokenIds,
-    check_tokens, forked,
+    Encoded, EncoderConfig, Error as ModelError, Matrix, Pooling, PromptChoice, PromptedTexts, Prompts,
+    SaturatedShares, SentenceTokenizer, TokenIds, check_tokens, forked,
 };
 
 use super::buffers::Scratch;
+use super::counts::Counts;
 use super::forward::Program;
 use super::pool;
 use super::profile::{Probe, Profile, Stopwatch};
-use crate::compile::{Ready, Stage, Step, Tables};
+use super::saturation::{Saturation, TensorSaturation};
+use crate::compile::{Ready, Stage, StaticCodes, Step, Tables};
 use crate::error::{Error, Result};
 use crate::loaded::LoadReport;
 
@@ -29,6 +31,10 @@ pub(crate) struct EncoderParts {
     pub(crate) config: EncoderConfig,
     pub(crate) tables: Tables,
     pub(crate) steps: Vec<Step<Ready>>,
+    /// As many: the codes with a calibrated range that each of them writes.
+    pub(crate) codes: Vec<Option<StaticCodes>>,
+    /// Per layer, what calibration saw at the ends of ranges.
+    pub(crate) saturated: Vec<SaturatedShares>,
     pub(crate) tokenizer: Option<SentenceTokenizer>,
     pub(crate) pooling: Pooling,
     pub(crate) prompts: Prompts,
@@ -48,6 +54,8 @@ pub struct Encoder {
     pooling: Pooling,
     prompts: Prompts,
     report: LoadReport,
+    saturated: Vec<SaturatedShares>,
+    counts: Counts,
     scratch: Mutex<Vec<Scratch>>,
 }
 
@@ -94,9 +102,11 @@ impl std::ops::Deref for Embeddings {
 
 impl Encoder {
     pub(crate) fn new(parts: EncoderParts) -> Encoder {
-        let EncoderParts { config, tables, steps, tokenizer, pooling, prompts, report } = parts;
-        let program = Program::new(steps, tables);
-        Encoder { config, program, tokenizer, pooling, prompts, report, scratch: Mutex::new(Vec::new()) }
+        let EncoderParts { config, tables, steps, codes, saturated, tokenizer, pooling, prompts, report } = parts;
+        let program = Program::new(steps, codes, tables);
+        let counts = Counts::new(program.codes().count());
+        let scratch = Mutex::new(Vec::new());
+        Encoder { config, program, tokenizer, pooling, prompts, report, saturated, counts, scratch }
     }
 
     /// The model's shape.
@@ -107,6 +117,29 @@ impl Encoder {
     /// How the encoder was loaded: times, kernels, densities, forms.
     pub fn report(&self) -> &LoadReport {
         &self.report
+    }
+
+    /// How many codes of the encoder's own calls were at the ends of their calibrated ranges. Those of sessions are counted there. See
+    /// [`Saturation::worst`] for texts that the calibration does not fit.
+    pub fn saturation(&self) -> Saturation {
+        self.saturation_of(&self.counts)
+    }
+
+    pub(super) fn saturation_of(&self, counts: &Counts) -> Saturation {
+        let tensors = self.program.codes().zip(counts.all()).map(|(of, (codes, saturated))| TensorSaturation {
+            layer: of.layer,
+            tensor: of.name,
+            codes,
+            saturated,
+            share: saturated as f64 / codes.max(1) as f64,
+            calibrated: of.calibrated(&self.saturated),
+        });
+        Saturation { tensors: tensors.collect() }
+    }
+
+    /// Counts for a session.
+    pub(super) fn new_counts(&self) -> Counts {
+        Counts::new(self.program.codes().count())
     }
 
     /// The tokenizer, if the model came with one.
@@ -283,7 +316,10 @@ impl Encoder {
                 while !ids.is_empty() {
                     let (group, later) = ids.split_at(group_len(ids, MAX_GROUP_TOKENS * team.threads()));
                     let (now, rest) = std::mem::take(&mut out).split_at_mut(group.len() * width);
-                    let (x, sequences) = self.program.run(&mut scratch, group, parallel, probe, || caller.check())?;
+                    let (x, sequences) = {
+                        let counts = caller.counts();
+                        self.program.run(&mut scratch, group, parallel, probe, counts, || caller.check())?
+                    };
                     parallel.for_each_chunk(ChunksMut::new(now, width), |i, now| result(x, sequences[i], now));
                     probe.lap(Stage::Pooling);
                     (ids, out) = (later, rest);
@@ -310,6 +346,9 @@ pub(super) trait Caller: Sync {
     /// Takes them back.
     fn give_scratch(&self, scratch: Scratch);
 
+    /// Where codes at the ends of ranges are counted.
+    fn counts(&self) -> &Counts;
+
     /// Whether to go on.
     fn check(&self) -> Result<()>;
 }
@@ -321,6 +360,10 @@ impl Caller for Encoder {
 
     fn give_scratch(&self, scratch: Scratch) {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    }
+
+    fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     fn check(&self) -> Result<()> {

@@ -1,24 +1,46 @@
 //! One packed group of sequences through all steps of a model.
 
 use lacuna_kernels::attention::{AttentionBatch, Sequence};
+use lacuna_kernels::layout::elements;
 use lacuna_kernels::{KernelError, Parallel};
 use lacuna_model::TokenIds;
 
 use super::buffers::{Activations, Chunk, Chunking, PackedIds, Scratch, Views, Widths};
+use super::counts::{Counts, Sample};
 use super::profile::Probe;
-use crate::compile::{Op, Ready, Stage, Step, Tables};
+use crate::compile::{Op, Ready, Stage, StaticCodes, Step, Tables};
 use crate::error::Result;
 
 /// What a forward pass runs.
 pub(super) struct Program {
-    steps: Vec<Step<Ready>>,
+    steps: Vec<Watched>,
     tables: Tables,
     widths: Widths,
 }
 
+/// A step, and the codes with a calibrated range that it writes.
+struct Watched {
+    step: Step<Ready>,
+    /// With their place among all of the program.
+    codes: Option<(usize, StaticCodes)>,
+}
+
 impl Program {
-    pub(super) fn new(steps: Vec<Step<Ready>>, tables: Tables) -> Program {
-        Program { widths: Widths::of(&steps), steps, tables }
+    /// `codes` are as many as there are steps.
+    pub(super) fn new(steps: Vec<Step<Ready>>, codes: Vec<Option<StaticCodes>>, tables: Tables) -> Program {
+        let widths = Widths::of(&steps);
+        let mut count = 0;
+        let mut numbered = |codes: StaticCodes| {
+            count += 1;
+            (count - 1, codes)
+        };
+        let watched = |(step, codes): (_, Option<_>)| Watched { step, codes: codes.map(&mut numbered) };
+        Program { steps: steps.into_iter().zip(codes).map(watched).collect(), tables, widths }
+    }
+
+    /// The codes with a calibrated range, in the order in which they are written.
+    pub(super) fn codes(&self) -> impl Iterator<Item = &StaticCodes> {
+        self.steps.iter().filter_map(|watched| watched.codes.as_ref().map(|(_, codes)| codes))
     }
 
     /// Runs one group; returns the final hidden states, an f32 tile of `hidden` features, and the positions of the sequences in it.
@@ -31,26 +53,37 @@ impl Program {
         group: &[S],
         parallel: Parallel<'_>,
         probe: &P,
+        counts: &Counts,
         check: impl Fn() -> Result<()>,
     ) -> Result<(&'s [f32], &'s [Sequence])> {
         let tokens = scratch.pack(group);
-        for step in &self.steps {
+        for Watched { step, .. } in &self.steps {
             if let Op::Attend { part, features } = &step.op {
                 scratch.prepare_attention(tokens, *features, part.kernel.plan().output())?;
             }
         }
         let Views { activations: mut all, ids, sequences, batches } = scratch.views(&self.widths, tokens);
         let chunking = Chunking::new(tokens, parallel);
+        let sample = counts.group(tokens, sequences);
         probe.lap(Stage::Other);
 
         let mut rest = &self.steps[..];
         loop {
-            let (now, later) = rest.split_at(rest.iter().position(Step::mixes_tokens).unwrap_or(rest.len()));
-            all.in_chunks(chunking, |mut chunk, parallel| self.run_chunk(now, ids, &mut chunk, parallel, probe))?;
+            let (now, later) =
+                rest.split_at(rest.iter().position(|watched| watched.step.mixes_tokens()).unwrap_or(rest.len()));
+            all.in_chunks(chunking, |mut chunk, parallel| {
+                self.run_chunk(now, ids, &mut chunk, parallel, (probe, &sample))
+            })?;
             probe.lap(Stage::Other);
-            let Some((step, later)) = later.split_first() else { return Ok((all.into_hidden(), sequences)) };
+            let Some((Watched { step, codes }, later)) = later.split_first() else {
+                return Ok((all.into_hidden(), sequences));
+            };
             check()?;
             attend(step, batches, &mut all, parallel)?;
+            if let Some((tensor, codes)) = codes {
+                let [.., attended] = &all.codes;
+                sample.count(*tensor, codes, &attended[..elements(codes.place.features, tokens)], 0);
+            }
             probe.lap(step.stage);
             rest = later;
         }
@@ -59,17 +92,22 @@ impl Program {
     /// Runs steps on a chunk. Steps of a stage that follow each other are one lap.
     fn run_chunk(
         &self,
-        steps: &[Step<Ready>],
+        steps: &[Watched],
         ids: &PackedIds,
         chunk: &mut Chunk<'_>,
         parallel: Parallel<'_>,
-        probe: &impl Probe,
+        (probe, sample): (&impl Probe, &Sample<'_>),
     ) -> Result<()> {
-        for steps in steps.chunk_by(|a, b| a.stage == b.stage) {
-            for step in steps {
+        for steps in steps.chunk_by(|a, b| a.step.stage == b.step.stage) {
+            for Watched { step, codes } in steps {
                 chunk.run(step, &self.tables, ids, parallel)?;
+                if let Some((tensor, codes)) = codes {
+                    let place = &codes.place;
+                    let panel = &chunk.bytes[place.tensor as usize][..elements(place.features, chunk.tokens)];
+                    sample.count(*tensor, codes, panel, chunk.first);
+                }
             }
-            probe.lap(steps[0].stage);
+            probe.lap(steps[0].step.stage);
         }
         Ok(())
     }

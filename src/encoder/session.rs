@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lacuna_model::{Matrix, TokenIds};
 
 use super::buffers::Scratch;
+use super::counts::Counts;
 use super::encoder::{Caller, Embeddings, Encoder};
+use super::saturation::Saturation;
 use crate::error::{Error, Result};
 
 /// Stops the calls of the sessions that have it, from any thread. Clones stop the same ones.
@@ -48,7 +50,7 @@ impl Cancel {
 /// use lacuna::{Cancel, Compile, Error, Model};
 ///
 /// # fn main() -> lacuna::Result<()> {
-/// let encoder = Arc::new(Model::open("all-MiniLM-L6-v2")?.calibration().run(&["A cat sits."])?.compile()?);
+/// let encoder = Arc::new(Model::open("all-MiniLM-L6-v2")?.calibration().run_default()?.compile()?);
 /// let cancel = Cancel::new();
 /// let session = encoder.session().with_cancel(cancel.clone());
 /// let worker = std::thread::spawn(move || session.embed(&vec!["A long afternoon."; 100_000]));
@@ -60,6 +62,7 @@ impl Cancel {
 pub struct Session {
     encoder: Arc<Encoder>,
     cancel: Cancel,
+    counts: Counts,
     /// Empty while a call runs: the lock is never held during a call.
     scratch: Mutex<Option<Scratch>>,
 }
@@ -67,7 +70,8 @@ pub struct Session {
 impl Session {
     fn new(encoder: Arc<Encoder>) -> Session {
         let scratch = Mutex::new(Some(encoder.take_scratch()));
-        Session { encoder, cancel: Cancel::new(), scratch }
+        let counts = encoder.new_counts();
+        Session { encoder, cancel: Cancel::new(), counts, scratch }
     }
 
     /// The same session, stopped by `cancel`. One [`Cancel`] may serve many sessions.
@@ -85,6 +89,11 @@ impl Session {
     /// The encoder.
     pub fn encoder(&self) -> &Arc<Encoder> {
         &self.encoder
+    }
+
+    /// How many codes of this session's calls were at the ends of their calibrated ranges.
+    pub fn saturation(&self) -> Saturation {
+        self.encoder.saturation_of(&self.counts)
     }
 
     /// As [`Encoder::embed`].
@@ -151,6 +160,10 @@ impl Caller for Session {
     fn give_scratch(&self, scratch: Scratch) {
         let before = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).replace(scratch);
         before.into_iter().for_each(|other| self.encoder.give_scratch(other));
+    }
+
+    fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     fn check(&self) -> Result<()> {

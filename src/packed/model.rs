@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::KernelError;
 use lacuna_model::{
-    EncoderConfig, LayerPrecision, Pooling, PoolingSource, Prompts, Pruning, Remark, SentenceTokenizer, Similarity,
+    CalibrationBasis, EncoderConfig, LayerPrecision, Pooling, PoolingSource, Prompts, Pruning, Remark, SaturatedShares,
+    SentenceTokenizer, Similarity,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +30,7 @@ use crate::loaded::{LinearReports, LoadReport, Phases};
 /// # fn main() -> lacuna::Result<()> {
 /// use lacuna::{Compile, Encoder, Model};
 ///
-/// let sentences = ["A cat sits.", "Rain falls."]; // better 200 of the kind that will be embedded
-/// Model::open("all-MiniLM-L6-v2")?.calibration().run(&sentences)?.pack()?.write("minilm.lacuna")?;
+/// Model::open("all-MiniLM-L6-v2")?.calibration().run_default()?.pack()?.write("minilm.lacuna")?;
 /// let encoder = Encoder::open("minilm.lacuna")?;
 /// # Ok(())
 /// # }
@@ -65,6 +65,12 @@ struct ModelEntry {
     pruning: Option<Pruning>,
     /// Calibration sentences that were truncated.
     truncated: usize,
+    /// What the model was calibrated on.
+    #[serde(default)]
+    calibration: Option<CalibrationBasis>,
+    /// Per layer, what of the calibration texts lies at the ends of ranges.
+    #[serde(default)]
+    saturated: Vec<SaturatedShares>,
     /// What was remarkable about the file that the model was read from.
     #[serde(default)]
     notes: Vec<String>,
@@ -141,6 +147,8 @@ impl PackedModel {
             layers,
             pruning: self.origin.pruning,
             truncated: self.origin.truncated,
+            calibration: self.origin.basis.clone(),
+            saturated: self.origin.saturated.clone(),
             notes: self.origin.notes.clone(),
             prompts: prompts.clone(),
             similarity: similarity.map(|similarity| similarity.name().to_owned()),
@@ -198,6 +206,8 @@ impl PackedModel {
             origin: Origin {
                 phases: phases.list,
                 truncated: entry.truncated,
+                basis: entry.calibration,
+                saturated: entry.saturated,
                 notes: entry.notes,
                 pruning: entry.pruning,
                 precision: entry.layers.precision(),
@@ -244,6 +254,8 @@ impl PackedModel {
             config: config.clone(),
             tables: self.tables.clone(),
             steps: compiled.steps,
+            codes: compiled.codes,
+            saturated: self.origin.saturated.clone(),
             tokenizer: self.tokenizer.clone(),
             pooling: self.pooling.clone(),
             prompts: self.texts.prompts.clone(),
@@ -321,6 +333,11 @@ impl PackedModel {
     /// The arithmetic of every layer.
     pub fn precision(&self) -> &[LayerPrecision] {
         &self.origin.precision
+    }
+
+    /// What the model was calibrated on; none for files of versions that did not say it.
+    pub fn calibration(&self) -> Option<&CalibrationBasis> {
+        self.origin.basis.as_ref()
     }
 
     /// What the model was pruned to before it was packed.

@@ -1,7 +1,7 @@
 //! How a model came to be packed.
 
 use lacuna_jit::{Features, Isa, MASK_VARIABLE, Tier};
-use lacuna_model::{LayerPrecision, Precision, Pruning};
+use lacuna_model::{CalibrationBasis, LayerPrecision, Precision, Pruning, SaturatedShares};
 
 use crate::loaded::Phase;
 
@@ -12,6 +12,10 @@ pub(crate) struct Origin {
     pub(crate) phases: Vec<Phase>,
     /// Calibration sentences that were truncated.
     pub(crate) truncated: usize,
+    /// What it was calibrated on; none in files that do not say it.
+    pub(crate) basis: Option<CalibrationBasis>,
+    /// Per layer, what of the calibration texts lies at the ends of ranges; none in files that do not say it.
+    pub(crate) saturated: Vec<SaturatedShares>,
     /// What was remarkable about the file that the model was read from.
     pub(crate) notes: Vec<String>,
     /// What was pruned.
@@ -38,6 +42,7 @@ impl Origin {
         }
         notes.extend(precision_note(&self.precision));
         notes.extend_from_slice(&self.notes);
+        notes.extend(self.basis.as_ref().map(|basis| format!("calibrated on {basis}")));
         match self.truncated {
             0 => {}
             n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were truncated")),

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::task::Judged;
+
 /// Something that a row says, and how sure it is.
 pub(super) struct Outcome {
     /// What it is, within the row.
@@ -52,6 +54,16 @@ impl Agreement {
         }
         let share = if decisions == 0 { 1.0 } else { equal as f64 / decisions as f64 };
         Agreement { decisions, equal, share, largest_difference }
+    }
+}
+
+/// The share of equal decisions decides.
+impl Judged for Agreement {
+    const MEASURE: &'static str = "share of decisions that the f32 reference takes, too,";
+    const ENOUGH: f64 = 0.9;
+
+    fn measure(&self) -> f64 {
+        self.share
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::task::Judged;
+
 /// The cosine of the angle between two vectors; with a zero vector 1 if the other is zero too, else 0.
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum() };
@@ -30,6 +32,16 @@ impl Cosines {
         let cosines: Vec<f64> = a.iter().zip(b).map(|(a, b)| cosine(a.as_ref(), b.as_ref())).collect();
         let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
         Cosines { mean, min: cosines.into_iter().fold(f64::INFINITY, f64::min) }
+    }
+}
+
+/// The least cosine decides: a mean hides texts that are wrong.
+impl Judged for Cosines {
+    const MEASURE: &'static str = "least cosine to the f32 reference";
+    const ENOUGH: f64 = 0.95;
+
+    fn measure(&self) -> f64 {
+        self.min
     }
 }
 

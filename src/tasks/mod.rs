@@ -20,7 +20,7 @@
 //! # fn main() -> lacuna::Result<()> {
 //! let model = Model::open("distilbert-base-uncased-finetuned-sst-2-english")?;
 //! let head = model.head()?;
-//! let encoder = model.calibration().run(&["A fine film.", "It was dull."])?.compile()?; // better 200 sentences
+//! let encoder = model.calibration().run_default()?.compile()?; // better: run with 200 texts like yours
 //! let classifier = SequenceClassifier::new(Arc::new(encoder), head)?;
 //! let all = classifier.classify(&[TextInput::new("I liked it.")])?;
 //! println!("{} {:.3}", all[0][0].label, all[0][0].score);
@@ -77,6 +77,6 @@ pub use self::outputs::Outputs;
 pub use self::rank::{CrossEncoder, Ranked};
 pub use self::scheme::LabelScheme;
 pub use self::tag::{Entity, TagOptions, TokenClassifier};
-pub use self::task::{Record, Row, Task, TaskOutput};
+pub use self::task::{Judged, Record, Row, Task, TaskOutput};
 pub use self::truncated::TruncatedInput;
 pub use self::vectors::{VectorPrecision, VectorRanges, VectorValues, shorten};

@@ -21,15 +21,14 @@ use crate::heads::HeadKind;
 /// use std::sync::Arc;
 ///
 /// use lacuna::{Compile, Model};
-/// use lacuna::tasks::{ClassifyTask, Record, Row, Task, TaskModel};
+/// use lacuna::tasks::{ClassifyTask, Row, Task, TaskModel};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let task = ClassifyTask { top_k: Some(1) };
 /// let records = [task.parse(r#"{"text": "A fine film."}"#)?];
 /// let model = Model::open("distilbert-base-uncased-finetuned-sst-2-english")?;
 /// let head = model.head()?;
-/// let inputs: Vec<_> = records.iter().flat_map(|record| record.inputs()).collect();
-/// let encoder = model.calibration().run(&inputs)?.compile()?;
+/// let encoder = model.calibration().run_default()?.compile()?;
 /// let model = TaskModel::new(Arc::new(encoder)).with_head(head);
 /// for row in task.run(&model, &records)?.rows {
 ///     row.write_json(&mut std::io::stdout())?;
@@ -43,7 +42,7 @@ pub trait Task: Send + Sync {
     /// What it writes: a line of the output.
     type Row: Row;
     /// What a comparison with the f32 reference says, in numbers and in words.
-    type Agreement: Serialize + Display;
+    type Agreement: Serialize + Display + Judged;
 
     /// The name of the command that does it.
     fn name(&self) -> &'static str;
@@ -70,6 +69,17 @@ pub trait Task: Send + Sync {
     }
 }
 
+/// One number of a comparison with the f32 reference that decides whether the results are good enough.
+pub trait Judged {
+    /// What the number is, for messages.
+    const MEASURE: &'static str;
+    /// The bound that decides unless another is asked for: less is a failure.
+    const ENOUGH: f64;
+
+    /// The number.
+    fn measure(&self) -> f64;
+}
+
 /// What a task reads: a line of the input.
 pub trait Record: Sized + Send + Sync {
     /// What a line of JSON looks like, for errors.
@@ -81,7 +91,7 @@ pub trait Record: Sized + Send + Sync {
     /// [`RecordError`], which names the field.
     fn parse(line: &str) -> Result<Self, RecordError>;
 
-    /// The texts and pairs that the model reads, for calibration.
+    /// The texts and pairs that the model reads, for calibration on a file of records.
     fn inputs(&self) -> Vec<TextInput<'_>>;
 }
 

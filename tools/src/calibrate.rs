@@ -1,24 +1,23 @@
 //! `lacuna calibrate`: where quantisation costs accuracy, and what would help.
 
+mod advice;
+
 use std::fmt::Write as _;
 
-use lacuna::calibration::{CalibrationOptions, CalibrationReport, TensorReport};
-use lacuna::{CalibratedModel, Precision};
+use lacuna::calibration::{CalibrationOptions, CalibrationReport, CalibrationTexts, TensorReport, spread};
+use lacuna::tasks::ClassifyRecord;
+use lacuna::{CalibratedModel, Precision, Tier};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
-use lacuna_console::output::{print, print_json};
+use lacuna_console::output::{Target, print, print_json, say};
 use lacuna_console::table::{Table, number};
 use serde::Serialize;
 
-use crate::calibration::{CalibrationArgs, calibrate};
+use crate::calibration::{CalibrationArgs, CalibrationSummary, runs_bf16};
 use crate::model::ModelArgs;
 
 /// Rows that are printed without `--all`.
 const WORST: usize = 8;
-/// Texts of fewer tokens than this, special tokens included, are single words.
-const SHORT: usize = 4;
-/// A precision must gain this much to be worth mentioning.
-const WORTH_DB: f64 = 3.0;
 
 /// Calibrate a model, and see which tensors lose accuracy and what would help
 ///
@@ -31,6 +30,7 @@ Examples:
   lacuna calibrate --model all-MiniLM-L6-v2 --calibrate sentences.txt
   lacuna calibrate --model all-MiniLM-L6-v2 --calibrate stsb-en-train.csv --choose --all
   lacuna calibrate --model all-MiniLM-L6-v2 --calibrate sentences.txt --keep-below 38 --json
+  lacuna calibrate --model all-MiniLM-L6-v2 --calibrate sentences.txt --save
 
 Columns: dB is the signal to noise ratio (6 dB are one bit; 40 dB are 1 % of noise); static, dynamic and bf16 are what each arithmetic \
 gives for the tensor, where it has a choice; clipped is the share of held-out values outside the codes. Rows are sorted, the worst first.
@@ -47,6 +47,11 @@ pub(crate) struct Args {
     #[arg(long, hide = true)]
     report: bool,
 
+    /// Also write the texts that were used into the model's folder, as lacuna-calibration.jsonl: every command calibrates on them
+    /// from then on
+    #[arg(long, requires = "calibrate")]
+    save: bool,
+
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -58,6 +63,9 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Output<'a> {
     model: String,
+    /// On what.
+    calibration: CalibrationSummary,
+    /// Texts that were used.
     sentences: usize,
     truncated: usize,
     seconds: f64,
@@ -66,32 +74,48 @@ struct Output<'a> {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    let sentences = args.calibration.require()?;
+    args.model.refuse_packed("lacuna calibrate", "calibrate it there, and pack it again")?;
+    let texts = args.calibration.texts::<ClassifyRecord>()?;
     let calibrated = pool(context.threads())?.install(|| -> Result<CalibratedModel> {
         let model = args.model.pruning.apply(args.model.read()?)?;
-        let options = CalibrationOptions { report: true, ..args.calibration.scheme.options() };
-        calibrate(model, &sentences, &options)
+        let options = CalibrationOptions { report: true, ..args.calibration.scheme.options(context.tier) };
+        args.calibration.run_with(model, texts.as_ref(), &options)
     })?;
     let Some(report) = calibrated.report() else { return Ok(()) }; // asked for above
     let output = Output {
         model: args.model.source.name(),
-        sentences: sentences.len(),
+        calibration: args.calibration.summary(calibrated.basis()),
+        sentences: calibrated.basis().texts,
         truncated: calibrated.truncated_sentences(),
         seconds: calibrated.model().timings().calibrate.as_secs_f64(),
         report,
     };
     match args.json {
-        true => print_json(&output),
-        false => print(text(args, &output)),
+        true => print_json(&output)?,
+        false => print(text(args, &output, context.tier))?,
+    }
+    match texts.filter(|_| args.save) {
+        Some(texts) => save(&calibrated, &texts, args.calibration.limit()),
+        None => Ok(()),
     }
 }
 
-fn text(args: &Args, output: &Output<'_>) -> String {
+/// Writes the texts that were used beside the model.
+fn save(calibrated: &CalibratedModel, texts: &CalibrationTexts, limit: usize) -> Result<()> {
+    let Some(path) = calibrated.model().calibration_path() else { return Ok(()) }; // it was read from a folder
+    let used = CalibrationTexts::new(spread(texts.inputs(), limit));
+    Target::new(Some(&path))?.write(|out| used.write(out))?;
+    say(format_args!("{} texts written to {}", used.len(), path.display()));
+    Ok(())
+}
+
+fn text(args: &Args, output: &Output<'_>, tier: Tier) -> String {
+    let report = output.report;
     let CalibrationReport { sequences, held_out, tokens, lengths: [short, median, long], rows, tensors, .. } =
         output.report;
     let mut text = format!(
-        "{}: {sequences} sentences, {tokens} tokens, lengths {short} to {long}, median {median}; {:.1} s\n",
-        output.model, output.seconds
+        "{}: calibrated on {}\n{sequences} sentences, {tokens} tokens, lengths {short} to {long}, median {median}; {:.1} s\n",
+        output.model, output.calibration, output.seconds
     );
     let judged = match held_out {
         0 => "measured on the same sentence: one cannot be divided".to_owned(),
@@ -109,7 +133,10 @@ fn text(args: &Args, output: &Output<'_>) -> String {
         let verb = if tensor.precision == Precision::Static { "left" } else { "kept" };
         let _ = writeln!(text, "{verb} in {}: {} ({reason})", tensor.precision, name(tensor));
     }
-    let advice = advice(args, output);
+    if report.keep_below_db.is_some() && !runs_bf16(tier) {
+        let _ = writeln!(text, "this CPU lacks AVX512_BF16, so bf16 was no choice: f32 takes its place");
+    }
+    let advice = advice::advice(args, output, tier);
     if !advice.is_empty() {
         let _ = write!(text, "\n{advice}");
     }
@@ -158,57 +185,4 @@ fn table(tensors: &[TensorReport]) -> Table {
         ]);
     }
     table
-}
-
-/// What to do next.
-fn advice(args: &Args, output: &Output<'_>) -> String {
-    let report = output.report;
-    let mut text = String::new();
-    let [short, _, long] = report.lengths;
-    if short > SHORT {
-        let _ = writeln!(
-            text,
-            "no text of fewer than {short} tokens was seen; such texts, single words above all, lose more: add some if they will be embedded"
-        );
-    }
-    if output.truncated > 0 {
-        let _ = writeln!(text, "{} sentences were truncated to the model's limit of {long} tokens", output.truncated);
-    }
-    // The worst tensor for which another arithmetic would do more than a little.
-    let scheme = &args.calibration.scheme;
-    let helped = report.tensors.iter().filter(|tensor| tensor.precision == Precision::Static).find_map(|tensor| {
-        let now = tensor.snr_db?;
-        let others = tensor.precisions.iter().filter(|other| other.precision != Precision::Static);
-        let better = others
-            .map(|other| (other.precision, other.snr_db))
-            .find(|(_, db)| db.is_none_or(|db| db >= now + WORTH_DB))?;
-        Some((tensor, now, better))
-    });
-    let command = || {
-        let path = args.calibration.calibrate.as_ref().map_or_else(String::new, |path| path.display().to_string());
-        let given = args.model.source.options().into_iter();
-        let source: String =
-            given.filter_map(|(option, value)| value.map(|value| format!(" {option} {value}"))).collect();
-        format!("lacuna calibrate{source} --calibrate {path}")
-    };
-    if let (Some((tensor, now, (precision, db))), None) = (helped, report.keep_below_db) {
-        let db = db.map_or_else(|| "be exact".to_owned(), |db| format!("have {db:.1} dB"));
-        let _ = writeln!(
-            text,
-            "in {precision}, {} would {db} instead of {now:.1}; to keep what is as noisy:\n  {}{} --keep-below {}",
-            name(tensor),
-            command(),
-            scheme.again(),
-            now.ceil() + 1.0
-        );
-    }
-    if report.choice == lacuna::calibration::Choice::Fixed {
-        let _ = writeln!(
-            text,
-            "to choose range and smoothing tensor by tensor:\n  {}{} --choose",
-            command(),
-            scheme.again()
-        );
-    }
-    text
 }

@@ -1,25 +1,35 @@
 //! Options of calibration, for every command that quantises.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
-use lacuna::calibration::{CalibrationOptions, Choice, Keep, RangeMethod, Smoothing};
-use lacuna::{CalibratedModel, Model};
+use lacuna::calibration::{
+    CalibrationBasis, CalibrationOptions, CalibrationSource, CalibrationTexts, Choice, Keep, RangeMethod, Smoothing,
+};
+use lacuna::tasks::Record;
+use lacuna::{CalibratedModel, Model, PackedModel, Tier};
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
 use lacuna_console::sentences::{CALIBRATION_SENTENCES, calibration_file};
+use lacuna_console::text::read_lines;
+use lacuna_jit::{Avx512Bf16, Isa};
+use serde::Serialize;
+
+use crate::packed::{decided, needs_weights};
 
 /// How activations are quantised, and on which texts.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Calibration")]
 pub(crate) struct CalibrationArgs {
-    /// Calibration sentences, of every kind that will be embedded: a text file, one per line, or the first column of a .csv
+    /// Calibration texts, of every kind that the model will see: a text file, one per line, the first column of a .csv, or a .jsonl of
+    /// objects like those of --jsonl [default: lacuna-calibration.jsonl in the model's folder, else a built-in collection]
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,
 
-    /// How many of the calibration sentences to use, spread evenly over the file
-    #[arg(long, value_name = "N", default_value_t = CALIBRATION_SENTENCES, value_parser = args::at_least_one)]
-    pub(crate) sentences: usize,
+    /// How many of the calibration texts to use, spread evenly over all of them [default: 200]
+    #[arg(long, value_name = "N", value_parser = args::at_least_one)]
+    pub(crate) sentences: Option<usize>,
 
     #[command(flatten)]
     pub(crate) scheme: SchemeArgs,
@@ -42,20 +52,21 @@ pub(crate) struct SchemeArgs {
     choose: bool,
 
     /// Compute tensors whose signal to noise ratio is below this many decibels in a more exact arithmetic: the cheapest of
-    /// dynamic, bf16, f32 that reaches it
+    /// dynamic, bf16 (where this CPU runs it), f32 that reaches it
     #[arg(long, value_name = "DB", allow_hyphen_values = true, value_parser = decibels)]
     keep_below: Option<f64>,
 }
 
 impl SchemeArgs {
-    /// The options of the library.
-    pub(crate) fn options(&self) -> CalibrationOptions {
+    /// The options of the library, with precisions that this machine runs.
+    pub(crate) fn options(&self, tier: Tier) -> CalibrationOptions {
+        let keep = |db| if runs_bf16(tier) { Keep::below(db) } else { Keep::below(db).without_bf16() };
         let default = CalibrationOptions::default();
         CalibrationOptions {
             range: self.range.unwrap_or(default.range),
             smoothing: self.smoothing.unwrap_or(default.smoothing),
             choice: if self.choose { Choice::Measured } else { Choice::Fixed },
-            keep: self.keep_below.map(Keep::below),
+            keep: self.keep_below.map(keep),
             ..default
         }
     }
@@ -74,33 +85,161 @@ impl SchemeArgs {
         self.given().next().map(|(option, value)| (option, value.unwrap_or_else(|| "set".into())))
     }
 
-    /// The options as they are given again, each with a space before it.
-    pub(crate) fn again(&self) -> String {
-        let words = self.given().flat_map(|(option, value)| [Some(option.to_owned()), value]).flatten();
-        words.map(|word| format!(" {word}")).collect()
+    /// The options as they are given again.
+    pub(crate) fn again(&self) -> Vec<String> {
+        self.given().flat_map(|(option, value)| [Some(option.to_owned()), value]).flatten().collect()
     }
 }
 
 impl CalibrationArgs {
-    /// The sentences of `--calibrate`, which cannot be left out.
-    pub(crate) fn require(&self) -> Result<Vec<String>> {
-        self.read()?.ok_or_else(|| Error::Argument {
-            option: "--calibrate",
-            found: "nothing".into(),
-            expected: "a file of sentences, about 200 of the kind that will be embedded".into(),
+    /// The most texts that are used.
+    pub(crate) fn limit(&self) -> usize {
+        self.sentences.unwrap_or(CALIBRATION_SENTENCES)
+    }
+
+    /// All texts of `--calibrate`; nothing without. Of empty texts one is kept. A line of a `.jsonl` file is a record of a task.
+    pub(crate) fn texts<R: Record>(&self) -> Result<Option<CalibrationTexts>> {
+        self.calibrate.as_deref().map(texts_of::<R>).transpose()
+    }
+
+    /// Calibrates on these texts, or else on those that are stored beside the model, or else on the built-in collection.
+    pub(crate) fn run(&self, model: Model, texts: Option<&CalibrationTexts>, tier: Tier) -> Result<CalibratedModel> {
+        self.run_with(model, texts, &self.scheme.options(tier))
+    }
+
+    /// The same with other options.
+    pub(crate) fn run_with(
+        &self,
+        model: Model,
+        texts: Option<&CalibrationTexts>,
+        options: &CalibrationOptions,
+    ) -> Result<CalibratedModel> {
+        let _spinner = Spinner::new(match texts {
+            Some(texts) => format!("calibrating on {} texts", self.limit().min(texts.len())),
+            None => "calibrating".into(),
+        });
+        let calibration = model.calibration().options(*options).at_most(self.limit());
+        Ok(match texts {
+            Some(texts) => calibration.run(texts.inputs())?,
+            None => calibration.run_default()?,
         })
     }
 
-    /// The sentences of `--calibrate`; nothing without.
-    pub(crate) fn read(&self) -> Result<Option<Vec<String>>> {
-        self.calibrate.as_deref().map(|path| calibration_file(path, self.sentences)).transpose()
+    /// What is said of a calibration.
+    pub(crate) fn summary(&self, basis: &CalibrationBasis) -> CalibrationSummary {
+        let source = match (&basis.source, &self.calibrate) {
+            (CalibrationSource::BuiltIn, _) => "built-in".to_owned(),
+            (CalibrationSource::Stored(path), _) | (_, Some(path)) => path.display().to_string(),
+            _ => "given".to_owned(),
+        };
+        let is_built_in = basis.source == CalibrationSource::BuiltIn;
+        CalibrationSummary { source, texts: basis.texts, of: basis.of, drawn: basis.drawn, is_built_in }
+    }
+
+    /// Refuses the options for a packed model, which is calibrated already.
+    pub(crate) fn check_packed(&self, packed: &PackedModel) -> Result<()> {
+        if self.calibrate.is_some() {
+            return Err(needs_weights(packed, "--calibrate", "calibrate with lacuna pack --calibrate"));
+        }
+        if let Some(count) = self.sentences {
+            return Err(decided("--sentences", count.to_string()));
+        }
+        match self.scheme.first() {
+            Some((option, found)) => Err(decided(option, found)),
+            None => Ok(()),
+        }
     }
 }
 
-/// Calibrates on sentences with the given options.
-pub(crate) fn calibrate(model: Model, sentences: &[String], options: &CalibrationOptions) -> Result<CalibratedModel> {
-    let _spinner = Spinner::new(format!("calibrating on {} sentences", sentences.len()));
-    Ok(model.calibration().options(*options).run(sentences)?)
+/// What is said of a calibration: in words, or as JSON.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct CalibrationSummary {
+    /// A file, or "built-in"; for a packed model that file.
+    pub(crate) source: String,
+    /// Texts that were used; none of a packed model.
+    pub(crate) texts: usize,
+    /// Texts that there were.
+    pub(crate) of: usize,
+    /// Sequences of the model's own tokens, where the texts show too little of its vocabulary.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) drawn: usize,
+    #[serde(skip)]
+    is_built_in: bool,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+impl CalibrationSummary {
+    /// Of a packed model, which has its ranges.
+    pub(crate) fn packed(model: &PackedModel) -> CalibrationSummary {
+        let source = model.path().map_or_else(String::new, |path| path.display().to_string());
+        CalibrationSummary { source, texts: 0, of: 0, drawn: 0, is_built_in: false }
+    }
+
+    /// What a user should know who gave no texts.
+    pub(crate) fn remark(&self) -> Option<String> {
+        self.is_built_in.then(|| format!("calibrated on {self}; --calibrate FILE takes texts of your own"))
+    }
+}
+
+impl fmt::Display for CalibrationSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CalibrationSummary { source, texts, of, drawn, is_built_in } = self;
+        match texts == of {
+            true => write!(f, "{texts} texts of ")?,
+            false => write!(f, "{texts} of {of} texts of ")?,
+        }
+        f.write_str(if *is_built_in { "the built-in collection" } else { source })?;
+        match drawn {
+            0 => Ok(()),
+            _ => write!(f, " and {drawn} sequences drawn from the model's vocabulary"),
+        }
+    }
+}
+
+/// All texts of a file.
+pub(crate) fn texts_of<R: Record>(path: &Path) -> Result<CalibrationTexts> {
+    let is_records = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"));
+    let texts = match is_records {
+        false => CalibrationTexts::new(&one_blank(calibration_file(path, usize::MAX)?)),
+        true => {
+            let mut records = Vec::new();
+            for (line, number) in read_lines(path)?.iter().zip(1..) {
+                records.push(R::parse(line).map_err(|found| Error::Row {
+                    path: path.to_owned(),
+                    line: number,
+                    found: found.to_string(),
+                    expected: R::FORMAT,
+                })?);
+            }
+            CalibrationTexts::new(records.iter().flat_map(R::inputs))
+        }
+    };
+    match texts.is_empty() {
+        false => Ok(texts),
+        true => Err(Error::Argument {
+            option: "--calibrate",
+            found: format!("no texts in {}", path.display()),
+            expected: "at least 1, better 200 of the kind that the model will see".into(),
+        }),
+    }
+}
+
+/// The texts, of which at most the first blank one is kept: many would leave no room for texts that show something.
+fn one_blank(texts: Vec<String>) -> Vec<String> {
+    let mut blank = 0;
+    let keep = |text: &String| {
+        blank += usize::from(text.trim().is_empty());
+        !text.trim().is_empty() || blank == 1
+    };
+    texts.into_iter().filter(keep).collect()
+}
+
+/// Whether layers in bf16 run in this tier on this machine: the portable tier needs no instructions for it.
+pub(crate) fn runs_bf16(tier: Tier) -> bool {
+    Isa::for_tier(tier) == Isa::Portable || Avx512Bf16::detect().is_some()
 }
 
 /// A signal to noise ratio that can be asked for.
@@ -126,7 +265,7 @@ mod tests {
     #[test]
     fn options_are_the_library_s() {
         let of = |args: &[&str]| Line::try_parse_from([&["x"], args].concat()).map(|line| line.calibration.scheme);
-        assert_eq!(of(&[]).unwrap().options(), CalibrationOptions::default());
+        assert_eq!(of(&[]).unwrap().options(Tier::Portable), CalibrationOptions::default());
         let line = ["--range", "percentile:99.9", "--smoothing", "search", "--choose", "--keep-below", "35"];
         let scheme = of(&line).unwrap();
         let expected = CalibrationOptions {
@@ -136,8 +275,8 @@ mod tests {
             keep: Some(Keep::below(35.0)),
             ..CalibrationOptions::default()
         };
-        assert_eq!(scheme.options(), expected);
-        assert_eq!(scheme.again(), format!(" {}", line.join(" ")));
+        assert_eq!(scheme.options(Tier::Portable), expected);
+        assert_eq!(scheme.again(), line);
         for bad in [["--range", "percentile:40"], ["--smoothing", "2"], ["--keep-below", "-1"], ["--sentences", "0"]] {
             assert!(of(&bad).is_err(), "{bad:?}");
         }

@@ -1,23 +1,27 @@
 //! `lacuna export`: models as files for other runtimes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use lacuna::calibration::CalibrationOptions;
+use lacuna::calibration::{CalibrationOptions, CalibrationTexts};
 use lacuna::config::EncoderConfig;
 use lacuna::onnx::{OnnxModel, OnnxSummary};
+use lacuna::tasks::ClassifyRecord;
 use lacuna::tokens::seeded_ids;
 use lacuna::{CalibratedModel, Model, Preset};
+use lacuna_console::args;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::{Target, say, write_json};
 use lacuna_console::progress::Spinner;
-use lacuna_console::sentences::calibration_file;
+use lacuna_console::sentences::CALIBRATION_SENTENCES;
 use lacuna_console::source::{SourceArgs, exactly_one};
 use lacuna_console::table::{bytes, percent};
 use serde::Serialize;
 
+use crate::calibration::texts_of;
 use crate::model::PruneArgs;
+use crate::packed::{needs_weights, open, packed_path};
 
 /// Write a model as a file for other runtimes
 #[derive(clap::Args)]
@@ -79,10 +83,14 @@ pub(crate) struct OnnxArgs {
     #[arg(long, value_enum)]
     int8: Option<Int8>,
 
-    /// Calibration sentences of --int8 qdq: a text file, one per line, or the first column of a .csv [default: random tokens with
-    /// --arch, else required]
+    /// Calibration texts of --int8 qdq: a text file, one per line, the first column of a .csv, or a .jsonl of objects with "text" and
+    /// "pair" [default: random tokens with --arch, else lacuna-calibration.jsonl in the model's folder, else a built-in collection]
     #[arg(long, value_name = "FILE", conflicts_with = "arch")]
     calibrate: Option<PathBuf>,
+
+    /// How many of the calibration texts to use, spread evenly over all of them
+    #[arg(long, value_name = "N", default_value_t = CALIBRATION_SENTENCES, value_parser = args::at_least_one)]
+    sentences: usize,
 
     /// Say what was written as one JSON object
     #[arg(long)]
@@ -151,7 +159,10 @@ fn onnx(args: &OnnxArgs, context: &Context) -> Result<()> {
         true => {
             let _ = write_json(&mut std::io::stderr().lock(), &report);
         }
-        false => say(report.text()),
+        false => {
+            say(report.text());
+            args.pruning.warning().filter(|_| args.arch.is_none()).iter().for_each(say);
+        }
     }
     Ok(())
 }
@@ -159,14 +170,10 @@ fn onnx(args: &OnnxArgs, context: &Context) -> Result<()> {
 impl OnnxArgs {
     /// What only the options together tell.
     fn check(&self) -> Result<()> {
+        if let Some(path) = packed_path(&self.source) {
+            return Err(needs_weights(&open(path)?, "lacuna export", "export the folder"));
+        }
         match (self.int8, &self.calibrate) {
-            (Some(Int8::Qdq), None) if self.arch.is_none() => Err(Error::Argument {
-                option: "--int8",
-                found: "qdq without --calibrate".into(),
-                expected:
-                    "--calibrate FILE with about 200 sentences of the kind that will be embedded, or --int8 dynamic"
-                        .into(),
-            }),
             (None | Some(Int8::Dynamic), Some(path)) => Err(Error::Argument {
                 option: "--calibrate",
                 found: path.display().to_string(),
@@ -178,8 +185,8 @@ impl OnnxArgs {
 
     fn export(&self) -> Result<OnnxModel> {
         // A wrong calibration file is refused before a large model is read.
-        let sentences = self.calibrate.as_deref().map(|path| calibration_file(path, usize::MAX)).transpose()?;
-        let model = self.pruning.apply(self.read()?)?;
+        let texts = self.calibrate.as_deref().map(texts_of::<ClassifyRecord>).transpose()?;
+        let model = self.pruning.prune(self.read()?)?;
         let exporting = || Spinner::new("exporting");
         Ok(match self.int8 {
             None => {
@@ -191,7 +198,7 @@ impl OnnxArgs {
                 model.to_onnx_dynamic()?
             }
             Some(Int8::Qdq) => {
-                let calibrated = self.calibrated(model, sentences.as_deref())?;
+                let calibrated = self.calibrated(model, texts.as_ref())?;
                 let _spinner = exporting();
                 calibrated.to_onnx_qdq()?
             }
@@ -210,12 +217,13 @@ impl OnnxArgs {
         }
     }
 
-    fn calibrated(&self, model: Model, sentences: Option<&[String]>) -> Result<CalibratedModel> {
+    fn calibrated(&self, model: Model, texts: Option<&CalibrationTexts>) -> Result<CalibratedModel> {
         let options = CalibrationOptions::per_tensor();
         let _spinner = Spinner::new("calibrating");
-        match sentences {
-            Some(sentences) => Ok(model.calibration().options(options).run(sentences)?),
-            None => {
+        match (texts, self.arch) {
+            (Some(texts), _) => Ok(model.calibration().options(options).at_most(self.sentences).run(texts.inputs())?),
+            (None, None) => Ok(model.calibration().options(options).at_most(self.sentences).run_default()?),
+            (None, Some(_)) => {
                 let (count, length) = CALIBRATION;
                 let (vocab_size, limit) = (model.config().vocab_size, model.config().max_position);
                 let ids = seeded_ids(vocab_size, count, length.min(limit), self.seed.wrapping_add(1));
@@ -229,8 +237,11 @@ impl OnnxArgs {
     }
 
     fn report(&self, summary: &OnnxSummary) -> Report {
-        let calibration =
-            || self.calibrate.as_deref().map_or("random tokens".into(), |path: &Path| path.display().to_string());
+        let calibration = || match (&self.calibrate, self.arch) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(_)) => "random tokens".into(),
+            (None, None) => "the texts beside the model, else the built-in collection".into(),
+        };
         Report {
             model: self.name(),
             file: self.out.display().to_string(),

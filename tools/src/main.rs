@@ -11,6 +11,7 @@ mod calibrate;
 mod calibration;
 mod classify;
 mod cli;
+mod command;
 mod completions;
 mod demo;
 mod embed;

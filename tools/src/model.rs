@@ -10,6 +10,7 @@ use lacuna::{Block, CalibratedModel, Compile, Compiler, Encoder, Form, Model, Pa
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
+use lacuna_console::output::say;
 use lacuna_console::progress::Spinner;
 use lacuna_console::source::{SourceArgs, exactly_one};
 
@@ -139,12 +140,35 @@ impl ModelArgs {
     }
 }
 
+/// What is said where `--sparsity` prunes.
+pub(crate) const PRUNED: &str =
+    "pruned by magnitude at load: accuracy is not kept; use a model that was trained sparse";
+
 impl PruneArgs {
-    /// Prunes if `--sparsity` was given.
+    /// Prunes if `--sparsity` was given, and says what that costs.
     pub(crate) fn apply(&self, model: Model) -> Result<Model> {
+        if self.warning().is_some() {
+            say(PRUNED);
+        }
+        self.prune(model)
+    }
+
+    /// Prunes if `--sparsity` was given. The caller says [`PruneArgs::warning`].
+    pub(crate) fn prune(&self, model: Model) -> Result<Model> {
         let Some(sparsity) = self.sparsity else { return Ok(model) };
         let _spinner = Spinner::new("pruning");
         Ok(model.prune(self.block, sparsity)?)
+    }
+
+    /// The options that say so, for a command that repeats this one.
+    pub(crate) fn options(&self) -> [(&'static str, Option<String>); 2] {
+        let block = self.sparsity.map(|_| self.block.to_string());
+        [("--sparsity", self.sparsity.map(|sparsity| sparsity.to_string())), ("--block", block)]
+    }
+
+    /// What to say of a model that is pruned.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        self.sparsity.filter(|sparsity| *sparsity > 0.0).map(|_| PRUNED)
     }
 }
 

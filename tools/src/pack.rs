@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use lacuna::{PackedModel, TextInput};
+use lacuna::tasks::ClassifyRecord;
+use lacuna::{PackedModel, Precision};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
-use lacuna_console::output::{Target, print, print_json};
+use lacuna_console::output::{Target, print, print_json, say};
 use lacuna_console::progress::Spinner;
 
 use crate::calibration::CalibrationArgs;
@@ -52,14 +53,16 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let target = Target::new(Some(&args.output))?; // refused before the work is done
     let path = target.file("--output")?;
-    let texts = args.calibration.require()?;
+    args.model.refuse_packed("lacuna pack", "pack the model's folder again")?;
+    let texts = args.calibration.texts::<ClassifyRecord>()?;
     let contents = pool(context.threads())?.install(|| {
         let model = args.model.pruning.apply(args.model.read()?)?;
-        let inputs: Vec<TextInput<'_>> = texts.iter().map(|text| TextInput::new(text)).collect();
-        let calibrated = {
-            let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
-            model.calibration().options(args.calibration.scheme.options()).run(&inputs)?
-        };
+        let calibrated = args.calibration.run(model, texts.as_ref(), context.tier)?;
+        args.calibration.summary(calibrated.basis()).remark().iter().for_each(say);
+        let bf16 = calibrated.precision().iter().flat_map(|l| [l.attn_in, l.ffn_in, l.gelu_out]);
+        if bf16.filter(|precision| *precision == Precision::Bf16).count() > 0 {
+            say("some layers are in bf16: the file runs on CPUs with AVX512_BF16, and in the portable tier");
+        }
         let packed = args.tuning.pack(&calibrated, args.form.into(), context)?;
         let _spinner = Spinner::new(format!("writing {}", path.display()));
         packed.write(path)?;

@@ -77,17 +77,25 @@ impl ModelArgs {
 
     /// Opens the packed file, if `--model` is one.
     pub(crate) fn open_packed(&self) -> Result<Option<PackedModel>> {
-        let Some(path) = packed_file(&self.source) else { return Ok(None) };
+        let Some(path) = packed_path(&self.source) else { return Ok(None) };
         let model = open(path)?;
         match self.pruning.sparsity {
             None => Ok(Some(model)),
             Some(_) => Err(needs_weights(&model, "--sparsity", "prune with lacuna pack --sparsity")),
         }
     }
+
+    /// Refuses a packed file where the f32 weights of a model are needed. `what` is the command.
+    pub(crate) fn refuse_packed(&self, what: &str, remedy: &'static str) -> Result<()> {
+        match packed_path(&self.source) {
+            Some(path) => Err(needs_weights(&open(path)?, what, remedy)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The packed file that `--model` names.
-pub(crate) fn packed_file(source: &SourceArgs) -> Option<PathBuf> {
+pub(crate) fn packed_path(source: &SourceArgs) -> Option<PathBuf> {
     let path = source.path()?;
     let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
     (PackedModel::is_packed(path).unwrap_or(false) || named && !path.is_dir()).then(|| path.to_owned())

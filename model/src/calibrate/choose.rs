@@ -178,7 +178,7 @@ impl Input<'_> {
 pub(super) fn kept(keep: Keep, errors: &[(Precision, f64)]) -> (Precision, Option<String>) {
     let reaches = |error: f64| decibels(error).is_none_or(|db| db >= keep.below_db);
     let mut reason = Vec::new();
-    for &(precision, error) in errors {
+    for &(precision, error) in errors.iter().filter(|(precision, _)| keep.bf16 || *precision != Precision::Bf16) {
         if reaches(error) {
             let moved = precision != Precision::Static;
             return (precision, moved.then(|| format!("{}, below {} dB", reason.join(", "), keep.below_db)));

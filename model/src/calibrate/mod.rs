@@ -4,6 +4,7 @@
 //! feature and a sample of rows are kept. From those, per tensor: a relative scale per feature
 //! (smoothing), then the range of codes. What they cost can be measured, on sentences that were not used to find them.
 
+mod built_in;
 mod choose;
 mod collect;
 mod kl;
@@ -13,12 +14,19 @@ mod options;
 mod range;
 mod report;
 mod run;
+mod saturated;
 mod smooth;
+mod spread;
+mod stored;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use built_in::BuiltIn;
 pub use options::{CalibrationOptions, Choice, Keep};
 pub use range::RangeMethod;
 pub use report::{CalibrationReport, CandidateReport, PrecisionReport, TensorReport};
 pub(crate) use run::{Quantisation, calibrate};
+pub use saturated::SaturatedShares;
 pub use smooth::Smoothing;
+pub use spread::spread;
+pub use stored::CalibrationTexts;

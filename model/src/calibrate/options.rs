@@ -57,12 +57,20 @@ pub enum Choice {
 pub struct Keep {
     /// A tensor with a signal to noise ratio below this, in dB, gets the cheapest precision that reaches it.
     pub below_db: f64,
+    /// Whether bf16 is among the choices.
+    pub bf16: bool,
 }
 
 impl Keep {
     /// Keeps what is below a signal to noise ratio in dB, measured on held-out rows as [`Choice::Measured`] says.
     pub const fn below(db: f64) -> Keep {
-        Keep { below_db: db }
+        Keep { below_db: db, bf16: true }
+    }
+
+    /// The same for CPUs without AVX512_BF16, which run bf16 only in the portable tier: f32 takes its place.
+    #[must_use]
+    pub const fn without_bf16(self) -> Keep {
+        Keep { bf16: false, ..self }
     }
 }
 
@@ -114,7 +122,7 @@ impl CalibrationOptions {
         if let Smoothing::Alpha(alpha) = self.smoothing {
             check("smoothing alpha", alpha.into(), (0.0..=1.0).contains(&alpha), "0 <= alpha <= 1")?;
         }
-        if let Some(Keep { below_db }) = self.keep {
+        if let Some(Keep { below_db, .. }) = self.keep {
             check("keep below", below_db, (0.0..=200.0).contains(&below_db), "0 <= dB <= 200")?;
         }
         check("headroom", self.headroom.into(), (1.0..=16.0).contains(&self.headroom), "1 <= headroom <= 16")?;

@@ -7,6 +7,7 @@ use super::collect::{Collector, Halves, TapStats, is_held_out};
 use super::measure::Reader;
 use super::options::CalibrationOptions;
 use super::report::{CalibrationReport, TensorReport, decibels};
+use super::saturated::SaturatedShares;
 use super::{measure, range};
 use crate::codes::{FileCodes, LayerCodes, TensorQuant};
 use crate::config::EncoderConfig;
@@ -33,6 +34,8 @@ pub(crate) struct Quantisation {
     pub(crate) precision: Vec<LayerPrecision>,
     /// Input of the embeddings' projection, if there is one.
     pub(crate) projection: Option<ActivationQuant>,
+    /// Per layer, what of the calibration texts lies at the ends of the ranges.
+    pub(crate) saturated: Vec<SaturatedShares>,
     /// If it was asked for, or something was measured.
     pub(crate) report: Option<CalibrationReport>,
 }
@@ -95,8 +98,10 @@ pub(crate) fn calibrate<S: TokenIds>(
         tensors.sort_by(|a, b| b.relative_error.total_cmp(&a.relative_error));
         summary(ids, rows, options, cosines, tensors)
     });
-    let layers = layers.into_iter().map(LayerChoice::quant).collect();
-    Ok(Quantisation { layers, precision, projection: projection.map(|chosen| chosen.quant), report })
+    let layers: Vec<LayerQuant> = layers.into_iter().map(LayerChoice::quant).collect();
+    let shares = |(quant, stats): (&LayerQuant, &Vec<Halves>)| SaturatedShares::of(quant, config.head_size(), stats);
+    let saturated = layers.par_iter().zip(&stats).map(shares).collect();
+    Ok(Quantisation { layers, precision, projection: projection.map(|chosen| chosen.quant), saturated, report })
 }
 
 /// Mean and least cosine between the simulated and the f32 embeddings of what was held out.

@@ -1,21 +1,32 @@
 //! The way from a model to a calibrated one.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::basis::{CalibrationBasis, CalibrationSource};
 use super::calibrated::CalibratedModel;
-use crate::calibrate::{CalibrationOptions, Choice, Keep, Quantisation, RangeMethod, Smoothing, calibrate};
+use crate::calibrate::{
+    BuiltIn, CalibrationOptions, CalibrationTexts, Choice, Keep, Quantisation, RangeMethod, Smoothing, calibrate,
+    spread,
+};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::prompted::PromptedTexts;
 use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText, locate_all};
 use crate::tokens::TokenIds;
 
-/// A calibration that is being set up: [`Model::calibration`] begins it, [`Calibration::run`] or [`Calibration::run_ids`] ends it.
+/// Texts that are used of a file or of the built-in collection, where nothing says another number.
+pub const TEXTS: usize = 200;
+
+/// A calibration that is being set up: [`Model::calibration`] begins it, [`Calibration::run`],
+/// [`Calibration::run_default`], [`Calibration::run_built_in`] or [`Calibration::run_ids`] ends it.
 #[derive(Debug, Clone)]
 #[must_use = "a calibration does nothing until it is run"]
 pub struct Calibration {
     model: Model,
     options: CalibrationOptions,
+    /// The most texts that are used.
+    limit: Option<usize>,
 }
 
 impl Model {
@@ -32,7 +43,13 @@ impl Model {
     /// # }
     /// ```
     pub fn calibration(self) -> Calibration {
-        Calibration { model: self, options: CalibrationOptions::default() }
+        Calibration { model: self, options: CalibrationOptions::default(), limit: None }
+    }
+
+    /// Where calibration texts are stored beside the model: `lacuna-calibration.jsonl` in the folder of `config.json`, whether it is there
+    /// or not. Models that were not read have no such place.
+    pub fn calibration_path(&self) -> Option<PathBuf> {
+        self.config_file().and_then(Path::parent).map(CalibrationTexts::path_in)
     }
 }
 
@@ -72,6 +89,50 @@ impl Calibration {
         self
     }
 
+    /// Uses at most so many of the texts, spread evenly over all. Without this, [`Calibration::run`] uses all texts that it is given, and
+    /// [`Calibration::run_default`] and [`Calibration::run_built_in`] use [`TEXTS`].
+    pub fn at_most(mut self, texts: usize) -> Calibration {
+        self.limit = Some(texts.max(1));
+        self
+    }
+
+    /// Calibrates on the texts that are stored beside the model in `lacuna-calibration.jsonl`, and else on the built-in collection.
+    ///
+    /// # Errors
+    /// Those of [`Calibration::run`] and [`CalibrationTexts::read`].
+    pub fn run_default(self) -> Result<CalibratedModel> {
+        match self.model.calibration_path().filter(|path| path.exists()) {
+            None => self.run_built_in(),
+            Some(path) => {
+                let texts = CalibrationTexts::read(&path)?;
+                let of = texts.len();
+                let inputs = spread(texts.inputs(), self.limit.unwrap_or(TEXTS));
+                let mut calibrated = self.run(inputs)?;
+                calibrated.basis = CalibrationBasis { source: CalibrationSource::Stored(path), of, ..calibrated.basis };
+                Ok(calibrated)
+            }
+        }
+    }
+
+    /// Calibrates on the built-in collection: some hundred texts of many kinds, lengths, languages and scripts, which are in the public
+    /// domain.
+    ///
+    /// Texts that the model's vocabulary has no words for are left out. Where the others show too little of the vocabulary, sequences of
+    /// the model's own tokens are added. The same model always gets the same calibration. Texts of the kind that the model will see are
+    /// better, above all for languages and subjects of one's own.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`], [`Error::Tokenizer`], [`Error::CalibrationOption`], [`Error::Calibration`].
+    pub fn run_built_in(self) -> Result<CalibratedModel> {
+        let start = Instant::now();
+        let BuiltIn { sequences, texts, of, drawn } = BuiltIn::of(&self.model, self.limit.unwrap_or(TEXTS))?;
+        let mut calibrated = self.run_ids(&sequences)?;
+        calibrated.basis =
+            CalibrationBasis { source: CalibrationSource::BuiltIn, texts, of, drawn, ..calibrated.basis };
+        calibrated.model = calibrated.model.calibrated_in(start.elapsed());
+        Ok(calibrated)
+    }
+
     /// Calibrates on texts and pairs of texts: strings, tuples of two, or [`TextInput`]. About 200 of the kind that the model will see are
     /// enough; for models with a head that reads pairs, pairs. The default prompt of a model is put before texts that are no pairs.
     ///
@@ -82,6 +143,8 @@ impl Calibration {
         crate::forked::check()?;
         let start = Instant::now();
         let inputs: Vec<TextInput<'t>> = texts.into_iter().map(Into::into).collect();
+        let of = inputs.len();
+        let inputs = spread(inputs, self.limit.unwrap_or(usize::MAX));
         let tokenizer = self.model.tokenizer().ok_or(Error::NoTokenizer)?;
         // Token types matter for pairs alone.
         let (mut calibrated, truncated) = match inputs.iter().any(|input| input.pair.is_some()) {
@@ -101,7 +164,7 @@ impl Calibration {
                 (self.run_ids(&ids)?, truncated)
             }
         };
-        calibrated.truncated = truncated;
+        calibrated.basis = CalibrationBasis { of, truncated, ..calibrated.basis };
         calibrated.model = calibrated.model.calibrated_in(start.elapsed());
         Ok(calibrated)
     }
@@ -114,11 +177,12 @@ impl Calibration {
         let _span = tracing::info_span!("calibrate").entered();
         crate::forked::check()?;
         let start = Instant::now();
-        let Calibration { model, options } = self;
+        let Calibration { model, options, .. } = self;
         let (config, weights, pooling) = (model.config(), model.weights(), model.pooling());
         let quantisation = calibrate(config, weights, pooling, model.codes(), ids, &options)?;
-        let Quantisation { layers: quant, precision, projection, report } = quantisation;
+        let Quantisation { layers: quant, precision, projection, saturated, report } = quantisation;
         let model = model.calibrated_in(start.elapsed());
-        Ok(CalibratedModel { model, quant, precision, projection, truncated: 0, report })
+        let basis = CalibrationBasis::given(ids);
+        Ok(CalibratedModel { model, quant, precision, projection, saturated, basis, report })
     }
 }

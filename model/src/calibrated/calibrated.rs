@@ -1,6 +1,7 @@
 //! A model and how it is quantised: the stage between calibration and compilation.
 
-use crate::calibrate::CalibrationReport;
+use super::basis::CalibrationBasis;
+use crate::calibrate::{CalibrationReport, SaturatedShares};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::precision::LayerPrecision;
@@ -16,7 +17,8 @@ pub struct CalibratedModel {
     pub(super) quant: Vec<LayerQuant>,
     pub(super) precision: Vec<LayerPrecision>,
     pub(super) projection: Option<ActivationQuant>,
-    pub(super) truncated: usize,
+    pub(super) saturated: Vec<SaturatedShares>,
+    pub(super) basis: CalibrationBasis,
     pub(super) report: Option<CalibrationReport>,
 }
 
@@ -61,7 +63,17 @@ impl CalibratedModel {
 
     /// How many calibration sentences were longer than the model's limit, and were truncated.
     pub fn truncated_sentences(&self) -> usize {
-        self.truncated
+        self.basis.truncated
+    }
+
+    /// Of every layer, what share of the codes of the calibration texts lies at the ends of their ranges.
+    pub fn saturated(&self) -> &[SaturatedShares] {
+        &self.saturated
+    }
+
+    /// What it was calibrated on.
+    pub fn basis(&self) -> &CalibrationBasis {
+        &self.basis
     }
 
     /// The quantised linear layers of encoder layer `i`, the input to kernel generation.

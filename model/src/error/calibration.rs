@@ -1,5 +1,8 @@
 //! What calibration refuses.
 
+use std::fmt;
+use std::path::PathBuf;
+
 use super::ErrorKind;
 
 /// Ways in which calibration can fail, apart from options out of their bounds.
@@ -16,6 +19,19 @@ pub enum CalibrationError {
         layer: usize,
         /// The tensor.
         tensor: &'static str,
+    },
+
+    /// A file of calibration texts beside a model that cannot be used.
+    #[error("{}: {}found {found}; expected {expected}", path.display(), InLine(*line))]
+    StoredTexts {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1; 0 for the whole file.
+        line: usize,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: &'static str,
     },
 
     /// A name that is no way to choose a range.
@@ -37,10 +53,22 @@ impl CalibrationError {
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            CalibrationError::NotFinite { .. } => ErrorKind::InvalidInput,
+            CalibrationError::NotFinite { .. } | CalibrationError::StoredTexts { .. } => ErrorKind::InvalidInput,
             CalibrationError::UnknownRange { .. } | CalibrationError::UnknownSmoothing { .. } => {
                 ErrorKind::InvalidOption
             }
+        }
+    }
+}
+
+/// A line in a message; nothing for 0.
+struct InLine(usize);
+
+impl fmt::Display for InLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            line => write!(f, "line {line}: "),
         }
     }
 }

@@ -170,6 +170,11 @@ impl Model {
         self
     }
 
+    /// The file of the configuration, of a model that was read.
+    pub(crate) fn config_file(&self) -> Option<&Path> {
+        self.files.as_ref().map(|files| &*files.config)
+    }
+
     /// The f32 reference forward pass over these weights.
     pub fn reference(&self) -> Reference<'_> {
         Reference::new(&self.config, &self.weights)

@@ -116,6 +116,12 @@ impl TokenizedText {
         }
     }
 
+    /// A sequence of one type that comes from no text.
+    pub(crate) fn without_text(ids: Vec<u32>) -> TokenizedText {
+        let (types, origins) = (vec![0; ids.len()], vec![None; ids.len()]);
+        TokenizedText { ids, types, origins, truncated_from: None, side: TruncationSide::Right }
+    }
+
     /// For models that have only one type. The types of the tokenizer are ignored.
     pub fn untyped(mut self) -> TokenizedText {
         self.types.fill(0);

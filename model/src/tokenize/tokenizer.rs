@@ -45,7 +45,7 @@ pub struct Encoded {
 /// some seconds in patterns of the file; then it is an error too.
 #[derive(Debug, Clone)]
 pub struct SentenceTokenizer {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// What it was read from.
     json: Bytes,
     /// Clones share it: vocabularies are large.

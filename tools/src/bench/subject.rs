@@ -41,7 +41,7 @@ pub(super) enum Subject {
 impl Subject {
     /// Opens what `--model` or `--from-hub` names; nothing if neither is given.
     pub(super) fn open(source: &SourceArgs) -> Result<Option<Subject>> {
-        if let Some(path) = packed::packed_file(source) {
+        if let Some(path) = packed::packed_path(source) {
             return Ok(Some(Subject::Packed(packed::open(path)?.into())));
         }
         let Some(folder) = source.folder()? else { return Ok(None) };

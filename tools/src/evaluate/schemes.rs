@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lacuna::calibration::{CalibrationOptions, Choice, LayerPrecision};
+use lacuna::calibration::{CalibrationOptions, CalibrationTexts, Choice, LayerPrecision};
 use lacuna::{Encoder, Form, Model, Precision};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
@@ -14,7 +14,7 @@ use lacuna_console::timing::{Samples, Timed};
 use serde::Serialize;
 
 use super::pairs::Pairs;
-use crate::calibration::{SchemeArgs, calibrate};
+use crate::calibration::CalibrationArgs;
 use crate::model;
 
 /// Sentences of one sample, spread over all: many short samples in turn see the same disturbances.
@@ -32,7 +32,9 @@ pub(super) struct Schemes<'a> {
     pub(super) prompt_tokens: usize,
     /// Embeddings of the f32 model.
     pub(super) reference: &'a [Vec<f32>],
-    pub(super) calibration: &'a [String],
+    pub(super) calibration: &'a CalibrationArgs,
+    /// Of `--calibrate`.
+    pub(super) texts: Option<&'a CalibrationTexts>,
 }
 
 /// How a model is quantised.
@@ -44,7 +46,7 @@ struct Scheme {
 }
 
 /// One scheme.
-#[derive(Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Row {
     scheme: String,
     spearman: f64,
@@ -59,7 +61,9 @@ pub(super) struct Row {
 
 impl Schemes<'_> {
     /// Plain static int8 first, which speed is relative to.
-    pub(super) fn compare(&self, model: &Model, own: &SchemeArgs, context: &Context) -> Result<Vec<Row>> {
+    pub(super) fn compare(&self, model: &Model, context: &Context) -> Result<Vec<Row>> {
+        let own = &self.calibration.scheme;
+        let options = own.options(context.tier);
         let default = CalibrationOptions::default();
         let all = |precision: Precision| Scheme { name: precision.name().to_owned(), options: default, all: precision };
         let with = |name: &str, options| Scheme { name: name.to_owned(), options, all: Precision::Static };
@@ -70,8 +74,8 @@ impl Schemes<'_> {
             all(Precision::Dynamic),
             all(Precision::Bf16),
         ];
-        if schemes.iter().all(|scheme| scheme.options != own.options()) {
-            schemes.push(with(own.again().trim_start(), own.options()));
+        if schemes.iter().all(|scheme| scheme.options != options) {
+            schemes.push(with(&own.again().join(" "), options));
         }
         let mut rows = vec![Row {
             scheme: "f32 reference".into(),
@@ -84,7 +88,7 @@ impl Schemes<'_> {
         }];
         let mut encoders = Vec::with_capacity(schemes.len());
         for Scheme { name: scheme, options, all } in schemes {
-            let mut calibrated = calibrate(model.clone(), self.calibration, &options)?;
+            let mut calibrated = self.calibration.run_with(model.clone(), self.texts, &options)?;
             if all != Precision::Static {
                 let layers = vec![LayerPrecision::all(all); calibrated.quant().len()];
                 calibrated = calibrated.with_precision(layers)?;

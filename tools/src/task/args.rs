@@ -11,7 +11,7 @@ use lacuna_console::text::TEXT_BYTES;
 use super::gather::Bounds;
 use super::policy::OnError;
 use super::reading::Reading;
-use crate::calibration::SchemeArgs;
+use crate::calibration::CalibrationArgs;
 use crate::model::{FormArg, ModelArgs, TuneArgs};
 use lacuna::tasks::Record;
 
@@ -30,14 +30,6 @@ pub(crate) struct TaskArgs {
     #[command(flatten)]
     pub(super) output: OutputArgs,
 
-    /// Calibration texts: a text file, one per line, the first column of a .csv, or a .jsonl of objects like those of --jsonl
-    /// [default: the first 200 texts or pairs of the input]
-    #[arg(long, value_name = "FILE")]
-    pub(super) calibrate: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(super) scheme: SchemeArgs,
-
     /// Which kernels run the linear layers
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) form: FormArg,
@@ -49,6 +41,11 @@ pub(crate) struct TaskArgs {
     #[arg(long)]
     pub(super) verify: bool,
 
+    /// What --verify must reach, else the exit status is 1: for embeddings the least cosine, for decisions the share that is equal
+    /// [default: 0.95 for embeddings, 0.9 for decisions]
+    #[arg(long, value_name = "X", requires = "verify", allow_hyphen_values = true, value_parser = args::fraction)]
+    pub(super) verify_least: Option<f64>,
+
     /// Print how the model was loaded: times, kernels, densities, forms
     #[arg(long)]
     pub(super) report: bool,
@@ -56,6 +53,9 @@ pub(crate) struct TaskArgs {
     /// Say all of that as one JSON object on standard error
     #[arg(long)]
     pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArgs,
 }
 
 /// What is read, and how.

@@ -1,91 +1,76 @@
-//! An encoder, ready to run: calibrated and compiled as the options say, or taken from a packed file.
+//! From the model that was opened to an encoder that runs: pruned, calibrated and compiled as the options say.
 
-use lacuna::tasks::Record;
-use lacuna::{CalibratedModel, Encoder, Model, TextInput};
-
-use super::TaskArgs;
-use super::summary::Calibration;
-use crate::model::FormArg;
-use crate::packed::{Opened, decided, needs_weights};
+use lacuna::report::TensorSaturation;
+use lacuna::tasks::{Judged, Record};
+use lacuna::{CalibratedModel, Encoder};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
-use lacuna_console::progress::Spinner;
-use lacuna_console::sentences::{CALIBRATION_SENTENCES, calibration_file};
-use lacuna_console::text;
-use std::path::Path;
+
+use super::TaskArgs;
+use crate::calibration::CalibrationSummary;
+use crate::model::FormArg;
+use crate::packed::{Opened, decided, needs_weights};
 
 /// An encoder, ready to run.
 pub(super) struct Ready {
     pub(super) encoder: Encoder,
     /// The model that it was compiled from; `None` for a packed model.
     pub(super) calibrated: Option<CalibratedModel>,
-    pub(super) calibration: Calibration,
+    pub(super) calibration: CalibrationSummary,
+    /// What makes results less accurate than they could be.
+    pub(super) warnings: Vec<String>,
 }
 
 impl TaskArgs {
     /// The encoder, calibrated and compiled as the options say; of a packed model only compiled, and options that it cannot follow
-    /// are refused.
-    pub(super) fn ready<R: Record>(&self, model: Opened, records: &[R], context: &Context) -> Result<Ready> {
+    /// are refused. A line of a `.jsonl` file of calibration texts is a record of the task.
+    pub(super) fn ready<R: Record>(&self, model: Opened, context: &Context) -> Result<Ready> {
         let packed = match model {
             Opened::Packed(packed) => packed,
             Opened::Directory(model) => {
-                let (calibrated, calibration) = self.calibrated(self.model.pruning.apply(*model)?, records)?;
+                let pruning = &self.model.pruning;
+                let texts = self.calibration.texts::<R>()?; // a wrong file is refused before the work is done
+                let calibrated = self.calibration.run(pruning.prune(*model)?, texts.as_ref(), context.tier)?;
                 let encoder = self.tuning.compile(&calibrated, self.form.into(), context)?;
-                return Ok(Ready { encoder, calibrated: Some(calibrated), calibration });
+                let calibration = self.calibration.summary(calibrated.basis());
+                let warnings = pruning.warning().map(str::to_owned).into_iter().collect();
+                return Ok(Ready { encoder, calibrated: Some(calibrated), calibration, warnings });
             }
         };
         if self.verify {
             return Err(needs_weights(&packed, "--verify", "verify with it before packing"));
         }
-        if self.calibrate.is_some() {
-            return Err(needs_weights(&packed, "--calibrate", "calibrate with lacuna pack --calibrate"));
-        }
-        if let Some((option, found)) = self.scheme.first() {
-            return Err(decided(option, found));
-        }
+        self.calibration.check_packed(&packed)?;
         if !matches!(self.form, FormArg::Auto) {
             return Err(decided("--form", format!("{:?}", self.form).to_lowercase()));
         }
         self.tuning.check_packed()?;
         let encoder = packed.compiler().tier(context.tier).compile()?;
-        let source = packed.path().map_or_else(String::new, |path| path.display().to_string());
-        Ok(Ready { encoder, calibrated: None, calibration: Calibration { source, texts: 0, from_input: false } })
-    }
-
-    /// The calibrated model, and what it was calibrated on: the file, or else the beginning of the input.
-    fn calibrated<R: Record>(&self, model: Model, records: &[R]) -> Result<(CalibratedModel, Calibration)> {
-        let from_input = self.calibrate.is_none();
-        let source = self.calibrate.as_ref().map_or_else(|| "input".into(), |path| path.display().to_string());
-        let (of_file, texts);
-        let inputs: Vec<TextInput<'_>> = match &self.calibrate {
-            None if records.is_empty() => ["the cat sat on a mat", "a dog", "Zoë met Émile in Paris, by the river."]
-                .iter()
-                .map(|t| TextInput::new(t))
-                .collect(),
-            None => records.iter().flat_map(R::inputs).take(CALIBRATION_SENTENCES).collect(),
-            Some(path) if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) => {
-                of_file = parse::<R>(path, &text::read_lines(path)?)?;
-                of_file.iter().flat_map(R::inputs).collect()
-            }
-            Some(path) => {
-                texts = calibration_file(path, usize::MAX)?;
-                texts.iter().map(|text| TextInput::new(text)).collect()
-            }
-        };
-        let _spinner = Spinner::new(format!("calibrating on {} texts", inputs.len()));
-        let calibrated = model.calibration().options(self.scheme.options()).run(&inputs)?;
-        Ok((calibrated, Calibration { source, texts: inputs.len(), from_input }))
+        Ok(Ready { encoder, calibrated: None, calibration: CalibrationSummary::packed(&packed), warnings: vec![] })
     }
 }
 
-fn parse<R: Record>(path: &Path, lines: &[String]) -> Result<Vec<R>> {
-    let parse = |(i, line): (usize, &String)| {
-        R::parse(line).map_err(|found| Error::Row {
-            path: path.to_owned(),
-            line: i as u64 + 1,
-            found: found.to_string(),
-            expected: R::FORMAT,
-        })
-    };
-    lines.iter().enumerate().map(parse).collect()
+/// What is said of texts that the calibration does not fit.
+pub(super) fn saturated(tensor: &TensorSaturation) -> String {
+    format!(
+        "values outside the calibrated ranges: {tensor}; the texts are unlike those of the calibration, and results are less exact: \
+         calibrate on texts like these with --calibrate FILE (a packed model with lacuna pack --calibrate FILE)"
+    )
+}
+
+/// Whether results agree well enough with the f32 reference.
+///
+/// # Errors
+/// [`Error::Check`] if not.
+pub(super) fn check<A: Judged>(agreement: &A, least: Option<f64>) -> Result<()> {
+    let (found, least) = (agreement.measure(), least.unwrap_or(A::ENOUGH));
+    match found >= least {
+        true => Ok(()),
+        // Also if it is not a number.
+        false => Err(Error::Check(format!(
+            "{} is {found:.5}; expected at least {least} (--verify-least). Calibrate on texts like yours with --calibrate FILE, or see \
+             lacuna calibrate for tensors that need a more exact arithmetic",
+            A::MEASURE
+        ))),
+    }
 }

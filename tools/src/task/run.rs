@@ -25,7 +25,7 @@ use super::isolate::{self, Isolated};
 use super::journal::{Counts, Identity, Journal, Trace};
 use super::policy::{BadLine, OnError, Warnings};
 use super::reading::Reading;
-use super::ready::Ready;
+use super::ready::{self, Ready, check};
 use super::sink::{JsonLines, Sink};
 use super::summary::{Ran, Summary};
 use super::truncations::{Truncated, Truncations};
@@ -149,7 +149,9 @@ impl TaskArgs {
                 Some(Arc::new(head))
             }
         };
-        let Ready { encoder, calibrated, calibration } = self.ready::<T::Record>(model, &[], context)?;
+        let Ready { encoder, calibrated, calibration, warnings } = self.ready::<T::Record>(model, context)?;
+        warnings.iter().for_each(remarks::warn);
+        calibration.remark().iter().for_each(remarks::say);
         let encoder = Arc::new(encoder);
         let counted = Arc::new(Counted::new(encoder.clone()));
         let model = TaskModel::new(counted.clone());
@@ -231,6 +233,8 @@ impl TaskArgs {
         if trace.entries() == 0 {
             remarks::say(format_args!("{}: found no texts; the result is empty", input.name().display()));
         }
+        let saturation = encoder.saturation();
+        saturation.worst().map(ready::saturated).iter().for_each(remarks::warn);
         let verify = reference.map(|_| task.agreement(&kept.rows, &kept.reference));
         let summary = Summary {
             about: about(rows, &encoder, head.as_deref()),
@@ -245,9 +249,10 @@ impl TaskArgs {
             },
             verify,
             report: self.report.then(|| encoder.report()),
+            saturation: self.report.then_some(saturation),
         };
         summary.say(self.json);
-        Ok(())
+        summary.verify.as_ref().map_or(Ok(()), |verify| check(verify, self.verify_least))
     }
 }
 

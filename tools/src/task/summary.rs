@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::io;
 
-use lacuna::report::LoadReport;
+use lacuna::report::{LoadReport, Saturation};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use crate::calibration::CalibrationSummary;
 use lacuna_console::output::{say, write_json};
 use lacuna_console::remarks::{take, tell, warn};
 
@@ -18,21 +19,13 @@ pub(crate) struct Summary<'a, T, V> {
     #[serde(flatten)]
     pub(crate) about: T,
     pub(crate) tier: &'static str,
-    pub(crate) calibration: Calibration,
+    pub(crate) calibration: CalibrationSummary,
     #[serde(flatten)]
     pub(crate) ran: Ran,
     pub(crate) verify: Option<V>,
     pub(crate) report: Option<&'a LoadReport>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct Calibration {
-    /// A file, or "input"; for a packed model that file, and no texts.
-    pub(crate) source: String,
-    pub(crate) texts: usize,
-    /// Whether the command's own input had to do.
-    #[serde(skip)]
-    pub(crate) from_input: bool,
+    /// With the report.
+    pub(crate) saturation: Option<Saturation>,
 }
 
 /// What ran.
@@ -83,18 +76,15 @@ impl<T: Serialize, V: Serialize + Display> Summary<'_, T, V> {
             let _ = write_json(&mut io::stderr().lock(), &said);
             return;
         }
-        let Calibration { texts, from_input, .. } = self.calibration;
-        if from_input {
-            say(format_args!(
-                "calibrated on the first {texts} input texts; --calibrate FILE takes others (about 200 are enough)"
-            ));
-        }
         if self.ran.truncated.count > 0 {
             warn(&self.ran.truncated);
         }
         self.verify.iter().for_each(tell);
         if let Some(report) = self.report {
             tell(report.to_string().trim_end());
+        }
+        if let Some(saturation) = &self.saturation {
+            tell(format_args!("{:<12} {saturation}", "saturation"));
         }
         let Ran { texts, tokens, seconds, bad, truncated } = &self.ran;
         let mut line = format!("{texts} texts, {tokens} tokens in {seconds:.2} s, {:.0} texts/s", self.ran.rate());

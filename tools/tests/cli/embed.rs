@@ -65,8 +65,9 @@ fn remarks_go_to_standard_error() {
     let output = run_with(&["embed", "--model", model.path(), "--verify", "--report"], input.as_bytes());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(rows(&stdout(output)).len(), 2);
-    assert!(said.contains("calibrated on the first 2 input texts"), "{said}");
-    assert!(said.contains("line 2: 17 tokens, truncated to the model's limit of 12"), "{said}");
+    assert!(said.contains(" of the built-in collection and ") && said.contains("--calibrate FILE"), "{said}");
+    assert!(said.contains("\nsaturation   "), "{said}");
+    assert!(said.contains("line 2: 17 tokens, truncated: the model takes 12"), "{said}");
     assert!(said.contains("cosine to the f32 reference: mean 0.9"), "{said}");
     assert!(said.contains("1.down"), "{said}");
 }
@@ -88,6 +89,7 @@ fn remarks_as_json_are_one_object() {
             "features",
             "remarks",
             "report",
+            "saturation",
             "seconds",
             "sentences",
             "texts",
@@ -100,7 +102,7 @@ fn remarks_as_json_are_one_object() {
         ]
     );
     assert_eq!(said["remarks"], json!(["pooling: mean (assumed: no 1_Pooling)"]));
-    assert_eq!(said["calibration"], json!({"source": calibration, "texts": 2}));
+    assert_eq!(said["calibration"], json!({"source": calibration, "texts": 2, "of": 2}));
     assert_eq!(said["truncated"], json!([{"line": 1, "tokens": 17, "limit": 12}]));
     assert!(said["verify"]["mean"].as_f64().unwrap() > 0.9);
     assert_eq!(said["report"], Value::Null);

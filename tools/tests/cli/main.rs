@@ -3,6 +3,7 @@
 mod bench;
 mod bench_model;
 mod calibrate;
+mod calibration;
 mod checkpoint;
 mod compare;
 mod embed;

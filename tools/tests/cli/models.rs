@@ -154,13 +154,19 @@ fn evaluate_compares_rankings() {
     let args = ["evaluate", "--model", model.path(), "--pairs", pairs.to_str().unwrap()];
     let json: Value = serde_json::from_str(&stdout(run(&[&args[..], &["--json"]].concat()))).unwrap();
     assert_eq!(json["pairs"], 4);
-    assert_eq!(json["calibration_sentences"], 4);
+    assert_eq!(json["calibration"]["source"], "built-in");
     assert!(json["spearman_f32"].as_f64().unwrap() > -1.0);
     assert!(json["cosine_mean"].as_f64().unwrap() > 0.95);
     assert!(json["cosine_min"].as_f64().unwrap() <= json["cosine_mean"].as_f64().unwrap());
     assert_eq!(json["spearman_f32_pruned"], Value::Null);
-    let text = stdout(run(&[&args[..], &["--sparsity", "0.5", "--sentences", "2"]].concat()));
-    assert!(text.contains("f32, pruned") && text.contains("calibrated on 2 sentences"), "{text}");
+    let texts = dir.path().join("texts.txt");
+    fs::write(&texts, "a cat sits\n\n\na dog\n\ncat\ndog\n").unwrap();
+    let pruned = ["--sparsity", "0.5", "--sentences", "2", "--calibrate", texts.to_str().unwrap()];
+    let output = run(&[&args[..], &pruned].concat());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("pruned by magnitude at load: accuracy is not kept"));
+    let text = stdout(output);
+    // Of the empty lines one is kept.
+    assert!(text.contains("f32, pruned, 50.0 % zero blocks") && text.contains("calibrated on 2 of 5 texts of "), "{text}");
 }
 
 #[test]

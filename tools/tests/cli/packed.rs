@@ -79,6 +79,7 @@ fn what_needs_f32_weights_or_is_decided_is_refused() {
         (&["--form", "dense"][..], "--form: found dense"),
         (&["--tune", "1"], "--tune: found 1"),
         (&["--tuning", &texts], "--tuning: found"),
+        (&["--sentences", "9"], "--sentences: found 9"),
     ] {
         let line = embed(more);
         assert!(line.contains(option) && line.contains("pack the model again"), "{line}");
@@ -88,7 +89,9 @@ fn what_needs_f32_weights_or_is_decided_is_refused() {
     // Commands that work on f32 weights say where those are.
     for command in [
         &["export", "onnx", "--model", &path, &packed.at("x.onnx")][..],
+        &["export", "onnx", "--model", &path, "--int8", "qdq", "--calibrate", &texts, &packed.at("x.onnx")],
         &["pack", "--model", &path, "--calibrate", &texts, "--output", &packed.at("y.lacuna")],
+        &["calibrate", "--model", &path, "--calibrate", &texts],
     ] {
         let line = refusal(run(command));
         assert!(line.contains("needs the f32 weights"), "{line}");
@@ -148,7 +151,6 @@ fn packing_says_what_is_wrong_before_it_works() {
     assert!(output(folder.path().to_str().unwrap()).contains("cannot create"));
     assert!(output(folder.path().join("no/where").to_str().unwrap()).contains("cannot create"));
     assert!(output("-").contains("--output: found standard output"));
-    refuses(&["pack", "--model", &from, "--output", "x.lacuna"], "--calibrate");
     let to = folder.path().join("x.lacuna");
     let json = stdout(
         lacuna(&["pack", "--model", &from, "--calibrate", texts, "--output", to.to_str().unwrap(), "--json"])

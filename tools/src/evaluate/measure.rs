@@ -1,0 +1,152 @@
+//! Embeddings of the pairs, in f32 and as compiled.
+
+use std::path::PathBuf;
+
+use lacuna::errors::ModelError;
+use lacuna::tasks::ClassifyRecord;
+use lacuna::tokens::{PromptedTexts, SentenceTokenizer};
+use lacuna::{CalibratedModel, Encoder, Form, Model};
+use lacuna_console::context::Context;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::say;
+use lacuna_console::progress::Spinner;
+use lacuna_console::stats::Cosines;
+
+use super::Args;
+use super::pairs::Pairs;
+use super::report::{Evaluation, Point};
+use super::schemes::Schemes;
+use crate::calibration::CalibrationSummary;
+use crate::model::{self, PRUNED};
+use crate::packed::{decided, needs_weights, open, packed_path};
+
+/// Everything that the options ask for.
+pub(super) fn evaluate(args: &Args, context: &Context) -> Result<Evaluation> {
+    let pairs = Pairs::read(&args.pairs)?;
+    match packed_path(&args.source) {
+        Some(path) => evaluate_packed(args, &pairs, path, context),
+        None => evaluate_model(args, &pairs, context),
+    }
+}
+
+/// Of a packed model only the rank correlation: it holds no f32 weights to compare with.
+fn evaluate_packed(args: &Args, pairs: &Pairs, path: PathBuf, context: &Context) -> Result<Evaluation> {
+    let packed = open(path)?;
+    args.calibration.check_packed(&packed)?;
+    if !args.sparsity.is_empty() {
+        return Err(needs_weights(&packed, "--sparsity", "prune with lacuna pack --sparsity"));
+    }
+    if args.schemes {
+        return Err(decided("--schemes", "set".into()));
+    }
+    let encoder = packed.compiler().tier(context.tier).compile()?;
+    let (embeddings, truncated) = embed(&encoder, pairs)?;
+    let point = Point {
+        sparsity: packed.pruning().map(|pruning| pruning.sparsity),
+        spearman_int8: pairs.spearman(&embeddings),
+        ..Point::default()
+    };
+    Ok(Evaluation {
+        model: args.source.name(),
+        pairs: pairs.scores.len(),
+        calibration_sentences: 0,
+        calibration: CalibrationSummary::packed(&packed),
+        tier: context.tier.name(),
+        spearman_f32: None,
+        truncated,
+        unseen_lengths: None,
+        first: point,
+        results: vec![],
+    })
+}
+
+fn evaluate_model(args: &Args, pairs: &Pairs, context: &Context) -> Result<Evaluation> {
+    let texts = args.calibration.texts::<ClassifyRecord>()?;
+    let model = {
+        let folder = args.source.folder()?.unwrap_or_default(); // clap guarantees that there is one
+        model::read(&folder)?
+    };
+    let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer)?;
+    let (ids, prompt_tokens) = token_ids(tokenizer, model.prompts().default_text(), &pairs.sentences)?;
+    let unpruned = reference(&model, &ids, prompt_tokens)?;
+    if args.sparsity.iter().any(|sparsity| *sparsity > 0.0) {
+        say(PRUNED);
+    }
+    let sparsities: Vec<Option<f64>> = match &args.sparsity[..] {
+        [] => vec![None],
+        list => list.iter().copied().map(Some).collect(),
+    };
+    let (mut results, mut last) = (Vec::with_capacity(sparsities.len()), None);
+    for sparsity in sparsities {
+        let pruned = match sparsity {
+            None => model.clone(),
+            Some(sparsity) => {
+                let _spinner = Spinner::new("pruning");
+                model.clone().prune(args.block, sparsity)?
+            }
+        };
+        let of_pruned = sparsity.map(|_| reference(&pruned, &ids, prompt_tokens)).transpose()?;
+        let reference = of_pruned.as_ref().unwrap_or(&unpruned);
+        let schemes = args.schemes.then(|| {
+            Schemes { pairs, ids: &ids, prompt_tokens, reference, calibration: &args.calibration, texts: texts.as_ref() }
+                .compare(&pruned, context)
+        });
+        let schemes = schemes.transpose()?;
+        let calibrated = args.calibration.run(pruned, texts.as_ref(), context.tier)?;
+        let encoder = model::compile(&calibrated, Form::Auto, context)?;
+        let (embeddings, truncated) = embed(&encoder, pairs)?;
+        let cosines = Cosines::between(&embeddings, reference);
+        results.push(Point {
+            sparsity,
+            spearman_f32_pruned: of_pruned.as_ref().map(|pruned| pairs.spearman(pruned)),
+            spearman_int8: pairs.spearman(&embeddings),
+            cosine_mean: Some(cosines.mean),
+            cosine_min: Some(cosines.min),
+            schemes,
+        });
+        last = Some((calibrated, truncated));
+    }
+    let missing = || Error::Argument { option: "--sparsity", found: "none".into(), expected: "at least one".into() };
+    let (calibrated, truncated) = last.ok_or_else(missing)?;
+    let first = results.first().cloned().ok_or_else(missing)?;
+    Ok(Evaluation {
+        model: args.source.name(),
+        pairs: pairs.scores.len(),
+        calibration_sentences: calibrated.basis().texts,
+        calibration: args.calibration.summary(calibrated.basis()),
+        tier: context.tier.name(),
+        spearman_f32: Some(pairs.spearman(&unpruned)),
+        truncated,
+        unseen_lengths: Some(unseen(&calibrated, &ids)),
+        first,
+        results: if results.len() > 1 { results } else { vec![] },
+    })
+}
+
+/// The embeddings of all sentences, and how many of these were truncated.
+fn embed(encoder: &Encoder, pairs: &Pairs) -> Result<(Vec<Vec<f32>>, usize)> {
+    let _spinner = Spinner::new(format!("embedding {} sentences", pairs.sentences.len()));
+    let embeddings = encoder.embed(&pairs.sentences)?;
+    Ok((embeddings.vectors, embeddings.truncated.len()))
+}
+
+/// The token ids of sentences with the model's prompt before each, and how many of them are the prompt.
+fn token_ids(
+    tokenizer: &SentenceTokenizer,
+    prompt: Option<&str>,
+    sentences: &[String],
+) -> Result<(Vec<Vec<u32>>, usize)> {
+    let PromptedTexts { encoded, prompt_tokens } = PromptedTexts::new(tokenizer, prompt, sentences)?;
+    Ok((encoded.into_iter().map(|encoded| encoded.ids).collect(), prompt_tokens))
+}
+
+/// How many of the sequences are shorter or longer than all that calibration saw.
+fn unseen(calibrated: &CalibratedModel, ids: &[Vec<u32>]) -> usize {
+    let (short, long) = calibrated.basis().lengths;
+    ids.iter().filter(|ids| !(short..=long).contains(&ids.len())).count()
+}
+
+fn reference(model: &Model, ids: &[Vec<u32>], prompt_tokens: usize) -> Result<Vec<Vec<f32>>> {
+    let _spinner = Spinner::new("running the f32 reference");
+    Ok(model.reference().embed_prompted(ids, model.pooling(), prompt_tokens)?)
+}

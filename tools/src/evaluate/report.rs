@@ -1,0 +1,104 @@
+//! What an evaluation says: in words, or as JSON.
+
+use std::fmt::Write as _;
+
+use lacuna_console::table::{Table, number};
+use serde::Serialize;
+
+use super::schemes::{self, Row};
+use crate::calibration::CalibrationSummary;
+
+/// What was measured.
+#[derive(Serialize)]
+pub(super) struct Evaluation {
+    pub(super) model: String,
+    pub(super) pairs: usize,
+    /// Texts that were calibrated on; none of a packed model.
+    pub(super) calibration_sentences: usize,
+    pub(super) calibration: CalibrationSummary,
+    pub(super) tier: &'static str,
+    /// Of the f32 model as read; none of a packed model.
+    pub(super) spearman_f32: Option<f64>,
+    /// Sentences cut at the model's limit.
+    pub(super) truncated: usize,
+    /// Sentences that are shorter or longer than any that calibration saw.
+    pub(super) unseen_lengths: Option<usize>,
+    /// Of the first sparsity, or of the model as read.
+    #[serde(flatten)]
+    pub(super) first: Point,
+    /// Of every sparsity, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) results: Vec<Point>,
+}
+
+/// What was measured for one sparsity.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Point {
+    pub(super) sparsity: Option<f64>,
+    /// Of the f32 model after pruning, if it was pruned.
+    pub(super) spearman_f32_pruned: Option<f64>,
+    /// Of the compiled model.
+    pub(super) spearman_int8: f64,
+    /// Between the compiled model and the f32 model it was made from (pruned, if it was); none of a packed model.
+    pub(super) cosine_mean: Option<f64>,
+    pub(super) cosine_min: Option<f64>,
+    /// With `--schemes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) schemes: Option<Vec<Row>>,
+}
+
+impl Point {
+    fn name(&self, what: &str) -> String {
+        match self.sparsity {
+            Some(sparsity) => format!("{what}, {:.1} % zero blocks", sparsity * 1e2),
+            None => what.to_owned(),
+        }
+    }
+
+    fn rows(&self, table: &mut Table, tier: &str) {
+        if let Some(spearman) = self.spearman_f32_pruned {
+            table.row([self.name("f32, pruned"), format!("{spearman:.4}"), String::new(), String::new()]);
+        }
+        table.row([
+            self.name(&format!("int8 ({tier})")),
+            format!("{:.4}", self.spearman_int8),
+            number(self.cosine_mean, 5),
+            number(self.cosine_min, 5),
+        ]);
+    }
+}
+
+impl Evaluation {
+    /// In words.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("{}: {} pairs", self.model, self.pairs);
+        let _ = match (self.calibration_sentences, self.spearman_f32) {
+            (0, None) => write!(text, ", packed: it holds no f32 weights to compare with"),
+            _ => write!(text, ", calibrated on {}", self.calibration),
+        };
+        if self.truncated > 0 {
+            let _ = write!(text, ", {} sentences truncated to the model's limit", self.truncated);
+        }
+        if let Some(unseen @ 1..) = self.unseen_lengths {
+            let _ = write!(text, "; {unseen} sentences are shorter or longer than these");
+        }
+        let points = if self.results.is_empty() { std::slice::from_ref(&self.first) } else { &self.results };
+        let mut table = Table::new(&["<model", "Spearman", "cosine to f32: mean", "least"]);
+        if let Some(spearman) = self.spearman_f32 {
+            table.row(["f32".into(), format!("{spearman:.4}"), String::new(), String::new()]);
+        }
+        points.iter().for_each(|point| point.rows(&mut table, self.tier));
+        let _ = writeln!(text, "\n");
+        if points.iter().any(|point| point.schemes.is_none()) {
+            let _ = write!(text, "{table}");
+        }
+        for point in points {
+            let Some(rows) = &point.schemes else { continue };
+            if let Some(sparsity) = point.sparsity {
+                let _ = writeln!(text, "pruned to {:.1} % zero blocks", sparsity * 1e2);
+            }
+            let _ = write!(text, "{}", schemes::table(rows));
+        }
+        text
+    }
+}
