@@ -82,7 +82,7 @@ impl Graph {
     }
 
     /// The value before casts and roundings, which quantisers put at every step.
-    fn same<'g>(&'g self, mut value: &'g str) -> &'g str {
+    pub(super) fn same<'g>(&'g self, mut value: &'g str) -> &'g str {
         while let Some((before, Pass::Same | Pass::Quantise(_))) = self.pass(value) {
             value = before;
         }

@@ -60,10 +60,12 @@ impl Graph {
                 self.part(input(node, 0)?, bound(1, "starts")?, bound(2, "ends")?, depth)
             }
             "Gather" => {
-                let at = self.wholes(input(node, 1)?).filter(|at| at.len() == 1)?;
-                let at = *at.first()?;
-                let end = if at == -1 { i64::MAX } else { at.saturating_add(1) };
-                self.part(input(node, 0)?, at, end, depth)
+                let entry = |at: i64| {
+                    let end = if at == -1 { i64::MAX } else { at.saturating_add(1) };
+                    self.part(input(node, 0)?, at, end, depth)
+                };
+                let places = self.wholes(input(node, 1)?).filter(|places| places.len() <= MAX_RANK)?;
+                Some(places.into_iter().map(entry).collect::<Option<Vec<_>>>()?.concat())
             }
             _ => None,
         }
@@ -109,6 +111,17 @@ impl Graph {
             }
             _ => None,
         }
+    }
+
+    /// A size of a value as that of the value before transpositions and roundings.
+    pub(super) fn size_before<'g>(&'g self, of: &'g str, axis: usize) -> (&'g str, usize) {
+        let (mut of, mut axis) = (self.same(of), axis);
+        while let Some(node) = self.maker(of).filter(|node| node.op_type == "Transpose") {
+            let from = attribute(node, "perm").and_then(|perm| usize::try_from(*perm.ints.get(axis)?).ok());
+            let Some((before, from)) = input(node, 0).zip(from) else { break };
+            (of, axis) = (self.same(before), from);
+        }
+        (of, axis)
     }
 
     /// How many dimensions a value has, where its own node or a reshape says it.

@@ -26,7 +26,7 @@ pub(super) const COLUMNS: &str = "Columns";
 
 /// What the nodes of a graph are asked about while they are replaced.
 pub(super) struct Constants<'a> {
-    /// Shapes of initialisers.
+    /// Shapes of initialisers, and of what differs from them in type only.
     dims: HashMap<&'a str, &'a [i64]>,
     /// Every value that is made of constants alone.
     names: HashSet<&'a str>,
@@ -34,7 +34,7 @@ pub(super) struct Constants<'a> {
 
 impl<'a> Constants<'a> {
     fn of(graph: &'a GraphProto) -> Constants<'a> {
-        let dims: HashMap<&str, &[i64]> =
+        let mut dims: HashMap<&str, &[i64]> =
             graph.initializer.iter().map(|tensor| (&*tensor.name, &*tensor.dims)).collect();
         let mut names: HashSet<&str> = dims.keys().copied().collect();
         for node in &graph.node {
@@ -43,6 +43,11 @@ impl<'a> Constants<'a> {
                 true => true,
                 false => !node.input.is_empty() && present.clone().all(|name| names.contains(&**name)),
             };
+            let keeps_shape = matches!(&*node.op_type, "DequantizeLinear" | "QuantizeLinear" | "Cast" | "Identity");
+            let shape = node.input.first().filter(|_| keeps_shape).and_then(|name| dims.get(&**name)).copied();
+            if let Some((name, shape)) = node.output.first().zip(shape) {
+                dims.insert(name, shape);
+            }
             if is_constant {
                 names.extend(node.output.iter().map(String::as_str));
             }
