@@ -82,22 +82,8 @@ fn most_inputs(node: &NodeProto) -> usize {
         return MAX_VALUES;
     }
     match &*node.op_type {
-        "Identity"
-        | "Cast"
-        | "Erf"
-        | "Tanh"
-        | "Sqrt"
-        | "Exp"
-        | "Neg"
-        | "Sigmoid"
-        | "Relu"
-        | "Gelu"
-        | "Reciprocal"
-        | "Transpose"
-        | "Softmax"
-        | "Shape"
-        | "Flatten"
-        | "DynamicQuantizeLinear" => 1,
+        "Identity" | "Cast" | "Erf" | "Tanh" | "Sqrt" | "Exp" | "Neg" | "Sigmoid" | "Relu" | "Gelu" | "Reciprocal"
+        | "Transpose" | "Softmax" | "Shape" | "Flatten" | "DynamicQuantizeLinear" => 1,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "MatMul" | "Reshape" | "Gather" | "CastLike" => 2,
         "Gemm" | "LayerNormalization" | "QuantizeLinear" | "DequantizeLinear" | "Where" => 3,
         "MatMulInteger" => 4,

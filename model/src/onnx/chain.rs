@@ -92,10 +92,7 @@ impl Graph {
             value = before;
         }
         for (place, i, rounds) in way.into_iter().rev() {
-            end = Root {
-                value: end.value.or(Some((place, i))),
-                rounding: if rounds { Some(place) } else { end.rounding },
-            };
+            end = Root { value: end.value.or(Some((place, i))), rounding: if rounds { Some(place) } else { end.rounding } };
             if let Some(root) = self.roots.get(place) {
                 let _ = root.set(end); // another thread may have found the same
             }

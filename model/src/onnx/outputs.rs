@@ -72,8 +72,7 @@ impl Graph {
                 _ => {}
             }
         }
-        let flat =
-            others.iter().copied().find(|name| self.is_flat(name) && !(has_states && self.is_pooler(name, states)));
+        let flat = others.iter().copied().find(|name| self.is_flat(name) && !(has_states && self.is_pooler(name, states)));
         match (has_states, flat.or(others.first().copied().filter(|_| !has_states && kind == Outputs::Encoder))) {
             (_, None) => Ok(None),
             (_, Some(name)) => self.pooling_of(name, states, config).map(Some),

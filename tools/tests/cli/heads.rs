@@ -122,16 +122,11 @@ fn strategies_and_schemes_are_options() {
     assert_eq!(tag(&["--aggregation", "first", "--scheme", "bio"]), first);
     for how in ["simple", "average", "max"] {
         let found = tag(&["--aggregation-strategy", how]);
-        assert!(
-            found[0]["entities"].as_array().unwrap().iter().all(|e| e["text"] == text[part(e)]),
-            "{how}: {found:?}"
-        );
+        assert!(found[0]["entities"].as_array().unwrap().iter().all(|e| e["text"] == text[part(e)]), "{how}: {found:?}");
     }
     let none = tag(&["--aggregation", "none"]);
     let labels = none[0]["entities"].as_array().unwrap().iter().map(|entity| entity["label"].as_str().unwrap());
-    assert!(
-        labels.clone().count() > 0 && labels.clone().all(|label| label.starts_with("B-") || label.starts_with("I-"))
-    );
+    assert!(labels.clone().count() > 0 && labels.clone().all(|label| label.starts_with("B-") || label.starts_with("I-")));
     let io = tag(&["--scheme", "io"]);
     let labels = io[0]["entities"].as_array().unwrap().iter().map(|entity| entity["label"].as_str().unwrap());
     assert!(labels.clone().all(|label| !label.starts_with("I-")), "{io:?}");

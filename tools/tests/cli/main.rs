@@ -18,8 +18,8 @@ mod packed;
 #[path = "../../../kernels/tests/support/required.rs"]
 mod required;
 mod settings;
-mod streams;
 mod tokenizers;
+mod streams;
 mod vectors;
 
 use std::io::Write;
