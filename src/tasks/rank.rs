@@ -79,7 +79,11 @@ impl CrossEncoder {
     /// # Errors
     /// Those of [`CrossEncoder::scores`].
     pub fn rank<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Outputs<Ranked>> {
-        let query = self.backbone.prompts().default_text().map_or(Cow::Borrowed(query), |prompt| (prompt.to_owned() + query).into());
+        let query = self
+            .backbone
+            .prompts()
+            .default_text()
+            .map_or(Cow::Borrowed(query), |prompt| (prompt.to_owned() + query).into());
         let pairs: Vec<TextInput<'_>> = passages.iter().map(|p| TextInput::pair(&query, p.as_ref())).collect();
         let Outputs { results, truncated } = self.logits(&pairs)?;
         let ranked = |(index, logit)| Ranked { index, score: self.function.score(logit), logit };

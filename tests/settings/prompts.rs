@@ -54,7 +54,8 @@ fn the_default_prompt_is_put_before_every_text() {
         assert_eq!(Embedder::new(encoder).embed(&TEXTS).unwrap().results, found.vectors);
     }
     let reference = Embedder::new(Arc::new(folder.open()));
-    let (found, plain) = (reference.embed(&TEXTS).unwrap(), reference.embed_prompted(PromptChoice::None, &prompted()).unwrap());
+    let (found, plain) =
+        (reference.embed(&TEXTS).unwrap(), reference.embed_prompted(PromptChoice::None, &prompted()).unwrap());
     assert_eq!(found, plain);
 }
 

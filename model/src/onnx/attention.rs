@@ -1,7 +1,8 @@
 //! Attention: from what `o` reads back to q, k and v.
 
 use super::chain::Pass;
-use super::graph::{Graph, attribute, input, named, output, whole};
+use super::graph::Graph;
+use super::node::{attribute, input, named, output, whole};
 use super::product::{Product, Rounding};
 use super::shape::Extent;
 use crate::codes::TensorQuant;
@@ -178,7 +179,8 @@ impl Graph {
                 Some(axes) => Some(axes.ints.clone()),
                 None => input(node, 1).and_then(|axes| self.wholes(axes)),
             };
-            let fits = axes.is_some_and(|axes| matches!(axes[..], [-1 | 3])) && whole(node, "keepdims").unwrap_or(1) == 1;
+            let fits =
+                axes.is_some_and(|axes| matches!(axes[..], [-1 | 3])) && whole(node, "keepdims").unwrap_or(1) == 1;
             input(node, 0).filter(|_| fits).map(|x| self.same(x))
         };
         let quotient = self.maker(value).filter(|node| node.op_type == "Div")?;

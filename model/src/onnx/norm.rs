@@ -1,7 +1,8 @@
 //! Layer normalisations, as one operator or written out.
 
 use super::chain::Pass;
-use super::graph::{Graph, attribute, input, number, output, whole};
+use super::graph::Graph;
+use super::node::{attribute, input, number, output, whole};
 use crate::error::Result;
 use crate::proto::NodeProto;
 use crate::weights::LayerNorm;

@@ -1,7 +1,8 @@
 //! Shapes that a graph computes: what is known of them before it runs.
 
 use super::chain::MAX_DEPTH;
-use super::graph::{Graph, attribute, input, whole};
+use super::graph::Graph;
+use super::node::{attribute, input, whole};
 use crate::proto::NodeProto;
 
 /// Most entries of a shape.

@@ -25,8 +25,9 @@ impl TextSettings {
     /// What users should know about a tokenizer that was read with these settings.
     pub(crate) fn remarks_on(&self, tokenizer: &SentenceTokenizer) -> Vec<Remark> {
         let unknown = self.special_tokens.iter().filter(|(_, token)| tokenizer.id_of(token).is_none());
-        let unknown = unknown
-            .map(|(key, token)| format!("{key}: {token:?} of tokenizer_config.json is not a token of the tokenizer, and is not used"));
+        let unknown = unknown.map(|(key, token)| {
+            format!("{key}: {token:?} of tokenizer_config.json is not a token of the tokenizer, and is not used")
+        });
         let said = tokenizer.notes().iter().cloned().chain(unknown);
         said.map(|text| Remark::new(RemarkScope::Texts, text)).collect()
     }

@@ -177,7 +177,8 @@ mod tests {
     }
 
     fn template() -> Value {
-        let (a, b) = (json!({ "Sequence": { "id": "A", "type_id": 0 } }), json!({ "Sequence": { "id": "B", "type_id": 1 } }));
+        let (a, b) =
+            (json!({ "Sequence": { "id": "A", "type_id": 0 } }), json!({ "Sequence": { "id": "B", "type_id": 1 } }));
         let cls = json!({ "SpecialToken": { "id": "[CLS]", "type_id": 0 } });
         json!({
             "type": "TemplateProcessing", "single": [cls, a], "pair": [cls, a, b],
@@ -238,7 +239,8 @@ mod tests {
     fn settings_of_other_files_are_put_in() {
         let mut json = file(template());
         json["normalizer"] = json!({ "type": "BertNormalizer", "lowercase": true, "strip_accents": true });
-        let bert = BertNormalization { lower_case: Some(false), strip_accents: Some(None), chinese_characters: Some(false) };
+        let bert =
+            BertNormalization { lower_case: Some(false), strip_accents: Some(None), chinese_characters: Some(false) };
         let options = TokenizerOptions {
             lower_case: true,
             bert,

@@ -136,8 +136,7 @@ impl Parts<'_> {
         if self.form.embeddings == EmbeddingForm::Fused {
             let (gamma, beta) = self.vectors(&tables.norm);
             let epsilon = Setting::float("epsilon", self.form.epsilon);
-            let inputs =
-                ["input_ids", "token_type_ids", &word, &position, &kinds, &gamma, &beta, "attention_mask"];
+            let inputs = ["input_ids", "token_type_ids", &word, &position, &kinds, &gamma, &beta, "attention_mask"];
             let [x, count] = self.b.outputs(FUSED, "EmbedLayerNormalization", &inputs, &[epsilon]);
             self.mask = count;
             return x;
@@ -276,7 +275,8 @@ impl Parts<'_> {
         match self.form.attention {
             AttentionForm::Packed | AttentionForm::Causal => {
                 let columns: Vec<Vec<f32>> = linears.iter().map(|linear| transposed(linear)).collect();
-                let rows = (0..hidden).flat_map(|row| columns.iter().flat_map(move |of| of[row * hidden..][..hidden].to_vec()));
+                let rows = (0..hidden)
+                    .flat_map(|row| columns.iter().flat_map(move |of| of[row * hidden..][..hidden].to_vec()));
                 let weights = self.b.floats(&[hidden, 3 * hidden], &rows.collect::<Vec<_>>());
                 let bias: Vec<f32> = linears.iter().flat_map(|linear| linear.bias.clone()).collect();
                 let bias = self.b.floats(&[3 * hidden], &bias);

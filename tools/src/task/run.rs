@@ -120,7 +120,9 @@ impl TaskArgs {
                 head.require(kind)?;
                 let ranks = task.name() == "rank";
                 let prompt = model.default_prompt().filter(|_| ranks);
-                said.extend(prompt.map(|text| format!("prompt: {text:?} is put before the query (default_prompt_name)")));
+                said.extend(
+                    prompt.map(|text| format!("prompt: {text:?} is put before the query (default_prompt_name)")),
+                );
                 said.extend(head.remarks(ranks).into_iter().map(|remark| remark.text));
                 Some(Arc::new(head))
             }

@@ -122,11 +122,16 @@ fn strategies_and_schemes_are_options() {
     assert_eq!(tag(&["--aggregation", "first", "--scheme", "bio"]), first);
     for how in ["simple", "average", "max"] {
         let found = tag(&["--aggregation-strategy", how]);
-        assert!(found[0]["entities"].as_array().unwrap().iter().all(|e| e["text"] == text[part(e)]), "{how}: {found:?}");
+        assert!(
+            found[0]["entities"].as_array().unwrap().iter().all(|e| e["text"] == text[part(e)]),
+            "{how}: {found:?}"
+        );
     }
     let none = tag(&["--aggregation", "none"]);
     let labels = none[0]["entities"].as_array().unwrap().iter().map(|entity| entity["label"].as_str().unwrap());
-    assert!(labels.clone().count() > 0 && labels.clone().all(|label| label.starts_with("B-") || label.starts_with("I-")));
+    assert!(
+        labels.clone().count() > 0 && labels.clone().all(|label| label.starts_with("B-") || label.starts_with("I-"))
+    );
     let io = tag(&["--scheme", "io"]);
     let labels = io[0]["entities"].as_array().unwrap().iter().map(|entity| entity["label"].as_str().unwrap());
     assert!(labels.clone().all(|label| !label.starts_with("I-")), "{io:?}");
@@ -151,7 +156,8 @@ fn masks_are_filled() {
             assert_eq!(keys(&mask["candidates"][0]), ["id", "logit", "score", "sequence", "token"]);
         }
     }
-    let (written, line) = stopped(run_with(&["fill", "--on-error", "stop", "--model", &model("bert-fill")], b"a [MASK]\na cat"));
+    let (written, line) =
+        stopped(run_with(&["fill", "--on-error", "stop", "--model", &model("bert-fill")], b"a [MASK]\na cat"));
     assert_eq!(written.lines().count(), 1);
     assert!(line.contains("standard input: line 2: found nothing to fill in; expected [MASK]"), "{line}");
     let (_, line) = stopped(run_with(&["fill", "--on-error", "stop", "--model", &model("roberta-fill")], b"a [MASK]"));

@@ -92,7 +92,8 @@ fn a_bad_line_stops_the_run_after_the_lines_before_it() {
     assert!(line.contains("in.jsonl: line 2: ") && line.contains("token id 8 "), "{line}");
     assert_eq!(rows(&written), good);
     let long = format!("a cat\n{}\n", "cat ".repeat(100));
-    let (written, line) = stopped(run_with(&embed(&model, &["--on-error", "stop", "--text-bytes", "100"]), long.as_bytes()));
+    let (written, line) =
+        stopped(run_with(&embed(&model, &["--on-error", "stop", "--text-bytes", "100"]), long.as_bytes()));
     assert!(line.contains("line 2: found 400 bytes; expected at most 100"), "{line}");
     assert_eq!(rows(&written), good);
 }
