@@ -82,10 +82,10 @@ impl Graph {
     /// Some entries of a shape.
     fn part<'g>(&'g self, shape: &'g str, from: i64, to: i64, depth: usize) -> Option<Vec<Extent<'g>>> {
         let node = self.maker(shape).filter(|_| !self.is_constant(shape));
-        if let Some(node) = node.filter(|node| node.op_type == "Shape" && whole(node, "start").unwrap_or(0) == 0) {
-            if attribute(node, "end").is_none() {
-                return self.sizes(input(node, 0)?, from, to, depth);
-            }
+        if let Some(node) = node.filter(|node| node.op_type == "Shape" && whole(node, "start").unwrap_or(0) == 0)
+            && attribute(node, "end").is_none()
+        {
+            return self.sizes(input(node, 0)?, from, to, depth);
         }
         let all = self.extents_at(shape, depth + 1)?;
         let (from, to) = range(from, to, all.len())?;

@@ -284,7 +284,7 @@ impl Args {
             });
         }
         let kept = self.dimensions.unwrap_or(features);
-        if precision.packs_bits() && kept % 8 != 0 {
+        if precision.packs_bits() && !kept.is_multiple_of(8) {
             return Err(Error::Argument {
                 option: "--precision",
                 found: format!("{precision} for {kept} features"),

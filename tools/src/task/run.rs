@@ -29,6 +29,9 @@ use super::summary::{Ran, Summary};
 use super::truncations::Truncations;
 use crate::packed::Opened;
 
+/// Makes the sink of rows for an encoder.
+pub(crate) type MakeSink<'a, S> = Box<dyn FnOnce(&Encoder) -> Result<S> + Send + 'a>;
+
 /// What a command does beyond what all of them do.
 pub(crate) struct Work<'a, T: Task, S> {
     /// The task.
@@ -40,7 +43,7 @@ pub(crate) struct Work<'a, T: Task, S> {
     /// Changes the model that was opened.
     pub(crate) change: Box<dyn FnOnce(Opened) -> Result<Opened> + Send + 'a>,
     /// Where rows go, for an encoder.
-    pub(crate) sink: Box<dyn FnOnce(&Encoder) -> Result<S> + Send + 'a>,
+    pub(crate) sink: MakeSink<'a, S>,
     /// What was inferred of the output.
     pub(crate) note: Option<String>,
     /// Options of the command that change results.
