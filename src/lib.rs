@@ -259,7 +259,8 @@ pub mod report {
 pub mod tokens {
     //! Tokenizers, and sequences of token ids with or without token types.
     pub use lacuna_model::{
-        BertNormalization, Encoded, MaskToken, PromptedTexts, SentenceTokenizer, TokenIds, TokenOrigin, TokenizedText, TokenizerOptions, TruncationSide, TypedIds, seeded_ids,
+        BertNormalization, Encoded, MaskToken, PromptedTexts, SentenceTokenizer, TokenIds, TokenOrigin, TokenizedText,
+        TokenizerOptions, TruncationSide, TypedIds, seeded_ids,
     };
 }
 

@@ -62,8 +62,8 @@ pub use quantize::{ActivationQuant, LayerQuant, QuantizedLayer, QuantizedLinear}
 pub use seeded::{Preset, seeded_ids, seeded_weights};
 pub use settings::{Prompt, PromptChoice, Prompts, Remark, RemarkScope, Similarity};
 pub use tokenize::{
-    BertNormalization, Encoded, MaskToken, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText, TokenizerOptions, TruncationSide,
-    locate_all,
+    BertNormalization, Encoded, MaskToken, SentenceTokenizer, TextInput, TokenOrigin, TokenizedText, TokenizerOptions,
+    TruncationSide, locate_all,
 };
 pub use tokens::{TokenIds, TypedIds, check_tokens};
 pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNorm, LayerWeights, Linear};

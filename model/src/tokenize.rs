@@ -36,13 +36,13 @@ use rayon::prelude::*;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 
+#[cfg(feature = "hub")]
+pub(crate) use self::folder::VOCABULARY_FILES;
+pub(crate) use self::folder::has_tokenizer;
 pub use self::mask::MaskToken;
 pub use self::options::{BertNormalization, TokenizerOptions, TruncationSide};
 pub use self::pieces::{TextInput, TokenOrigin, TokenizedText};
 pub use self::tokenizer::{Encoded, SentenceTokenizer};
-#[cfg(feature = "hub")]
-pub(crate) use self::folder::VOCABULARY_FILES;
-pub(crate) use self::folder::has_tokenizer;
 
 /// Tokenizes inputs in parallel. Nothing is cut; types are 0 where the model has no others.
 ///

@@ -64,7 +64,10 @@ fn a_folder_is_no_file() {
 fn a_sparse_file_of_gigabytes_is_refused_by_its_length() {
     for name in FILES.into_iter().chain(VOCABULARIES) {
         let error = open(name, |path| File::create(path).unwrap().set_len(6 << 30).unwrap());
-        assert!(matches!(error, Error::FileSize { found, limit, .. } if found == 6 << 30 && limit < 1 << 30), "{name}: {error}");
+        assert!(
+            matches!(error, Error::FileSize { found, limit, .. } if found == 6 << 30 && limit < 1 << 30),
+            "{name}: {error}"
+        );
     }
 }
 
@@ -72,7 +75,9 @@ fn a_sparse_file_of_gigabytes_is_refused_by_its_length() {
 fn other_encodings_have_their_names() {
     let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for name in FILES.into_iter().chain(VOCABULARIES) {
-        for (bytes, expected) in [(&utf16[..], "UTF-16"), (b"\x1f\x8b\x08\0", "gzip"), (b"{\"a\": \"\xe4\"}", "not UTF-8")] {
+        for (bytes, expected) in
+            [(&utf16[..], "UTF-16"), (b"\x1f\x8b\x08\0", "gzip"), (b"{\"a\": \"\xe4\"}", "not UTF-8")]
+        {
             let error = open(name, |path| std::fs::write(path, bytes).unwrap());
             assert!(matches!(&error, Error::FileKind { found, .. } if found.contains(expected)), "{name}: {error}");
         }

@@ -44,8 +44,10 @@ fn folder(tensors: &Tensors, more: &[(&str, serde_json::Value)]) -> TempDir {
 }
 
 fn write(path: &std::path::Path, tensors: &Tensors) {
-    let bytes: BTreeMap<&String, Vec<u8>> =
-        tensors.iter().map(|(name, (_, values))| (name, values.iter().flat_map(|v| v.to_le_bytes()).collect())).collect();
+    let bytes: BTreeMap<&String, Vec<u8>> = tensors
+        .iter()
+        .map(|(name, (_, values))| (name, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        .collect();
     let views = tensors
         .iter()
         .map(|(name, (shape, _))| (name, TensorView::new(Dtype::F32, shape.clone(), &bytes[name]).unwrap()));
@@ -85,7 +87,8 @@ fn any_prefix_is_found_by_how_the_names_end() {
 
 #[test]
 fn old_names_of_normalisations_too() {
-    let old = |name: String| name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+    let old =
+        |name: String| name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
     let tensors = tensors(2).into_iter().map(|(name, tensor)| (format!("module.bert.{}", old(name)), tensor)).collect();
     assert_eq!(open(&tensors).unwrap().weights(), &seeded_weights(&tiny(), 2));
 }
@@ -152,7 +155,9 @@ fn of_two_sizes_the_configuration_fits_one() {
 
 #[test]
 fn what_is_missing_is_named_behind_the_prefix() {
-    for name in ["embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.bias", "embeddings.LayerNorm.weight"] {
+    for name in
+        ["embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.bias", "embeddings.LayerNorm.weight"]
+    {
         let mut fewer = prefixed("module.bert.", tensors(1));
         fewer.remove(&format!("module.bert.{name}")).unwrap();
         let error = open(&fewer).unwrap_err();
@@ -206,8 +211,9 @@ fn doubles_are_read() {
                 (name, first.into_iter().chain(rest).flat_map(f64::to_le_bytes).collect())
             })
             .collect();
-        let views =
-            all.iter().map(|(name, (shape, _))| (name, TensorView::new(Dtype::F64, shape.clone(), &bytes[name]).unwrap()));
+        let views = all
+            .iter()
+            .map(|(name, (shape, _))| (name, TensorView::new(Dtype::F64, shape.clone(), &bytes[name]).unwrap()));
         std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
         Model::open(dir.path())
     };

@@ -209,7 +209,10 @@ mod tests {
             &[("PER", 0, 3), ("PER", 3, 4), ("LOC", 4, 5), ("LOC", 5, 7)],
         );
         expect(
-            &["E-PER", "I-PER", "O", "B-PER", "O", "B-LOC", "E-PER", "S-PER", "B-PER", "E-PER", "I-PER", "B-LOC", "E-LOC"],
+            &[
+                "E-PER", "I-PER", "O", "B-PER", "O", "B-LOC", "E-PER", "S-PER", "B-PER", "E-PER", "I-PER", "B-LOC",
+                "E-LOC",
+            ],
             &[
                 ("PER", 0, 1),
                 ("PER", 1, 2),

@@ -63,8 +63,10 @@ impl SequenceClassifier {
         let mut scores = logits.to_vec();
         self.head.problem().scores(&mut scores);
         let labels = self.head.labels().iter().zip(scores).zip(logits);
-        let label = |((label, score), logit): ((&String, f32), &f32)| {
-            Classification { label: label.clone(), score, logit: *logit }
+        let label = |((label, score), logit): ((&String, f32), &f32)| Classification {
+            label: label.clone(),
+            score,
+            logit: *logit,
         };
         let mut all: Vec<_> = labels.map(label).collect();
         sort_by_logit(&mut all, |found| found.logit);

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use lacuna_model::{
-    Architecture, Error as ModelError, MaskToken, Matrix, SentenceTokenizer, TextInput, TokenizedText, heads::labels::softmax,
+    Architecture, Error as ModelError, MaskToken, Matrix, SentenceTokenizer, TextInput, TokenizedText,
+    heads::labels::softmax,
 };
 use serde::Serialize;
 
@@ -167,7 +168,8 @@ impl MaskFiller {
 
     fn no_mask(&self, input: usize, text: &str) -> Error {
         let other = USUAL.into_iter().find(|mask| *mask != self.mask.text && text.contains(mask));
-        let found = other.map_or_else(|| "nothing to fill in".into(), |mask| format!("{mask}, the mask of other models"));
+        let found =
+            other.map_or_else(|| "nothing to fill in".into(), |mask| format!("{mask}, the mask of other models"));
         Error::NoMask { input, found, mask: self.mask.text.clone() }
     }
 

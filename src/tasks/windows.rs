@@ -71,7 +71,8 @@ pub(super) struct Windowed {
 pub(super) fn of_text(tokens: &TokenizedText, limit: usize, asked: Option<usize>) -> Result<Windowed> {
     let count = tokens.tokens_of(0);
     let room = limit.saturating_sub(tokens.ids.len() - count).max(1);
-    let overlap = if count <= room { 0 } else { overlap(asked, room, || "the tokens of text that fit the model".into())? };
+    let overlap =
+        if count <= room { 0 } else { overlap(asked, room, || "the tokens of text that fit the model".into())? };
     let ranges = split(count, room, overlap);
     let windows = ranges.iter().map(|range| tokens.select(|_, i| range.contains(&i))).collect();
     let best = best(&ranges, count);

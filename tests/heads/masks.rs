@@ -36,7 +36,11 @@ fn masks_of_wordpiece() {
         let filler = filler(dir.path());
         assert_eq!(filler.mask_token(), mask);
         let text = format!("Ada  {mask} 北{mask}. {mask}");
-        let [a, b, c] = [format!("Ada  river 北{mask}. {mask}"), format!("Ada  {mask} 北river. {mask}"), format!("Ada  {mask} 北{mask}. river")];
+        let [a, b, c] = [
+            format!("Ada  river 北{mask}. {mask}"),
+            format!("Ada  {mask} 北river. {mask}"),
+            format!("Ada  {mask} 北{mask}. river"),
+        ];
         check(&filler.fill(&[&text], 3).unwrap()[0], &text, mask, "river", &[&a, &b, &c]);
         let dir = lookup().filler(mask, "##s");
         let text = format!("river {mask} met");
@@ -47,7 +51,8 @@ fn masks_of_wordpiece() {
 #[test]
 fn masks_of_sentencepiece() {
     for division in [Division::Blanks, Division::Marks, Division::Nothing] {
-        let lookup = || Lookup::new("xlm-roberta", unigram(&["▁", "▁ada", "▁met", "▁river", "s", "北京", "."], division));
+        let lookup =
+            || Lookup::new("xlm-roberta", unigram(&["▁", "▁ada", "▁met", "▁river", "s", "北京", "."], division));
         let text = "ada   <mask> met 北京<mask>.";
         let dir = lookup().filler("<mask>", "▁river");
         let found = filler(dir.path()).fill(&[text], 3).unwrap();
@@ -75,7 +80,8 @@ fn masks_of_byte_level_tokens() {
 /// No mask is cut off: it is filled from the window that shows most around it.
 #[test]
 fn masks_of_long_texts_are_filled() {
-    let lookup = Lookup { mix: 0.5, positions: 12, ..Lookup::new("bert", wordpiece(&["ada", "met", "river"], "[MASK]")) };
+    let lookup =
+        Lookup { mix: 0.5, positions: 12, ..Lookup::new("bert", wordpiece(&["ada", "met", "river"], "[MASK]")) };
     let dir = lookup.filler("[MASK]", "river");
     let model = Arc::new(Model::open(dir.path()).unwrap());
     let head = model.head().unwrap();

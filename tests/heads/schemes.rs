@@ -75,7 +75,8 @@ fn a_scheme_that_the_labels_do_not_follow_is_refused() {
 /// Every token has the logits of the window in which it is farthest from the nearer end; computed here once more.
 #[test]
 fn long_texts_are_read_in_windows() {
-    let labels: [(&str, &[&str]); 4] = [("O", &[]), ("B-PER", &["ada", "byron"]), ("I-PER", &["king"]), ("B-LOC", &["paris"])];
+    let labels: [(&str, &[&str]); 4] =
+        [("O", &[]), ("B-PER", &["ada", "byron"]), ("I-PER", &["king"]), ("B-LOC", &["paris"])];
     let lookup = Lookup { mix: 0.5, positions: 12, ..Lookup::new("bert", wordpiece(&WORDS, "[MASK]")) };
     let dir = lookup.tagger(&labels);
     let model = Arc::new(Model::open(dir.path()).unwrap());

@@ -12,8 +12,33 @@ use super::lookup::{Division, Lookup, Tokens, byte_level, bytes, unigram, wordpi
 const DIVISIONS: [Division; 3] = [Division::Blanks, Division::Marks, Division::Nothing];
 
 const PIECES: [&str; 27] = [
-    "▁", "▁Ada", "▁Char", "les", "▁met", "▁in", "▁London", ".", ",", "'", "s", "▁St", "-", "Mo", "我", "住在", "北京", "。", "私", "は",
-    "ロン", "ドン", "に", "ฉัน", "อยู่", "ที่", "กรุงเทพ",
+    "▁",
+    "▁Ada",
+    "▁Char",
+    "les",
+    "▁met",
+    "▁in",
+    "▁London",
+    ".",
+    ",",
+    "'",
+    "s",
+    "▁St",
+    "-",
+    "Mo",
+    "我",
+    "住在",
+    "北京",
+    "。",
+    "私",
+    "は",
+    "ロン",
+    "ドン",
+    "に",
+    "ฉัน",
+    "อยู่",
+    "ที่",
+    "กรุงเทพ",
 ];
 
 fn open(dir: &Path) -> (Arc<Model>, Head) {
@@ -79,14 +104,21 @@ fn entities_of_sentencepiece_are_words() {
 #[test]
 fn entities_of_wordpiece_are_words() {
     let words = ["ada", "char", "##les", "met", ".", "我", "住", "在", "北", "京", "ฉน", "##กรง", "zoe", "'", "s"];
-    let dir = Lookup::new("bert", wordpiece(&words, "[MASK]"))
-        .tagger(&[("O", &[]), ("B-PER", &["ada", "char", "zoe"]), ("B-LOC", &["北", "##กรง"]), ("I-LOC", &["京"])]);
+    let dir = Lookup::new("bert", wordpiece(&words, "[MASK]")).tagger(&[
+        ("O", &[]),
+        ("B-PER", &["ada", "char", "zoe"]),
+        ("B-LOC", &["北", "##กรง"]),
+        ("I-LOC", &["京"]),
+    ]);
     for (text, expected) in [
         ("Ada met Charles.", &[("PER", "Ada"), ("PER", "Charles")][..]),
         ("我住在北京.", &[("LOC", "北京")]),
         ("ฉันกรุง", &[("LOC", "กรุง")]), // the normalizer drops the vowels above and below
         // An accent that the normalizer drops belongs to its letter.
-        ("Zoe\u{308} met Zoe\u{308}'s Ada\u{301}", &[("PER", "Zoe\u{308}"), ("PER", "Zoe\u{308}"), ("PER", "Ada\u{301}")]),
+        (
+            "Zoe\u{308} met Zoe\u{308}'s Ada\u{301}",
+            &[("PER", "Zoe\u{308}"), ("PER", "Zoe\u{308}"), ("PER", "Ada\u{301}")],
+        ),
     ] {
         expect(&tag(dir.path(), text, Aggregation::First), text, expected, "WordPiece");
     }
@@ -100,16 +132,18 @@ fn entities_of_byte_level_tokens_are_words_and_whole_characters() {
     for trim in [true, false] {
         let tokens = || byte_level(&words, "😀我住在.", trim);
         for (i, symbol) in symbols.iter().enumerate() {
-            let labels: [(&str, &[&str]); 3] = [
-                ("O", &[]),
-                ("B-LOC", &[&bytes("北京"), &bytes(" London"), &bytes(" Ada")]),
-                ("B-EMO", &[symbol]),
-            ];
+            let labels: [(&str, &[&str]); 3] =
+                [("O", &[]), ("B-LOC", &[&bytes("北京"), &bytes(" London"), &bytes(" Ada")]), ("B-EMO", &[symbol])];
             let dir = Lookup::new("roberta", tokens()).tagger(&labels);
             let text = "我住在北京 Ada 😀😀 London.";
             let (city, end) = (("LOC", "北京"), [("LOC", "Ada"), ("LOC", "London")]);
             let found = tag(dir.path(), text, Aggregation::Max);
-            expect(&found, text, &[city, end[0], ("EMO", "😀"), ("EMO", "😀"), end[1]], &format!("byte {i}, trim {trim}"));
+            expect(
+                &found,
+                text,
+                &[city, end[0], ("EMO", "😀"), ("EMO", "😀"), end[1]],
+                &format!("byte {i}, trim {trim}"),
+            );
             // By its first token: only the first byte says what the emoji is.
             let first = tag(dir.path(), text, Aggregation::First);
             let emoji = if i == 0 { &[("EMO", "😀"), ("EMO", "😀")][..] } else { &[] };

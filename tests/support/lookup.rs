@@ -36,7 +36,8 @@ impl Tokens {
                        "rstrip": false, "normalized": false, "special": true})
             })
             .collect();
-        let mut json = json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null});
+        let mut json =
+            json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null});
         json.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
         Tokens { json, tokens }
     }
@@ -167,7 +168,7 @@ impl Lookup {
 
     /// The embedding of a token: a row of a Hadamard matrix, not the constant one.
     pub(crate) fn row(&self, id: usize) -> Vec<f32> {
-        (0..self.hidden).map(|k| if ((id + 1) & k).count_ones() % 2 == 0 { 1.0 } else { -1.0 }).collect()
+        (0..self.hidden).map(|k| if ((id + 1) & k).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }).collect()
     }
 
     /// A linear layer whose output n is `strength` for the tokens of group n, and 0 for the others.
@@ -207,16 +208,27 @@ impl Lookup {
         };
         let words: Vec<f32> = (0..self.tokens.tokens.len()).flat_map(|id| self.row(id)).collect();
         add("embeddings.word_embeddings.weight", &[self.tokens.tokens.len(), h], words);
-        add("embeddings.position_embeddings.weight", &[self.positions + offset, h], noise((self.positions + offset) * h, 0.02));
+        add(
+            "embeddings.position_embeddings.weight",
+            &[self.positions + offset, h],
+            noise((self.positions + offset) * h, 0.02),
+        );
         add("embeddings.token_type_embeddings.weight", &[types, h], noise(types * h, 0.002));
         let at = "encoder.layer.0.";
-        for norm in ["embeddings.LayerNorm", "encoder.layer.0.attention.output.LayerNorm", "encoder.layer.0.output.LayerNorm"] {
+        for norm in
+            ["embeddings.LayerNorm", "encoder.layer.0.attention.output.LayerNorm", "encoder.layer.0.output.LayerNorm"]
+        {
             add(&format!("{norm}.weight"), &[h], vec![1.0; h]);
             add(&format!("{norm}.bias"), &[h], vec![0.0; h]);
         }
-        for linear in
-            ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "intermediate.dense", "output.dense"]
-        {
+        for linear in [
+            "attention.self.query",
+            "attention.self.key",
+            "attention.self.value",
+            "attention.output.dense",
+            "intermediate.dense",
+            "output.dense",
+        ] {
             let mut weight = noise(h * h, 0.02 / (h as f32).sqrt());
             let diagonal = match linear {
                 "attention.self.value" => self.mix,
@@ -257,7 +269,8 @@ impl Lookup {
             ("classifier.weight".into(), self.groups(&groups, 12.0)),
             ("classifier.bias".into(), (vec![labels.len()], bias)),
         ]);
-        let names: serde_json::Map<_, _> = labels.iter().enumerate().map(|(i, (label, _))| (i.to_string(), json!(label))).collect();
+        let names: serde_json::Map<_, _> =
+            labels.iter().enumerate().map(|(i, (label, _))| (i.to_string(), json!(label))).collect();
         self.folder(&self.class("ForTokenClassification"), head, json!({"id2label": names}))
     }
 
@@ -318,7 +331,8 @@ impl Lookup {
 }
 
 fn write(dir: &Path, tensors: &Tensors) {
-    let bytes: Vec<Vec<u8>> = tensors.values().map(|(_, values)| values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let bytes: Vec<Vec<u8>> =
+        tensors.values().map(|(_, values)| values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
     let views = tensors
         .iter()
         .zip(&bytes)

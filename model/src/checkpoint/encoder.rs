@@ -28,7 +28,11 @@ impl Checkpoint {
             .into_par_iter()
             .map(|i| reader.layer(&names::layer(config.architecture, i), config.hidden_size, config.intermediate_size))
             .collect::<Result<Vec<_>>>()?;
-        Ok(EncoderWeights { embeddings: embeddings.into(), layers, pooler: Reader::of_head(self, config)?.pooler(config)? })
+        Ok(EncoderWeights {
+            embeddings: embeddings.into(),
+            layers,
+            pooler: Reader::of_head(self, config)?.pooler(config)?,
+        })
     }
 }
 
@@ -132,7 +136,8 @@ impl<'a> Reader<'a> {
         let mut places: Vec<String> = places.collect();
         let found = places.iter().find_map(|name| self.checkpoint.tensor(name));
         found.ok_or_else(|| {
-            places.push(format!("bert.{} and the like: any prefix that all tensors have", names.first().unwrap_or(&"")));
+            places
+                .push(format!("bert.{} and the like: any prefix that all tensors have", names.first().unwrap_or(&"")));
             self.checkpoint.missing(&places)
         })
     }

@@ -13,9 +13,7 @@ impl Checkpoint {
     /// Those of finding the encoder.
     pub(crate) fn stored_layers(&self, config: &EncoderConfig) -> Result<usize> {
         let start = format!("{}{}.", prefix::find(self, config)?, names::layers(config.architecture));
-        let number = |name: &str| {
-            name.strip_prefix(&start)?.split('.').next()?.parse::<usize>().ok()?.checked_add(1)
-        };
+        let number = |name: &str| name.strip_prefix(&start)?.split('.').next()?.parse::<usize>().ok()?.checked_add(1);
         Ok(self.names().filter_map(number).max().unwrap_or(0))
     }
 }

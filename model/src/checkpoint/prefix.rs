@@ -31,8 +31,11 @@ struct Required {
 pub(super) fn find(checkpoint: &Checkpoint, config: &EncoderConfig) -> Result<String> {
     let required = required(config);
     let candidates = candidates(checkpoint);
-    let complete: Vec<&str> =
-        candidates.iter().copied().filter(|prefix| required.iter().all(|tensor| tensor.is_in(checkpoint, prefix))).collect();
+    let complete: Vec<&str> = candidates
+        .iter()
+        .copied()
+        .filter(|prefix| required.iter().all(|tensor| tensor.is_in(checkpoint, prefix)))
+        .collect();
     match complete[..] {
         [] => {
             let present = |prefix: &&str| required.iter().filter(|tensor| tensor.is_in(checkpoint, prefix)).count();
@@ -74,9 +77,11 @@ fn several(checkpoint: &Checkpoint, prefixes: &[&str]) -> Error {
 
 /// Every prefix that some tensor of an encoder has, in the order of the alphabet; none comes first.
 fn candidates(checkpoint: &Checkpoint) -> BTreeSet<&str> {
-    let prefix = |name| move |tensor: &str| -> Option<usize> {
-        let prefix = tensor.strip_suffix(name)?;
-        (prefix.is_empty() || prefix.ends_with('.')).then_some(prefix.len())
+    let prefix = |name| {
+        move |tensor: &str| -> Option<usize> {
+            let prefix = tensor.strip_suffix(name)?;
+            (prefix.is_empty() || prefix.ends_with('.')).then_some(prefix.len())
+        }
     };
     let anchors = [names::WORD, names::POSITION].map(prefix);
     let found = checkpoint.names().filter_map(|tensor| {

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use prost::bytes::Bytes;
 
 use crate::proto::{
-    AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, NodeProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, NodeProto, TensorProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
 /// A value of the graph: an input, a constant, or what a node makes.

@@ -66,7 +66,8 @@ mod tests {
     use super::*;
 
     fn variables(set: &[(&str, &str)]) -> HubVariables {
-        let variable = |name: &str| set.iter().find(|(other, _)| *other == name).map(|(_, value)| OsString::from(value));
+        let variable =
+            |name: &str| set.iter().find(|(other, _)| *other == name).map(|(_, value)| OsString::from(value));
         HubVariables::of(variable, Some(Path::new("/home/a")))
     }
 

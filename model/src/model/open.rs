@@ -8,8 +8,8 @@ use crate::checkpoint::{Checkpoint, TensorInfo, WeightPath, graph_config, is_gra
 use crate::codes::FileCodes;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
-use crate::hub::model_folder;
 use crate::heads::{Head, HeadConfig, HeadWeights};
+use crate::hub::model_folder;
 #[cfg(feature = "onnx")]
 use crate::onnx::{OnnxGraph, Outputs, Read};
 use crate::packed::is_packed;

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::file::GraphFile;
-use super::graph::{is_own, named};
+use super::node::{is_own, named};
 use crate::error::OnnxError;
 use crate::proto::{GraphProto, NodeProto};
 
@@ -82,8 +82,22 @@ fn most_inputs(node: &NodeProto) -> usize {
         return MAX_VALUES;
     }
     match &*node.op_type {
-        "Identity" | "Cast" | "Erf" | "Tanh" | "Sqrt" | "Exp" | "Neg" | "Sigmoid" | "Relu" | "Gelu" | "Reciprocal"
-        | "Transpose" | "Softmax" | "Shape" | "Flatten" | "DynamicQuantizeLinear" => 1,
+        "Identity"
+        | "Cast"
+        | "Erf"
+        | "Tanh"
+        | "Sqrt"
+        | "Exp"
+        | "Neg"
+        | "Sigmoid"
+        | "Relu"
+        | "Gelu"
+        | "Reciprocal"
+        | "Transpose"
+        | "Softmax"
+        | "Shape"
+        | "Flatten"
+        | "DynamicQuantizeLinear" => 1,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "MatMul" | "Reshape" | "Gather" | "CastLike" => 2,
         "Gemm" | "LayerNormalization" | "QuantizeLinear" | "DequantizeLinear" | "Where" => 3,
         "MatMulInteger" => 4,

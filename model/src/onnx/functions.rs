@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::bounds;
 use super::file::GraphFile;
-use super::graph::{named, shortened};
+use super::node::{named, shortened};
 use crate::error::OnnxError;
 use crate::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
 
@@ -155,7 +155,8 @@ pub(super) fn unused_prefix(graph: &GraphProto, start: &str) -> String {
     let mut prefix = format!("{start}:");
     let names = || {
         let made = graph.node.iter().flat_map(|node| &node.output);
-        made.chain(graph.initializer.iter().map(|tensor| &tensor.name)).chain(graph.input.iter().map(|input| &input.name))
+        made.chain(graph.initializer.iter().map(|tensor| &tensor.name))
+            .chain(graph.input.iter().map(|input| &input.name))
     };
     while names().any(|name| name.starts_with(&prefix)) {
         prefix.push(':');

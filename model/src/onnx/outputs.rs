@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::graph::{Graph, input, shortened};
+use super::graph::Graph;
 use super::heads::Token;
+use super::node::{input, shortened};
 use super::pooled::OwnPooling;
 use crate::config::EncoderConfig;
 use crate::error::Result;
@@ -72,7 +73,8 @@ impl Graph {
                 _ => {}
             }
         }
-        let flat = others.iter().copied().find(|name| self.is_flat(name) && !(has_states && self.is_pooler(name, states)));
+        let flat =
+            others.iter().copied().find(|name| self.is_flat(name) && !(has_states && self.is_pooler(name, states)));
         match (has_states, flat.or(others.first().copied().filter(|_| !has_states && kind == Outputs::Encoder))) {
             (_, None) => Ok(None),
             (_, Some(name)) => self.pooling_of(name, states, config).map(Some),

@@ -8,8 +8,9 @@
 
 use super::activation::{agree, places};
 use super::chain::Pass;
-use super::graph::{Graph, attribute, input, number, shortened, whole};
+use super::graph::Graph;
 use super::heads::Token;
+use super::node::{attribute, input, number, shortened, whole};
 use super::norm::Norm;
 use super::product::Product;
 use crate::config::EncoderConfig;
@@ -18,7 +19,8 @@ use crate::pooling::{DenseModule, ModuleActivation, NormModule, PoolingMode, Sen
 use crate::proto::NodeProto;
 
 /// What is followed, for errors.
-const POOLED: &str = "pooling of the last hidden states (mean, cls, max and others), then linear layers and normalisation";
+const POOLED: &str =
+    "pooling of the last hidden states (mean, cls, max and others), then linear layers and normalisation";
 /// Most modules behind the modes.
 const MAX_MODULES: usize = 16;
 /// The largest number that keeps a division from being one by zero.
@@ -126,9 +128,7 @@ impl Graph {
         if !matches!(whole(node, "axis"), Some(-1 | 1)) || node.input.len() > PoolingMode::ALL.len() {
             return Err(self.stop_with(value, "values joined in another way", "pooled vectors, feature by feature"));
         }
-        let mode = |part| {
-            self.mode(part, states).ok_or_else(|| self.stop(part, POOLED))
-        };
+        let mode = |part| self.mode(part, states).ok_or_else(|| self.stop(part, POOLED));
         node.input.iter().map(|part| mode(part)).collect::<Result<Vec<_>, _>>().map(Some)
     }
 
@@ -145,7 +145,8 @@ impl Graph {
                     let mode = if root { PoolingMode::MeanSqrtLen } else { PoolingMode::Mean };
                     return self.is_sum(sum, states, |weight| self.is_mask(weight)).then_some(mode);
                 }
-                let is_weighted = !root && self.is_place(count) && self.is_sum(sum, states, |weight| self.is_place(weight));
+                let is_weighted =
+                    !root && self.is_place(count) && self.is_sum(sum, states, |weight| self.is_place(weight));
                 is_weighted.then_some(PoolingMode::WeightedMean)
             }
             "ReduceSum" => self.is_sum(value, states, |weight| self.is_last(weight)).then_some(PoolingMode::LastToken),

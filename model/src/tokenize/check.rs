@@ -136,7 +136,8 @@ fn check_template(
 fn normalize_bert(normalizer: Option<&mut Value>, settings: BertNormalization) -> bool {
     let Some(normalizer) = normalizer.and_then(Value::as_object_mut) else { return false };
     if let Some(Value::Array(parts)) = normalizer.get_mut("normalizers") {
-        return parts.iter_mut().fold(false, |changed, part| normalize_bert(Some(part), settings) || changed);
+        let changed: Vec<bool> = parts.iter_mut().map(|part| normalize_bert(Some(part), settings)).collect();
+        return changed.contains(&true);
     }
     if normalizer.get("type").and_then(Value::as_str) != Some("BertNormalizer") {
         return false;
@@ -177,7 +178,8 @@ mod tests {
     }
 
     fn template() -> Value {
-        let (a, b) = (json!({ "Sequence": { "id": "A", "type_id": 0 } }), json!({ "Sequence": { "id": "B", "type_id": 1 } }));
+        let (a, b) =
+            (json!({ "Sequence": { "id": "A", "type_id": 0 } }), json!({ "Sequence": { "id": "B", "type_id": 1 } }));
         let cls = json!({ "SpecialToken": { "id": "[CLS]", "type_id": 0 } });
         json!({
             "type": "TemplateProcessing", "single": [cls, a], "pair": [cls, a, b],
@@ -238,7 +240,8 @@ mod tests {
     fn settings_of_other_files_are_put_in() {
         let mut json = file(template());
         json["normalizer"] = json!({ "type": "BertNormalizer", "lowercase": true, "strip_accents": true });
-        let bert = BertNormalization { lower_case: Some(false), strip_accents: Some(None), chinese_characters: Some(false) };
+        let bert =
+            BertNormalization { lower_case: Some(false), strip_accents: Some(None), chinese_characters: Some(false) };
         let options = TokenizerOptions {
             lower_case: true,
             bert,

@@ -23,7 +23,9 @@ pub(super) fn check_text(tokenizer: &Library, text: &str) -> Result<(), String> 
     let found: usize = walked.map(|token| text.matches(&*token.content).count()).sum();
     if found.saturating_mul(text.len()) > STEPS {
         let (bytes, most) = (text.len(), STEPS / text.len());
-        return Err(format!("found {found} added tokens in {bytes} bytes; expected at most {most} in a text of this length"));
+        return Err(format!(
+            "found {found} added tokens in {bytes} bytes; expected at most {most} in a text of this length"
+        ));
     }
     let mut blanks = 0;
     let is_long = text.chars().any(|c| {

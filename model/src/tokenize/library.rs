@@ -67,11 +67,7 @@ fn pattern(part: &Value) -> Option<&str> {
 }
 
 /// The parts of a sequence, under the library's name for them.
-fn parts<'a, T, E>(
-    part: &'a Value,
-    name: &str,
-    of: impl Fn(&'a Value) -> Result<T, E>,
-) -> Option<Result<Vec<T>, E>> {
+fn parts<'a, T, E>(part: &'a Value, name: &str, of: impl Fn(&'a Value) -> Result<T, E>) -> Option<Result<Vec<T>, E>> {
     (kind(part) == Some("Sequence")).then_some(())?;
     Some(part.get(name)?.as_array()?.iter().map(of).collect())
 }

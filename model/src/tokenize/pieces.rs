@@ -203,8 +203,10 @@ mod tests {
     #[test]
     fn pairs_are_cut_longest_first() {
         let whole = tokenizer();
-        let sides = [(TruncationSide::Right, TruncationDirection::Right), (TruncationSide::Left, TruncationDirection::Left)];
-        for (limit, (side, direction)) in [3, 4, 5, 8, 9].into_iter().flat_map(|limit| sides.map(|side| (limit, side))) {
+        let sides =
+            [(TruncationSide::Right, TruncationDirection::Right), (TruncationSide::Left, TruncationDirection::Left)];
+        for (limit, (side, direction)) in [3, 4, 5, 8, 9].into_iter().flat_map(|limit| sides.map(|side| (limit, side)))
+        {
             let mut library = tokenizer();
             let params = TruncationParams { max_length: limit, direction, ..TruncationParams::default() };
             library.with_truncation(Some(params)).unwrap();

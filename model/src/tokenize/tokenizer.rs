@@ -184,9 +184,10 @@ impl SentenceTokenizer {
     /// # Errors
     /// [`Error::Text`] with the error of the first sentence that has one.
     pub fn encode_batch<S: AsRef<str> + Sync>(&self, sentences: &[S]) -> Result<Vec<Encoded>> {
-        let encoded = sentences.par_iter().enumerate().map(|(text, sentence)| {
-            self.encode(sentence.as_ref()).map_err(|source| source.of_text(text))
-        });
+        let encoded = sentences
+            .par_iter()
+            .enumerate()
+            .map(|(text, sentence)| self.encode(sentence.as_ref()).map_err(|source| source.of_text(text)));
         // The first error of all, whichever thread meets one first.
         encoded.collect::<Vec<_>>().into_iter().collect()
     }
@@ -250,7 +251,9 @@ impl SentenceTokenizer {
 fn declared_ids(json: &Value) -> Vec<(String, u64)> {
     let added = json.get("added_tokens").and_then(Value::as_array);
     let declared = added.into_iter().flatten();
-    declared.filter_map(|token| Some((token.get("content")?.as_str()?.to_owned(), token.get("id")?.as_u64()?))).collect()
+    declared
+        .filter_map(|token| Some((token.get("content")?.as_str()?.to_owned(), token.get("id")?.as_u64()?)))
+        .collect()
 }
 
 /// A note on added tokens that have other ids than their file says: the library numbers them itself.

@@ -57,7 +57,10 @@ fn factors_have_two_operands() {
         })
     };
     let error = graph(30, 6);
-    assert!(matches!(&error, OnnxError::Structure { found, node, .. } if found == "30 inputs" && node.contains("Mul")), "{error}");
+    assert!(
+        matches!(&error, OnnxError::Structure { found, node, .. } if found == "30 inputs" && node.contains("Mul")),
+        "{error}"
+    );
     graph(2, 6);
     graph(2, 40);
 }

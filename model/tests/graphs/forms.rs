@@ -16,6 +16,7 @@ fn every_spelling_is_the_same_model() {
     for attention in [
         AttentionForm::Plain,
         AttentionForm::ThroughThree,
+        AttentionForm::ThroughThreeOptimised,
         AttentionForm::FusedMatMul,
         AttentionForm::Packed,
         AttentionForm::MultiHead,
@@ -30,11 +31,18 @@ fn every_spelling_is_the_same_model() {
             assert_same(&found, &gelu, &format!("{attention:?}"));
         }
     }
-    for activation in [ActivationForm::WrittenOut, ActivationForm::Gelu, ActivationForm::FusedGelu, ActivationForm::BiasGelu] {
+    for activation in
+        [ActivationForm::WrittenOut, ActivationForm::Gelu, ActivationForm::FusedGelu, ActivationForm::BiasGelu]
+    {
         let form = Form { activation, ..Form::PLAIN };
         assert_same(&read(&gelu, form, json!({}), false).unwrap(), &gelu, &format!("{activation:?}"));
     }
-    let form = Form { embeddings: EmbeddingForm::Fused, attention: AttentionForm::Packed, norm: NormForm::Skip, ..Form::PLAIN };
+    let form = Form {
+        embeddings: EmbeddingForm::Fused,
+        attention: AttentionForm::Packed,
+        norm: NormForm::Skip,
+        ..Form::PLAIN
+    };
     let form = Form { activation: ActivationForm::BiasGelu, ..form };
     assert_same(&read(&gelu, form, json!({}), false).unwrap(), &gelu, "all of them fused");
     let tanh = small(Activation::GeluTanh);
@@ -67,8 +75,14 @@ fn other_functions_are_refused() {
 fn operators_that_are_not_read_are_refused_by_name() {
     let model = small(Activation::Gelu);
     for operator in [
-        "QOrderedAttention", "QOrderedMatMul", "PackedAttention", "RemovePadding", "GroupQueryAttention", "MatMulNBits",
-        "SkipSimplifiedLayerNormalization", "LongformerAttention",
+        "QOrderedAttention",
+        "QOrderedMatMul",
+        "PackedAttention",
+        "RemovePadding",
+        "GroupQueryAttention",
+        "MatMulNBits",
+        "SkipSimplifiedLayerNormalization",
+        "LongformerAttention",
     ] {
         let dir = folder(json!({}));
         let mut b = Build::new();

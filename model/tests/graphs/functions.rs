@@ -40,7 +40,9 @@ fn functions() -> Vec<FunctionProto> {
 #[test]
 fn functions_are_what_their_nodes_compute() {
     let model = small(Activation::Gelu);
-    for (name, given, expected) in [("norm", true, 1e-12), ("norm", false, 1e-5), ("outer", true, 1e-12), ("outer", false, 1e-5)] {
+    for (name, given, expected) in
+        [("norm", true, 1e-12), ("norm", false, 1e-5), ("outer", true, 1e-12), ("outer", false, 1e-5)]
+    {
         let dir = folder(json!({}));
         let mut b = Build::new();
         let states = encoder(&mut b, &model, Form::PLAIN);

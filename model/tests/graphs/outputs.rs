@@ -1,6 +1,8 @@
 //! The pooling of a graph itself: followed or refused, never ignored.
 
-use lacuna_model::{Activation, DenseModule, Linear, Matrix, ModuleActivation, PoolingMode, PoolingSource, SentenceModule};
+use lacuna_model::{
+    Activation, DenseModule, Linear, Matrix, ModuleActivation, PoolingMode, PoolingSource, SentenceModule,
+};
 use serde_json::json;
 
 use super::*;
@@ -78,7 +80,10 @@ fn normalised(b: &mut Build, x: &str) -> String {
 
 fn projection() -> Linear {
     let value = |i: usize| ((i * 29) % 53) as f32 / 60.0 - 0.4;
-    Linear { weight: Matrix { rows: 3, cols: HIDDEN, data: (0..3 * HIDDEN).map(value).collect() }, bias: vec![0.5, -0.25, 1.0] }
+    Linear {
+        weight: Matrix { rows: 3, cols: HIDDEN, data: (0..3 * HIDDEN).map(value).collect() },
+        bias: vec![0.5, -0.25, 1.0],
+    }
 }
 
 fn dense(b: &mut Build, x: &str) -> String {

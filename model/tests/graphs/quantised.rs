@@ -1,6 +1,6 @@
 //! Fused operators in int8: codes are kept bit for bit.
 
-use lacuna_model::{Activation, LinearCodes, Linear};
+use lacuna_model::{Activation, Linear, LinearCodes};
 use serde_json::json;
 
 use super::*;
@@ -47,7 +47,8 @@ fn quantised(model: &Model, kind: Kind) -> Result<Model, Error> {
     b.output(&states, "last_hidden_state", &["batch", "sequence", "hidden"]);
     let nodes = std::mem::take(&mut b.graph.node);
     for mut node in nodes {
-        let constant = node.input.get(1).and_then(|name| b.graph.initializer.iter().find(|tensor| tensor.name == *name));
+        let constant =
+            node.input.get(1).and_then(|name| b.graph.initializer.iter().find(|tensor| tensor.name == *name));
         let Some(tensor) = constant.filter(|_| node.op_type == "MatMul").cloned() else {
             // What follows has a name of its own already, so order does not matter.
             b.graph.node.push(node);
@@ -166,7 +167,8 @@ fn codes_of_fused_attention_are_kept() {
             for (found, linear) in found.linears.iter().zip([&layer.q, &layer.k, &layer.v]) {
                 let LinearCodes { codes, scale } = found.as_ref().unwrap();
                 let (expected, step) = codes_of(linear);
-                let turned: Vec<i8> = (0..HIDDEN * HIDDEN).map(|i| expected[i % HIDDEN * HIDDEN + i / HIDDEN]).collect();
+                let turned: Vec<i8> =
+                    (0..HIDDEN * HIDDEN).map(|i| expected[i % HIDDEN * HIDDEN + i / HIDDEN]).collect();
                 assert_eq!(*codes, turned);
                 assert_eq!(*scale, vec![if per_column { step } else { 0.5 }; HIDDEN]);
             }

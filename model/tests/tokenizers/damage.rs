@@ -80,8 +80,7 @@ fn parts_of_the_wrong_kind() {
 fn a_panic_at_a_text_is_an_error_of_the_text() {
     let first = template(&["A"], &["<s>", "A", "B"]);
     let json = with(|json| {
-        json["post_processor"] =
-            json!({ "type": "Sequence", "processors": [first, template(&["A"], &["A", "B"])] });
+        json["post_processor"] = json!({ "type": "Sequence", "processors": [first, template(&["A"], &["A", "B"])] });
     });
     let tokenizer = open(&[("tokenizer.json", &json)]).unwrap();
     assert_eq!(ids(&tokenizer, "a b"), [2, 3]);
@@ -103,7 +102,10 @@ fn expensive_patterns_are_an_error_of_the_text() {
     assert_eq!(ids(&tokenizer, "a"), [2]);
     let texts = ["b".to_owned(), "a".repeat(64), "a".into()];
     let error = tokenizer.encode_batch(&texts).unwrap_err();
-    assert!(matches!(&error, Error::Text { text: 1, source } if matches!(**source, Error::TokenizerText { .. })), "{error}");
+    assert!(
+        matches!(&error, Error::Text { text: 1, source } if matches!(**source, Error::TokenizerText { .. })),
+        "{error}"
+    );
     assert!(error.to_string().contains("too expensive"), "{error}");
 }
 

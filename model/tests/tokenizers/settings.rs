@@ -83,7 +83,10 @@ fn only_texts_with_a_token_outside_the_table_fail() {
     assert_eq!(ids(&small, "a [E1]"), [1, 3]);
     let error = small.encode_batch(&["a", "b [E2]", "[E2]"]).unwrap_err();
     let Error::Text { text: 1, source } = &error else { panic!("{error}") };
-    assert!(matches!(&**source, Error::TokenOutsideTable { token, id: 4, vocab_size: 4 } if token == "[E2]"), "{error}");
+    assert!(
+        matches!(&**source, Error::TokenOutsideTable { token, id: 4, vocab_size: 4 } if token == "[E2]"),
+        "{error}"
+    );
     assert!(small.locate(TextInput::pair("a", "[E2]")).is_err());
     // What is cut does not matter.
     let cut = "a ".repeat(64) + "[E2]";

@@ -5,7 +5,8 @@ use lacuna_model::TextInput;
 
 use crate::{folder, ids, open, open_dir, refused};
 
-const WORDS: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\ncafe\ncafé\nCat\nsat\n##s\nun\n##able\n,\n.\n北\n京\n##t\nh\ne\n";
+const WORDS: &str =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\ncafe\ncafé\nCat\nsat\n##s\nun\n##able\n,\n.\n北\n京\n##t\nh\ne\n";
 const BERT: &str = r#"{"model_type": "bert"}"#;
 const TEXTS: [&str; 7] =
     ["The cats, unable.", "CAFÉ Café cafe", "北京 the北", "the [MASK] cat", "[mask] x", "", "het\tthe\u{a0}cat"];
@@ -27,7 +28,9 @@ fn wordpiece_with_every_setting() {
         &[2, 3],
         &[2, 1, 5, 6, 3],
     ];
-    for config in ["{}", r#"{"do_lower_case": true}"#, r#"{"tokenizer_class": "BertTokenizerFast", "strip_accents": null}"#] {
+    for config in
+        ["{}", r#"{"do_lower_case": true}"#, r#"{"tokenizer_class": "BertTokenizerFast", "strip_accents": null}"#]
+    {
         assert_eq!(wordpiece(config), lower, "{config}");
     }
     let mut cased = lower;
@@ -176,12 +179,8 @@ fn byte_level_bpe() {
         (r#"{"tokenizer_class": "RobertaTokenizer", "add_prefix_space": false}"#, &without_header, plain),
         (r#"{"add_prefix_space": true, "errors": "replace"}"#, MERGES, prefixed),
     ] {
-        let files = [
-            ("config.json", ROBERTA),
-            ("vocab.json", BPE),
-            ("merges.txt", merges),
-            ("tokenizer_config.json", config),
-        ];
+        let files =
+            [("config.json", ROBERTA), ("vocab.json", BPE), ("merges.txt", merges), ("tokenizer_config.json", config)];
         let tokenizer = open(&files).unwrap();
         for (text, expected) in texts.iter().zip(expected) {
             assert_eq!(ids(&tokenizer, text), expected, "{config}: {text:?}");

@@ -178,7 +178,8 @@ mod tests {
         let record = AnswerRecord::parse(r#"{"id": 1e3, "question": "a", "context": "b"}"#).unwrap();
         let json = serde_json::to_string(&AnswerRow { question: "a".into(), other: record.other, answers }).unwrap();
         let some = r#"{"answer":"Émile","start":3,"end":9,"start_char":3,"end_char":8,"score":0.5,"logit":2.5}"#;
-        let none = r#"{"answer":null,"start":null,"end":null,"start_char":null,"end_char":null,"score":0.25,"logit":1.5}"#;
+        let none =
+            r#"{"answer":null,"start":null,"end":null,"start_char":null,"end_char":null,"score":0.25,"logit":1.5}"#;
         assert_eq!(json, format!(r#"{{"question":"a","id":1e3,"answers":[{some},{none}]}}"#));
     }
 }

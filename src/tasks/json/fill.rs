@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn rows_are_written_in_the_order_of_their_fields() {
         let other = OtherFields::default();
-        let json = serde_json::to_string(&FillRow { text: "The [MASK]".into(), other, masks: vec![mask(4, 7)] }).unwrap();
+        let json =
+            serde_json::to_string(&FillRow { text: "The [MASK]".into(), other, masks: vec![mask(4, 7)] }).unwrap();
         let candidate = r#"{"id":7,"token":"cat","score":0.5,"logit":2.5,"sequence":"The cat"}"#;
         let mask = format!(r#"{{"start":4,"end":10,"start_char":4,"end_char":10,"candidates":[{candidate}]}}"#);
         assert_eq!(json, format!(r#"{{"text":"The [MASK]","masks":[{mask}]}}"#));

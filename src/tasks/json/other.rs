@@ -38,7 +38,9 @@ impl OtherFields {
 /// Of names and values in their spelling.
 impl PartialEq for OtherFields {
     fn eq(&self, other: &OtherFields) -> bool {
-        let fields = |all: &OtherFields| all.0.iter().map(|(name, value)| (name.clone(), value.get().to_owned())).collect::<Vec<_>>();
+        let fields = |all: &OtherFields| {
+            all.0.iter().map(|(name, value)| (name.clone(), value.get().to_owned())).collect::<Vec<_>>()
+        };
         fields(self) == fields(other)
     }
 }

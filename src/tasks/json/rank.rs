@@ -168,7 +168,8 @@ mod tests {
         ];
         let other = RankRecord::parse(r#"{"id":"\u00e9","query":"a","passages":[]}"#).unwrap().other;
         let json = serde_json::to_string(&RankRow { query: "a".into(), other, ranking }).unwrap();
-        let ranking = r#"{"index":1,"score":0.5,"logit":0.0,"passage":"b"},{"index":0,"score":null,"logit":null,"passage":"c"}"#;
+        let ranking =
+            r#"{"index":1,"score":0.5,"logit":0.0,"passage":"b"},{"index":0,"score":null,"logit":null,"passage":"c"}"#;
         assert_eq!(json, format!(r#"{{"query":"a","id":"\u00e9","ranking":[{ranking}]}}"#));
     }
 }

@@ -24,7 +24,6 @@ pub fn calibration_file(path: &Path, limit: usize) -> Result<Vec<String>> {
     }
 }
 
-
 /// An error of the csv reader, in the words of this command.
 pub fn csv_error(path: &Path, error: &csv::Error) -> Error {
     Error::Row {

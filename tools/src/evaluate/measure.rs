@@ -12,7 +12,7 @@ use lacuna_console::output::say;
 use lacuna_console::progress::Spinner;
 use lacuna_console::stats::Cosines;
 
-use super::Args;
+use super::args::Args;
 use super::pairs::Pairs;
 use super::report::{Evaluation, Point};
 use super::schemes::Schemes;
@@ -88,8 +88,15 @@ fn evaluate_model(args: &Args, pairs: &Pairs, context: &Context) -> Result<Evalu
         let of_pruned = sparsity.map(|_| reference(&pruned, &ids, prompt_tokens)).transpose()?;
         let reference = of_pruned.as_ref().unwrap_or(&unpruned);
         let schemes = args.schemes.then(|| {
-            Schemes { pairs, ids: &ids, prompt_tokens, reference, calibration: &args.calibration, texts: texts.as_ref() }
-                .compare(&pruned, context)
+            Schemes {
+                pairs,
+                ids: &ids,
+                prompt_tokens,
+                reference,
+                calibration: &args.calibration,
+                texts: texts.as_ref(),
+            }
+            .compare(&pruned, context)
         });
         let schemes = schemes.transpose()?;
         let calibrated = args.calibration.run(pruned, texts.as_ref(), context.tier)?;

@@ -12,6 +12,7 @@ mod policy;
 mod reading;
 mod ready;
 mod run;
+mod running;
 mod sink;
 mod summary;
 mod truncations;

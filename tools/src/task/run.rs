@@ -9,9 +9,8 @@ use lacuna::heads::Head;
 use lacuna::tasks::{Task, TaskModel};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
-use lacuna_console::input::Input;
 use lacuna_console::output::Target;
-use lacuna_console::progress::{Done, Progress};
+use lacuna_console::progress::Progress;
 use lacuna_console::remarks;
 use lacuna_console::stream::{Stream, partial_path};
 use serde::Serialize;
@@ -19,28 +18,32 @@ use serde::Serialize;
 use super::args::TaskArgs;
 use super::counted::Counted;
 use super::format::json_lines_only;
-use super::gather::{Item, gather, gather_all};
 use super::identity;
-use super::isolate::{self, Isolated};
 use super::journal::{Counts, Identity, Journal, Trace};
-use super::policy::{BadLine, OnError, Warnings};
+use super::policy::{OnError, Warnings};
 use super::reading::Reading;
 use super::ready::{self, Ready, check};
+use super::running::{Kept, Run};
 use super::sink::{JsonLines, Sink};
 use super::summary::{Ran, Summary};
-use super::truncations::{Truncated, Truncations};
+use super::truncations::Truncations;
 use crate::packed::Opened;
+
+/// Makes the sink of rows for an encoder.
+pub(crate) type MakeSink<'a, S> = Box<dyn FnOnce(&Encoder) -> Result<S> + Send + 'a>;
 
 /// What a command does beyond what all of them do.
 pub(crate) struct Work<'a, T: Task, S> {
     /// The task.
     pub(crate) task: &'a T,
+    /// What happens to bad lines.
+    pub(crate) on_error: OnError,
     /// How records are made.
     pub(crate) reading: Reading<'a, T::Record>,
     /// Changes the model that was opened.
     pub(crate) change: Box<dyn FnOnce(Opened) -> Result<Opened> + Send + 'a>,
     /// Where rows go, for an encoder.
-    pub(crate) sink: Box<dyn FnOnce(&Encoder) -> Result<S> + Send + 'a>,
+    pub(crate) sink: MakeSink<'a, S>,
     /// What was inferred of the output.
     pub(crate) note: Option<String>,
     /// Options of the command that change results.
@@ -57,32 +60,6 @@ struct About {
     head: String,
 }
 
-/// A run in progress.
-struct Run<'a, T: Task, S> {
-    task: &'a T,
-    reading: Reading<'a, T::Record>,
-    model: TaskModel,
-    /// The f32 reference, if the results are compared with it.
-    reference: Option<TaskModel>,
-    sink: S,
-    out: Stream,
-    input: Input,
-    journal: Option<Journal>,
-    trace: Trace,
-    on_error: OnError,
-    rows: u64,
-    warnings: Warnings,
-    truncated: Truncations,
-    kept: Kept<T>,
-    progress: Progress,
-}
-
-/// Rows for the comparison with the reference.
-struct Kept<T: Task> {
-    rows: Vec<T::Row>,
-    reference: Vec<T::Row>,
-}
-
 impl TaskArgs {
     /// A task with a head, from the input to one line for each result. `result` is the field that is null where there is none.
     pub(crate) fn run<T: Task + std::fmt::Debug>(
@@ -93,7 +70,9 @@ impl TaskArgs {
         reading: Reading<'_, T::Record>,
     ) -> Result<()> {
         json_lines_only(self.output_path())?;
+        let on_error = self.on_error(!reading.is_one());
         let work = Work {
+            on_error,
             task,
             reading,
             change: Box::new(Ok),
@@ -132,7 +111,7 @@ impl TaskArgs {
         target: &Target,
         about: impl FnOnce(u64, &Encoder, Option<&Head>) -> A,
     ) -> Result<()> {
-        let Work { task, reading, change, sink, note, settings, .. } = work;
+        let Work { task, on_error, reading, change, sink, note, settings, .. } = work;
         // The model first: a wrong directory is refused before somebody types texts into a terminal.
         let input = self.open_input(&reading)?;
         let model = change(self.model.open()?)?;
@@ -144,14 +123,15 @@ impl TaskArgs {
                 head.require(kind)?;
                 let ranks = task.name() == "rank";
                 let prompt = model.default_prompt().filter(|_| ranks);
-                said.extend(prompt.map(|text| format!("prompt: {text:?} is put before the query (default_prompt_name)")));
+                said.extend(
+                    prompt.map(|text| format!("prompt: {text:?} is put before the query (default_prompt_name)")),
+                );
                 said.extend(head.remarks(ranks).into_iter().map(|remark| remark.text));
                 Some(Arc::new(head))
             }
         };
         let Ready { encoder, calibrated, calibration, warnings } = self.ready::<T::Record>(model, context)?;
-        warnings.iter().for_each(remarks::warn);
-        calibration.remark().iter().for_each(remarks::say);
+        said.extend(calibration.remark());
         let encoder = Arc::new(encoder);
         let counted = Arc::new(Counted::new(encoder.clone()));
         let model = TaskModel::new(counted.clone());
@@ -166,7 +146,7 @@ impl TaskArgs {
         let mut trace = Trace::new();
         let identity = || -> Result<Identity> {
             let model = identity::of(&*encoder, head.as_deref())?;
-            Ok(Identity { command: task.name().to_owned(), model, options: self.settings(&settings) })
+            Ok(Identity { command: task.name().to_owned(), model, options: self.settings(&settings, on_error) })
         };
         let mut sink = sink(&encoder)?;
         if input.is_terminal() {
@@ -180,7 +160,7 @@ impl TaskArgs {
                 let (out, counts) = journal.resume(&mut input, &mut trace)?;
                 if trace.entries() > 0 {
                     let partial = partial_path(path);
-                    remarks::say(format_args!(
+                    said.push(format!(
                         "going on after {} entries of {}, whose results are in {}",
                         trace.entries(),
                         input.name().display(),
@@ -191,12 +171,12 @@ impl TaskArgs {
             }
             Target::File(path) if Journal::exists(path) => {
                 let partial = partial_path(path);
-                remarks::say(format_args!("{} is of an interrupted run; --resume goes on with it", partial.display()));
+                said.push(format!("{} is of an interrupted run; --resume goes on with it", partial.display()));
                 (Stream::open(target)?, None, Counts::default())
             }
             _ => (Stream::open(target)?, None, Counts::default()),
         };
-        said.into_iter().chain(input.take_note()).chain(note).for_each(remarks::say);
+        said.extend(input.take_note().into_iter().chain(note));
         match counts.rows {
             0 if trace.entries() == 0 => sink.begin(&mut out).map_err(|error| out.failed(error))?,
             rows => sink.resume(rows),
@@ -211,18 +191,21 @@ impl TaskArgs {
             input,
             journal,
             trace,
-            on_error: self.input.on_error,
+            on_error,
             rows: counts.rows,
             warnings: Warnings::resume(counts.bad),
             truncated: Truncations::resume(counts.truncated),
             kept: Kept { rows: Vec::new(), reference: Vec::new() },
             progress: Progress::new(target.is_terminal()),
+            remarks: said,
+            doubts: warnings,
         };
         let (start, before) = (Instant::now(), run.trace.entries());
         if let Err(error) = run.all(self, per_text) {
             return Err(run.end_early(error, target, identity));
         }
         let seconds = start.elapsed().as_secs_f64();
+        run.say_remarks();
         let Run { reference, kept, rows, truncated, warnings, out, mut sink, journal, trace, progress, input, .. } =
             run;
         drop(progress);
@@ -271,171 +254,4 @@ fn check_resume(target: &Target, can_resume: bool) -> Result<()> {
     };
     let expected = "--output FILE, with JSON lines or .npy; int8 and uint8 with --ranges".into();
     Err(Error::Argument { option: "--resume", found: found.into(), expected })
-}
-
-impl<T: Task, S: Sink<T::Row>> Run<'_, T, S> {
-    /// Everything, up to the first error.
-    fn all(&mut self, args: &TaskArgs, per_text: usize) -> Result<()> {
-        let bounds = args.bounds(per_text);
-        if self.reading.is_one() {
-            return self.one(bounds);
-        }
-        loop {
-            let batch = gather(&mut self.input, &self.reading, bounds, &mut self.trace)?;
-            let is_last = batch.is_last;
-            self.batch(batch.items)?;
-            self.trace.answer();
-            self.out.flush_results()?;
-            if let Some(journal) = &mut self.journal {
-                let counts = Counts { rows: self.rows, bad: self.warnings.count(), truncated: self.truncated.count };
-                // Before a wait for more input everything is saved.
-                let now = is_last || !self.input.is_ready()?;
-                journal.save(&mut self.out, &self.trace, counts, now)?;
-            }
-            if is_last {
-                return Ok(());
-            }
-            let (read, size) = self.input.progress();
-            self.progress.update(Done { texts: self.rows, read, size });
-        }
-    }
-
-    /// One result of all lines.
-    fn one(&mut self, bounds: super::gather::Bounds) -> Result<()> {
-        let (record, lines, bad) = gather_all(&mut self.input, &self.reading, bounds)?;
-        self.trace.count(lines.len() as u64);
-        for bad in bad {
-            self.bad(bad)?;
-        }
-        let records = [record];
-        let Isolated { rows, truncated } = isolate::run(self.task, &self.model, &records, true)?;
-        truncated.iter().for_each(|cut| self.truncated.add(Truncated::of_one(cut, &lines)));
-        for row in rows {
-            match row {
-                Ok(row) => self.row(row)?,
-                Err(reason) => return Err(self.error(lines.first().copied().unwrap_or(1), reason)),
-            }
-        }
-        self.compare(&records)
-    }
-
-    fn batch(&mut self, items: Vec<Item<T::Record>>) -> Result<()> {
-        let fields = self.reading.fields;
-        let stops = self.on_error == OnError::Stop;
-        let (mut records, mut lines, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        // Either the place of a record, or a line that is none.
-        for mut item in items {
-            let record = std::mem::replace(&mut item.record, Err(String::new()));
-            match record {
-                Ok(record) => {
-                    records.push(record);
-                    lines.push(item.line);
-                    places.push((item, None));
-                }
-                Err(reason) => {
-                    let bad = item.bad(reason, fields);
-                    places.push((item, Some(bad)));
-                }
-            }
-        }
-        let Isolated { rows, truncated } = isolate::run(self.task, &self.model, &records, stops)?;
-        let line = |number: usize| lines.get(number).copied().unwrap_or(0);
-        for cut in truncated {
-            let cut = Truncated::new(cut, line);
-            self.progress.pause(|| self.truncated.add(cut));
-        }
-        let mut rows = rows.into_iter();
-        let mut good = Vec::new();
-        let mut records = records.into_iter();
-        for (item, bad) in places {
-            let bad = match bad {
-                Some(bad) => bad,
-                None => {
-                    let record = records.next();
-                    match rows.next() {
-                        Some(Ok(row)) => {
-                            self.row(row)?;
-                            good.extend(record.filter(|_| self.reference.is_some()));
-                            continue;
-                        }
-                        Some(Err(reason)) => item.bad(reason, fields),
-                        None => break, // the run ended before it
-                    }
-                }
-            };
-            self.bad(bad)?;
-        }
-        self.compare(&good)
-    }
-
-    fn row(&mut self, row: T::Row) -> Result<()> {
-        self.sink.row(&mut self.out, &row).map_err(|error| self.out.failed(error))?;
-        self.rows += 1;
-        if self.reference.is_some() {
-            self.kept.rows.push(row);
-        }
-        Ok(())
-    }
-
-    /// A line that gives no result: ends the run, or not.
-    fn bad(&mut self, bad: BadLine) -> Result<()> {
-        if self.on_error == OnError::Stop {
-            return Err(self.error(bad.line, bad.reason));
-        }
-        let name = self.input.name().display().to_string();
-        self.progress.pause(|| self.warnings.warn(&name, &bad, self.on_error));
-        if self.on_error == OnError::Null {
-            self.sink.null(&mut self.out, &bad).map_err(|error| self.out.failed(error))?;
-            self.rows += 1;
-        }
-        Ok(())
-    }
-
-    fn error(&self, line: u64, reason: String) -> Error {
-        Error::Line { path: self.input.name().to_owned(), line, reason }
-    }
-
-    /// Runs the reference on the records of a batch.
-    fn compare(&mut self, records: &[T::Record]) -> Result<()> {
-        if let (Some(reference), false) = (&self.reference, records.is_empty()) {
-            self.kept.reference.extend(self.task.run(reference, records)?.rows);
-        }
-        Ok(())
-    }
-
-    /// Keeps the results of the lines before the one that ended the run, and says where they are.
-    fn end_early(mut self, error: Error, target: &Target, identity: impl FnOnce() -> Result<Identity>) -> Error {
-        let Error::Line { path, line, mut reason } = error else { return error };
-        let kept = (|| -> Result<Option<std::path::PathBuf>> {
-            self.sink.finish(&mut self.out).map_err(|error| self.out.failed(error))?;
-            let Target::File(file) = target else {
-                self.out.finish()?;
-                return Ok(None);
-            };
-            if self.rows == 0 && self.journal.is_none() {
-                return Ok(None); // nothing was computed
-            }
-            // The line that ended the run is not among those that are answered.
-            let mut journal = match self.journal {
-                Some(journal) => journal,
-                None => Journal::new(file, identity()?),
-            };
-            let counts = Counts { rows: self.rows, bad: self.warnings.count(), truncated: self.truncated.count };
-            self.trace.answer_before(line);
-            journal.save(&mut self.out, &self.trace, counts, true)?;
-            self.out.keep_partial()?;
-            Ok(Some(partial_path(file)))
-        })();
-        match kept {
-            Err(error) => return error,
-            Ok(Some(partial)) => {
-                reason += &format!(
-                    "; the results of the lines before it are in {}: correct the line and repeat the command with --resume",
-                    partial.display()
-                );
-            }
-            Ok(None) => {}
-        }
-        Error::Line { path, line, reason }
-    }
 }

@@ -122,11 +122,16 @@ fn strategies_and_schemes_are_options() {
     assert_eq!(tag(&["--aggregation", "first", "--scheme", "bio"]), first);
     for how in ["simple", "average", "max"] {
         let found = tag(&["--aggregation-strategy", how]);
-        assert!(found[0]["entities"].as_array().unwrap().iter().all(|e| e["text"] == text[part(e)]), "{how}: {found:?}");
+        assert!(
+            found[0]["entities"].as_array().unwrap().iter().all(|e| e["text"] == text[part(e)]),
+            "{how}: {found:?}"
+        );
     }
     let none = tag(&["--aggregation", "none"]);
     let labels = none[0]["entities"].as_array().unwrap().iter().map(|entity| entity["label"].as_str().unwrap());
-    assert!(labels.clone().count() > 0 && labels.clone().all(|label| label.starts_with("B-") || label.starts_with("I-")));
+    assert!(
+        labels.clone().count() > 0 && labels.clone().all(|label| label.starts_with("B-") || label.starts_with("I-"))
+    );
     let io = tag(&["--scheme", "io"]);
     let labels = io[0]["entities"].as_array().unwrap().iter().map(|entity| entity["label"].as_str().unwrap());
     assert!(labels.clone().all(|label| !label.starts_with("I-")), "{io:?}");
@@ -151,10 +156,11 @@ fn masks_are_filled() {
             assert_eq!(keys(&mask["candidates"][0]), ["id", "logit", "score", "sequence", "token"]);
         }
     }
-    let (written, line) = stopped(run_with(&["fill", "--model", &model("bert-fill")], b"a [MASK]\na cat"));
+    let (written, line) =
+        stopped(run_with(&["fill", "--on-error", "stop", "--model", &model("bert-fill")], b"a [MASK]\na cat"));
     assert_eq!(written.lines().count(), 1);
     assert!(line.contains("standard input: line 2: found nothing to fill in; expected [MASK]"), "{line}");
-    let (_, line) = stopped(run_with(&["fill", "--model", &model("roberta-fill")], b"a [MASK]"));
+    let (_, line) = stopped(run_with(&["fill", "--on-error", "stop", "--model", &model("roberta-fill")], b"a [MASK]"));
     assert!(line.contains("found [MASK], the mask of other models; expected <mask>"), "{line}");
 }
 
@@ -260,7 +266,7 @@ fn other_models_and_other_lines_are_refused() {
         (b"{\"pair\": \"a\"}", "missing field `text`"),
         (b"{\"text\": 1}", "expected a string"),
     ] {
-        let (_, line) = stopped(run_with(&["classify", "--model", &classify, "--jsonl"], input));
+        let (_, line) = stopped(run_with(&["classify", "--on-error", "stop", "--model", &classify, "--jsonl"], input));
         assert!(line.contains(expected) && line.contains(r#"expected {"text": "..."}"#), "{line}");
     }
     refuses(&["rank", "--model", "x"], "--query");

@@ -18,8 +18,8 @@ mod packed;
 #[path = "../../../kernels/tests/support/required.rs"]
 mod required;
 mod settings;
-mod tokenizers;
 mod streams;
+mod tokenizers;
 mod vectors;
 
 use std::io::Write;

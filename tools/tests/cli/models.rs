@@ -166,7 +166,10 @@ fn evaluate_compares_rankings() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("pruned by magnitude at load: accuracy is not kept"));
     let text = stdout(output);
     // Of the empty lines one is kept.
-    assert!(text.contains("f32, pruned, 50.0 % zero blocks") && text.contains("calibrated on 2 of 5 texts of "), "{text}");
+    assert!(
+        text.contains("f32, pruned, 50.0 % zero blocks") && text.contains("calibrated on 2 of 5 texts of "),
+        "{text}"
+    );
 }
 
 #[test]

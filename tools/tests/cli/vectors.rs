@@ -112,9 +112,11 @@ fn prompts_are_put_before_every_text() {
     assert!(line.contains("\"query\""), "{line}");
     let settings = serde_json::json!({"prompts": {"query": "cat ", "none": ""}, "default_prompt_name": "query"});
     model.write("config_sentence_transformers.json", &settings.to_string());
+    // The model is calibrated with its default prompt.
+    let (plain, with) = (of(&["--prompt", ""], "sits"), of(&["--prompt", ""], "cat sits"));
+    assert_eq!(of(&["--prompt", "cat "], "sits"), with);
     assert_eq!(of(&["--prompt-name", "query"], "sits"), with);
     assert_eq!(of(&[], "sits"), with, "the default prompt");
-    assert_eq!(of(&["--prompt", ""], "sits"), plain);
     assert_eq!(of(&["--prompt-name", "none"], "sits"), plain);
     let line = refusal(run_with(&["embed", "--model", model.path(), "--prompt-name", "document"], b"sits"));
     assert!(line.contains("\"document\"") && line.contains("\"query\""), "{line}");

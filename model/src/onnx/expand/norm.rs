@@ -54,7 +54,8 @@ fn embeddings(
         Some(places) => parts.node("Gather", &[position, places], vec![AttributeProto::int("axis", 0)]),
         // The first rows, one to a token.
         None => {
-            let (zero, bounds) = (parts.list(&[0]), vec![AttributeProto::int("start", 1), AttributeProto::int("end", 2)]);
+            let (zero, bounds) =
+                (parts.list(&[0]), vec![AttributeProto::int("start", 1), AttributeProto::int("end", 2)]);
             let length = parts.node("Shape", &[ids], bounds);
             parts.node("Slice", &[position, &zero, &length, &zero], vec![])
         }
