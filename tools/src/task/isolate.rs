@@ -58,7 +58,7 @@ fn is_of_input(error: &lacuna::Error) -> bool {
 
 /// A message of the library without the number of the text in its batch, which is always 0 here.
 fn without_place(message: &str) -> String {
-    for name in ["sequence 0", "sentence 0", "input 0", "text 0"] {
+    for name in ["sequence 0", "sentence 0", "input 0", "text 0 (counted from 0)", "text 0"] {
         if let Some(rest) = message.strip_prefix(name) {
             for separator in [": ", ", "] {
                 if let Some(rest) = rest.strip_prefix(separator) {
@@ -78,6 +78,7 @@ mod tests {
     fn numbers_in_a_batch_of_one_are_left_out() {
         assert_eq!(without_place("sequence 0, position 3: token id 9"), "position 3: token id 9");
         assert_eq!(without_place("input 0: found nothing"), "found nothing");
+        assert_eq!(without_place("text 0 (counted from 0): token \"x\""), "token \"x\"");
         assert_eq!(without_place("sequence 07: no"), "sequence 07: no");
     }
 }

@@ -163,7 +163,7 @@ fn pooling_is_what_the_files_say_unless_the_options_do() {
 fn bad_input_leaves_no_output() {
     let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
     let output = dir.path().join("out.jsonl");
-    let args = ["embed", "--model", model.path(), "--output", output.to_str().unwrap()];
+    let args = ["embed", "--on-error", "stop", "--model", model.path(), "--output", output.to_str().unwrap()];
     let refused = |input: &[u8]| refusal(run_with(&args, input));
     assert!(refused(b"not \xff fine\na cat\n").contains("standard input: line 1: invalid UTF-8 at byte 5"));
     let missing = [&args[..], &["--input", "/does/not/exist"]].concat();
@@ -218,7 +218,7 @@ fn damaged_models_are_named() {
         }
     }
     let line = refusal(run(&["embed", "--model", "/does/not/exist"]));
-    assert!(line.contains("/does/not/exist/config.json: cannot read"), "{line}");
+    assert!(line.contains("/does/not/exist/config.json: cannot open"), "{line}");
 
     let model = ModelDir::new();
     model.remove("tokenizer.json");

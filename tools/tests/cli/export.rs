@@ -114,7 +114,7 @@ fn impossible_exports_are_refused_and_leave_nothing() {
         &["export", "onnx", "--arch", "bert-mini", "--int8", "qdq", "--calibrate", "x", out],
         "cannot be used with",
     );
-    refuses(&["export", "onnx", "--model", "/does/not/exist", out], "/does/not/exist/config.json: cannot read");
+    refuses(&["export", "onnx", "--model", "/does/not/exist", out], "/does/not/exist/config.json: cannot open");
     for impossible in [dir.path().join("no/such/directory.onnx"), dir.path().to_owned()] {
         let line = refusal(lacuna(&export).arg(&impossible).output().unwrap());
         assert!(line.contains("cannot create"), "{line}");

@@ -104,7 +104,9 @@ fn fields_that_a_command_does_not_know_are_kept() {
         ("answer", "bert-answer", r#""question":"a","context":"the cat""#, r#""question":"a""#, "answers"),
         ("fill", "bert-fill", r#""text":"a [MASK]""#, r#""text":"a [MASK]""#, "masks"),
     ] {
-        let ask = |line: &str| run_with(&[command, "--model", &model(name), "--jsonl"], line.as_bytes());
+        let ask = |line: &str| {
+            run_with(&[command, "--on-error", "stop", "--model", &model(name), "--jsonl"], line.as_bytes())
+        };
         let found = stdout(ask(&format!("{{{fields},{line}}}")));
         assert!(found.starts_with(&format!("{{{first},{fields},\"{result}\":[")), "{command}: {found}");
         let refused = refusal(ask(&format!("{{{line},\"{result}\":1}}")));
@@ -220,6 +222,7 @@ fn results_are_verified_and_said_as_json() {
                 "lines",
                 "remarks",
                 "report",
+                "saturation",
                 "seconds",
                 "texts",
                 "tier",
@@ -273,7 +276,10 @@ fn other_models_and_other_lines_are_refused() {
     refuses(&["answer", "--model", "x", "--question", "a", "--jsonl"], "--question: found JSON lines as input");
     refuses(&["fill", "--model", "x", "--top-k", "0"], "at least 1");
     let line = refusal(run(&["fill", "--model", "/does/not/exist"]));
-    assert!(line.contains("/does/not/exist/config.json: cannot read"), "{line}");
-    let line = refused(&["answer", "--model", &model("bert-answer"), "--question", &"who ".repeat(50)], b"the cat sat");
+    assert!(line.contains("/does/not/exist/config.json: cannot open"), "{line}");
+    let line = refused(
+        &["answer", "--on-error", "stop", "--model", &model("bert-answer"), "--question", &"who ".repeat(50)],
+        b"the cat sat",
+    );
     assert!(line.contains("standard input: line 1: the question takes 53 of 40 tokens"), "{line}");
 }

@@ -89,7 +89,7 @@ fn a_bad_line_stops_the_run_after_the_lines_before_it() {
     }
     let (_dir, path) = file("in.jsonl", b"{\"text\":\"a cat\"}\r\n{\"text\":\"a [EXTRA]\"}\n");
     let (written, line) = stopped(run(&embed(&model, &["--on-error", "stop", "--input", path.to_str().unwrap()])));
-    assert!(line.contains("in.jsonl: line 2: ") && line.contains("token id 8 "), "{line}");
+    assert!(line.contains("in.jsonl: line 2: ") && line.contains("token \"[EXTRA]\" has id 8,"), "{line}");
     assert_eq!(rows(&written), good);
     let long = format!("a cat\n{}\n", "cat ".repeat(100));
     let (written, line) =

@@ -6,11 +6,13 @@
 mod draw;
 mod select;
 
+use rayon::prelude::*;
+
 use super::spread::spread;
 use crate::error::{Error, Result};
 use crate::heads::{HeadConfig, HeadKind};
 use crate::model::Model;
-use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText, locate_all};
+use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText};
 
 /// One file for each kind of text, in an order in which kinds take turns when some of all are taken.
 const KINDS: [&str; 8] = [
@@ -53,8 +55,11 @@ impl BuiltIn {
         let of = texts.len();
         let inputs: Vec<TextInput<'_>> = texts.iter().map(Text::input).collect();
         let vocabulary = select::Vocabulary::of(model.config(), tokenizer)?;
-        let tokens = locate_all(model.config(), Some(tokenizer), &inputs)?;
-        let tokens = tokens.into_iter().map(|tokens| tokens.cut(tokenizer.max_length()));
+        // A text that the tokenizer or the model cannot take is none that the vocabulary has words for.
+        let tokens: Vec<TokenizedText> = inputs.par_iter().filter_map(|input| tokenizer.locate(*input).ok()).collect();
+        let is_untyped = model.config().type_vocab_size == 1;
+        let tokens = tokens.into_iter().map(|tokens| if is_untyped { tokens.untyped() } else { tokens });
+        let tokens = tokens.map(|tokens| tokens.cut(tokenizer.max_length()));
         let mut sequences = spread(tokens.filter(|tokens| vocabulary.knows(tokens)).collect(), limit);
         let texts = sequences.len();
         sequences.extend(draw::missing(&vocabulary, &sequences, tokenizer.max_length()));
