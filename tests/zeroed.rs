@@ -15,7 +15,8 @@ use self::tiers::tiers;
 const VOCAB: usize = 300;
 
 fn config() -> EncoderConfig {
-    EncoderConfig { layers: 2, vocab_size: VOCAB, max_position: 64, ..Preset::BertMini.config() }
+    let sizes = EncoderConfig { hidden_size: 48, heads: 4, intermediate_size: 96, ..Preset::BertMini.config() };
+    EncoderConfig { layers: 2, vocab_size: VOCAB, max_position: 64, ..sizes }
 }
 
 /// A model with random weights, of which `change` changes some.

@@ -80,5 +80,5 @@ fn absent_and_damaged_tokenizers() {
     assert!(SentenceTokenizer::from_dir(dir.path(), 16).unwrap().is_none());
     std::fs::write(dir.path().join("tokenizer.json"), "{\"version\": \"1.0\"").unwrap();
     let error = SentenceTokenizer::from_dir(dir.path(), 16).expect_err("half a file");
-    assert!(matches!(&error, Error::Tokenizer { path, .. } if path.ends_with("tokenizer.json")), "{error}");
+    assert!(matches!(&error, Error::Json { path, .. } if path.ends_with("tokenizer.json")), "{error}");
 }

@@ -41,7 +41,7 @@ impl fmt::Display for TruncatedInput {
         for (i, (name, number)) in self.place.iter().enumerate() {
             write!(f, "{}{name} {number}", if i == 0 { "" } else { ", " })?;
         }
-        write!(f, ": {} tokens, truncated to the model's limit of {}", self.tokens, self.limit)
+        write!(f, ": {} tokens, truncated: the model takes {}", self.tokens, self.limit)
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
     fn places_go_from_the_outside_in() {
         let cut = Truncation { sentence: 5, tokens: 600, limit: 512 };
         let found = TruncatedInput::new(vec![("query", 3)], "passage", &cut);
-        assert_eq!(found.to_string(), "query 3, passage 5: 600 tokens, truncated to the model's limit of 512");
+        assert_eq!(found.to_string(), "query 3, passage 5: 600 tokens, truncated: the model takes 512");
         let json = serde_json::to_string(&found).unwrap();
         assert_eq!(json, r#"{"query":3,"passage":5,"tokens":600,"limit":512}"#);
         assert_eq!(TruncatedInput::list("text", &[cut])[0].place, [("text", 5)]);

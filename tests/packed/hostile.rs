@@ -162,7 +162,18 @@ fn manifests_that_lie() {
                 if bench.open(&changed.to_bytes()).is_ok() {
                     // What may be absent: it is read as nothing.
                     assert!(
-                        ["head", "max_length", "notes", "pruning", "projection", "embedding_size"].contains(&key),
+                        [
+                            "head",
+                            "max_length",
+                            "notes",
+                            "pruning",
+                            "projection",
+                            "embedding_size",
+                            "prompts",
+                            "similarity",
+                            "remarks",
+                        ]
+                        .contains(&key),
                         "{path}"
                     );
                 }

@@ -74,7 +74,7 @@ impl fmt::Display for Truncated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}", self.line)?;
         self.within.iter().try_for_each(|(name, number)| write!(f, ", {name} {number}"))?;
-        write!(f, ": {} tokens, truncated to the model's limit of {}", self.tokens, self.limit)
+        write!(f, ": {} tokens, truncated: the model takes {}", self.tokens, self.limit)
     }
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for Truncations {
         let more = if self.count > lines.len() as u64 { ", ..." } else { "" };
         write!(
             f,
-            "{} texts were truncated to the model's limit of {} tokens (lines {}{more}); the longest has {} tokens; --verbose lists all",
+            "{} texts were truncated: the model takes {} tokens (lines {}{more}); the longest has {} tokens; --verbose lists all",
             self.count,
             self.limit,
             lines.join(", "),
@@ -121,9 +121,9 @@ mod tests {
     fn many_are_one_line() {
         let mut all = Truncations::default();
         all.add(cut(3, 17));
-        assert_eq!(all.to_string(), "line 3, passage 2: 17 tokens, truncated to the model's limit of 12");
+        assert_eq!(all.to_string(), "line 3, passage 2: 17 tokens, truncated: the model takes 12");
         (4..1500).for_each(|line| all.add(cut(line, 20)));
-        let expected = "1497 texts were truncated to the model's limit of 12 tokens (lines 3, 4, 5, 6, 7, ...); the longest has 20 tokens";
+        let expected = "1497 texts were truncated: the model takes 12 tokens (lines 3, 4, 5, 6, 7, ...); the longest has 20 tokens";
         assert!(all.to_string().starts_with(expected), "{all}");
         assert_eq!(all.first().len(), LISTED);
         assert_eq!(serde_json::to_string(&all.first()[0]).unwrap(), r#"{"line":3,"passage":2,"tokens":17,"limit":12}"#);

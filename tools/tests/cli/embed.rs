@@ -67,7 +67,7 @@ fn remarks_go_to_standard_error() {
     assert_eq!(rows(&stdout(output)).len(), 2);
     assert!(said.contains(" of the built-in collection and ") && said.contains("--calibrate FILE"), "{said}");
     assert!(said.contains("\nsaturation   "), "{said}");
-    assert!(said.contains("line 2: 17 tokens, truncated to the model's limit of 12"), "{said}");
+    assert!(said.contains("line 2: 17 tokens, truncated: the model takes 12"), "{said}");
     assert!(said.contains("cosine to the f32 reference: mean 0.9"), "{said}");
     assert!(said.contains("1.down"), "{said}");
 }

@@ -176,7 +176,7 @@ fn remarks_calibration_and_output_are_as_of_embed() {
     let done = run_with(&[&classify[..], &["--report"]].concat(), format!("a cat\n{long}").as_bytes());
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(said.contains(" of the built-in collection") && said.contains("--calibrate FILE"), "{said}");
-    assert!(said.contains("line 2: 62 tokens, truncated to the model's limit of 40"), "{said}");
+    assert!(said.contains("line 2: 62 tokens, truncated: the model takes 40"), "{said}");
     assert!(said.contains("BERT, 2 layers"), "{said}");
     for file in [&texts, &pairs] {
         let done =

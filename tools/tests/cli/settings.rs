@@ -54,6 +54,6 @@ fn lengths_of_the_tokenizer_count() {
     let model = ModelDir::new();
     model.write("tokenizer_config.json", &json!({"model_max_length": 5, "mask_token": "<mask>"}).to_string());
     let said = said(&["embed", "--model", model.path()], "cat cat cat cat cat cat\n");
-    assert!(said.contains("truncated to the model's limit of 5"), "{said}");
+    assert!(said.contains("truncated: the model takes 5"), "{said}");
     assert!(said.contains("mask_token: \"<mask>\" of tokenizer_config.json is not a token"), "{said}");
 }
