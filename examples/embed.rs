@@ -16,8 +16,8 @@ fn main() -> Result<ExitCode, Failure> {
         return Ok(usage());
     }
     let model = Model::open(folder)?;
-    // For a short example: the texts themselves. Better are about 200 texts of the kind that will be embedded.
-    let encoder = model.calibration().run(texts)?.compile()?;
+    // On built-in texts. Better are about 200 texts of the kind that will be embedded: `.run(&texts)`.
+    let encoder = model.calibration().run_default()?.compile()?;
     let embeddings = encoder.embed(texts)?;
     for cut in &embeddings.truncated {
         eprintln!("text {} was cut from {} to {} tokens", cut.sentence, cut.tokens, cut.limit);

@@ -18,9 +18,8 @@ fn main() -> Result<ExitCode, Failure> {
     };
     let model = Model::open(folder)?;
     let head = model.head()?; // a model without a head gives an error that says what the model is
-    // For a short example: the pairs themselves. Better are about 200 pairs of the kind that will be ranked.
-    let pairs: Vec<(&str, &str)> = passages.iter().map(|passage| (&query[..], &passage[..])).collect();
-    let encoder = model.calibration().run(pairs)?.compile()?;
+    // On built-in pairs. Better are about 200 pairs of the kind that will be ranked: `.run(&pairs)`.
+    let encoder = model.calibration().run_default()?.compile()?;
     for ranked in CrossEncoder::new(Arc::new(encoder), head)?.rank(query, passages)?.iter() {
         println!("{:.3} {}", ranked.score, passages[ranked.index]);
     }

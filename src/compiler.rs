@@ -124,7 +124,7 @@ impl Compiler<'_, CalibratedModel> {
             similarity: model.similarity(),
             remarks: model.setting_remarks().to_vec(),
         };
-        Ok(PackedModel::new(model.config().clone(), tables, steps, tokenizer, pooling, texts, origin, head))
+        Ok(PackedModel::new(model.config().clone(), tables, steps, tokenizer, (pooling, texts), origin, head))
     }
 }
 

@@ -25,7 +25,9 @@ fn model(change: impl FnOnce(&EncoderConfig, &mut EncoderWeights)) -> Calibrated
     let mut weights = Model::seeded(config.clone(), 5).unwrap().weights().clone();
     change(&config, &mut weights);
     let model = Model::from_parts(config, weights, Pooling::default(), None).unwrap();
-    model.calibration().run_ids(&seeded_ids(VOCAB, 16, 24, 1)).unwrap()
+    let lengths = (1..=8).chain([12, 16, 24, 32, 48, 64]);
+    let texts: Vec<Vec<u32>> = lengths.flat_map(|n| seeded_ids(VOCAB, 2, n, n as u64)).collect();
+    model.calibration().run_ids(&texts).unwrap()
 }
 
 /// Zeroes output features of a linear layer, as far as both weights and bias go.

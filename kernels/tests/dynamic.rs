@@ -89,7 +89,7 @@ impl Case {
             bias: 2.0 * r[0],
             out_scale: 30.0 + 20.0 * r[1],
             out_zero: (60.0 * r[2] + 60.0).round(),
-            unused: f32::NAN,
+            unused: 0.0,
         };
         Case {
             t: random(features * tokens, -300.0, 300.0, seed + 1),

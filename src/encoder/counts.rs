@@ -66,7 +66,7 @@ impl Sample<'_> {
         for (i, tile) in panel.chunks_exact(padded(features) * TILE).enumerate() {
             let start = first + i * TILE;
             let index = self.first + (start / TILE) as u64;
-            if index >= FIRST && index % STRIDE != 0 {
+            if index >= FIRST && !index.is_multiple_of(STRIDE) {
                 continue;
             }
             let columns = self.columns(start);

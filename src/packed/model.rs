@@ -102,8 +102,7 @@ impl PackedModel {
         tables: Tables,
         steps: PackedSteps,
         tokenizer: Option<SentenceTokenizer>,
-        pooling: Pooling,
-        texts: TextSettings,
+        (pooling, texts): (Pooling, TextSettings),
         origin: Origin,
         head: Option<Head>,
     ) -> PackedModel {

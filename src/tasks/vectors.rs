@@ -145,11 +145,11 @@ mod tests {
         assert_eq!((&ranges.least[..], &ranges.largest[..]), (&[0.1, -0.5, 2.0][..], &[0.2, 0.5, 2.0][..]));
         let of = |precision: VectorPrecision, i: usize| precision.quantize(&vectors[i], Some(&ranges));
         assert_eq!(of(VectorPrecision::Uint8, 0), VectorValues::U8(vec![0, 0, 0]));
-        assert_eq!(of(VectorPrecision::Uint8, 1), VectorValues::U8(vec![255, 255, 0]));
-        assert_eq!(of(VectorPrecision::Uint8, 2), VectorValues::U8(vec![153, 191, 0]));
+        assert_eq!(of(VectorPrecision::Uint8, 1), VectorValues::U8(vec![255, 254, 0]));
+        assert_eq!(of(VectorPrecision::Uint8, 2), VectorValues::U8(vec![152, 191, 0]));
         assert_eq!(of(VectorPrecision::Int8, 0), VectorValues::I8(vec![-128, -128, 0]));
-        assert_eq!(of(VectorPrecision::Int8, 1), VectorValues::I8(vec![127, 127, 0]));
-        assert_eq!(of(VectorPrecision::Int8, 2), VectorValues::I8(vec![25, 63, 0]));
+        assert_eq!(of(VectorPrecision::Int8, 1), VectorValues::I8(vec![127, 126, 0]));
+        assert_eq!(of(VectorPrecision::Int8, 2), VectorValues::I8(vec![24, 63, 0]));
         let outside = VectorPrecision::Uint8.quantize(&[9.0, -9.0, 3.0], Some(&ranges));
         assert_eq!(outside, VectorValues::U8(vec![255, 0, 255]));
     }

@@ -170,6 +170,8 @@ fn manifests_that_lie() {
                             "projection",
                             "embedding_size",
                             "prompts",
+                            "calibration",
+                            "saturated",
                             "similarity",
                             "remarks",
                         ]

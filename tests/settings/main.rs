@@ -79,7 +79,7 @@ impl Folder {
 
 /// The encoder of a model as it is compiled, and as it comes out of a packed file.
 fn encoders(model: Model) -> [Encoder; 2] {
-    let calibrated = model.calibration().run(&TEXTS).unwrap();
+    let calibrated = model.calibration().run(TEXTS).unwrap();
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("model.lacuna");
     calibrated.pack().unwrap().write(&path).unwrap();

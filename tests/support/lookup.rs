@@ -168,7 +168,7 @@ impl Lookup {
 
     /// The embedding of a token: a row of a Hadamard matrix, not the constant one.
     pub(crate) fn row(&self, id: usize) -> Vec<f32> {
-        (0..self.hidden).map(|k| if ((id + 1) & k).count_ones() % 2 == 0 { 1.0 } else { -1.0 }).collect()
+        (0..self.hidden).map(|k| if ((id + 1) & k).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }).collect()
     }
 
     /// A linear layer whose output n is `strength` for the tokens of group n, and 0 for the others.

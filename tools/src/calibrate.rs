@@ -13,7 +13,9 @@ use lacuna_console::output::{Target, print, print_json, say};
 use lacuna_console::table::{Table, number};
 use serde::Serialize;
 
+use self::advice::{advice, name};
 use crate::calibration::{CalibrationArgs, CalibrationSummary, runs_bf16};
+use crate::command::Command;
 use crate::model::ModelArgs;
 
 /// Rows that are printed without `--all`.
@@ -136,16 +138,11 @@ fn text(args: &Args, output: &Output<'_>, tier: Tier) -> String {
     if report.keep_below_db.is_some() && !runs_bf16(tier) {
         let _ = writeln!(text, "this CPU lacks AVX512_BF16, so bf16 was no choice: f32 takes its place");
     }
-    let advice = advice::advice(args, output, tier);
+    let advice = advice(&command(args), report, output.truncated, tier);
     if !advice.is_empty() {
         let _ = write!(text, "\n{advice}");
     }
     text
-}
-
-fn name(tensor: &TensorReport) -> String {
-    let layer = tensor.layer.map_or_else(|| "embeddings".to_owned(), |layer| format!("layer {layer}"));
-    format!("{layer}, {}", tensor.tensor)
 }
 
 fn table(tensors: &[TensorReport]) -> Table {
@@ -185,4 +182,16 @@ fn table(tensors: &[TensorReport]) -> Table {
         ]);
     }
     table
+}
+
+/// The command that was given, but for what is printed.
+fn command(args: &Args) -> Command {
+    let calibration = &args.calibration;
+    let path = calibration.calibrate.as_ref().map(|path| path.display());
+    Command::new("lacuna calibrate")
+        .options(args.model.source.options())
+        .options(args.model.pruning.options())
+        .optional("--calibrate", path)
+        .optional("--sentences", calibration.sentences)
+        .words(calibration.scheme.again())
 }

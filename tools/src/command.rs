@@ -3,6 +3,7 @@
 use std::fmt;
 
 /// A command line. Its words are quoted where a shell needs it.
+#[derive(Debug, Clone)]
 pub(crate) struct Command {
     line: String,
 }

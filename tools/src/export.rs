@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use lacuna::calibration::{CalibrationOptions, CalibrationTexts};
+use lacuna::calibration::{CalibrationBasis, CalibrationOptions, CalibrationTexts};
 use lacuna::config::EncoderConfig;
 use lacuna::onnx::{OnnxModel, OnnxSummary};
 use lacuna::tasks::ClassifyRecord;
@@ -148,12 +148,12 @@ fn onnx(args: &OnnxArgs, context: &Context) -> Result<()> {
         });
     }
     args.check()?;
-    let onnx = pool(context.threads())?.install(|| args.export())?;
+    let (onnx, calibration) = pool(context.threads())?.install(|| args.export())?;
     {
         let _spinner = Spinner::new(format!("writing {}", args.out.display()));
         target.write(|out| onnx.write_to(out))?;
     }
-    let report = args.report(&onnx.summary());
+    let report = args.report(&onnx.summary(), calibration);
     match args.json {
         // Results matter more than what is said about them: a closed standard error is no failure.
         true => {
@@ -183,7 +183,8 @@ impl OnnxArgs {
         }
     }
 
-    fn export(&self) -> Result<OnnxModel> {
+    /// The graph, and what it was calibrated on.
+    fn export(&self) -> Result<(OnnxModel, Option<String>)> {
         // A wrong calibration file is refused before a large model is read.
         let texts = self.calibrate.as_deref().map(texts_of::<ClassifyRecord>).transpose()?;
         let model = self.pruning.prune(self.read()?)?;
@@ -191,16 +192,16 @@ impl OnnxArgs {
         Ok(match self.int8 {
             None => {
                 let _spinner = exporting();
-                model.to_onnx()?
+                (model.to_onnx()?, None)
             }
             Some(Int8::Dynamic) => {
                 let _spinner = exporting();
-                model.to_onnx_dynamic()?
+                (model.to_onnx_dynamic()?, None)
             }
             Some(Int8::Qdq) => {
                 let calibrated = self.calibrated(model, texts.as_ref())?;
                 let _spinner = exporting();
-                calibrated.to_onnx_qdq()?
+                (calibrated.to_onnx_qdq()?, Some(self.basis(calibrated.basis())))
             }
         })
     }
@@ -232,16 +233,20 @@ impl OnnxArgs {
         }
     }
 
+    /// What a model was calibrated on.
+    fn basis(&self, basis: &CalibrationBasis) -> String {
+        match (&self.calibrate, self.arch) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(_)) => "random tokens".into(),
+            (None, None) => basis.to_string(),
+        }
+    }
+
     fn name(&self) -> String {
         self.arch.map_or_else(|| self.source.name(), |arch| arch.to_string())
     }
 
-    fn report(&self, summary: &OnnxSummary) -> Report {
-        let calibration = || match (&self.calibrate, self.arch) {
-            (Some(path), _) => path.display().to_string(),
-            (None, Some(_)) => "random tokens".into(),
-            (None, None) => "the texts beside the model, else the built-in collection".into(),
-        };
+    fn report(&self, summary: &OnnxSummary, calibration: Option<String>) -> Report {
         Report {
             model: self.name(),
             file: self.out.display().to_string(),
@@ -251,7 +256,7 @@ impl OnnxArgs {
                 Some(Int8::Dynamic) => "int8, dynamic",
             },
             sparsity: self.pruning.sparsity,
-            calibration: (self.int8 == Some(Int8::Qdq)).then(calibration),
+            calibration,
             bytes: summary.bytes,
             ir_version: summary.ir_version,
             opset: summary.opset,

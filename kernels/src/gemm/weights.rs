@@ -105,7 +105,7 @@ fn check_padding(plan: &GemmPlan, packed: &[u8]) -> Result<(), KernelError> {
             let at = (first * steps + step * rows + row) * 4;
             &packed[at..at + 4]
         };
-        let beyond_k = (plan.k % 4 != 0)
+        let beyond_k = (!plan.k.is_multiple_of(4))
             .then(|| (0..rows).flat_map(|row| &dword(steps - 1, row)[plan.k % 4..]).any(|&byte| byte != 0));
         let beyond_m =
             (plan.m.saturating_sub(first).min(rows)..rows).any(|row| (0..steps).any(|step| dword(step, row) != [0; 4]));

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use super::chain::Pass;
-use super::graph::{Graph, attribute, input, output};
+use super::graph::Graph;
+use super::node::{attribute, input, output};
 use super::product::Product;
 use crate::config::Activation;
 use crate::error::{OnnxError, Result};

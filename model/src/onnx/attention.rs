@@ -1,7 +1,8 @@
 //! Attention: from what `o` reads back to q, k and v.
 
 use super::chain::Pass;
-use super::graph::{Graph, attribute, input, named, output, whole};
+use super::graph::Graph;
+use super::node::{attribute, input, named, output, whole};
 use super::product::{Product, Rounding};
 use super::shape::Extent;
 use crate::codes::TensorQuant;
@@ -160,11 +161,35 @@ impl Graph {
             if let Some(scores) = node.and_then(|node| input(node, 0).filter(|_| self.is_over_keys(node))) {
                 return Ok(scores);
             }
+            if let Some(scores) = self.softmax_written_out(value) {
+                return Ok(scores);
+            }
             match self.pass(value) {
                 Some((before, Pass::Same | Pass::Reshape(_) | Pass::Quantise(_))) => value = before,
                 _ => return Err(self.stop(value, "a softmax over the keys").into()),
             }
         }
+    }
+
+    /// `exp(x - max(x)) / sum(exp(x - max(x)))` over the last dimension: the x.
+    fn softmax_written_out<'g>(&'g self, value: &'g str) -> Option<&'g str> {
+        let is = |value: &'g str, operator: &str| self.maker(self.same(value)).filter(|node| node.op_type == operator);
+        let over_last = |node: &'g NodeProto| {
+            let axes = match attribute(node, "axes") {
+                Some(axes) => Some(axes.ints.clone()),
+                None => input(node, 1).and_then(|axes| self.wholes(axes)),
+            };
+            let fits =
+                axes.is_some_and(|axes| matches!(axes[..], [-1 | 3])) && whole(node, "keepdims").unwrap_or(1) == 1;
+            input(node, 0).filter(|_| fits).map(|x| self.same(x))
+        };
+        let quotient = self.maker(value).filter(|node| node.op_type == "Div")?;
+        let powers = self.same(input(quotient, 0)?);
+        let less = is(input(is(powers, "Exp")?, 0)?, "Sub")?;
+        let scores = self.same(input(less, 0)?);
+        let most = over_last(is(input(less, 1)?, "ReduceMax")?)?;
+        let summed = over_last(is(input(quotient, 1)?, "ReduceSum")?)?;
+        (most == scores && summed == powers).then_some(scores)
     }
 
     fn is_over_keys(&self, softmax: &NodeProto) -> bool {
@@ -273,8 +298,9 @@ impl Graph {
     /// The value of four dimensions whose last two were exchanged through three: reshaped to `[-1, a, b]`, transposed, and reshaped
     /// to `[.., .., b, a]`. torch's dynamo exporter writes it so for keys.
     fn exchanged<'g>(&'g self, value: &'g str, config: &EncoderConfig) -> Option<&'g str> {
-        let is = |value: &'g str, operator: &str| self.maker(value).filter(|node| node.op_type == operator);
-        let outer = is(value, "Reshape")?;
+        // Quantisers round at every step.
+        let is = |value: &'g str, operator: &str| self.maker(self.same(value)).filter(|node| node.op_type == operator);
+        let outer = self.maker(value).filter(|node| node.op_type == "Reshape")?;
         let turned = is(input(outer, 0)?, "Transpose")?;
         (attribute(turned, "perm")?.ints[..] == [0, 2, 1]).then_some(())?;
         let inner = is(input(turned, 0)?, "Reshape")?;
@@ -282,7 +308,7 @@ impl Graph {
         let (flat, whole) = (self.extents(input(inner, 1)?)?, self.extents(input(outer, 1)?)?);
         let (&[_, a, b], &[_, _, last, second]) = (&flat[..], &whole[..]) else { return None };
         let fits = |extent, axis, size: Option<usize>| match extent {
-            Extent::Of(of, at) => at == axis && of == before,
+            Extent::Of(of, at) => self.size_before(of, at) == self.size_before(before, axis),
             Extent::Known(known) => known > 0 && size.is_none_or(|size| known == size as i64),
             Extent::Unknown => false,
         };

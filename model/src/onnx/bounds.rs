@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::file::GraphFile;
-use super::graph::{is_own, named};
+use super::node::{is_own, named};
 use crate::error::OnnxError;
 use crate::proto::{GraphProto, NodeProto};
 

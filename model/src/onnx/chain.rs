@@ -1,9 +1,10 @@
 //! Nodes that change only the shape or the rounding of a hidden state, and numbers that depend on shapes.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
-use super::graph::{Graph, attribute, input, output};
+use super::found::Root;
+use super::graph::Graph;
+use super::node::{attribute, input, output};
 use super::tensor::Data;
 use crate::codes::TensorQuant;
 use crate::proto::NodeProto;
@@ -25,18 +26,6 @@ pub(super) enum Pass<'g> {
     /// Multiplication with a number.
     Scale(f32),
 }
-
-/// What a value is but for its shape and its rounding: an input of a node, and the node that rounded last. None where the value is
-/// that itself.
-#[derive(Clone, Copy)]
-pub(super) struct Root {
-    value: Option<(usize, usize)>,
-    rounding: Option<usize>,
-}
-
-/// Numbers that were found.
-#[derive(Default)]
-pub(super) struct Numbers(Mutex<HashMap<String, f32>>);
 
 impl Graph {
     /// The value before `value`, if one node lies between them that lets it through.

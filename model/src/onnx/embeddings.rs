@@ -2,7 +2,8 @@
 
 use super::chain::Pass;
 use super::fold::dequantize;
-use super::graph::{Graph, input, output, whole};
+use super::graph::Graph;
+use super::node::{input, output, whole};
 use super::norm::Norm;
 use super::product::Product;
 use crate::config::EncoderConfig;

@@ -8,7 +8,8 @@ use std::sync::{Arc, PoisonError};
 
 use super::constant::{Constant, Quantised, columns, is_foldable};
 use super::expand::COLUMNS;
-use super::graph::{Graph, attribute, input, output, whole};
+use super::graph::Graph;
+use super::node::{attribute, input, output, whole};
 use super::tensor::{Data, Tensor};
 use crate::error::OnnxError;
 use crate::error::Result;

@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::bounds;
 use super::file::GraphFile;
-use super::graph::{named, shortened};
+use super::node::{named, shortened};
 use crate::error::OnnxError;
 use crate::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
 

@@ -1,7 +1,8 @@
 //! What a graph has behind its last layer.
 
 use super::chain::Pass;
-use super::graph::{Graph, attribute, input, output};
+use super::graph::Graph;
+use super::node::{attribute, input, output};
 use super::product::Product;
 use crate::architecture::Architecture;
 use crate::config::{Activation, EncoderConfig};
@@ -170,7 +171,7 @@ impl Graph {
                 None => wholes(i),
             };
             value = match &*node.op_type {
-                "Gather" if super::graph::whole(node, "axis") == Some(1) && wholes(1)?[..] == [0] => {
+                "Gather" if super::node::whole(node, "axis") == Some(1) && wholes(1)?[..] == [0] => {
                     token = Token::First;
                     input(node, 0)?
                 }

@@ -1,7 +1,8 @@
 //! Layer normalisations, as one operator or written out.
 
 use super::chain::Pass;
-use super::graph::{Graph, attribute, input, number, output, whole};
+use super::graph::Graph;
+use super::node::{attribute, input, number, output, whole};
 use crate::error::Result;
 use crate::proto::NodeProto;
 use crate::weights::LayerNorm;
@@ -82,7 +83,7 @@ impl Graph {
     }
 
     /// The value before casts and roundings, which quantisers put at every step.
-    fn same<'g>(&'g self, mut value: &'g str) -> &'g str {
+    pub(super) fn same<'g>(&'g self, mut value: &'g str) -> &'g str {
         while let Some((before, Pass::Same | Pass::Quantise(_))) = self.pass(value) {
             value = before;
         }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::graph::{Graph, input, shortened};
+use super::graph::Graph;
 use super::heads::Token;
+use super::node::{input, shortened};
 use super::pooled::OwnPooling;
 use crate::config::EncoderConfig;
 use crate::error::Result;

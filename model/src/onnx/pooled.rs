@@ -8,8 +8,9 @@
 
 use super::activation::{agree, places};
 use super::chain::Pass;
-use super::graph::{Graph, attribute, input, number, shortened, whole};
+use super::graph::Graph;
 use super::heads::Token;
+use super::node::{attribute, input, number, shortened, whole};
 use super::norm::Norm;
 use super::product::Product;
 use crate::config::EncoderConfig;

@@ -3,7 +3,8 @@
 use super::chain::Pass;
 use super::constant::{Constant, Quantised};
 use super::fold::dequantize;
-use super::graph::{Graph, input, named, number, output, whole};
+use super::graph::Graph;
+use super::node::{input, named, number, output, whole};
 use super::tensor::{Data, Tensor};
 use crate::codes::{LinearCodes, TensorQuant};
 use crate::error::OnnxError;

@@ -1,7 +1,8 @@
 //! Shapes that a graph computes: what is known of them before it runs.
 
 use super::chain::MAX_DEPTH;
-use super::graph::{Graph, attribute, input, whole};
+use super::graph::Graph;
+use super::node::{attribute, input, whole};
 use crate::proto::NodeProto;
 
 /// Most entries of a shape.
@@ -60,10 +61,12 @@ impl Graph {
                 self.part(input(node, 0)?, bound(1, "starts")?, bound(2, "ends")?, depth)
             }
             "Gather" => {
-                let at = self.wholes(input(node, 1)?).filter(|at| at.len() == 1)?;
-                let at = *at.first()?;
-                let end = if at == -1 { i64::MAX } else { at.saturating_add(1) };
-                self.part(input(node, 0)?, at, end, depth)
+                let entry = |at: i64| {
+                    let end = if at == -1 { i64::MAX } else { at.saturating_add(1) };
+                    self.part(input(node, 0)?, at, end, depth)
+                };
+                let places = self.wholes(input(node, 1)?).filter(|places| places.len() <= MAX_RANK)?;
+                Some(places.into_iter().map(entry).collect::<Option<Vec<_>>>()?.concat())
             }
             _ => None,
         }
@@ -79,10 +82,10 @@ impl Graph {
     /// Some entries of a shape.
     fn part<'g>(&'g self, shape: &'g str, from: i64, to: i64, depth: usize) -> Option<Vec<Extent<'g>>> {
         let node = self.maker(shape).filter(|_| !self.is_constant(shape));
-        if let Some(node) = node.filter(|node| node.op_type == "Shape" && whole(node, "start").unwrap_or(0) == 0) {
-            if attribute(node, "end").is_none() {
-                return self.sizes(input(node, 0)?, from, to, depth);
-            }
+        if let Some(node) = node.filter(|node| node.op_type == "Shape" && whole(node, "start").unwrap_or(0) == 0)
+            && attribute(node, "end").is_none()
+        {
+            return self.sizes(input(node, 0)?, from, to, depth);
         }
         let all = self.extents_at(shape, depth + 1)?;
         let (from, to) = range(from, to, all.len())?;
@@ -109,6 +112,17 @@ impl Graph {
             }
             _ => None,
         }
+    }
+
+    /// A size of a value as that of the value before transpositions and roundings.
+    pub(super) fn size_before<'g>(&'g self, of: &'g str, axis: usize) -> (&'g str, usize) {
+        let (mut of, mut axis) = (self.same(of), axis);
+        while let Some(node) = self.maker(of).filter(|node| node.op_type == "Transpose") {
+            let from = attribute(node, "perm").and_then(|perm| usize::try_from(*perm.ints.get(axis)?).ok());
+            let Some((before, from)) = input(node, 0).zip(from) else { break };
+            (of, axis) = (self.same(before), from);
+        }
+        (of, axis)
     }
 
     /// How many dimensions a value has, where its own node or a reshape says it.

@@ -136,7 +136,8 @@ fn check_template(
 fn normalize_bert(normalizer: Option<&mut Value>, settings: BertNormalization) -> bool {
     let Some(normalizer) = normalizer.and_then(Value::as_object_mut) else { return false };
     if let Some(Value::Array(parts)) = normalizer.get_mut("normalizers") {
-        return parts.iter_mut().fold(false, |changed, part| normalize_bert(Some(part), settings) || changed);
+        let changed: Vec<bool> = parts.iter_mut().map(|part| normalize_bert(Some(part), settings)).collect();
+        return changed.contains(&true);
     }
     if normalizer.get("type").and_then(Value::as_str) != Some("BertNormalizer") {
         return false;

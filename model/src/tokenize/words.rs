@@ -90,7 +90,7 @@ fn close_graphemes(text: &str, tokens: &mut [&mut TokenOrigin]) {
 }
 
 /// Numbers the words of a text, as the head of this file defines them. A token without text has the word that follows it, if the
-/// pre-tokenizer puts both into one, and none otherwise.
+/// pre-tokenizer puts both into one, and then also its beginning; none otherwise.
 fn number_words(text: &str, tokens: &mut [&mut TokenOrigin]) {
     let given: Vec<Option<u32>> = tokens.iter().map(|token| token.word).collect();
     let breaks: Vec<usize> = text.split_word_bound_indices().map(|(at, _)| at).collect();
@@ -112,9 +112,13 @@ fn number_words(text: &str, tokens: &mut [&mut TokenOrigin]) {
     let mut next = None;
     for (token, given) in tokens.iter_mut().zip(given).rev() {
         if token.bytes.is_empty() {
-            token.word = next.and_then(|(word, number)| if given == word { number } else { None });
+            let following = next.filter(|(word, _, _)| given == *word);
+            token.word = following.and_then(|(_, number, _)| number);
+            if let Some((_, _, start)) = following {
+                token.bytes = start..start;
+            }
         } else {
-            next = Some((given, token.word));
+            next = Some((given, token.word, token.bytes.start));
         }
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum AttentionForm {
     Plain,
     /// Keys by Reshape to three dimensions, Transpose and Reshape; queries and keys times the fourth root.
     ThroughThree,
+    /// The same with the shape taken before the Transpose, and the softmax written out, as ONNX Runtime's optimiser leaves them.
+    ThroughThreeOptimised,
     /// The same, but split between the wrong dimensions.
     ThroughThreeWrong,
     /// FusedMatMul with transB and alpha.
@@ -330,9 +332,10 @@ impl Parts<'_> {
                 let k = turned(self.b, k, &[0, 2, 1, 3]);
                 return self.b.node("Attention", &[&q, &k, &v, mask], &[Setting::float("scale", 1.0 / root)]);
             }
-            AttentionForm::ThroughThree | AttentionForm::ThroughThreeWrong => {
+            AttentionForm::ThroughThree | AttentionForm::ThroughThreeOptimised | AttentionForm::ThroughThreeWrong => {
+                let split = k;
                 let k = turned(self.b, k, &[0, 2, 1, 3]);
-                let k = self.exchanged(&k);
+                let k = self.exchanged(split, &k);
                 let factor = self.b.scalar(root.sqrt().recip());
                 let q = self.b.node("Mul", &[&q, &factor], &[]);
                 let k = self.b.node("Mul", &[&k, &factor], &[]);
@@ -351,13 +354,31 @@ impl Parts<'_> {
             _ => mask.to_owned(),
         };
         let scores = self.b.node("Add", &[&scores, &mask], &[]);
-        let weights = self.b.node("Softmax", &[&scores], &[Setting::int("axis", -1)]);
+        let weights = match self.form.attention {
+            AttentionForm::ThroughThreeOptimised => self.softmax(&scores),
+            _ => self.b.node("Softmax", &[&scores], &[Setting::int("axis", -1)]),
+        };
         self.b.node("MatMul", &[&weights, &v], &[])
     }
 
+    fn softmax(&mut self, x: &str) -> String {
+        let last = self.b.whole(&[-1]);
+        let most = self.b.node("ReduceMax", &[x, &last], &[]);
+        let less = self.b.node("Sub", &[x, &most], &[]);
+        let powers = self.b.node("Exp", &[&less], &[]);
+        let sum = self.b.node("ReduceSum", &[&powers, &last], &[]);
+        self.b.node("Div", &[&powers, &sum], &[])
+    }
+
     /// The last two of four dimensions exchanged, by way of three.
-    fn exchanged(&mut self, k: &str) -> String {
-        let shape = self.b.node("Shape", &[k], &[]);
+    fn exchanged(&mut self, split: &str, k: &str) -> String {
+        let shape = match self.form.attention {
+            AttentionForm::ThroughThreeOptimised => {
+                let (shape, order) = (self.b.node("Shape", &[split], &[]), self.b.whole(&[0, 2, 1, 3]));
+                self.b.node("Gather", &[&shape, &order], &[])
+            }
+            _ => self.b.node("Shape", &[k], &[]),
+        };
         let mut cut = |from: i64, to: i64| {
             let (from, to, axis) = (self.b.whole(&[from]), self.b.whole(&[to]), self.b.whole(&[0]));
             self.b.node("Slice", &[&shape, &from, &to, &axis], &[])

@@ -16,6 +16,7 @@ fn every_spelling_is_the_same_model() {
     for attention in [
         AttentionForm::Plain,
         AttentionForm::ThroughThree,
+        AttentionForm::ThroughThreeOptimised,
         AttentionForm::FusedMatMul,
         AttentionForm::Packed,
         AttentionForm::MultiHead,

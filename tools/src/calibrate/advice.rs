@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
-use lacuna::calibration::{Choice, TensorReport};
+use lacuna::calibration::{CalibrationReport, Choice, TensorReport};
 use lacuna::{Precision, Tier};
 
-use super::{Args, Output, name};
 use crate::calibration::runs_bf16;
 use crate::command::Command;
 
@@ -15,8 +14,9 @@ const SHORT: usize = 4;
 const WORTH_DB: f64 = 3.0;
 
 /// What to do next.
-pub(super) fn advice(args: &Args, output: &Output<'_>, tier: Tier) -> String {
-    let report = output.report;
+///
+/// `command` is what was given, but for what is printed; `truncated` texts were longer than the model's limit.
+pub(super) fn advice(command: &Command, report: &CalibrationReport, truncated: usize, tier: Tier) -> String {
     let mut text = String::new();
     let [short, _, long] = report.lengths;
     if short > SHORT {
@@ -25,8 +25,8 @@ pub(super) fn advice(args: &Args, output: &Output<'_>, tier: Tier) -> String {
             "no text of fewer than {short} tokens was seen; such texts, single words above all, lose more: add some if they will be embedded"
         );
     }
-    if output.truncated > 0 {
-        let _ = writeln!(text, "{} sentences were truncated to the model's limit of {long} tokens", output.truncated);
+    if truncated > 0 {
+        let _ = writeln!(text, "{truncated} sentences were truncated to the model's limit of {long} tokens");
     }
     let bf16 = runs_bf16(tier);
     let helped = report.tensors.iter().find_map(|tensor| Some((tensor, better(tensor, bf16)?)));
@@ -39,11 +39,12 @@ pub(super) fn advice(args: &Args, output: &Output<'_>, tier: Tier) -> String {
             better.precision,
             name(tensor),
             better.elsewhere(bf16),
-            command(args).option("--keep-below", now.ceil() + 1.0)
+            command.clone().option("--keep-below", now.ceil() + 1.0)
         );
     }
     if report.choice == Choice::Fixed {
-        let _ = writeln!(text, "to choose range and smoothing tensor by tensor:\n  {}", command(args).flag("--choose"));
+        let _ =
+            writeln!(text, "to choose range and smoothing tensor by tensor:\n  {}", command.clone().flag("--choose"));
     }
     text
 }
@@ -80,14 +81,8 @@ fn better(tensor: &TensorReport, bf16: bool) -> Option<Better> {
     Some(Better { precision: found.precision, db: found.snr_db, now, bf16_is_enough })
 }
 
-/// The command that was given, but for what is printed.
-fn command(args: &Args) -> Command {
-    let calibration = &args.calibration;
-    let path = calibration.calibrate.as_ref().map(|path| path.display());
-    Command::new("lacuna calibrate")
-        .options(args.model.source.options())
-        .options(args.model.pruning.options())
-        .optional("--calibrate", path)
-        .optional("--sentences", calibration.sentences)
-        .words(calibration.scheme.again())
+/// The name of a tensor, with its layer.
+pub(super) fn name(tensor: &TensorReport) -> String {
+    let layer = tensor.layer.map_or_else(|| "embeddings".to_owned(), |layer| format!("layer {layer}"));
+    format!("{layer}, {}", tensor.tensor)
 }

@@ -39,7 +39,8 @@ Examples:
 Input of --jsonl: {\"text\":\"A cat sits.\"}; other fields are copied to the output.
 Output, jsonl: one line {\"text\":\"A cat sits.\",\"embedding\":[0.01,...]} per sentence.
 Output, npy: a little-endian array of shape (sentences, features), for numpy.load. It is written when all texts are read.
-With --on-error null a line that gives no result is {\"embedding\":null,\"line\":7,\"error\":\"...\"} with its other fields, or a row of NaN.
+A line that gives no result is {\"embedding\":null,\"line\":7,\"error\":\"...\"} with its other
+fields. In an array it stops the command, or is a row of NaN with --on-error null.
 An output file appears when it is complete, or not at all.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -172,6 +173,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = EmbedTask { prompt: args.prompt() };
     let work = Work {
         task: &task,
+        on_error: args.task.on_error(kind == OutputKind::JsonLines),
         reading: Reading::each(&["text"], 1, |texts: Vec<String>| {
             EmbedRecord::new(texts.into_iter().next().unwrap_or_default())
         }),
@@ -250,7 +252,7 @@ impl Args {
                 expected: "--precision int8 or uint8, which have ranges".into(),
             });
         }
-        if kind == OutputKind::Npy && self.task.on_error() == OnError::Null && precision != VectorPrecision::F32 {
+        if kind == OutputKind::Npy && self.task.on_error(false) == OnError::Null && precision != VectorPrecision::F32 {
             return Err(Error::Argument {
                 option: "--on-error",
                 found: format!("null with an array of --precision {precision}, which has no value for it"),
@@ -282,7 +284,7 @@ impl Args {
             });
         }
         let kept = self.dimensions.unwrap_or(features);
-        if precision.packs_bits() && kept % 8 != 0 {
+        if precision.packs_bits() && !kept.is_multiple_of(8) {
             return Err(Error::Argument {
                 option: "--precision",
                 found: format!("{precision} for {kept} features"),

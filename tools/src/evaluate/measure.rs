@@ -12,7 +12,7 @@ use lacuna_console::output::say;
 use lacuna_console::progress::Spinner;
 use lacuna_console::stats::Cosines;
 
-use super::Args;
+use super::args::Args;
 use super::pairs::Pairs;
 use super::report::{Evaluation, Point};
 use super::schemes::Schemes;

@@ -1,66 +1,16 @@
 //! `lacuna evaluate`: what quantisation and pruning do to the embeddings, on sentence pairs with gold scores.
 
+mod args;
 mod measure;
 mod pairs;
 mod report;
 mod schemes;
 
-use std::path::PathBuf;
-
-use lacuna::Block;
-use lacuna_console::args;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};
-use lacuna_console::source::{SourceArgs, exactly_one};
 
-use crate::calibration::CalibrationArgs;
-
-/// Measure accuracy on sentence pairs with gold scores (STS benchmark format)
-///
-/// Prints Spearman's rank correlation between the cosines of the pairs and their gold scores, for the f32 reference and
-/// for the compiled int8 model, and the cosine between the two models' embeddings of every sentence. A file of lacuna pack holds no
-/// f32 weights: of it only the rank correlation is measured.
-#[derive(clap::Args)]
-#[command(group(exactly_one(&[])))]
-#[command(after_help = "\
-Examples:
-  lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv
-  lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --calibrate stsb-en-train.csv --schemes
-  lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --sparsity 0.5,0.8 --json
-  lacuna evaluate --model minilm.lacuna --pairs stsb-en-dev.csv
-
-The pairs file has rows of sentence1,sentence2,score without a heading; fields with commas are quoted. Pruning without \
-retraining costs accuracy that no quantisation brings back: with --sparsity, the pruned f32 model is listed too.")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    source: SourceArgs,
-
-    /// Prune every linear layer to these fractions of zero blocks, one after the other, 0 <= S < 1, by magnitude [default: take the
-    /// zeros that are there]
-    #[arg(long, value_name = "S,..", value_delimiter = ',', allow_hyphen_values = true, value_parser = args::sparsity)]
-    sparsity: Vec<f64>,
-
-    /// Block shape of --sparsity, outputs x inputs: 4x1, 1x4, 4x4, 8x1, 16x1, unstructured
-    #[arg(long, default_value = "4x1", requires = "sparsity")]
-    block: Block,
-
-    /// Pairs with scores: sentence1,sentence2,score
-    #[arg(long, value_name = "FILE.csv")]
-    pairs: PathBuf,
-
-    /// Compare ways to quantise: plain static int8, the default, the choice by measured error, and what the options say, with the time
-    /// that each takes
-    #[arg(long)]
-    schemes: bool,
-
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    calibration: CalibrationArgs,
-}
+pub(crate) use self::args::Args;
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let evaluation = pool(context.threads())?.install(|| measure::evaluate(args, context))?;

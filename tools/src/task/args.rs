@@ -81,8 +81,9 @@ pub(crate) struct InputArgs {
     pub(super) columns: Vec<String>,
 
     /// What happens to a line that gives no result: not UTF-8, no JSON object, too long, with a token outside of the vocabulary
-    #[arg(long, value_enum, value_name = "WHAT", default_value = "stop")]
-    pub(super) on_error: OnError,
+    /// [default: null where the output is one JSON object per line of the input, else stop]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(super) on_error: Option<OnError>,
 
     /// Longest text in bytes. A longer one gives no result; memory grows with it
     #[arg(long, value_name = "N", default_value_t = TEXT_BYTES, value_parser = args::at_least_one)]
@@ -117,9 +118,9 @@ impl TaskArgs {
         self.output.output.as_deref()
     }
 
-    /// What happens to bad lines.
-    pub(crate) fn on_error(&self) -> OnError {
-        self.input.on_error
+    /// What happens to bad lines. `has_null`: whether the output is one JSON object per line, which can say that it has no result.
+    pub(crate) fn on_error(&self, has_null: bool) -> OnError {
+        self.input.on_error.unwrap_or(if has_null { OnError::Null } else { OnError::Stop })
     }
 
     /// Opens the input.
@@ -140,7 +141,7 @@ impl TaskArgs {
                 expected: "a result per line: JSON lines".into(),
             });
         }
-        if reading.is_one() && input.kind() != Kind::Jsonl && args.on_error == OnError::Null {
+        if reading.is_one() && input.kind() != Kind::Jsonl && args.on_error == Some(OnError::Null) {
             return Err(Error::Argument {
                 option: "--on-error",
                 found: "null with one result for all lines".into(),
@@ -151,14 +152,14 @@ impl TaskArgs {
     }
 
     /// The bounds of a batch.
-    pub(super) fn bounds(&self, per_text: usize) -> Bounds {
-        let InputArgs { batch_tokens, text_bytes, on_error, .. } = self.input;
+    pub(super) fn bounds(&self, per_text: usize, on_error: OnError) -> Bounds {
+        let InputArgs { batch_tokens, text_bytes, .. } = self.input;
         Bounds { tokens: batch_tokens, per_text, text_bytes, on_error }
     }
 
     /// Options that change which results there are, for runs that are resumed.
-    pub(super) fn settings(&self, more: &str) -> String {
-        let InputArgs { on_error, text_bytes, columns, .. } = &self.input;
+    pub(super) fn settings(&self, more: &str, on_error: OnError) -> String {
+        let InputArgs { text_bytes, columns, .. } = &self.input;
         format!("{more}; on-error {on_error:?}, text-bytes {text_bytes}, columns {columns:?}").to_lowercase()
     }
 }

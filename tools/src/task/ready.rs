@@ -6,7 +6,7 @@ use lacuna::{CalibratedModel, Encoder};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 
-use super::TaskArgs;
+use super::args::TaskArgs;
 use crate::calibration::CalibrationSummary;
 use crate::model::FormArg;
 use crate::packed::{Opened, decided, needs_weights};

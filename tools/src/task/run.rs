@@ -20,7 +20,7 @@ use super::counted::Counted;
 use super::format::json_lines_only;
 use super::identity;
 use super::journal::{Counts, Identity, Journal, Trace};
-use super::policy::Warnings;
+use super::policy::{OnError, Warnings};
 use super::reading::Reading;
 use super::ready::{self, Ready, check};
 use super::running::{Kept, Run};
@@ -29,16 +29,21 @@ use super::summary::{Ran, Summary};
 use super::truncations::Truncations;
 use crate::packed::Opened;
 
+/// Makes the sink of rows for an encoder.
+pub(crate) type MakeSink<'a, S> = Box<dyn FnOnce(&Encoder) -> Result<S> + Send + 'a>;
+
 /// What a command does beyond what all of them do.
 pub(crate) struct Work<'a, T: Task, S> {
     /// The task.
     pub(crate) task: &'a T,
+    /// What happens to bad lines.
+    pub(crate) on_error: OnError,
     /// How records are made.
     pub(crate) reading: Reading<'a, T::Record>,
     /// Changes the model that was opened.
     pub(crate) change: Box<dyn FnOnce(Opened) -> Result<Opened> + Send + 'a>,
     /// Where rows go, for an encoder.
-    pub(crate) sink: Box<dyn FnOnce(&Encoder) -> Result<S> + Send + 'a>,
+    pub(crate) sink: MakeSink<'a, S>,
     /// What was inferred of the output.
     pub(crate) note: Option<String>,
     /// Options of the command that change results.
@@ -65,7 +70,9 @@ impl TaskArgs {
         reading: Reading<'_, T::Record>,
     ) -> Result<()> {
         json_lines_only(self.output_path())?;
+        let on_error = self.on_error(!reading.is_one());
         let work = Work {
+            on_error,
             task,
             reading,
             change: Box::new(Ok),
@@ -104,7 +111,7 @@ impl TaskArgs {
         target: &Target,
         about: impl FnOnce(u64, &Encoder, Option<&Head>) -> A,
     ) -> Result<()> {
-        let Work { task, reading, change, sink, note, settings, .. } = work;
+        let Work { task, on_error, reading, change, sink, note, settings, .. } = work;
         // The model first: a wrong directory is refused before somebody types texts into a terminal.
         let input = self.open_input(&reading)?;
         let model = change(self.model.open()?)?;
@@ -139,7 +146,7 @@ impl TaskArgs {
         let mut trace = Trace::new();
         let identity = || -> Result<Identity> {
             let model = identity::of(&*encoder, head.as_deref())?;
-            Ok(Identity { command: task.name().to_owned(), model, options: self.settings(&settings) })
+            Ok(Identity { command: task.name().to_owned(), model, options: self.settings(&settings, on_error) })
         };
         let mut sink = sink(&encoder)?;
         if input.is_terminal() {
@@ -184,7 +191,7 @@ impl TaskArgs {
             input,
             journal,
             trace,
-            on_error: self.input.on_error,
+            on_error,
             rows: counts.rows,
             warnings: Warnings::resume(counts.bad),
             truncated: Truncations::resume(counts.truncated),

@@ -50,7 +50,7 @@ pub(super) struct Kept<T: Task> {
 impl<T: Task, S: Sink<T::Row>> Run<'_, T, S> {
     /// Everything, up to the first error.
     pub(super) fn all(&mut self, args: &TaskArgs, per_text: usize) -> Result<()> {
-        let bounds = args.bounds(per_text);
+        let bounds = args.bounds(per_text, self.on_error);
         if self.reading.is_one() {
             return self.one(bounds);
         }

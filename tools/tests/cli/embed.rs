@@ -134,7 +134,8 @@ fn fields_of_json_lines_go_through_as_they_stand() {
         ("a cat", "no JSON object"),
         ("", "no JSON object"),
     ] {
-        let (written, line) = stopped(embed(&["--jsonl"], &format!("{{\"text\": \"a\"}}\n{input}\n")));
+        let (written, line) =
+            stopped(embed(&["--on-error", "stop", "--jsonl"], &format!("{{\"text\": \"a\"}}\n{input}\n")));
         assert_eq!(written.lines().count(), 1);
         assert!(line.contains(expected) && line.contains("standard input: line 2"), "{input}: {line}");
     }

@@ -156,10 +156,11 @@ fn masks_are_filled() {
             assert_eq!(keys(&mask["candidates"][0]), ["id", "logit", "score", "sequence", "token"]);
         }
     }
-    let (written, line) = stopped(run_with(&["fill", "--model", &model("bert-fill")], b"a [MASK]\na cat"));
+    let (written, line) =
+        stopped(run_with(&["fill", "--on-error", "stop", "--model", &model("bert-fill")], b"a [MASK]\na cat"));
     assert_eq!(written.lines().count(), 1);
     assert!(line.contains("standard input: line 2: found nothing to fill in; expected [MASK]"), "{line}");
-    let (_, line) = stopped(run_with(&["fill", "--model", &model("roberta-fill")], b"a [MASK]"));
+    let (_, line) = stopped(run_with(&["fill", "--on-error", "stop", "--model", &model("roberta-fill")], b"a [MASK]"));
     assert!(line.contains("found [MASK], the mask of other models; expected <mask>"), "{line}");
 }
 
@@ -265,7 +266,7 @@ fn other_models_and_other_lines_are_refused() {
         (b"{\"pair\": \"a\"}", "missing field `text`"),
         (b"{\"text\": 1}", "expected a string"),
     ] {
-        let (_, line) = stopped(run_with(&["classify", "--model", &classify, "--jsonl"], input));
+        let (_, line) = stopped(run_with(&["classify", "--on-error", "stop", "--model", &classify, "--jsonl"], input));
         assert!(line.contains(expected) && line.contains(r#"expected {"text": "..."}"#), "{line}");
     }
     refuses(&["rank", "--model", "x"], "--query");

@@ -83,16 +83,17 @@ fn a_bad_line_stops_the_run_after_the_lines_before_it() {
         (&b"a cat\na [EXTRA]\na dog\n"[..], "standard input: line 2: "),
         (b"a cat\nnot \xff fine\na dog\n", "line 2: invalid UTF-8 at byte 5: found 0xff"),
     ] {
-        let (written, line) = stopped(run_with(&embed(&model, &[]), input));
+        let (written, line) = stopped(run_with(&embed(&model, &["--on-error", "stop"]), input));
         assert!(line.contains(expected), "{line}");
         assert_eq!(rows(&written), good, "{line}");
     }
     let (_dir, path) = file("in.jsonl", b"{\"text\":\"a cat\"}\r\n{\"text\":\"a [EXTRA]\"}\n");
-    let (written, line) = stopped(run(&embed(&model, &["--input", path.to_str().unwrap()])));
+    let (written, line) = stopped(run(&embed(&model, &["--on-error", "stop", "--input", path.to_str().unwrap()])));
     assert!(line.contains("in.jsonl: line 2: ") && line.contains("token id 8 "), "{line}");
     assert_eq!(rows(&written), good);
     let long = format!("a cat\n{}\n", "cat ".repeat(100));
-    let (written, line) = stopped(run_with(&embed(&model, &["--text-bytes", "100"]), long.as_bytes()));
+    let (written, line) =
+        stopped(run_with(&embed(&model, &["--on-error", "stop", "--text-bytes", "100"]), long.as_bytes()));
     assert!(line.contains("line 2: found 400 bytes; expected at most 100"), "{line}");
     assert_eq!(rows(&written), good);
 }
@@ -128,6 +129,22 @@ fn a_bad_line_is_left_out_or_null_and_the_rest_is_not_lost() {
         .map(|row| row.chunks_exact(4).all(|x| f32::from_le_bytes(x.try_into().unwrap()).is_nan()))
         .collect();
     assert_eq!(is_nan, [false, true, true, false, true]);
+}
+
+/// Where each line has an object of its own, that object says it; an array could only hold numbers that are none.
+#[test]
+fn without_the_option_a_bad_line_is_null_in_lines_and_stops_an_array() {
+    let model = ModelDir::with_extra_token();
+    let input = b"a cat\na [EXTRA]\na dog\n";
+    let output = run_with(&embed(&model, &[]), input);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let found = rows(&stdout(output));
+    assert_eq!(found.iter().map(|row| row["embedding"].is_null()).collect::<Vec<_>>(), [false, true, false]);
+    assert!(said.contains("warning: standard input: line 2: "), "{said}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.npy");
+    let (_, line) = stopped(run_with(&embed(&model, &["--output", path.to_str().unwrap()]), input));
+    assert!(line.contains("standard input: line 2: ") && !path.exists(), "{line}");
 }
 
 #[test]
@@ -215,7 +232,7 @@ fn what_was_computed_before_a_bad_line_is_kept_beside_the_file() {
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (input, output, whole) = (path("in.txt"), path("out.jsonl"), path("whole.jsonl"));
     fs::write(&input, "a cat\ndog\n[EXTRA]\na dog\n").unwrap();
-    let args = embed(&model, &["--input", &input, "--output", &output]);
+    let args = embed(&model, &["--on-error", "stop", "--input", &input, "--output", &output]);
     let (_, line) = stopped(run(&args));
     assert!(
         line.contains("in.txt: line 3: ") && line.contains("out.jsonl.partial") && line.contains("--resume"),

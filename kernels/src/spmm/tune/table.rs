@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&target).unwrap(), "mine");
         assert_eq!(TuningTable::read(&link).unwrap(), table);
         let error = TuningTable::read(directory.path()).unwrap_err().to_string();
-        assert!(error.contains("no regular file"), "{error}");
+        assert!(error.contains("found a directory; expected a regular file"), "{error}");
     }
 
     #[test]

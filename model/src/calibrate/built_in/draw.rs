@@ -8,7 +8,7 @@ use super::select::Vocabulary;
 use crate::tokenize::TokenizedText;
 
 /// The seed of all draws: the same model always gets the same sequences.
-const SEED: u64 = 0x1ac0_0a;
+const SEED: u64 = 0x1ac_000a;
 /// Different words that calibration should see, of vocabularies that have so many.
 const ENOUGH_WORDS: usize = 1000;
 /// Tokens that calibration should see.

@@ -5,51 +5,20 @@
 //! An operator that is not in the table below is refused by its name.
 
 mod attention;
+mod constants;
 mod norm;
 mod parts;
 mod product;
 
-use std::collections::{HashMap, HashSet};
-
+use self::constants::Constants;
+pub(super) use self::constants::{COLUMNS, INTERNAL};
 use self::parts::Parts;
 use super::bounds;
 use super::file::GraphFile;
 use super::functions::{Growth, unused_prefix};
-use super::graph::{is_own, named};
+use super::node::{is_own, named};
 use crate::error::OnnxError;
 use crate::proto::{GraphProto, NodeProto};
-
-/// The operator set of nodes that only this module makes.
-pub(super) const INTERNAL: &str = "lacuna";
-/// Columns `start` to `end` of a constant matrix or vector.
-pub(super) const COLUMNS: &str = "Columns";
-
-/// What the nodes of a graph are asked about while they are replaced.
-pub(super) struct Constants<'a> {
-    /// Shapes of initialisers.
-    dims: HashMap<&'a str, &'a [i64]>,
-    /// Every value that is made of constants alone.
-    names: HashSet<&'a str>,
-}
-
-impl<'a> Constants<'a> {
-    fn of(graph: &'a GraphProto) -> Constants<'a> {
-        let dims: HashMap<&str, &[i64]> =
-            graph.initializer.iter().map(|tensor| (&*tensor.name, &*tensor.dims)).collect();
-        let mut names: HashSet<&str> = dims.keys().copied().collect();
-        for node in &graph.node {
-            let present = node.input.iter().filter(|name| !name.is_empty());
-            let is_constant = match node.op_type == "Constant" {
-                true => true,
-                false => !node.input.is_empty() && present.clone().all(|name| names.contains(&**name)),
-            };
-            if is_constant {
-                names.extend(node.output.iter().map(String::as_str));
-            }
-        }
-        Constants { dims, names }
-    }
-}
 
 /// Replaces every fused operator.
 pub(super) fn expand(file: &GraphFile, graph: &mut GraphProto, growth: &mut Growth) -> Result<(), OnnxError> {

@@ -3,8 +3,8 @@
 use prost::bytes::Bytes;
 
 use super::super::file::GraphFile;
-use super::super::graph::{attribute, input, named, number, shortened, whole};
-use super::{COLUMNS, Constants, INTERNAL};
+use super::super::node::{attribute, input, named, number, shortened, whole};
+use super::constants::{COLUMNS, Constants, INTERNAL};
 use crate::error::OnnxError;
 use crate::proto::{AttributeProto, DataType, NodeProto, TensorProto};
 

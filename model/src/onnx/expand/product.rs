@@ -1,6 +1,6 @@
 //! Matrix products, activations and sums that are fused with their neighbours.
 
-use super::super::graph::attribute;
+use super::super::node::attribute;
 use super::parts::Parts;
 use crate::error::OnnxError;
 use crate::proto::AttributeProto;

@@ -145,7 +145,9 @@ mod tests {
     use super::*;
     use crate::input::wait::Wait;
 
-    fn of(bytes: &'static [u8], chosen: &[&str]) -> Result<Vec<(u64, Result<Content, Defect>)>, String> {
+    type Entries = Vec<(u64, Result<Content, Defect>)>;
+
+    fn of(bytes: &'static [u8], chosen: &[&str]) -> Result<Entries, String> {
         let chosen: Vec<String> = chosen.iter().map(|name| (*name).to_owned()).collect();
         let columns = Columns::new(&chosen, &["text", "pair"], 1).unwrap();
         let mut csv = Csv::new(Lines::new(Box::new(bytes), Wait::Never, 30), b',', columns);
