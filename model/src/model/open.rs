@@ -13,7 +13,9 @@ use crate::hub::model_folder;
 #[cfg(feature = "onnx")]
 use crate::onnx::{OnnxGraph, Outputs, Read};
 use crate::packed::is_packed;
-use crate::pooling::{Modules, Pooling, PoolingSource};
+#[cfg(feature = "onnx")]
+use crate::pooling::PoolingSource;
+use crate::pooling::{Modules, Pooling};
 use crate::settings::{Remark, RemarkScope, SentenceSettings, TextSettings};
 use crate::tokenize::{SentenceTokenizer, has_tokenizer};
 use crate::weights::EncoderWeights;

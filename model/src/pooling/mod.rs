@@ -20,5 +20,5 @@ pub use self::module::{DenseModule, ModuleActivation, NormModule, SentenceModule
 pub use self::pooling::{Pooling, PoolingSource};
 pub(crate) use self::read::Modules;
 #[cfg(feature = "hub")]
-pub(crate) use self::read::{ModulePath, module_paths};
+pub(crate) use self::read::module_paths;
 pub(crate) use self::write::WrittenModule;
