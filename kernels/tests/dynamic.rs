@@ -285,6 +285,9 @@ fn bad_arguments_are_named() {
         let bad = RescaleParams { bias: f32::NAN, ..RescaleParams::default() };
         let found = RescaleRows::pack(kernel.plan(), &[RescaleParams::default(), bad, bad]);
         assert!(matches!(found, Err(KernelError::Parameter { parameter: "bias", row: 1, .. })));
+        let bad = RescaleParams { unused: f32::NAN, ..RescaleParams::default() };
+        let found = RescaleRows::pack(kernel.plan(), &[RescaleParams::default(), RescaleParams::default(), bad]);
+        assert!(matches!(found, Err(KernelError::Parameter { parameter: "unused parameter", row: 2, .. })));
         let rows = RescaleRows::pack(kernel.plan(), &[RescaleParams::default(); 3]).unwrap();
         let mut t = vec![0f32; 256];
         let found = kernel.run(&rows, &tokens, &mut t, Some(Output::Bytes(&mut panel)), 5, serial);

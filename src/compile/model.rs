@@ -25,9 +25,8 @@ pub(crate) type PackedSteps = Steps<Packed>;
 
 /// The steps of a model, ready to run.
 pub(crate) struct ReadySteps {
-    pub(crate) steps: Vec<Step<Ready>>,
-    /// As many: the codes with a calibrated range that each of them writes.
-    pub(crate) codes: Vec<Option<StaticCodes>>,
+    /// Each with the codes with a calibrated range that it writes.
+    pub(crate) steps: Vec<(Step<Ready>, Option<StaticCodes>)>,
     pub(crate) stats: CompileStats,
     pub(crate) linears: LinearReports,
 }
@@ -56,21 +55,25 @@ impl PackedSteps {
         let all = || self.layers.iter().flatten().chain(&self.before);
         all().for_each(|step| step.request(&mut kernels));
         let kernels = kernels.compile()?;
-        let of_layers =
-            self.layers.iter().enumerate().flat_map(|(i, steps)| steps.iter().map(move |step| (Some(i), step)));
-        let with_layer = self.before.iter().map(|step| (None, step)).chain(of_layers);
-        let codes = with_layer.map(|(layer, step)| step.static_codes(layer)).collect();
-        let steps = self.before.into_iter().chain(self.layers.into_iter().flatten());
-        let steps = steps.map(|step| step.attach(&kernels)).collect::<Result<Vec<_>, _>>()?;
+        let of_layers = self
+            .layers
+            .into_iter()
+            .enumerate()
+            .flat_map(|(i, steps)| steps.into_iter().map(move |step| (Some(i), step)));
+        let steps = self.before.into_iter().map(|step| (None, step)).chain(of_layers).map(|(layer, step)| {
+            let codes = step.static_codes(layer);
+            Ok((step.attach(&kernels)?, codes))
+        });
+        let steps = steps.collect::<Result<Vec<_>, KernelError>>()?;
         phases.split("emit", kernels.stats.emit, "seal");
         list.extend(phases.list);
         let mut linears = LinearReports::default();
-        for (name, report) in steps.iter().filter_map(Step::report) {
+        for (name, report) in steps.iter().filter_map(|(step, _)| step.report()) {
             match name {
                 LinearName::Projection => linears.projection = Some(report),
                 LinearName::Layer { .. } => linears.layers.push(report),
             }
         }
-        Ok(ReadySteps { steps, codes, stats: kernels.stats, linears })
+        Ok(ReadySteps { steps, stats: kernels.stats, linears })
     }
 }

@@ -126,7 +126,7 @@ pub(super) struct Widths {
 
 impl Widths {
     /// Those of all steps of a model.
-    pub(super) fn of(steps: &[Step<Ready>]) -> Widths {
+    pub(super) fn of<'a>(steps: impl Iterator<Item = &'a Step<Ready>>) -> Widths {
         let none = [0; Tensor::COUNT];
         let mut widths = Widths { hidden: 0, codes: 0, bytes: none, halves: none, floats: none, scales: false };
         for step in steps {

@@ -30,9 +30,8 @@ const MIN_ACTIVATIONS_PER_THREAD: usize = 12288;
 pub(crate) struct EncoderParts {
     pub(crate) config: EncoderConfig,
     pub(crate) tables: Tables,
-    pub(crate) steps: Vec<Step<Ready>>,
-    /// As many: the codes with a calibrated range that each of them writes.
-    pub(crate) codes: Vec<Option<StaticCodes>>,
+    /// Each with the codes with a calibrated range that it writes.
+    pub(crate) steps: Vec<(Step<Ready>, Option<StaticCodes>)>,
     /// Per layer, what calibration saw at the ends of ranges.
     pub(crate) saturated: Vec<SaturatedShares>,
     pub(crate) tokenizer: Option<SentenceTokenizer>,
@@ -102,8 +101,8 @@ impl std::ops::Deref for Embeddings {
 
 impl Encoder {
     pub(crate) fn new(parts: EncoderParts) -> Encoder {
-        let EncoderParts { config, tables, steps, codes, saturated, tokenizer, pooling, prompts, report } = parts;
-        let program = Program::new(steps, codes, tables);
+        let EncoderParts { config, tables, steps, saturated, tokenizer, pooling, prompts, report } = parts;
+        let program = Program::new(steps, tables);
         let counts = Counts::new(program.codes().count());
         let scratch = Mutex::new(Vec::new());
         Encoder { config, program, tokenizer, pooling, prompts, report, saturated, counts, scratch }

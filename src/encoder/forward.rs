@@ -26,16 +26,15 @@ struct Watched {
 }
 
 impl Program {
-    /// `codes` are as many as there are steps.
-    pub(super) fn new(steps: Vec<Step<Ready>>, codes: Vec<Option<StaticCodes>>, tables: Tables) -> Program {
-        let widths = Widths::of(&steps);
+    pub(super) fn new(steps: Vec<(Step<Ready>, Option<StaticCodes>)>, tables: Tables) -> Program {
+        let widths = Widths::of(steps.iter().map(|(step, _)| step));
         let mut count = 0;
         let mut numbered = |codes: StaticCodes| {
             count += 1;
             (count - 1, codes)
         };
         let watched = |(step, codes): (_, Option<_>)| Watched { step, codes: codes.map(&mut numbered) };
-        Program { steps: steps.into_iter().zip(codes).map(watched).collect(), tables, widths }
+        Program { steps: steps.into_iter().map(watched).collect(), tables, widths }
     }
 
     /// The codes with a calibrated range, in the order in which they are written.

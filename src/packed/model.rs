@@ -253,7 +253,6 @@ impl PackedModel {
             config: config.clone(),
             tables: self.tables.clone(),
             steps: compiled.steps,
-            codes: compiled.codes,
             saturated: self.origin.saturated.clone(),
             tokenizer: self.tokenizer.clone(),
             pooling: self.pooling.clone(),

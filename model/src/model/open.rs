@@ -148,21 +148,8 @@ impl Model {
         };
         let timings = Timings { read: start.elapsed(), ..Timings::default() };
         let files = Some(ModelFiles { config: config_path, weights: path });
-        Ok(Self {
-            config,
-            weights,
-            pooling,
-            tokenizer,
-            prompts,
-            similarity,
-            score_function,
-            files,
-            codes,
-            notes,
-            remarks,
-            pruning: None,
-            timings,
-        })
+        let model = Self::unread(config, weights, pooling, tokenizer);
+        Ok(Self { prompts, similarity, score_function, files, codes, notes, remarks, timings, ..model })
     }
 
     /// Reads the head of the model, from the files that [`Model::open`] read: `architectures`, the labels and `problem_type` of

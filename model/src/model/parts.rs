@@ -83,7 +83,8 @@ impl Model {
         }
     }
 
-    fn unread(
+    /// A model that no file is known of.
+    pub(super) fn unread(
         config: EncoderConfig,
         weights: EncoderWeights,
         pooling: Pooling,

@@ -4,7 +4,20 @@ use std::path::Path;
 
 use super::remark::{Remark, RemarkScope};
 use super::text::TextSettings;
+use crate::error::Result;
 use crate::tokenize::{BertNormalization, SentenceTokenizer, TokenizerOptions, TruncationSide};
+
+impl SentenceTokenizer {
+    /// Reads the tokenizer of a directory as [`Model::open`](crate::Model::open) does: with the length limit and the other settings of texts in the
+    /// files beside it, and at most `max_position` tokens.
+    ///
+    /// # Errors
+    /// Those of [`SentenceTokenizer::open`], and those of the settings files.
+    pub fn from_dir(dir: &Path, max_position: usize) -> Result<Option<SentenceTokenizer>> {
+        let settings = TextSettings::read(&[dir], max_position)?;
+        SentenceTokenizer::open(dir, &settings.tokenizer_options(&dir.join("config.json")))
+    }
+}
 
 impl TextSettings {
     /// What a tokenizer needs to know; `config` is the file with the positions of the model.

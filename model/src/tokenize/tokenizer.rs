@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rayon::prelude::*;
-use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::{Encoding, Model as _, PostProcessor};
 
@@ -20,7 +19,6 @@ use super::options::{TokenizerOptions, TruncationSide};
 use super::pieces::{TextInput, TokenizedText};
 use super::words::origins;
 use crate::error::{Error, Result};
-use crate::json::read_json_if_present;
 
 /// What stands for a panic of the library in messages.
 const PANIC: &str = "the tokenizers library stopped at a contradiction";
@@ -57,26 +55,7 @@ pub struct SentenceTokenizer {
     notes: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct SentenceBertConfig {
-    max_seq_length: Option<usize>,
-}
-
 impl SentenceTokenizer {
-    /// Reads the tokenizer of a directory as [`SentenceTokenizer::open`] does. The longest sequence is the smaller of `max_seq_length` in
-    /// `sentence_bert_config.json`, if there is one, and `max_position` here.
-    ///
-    /// # Errors
-    /// Those of [`SentenceTokenizer::open`].
-    pub fn from_dir(dir: &Path, max_position: usize) -> Result<Option<Self>> {
-        let settings_path = dir.join("sentence_bert_config.json");
-        let settings: Option<SentenceBertConfig> = read_json_if_present(&settings_path)?;
-        let limit = settings.and_then(|s| s.max_seq_length);
-        let mut options = TokenizerOptions::new(limit.map_or(max_position, |n| n.min(max_position)));
-        options.max_length_file = Some(if limit.is_some() { settings_path } else { dir.join("config.json") });
-        Self::open(dir, &options)
-    }
-
     /// Reads the tokenizer of a directory: `tokenizer.json`; else `vocab.txt` (WordPiece), or `vocab.json` and `merges.txt` (byte-level
     /// BPE), with the settings of `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`.
     ///
