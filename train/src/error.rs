@@ -9,6 +9,9 @@ pub enum Error {
     /// A model could not be read, or its parts do not fit each other.
     #[error(transparent)]
     Model(#[from] lacuna_model::Error),
+    /// A model could not be pruned.
+    #[error(transparent)]
+    Prune(#[from] crate::prune::PruneError),
 }
 
 /// A result of this crate.
