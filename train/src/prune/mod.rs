@@ -1,10 +1,29 @@
 //! Second-order pruning: which blocks of a matrix become zero, and what the kept weights become.
+//!
+//! ```text
+//! Moments -> Inputs, Target -> eliminate -> Losses -> choose -> Mask -> refit -> Linear
+//! ```
 
+mod choose;
+mod eliminate;
 mod error;
+mod forward;
 mod grid;
 mod linalg;
 mod moments;
+mod one_shot;
+mod problem;
+mod refit;
+mod report;
+#[cfg(test)]
+mod tests;
 
+pub use choose::{Bounds, allocate, choose};
+pub use eliminate::{Elimination, Losses, eliminate};
 pub use error::PruneError;
 pub use grid::{Grid, Mask};
 pub use moments::Moments;
+pub use one_shot::{OneShotOptions, Pruned, Sparsity, one_shot};
+pub use problem::{Inputs, Target};
+pub use refit::refit;
+pub use report::{LayerReport, MatrixReport, Progress};

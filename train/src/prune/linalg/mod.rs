@@ -10,5 +10,4 @@ mod triangular;
 
 pub(crate) use cholesky::{cholesky, inverse};
 pub(crate) use product::{View, ViewMut, product};
-pub(crate) use real::Real;
 pub(crate) use triangular::{solve_lower, solve_lower_transposed};
