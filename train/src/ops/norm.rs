@@ -87,10 +87,8 @@ multiversion! {
             }
             None => {
                 for (x, a) in rows.zip(a.as_chunks::<TILE>().0) {
-                    for i in 0..TILE {
-                        x[i] = a[i];
-                        mean[i] += x[i];
-                    }
+                    *x = *a;
+                    mean.iter_mut().zip(a).for_each(|(sum, a)| *sum += a);
                 }
             }
         }

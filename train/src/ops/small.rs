@@ -119,19 +119,19 @@ mod avx512 {
             // SAFETY: row k of `b` has `columns` elements, and the block's are among them.
             let b: [__m512; V] =
                 std::array::from_fn(|v| unsafe { _mm512_loadu_ps(b.as_ptr().add(k * columns + column + v * LANES)) });
-            for r in 0..R {
+            for (r, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: rows and depth of `a` were checked by the caller.
                 let a = unsafe { *a.data.get_unchecked((row + r) * a.row_stride + k * a.depth_stride) };
                 let a = _mm512_set1_ps(a);
-                for v in 0..V {
-                    acc[r][v] = _mm512_fmadd_ps(a, b[v], acc[r][v]);
+                for (acc, b) in acc.iter_mut().zip(b) {
+                    *acc = _mm512_fmadd_ps(a, b, *acc);
                 }
             }
         }
-        for r in 0..R {
-            for v in 0..V {
+        for (r, acc) in acc.into_iter().enumerate() {
+            for (v, acc) in acc.into_iter().enumerate() {
                 // SAFETY: the block is inside the result.
-                unsafe { _mm512_storeu_ps(out.as_mut_ptr().add((row + r) * columns + column + v * LANES), acc[r][v]) };
+                unsafe { _mm512_storeu_ps(out.as_mut_ptr().add((row + r) * columns + column + v * LANES), acc) };
             }
         }
     }
