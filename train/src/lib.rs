@@ -9,6 +9,8 @@
 //! | [`product`] | linear products and their gradients |
 //! | [`ops`] | the other operations and their gradients |
 //! | [`encoder`] | parameters, forward and backward pass |
+//! | [`mask`] | which weights a student may have |
+//! | [`optimise`] | AdamW and schedules |
 //! | [`prune`] | which weights become zero |
 //!
 //! Activations are features by tokens, [`Tiles`]; the tokens of a [`Batch`] have no padding. All work runs on the threads of the current
@@ -20,8 +22,11 @@ mod batch;
 mod cpu;
 pub mod encoder;
 mod error;
+pub mod mask;
 pub mod ops;
+pub mod optimise;
 pub mod product;
+pub mod profile;
 pub mod prune;
 mod tiles;
 

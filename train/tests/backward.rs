@@ -161,7 +161,7 @@ fn gradients_are_those_of_candle() {
         assert_eq!(found.len(), expected.len());
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert_eq!(found.len(), expected.len());
-            let size = expected.iter().fold(0.0f64, |max, x| max.max(x.abs())).max(0.1);
+            let size = expected.iter().fold(0.0f64, |max, x| max.max(x.abs())).max(1.0);
             for (found, expected) in found.iter().zip(expected) {
                 assert!(
                     (f64::from(*found) - expected).abs() < 2e-4 * size,

@@ -7,6 +7,7 @@ use crate::batch::Batch;
 use crate::error::check_size;
 use crate::ops::{activate_backward, attention_backward, norm_backward};
 use crate::product::{outer, sum_tokens};
+use crate::profile::{Part, timed};
 use crate::tiles::Tiles;
 use crate::{Error, Result};
 
@@ -151,22 +152,26 @@ impl Encoder {
         }
         let Scratch { dx, dinner, dattended, dq, dk, dv } = scratch;
 
-        norm_backward(&weights.output_norm, output_norm, dx, &mut gradients.output_norm)?;
+        timed(Part::Norm, || norm_backward(&weights.output_norm, output_norm, dx, &mut gradients.output_norm))?;
         self.linear_backward(layer, LinearKind::Down, inner, dx, &mut gradients.down)?;
-        self.product(layer, LinearKind::Down).backward(dx, dinner, false)?;
-        activate_backward(dinner, slope);
+        timed(Part::InputGradient, || self.product(layer, LinearKind::Down).backward(dx, dinner, false))?;
+        timed(Part::Activation, || activate_backward(dinner, slope));
         self.linear_backward(layer, LinearKind::Up, middle, dinner, &mut gradients.up)?;
-        self.product(layer, LinearKind::Up).backward(dinner, dx, true)?;
+        timed(Part::InputGradient, || self.product(layer, LinearKind::Up).backward(dinner, dx, true))?;
 
-        norm_backward(&weights.attention_norm, attention_norm, dx, &mut gradients.attention_norm)?;
+        timed(Part::Norm, || {
+            norm_backward(&weights.attention_norm, attention_norm, dx, &mut gradients.attention_norm)
+        })?;
         self.linear_backward(layer, LinearKind::O, attended, dx, &mut gradients.o)?;
-        self.product(layer, LinearKind::O).backward(dx, dattended, false)?;
-        attention_backward(self.config.heads, batch, [q, k, v], attention, dattended, [dq, dk, dv])?;
+        timed(Part::InputGradient, || self.product(layer, LinearKind::O).backward(dx, dattended, false))?;
+        timed(Part::AttentionGradient, || {
+            attention_backward(self.config.heads, batch, [q, k, v], attention, dattended, [dq, dk, dv])
+        })?;
         let LayerWeights { q, k, v, .. } = gradients;
         for (kind, dy, gradient) in [(LinearKind::Q, dq, q), (LinearKind::K, dk, k), (LinearKind::V, dv, v)] {
             self.linear_backward(layer, kind, x, dy, gradient)?;
             if layer > 0 {
-                self.product(layer, kind).backward(dy, dx, true)?;
+                timed(Part::InputGradient, || self.product(layer, kind).backward(dy, dx, true))?;
             }
         }
         Ok(())
@@ -181,7 +186,9 @@ impl Encoder {
         dy: &Tiles,
         gradient: &mut Linear,
     ) -> Result<()> {
-        outer(dy, x, &mut gradient.weight.data)?;
-        sum_tokens(dy, &mut gradient.bias)
+        timed(Part::WeightGradient, || {
+            outer(dy, x, &mut gradient.weight.data)?;
+            sum_tokens(dy, &mut gradient.bias)
+        })
     }
 }

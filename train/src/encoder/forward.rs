@@ -9,6 +9,7 @@ use crate::batch::Batch;
 use crate::error::check_size;
 use crate::ops::{AttentionSaved, NormSaved, activate, attention, embed, norm};
 use crate::product::Product;
+use crate::profile::{Part, timed};
 use crate::tiles::Tiles;
 
 /// The number of linear layers in an encoder layer.
@@ -192,7 +193,7 @@ impl Encoder {
     pub fn update(&mut self, change: impl FnOnce(&mut [LayerWeights])) -> Result<()> {
         change(&mut self.layers);
         self.layers.iter().try_for_each(|layer| check_layer(&self.config, layer))?;
-        self.products = pack(&self.layers, self.trained)?;
+        self.products = timed(Part::Pack, || pack(&self.layers, self.trained))?;
         Ok(())
     }
 
@@ -278,9 +279,9 @@ impl Encoder {
     fn attend(&self, layer: usize, batch: &Batch, x: &Tiles, saved: &mut LayerSaved) -> Result<()> {
         let LayerSaved { q, k, v, attention: kept, attended, .. } = saved;
         for (kind, y) in [(LinearKind::Q, &mut *q), (LinearKind::K, &mut *k), (LinearKind::V, &mut *v)] {
-            self.product(layer, kind).forward(x, y)?;
+            timed(Part::Forward, || self.product(layer, kind).forward(x, y))?;
         }
-        attention(self.config.heads, batch, [q, k, v], attended, kept)
+        timed(Part::Attention, || attention(self.config.heads, batch, [q, k, v], attended, kept))
     }
 
     /// All hidden states of a batch.
@@ -288,7 +289,7 @@ impl Encoder {
     /// # Errors
     /// Those of the kernels.
     pub fn forward(&self, batch: &Batch, saved: &mut Saved) -> Result<()> {
-        saved.embedded = self.embed(batch)?;
+        saved.embedded = timed(Part::Embed, || self.embed(batch))?;
         self.forward_layers(batch, saved)
     }
 
@@ -318,12 +319,12 @@ impl Encoder {
         let (weights, eps) = (&self.layers[layer], self.config.layer_norm_eps);
         self.attend(layer, batch, x, saved)?;
         let LayerSaved { attended, attention_norm, middle, inner, slope, output_norm, output, projected, .. } = saved;
-        self.product(layer, LinearKind::O).forward(attended, projected)?;
-        norm(&weights.attention_norm, eps, x, Some(projected), middle, attention_norm)?;
-        self.product(layer, LinearKind::Up).forward(middle, inner)?;
-        activate(self.config.activation, inner, self.trained.then_some(slope));
-        self.product(layer, LinearKind::Down).forward(inner, projected)?;
-        norm(&weights.output_norm, eps, middle, Some(projected), output, output_norm)
+        timed(Part::Forward, || self.product(layer, LinearKind::O).forward(attended, projected))?;
+        timed(Part::Norm, || norm(&weights.attention_norm, eps, x, Some(projected), middle, attention_norm))?;
+        timed(Part::Forward, || self.product(layer, LinearKind::Up).forward(middle, inner))?;
+        timed(Part::Activation, || activate(self.config.activation, inner, self.trained.then_some(slope)));
+        timed(Part::Forward, || self.product(layer, LinearKind::Down).forward(inner, projected))?;
+        timed(Part::Norm, || norm(&weights.output_norm, eps, middle, Some(projected), output, output_norm))
     }
 }
 
