@@ -3,10 +3,34 @@
 //! A dense model goes in; a model whose linear layers are zero in blocks comes out, with the accuracy that was kept measured. The
 //! crate computes the encoder's forward and backward pass, prunes with second-order statistics, and trains what is left against the
 //! dense model.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`product`] | linear products and their gradients |
+//! | [`ops`] | the other operations and their gradients |
+//! | [`encoder`] | parameters, forward and backward pass |
+//! | [`mask`] | which weights a student may have |
+//! | [`optimise`] | AdamW and schedules |
+//! | [`prune`] | which weights become zero |
+//!
+//! Activations are features by tokens, [`Tiles`]; the tokens of a [`Batch`] have no padding. All work runs on the threads of the current
+//! rayon pool, and gives the same bits on any number of them.
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+mod batch;
+mod cpu;
+pub mod encoder;
 mod error;
+pub mod mask;
+pub mod ops;
+pub mod optimise;
+pub mod product;
+pub mod profile;
 pub mod prune;
+mod tiles;
 
+pub use batch::Batch;
+pub use encoder::{Encoder, LinearKind, Saved};
 pub use error::{Error, Result};
+pub use tiles::Tiles;

@@ -1,0 +1,194 @@
+//! The backward pass.
+
+use lacuna_model::{LayerNorm, LayerWeights, Linear, Matrix};
+
+use super::forward::{Encoder, LayerSaved, LinearKind, Saved};
+use crate::batch::Batch;
+use crate::error::check_size;
+use crate::ops::{activate_backward, attention_backward, norm_backward};
+use crate::product::{outer, sum_tokens};
+use crate::profile::{Part, timed};
+use crate::tiles::Tiles;
+use crate::{Error, Result};
+
+/// Activation gradients of the backward pass, kept so that their memory is allocated once.
+#[derive(Debug, Clone, Default)]
+pub struct Scratch {
+    dx: Tiles,
+    dinner: Tiles,
+    dattended: Tiles,
+    dq: Tiles,
+    dk: Tiles,
+    dv: Tiles,
+}
+
+/// Zeros in the shape of some layers' parameters: gradients, or moments of an optimiser.
+pub fn zeros_like(layers: &[LayerWeights]) -> Vec<LayerWeights> {
+    let mut zeros = layers.to_vec();
+    for tensor in tensors_mut(&mut zeros) {
+        tensor.values.fill(0.0);
+    }
+    zeros
+}
+
+/// What a tensor of the parameters is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TensorKind {
+    /// The weights of a linear layer.
+    Weight(LinearKind),
+    /// The biases of a linear layer.
+    Bias(LinearKind),
+    /// Scale or shift of a normalisation.
+    Norm,
+}
+
+/// One tensor of the parameters, of gradients or of moments.
+#[derive(Debug)]
+pub struct TensorMut<'a> {
+    /// The layer.
+    pub layer: usize,
+    /// What it is.
+    pub kind: TensorKind,
+    /// Its elements.
+    pub values: &'a mut [f32],
+}
+
+/// Names of a layer's tensors in checkpoints, in the order of [`tensors_mut`].
+pub const TENSOR_NAMES: [&str; 16] = [
+    "q.weight",
+    "q.bias",
+    "k.weight",
+    "k.bias",
+    "v.weight",
+    "v.bias",
+    "o.weight",
+    "o.bias",
+    "up.weight",
+    "up.bias",
+    "down.weight",
+    "down.bias",
+    "attention_norm.gamma",
+    "attention_norm.beta",
+    "output_norm.gamma",
+    "output_norm.beta",
+];
+
+/// All tensors of some layers, layer by layer, in a fixed order: weights and biases of the six linear layers, then the normalisations.
+pub fn tensors_mut(layers: &mut [LayerWeights]) -> Vec<TensorMut<'_>> {
+    let mut tensors = Vec::with_capacity(layers.len() * TENSOR_NAMES.len());
+    for (layer, weights) in layers.iter_mut().enumerate() {
+        let LayerWeights { q, k, v, o, up, down, attention_norm, output_norm } = weights;
+        for (kind, linear) in LinearKind::ALL.into_iter().zip([q, k, v, o, up, down]) {
+            let Linear { weight, bias } = linear;
+            tensors.push(TensorMut { layer, kind: TensorKind::Weight(kind), values: &mut weight.data });
+            tensors.push(TensorMut { layer, kind: TensorKind::Bias(kind), values: bias });
+        }
+        for LayerNorm { gamma, beta } in [attention_norm, output_norm] {
+            tensors.push(TensorMut { layer, kind: TensorKind::Norm, values: gamma });
+            tensors.push(TensorMut { layer, kind: TensorKind::Norm, values: beta });
+        }
+    }
+    tensors
+}
+
+/// The elements of all tensors of some layers, in the order of [`tensors_mut`].
+pub fn tensors(layers: &[LayerWeights]) -> Vec<&[f32]> {
+    let mut tensors: Vec<&[f32]> = Vec::with_capacity(layers.len() * TENSOR_NAMES.len());
+    for layer in layers {
+        for Linear { weight: Matrix { data, .. }, bias } in layer.linears() {
+            tensors.extend([&data[..], &bias[..]]);
+        }
+        for LayerNorm { gamma, beta } in [&layer.attention_norm, &layer.output_norm] {
+            tensors.extend([&gamma[..], &beta[..]]);
+        }
+    }
+    tensors
+}
+
+impl Encoder {
+    /// Adds the gradients of a loss to `gradients`.
+    ///
+    /// `seed(layer, dx)` adds the gradient of the loss with respect to the hidden states after `layer` to `dx`. It is called for each
+    /// layer from the last to the first; `dx` then holds what comes from the layers after it. The input of the first layer gets no
+    /// gradient: the embeddings are not trained.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if this encoder is not a trained one or `saved` is not of a forward pass of it; [`Error::Size`] for a batch
+    /// or gradients of another shape.
+    pub fn backward(
+        &self,
+        batch: &Batch,
+        saved: &Saved,
+        scratch: &mut Scratch,
+        gradients: &mut [LayerWeights],
+        mut seed: impl FnMut(usize, &mut Tiles) -> Result<()>,
+    ) -> Result<()> {
+        check_size("layers of the gradients", gradients.len(), self.layers.len())?;
+        check_size("layers of the forward pass", saved.layers.len(), self.layers.len())?;
+        check_size("columns of the forward pass", saved.output().columns(), batch.tokens())?;
+        scratch.dx.reshape(self.config.hidden_size, batch.tokens());
+        scratch.dx.data_mut().fill(0.0);
+        for layer in (0..self.layers.len()).rev() {
+            seed(layer, &mut scratch.dx)?;
+            self.layer_backward(layer, batch, saved, scratch, &mut gradients[layer])?;
+        }
+        Ok(())
+    }
+
+    /// From the gradient of a layer's output, in `scratch.dx`, to that of its input, which takes its place.
+    fn layer_backward(
+        &self,
+        layer: usize,
+        batch: &Batch,
+        saved: &Saved,
+        scratch: &mut Scratch,
+        gradients: &mut LayerWeights,
+    ) -> Result<()> {
+        let (weights, kept, x) = (&self.layers[layer], &saved.layers[layer], saved.layer_input(layer));
+        let LayerSaved { q, k, v, attention, attended, attention_norm, middle, inner, slope, output_norm, .. } = kept;
+        if slope.columns() != batch.tokens() {
+            let found = "a forward pass without derivatives".to_owned();
+            return Err(Error::Setting { setting: "saved states", found, expected: "those of a trained encoder" });
+        }
+        let Scratch { dx, dinner, dattended, dq, dk, dv } = scratch;
+
+        timed(Part::Norm, || norm_backward(&weights.output_norm, output_norm, dx, &mut gradients.output_norm))?;
+        self.linear_backward(layer, LinearKind::Down, inner, dx, &mut gradients.down)?;
+        timed(Part::InputGradient, || self.product(layer, LinearKind::Down).backward(dx, dinner, false))?;
+        timed(Part::Activation, || activate_backward(dinner, slope));
+        self.linear_backward(layer, LinearKind::Up, middle, dinner, &mut gradients.up)?;
+        timed(Part::InputGradient, || self.product(layer, LinearKind::Up).backward(dinner, dx, true))?;
+
+        timed(Part::Norm, || {
+            norm_backward(&weights.attention_norm, attention_norm, dx, &mut gradients.attention_norm)
+        })?;
+        self.linear_backward(layer, LinearKind::O, attended, dx, &mut gradients.o)?;
+        timed(Part::InputGradient, || self.product(layer, LinearKind::O).backward(dx, dattended, false))?;
+        timed(Part::AttentionGradient, || {
+            attention_backward(self.config.heads, batch, [q, k, v], attention, dattended, [dq, dk, dv])
+        })?;
+        let LayerWeights { q, k, v, .. } = gradients;
+        for (kind, dy, gradient) in [(LinearKind::Q, dq, q), (LinearKind::K, dk, k), (LinearKind::V, dv, v)] {
+            self.linear_backward(layer, kind, x, dy, gradient)?;
+            if layer > 0 {
+                timed(Part::InputGradient, || self.product(layer, kind).backward(dy, dx, true))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `dW += dy x'` and `db += sum dy`.
+    fn linear_backward(
+        &self,
+        _layer: usize,
+        _kind: LinearKind,
+        x: &Tiles,
+        dy: &Tiles,
+        gradient: &mut Linear,
+    ) -> Result<()> {
+        timed(Part::WeightGradient, || {
+            outer(dy, x, &mut gradient.weight.data)?;
+            sum_tokens(dy, &mut gradient.bias)
+        })
+    }
+}

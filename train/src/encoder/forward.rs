@@ -1,0 +1,372 @@
+//! The forward pass.
+
+use lacuna_model::{EncoderConfig, EncoderWeights, LayerNorm, LayerWeights, Linear};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+use crate::Result;
+use crate::batch::Batch;
+use crate::error::check_size;
+use crate::ops::{AttentionSaved, NormSaved, activate, attention, embed, norm};
+use crate::product::Product;
+use crate::profile::{Part, timed};
+use crate::tiles::Tiles;
+
+/// The number of linear layers in an encoder layer.
+pub const LINEARS: usize = 6;
+
+/// One of the six linear layers of an encoder layer, in the order they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LinearKind {
+    /// Query projection.
+    Q,
+    /// Key projection.
+    K,
+    /// Value projection.
+    V,
+    /// Attention output projection.
+    O,
+    /// First feed-forward projection.
+    Up,
+    /// Second feed-forward projection.
+    Down,
+}
+
+impl LinearKind {
+    /// All six, in the order of [`LayerWeights::linears`].
+    pub const ALL: [LinearKind; LINEARS] =
+        [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::O, LinearKind::Up, LinearKind::Down];
+
+    /// Its linear layer.
+    pub fn of(self, layer: &LayerWeights) -> &Linear {
+        layer.linears()[self as usize]
+    }
+
+    /// Its linear layer.
+    pub fn of_mut(self, layer: &mut LayerWeights) -> &mut Linear {
+        match self {
+            LinearKind::Q => &mut layer.q,
+            LinearKind::K => &mut layer.k,
+            LinearKind::V => &mut layer.v,
+            LinearKind::O => &mut layer.o,
+            LinearKind::Up => &mut layer.up,
+            LinearKind::Down => &mut layer.down,
+        }
+    }
+}
+
+/// An encoder that runs on f32 tiles: a teacher, or a student that is trained or pruned.
+///
+/// The embeddings stay as they are. The linear layers and normalisations of the layers are the parameters.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    pub(super) config: EncoderConfig,
+    embeddings: Embeddings,
+    pooler: Option<Linear>,
+    pub(super) layers: Vec<LayerWeights>,
+    pub(super) products: Vec<[Product; LINEARS]>,
+    trained: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Embeddings {
+    weights: Arc<lacuna_model::EmbeddingWeights>,
+    projection: Option<Product>,
+}
+
+/// What a forward pass keeps of one layer, for losses and the backward pass.
+#[derive(Debug, Clone, Default)]
+pub struct LayerSaved {
+    pub(super) q: Tiles,
+    pub(super) k: Tiles,
+    pub(super) v: Tiles,
+    pub(super) attention: AttentionSaved,
+    pub(super) attended: Tiles,
+    pub(super) attention_norm: NormSaved,
+    pub(super) middle: Tiles,
+    pub(super) inner: Tiles,
+    pub(super) slope: Tiles,
+    pub(super) output_norm: NormSaved,
+    pub(super) output: Tiles,
+    /// The output of the projections o and down.
+    projected: Tiles,
+}
+
+/// What a forward pass keeps. It is reused from batch to batch, so that its memory is allocated once.
+#[derive(Debug, Clone, Default)]
+pub struct Saved {
+    pub(super) embedded: Tiles,
+    pub(super) layers: Vec<LayerSaved>,
+}
+
+impl Saved {
+    /// The input of the first layer.
+    pub fn embedded(&self) -> &Tiles {
+        &self.embedded
+    }
+
+    /// The number of layers.
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The hidden states after layer `layer`, from 0.
+    pub fn hidden(&self, layer: usize) -> &Tiles {
+        &self.layers[layer].output
+    }
+
+    /// The hidden states after the last layer.
+    pub fn output(&self) -> &Tiles {
+        self.layers.last().map_or(&self.embedded, |layer| &layer.output)
+    }
+
+    /// The input of a linear layer: that of the layer for q, k and v, the output of attention, the sum after attention, the output of the
+    /// activation.
+    pub fn input(&self, layer: usize, kind: LinearKind) -> &Tiles {
+        let saved = &self.layers[layer];
+        match kind {
+            LinearKind::Q | LinearKind::K | LinearKind::V => self.layer_input(layer),
+            LinearKind::O => &saved.attended,
+            LinearKind::Up => &saved.middle,
+            LinearKind::Down => &saved.inner,
+        }
+    }
+
+    pub(super) fn layer_input(&self, layer: usize) -> &Tiles {
+        if layer == 0 { &self.embedded } else { &self.layers[layer - 1].output }
+    }
+}
+
+impl Encoder {
+    /// An encoder that is only run: a teacher.
+    ///
+    /// # Errors
+    /// [`Error::Size`](crate::Error::Size) for weights that do not fit the configuration, and errors of the kernels.
+    pub fn new(config: &EncoderConfig, weights: &EncoderWeights) -> Result<Encoder> {
+        Encoder::make(config, weights, false)
+    }
+
+    /// An encoder with gradients: a student.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::new`].
+    pub fn trained(config: &EncoderConfig, weights: &EncoderWeights) -> Result<Encoder> {
+        Encoder::make(config, weights, true)
+    }
+
+    fn make(config: &EncoderConfig, weights: &EncoderWeights, trained: bool) -> Result<Encoder> {
+        check_size("layers of the weights", weights.layers.len(), config.layers)?;
+        weights.layers.iter().try_for_each(|layer| check_layer(config, layer))?;
+        let projection = weights.embeddings.projection.as_ref();
+        let embeddings = Embeddings {
+            weights: weights.embeddings.clone(),
+            projection: projection.map(|linear| Product::new(linear, false)).transpose()?,
+        };
+        let (layers, pooler) = (weights.layers.clone(), weights.pooler.clone());
+        let products = pack(&layers, trained)?;
+        Ok(Encoder { config: config.clone(), embeddings, pooler, layers, products, trained })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// The parameters.
+    pub fn layers(&self) -> &[LayerWeights] {
+        &self.layers
+    }
+
+    /// The weights of the whole encoder.
+    pub fn weights(&self) -> EncoderWeights {
+        EncoderWeights {
+            embeddings: self.embeddings.weights.clone(),
+            layers: self.layers.clone(),
+            pooler: self.pooler.clone(),
+        }
+    }
+
+    /// Changes parameters, and packs all linear layers again.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::new`]; the encoder must not be used after one.
+    pub fn update(&mut self, change: impl FnOnce(&mut [LayerWeights])) -> Result<()> {
+        change(&mut self.layers);
+        self.layers.iter().try_for_each(|layer| check_layer(&self.config, layer))?;
+        self.products = timed(Part::Pack, || pack(&self.layers, self.trained))?;
+        Ok(())
+    }
+
+    /// Replaces one linear layer.
+    ///
+    /// # Errors
+    /// [`Error::Size`](crate::Error::Size) for another shape, and errors of the kernels.
+    pub fn set_linear(&mut self, layer: usize, kind: LinearKind, linear: Linear) -> Result<()> {
+        check_size("number of the layer", layer.min(self.layers.len() - 1), layer)?;
+        let old = kind.of(&self.layers[layer]);
+        check_linear(&linear, old.outputs(), old.inputs())?;
+        self.products[layer][kind as usize] = Product::new(&linear, self.trained)?;
+        *kind.of_mut(&mut self.layers[layer]) = linear;
+        Ok(())
+    }
+
+    /// The input of the first layer: `norm(word + position + type)`, and its projection where there is one.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn embed(&self, batch: &Batch) -> Result<Tiles> {
+        let (tables, mut x) = (&self.embeddings.weights, Tiles::default());
+        let sum = embed(tables, batch);
+        norm(&tables.norm, self.config.layer_norm_eps, &sum, None, &mut x, &mut NormSaved::default())?;
+        if let Some(projection) = &self.embeddings.projection {
+            let mut projected = Tiles::default();
+            projection.forward(&x, &mut projected)?;
+            return Ok(projected);
+        }
+        Ok(x)
+    }
+
+    /// The output of attention from the input of a layer: the input of o.
+    ///
+    /// # Errors
+    /// [`Error::Size`](crate::Error::Size) if `x` is not an activation of the batch.
+    pub fn attention_part(&self, layer: usize, batch: &Batch, x: &Tiles) -> Result<Tiles> {
+        let mut saved = LayerSaved::default();
+        self.attend(layer, batch, x, &mut saved)?;
+        Ok(saved.attended)
+    }
+
+    /// `norm(x + o(attended))`: the input of up.
+    ///
+    /// # Errors
+    /// [`Error::Size`](crate::Error::Size) for activations of other shapes.
+    pub fn finish_attention(&self, layer: usize, x: &Tiles, attended: &Tiles) -> Result<Tiles> {
+        let weights = &self.layers[layer].attention_norm;
+        self.finish(layer, LinearKind::O, x, attended, weights)
+    }
+
+    /// `activation(up(middle))`: the input of down.
+    ///
+    /// # Errors
+    /// [`Error::Size`](crate::Error::Size) for activations of other shapes.
+    pub fn up(&self, layer: usize, middle: &Tiles) -> Result<Tiles> {
+        let mut inner = Tiles::default();
+        self.product(layer, LinearKind::Up).forward(middle, &mut inner)?;
+        activate(self.config.activation, &mut inner, None);
+        Ok(inner)
+    }
+
+    /// `norm(middle + down(inner))`: the output of the layer.
+    ///
+    /// # Errors
+    /// [`Error::Size`](crate::Error::Size) for activations of other shapes.
+    pub fn down(&self, layer: usize, middle: &Tiles, inner: &Tiles) -> Result<Tiles> {
+        let weights = &self.layers[layer].output_norm;
+        self.finish(layer, LinearKind::Down, middle, inner, weights)
+    }
+
+    fn finish(&self, layer: usize, kind: LinearKind, x: &Tiles, inner: &Tiles, weights: &LayerNorm) -> Result<Tiles> {
+        let (mut projected, mut y) = (Tiles::default(), Tiles::default());
+        self.product(layer, kind).forward(inner, &mut projected)?;
+        norm(weights, self.config.layer_norm_eps, x, Some(&projected), &mut y, &mut NormSaved::default())?;
+        Ok(y)
+    }
+
+    pub(super) fn product(&self, layer: usize, kind: LinearKind) -> &Product {
+        &self.products[layer][kind as usize]
+    }
+
+    fn attend(&self, layer: usize, batch: &Batch, x: &Tiles, saved: &mut LayerSaved) -> Result<()> {
+        let LayerSaved { q, k, v, attention: kept, attended, .. } = saved;
+        for (kind, y) in [(LinearKind::Q, &mut *q), (LinearKind::K, &mut *k), (LinearKind::V, &mut *v)] {
+            timed(Part::Forward, || self.product(layer, kind).forward(x, y))?;
+        }
+        timed(Part::Attention, || attention(self.config.heads, batch, [q, k, v], attended, kept))
+    }
+
+    /// All hidden states of a batch.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn forward(&self, batch: &Batch, saved: &mut Saved) -> Result<()> {
+        saved.embedded = timed(Part::Embed, || self.embed(batch))?;
+        self.forward_layers(batch, saved)
+    }
+
+    /// All hidden states of a batch whose embeddings `saved` holds: those of a teacher and a student with the same tables are equal.
+    ///
+    /// # Errors
+    /// [`Error::Size`](crate::Error::Size) if they are of another shape.
+    pub fn forward_from(&self, batch: &Batch, embedded: &Tiles, saved: &mut Saved) -> Result<()> {
+        check_size("columns of the embeddings", embedded.columns(), batch.tokens())?;
+        check_size("features of the embeddings", embedded.features(), self.config.hidden_size)?;
+        saved.embedded.clone_from(embedded);
+        self.forward_layers(batch, saved)
+    }
+
+    fn forward_layers(&self, batch: &Batch, saved: &mut Saved) -> Result<()> {
+        saved.layers.resize_with(self.layers.len(), LayerSaved::default);
+        let Saved { embedded, layers } = saved;
+        let mut x = &*embedded;
+        for (layer, saved) in layers.iter_mut().enumerate() {
+            self.layer(layer, batch, x, saved)?;
+            x = &saved.output;
+        }
+        Ok(())
+    }
+
+    fn layer(&self, layer: usize, batch: &Batch, x: &Tiles, saved: &mut LayerSaved) -> Result<()> {
+        let (weights, eps) = (&self.layers[layer], self.config.layer_norm_eps);
+        self.attend(layer, batch, x, saved)?;
+        let LayerSaved { attended, attention_norm, middle, inner, slope, output_norm, output, projected, .. } = saved;
+        timed(Part::Forward, || self.product(layer, LinearKind::O).forward(attended, projected))?;
+        timed(Part::Norm, || norm(&weights.attention_norm, eps, x, Some(projected), middle, attention_norm))?;
+        timed(Part::Forward, || self.product(layer, LinearKind::Up).forward(middle, inner))?;
+        timed(Part::Activation, || activate(self.config.activation, inner, self.trained.then_some(slope)));
+        timed(Part::Forward, || self.product(layer, LinearKind::Down).forward(inner, projected))?;
+        timed(Part::Norm, || norm(&weights.output_norm, eps, middle, Some(projected), output, output_norm))
+    }
+}
+
+/// Packs all linear layers, on all threads.
+fn pack(layers: &[LayerWeights], trained: bool) -> Result<Vec<[Product; LINEARS]>> {
+    let all: Vec<&Linear> = layers.iter().flat_map(LayerWeights::linears).collect();
+    let products = all.into_par_iter().map(|linear| Product::new(linear, trained)).collect::<Result<Vec<_>>>()?;
+    let mut products = products.into_iter();
+    Ok(layers.iter().filter_map(|_| products.next_chunk_of()).collect())
+}
+
+/// Takes the six products of a layer.
+trait NextLayer {
+    fn next_chunk_of(&mut self) -> Option<[Product; LINEARS]>;
+}
+
+impl<I: Iterator<Item = Product>> NextLayer for I {
+    fn next_chunk_of(&mut self) -> Option<[Product; LINEARS]> {
+        let six: Vec<Product> = self.take(LINEARS).collect();
+        six.try_into().ok()
+    }
+}
+
+fn check_linear(linear: &Linear, outputs: usize, inputs: usize) -> Result<()> {
+    check_size("output features of a linear layer", linear.outputs(), outputs)?;
+    check_size("input features of a linear layer", linear.inputs(), inputs)?;
+    check_size("biases of a linear layer", linear.bias.len(), outputs)?;
+    check_size("weights of a linear layer", linear.weight.data.len(), outputs * inputs)
+}
+
+fn check_layer(config: &EncoderConfig, layer: &LayerWeights) -> Result<()> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    for (kind, linear) in LinearKind::ALL.iter().zip(layer.linears()) {
+        match kind {
+            LinearKind::Up => check_linear(linear, inner, hidden)?,
+            LinearKind::Down => check_linear(linear, hidden, inner)?,
+            _ => check_linear(linear, hidden, hidden)?,
+        }
+    }
+    for norm in [&layer.attention_norm, &layer.output_norm] {
+        check_size("scales of a normalisation", norm.gamma.len(), hidden)?;
+        check_size("shifts of a normalisation", norm.beta.len(), hidden)?;
+    }
+    Ok(())
+}
