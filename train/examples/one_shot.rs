@@ -12,7 +12,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use lacuna_model::{Block, EncoderWeights, Model, SentenceTokenizer};
-use lacuna_train::prune::{OneShotOptions, Progress, one_shot};
+use lacuna_train::ops::Pool;
+use lacuna_train::prune::{OneShotOptions, Progress, Sensitivity, one_shot};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -38,6 +39,11 @@ fn main() -> Fallible<()> {
     let tokens: usize = calibration.iter().map(Vec::len).sum();
     println!("{} sequences, {tokens} tokens", calibration.len());
     let start = Instant::now();
+    if args.or("sensitivity", "yes") == "yes" {
+        let pool = Pool::of(model.pooling())?;
+        options.sensitivity = Some(Sensitivity::measure(model.config(), model.weights(), pool, &calibration, 0)?);
+        println!("sensitivities: {:.1} s", start.elapsed().as_secs_f64());
+    }
     let pruned = one_shot(model.config(), model.weights(), &calibration, &options, &mut report)?;
     let seconds = start.elapsed().as_secs_f64();
     let error = pruned.matrices.iter().map(|matrix| matrix.relative_error).sum::<f64>() / pruned.matrices.len() as f64;

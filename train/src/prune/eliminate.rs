@@ -154,7 +154,10 @@ impl Group {
             self.inverse[row * size..][..=row].copy_from_slice(&inverse[row * size..][..=row]);
         }
         self.weights.clear();
-        self.weights.extend(target.solution[rows.start * size..rows.end * size].iter().map(|x| *x as f32));
+        for row in rows.clone() {
+            let scale = target.importance[row].sqrt();
+            self.weights.extend(target.solution[row * size..][..size].iter().map(|x| (scale * x) as f32));
+        }
         self.rows = rows.len();
         self.wide = grid.inputs();
         self.cols = size;

@@ -15,6 +15,7 @@ mod one_shot;
 mod problem;
 mod refit;
 mod report;
+mod sensitivity;
 #[cfg(test)]
 mod tests;
 
@@ -27,3 +28,4 @@ pub use one_shot::{OneShotOptions, Pruned, Sparsity, one_shot};
 pub use problem::{Inputs, Target};
 pub use refit::refit;
 pub use report::{LayerReport, MatrixReport, Progress};
+pub use sensitivity::Sensitivity;

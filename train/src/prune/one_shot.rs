@@ -16,6 +16,7 @@ use super::moments::Moments;
 use super::problem::{Inputs, Target};
 use super::refit::refit;
 use super::report::{LayerReport, MatrixReport, Progress};
+use super::sensitivity::Sensitivity;
 use crate::error::Result;
 
 /// How sparse the matrices become.
@@ -38,12 +39,20 @@ pub struct OneShotOptions {
     pub damping: f64,
     /// How blocks are eliminated.
     pub elimination: Elimination,
+    /// What an error in each output of each linear layer costs. Without it, all outputs of a matrix cost the same.
+    pub sensitivity: Option<Sensitivity>,
 }
 
 impl OneShotOptions {
     /// The same fraction of blocks of every matrix, and settings that work.
     pub fn new(block: Block, sparsity: f64) -> Self {
-        Self { block, sparsity: Sparsity::Uniform(sparsity), damping: 0.01, elimination: Elimination::default() }
+        Self {
+            block,
+            sparsity: Sparsity::Uniform(sparsity),
+            damping: 0.01,
+            elimination: Elimination::default(),
+            sensitivity: None,
+        }
     }
 }
 
@@ -84,6 +93,9 @@ pub fn one_shot<S: TokenIds>(
 ) -> Result<Pruned> {
     check_tokens(config, calibration)?;
     let sparsities = sparsities(&options.sparsity, dense.layers.len())?;
+    if let Some(sensitivity) = &options.sensitivity {
+        check_layers("layers of sensitivities", sensitivity.rows.len(), dense.layers.len())?;
+    }
     let lengths: Vec<usize> = calibration.iter().map(|tokens| tokens.ids().len()).collect();
     let batches = batches(&lengths);
     let states = embed(config, dense, calibration, &batches)?;
@@ -108,11 +120,13 @@ fn sparsities(sparsity: &Sparsity, layers: usize) -> Result<Vec<[f64; 6]>, Prune
         Sparsity::Uniform(sparsity) => vec![[*sparsity; 6]; layers],
         Sparsity::PerMatrix(all) => all.clone(),
     };
-    if all.len() != layers {
-        return Err(PruneError::Shape { what: "layers of sparsities", found: all.len(), expected: layers });
-    }
+    check_layers("layers of sparsities", all.len(), layers)?;
     all.iter().flatten().try_for_each(|sparsity| check(*sparsity))?;
     Ok(all)
+}
+
+fn check_layers(what: &'static str, found: usize, expected: usize) -> Result<(), PruneError> {
+    if found == expected { Ok(()) } else { Err(PruneError::Shape { what, found, expected }) }
 }
 
 /// Both models up to the layer that is being pruned.
@@ -213,7 +227,10 @@ impl Run<'_> {
         let mut outcomes = Outcome::with_capacity(N);
         for (i, (dense, student)) in dense.iter().zip(student).enumerate() {
             let name = site.name(i);
-            let target = Target::new(&inputs, moments, dense, &name)?;
+            let mut target = Target::new(&inputs, moments, dense, &name)?;
+            if let Some(sensitivity) = &self.options.sensitivity {
+                target = target.weighted(&sensitivity.rows[site.layer][site.first + i])?;
+            }
             let grid = Grid::new(dense.outputs(), dense.inputs(), self.options.block)?;
             let sparsity = site.sparsity[site.first + i];
             let losses = eliminate(&inputs, &target, grid, self.elimination(sparsity), &name)?;

@@ -98,6 +98,8 @@ pub struct Target {
     pub(super) mean: Vec<f64>,
     /// The dense solution, `[M][K]`.
     pub(super) solution: Vec<f64>,
+    /// What an error of each row costs, `[M]`.
+    pub(super) importance: Vec<f64>,
     /// `sum over rows w H w^T` of the dense solution.
     pub(super) energy: f64,
 }
@@ -143,7 +145,33 @@ impl Target {
             return Err(PruneError::NonFinite { matrix: name.to_owned(), what: "weights or moments of targets" });
         }
         let energy = solution.iter().zip(&rhs).map(|(x, y)| x * y).sum();
-        Ok(Self { outputs, rhs, mean, solution, energy })
+        Ok(Self { outputs, rhs, mean, solution, importance: vec![1.0; outputs], energy })
+    }
+
+    /// The same target, where a squared error of row m costs `importance[m]`, for example from
+    /// [`Sensitivity`](super::Sensitivity). Losses and the energy then count it. What [`refit`](super::refit()) gives for a mask does not
+    /// depend on it.
+    ///
+    /// # Errors
+    /// [`PruneError::Shape`] for another number of rows; [`PruneError::Setting`] for values that are negative or not finite.
+    pub fn weighted(mut self, importance: &[f64]) -> Result<Self, PruneError> {
+        if importance.len() != self.outputs {
+            let (found, expected) = (importance.len(), self.outputs);
+            return Err(PruneError::Shape { what: "importance of rows", found, expected });
+        }
+        if let Some(&found) = importance.iter().find(|x| !(**x >= 0.0 && x.is_finite())) {
+            return Err(PruneError::Setting { setting: "importance", found, expected: "at least 0" });
+        }
+        self.importance = importance.to_vec();
+        self.energy = self.weigh(&self.solution, &self.rhs);
+        Ok(self)
+    }
+
+    /// `sum over rows importance * a . b`
+    fn weigh(&self, a: &[f64], b: &[f64]) -> f64 {
+        let features = (a.len() / self.outputs.max(1)).max(1);
+        let rows = a.chunks_exact(features).zip(b.chunks_exact(features)).zip(&self.importance);
+        rows.map(|((a, b), importance)| importance * a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()).sum()
     }
 
     /// The dense solution: least squares without zeros. With equal inputs of student and dense model it is the dense weight.
@@ -167,7 +195,7 @@ impl Target {
         let delta: Vec<f64> = weight.data.iter().zip(&self.solution).map(|(w, x)| f64::from(*w) - x).collect();
         let mut moved = vec![0.0; delta.len()];
         multiply(&mut moved, &delta, &inputs.hessian, inputs.features, 0.0);
-        let error: f64 = delta.iter().zip(&moved).map(|(x, y)| x * y).sum();
+        let error = self.weigh(&delta, &moved);
         if self.energy > 0.0 { error / self.energy } else { 0.0 }
     }
 }
