@@ -199,7 +199,7 @@ pub mod calibration {
     pub use lacuna_model::{
         CalibrationBasis, CalibrationOptions, CalibrationReport, CalibrationSource, CalibrationTexts, CandidateReport,
         Choice, Keep, LayerPrecision, PrecisionReport, RangeMethod, SaturatedShares, Smoothing, TEXTS, TensorReport,
-        spread,
+        built_in_texts, spread,
     };
 }
 
@@ -267,8 +267,8 @@ pub mod tokens {
 pub mod weights {
     //! The f32 weights of a model, for programs that make models or look into them, and the zeros in the weights.
     pub use lacuna_model::{
-        BlockZeros, EmbeddingWeights, EncoderWeights, LayerNorm, LayerWeights, Linear, LinearZeros, Matrix, Pruning,
-        TensorInfo, ZeroCount,
+        BlockZeros, EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNorm, LayerWeights, Linear, LinearZeros,
+        Matrix, Pruning, TensorInfo, ZeroCount,
     };
 }
 

@@ -44,7 +44,7 @@ mod weights;
 pub use architecture::Architecture;
 pub use calibrate::{
     CalibrationOptions, CalibrationReport, CalibrationTexts, CandidateReport, Choice, Keep, PrecisionReport,
-    RangeMethod, SaturatedShares, Smoothing, TensorReport, spread,
+    RangeMethod, SaturatedShares, Smoothing, TensorReport, built_in_texts, spread,
 };
 pub use calibrated::{CalibratedModel, Calibration, CalibrationBasis, CalibrationSource, TEXTS};
 pub use checkpoint::{Checkpoint, TensorInfo};

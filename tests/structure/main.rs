@@ -16,16 +16,17 @@ use graph::Graph;
 use source::Source;
 
 /// The crates of the workspace, each with the others that it may use. Its tests may also use those that these use, and so on.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("lacuna-files", &[]),
     ("lacuna-jit", &[]),
     ("lacuna-pattern", &[]),
     ("lacuna-kernels", &["lacuna-files", "lacuna-jit", "lacuna-pattern"]),
     ("lacuna-model", &["lacuna-files", "lacuna-pattern"]),
     ("lacuna", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
-    ("lacuna-console", &["lacuna", "lacuna-jit", "lacuna-kernels", "lacuna-model"]),
+    ("lacuna-train", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
+    ("lacuna-console", &["lacuna", "lacuna-jit", "lacuna-kernels", "lacuna-model", "lacuna-train"]),
     ("lacuna-compare", &["lacuna", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
-    ("lacuna-tools", &["lacuna", "lacuna-compare", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
+    ("lacuna-tools", &["lacuna", "lacuna-compare", "lacuna-console", "lacuna-jit", "lacuna-kernels", "lacuna-train"]),
 ];
 
 /// What to do about a circle.

@@ -12,7 +12,7 @@ use lacuna_console::remarks::{Level, set_level};
 use lacuna_jit::{JitError, Tier};
 
 use crate::{
-    answer, bench, calibrate, classify, completions, demo, embed, evaluate, export, fill, inspect, listing, man, pack,
+    answer, bench, calibrate, classify, completions, compress, demo, embed, evaluate, export, fill, inspect, listing, man, pack,
     rank, tag,
 };
 
@@ -60,6 +60,7 @@ Examples:
   echo 'Ada met Charles in London.' | lacuna tag --model bert-base-NER
   echo 'The cat sat on a mat.' | lacuna answer --model roberta-base-squad2 --question 'Where did the cat sit?'
   echo 'The [MASK] sat on the mat.' | lacuna fill --model bert-base-uncased
+  lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --data texts.txt --out minilm-80
   lacuna calibrate --model all-MiniLM-L6-v2 --calibrate sentences.txt
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-dev.csv --calibrate stsb-train.csv
   lacuna embed --from-hub sentence-transformers/all-MiniLM-L6-v2 --input sentences.txt
@@ -91,6 +92,7 @@ enum Command {
     Tag(tag::Args),
     Answer(answer::Args),
     Fill(fill::Args),
+    Compress(compress::Args),
     Calibrate(calibrate::Args),
     Evaluate(evaluate::Args),
     Export(export::Args),
@@ -128,6 +130,7 @@ impl Cli {
             Command::Tag(args) => tag::run(&args, &context),
             Command::Answer(args) => answer::run(&args, &context),
             Command::Fill(args) => fill::run(&args, &context),
+            Command::Compress(args) => compress::run(&args, &context),
             Command::Calibrate(args) => calibrate::run(&args, &context),
             Command::Evaluate(args) => evaluate::run(&args, &context),
             Command::Export(args) => export::run(&args, &context),

@@ -54,7 +54,7 @@ impl fmt::Display for Command {
 }
 
 /// A word as a POSIX shell reads it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || "-_./:=@%+,".contains(char);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),

@@ -13,6 +13,7 @@ mod classify;
 mod cli;
 mod command;
 mod completions;
+mod compress;
 mod demo;
 mod embed;
 mod evaluate;

@@ -22,6 +22,7 @@ mod stored;
 mod tests;
 
 pub(crate) use built_in::BuiltIn;
+pub use built_in::built_in_texts;
 pub use options::{CalibrationOptions, Choice, Keep};
 pub use range::RangeMethod;
 pub use report::{CalibrationReport, CandidateReport, PrecisionReport, TensorReport};

@@ -47,31 +47,8 @@ impl Model {
     ) -> Result<Self> {
         let path = Path::new(PARTS);
         config.validate(path)?;
-        if weights.layers.len() != config.layers {
-            return Err(Error::InvalidSetting {
-                path: path.to_owned(),
-                setting: "layers",
-                found: format!("weights of {}", weights.layers.len()),
-                expected: config.layers.to_string(),
-            });
-        }
-        check_absent(path, &config, &weights)?;
+        check_weights(&config, &weights)?;
         pooling.check(config.hidden_size, path)?;
-        for tensor in named_tensors(&config, &weights) {
-            let (path, name) = (path.to_owned(), tensor.name.clone());
-            let Some(found) = tensor.found else {
-                let (alternatives, tensors) = ("no other name".to_owned(), 0);
-                return Err(WeightError::MissingTensor { path, tensor: name, alternatives, tensors }.into());
-            };
-            if found.shape != tensor.shape || found.values.len() != tensor.shape.iter().product::<usize>() {
-                let (found, expected) = (found.shape, tensor.shape);
-                return Err(WeightError::TensorShape { path, tensor: name, found, expected }.into());
-            }
-            if let Some(first_index) = found.values.iter().position(|value| !value.is_finite()) {
-                let count = found.values.iter().filter(|value| !value.is_finite()).count();
-                return Err(WeightError::NonFiniteWeights { path, tensor: name, count, first_index }.into());
-            }
-        }
         match tokenizer.as_ref().map(SentenceTokenizer::max_length).filter(|&length| length > config.max_position) {
             Some(length) => Err(Error::InvalidSetting {
                 path: path.to_owned(),
@@ -81,6 +58,16 @@ impl Model {
             }),
             None => Ok(Self::unread(config, weights, pooling, tokenizer)),
         }
+    }
+
+    /// The same model with other weights of the same shapes, as after pruning or training. Codes that came from a quantised file are
+    /// not kept, since they are those of the old weights.
+    ///
+    /// # Errors
+    /// As [`Model::from_parts`], for the weights.
+    pub fn with_weights(self, weights: EncoderWeights) -> Result<Self> {
+        check_weights(&self.config, &weights)?;
+        Ok(Self { weights, codes: None, pruning: None, ..self })
     }
 
     /// A model that no file is known of.
@@ -109,6 +96,36 @@ impl Model {
             timings,
         }
     }
+}
+
+/// Refuses weights that are not those of `config`.
+fn check_weights(config: &EncoderConfig, weights: &EncoderWeights) -> Result<()> {
+    let path = Path::new(PARTS);
+    if weights.layers.len() != config.layers {
+        return Err(Error::InvalidSetting {
+            path: path.to_owned(),
+            setting: "layers",
+            found: format!("weights of {}", weights.layers.len()),
+            expected: config.layers.to_string(),
+        });
+    }
+    check_absent(path, config, weights)?;
+    for tensor in named_tensors(config, weights) {
+        let (path, name) = (path.to_owned(), tensor.name.clone());
+        let Some(found) = tensor.found else {
+            let (alternatives, tensors) = ("no other name".to_owned(), 0);
+            return Err(WeightError::MissingTensor { path, tensor: name, alternatives, tensors }.into());
+        };
+        if found.shape != tensor.shape || found.values.len() != tensor.shape.iter().product::<usize>() {
+            let (found, expected) = (found.shape, tensor.shape);
+            return Err(WeightError::TensorShape { path, tensor: name, found, expected }.into());
+        }
+        if let Some(first_index) = found.values.iter().position(|value| !value.is_finite()) {
+            let count = found.values.iter().filter(|value| !value.is_finite()).count();
+            return Err(WeightError::NonFiniteWeights { path, tensor: name, count, first_index }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Refuses parts that the architecture does not have, which checkpoints could not hold.

@@ -19,6 +19,9 @@ pub enum Error {
     /// From a kernel.
     #[error(transparent)]
     Kernel(#[from] lacuna_kernels::KernelError),
+    /// Pruning or training.
+    #[error(transparent)]
+    Train(#[from] lacuna_train::Error),
     /// Tier selection or code generation.
     #[error(transparent)]
     Jit(#[from] lacuna_jit::JitError),

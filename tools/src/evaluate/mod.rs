@@ -2,7 +2,7 @@
 
 mod args;
 mod measure;
-mod pairs;
+pub(crate) mod pairs;
 mod report;
 mod schemes;
 

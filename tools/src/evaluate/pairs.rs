@@ -7,14 +7,14 @@ use lacuna_console::sentences::csv_error;
 use lacuna_console::stats::{cosine, spearman};
 
 /// Sentence pairs with gold scores.
-pub(super) struct Pairs {
+pub(crate) struct Pairs {
     /// Two sentences per pair, one after the other.
-    pub(super) sentences: Vec<String>,
-    pub(super) scores: Vec<f64>,
+    pub(crate) sentences: Vec<String>,
+    pub(crate) scores: Vec<f64>,
 }
 
 impl Pairs {
-    pub(super) fn read(path: &Path) -> Result<Pairs> {
+    pub(crate) fn read(path: &Path) -> Result<Pairs> {
         let file = std::fs::File::open(path).map_err(Error::io(path, "open"))?;
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(file);
         let mut pairs = Pairs { sentences: Vec::new(), scores: Vec::new() };
@@ -46,7 +46,7 @@ impl Pairs {
     }
 
     /// Rank correlation of the cosines of the pairs with their scores.
-    pub(super) fn spearman(&self, embeddings: &[Vec<f32>]) -> f64 {
+    pub(crate) fn spearman(&self, embeddings: &[Vec<f32>]) -> f64 {
         let cosines: Vec<f64> = embeddings.chunks_exact(2).map(|pair| cosine(&pair[0], &pair[1])).collect();
         spearman(&cosines, &self.scores)
     }

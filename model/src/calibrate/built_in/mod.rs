@@ -84,6 +84,11 @@ impl Text {
     }
 }
 
+/// All texts of the built-in collection, those of pairs one by one. They are in the public domain (CC0).
+pub fn built_in_texts() -> Vec<String> {
+    all(false).into_iter().map(|text| text.text).filter(|text| !text.is_empty()).collect()
+}
+
 /// The whole collection and the empty text. Without `pairs`, the two texts of a pair are two texts.
 fn all(pairs: bool) -> Vec<Text> {
     let lines = KINDS.iter().flat_map(|kind| kind.lines()).filter(|line| !line.is_empty());

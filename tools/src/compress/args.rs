@@ -1,0 +1,157 @@
+//! What the user says.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lacuna::Block;
+use lacuna_console::args;
+use lacuna_console::source::SourceArgs;
+
+/// Prune a model in blocks and train what is left to do what the dense model does
+///
+/// A dense model goes in; a model whose linear layers are zero in blocks comes out, and runs several times as fast. First the blocks
+/// that matter least are taken out layer by layer, and what is kept is refitted (second-order pruning). Then the sparse model learns from
+/// the dense one on unlabelled texts (distillation), and the zeros stay where they are. All of it runs on the CPU.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --data texts.txt --pairs stsb-dev.csv --time 15m --out minilm-80
+  lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --method one-shot --data texts.txt --out minilm-80.lacuna
+  lacuna compress --model minilm-80 --lock --teacher my-tuned-model --data texts.txt --out my-sparse-model
+
+Texts of --data are of the kind that the model will see: a text file (one per line), .csv and .tsv (texts of the first two columns),
+.jsonl (\"text\" and \"pair\"), any of them as .gz or .zst. Some thousand texts are few, a hundred thousand are good. --pairs is never trained on:
+choose settings on one set, and report figures of another.
+
+The result is a folder as the hub has it, with a model card in README.md, or a packed file if its name ends in .lacuna. Ctrl-C ends the
+training early and keeps what was learned.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+
+    /// Fraction of the blocks of every linear layer of the encoder that becomes zero
+    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity, required_unless_present = "lock")]
+    pub(super) sparsity: Option<f64>,
+
+    /// How the zeros are grouped: 4x1 (4 outputs of one input), 8x1, 16x1, 4x4, 1x4, unstructured
+    #[arg(long, default_value_t = Block::B4x1, conflicts_with = "lock")]
+    pub(super) block: Block,
+
+    /// What is done
+    #[arg(long, value_enum, default_value = "distil")]
+    pub(super) method: Method,
+
+    /// Keep the zeros that the model has, and train the rest
+    #[arg(long, conflicts_with = "sparsity")]
+    pub(super) lock: bool,
+
+    /// Texts to prune and train on; several files [default: the built-in calibration texts, which are too few for training]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(super) data: Vec<PathBuf>,
+
+    /// Sentence pairs with scores, a csv of sentence1,sentence2,score: how well the model does is measured on them
+    #[arg(long, value_name = "CSV")]
+    pub(super) pairs: Option<PathBuf>,
+
+    /// The model to learn from [default: the model itself, before it is pruned]
+    #[arg(long, value_name = "DIR")]
+    pub(super) teacher: Option<PathBuf>,
+
+    /// How long to train, as 90s, 15m or 2h; pruning comes first and is not counted [default: 15m]
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "steps")]
+    pub(super) time: Option<Duration>,
+
+    /// How many steps to train, instead of a time: the same seed and steps give the same model
+    #[arg(long, value_name = "N", value_parser = args::at_least_one)]
+    pub(super) steps: Option<usize>,
+
+    /// Texts of a training step
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = args::at_least_one)]
+    pub(super) batch: usize,
+
+    /// The highest learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 5e-4, value_parser = rate)]
+    pub(super) learning_rate: f64,
+
+    /// Tokens of texts that pruning looks at
+    #[arg(long, value_name = "N", default_value_t = 32_000, value_parser = args::at_least_one)]
+    pub(super) calibration_tokens: usize,
+
+    /// Seed of everything that is drawn
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+
+    /// Where the model goes: a new folder, or a file that ends in .lacuna
+    #[arg(long, value_name = "DIR|FILE.lacuna")]
+    pub(super) out: PathBuf,
+
+    /// Go on where an interrupted run with the same options ended; its state is in OUT.checkpoint
+    #[arg(long)]
+    pub(super) resume: bool,
+
+    /// Also write every figure as a line of JSON while it runs
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
+
+    /// Also write a page with the curves
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Method {
+    /// Prune and refit only: minutes
+    OneShot,
+    /// Prune, then train
+    Distil,
+}
+
+/// `90s`, `15m`, `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("found {text:?}; expected a time as 90s, 15m or 2h");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1.0,
+        'm' => 60.0,
+        'h' => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let count: f64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(count * seconds).ok().filter(|time| !time.is_zero()).ok_or_else(wrong)
+}
+
+/// A learning rate.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 0.1 => Ok(rate),
+        _ => Err(format!("found {text:?}; expected a number above 0 and at most 0.1")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(duration("90s").unwrap().as_secs(), 90);
+        assert_eq!(duration("1.5m").unwrap().as_secs(), 90);
+        assert_eq!(duration("2h").unwrap().as_secs(), 7200);
+        for wrong in ["", "m", "5", "0s", "-1s", "5d", "NaNs", "1e30h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates_are_small_and_positive() {
+        assert_eq!(rate("3e-4").unwrap(), 3e-4);
+        for wrong in ["0", "-1", "1", "NaN", "x"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}

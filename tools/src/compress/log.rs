@@ -1,0 +1,110 @@
+//! What a run says while it goes on: progress lines, a log of JSON lines, and the points of the curves.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::say;
+use serde::Serialize;
+
+/// Time between two lines of progress.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// A figure of the run, as it is logged.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub(super) enum Event {
+    /// A matrix was pruned.
+    Matrix { layer: usize, name: &'static str, sparsity: f64, relative_error: f64, seconds: f64 },
+    /// A layer was pruned.
+    Layer { layer: usize, hidden_error: f64, seconds: f64 },
+    /// Training stands here.
+    Step { step: u64, done: f64, loss: f64, hidden: f64, cosine: f64, similarity: f64, rate: f64, gradient_norm: f64, tokens: u64, seconds: f64 },
+    /// The rank correlation on the pairs.
+    Dev { stage: &'static str, step: u64, spearman: f64 },
+}
+
+/// A value over the steps of the training.
+pub(super) type Curve = Vec<(f64, f64)>;
+
+/// The curves of a run.
+#[derive(Default)]
+pub(super) struct Curves {
+    pub(super) loss: Curve,
+    pub(super) rate: Curve,
+    pub(super) dev: Curve,
+    pub(super) norm: Curve,
+}
+
+/// Where events go.
+pub(super) struct Log {
+    file: Option<(PathBuf, File)>,
+    failed: Option<std::io::Error>,
+    last: Instant,
+    pub(super) curves: Curves,
+}
+
+impl Log {
+    /// Opens the log file, if one is asked for. `append` adds to what an interrupted run wrote.
+    pub(super) fn new(path: Option<&Path>, append: bool) -> Result<Log> {
+        let open = |path: &Path| -> Result<(PathBuf, File)> {
+            let mut options = File::options();
+            options.create(true).write(true).append(append).truncate(!append);
+            Ok((path.to_owned(), options.open(path).map_err(Error::io(path, "create"))?))
+        };
+        let file = path.map(open).transpose()?;
+        Ok(Log { file, failed: None, last: Instant::now(), curves: Curves::default() })
+    }
+
+    /// Takes an event.
+    pub(super) fn add(&mut self, event: &Event) {
+        if let (Some((_, file)), None) = (&mut self.file, &self.failed) {
+            let mut line = serde_json::to_vec(event).unwrap_or_default();
+            line.push(b'\n');
+            self.failed = file.write_all(&line).err();
+        }
+        match event {
+            Event::Step { step, done, loss, rate, gradient_norm, tokens, seconds, .. } => {
+                let at = *step as f64;
+                self.curves.loss.push((at, *loss));
+                self.curves.rate.push((at, *rate));
+                self.curves.norm.push((at, *gradient_norm));
+                if self.last.elapsed() >= LINE_EVERY {
+                    self.last = Instant::now();
+                    let left = if *done > 0.0 { seconds * (1.0 - done) / done } else { 0.0 };
+                    say(format_args!(
+                        "step {step}: loss {loss:.4}, {:.0} tokens/s, {:.0} % done, {} left",
+                        *tokens as f64 / seconds.max(1e-9),
+                        done * 1e2,
+                        minutes(left)
+                    ));
+                }
+            }
+            Event::Dev { stage, step, spearman } => {
+                if *stage == "training" {
+                    self.curves.dev.push((*step as f64, *spearman));
+                }
+                say(format_args!("{stage}: Spearman {spearman:.4} on the pairs"));
+            }
+            Event::Matrix { .. } => {}
+            Event::Layer { layer, hidden_error, seconds } => {
+                say(format_args!("layer {layer}: pruned in {seconds:.1} s; squared error of its output {hidden_error:.4}"));
+            }
+        }
+    }
+
+    /// The error that the log file gave, if one did: the run went on without it.
+    pub(super) fn finish(self) -> Result<Curves> {
+        match (self.failed, self.file) {
+            (Some(source), Some((path, _))) => Err(Error::Io { path, action: "write", source }),
+            _ => Ok(self.curves),
+        }
+    }
+}
+
+/// `12 min`, `40 s`.
+pub(super) fn minutes(seconds: f64) -> String {
+    if seconds < 100.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
+}

@@ -1,0 +1,122 @@
+//! The texts that a model is pruned and trained on.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use lacuna::calibration::built_in_texts;
+use lacuna::tokens::SentenceTokenizer;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::input::{Content, Input, InputOptions};
+use lacuna_console::text::TEXT_BYTES;
+use serde::Serialize;
+
+/// Fewer texts than this are said to be few.
+const FEW: usize = 5000;
+
+/// What a file gave.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Used {
+    /// The file, or what the texts are in words.
+    pub(super) from: String,
+    /// Texts that no file before it had.
+    pub(super) texts: usize,
+    /// Their tokens, special tokens included, after truncation.
+    pub(super) tokens: usize,
+}
+
+/// Token ids of all texts, by where they came from; no text twice.
+pub(super) struct Texts {
+    pub(super) sources: Vec<Vec<Vec<u32>>>,
+    pub(super) used: Vec<Used>,
+    /// What the user should know.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Texts {
+    /// The texts of `files`, or the built-in ones without any.
+    pub(super) fn read(files: &[PathBuf], tokenizer: &SentenceTokenizer) -> Result<Texts> {
+        let mut found = Texts { sources: vec![], used: vec![], warnings: vec![] };
+        let mut seen = HashSet::new();
+        for path in files {
+            let texts: Vec<String> = read(path)?.into_iter().filter(|text| seen.insert(text.clone())).collect();
+            if texts.is_empty() {
+                return Err(Error::Argument {
+                    option: "--data",
+                    found: format!("no text in {} that no file before it has", path.display()),
+                    expected: "at least 1".into(),
+                });
+            }
+            found.add(path.display().to_string(), &texts, tokenizer)?;
+        }
+        if files.is_empty() {
+            found.add("the built-in calibration texts".into(), &built_in_texts(), tokenizer)?;
+            found.warnings.push("--data was not given: a few hundred built-in texts are used, which are too few to train on".into());
+        } else if found.count() < FEW {
+            let (count, files) = (found.count(), if files.len() == 1 { "the file" } else { "the files" });
+            found.warnings.push(format!("{files} of --data hold {count} texts, which are few: expect to lose accuracy"));
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, from: String, texts: &[String], tokenizer: &SentenceTokenizer) -> Result<()> {
+        let ids: Vec<Vec<u32>> = tokenizer.encode_batch(texts)?.into_iter().map(|encoded| encoded.ids).collect();
+        self.used.push(Used { from, texts: ids.len(), tokens: ids.iter().map(Vec::len).sum() });
+        self.sources.push(ids);
+        Ok(())
+    }
+
+    /// The number of texts.
+    pub(super) fn count(&self) -> usize {
+        self.used.iter().map(|used| used.texts).sum()
+    }
+
+    /// Texts of about `tokens` tokens, as many of each source, spread evenly over it.
+    pub(super) fn sample(&self, tokens: usize) -> Vec<Vec<u32>> {
+        let share = tokens.div_ceil(self.sources.len().max(1));
+        self.sources.iter().zip(&self.used).flat_map(|(texts, used)| {
+            let wanted = (texts.len() * share).div_ceil(used.tokens.max(1)).clamp(1, texts.len().max(1));
+            let place = move |i: usize| i * texts.len() / wanted;
+            (0..wanted).filter_map(move |i| texts.get(place(i)).cloned())
+        }).collect()
+    }
+}
+
+/// All texts of a file that are not blank and no numbers.
+fn read(path: &Path) -> Result<Vec<String>> {
+    let options = InputOptions {
+        path,
+        kind: None,
+        kind_option: "--data",
+        columns: &[],
+        fields: &["text", "pair"],
+        required: 1,
+        text_bytes: TEXT_BYTES,
+    };
+    let mut input = Input::open(&options)?;
+    input.begin()?;
+    let mut texts = Vec::new();
+    while let Some(entry) = input.next_entry()? {
+        let found = match entry.content {
+            Ok(Content::Texts(found)) => Ok(found),
+            Ok(Content::Json(line)) => fields(&line),
+            Err(defect) => Err(defect.to_string()),
+        };
+        let (path, line) = (input.name(), entry.line);
+        let found = found.map_err(|reason| Error::Line { path: path.to_owned(), line, reason })?;
+        // A column beside the texts may hold scores or labels.
+        texts.extend(found.into_iter().filter(|text| !text.trim().is_empty() && text.trim().parse::<f64>().is_err()));
+    }
+    Ok(texts)
+}
+
+/// The texts of an object.
+fn fields(line: &str) -> Result<Vec<String>, String> {
+    #[derive(serde::Deserialize)]
+    struct Object {
+        text: String,
+        pair: Option<String>,
+    }
+    let wrong = |_| r#"found no text; expected {"text": "..."} or {"text": "...", "pair": "..."}"#.to_owned();
+    let object: Object = serde_json::from_str(line).map_err(wrong)?;
+    Ok([Some(object.text), object.pair].into_iter().flatten().collect())
+}
