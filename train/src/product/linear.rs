@@ -8,6 +8,7 @@ use lacuna_model::Linear;
 use crate::Result;
 use crate::cpu::isa;
 use crate::error::check_size;
+use crate::mask::Mask;
 use crate::tiles::Tiles;
 
 /// A linear layer whose weights are packed for `y = W x + b` and, where it is trained, for `dx = W' dy`.
@@ -61,7 +62,7 @@ impl Product {
     ///
     /// # Errors
     /// Those of the kernels: shapes that they cannot have, weights that are not finite.
-    pub fn new(linear: &Linear, trained: bool) -> Result<Product> {
+    pub fn new(linear: &Linear, _mask: Option<&Mask>, trained: bool) -> Result<Product> {
         let (m, k) = (linear.outputs(), linear.inputs());
         check_size("biases of a linear layer", linear.bias.len(), m)?;
         check_size("weights of a linear layer", linear.weight.data.len(), m * k)?;

@@ -5,7 +5,7 @@
 //! | `Y = W X + b`, `dX = W' dY` | generated kernels of [`lacuna_kernels::float`], see [`Product`] |
 //! | `dW = dY X'`, `X X'` | loops over blocks in registers, see [`outer`](fn@outer) |
 
-mod groups;
+pub(crate) mod groups;
 mod linear;
 mod outer;
 
