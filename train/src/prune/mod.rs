@@ -10,6 +10,8 @@ mod error;
 mod forward;
 mod grid;
 mod linalg;
+#[cfg(test)]
+mod model_tests;
 mod moments;
 mod one_shot;
 mod problem;
