@@ -18,6 +18,7 @@ mod problem;
 mod refit;
 mod report;
 mod sensitivity;
+mod structured;
 #[cfg(test)]
 mod tests;
 
@@ -31,3 +32,4 @@ pub use problem::{Inputs, Target};
 pub use refit::refit;
 pub use report::{LayerReport, MatrixReport, Progress};
 pub use sensitivity::Sensitivity;
+pub use structured::{Smaller, Structure, remove};

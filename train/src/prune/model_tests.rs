@@ -119,3 +119,38 @@ fn what_cannot_be_done_is_refused() {
     let found = prune(one_shot(&config(), &fewer, &ids(), &options, &mut |_| {}));
     assert!(matches!(found, PruneError::Shape { .. }));
 }
+
+fn removed(structure: Structure) -> Result<Smaller> {
+    remove(&config(), &dense(), &ids(), structure, &mut |_, _| {})
+}
+
+#[test]
+fn all_heads_and_neurons_are_the_dense_model() {
+    let found = removed(Structure { heads: 4, neurons: 64, damping: 1e-4 }).unwrap();
+    assert_eq!((&found.heads[1][..], found.neurons[0].len()), (&[0, 1, 2, 3][..], 64));
+    assert!(found.hidden_errors.iter().all(|error| *error < 1e-6), "{:?}", found.hidden_errors);
+}
+
+#[test]
+fn fewer_heads_and_neurons_are_smaller_matrices() {
+    let found = removed(Structure { heads: 2, neurons: 40, damping: 0.01 }).unwrap();
+    let shapes = found.weights.layers[0].linears().map(|linear| (linear.outputs(), linear.inputs()));
+    assert_eq!(shapes, [(16, 32), (16, 32), (16, 32), (32, 16), (40, 32), (32, 40)]);
+    assert!(found.heads.iter().all(|heads| heads.len() == 2 && heads.is_sorted()));
+    let more = removed(Structure { heads: 3, neurons: 56, damping: 0.01 }).unwrap();
+    assert!(more.hidden_errors[1] < found.hidden_errors[1] && found.hidden_errors[1] < 0.5);
+    for (heads, neurons) in [(0, 64), (5, 64), (4, 0), (4, 65)] {
+        let refused = removed(Structure { heads, neurons, damping: 0.01 });
+        assert!(matches!(refused, Err(Error::Prune(PruneError::Setting { .. }))));
+    }
+}
+
+#[test]
+fn fewer_neurons_are_a_model_of_their_own() {
+    let found = removed(Structure { heads: 4, neurons: 48, damping: 0.01 }).unwrap();
+    let config = EncoderConfig { intermediate_size: 48, ..config() };
+    let model = Model::from_parts(config, found.weights, lacuna_model::Pooling::default(), None).unwrap();
+    let expected = Model::seeded(self::config(), 11).unwrap().reference().forward(&ids()).unwrap();
+    let error = forward::distance(&model.reference().forward(&ids()).unwrap(), &expected);
+    assert!((error - found.hidden_errors[1]).abs() < 1e-4);
+}

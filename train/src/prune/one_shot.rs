@@ -142,7 +142,7 @@ fn sparsities(sparsity: &Sparsity, layers: usize) -> Result<Vec<[f64; 6]>, Prune
 }
 
 /// Refuses layers of other shapes than the configuration says.
-fn check_weights(config: &EncoderConfig, weights: &EncoderWeights) -> Result<(), PruneError> {
+pub(super) fn check_weights(config: &EncoderConfig, weights: &EncoderWeights) -> Result<(), PruneError> {
     let check = |what, found, expected| match found == expected {
         true => Ok(()),
         false => Err(PruneError::Shape { what, found, expected }),
@@ -208,7 +208,7 @@ impl Run<'_> {
         outcomes.extend(self.prune(site(0), &moments, &[&dense.q, &dense.k, &dense.v], [q, k, v])?);
 
         let attended = |x: &[Matrix], layer: &LayerWeights| {
-            per_batch(count, |i| attend(config, &x[i], [&layer.q, &layer.k, &layer.v], &batches[i].tokens))
+            per_batch(count, |i| attend(config.heads, &x[i], [&layer.q, &layer.k, &layer.v], &batches[i].tokens))
         };
         let (dense_inner, inner) = (attended(&self.dense, dense), attended(&self.student, student));
         let moments = self.moments(&inner, &dense_inner, true)?;
@@ -246,16 +246,7 @@ impl Run<'_> {
 
     /// Moments of inputs, with the difference of the residual streams if `residual`.
     fn moments(&self, student: &[Matrix], dense: &[Matrix], residual: bool) -> Result<Moments, PruneError> {
-        let features = student.first().map_or(0, |x| x.cols);
-        let mut moments = Moments::new(features, residual.then_some(self.config.hidden_size));
-        for (i, (student, dense)) in student.iter().zip(dense).enumerate() {
-            let difference = residual.then(|| {
-                let (a, b) = (&self.dense[i], &self.student[i]);
-                Matrix { data: a.data.iter().zip(&b.data).map(|(a, b)| a - b).collect(), ..*a }
-            });
-            moments.add(student, dense, difference.as_ref())?;
-        }
-        Ok(moments)
+        Moments::of_streams(student, dense, residual.then_some((&self.student[..], &self.dense[..])))
     }
 
     /// Prunes matrices that read the same inputs; `site` says which is the first.
