@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use lacuna_model::{Block, EncoderWeights, Model, SentenceTokenizer};
 use lacuna_train::ops::Pool;
-use lacuna_train::prune::{OneShotOptions, Progress, Sensitivity, one_shot};
+use lacuna_train::prune::{Bounds, OneShotOptions, Progress, Sensitivity, one_shot};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -39,10 +39,18 @@ fn main() -> Fallible<()> {
     let tokens: usize = calibration.iter().map(Vec::len).sum();
     println!("{} sequences, {tokens} tokens", calibration.len());
     let start = Instant::now();
-    if args.or("sensitivity", "yes") == "yes" {
+    let sensitive = args.or("sensitivity", "yes") == "yes";
+    if sensitive {
         let pool = Pool::of(model.pooling())?;
-        options.sensitivity = Some(Sensitivity::measure(model.config(), model.weights(), pool, &calibration, 0)?);
+        let some = &calibration[..calibration.len().div_ceil(4)];
+        options.sensitivity = Some(Sensitivity::measure(model.config(), model.weights(), pool, some, 0)?);
         println!("sensitivities: {:.1} s", start.elapsed().as_secs_f64());
+    }
+    if args.or("spread", "no") == "yes" {
+        let first = one_shot(model.config(), model.weights(), &calibration, &options, &mut |_| {})?;
+        let bounds = Bounds { lowest: args.or("lowest", "0.5").parse()?, highest: args.or("highest", "0.95").parse()? };
+        options.sparsity = first.spread(sparsity, bounds, sensitive)?;
+        println!("spread: {:.1} s", start.elapsed().as_secs_f64());
     }
     let pruned = one_shot(model.config(), model.weights(), &calibration, &options, &mut report)?;
     let seconds = start.elapsed().as_secs_f64();

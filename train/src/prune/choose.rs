@@ -29,7 +29,7 @@ pub fn choose(losses: &Losses, sparsity: f64) -> Result<Mask, PruneError> {
 /// Bounds of the sparsity of one matrix when a model's zeros are spread.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
-    /// No matrix is sparser than the model by less than this.
+    /// No matrix is less sparse than this.
     pub lowest: f64,
     /// No matrix is sparser than this.
     pub highest: f64,
@@ -41,11 +41,11 @@ impl Default for Bounds {
     }
 }
 
-/// Spreads a model's zeros over its matrices: blocks go in the order of `weight * loss / energy`, within the bounds. Returns the
-/// sparsity of every matrix.
+/// Spreads a model's zeros over its matrices: blocks go in the order of `weight * loss`, within the bounds. Returns the sparsity of
+/// every matrix.
 ///
-/// # Shapes
-/// One weight per matrix; a larger weight keeps more of its blocks.
+/// Weights make losses of different matrices comparable. Losses of targets that were weighted by a [`Sensitivity`](super::Sensitivity)
+/// already are: their weights are 1. Others need `1 / energy` of their matrix.
 ///
 /// # Errors
 /// [`PruneError::Sparsity`] unless `0 <= sparsity < 1`; [`PruneError::Shape`] for another number of weights;
@@ -66,8 +66,7 @@ pub fn allocate(matrices: &[&Losses], weights: &[f64], sparsity: f64, bounds: Bo
         sorted.sort_unstable_by(f32::total_cmp);
         let highest = zeros(bounds.highest.clamp(0.0, 1.0), matrix.losses.len()).min(sorted.len());
         let lowest = zeros(bounds.lowest.clamp(0.0, 1.0), matrix.losses.len()).min(highest);
-        let scale = weight / matrix.energy.max(f64::MIN_POSITIVE);
-        candidates.extend(sorted[lowest..highest].iter().map(|loss| (f64::from(*loss) * scale, index)));
+        candidates.extend(sorted[lowest..highest].iter().map(|loss| (f64::from(*loss) * weight, index)));
         counts.push(lowest);
         reachable += highest;
     }

@@ -16,8 +16,8 @@ use super::problem::{Inputs, Target};
 
 /// Rows of the inverse that are updated by one product.
 const PANEL: usize = 128;
-/// Inputs of the widest block.
-const MAX_INPUTS: usize = 4;
+/// Inputs of the widest block that is scored without buffers.
+const SMALL: usize = 4;
 
 /// How blocks are eliminated.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -206,6 +206,8 @@ impl Group {
             let rows = self.weights.chunks_exact(size).take(self.rows);
             let score = if last - first == 1 {
                 rows.map(|row| row[first] * row[first]).sum::<f32>() / self.inverse[first * size + first]
+            } else if last - first > SMALL {
+                wide_score(&self.inverse, rows, size, first, last)
             } else {
                 let factor = small_factor(&self.inverse, size, first, last);
                 rows.map(|row| small_norm(&factor, &row[first..last])).sum()
@@ -282,10 +284,32 @@ fn compact(matrix: &mut [f32], from: usize, to: usize, runs: &[(usize, usize)], 
     }
 }
 
-/// The Cholesky factor of a block on the diagonal, rows of [`MAX_INPUTS`]. A pivot that is not positive gives infinite or NaN scores,
+/// The score of a block of many inputs; infinite if its variance is not positive.
+fn wide_score<'a>(
+    inverse: &[f32],
+    rows: impl Iterator<Item = &'a [f32]>,
+    size: usize,
+    first: usize,
+    last: usize,
+) -> f32 {
+    let wide = last - first;
+    let mut factor = Vec::with_capacity(wide * wide);
+    (first..last).for_each(|row| factor.extend_from_slice(&inverse[row * size + first..][..wide]));
+    if cholesky(&mut factor, wide, wide).is_err() {
+        return f32::INFINITY;
+    }
+    rows.map(|row| {
+        let mut solved = row[first..last].to_vec();
+        solve_lower(&factor, wide, wide, &mut solved, 1);
+        solved.iter().map(|x| x * x).sum::<f32>()
+    })
+    .sum()
+}
+
+/// The Cholesky factor of a block on the diagonal, rows of [`SMALL`]. A pivot that is not positive gives infinite or NaN scores,
 /// and the factor of the round then says so.
-fn small_factor(inverse: &[f32], size: usize, first: usize, last: usize) -> [[f32; MAX_INPUTS]; MAX_INPUTS] {
-    let mut l = [[0.0f32; MAX_INPUTS]; MAX_INPUTS];
+fn small_factor(inverse: &[f32], size: usize, first: usize, last: usize) -> [[f32; SMALL]; SMALL] {
+    let mut l = [[0.0f32; SMALL]; SMALL];
     for i in 0..last - first {
         for j in 0..=i {
             let sum: f32 = (0..j).map(|k| l[i][k] * l[j][k]).sum();
@@ -297,8 +321,8 @@ fn small_factor(inverse: &[f32], size: usize, first: usize, last: usize) -> [[f3
 }
 
 /// `|L^-1 w|^2`
-fn small_norm(l: &[[f32; MAX_INPUTS]; MAX_INPUTS], w: &[f32]) -> f32 {
-    let mut solved = [0.0f32; MAX_INPUTS];
+fn small_norm(l: &[[f32; SMALL]; SMALL], w: &[f32]) -> f32 {
+    let mut solved = [0.0f32; SMALL];
     for i in 0..w.len() {
         let sum: f32 = (0..i).map(|k| l[i][k] * solved[k]).sum();
         solved[i] = (w[i] - sum) / l[i][i];

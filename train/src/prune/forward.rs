@@ -75,9 +75,8 @@ pub(super) fn close(x: &Matrix, inner: &Matrix, layer: &Linear, norm: &LayerNorm
 }
 
 /// `softmax(Q K^T / sqrt(d)) V` per sequence and head, from the block's input.
-pub(super) fn attend(config: &EncoderConfig, x: &Matrix, qkv: [&Linear; 3], sequences: &[Range<usize>]) -> Matrix {
+pub(super) fn attend(heads: usize, x: &Matrix, qkv: [&Linear; 3], sequences: &[Range<usize>]) -> Matrix {
     let [q, k, v] = qkv.map(|layer| linear(x, layer));
-    let heads = config.heads;
     let (wide, size) = (q.cols, q.cols / heads);
     let scale = 1.0 / (size as f32).sqrt();
     let mut out = Matrix::zeros(x.rows, wide);
@@ -142,7 +141,7 @@ mod tests {
         let mut x = embed(config, weights, &ids, &batches).unwrap();
         for layer in &weights.layers {
             x = per_batch(batches.len(), |i| {
-                let attended = attend(config, &x[i], [&layer.q, &layer.k, &layer.v], &batches[i].tokens);
+                let attended = attend(config.heads, &x[i], [&layer.q, &layer.k, &layer.v], &batches[i].tokens);
                 let y = close(&x[i], &attended, &layer.o, &layer.attention_norm, config.layer_norm_eps);
                 let mut inner = linear(&y, &layer.up);
                 lacuna_model::reference::activate(config.activation, &mut inner.data);

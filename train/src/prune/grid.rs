@@ -30,6 +30,17 @@ impl Grid {
         Ok(Self { rows, cols, outputs: block.outputs(), inputs: block.inputs() })
     }
 
+    /// One group of all rows, and blocks of `inputs` columns: whole inputs of a layer are kept or removed.
+    ///
+    /// # Errors
+    /// [`PruneError::Setting`] for blocks of no columns.
+    pub fn of_inputs(rows: usize, cols: usize, inputs: usize) -> Result<Self, PruneError> {
+        if inputs == 0 {
+            return Err(PruneError::Setting { setting: "inputs of a block", found: 0.0, expected: "at least 1" });
+        }
+        Ok(Self { rows, cols, outputs: rows.max(1), inputs })
+    }
+
     /// Groups of rows.
     pub fn groups(&self) -> usize {
         self.rows.div_ceil(self.outputs)
@@ -89,6 +100,11 @@ impl Mask {
             return Err(PruneError::Shape { what: "blocks of a mask", found: kept.len(), expected: grid.blocks() });
         }
         Ok(Self { grid, kept })
+    }
+
+    /// A mask that keeps every block.
+    pub fn full(grid: Grid) -> Self {
+        Self { grid, kept: vec![true; grid.blocks()] }
     }
 
     /// How the matrix is cut.

@@ -10,12 +10,15 @@ mod error;
 mod forward;
 mod grid;
 mod linalg;
+#[cfg(test)]
+mod model_tests;
 mod moments;
 mod one_shot;
 mod problem;
 mod refit;
 mod report;
 mod sensitivity;
+mod structured;
 #[cfg(test)]
 mod tests;
 
@@ -29,3 +32,4 @@ pub use problem::{Inputs, Target};
 pub use refit::refit;
 pub use report::{LayerReport, MatrixReport, Progress};
 pub use sensitivity::Sensitivity;
+pub use structured::{Smaller, Structure, remove};

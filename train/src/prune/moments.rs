@@ -42,6 +42,25 @@ impl Moments {
         Self { inputs, tokens: 0, second: square.clone(), cross: square, residual }
     }
 
+    /// Moments of inputs in batches, with the difference of two residual streams (the dense model's minus the student's) if they are given
+    /// as student's and dense.
+    pub(super) fn of_streams(
+        student: &[Matrix],
+        dense: &[Matrix],
+        streams: Option<(&[Matrix], &[Matrix])>,
+    ) -> Result<Self, PruneError> {
+        let features = |x: &[Matrix]| x.first().map_or(0, |x| x.cols);
+        let mut moments = Self::new(features(student), streams.map(|(_, dense)| features(dense)));
+        for (i, (student, dense)) in student.iter().zip(dense).enumerate() {
+            let difference = streams.map(|(have, want)| {
+                let data = want[i].data.iter().zip(&have[i].data).map(|(want, have)| want - have).collect();
+                Matrix { data, ..want[i] }
+            });
+            moments.add(student, dense, difference.as_ref())?;
+        }
+        Ok(moments)
+    }
+
     /// Adds tokens, row-major: the student's inputs and the dense model's, `[N][K]`, and residuals `[N][M]` if the moments have them.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use lacuna_model::{
     Block, EncoderConfig, EncoderWeights, LINEAR_NAMES, LayerWeights, Linear, Matrix, TokenIds, check_tokens,
 };
 
-use super::choose::{check, choose};
+use super::choose::{Bounds, allocate, check, choose};
 use super::eliminate::{Elimination, Losses, eliminate};
 use super::error::PruneError;
 use super::forward::{Batch, attend, batches, close, distance, embed, linear, per_batch};
@@ -71,6 +71,21 @@ pub struct Pruned {
     pub layers: Vec<LayerReport>,
 }
 
+impl Pruned {
+    /// Sparsities of the matrices for another run, so that the whole model has `sparsity`: [`allocate`](super::allocate()) of the losses of
+    /// this run. `comparable` says that this run had a [`Sensitivity`]; otherwise losses are relative to the energy of their matrix.
+    ///
+    /// # Errors
+    /// Those of [`allocate`](super::allocate()).
+    pub fn spread(&self, sparsity: f64, bounds: Bounds, comparable: bool) -> Result<Sparsity, PruneError> {
+        let all: Vec<&Losses> = self.losses.iter().flatten().collect();
+        let weight = |losses: &&Losses| if comparable { 1.0 } else { 1.0 / losses.energy().max(f64::MIN_POSITIVE) };
+        let weights: Vec<f64> = all.iter().map(weight).collect();
+        let found = allocate(&all, &weights, sparsity, bounds)?;
+        Ok(Sparsity::PerMatrix(found.as_chunks::<6>().0.to_vec()))
+    }
+}
+
 /// Prunes the linear layers of a model, first layer first.
 ///
 /// Every matrix is fitted to what the dense model computes from the dense model's inputs, given the inputs that the pruned model has by
@@ -92,6 +107,7 @@ pub fn one_shot<S: TokenIds>(
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Pruned> {
     check_tokens(config, calibration)?;
+    check_weights(config, dense)?;
     let sparsities = sparsities(&options.sparsity, dense.layers.len())?;
     if let Some(sensitivity) = &options.sensitivity {
         check_layers("layers of sensitivities", sensitivity.rows.len(), dense.layers.len())?;
@@ -123,6 +139,34 @@ fn sparsities(sparsity: &Sparsity, layers: usize) -> Result<Vec<[f64; 6]>, Prune
     check_layers("layers of sparsities", all.len(), layers)?;
     all.iter().flatten().try_for_each(|sparsity| check(*sparsity))?;
     Ok(all)
+}
+
+/// Refuses layers of other shapes than the configuration says.
+pub(super) fn check_weights(config: &EncoderConfig, weights: &EncoderWeights) -> Result<(), PruneError> {
+    let check = |what, found, expected| match found == expected {
+        true => Ok(()),
+        false => Err(PruneError::Shape { what, found, expected }),
+    };
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    check_layers("layers of the weights", weights.layers.len(), config.layers)?;
+    for layer in &weights.layers {
+        for (linear, name) in layer.linears().into_iter().zip(LINEAR_NAMES) {
+            let (outputs, inputs) = match name {
+                "up" => (inner, hidden),
+                "down" => (hidden, inner),
+                _ => (hidden, hidden),
+            };
+            check("outputs of a linear layer", linear.outputs(), outputs)?;
+            check("inputs of a linear layer", linear.inputs(), inputs)?;
+            check("weights of a linear layer", linear.weight.data.len(), outputs * inputs)?;
+            check("biases of a linear layer", linear.bias.len(), outputs)?;
+        }
+        for norm in [&layer.attention_norm, &layer.output_norm] {
+            check("scales of a normalisation", norm.gamma.len(), hidden)?;
+            check("shifts of a normalisation", norm.beta.len(), hidden)?;
+        }
+    }
+    Ok(())
 }
 
 fn check_layers(what: &'static str, found: usize, expected: usize) -> Result<(), PruneError> {
@@ -164,7 +208,7 @@ impl Run<'_> {
         outcomes.extend(self.prune(site(0), &moments, &[&dense.q, &dense.k, &dense.v], [q, k, v])?);
 
         let attended = |x: &[Matrix], layer: &LayerWeights| {
-            per_batch(count, |i| attend(config, &x[i], [&layer.q, &layer.k, &layer.v], &batches[i].tokens))
+            per_batch(count, |i| attend(config.heads, &x[i], [&layer.q, &layer.k, &layer.v], &batches[i].tokens))
         };
         let (dense_inner, inner) = (attended(&self.dense, dense), attended(&self.student, student));
         let moments = self.moments(&inner, &dense_inner, true)?;
@@ -202,16 +246,7 @@ impl Run<'_> {
 
     /// Moments of inputs, with the difference of the residual streams if `residual`.
     fn moments(&self, student: &[Matrix], dense: &[Matrix], residual: bool) -> Result<Moments, PruneError> {
-        let features = student.first().map_or(0, |x| x.cols);
-        let mut moments = Moments::new(features, residual.then_some(self.config.hidden_size));
-        for (i, (student, dense)) in student.iter().zip(dense).enumerate() {
-            let difference = residual.then(|| {
-                let (a, b) = (&self.dense[i], &self.student[i]);
-                Matrix { data: a.data.iter().zip(&b.data).map(|(a, b)| a - b).collect(), ..*a }
-            });
-            moments.add(student, dense, difference.as_ref())?;
-        }
-        Ok(moments)
+        Moments::of_streams(student, dense, residual.then_some((&self.student[..], &self.dense[..])))
     }
 
     /// Prunes matrices that read the same inputs; `site` says which is the first.

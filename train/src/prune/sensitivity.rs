@@ -192,11 +192,7 @@ mod tests {
         let config = EncoderConfig { vocab_size: 60, layers: 2, intermediate_size: 128, ..Preset::BertMini.config() };
         let model = Model::seeded(config.clone(), 5).unwrap();
         let pool = Pool::new(PoolingMode::Mean, true).unwrap();
-        let ids: Vec<Vec<u32>> = seeded_ids(60, 200, 6, 9);
-        // Many directions of one sequence.
-        let same: Vec<&Vec<u32>> = std::iter::repeat_n(&ids[0], 400).collect();
-        let found = Sensitivity::measure(&config, model.weights(), pool, &same, 1).unwrap();
-        assert_eq!(found.rows.len(), 2);
+        let ids: Vec<Vec<u32>> = seeded_ids(60, 1, 6, 9);
         // A bias moves an output of all tokens. With one token, that is the derivative itself.
         let one = [ids[0][..1].to_vec()];
         let alone: Vec<&Vec<u32>> = std::iter::repeat_n(&one[0], 400).collect();

@@ -203,7 +203,8 @@ fn zeros_are_spread_within_bounds() {
         .collect();
     let both: Vec<&Losses> = losses.iter().collect();
     let bounds = Bounds { lowest: 0.5, highest: 0.95 };
-    let found = allocate(&both, &[1.0, 100.0], 0.7, bounds).unwrap();
+    let weights = [1.0 / losses[0].energy(), 100.0 / losses[1].energy()];
+    let found = allocate(&both, &weights, 0.7, bounds).unwrap();
     assert!((found[0] + found[1] - 1.4).abs() < 0.01 && found[0] > found[1]);
     assert!(found.iter().all(|s| (0.5 - 1e-9..=0.95).contains(s)), "{found:?}");
     for (losses, sparsity) in both.iter().zip(&found) {
