@@ -30,4 +30,5 @@ pub(crate) use run::{Quantisation, calibrate};
 pub use saturated::SaturatedShares;
 pub use smooth::Smoothing;
 pub use spread::spread;
+pub(crate) use stored::CALIBRATION_FILE;
 pub use stored::CalibrationTexts;

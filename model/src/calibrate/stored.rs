@@ -10,7 +10,8 @@ use crate::error::{CalibrationError, Error, Result};
 use crate::tokenize::TextInput;
 
 /// The name of the file, in the folder of `config.json`.
-const NAME: &str = "lacuna-calibration.jsonl";
+/// The name of the file.
+pub(crate) const CALIBRATION_FILE: &str = "lacuna-calibration.jsonl";
 /// A larger file is refused: 200 texts are enough, and nobody needs so many.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -54,7 +55,7 @@ impl CalibrationTexts {
 
     /// The file in a model's folder, whether it is there or not.
     pub fn path_in(folder: &Path) -> PathBuf {
-        folder.join(NAME)
+        folder.join(CALIBRATION_FILE)
     }
 
     /// Reads a file.

@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::calibrate::CALIBRATION_FILE;
 use crate::checkpoint::{shard_names, weight_names};
 use crate::error::HubError;
 use crate::error::Result;
@@ -50,7 +51,7 @@ pub(super) fn visit(files: &mut dyn Files, chosen: Option<&str>) -> Result<()> {
         }
     }
     require(files, &join(&encoder, "config.json"), "config.json")?;
-    for optional in ["tokenizer.json", TOKENIZER_FILE] {
+    for optional in ["tokenizer.json", TOKENIZER_FILE, CALIBRATION_FILE] {
         files.find(&join(&encoder, optional))?;
     }
     vocabulary(files, &encoder)?;

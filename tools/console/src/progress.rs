@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lacuna::hub::FetchProgress;
 
 use crate::remarks::{Level, is_collecting, say, says};
+use crate::table::plural;
 
 /// A phase of unknown length; it disappears when the value is dropped.
 pub struct Spinner(ProgressBar);
@@ -164,7 +165,7 @@ fn is_shown() -> bool {
 /// `1200 texts, 400 texts/s, 60 % read, 2 s left`.
 fn describe(done: Done, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64();
-    let mut text = format!("{} texts, {:.0} texts/s", done.texts, done.texts as f64 / seconds.max(1e-9));
+    let mut text = format!("{}, {:.0} texts/s", plural(done.texts, "text"), done.texts as f64 / seconds.max(1e-9));
     if let Some(size) = done.size.filter(|&size| size > 0) {
         let share = (done.read as f64 / size as f64).min(1.0);
         text += &format!(", {:.0} % read", share * 1e2);

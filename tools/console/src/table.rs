@@ -1,9 +1,14 @@
 //! Aligned tables without borders.
 
-use std::fmt;
+use std::fmt::{self, Display};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table as Inner};
+
+/// `1 row`, `2 rows`.
+pub fn plural<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == N::from(1) { "" } else { "s" })
+}
 
 /// A table whose first columns are text and whose other columns are numbers.
 pub struct Table(Inner);

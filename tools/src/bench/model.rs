@@ -7,13 +7,14 @@ use lacuna::{CalibratedModel, Encoder, Form, PackedModel, Precision};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
+use lacuna_console::output::say;
 use lacuna_console::progress::Steps;
 use lacuna_console::timing::{Samples, Work};
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
 use super::subject::{MAX_TOKENS, Subject, SubjectArgs, compile_packed, prepare};
-use crate::model::{TuneArgs, compile};
+use crate::model::{PRUNED, TuneArgs, compile};
 use crate::packed::{decided, needs_weights};
 
 /// A whole encoder: its time, and where it goes
@@ -107,6 +108,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     args.check(model.config().max_position)?;
     let sparsities = if args.sparsity.is_empty() { &[DEFAULT_SPARSITY][..] } else { &args.sparsity };
+    if sparsities.iter().any(|&sparsity| sparsity > 0.0) {
+        say(PRUNED);
+    }
     let mut rows = Vec::new();
     for (&sparsity, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
         // On all cores, whatever the number that is measured.

@@ -10,6 +10,7 @@ use serde::ser::{SerializeMap, Serializer};
 use crate::calibration::CalibrationSummary;
 use lacuna_console::output::{say, write_json};
 use lacuna_console::remarks::{take, tell, warn};
+use lacuna_console::table::plural;
 
 use super::truncations::Truncations;
 
@@ -87,7 +88,12 @@ impl<T: Serialize, V: Serialize + Display> Summary<'_, T, V> {
             tell(format_args!("{:<12} {saturation}", "saturation"));
         }
         let Ran { texts, tokens, seconds, bad, truncated } = &self.ran;
-        let mut line = format!("{texts} texts, {tokens} tokens in {seconds:.2} s, {:.0} texts/s", self.ran.rate());
+        let mut line = format!(
+            "{}, {} in {seconds:.2} s, {:.0} texts/s",
+            plural(*texts, "text"),
+            plural(*tokens, "token"),
+            self.ran.rate()
+        );
         if truncated.count > 0 {
             line += &format!("; {} truncated", truncated.count);
         }

@@ -69,8 +69,13 @@ fn products(engine: &str, output: &str) -> Vec<Value> {
 
 /// Rows of a small model.
 fn models(engine: &str, more: &[&str]) -> Vec<Value> {
+    rows(run(&models_args(engine, more)))
+}
+
+/// What [`models`] runs.
+fn models_args<'a>(engine: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let args = ["compare", "model", "--arch", "bert-mini", "--batch", "2", "--seq", "64", "--rounds", "1", "--json"];
-    rows(run(&[&args[..], &["--engines", engine, "--threads", thread_counts()], more].concat()))
+    [&args[..], &["--engines", engine, "--threads", thread_counts()], more].concat()
 }
 
 #[test]
@@ -162,10 +167,19 @@ fn onnx_files_that_do_not_load_or_do_not_agree_are_rows_and_the_others_go_on() {
             continue;
         }
         let file = dir.path().join("file.onnx");
-        let row_of = |sparsity: &str| {
+        let run_with = |sparsity: &str| {
             let onnx = format!("{engine}={}", file.display());
             let both = format!("lacuna-f32,{engine}");
-            let rows = models(&both, &["--onnx", &onnx, "--sparsity", sparsity]);
+            run(&models_args(&both, &["--onnx", &onnx, "--sparsity", sparsity]))
+        };
+        let row_of = |sparsity: &str| row(&rows(run_with(sparsity)), engine).clone();
+        // An engine that was asked for and has no result is a failure, after the rows of the others.
+        let refused = || {
+            let output = run_with("0");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains(&format!("asked for, but not measured: {engine}")), "{said}");
+            assert_eq!(output.status.code(), Some(1));
+            let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
             assert!(row(&rows, "lacuna-f32")["median_us"].is_number());
             row(&rows, engine).clone()
         };
@@ -176,12 +190,12 @@ fn onnx_files_that_do_not_load_or_do_not_agree_are_rows_and_the_others_go_on() {
         assert!(other["agrees"] == false && text(&other, "note").contains("cosine"), "{other}");
         if engine == "onnxruntime-f32" {
             export(&file, |proto| proto.opset_import.iter_mut().for_each(|set| set.version = 999));
-            let refused = row_of("0");
+            let refused = refused();
             assert!(text(&refused, "note").contains("opset"), "{refused}");
             assert_eq!(text(&refused, "note").lines().count(), 1);
         }
         std::fs::write(&file, b"no protobuf at all").unwrap();
-        let refused = row_of("0");
+        let refused = refused();
         assert!(!text(&refused, "note").is_empty() && refused["median_us"].is_null(), "{refused}");
     }
 }

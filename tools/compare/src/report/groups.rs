@@ -1,5 +1,7 @@
 //! The rows of a report, subject by subject, and what may be said about two of them.
 
+use lacuna_console::table::plural;
+
 use super::super::engine::EngineId;
 use super::super::row::{Report, Row, Subject};
 
@@ -135,11 +137,6 @@ pub(super) fn sparsity(subject: &Subject) -> f64 {
 pub(super) fn zeros(fraction: f64) -> String {
     let percent = format!("{:.1}", fraction * 1e2);
     format!("{} %", percent.strip_suffix(".0").unwrap_or(&percent))
-}
-
-/// `1 row`, `2 rows`.
-pub(super) fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Text from outside, without what would break a line, move a terminal's cursor, or be no character of a page.

@@ -6,7 +6,9 @@ use lacuna_console::table::percent;
 use super::super::engine::EngineId;
 use super::super::measure::UNSTEADY;
 use super::super::row::Report;
-use super::groups::{Group, Kind, Standing, baselines, engine, in_order, plural};
+use lacuna_console::table::plural;
+
+use super::groups::{Group, Kind, Standing, baselines, engine, in_order};
 
 /// How many subjects on which Lacuna is slower are named.
 const NAMED: usize = 3;

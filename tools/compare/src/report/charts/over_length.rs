@@ -1,7 +1,9 @@
 //! Latency of whole models against the length of sequences, engine by engine.
 
 use super::super::super::row::{Report, Subject};
-use super::super::groups::{Group, Kind, clean, in_order, plural, zeros};
+use lacuna_console::table::plural;
+
+use super::super::groups::{Group, Kind, clean, in_order, zeros};
 use super::chart::{Chart, distinct, engine_look, spread};
 use super::look::MOST;
 use super::plot::{Axis, Line, Plot};

@@ -3,7 +3,9 @@
 use lacuna_console::stats::geometric_mean;
 
 use super::super::super::row::{Report, Subject};
-use super::super::groups::{Group, Kind, clean, plural, sparsity};
+use lacuna_console::table::plural;
+
+use super::super::groups::{Group, Kind, clean, sparsity};
 use super::super::verdict::{Comparison, Verdict, fastest};
 use super::chart::{Chart, distinct, spread};
 use super::look::{Look, MOST};

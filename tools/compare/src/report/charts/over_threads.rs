@@ -3,7 +3,9 @@
 use lacuna_console::stats::geometric_mean;
 
 use super::super::super::row::{Report, Subject};
-use super::super::groups::{Group, Kind, clean, in_order, plural};
+use lacuna_console::table::plural;
+
+use super::super::groups::{Group, Kind, clean, in_order};
 use super::chart::{Chart, distinct, engine_look};
 use super::look::{Look, MOST};
 use super::plot::{Axis, Line, Plot};

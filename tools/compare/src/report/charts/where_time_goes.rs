@@ -1,7 +1,9 @@
 //! The time of one layer by kind of kernel, engines one below the other.
 
 use super::super::super::row::Report;
-use super::super::groups::{clean, plural};
+use lacuna_console::table::plural;
+
+use super::super::groups::clean;
 use super::super::parts::Parts;
 use super::bars::Bars;
 use super::chart::{Chart, spread};
