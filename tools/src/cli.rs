@@ -12,8 +12,8 @@ use lacuna_console::remarks::{Level, set_level};
 use lacuna_jit::{JitError, Tier};
 
 use crate::{
-    answer, bench, calibrate, classify, completions, compress, demo, embed, evaluate, export, fill, inspect, listing, man, pack,
-    rank, tag,
+    answer, bench, calibrate, classify, completions, compress, demo, embed, evaluate, export, fill, inspect, listing,
+    man, pack, rank, tag,
 };
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.

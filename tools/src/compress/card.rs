@@ -30,7 +30,8 @@ pub(super) fn card(summary: &Summary) -> String {
             if let Some(pruned) = figures.pruned_f32 {
                 let _ = writeln!(out, "| pruned and refitted, f32 | {pruned:.4} |");
             }
-            let _ = write!(out, "| this model, f32 | {:.4} |\n| this model, int8 | {:.4} |\n", figures.f32, figures.int8);
+            let _ =
+                write!(out, "| this model, f32 | {:.4} |\n| this model, int8 | {:.4} |\n", figures.f32, figures.int8);
         }
         _ => out.push_str("None were measured: `--pairs` was not given.\n"),
     }
@@ -39,7 +40,14 @@ pub(super) fn card(summary: &Summary) -> String {
     let _ = writeln!(
         out,
         "Method: {}; pruned in {:.0} s; {} training steps, {} tokens, {:.0} s; seed {}; {} threads of {}.",
-        summary.method, summary.pruning_seconds, summary.steps, summary.tokens, summary.training_seconds, summary.seed, summary.threads, summary.cpu
+        summary.method,
+        summary.pruning_seconds,
+        summary.steps,
+        summary.tokens,
+        summary.training_seconds,
+        summary.seed,
+        summary.threads,
+        summary.cpu
     );
     if let Some(teacher) = &summary.teacher {
         let _ = writeln!(out, "Teacher: {teacher}.");

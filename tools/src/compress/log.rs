@@ -21,7 +21,18 @@ pub(super) enum Event {
     /// A layer was pruned.
     Layer { layer: usize, hidden_error: f64, seconds: f64 },
     /// Training stands here.
-    Step { step: u64, done: f64, loss: f64, hidden: f64, cosine: f64, similarity: f64, rate: f64, gradient_norm: f64, tokens: u64, seconds: f64 },
+    Step {
+        step: u64,
+        done: f64,
+        loss: f64,
+        hidden: f64,
+        cosine: f64,
+        similarity: f64,
+        rate: f64,
+        gradient_norm: f64,
+        tokens: u64,
+        seconds: f64,
+    },
     /// The rank correlation on the pairs.
     Dev { stage: &'static str, step: u64, spearman: f64 },
 }
@@ -90,7 +101,9 @@ impl Log {
             }
             Event::Matrix { .. } => {}
             Event::Layer { layer, hidden_error, seconds } => {
-                say(format_args!("layer {layer}: pruned in {seconds:.1} s; squared error of its output {hidden_error:.4}"));
+                say(format_args!(
+                    "layer {layer}: pruned in {seconds:.1} s; squared error of its output {hidden_error:.4}"
+                ));
             }
         }
     }

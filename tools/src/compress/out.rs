@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use lacuna::Model;
 use lacuna::PackedModel;
-use lacuna::{Model};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::Target;
 
@@ -30,7 +30,11 @@ impl Out {
             Err(_) => true,
             Ok(_) => std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()),
         };
-        let found = |found: String| Error::Argument { option: "--out", found, expected: "a folder that does not exist or is empty, or a name that ends in .lacuna".into() };
+        let found = |found: String| Error::Argument {
+            option: "--out",
+            found,
+            expected: "a folder that does not exist or is empty, or a name that ends in .lacuna".into(),
+        };
         if !is_free {
             return Err(found(format!("something in {}", path.display())));
         }

@@ -73,7 +73,7 @@ fn draw(curve: &Curve, svg: &mut String) -> Result<(), Box<dyn std::error::Error
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..last, low - margin..high + margin)?;
     chart.configure_mesh().x_desc("step").light_line_style(WHITE).draw()?;
-    chart.draw_series(LineSeries::new(thinned(curve), &BLUE))?;
+    chart.draw_series(std::iter::once(PathElement::new(thinned(curve), BLUE)))?;
     area.present()?;
     Ok(())
 }

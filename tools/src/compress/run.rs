@@ -1,5 +1,6 @@
 //! The steps of a run, in order.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use lacuna::errors::ModelError;
@@ -12,7 +13,7 @@ use lacuna_console::output::{Target, say};
 use lacuna_console::progress::Spinner;
 use lacuna_console::remarks::warn;
 use lacuna_jit::cpu::brand;
-use lacuna_train::mask::masks_of;
+use lacuna_train::mask::{Mask, masks_of};
 use lacuna_train::ops::Pool;
 use lacuna_train::prune::{MatrixReport, OneShotOptions, Progress, Sensitivity, one_shot};
 
@@ -54,7 +55,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     };
     texts.warnings.iter().for_each(|warning| warn(warning));
     let dev = pairs.as_ref().map(|pairs| Dev::new(pairs, tokenizer)).transpose()?;
-    let mut figure = |stage, weights: &EncoderWeights, log: &mut Log| -> Result<Option<f64>> {
+    let figure = |stage, weights: &EncoderWeights, log: &mut Log| -> Result<Option<f64>> {
         let Some(dev) = &dev else { return Ok(None) };
         let spearman = dev.spearman(&dense, weights)?;
         log.add(&Event::Dev { stage, step: 0, spearman });
@@ -75,7 +76,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         let mut name = args.out.clone().into_os_string();
         name.push(".checkpoint");
         let teacher = teacher.as_ref().unwrap_or(&dense);
-        let checkpoint = name.into();
+        let checkpoint = PathBuf::from(name);
         let training =
             Training { args, model: &dense, teacher, texts: &texts, dev: dev.as_ref(), checkpoint: &checkpoint };
         let done = training.run(&weights, &mut log)?;
@@ -87,7 +88,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     let f32 = figure("result", sparse.weights(), &mut log)?;
     let packed = {
         let _spinner = Spinner::new("calibrating and packing");
-        let calibrated = sparse.calibration().run_default()?;
+        let calibrated = sparse.clone().calibration().run_default()?;
         calibrated.compiler().tier(context.tier).pack()?
     };
     let int8 = pairs.as_ref().map(|pairs| int8(&packed, pairs, context)).transpose()?;
@@ -155,7 +156,7 @@ fn check_teacher(student: &Model, teacher: &Model) -> Result<()> {
 /// Refuses `--lock` for a model without zeros.
 fn check_zeros(args: &Args, model: &Model) -> Result<()> {
     let masks = masks_of(&model.weights().layers)?;
-    let sparsest = masks.iter().flatten().map(lacuna_train::mask::Mask::sparsity).fold(0.0, f64::max);
+    let sparsest = masks.iter().flatten().flatten().map(Mask::sparsity).fold(0.0, f64::max);
     match args.lock && sparsest < 0.05 {
         true => Err(Error::Argument {
             option: "--lock",

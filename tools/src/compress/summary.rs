@@ -82,10 +82,21 @@ impl Summary {
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
         let least = self.matrices.iter().map(|matrix| matrix.zeros).fold(1.0, f64::min);
-        let _ = writeln!(out, "{}: {:.1} % of the weights of the linear layers are zero, at least {:.1} % of each", self.out, self.zeros * 1e2, least * 1e2);
+        let _ = writeln!(
+            out,
+            "{}: {:.1} % of the weights of the linear layers are zero, at least {:.1} % of each",
+            self.out,
+            self.zeros * 1e2,
+            least * 1e2
+        );
         let mut times = format!("pruned in {}", minutes(self.pruning_seconds));
         if self.steps > 0 {
-            times += &format!("; trained {} steps, {} tokens in {}", self.steps, self.tokens, minutes(self.training_seconds));
+            times += &format!(
+                "; trained {} steps, {} tokens in {}",
+                self.steps,
+                self.tokens,
+                minutes(self.training_seconds)
+            );
         }
         let _ = writeln!(out, "{times}, on {} threads of {}", self.threads, self.cpu);
         if let (Some(figures), Some(pairs)) = (&self.spearman, self.pairs) {

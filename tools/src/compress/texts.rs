@@ -50,10 +50,14 @@ impl Texts {
         }
         if files.is_empty() {
             found.add("the built-in calibration texts".into(), &built_in_texts(), tokenizer)?;
-            found.warnings.push("--data was not given: a few hundred built-in texts are used, which are too few to train on".into());
+            found.warnings.push(
+                "--data was not given: a few hundred built-in texts are used, which are too few to train on".into(),
+            );
         } else if found.count() < FEW {
             let (count, files) = (found.count(), if files.len() == 1 { "the file" } else { "the files" });
-            found.warnings.push(format!("{files} of --data hold {count} texts, which are few: expect to lose accuracy"));
+            found
+                .warnings
+                .push(format!("{files} of --data hold {count} texts, which are few: expect to lose accuracy"));
         }
         Ok(found)
     }
@@ -73,11 +77,15 @@ impl Texts {
     /// Texts of about `tokens` tokens, as many of each source, spread evenly over it.
     pub(super) fn sample(&self, tokens: usize) -> Vec<Vec<u32>> {
         let share = tokens.div_ceil(self.sources.len().max(1));
-        self.sources.iter().zip(&self.used).flat_map(|(texts, used)| {
-            let wanted = (texts.len() * share).div_ceil(used.tokens.max(1)).clamp(1, texts.len().max(1));
-            let place = move |i: usize| i * texts.len() / wanted;
-            (0..wanted).filter_map(move |i| texts.get(place(i)).cloned())
-        }).collect()
+        self.sources
+            .iter()
+            .zip(&self.used)
+            .flat_map(|(texts, used)| {
+                let wanted = (texts.len() * share).div_ceil(used.tokens.max(1)).clamp(1, texts.len().max(1));
+                let place = move |i: usize| i * texts.len() / wanted;
+                (0..wanted).filter_map(move |i| texts.get(place(i)).cloned())
+            })
+            .collect()
     }
 }
 

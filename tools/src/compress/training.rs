@@ -9,11 +9,11 @@ use lacuna::tokens::SentenceTokenizer;
 use lacuna::weights::EncoderWeights;
 use lacuna_console::error::{Error, INTERRUPTED, Result};
 use lacuna_console::output::say;
+use lacuna_train::Encoder;
 use lacuna_train::distil::{DistilOptions, Distilled, Distiller, Events, Length, Progress, Source};
 use lacuna_train::mask::masks_of;
 use lacuna_train::ops::Pool;
 use lacuna_train::optimise::AdamWOptions;
-use lacuna_train::Encoder;
 
 use super::args::Args;
 use super::log::{Event, Log};
@@ -119,7 +119,18 @@ impl Events for Watcher<'_> {
     fn progress(&mut self, progress: &Progress) {
         let &Progress { step, done, losses, loss, gradient_norm, rate, tokens, seconds } = progress;
         let (hidden, cosine, similarity) = (losses.hidden, losses.cosine, losses.similarity);
-        self.log.add(&Event::Step { step, done, loss, hidden, cosine, similarity, rate, gradient_norm, tokens, seconds });
+        self.log.add(&Event::Step {
+            step,
+            done,
+            loss,
+            hidden,
+            cosine,
+            similarity,
+            rate,
+            gradient_norm,
+            tokens,
+            seconds,
+        });
     }
 
     fn dev(&mut self, step: u64, weights: &EncoderWeights) -> lacuna_train::Result<Option<f64>> {
