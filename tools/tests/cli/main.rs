@@ -6,6 +6,7 @@ mod calibrate;
 mod calibration;
 mod checkpoint;
 mod compare;
+mod compress;
 mod embed;
 mod engines;
 mod export;
@@ -114,6 +115,7 @@ fn every_help_text_explains_and_shows_examples() {
         &["tag"],
         &["answer"],
         &["fill"],
+        &["compress"],
         &["calibrate"],
         &["evaluate"],
         &["export"],

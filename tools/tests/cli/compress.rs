@@ -1,0 +1,147 @@
+//! `lacuna compress`.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::checkpoint::ModelDir;
+use crate::{refusal, refuses, run, stdout};
+
+/// Texts of the tiny model's words.
+const TEXTS: &str = "a cat\na dog sits\nthe cat sits on a dog\na cat, a dog\nthe dog\nsits a cat on the cat\n";
+
+struct Work {
+    model: ModelDir,
+    folder: tempfile::TempDir,
+}
+
+impl Work {
+    fn new() -> Work {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("texts.txt"), TEXTS).unwrap();
+        fs::write(folder.path().join("pairs.csv"), "a cat,a dog,4\na cat,sits on,1\nthe dog,a dog,5\n").unwrap();
+        Work { model: ModelDir::new(), folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The options of a small run, with `more`.
+    fn args(&self, more: &[&str]) -> Vec<String> {
+        let args = [
+            "compress",
+            "--model",
+            self.model.path(),
+            "--data",
+            &self.path("texts.txt"),
+            "--pairs",
+            &self.path("pairs.csv"),
+        ];
+        args.iter().chain(more).map(|arg| (*arg).to_owned()).collect()
+    }
+
+    fn run(&self, more: &[&str]) -> std::process::Output {
+        let args = self.args(more);
+        run(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn json(&self, more: &[&str]) -> Value {
+        serde_json::from_str(&stdout(self.run(&[more, &["--json"]].concat()))).unwrap()
+    }
+}
+
+#[test]
+fn a_model_is_pruned_trained_measured_and_written() {
+    let work = Work::new();
+    let (out, log, html) = (work.path("sparse"), work.path("log.jsonl"), work.path("page.html"));
+    let found = work.json(&[
+        "--sparsity",
+        "0.5",
+        "--steps",
+        "4",
+        "--batch",
+        "4",
+        "--out",
+        &out,
+        "--log",
+        &log,
+        "--html",
+        &html,
+    ]);
+    assert_eq!(found["steps"], 4);
+    assert!((found["zeros"].as_f64().unwrap() - 0.5).abs() < 1e-9, "{found}");
+    assert!(found["matrices"].as_array().unwrap().iter().all(|matrix| matrix["zeros"].as_f64().unwrap() >= 0.5));
+    assert!(["dense_f32", "pruned_f32", "f32", "int8"].iter().all(|key| found["spearman"][key].is_number()), "{found}");
+    // The folder is a model like any other, and its zeros are seen.
+    let inspected: Value = serde_json::from_str(&stdout(run(&["inspect", "--model", &out, "--json"]))).unwrap();
+    assert!(inspected.to_string().contains("zero"), "{inspected}");
+    let vectors = stdout(crate::run_with(&["embed", "--model", &out], b"a cat\n"));
+    assert_eq!(vectors.lines().count(), 1);
+    let card = fs::read_to_string(Path::new(&out).join("README.md")).unwrap();
+    assert!(card.contains("compress") && card.contains("texts.txt") && card.contains("| 0 | 50.0 % |"), "{card}");
+    let lines: Vec<Value> =
+        fs::read_to_string(&log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+    assert!(count("matrix") > 0 && count("layer") > 0 && count("step") == 4 && count("dev") >= 3);
+    assert!(fs::read_to_string(&html).unwrap().contains("<svg"));
+    assert!(!Path::new(&format!("{out}.checkpoint")).exists());
+}
+
+#[test]
+fn the_same_steps_and_seed_give_the_same_model_on_any_number_of_threads() {
+    let work = Work::new();
+    let (one, two) = (work.path("one"), work.path("two"));
+    for (threads, out) in [("1", &one), ("2", &two)] {
+        work.json(&["--sparsity", "0.5", "--steps", "3", "--batch", "4", "--threads", threads, "--out", out]);
+    }
+    let bytes = |folder: &str| fs::read(Path::new(folder).join("model.safetensors")).unwrap();
+    assert!(bytes(&one) == bytes(&two));
+}
+
+#[test]
+fn zeros_are_kept_when_they_are_locked() {
+    let work = Work::new();
+    let (sparse, tuned) = (work.path("sparse"), work.path("tuned"));
+    work.json(&["--sparsity", "0.75", "--method", "one-shot", "--out", &sparse]);
+    let args =
+        ["compress", "--model", &sparse, "--lock", "--teacher", work.model.path(), "--data", &work.path("texts.txt")];
+    let found: Value =
+        serde_json::from_str(&stdout(run(&[&args[..], &["--steps", "3", "--out", &tuned, "--json"]].concat())))
+            .unwrap();
+    assert!(found["zeros"].as_f64().unwrap() >= 0.75, "{found}");
+    assert_eq!(found["method"], "pattern lock");
+}
+
+#[test]
+fn a_packed_file_is_written() {
+    let work = Work::new();
+    let file = work.path("sparse.lacuna");
+    work.json(&["--sparsity", "0.5", "--method", "one-shot", "--out", &file]);
+    assert_eq!(stdout(crate::run_with(&["embed", "--model", &file], b"a cat\n")).lines().count(), 1);
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_the_work() {
+    let work = Work::new();
+    let full = work.path("");
+    let refused = |more: &[&str], expected: &str| {
+        let line = refusal(work.run(more));
+        assert!(line.contains(expected), "{more:?}: {line}");
+    };
+    let out = work.path("out");
+    refused(&["--out", &out], "--sparsity");
+    refused(&["--sparsity", "1", "--out", &out], "0 <= S < 1");
+    refused(&["--sparsity", "0.5", "--out", &full], "--out: found something in");
+    refused(&["--sparsity", "0.5", "--out", "/does/not/exist/x"], "does not exist");
+    refused(&["--sparsity", "0.5", "--time", "5", "--out", &out], "90s, 15m or 2h");
+    refused(&["--sparsity", "0.5", "--learning-rate", "5", "--out", &out], "at most 0.1");
+    refused(&["--lock", "--out", &out], "already pruned");
+    refuses(&["compress", "--sparsity", "0.5", "--out", &out], "--model");
+    let empty = work.path("empty.txt");
+    fs::write(&empty, "\n\n").unwrap();
+    let args = ["compress", "--model", work.model.path(), "--sparsity", "0.5", "--data", &empty, "--out", &out];
+    assert!(refusal(run(&args)).contains("no text in"));
+    assert!(!Path::new(&out).exists());
+}
