@@ -7,7 +7,7 @@ use crate::batch::Batch;
 use crate::error::check_size;
 use crate::ops::{activate_backward, attention_backward, norm_backward};
 use crate::parameters::LinearKind;
-use crate::product::{outer, sum_tokens};
+use crate::product::{is_sparse, outer, outer_kept, sum_tokens};
 use crate::profile::{Part, timed};
 use crate::tiles::Tiles;
 use crate::{Error, Result};
@@ -95,17 +95,20 @@ impl Encoder {
         Ok(())
     }
 
-    /// `dW += dy x'` and `db += sum dy`.
+    /// `dW += dy x'` and `db += sum dy`. A sparse layer gets gradients of kept columns only.
     fn linear_backward(
         &self,
-        _layer: usize,
-        _kind: LinearKind,
+        layer: usize,
+        kind: LinearKind,
         x: &Tiles,
         dy: &Tiles,
         gradient: &mut Linear,
     ) -> Result<()> {
         timed(Part::WeightGradient, || {
-            outer(dy, x, &mut gradient.weight.data)?;
+            match self.mask(layer, kind) {
+                Some(mask) if is_sparse(Some(mask)) => outer_kept(dy, x, mask.groups(), &mut gradient.weight.data)?,
+                _ => outer(dy, x, &mut gradient.weight.data)?,
+            }
             sum_tokens(dy, &mut gradient.bias)
         })
     }
