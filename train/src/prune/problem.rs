@@ -41,13 +41,13 @@ impl Inputs {
         if !(damping > 0.0 && damping.is_finite()) {
             return Err(PruneError::Setting { setting: "damping", found: damping, expected: "a positive number" });
         }
-        if moments.tokens() == 0 {
+        if moments.tokens() == 0 || moments.weight() <= 0.0 {
             return Err(PruneError::NoTokens);
         }
         let features = moments.inputs();
         let size = features + 1;
         let second = moments.second();
-        let tokens = moments.tokens() as f64;
+        let tokens = moments.weight();
         let mean: Vec<f64> = second[features * size..][..features].iter().map(|sum| sum / tokens).collect();
         let mut hessian = vec![0.0; features * features];
         for r in 0..features {
@@ -129,7 +129,7 @@ impl Target {
             .collect();
         let mut sums = moments.residual().map_or_else(|| vec![0.0; outputs * size], <[f64]>::to_vec);
         multiply(&mut sums, &extended, moments.cross(), size, 1.0);
-        let tokens = moments.tokens() as f64;
+        let tokens = moments.weight();
         let mean: Vec<f64> = (0..outputs).map(|m| sums[m * size + features] / tokens).collect();
         let mut rhs = Vec::with_capacity(outputs * features);
         for (m, sums) in sums.chunks_exact(size).enumerate() {

@@ -176,7 +176,7 @@ impl Run<'_> {
     }
 
     fn moments(&self, student: &[Matrix], dense: &[Matrix], residual: bool) -> Result<Moments, PruneError> {
-        Moments::of_streams(student, dense, residual.then_some((&self.student[..], &self.dense[..])))
+        Moments::of_streams(student, dense, residual.then_some((&self.student[..], &self.dense[..])), None)
     }
 }
 
