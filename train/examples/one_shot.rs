@@ -8,6 +8,8 @@
 //! With `--spread yes`, matrices get sparsities of their own. `--block` and `--sparsity` may be given several times; the last result is
 //! written.
 //!
+//! `--alike 4x1` first puts outputs that need the same inputs next to each other.
+//!
 //! Texts are lines, or in files that end in `.csv` the first two columns. Pairs are rows of two sentences and a score, without a header.
 
 use std::collections::HashMap;
@@ -16,7 +18,7 @@ use std::time::Instant;
 
 use lacuna_model::{EncoderWeights, Model, SentenceTokenizer};
 use lacuna_train::ops::Pool;
-use lacuna_train::prune::{Bounds, OneShotOptions, Progress, Pruned, Sensitivity, one_shot};
+use lacuna_train::prune::{Bounds, OneShotOptions, Progress, Pruned, Sensitivity, group_alike, one_shot};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -25,17 +27,23 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Fallible<()> {
     let args = Args::read()?;
-    let model = Model::open(args.one("model")?)?;
-    let tokenizer = model.tokenizer().ok_or("the model has no tokenizer")?;
-    let pairs = args.get("pairs").first().map(|path| Pairs::read(path, tokenizer)).transpose()?;
+    let mut model = Model::open(args.one("model")?)?;
+    let tokenizer = model.tokenizer().cloned().ok_or("the model has no tokenizer")?;
+    let pairs = args.get("pairs").first().map(|path| Pairs::read(path, &tokenizer)).transpose()?;
     if let Some(pairs) = &pairs {
         println!("dense: Spearman {:.4} on {} pairs", pairs.spearman(&model, model.weights())?, pairs.scores.len());
     }
 
     let wanted: usize = args.or("tokens", "32000").parse()?;
-    let calibration = calibration(args.get("texts"), tokenizer, wanted, args.or("seed", "0").parse()?)?;
+    let calibration = calibration(args.get("texts"), &tokenizer, wanted, args.or("seed", "0").parse()?)?;
     let tokens: usize = calibration.iter().map(Vec::len).sum();
     println!("{} sequences, {tokens} tokens", calibration.len());
+    if let Some(block) = args.get("alike").first() {
+        let some = &calibration[..calibration.len().div_ceil(4)];
+        let weights = group_alike(model.config(), model.weights(), some, block.parse()?)?;
+        model =
+            Model::from_parts(model.config().clone(), weights, model.pooling().clone(), model.tokenizer().cloned())?;
+    }
     let sensitivity = match args.or("sensitivity", "yes") {
         "yes" => {
             let start = Instant::now();

@@ -84,10 +84,7 @@ pub fn eliminate(
     options: Elimination,
     name: &str,
 ) -> Result<Losses, PruneError> {
-    let check = |what, found, expected| match found == expected {
-        true => Ok(()),
-        false => Err(PruneError::Shape { what, found, expected }),
-    };
+    let check = PruneError::fit;
     check("columns of a grid", grid.cols(), inputs.features)?;
     check("rows of a grid", grid.rows(), target.outputs)?;
     for (setting, found, fits) in [

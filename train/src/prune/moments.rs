@@ -87,10 +87,7 @@ impl Moments {
         residual: Option<&Matrix>,
         weights: Option<&[f32]>,
     ) -> Result<(), PruneError> {
-        let check = |what, found, expected| match found == expected {
-            true => Ok(()),
-            false => Err(PruneError::Shape { what, found, expected }),
-        };
+        let check = PruneError::fit;
         check("features of student inputs", student.cols, self.inputs)?;
         check("features of dense inputs", dense.cols, self.inputs)?;
         check("tokens of dense inputs", dense.rows, student.rows)?;

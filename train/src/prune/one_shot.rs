@@ -137,19 +137,16 @@ fn sparsities(sparsity: &Sparsity, layers: usize) -> Result<Vec<[f64; 6]>, Prune
         Sparsity::Uniform(sparsity) => vec![[*sparsity; 6]; layers],
         Sparsity::PerMatrix(all) => all.clone(),
     };
-    check_layers("layers of sparsities", all.len(), layers)?;
+    PruneError::fit("layers of sparsities", all.len(), layers)?;
     all.iter().flatten().try_for_each(|sparsity| check(*sparsity))?;
     Ok(all)
 }
 
 /// Refuses layers of other shapes than the configuration says.
 pub(super) fn check_weights(config: &EncoderConfig, weights: &EncoderWeights) -> Result<(), PruneError> {
-    let check = |what, found, expected| match found == expected {
-        true => Ok(()),
-        false => Err(PruneError::Shape { what, found, expected }),
-    };
+    let check = PruneError::fit;
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    check_layers("layers of the weights", weights.layers.len(), config.layers)?;
+    PruneError::fit("layers of the weights", weights.layers.len(), config.layers)?;
     for layer in &weights.layers {
         for (linear, name) in layer.linears().into_iter().zip(LINEAR_NAMES) {
             let (outputs, inputs) = match name {
@@ -168,10 +165,6 @@ pub(super) fn check_weights(config: &EncoderConfig, weights: &EncoderWeights) ->
         }
     }
     Ok(())
-}
-
-fn check_layers(what: &'static str, found: usize, expected: usize) -> Result<(), PruneError> {
-    if found == expected { Ok(()) } else { Err(PruneError::Shape { what, found, expected }) }
 }
 
 /// Both models up to the layer that is being pruned.

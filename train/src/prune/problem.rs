@@ -112,10 +112,7 @@ impl Target {
     /// infinite.
     pub fn new(inputs: &Inputs, moments: &Moments, dense: &Linear, name: &str) -> Result<Self, PruneError> {
         let (outputs, features) = (dense.outputs(), inputs.features);
-        let check = |what, found, expected| match found == expected {
-            true => Ok(()),
-            false => Err(PruneError::Shape { what, found, expected }),
-        };
+        let check = PruneError::fit;
         check("inputs of a linear layer", dense.inputs(), features)?;
         check("inputs of moments", moments.inputs(), features)?;
         check("biases of a linear layer", dense.bias.len(), outputs)?;
@@ -155,10 +152,7 @@ impl Target {
     /// # Errors
     /// [`PruneError::Shape`] for another number of rows; [`PruneError::Setting`] for values that are negative or not finite.
     pub fn weighted(mut self, importance: &[f64]) -> Result<Self, PruneError> {
-        if importance.len() != self.outputs {
-            let (found, expected) = (importance.len(), self.outputs);
-            return Err(PruneError::Shape { what: "importance of rows", found, expected });
-        }
+        PruneError::fit("importance of rows", importance.len(), self.outputs)?;
         if let Some(&found) = importance.iter().find(|x| !(**x >= 0.0 && x.is_finite())) {
             return Err(PruneError::Setting { setting: "importance", found, expected: "at least 0" });
         }

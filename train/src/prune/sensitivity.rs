@@ -72,10 +72,7 @@ impl Sensitivity {
 
     /// Refuses a sensitivity of another model, or tokens' costs of other sequences.
     pub(super) fn check(&self, layers: usize, tokens: usize) -> Result<(), PruneError> {
-        let check = |what, found, expected| match found == expected {
-            true => Ok(()),
-            false => Err(PruneError::Shape { what, found, expected }),
-        };
+        let check = PruneError::fit;
         check("layers of sensitivities", self.rows.len(), layers)?;
         if !self.tokens.is_empty() {
             check("layers of tokens' sensitivities", self.tokens.len(), layers)?;
