@@ -5,15 +5,20 @@
 //!     --sparsity 0.8 --block 4x1 [--out DIR] [--pairs FILE]
 //! ```
 //!
+//! With `--spread yes`, matrices get sparsities of their own. `--block` and `--sparsity` may be given several times; the last result is
+//! written.
+//!
+//! `--alike 4x1` first puts outputs that need the same inputs next to each other.
+//!
 //! Texts are lines, or in files that end in `.csv` the first two columns. Pairs are rows of two sentences and a score, without a header.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
-use lacuna_model::{Block, EncoderWeights, Model, SentenceTokenizer};
+use lacuna_model::{EncoderWeights, Model, SentenceTokenizer};
 use lacuna_train::ops::Pool;
-use lacuna_train::prune::{Bounds, OneShotOptions, Progress, Sensitivity, one_shot};
+use lacuna_train::prune::{Bounds, OneShotOptions, Progress, Pruned, Sensitivity, group_alike, one_shot};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -22,44 +27,66 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Fallible<()> {
     let args = Args::read()?;
-    let model = Model::open(args.one("model")?)?;
-    let tokenizer = model.tokenizer().ok_or("the model has no tokenizer")?;
-    let block: Block = args.or("block", "4x1").parse()?;
-    let sparsity: f64 = args.or("sparsity", "0.8").parse()?;
-    let mut options = OneShotOptions::new(block, sparsity);
-    options.damping = args.or("damping", &options.damping.to_string()).parse()?;
-    options.elimination.fraction = args.or("fraction", &options.elimination.fraction.to_string()).parse()?;
-    let pairs = args.get("pairs").first().map(|path| Pairs::read(path, tokenizer)).transpose()?;
+    let mut model = Model::open(args.one("model")?)?;
+    let tokenizer = model.tokenizer().cloned().ok_or("the model has no tokenizer")?;
+    let pairs = args.get("pairs").first().map(|path| Pairs::read(path, &tokenizer)).transpose()?;
     if let Some(pairs) = &pairs {
         println!("dense: Spearman {:.4} on {} pairs", pairs.spearman(&model, model.weights())?, pairs.scores.len());
     }
 
     let wanted: usize = args.or("tokens", "32000").parse()?;
-    let calibration = calibration(args.get("texts"), tokenizer, wanted, args.or("seed", "0").parse()?)?;
+    let calibration = calibration(args.get("texts"), &tokenizer, wanted, args.or("seed", "0").parse()?)?;
     let tokens: usize = calibration.iter().map(Vec::len).sum();
     println!("{} sequences, {tokens} tokens", calibration.len());
-    let start = Instant::now();
-    let sensitive = args.or("sensitivity", "yes") == "yes";
-    if sensitive {
-        let pool = Pool::of(model.pooling())?;
+    if let Some(block) = args.get("alike").first() {
         let some = &calibration[..calibration.len().div_ceil(4)];
-        options.sensitivity = Some(Sensitivity::measure(model.config(), model.weights(), pool, some, 0)?);
-        println!("sensitivities: {:.1} s", start.elapsed().as_secs_f64());
+        let weights = group_alike(model.config(), model.weights(), some, block.parse()?)?;
+        model =
+            Model::from_parts(model.config().clone(), weights, model.pooling().clone(), model.tokenizer().cloned())?;
     }
-    if args.or("spread", "no") == "yes" {
-        let first = one_shot(model.config(), model.weights(), &calibration, &options, &mut |_| {})?;
-        let bounds = Bounds { lowest: args.or("lowest", "0.5").parse()?, highest: args.or("highest", "0.95").parse()? };
-        options.sparsity = first.spread(sparsity, bounds, sensitive)?;
-        println!("spread: {:.1} s", start.elapsed().as_secs_f64());
+    let sensitivity = match args.or("sensitivity", "yes") {
+        "yes" => {
+            let start = Instant::now();
+            let pool = Pool::of(model.pooling())?;
+            let found = Sensitivity::measure(model.config(), model.weights(), pool, &calibration, 0)?;
+            println!("sensitivities: {:.1} s", start.elapsed().as_secs_f64());
+            Some(found.with_token_share(args.or("token-share", "0.5").parse()?))
+        }
+        _ => None,
+    };
+    let bounds = Bounds { lowest: args.or("lowest", "0.5").parse()?, highest: args.or("highest", "0.95").parse()? };
+    let run = |options: &OneShotOptions, what: &str| -> Fallible<Pruned> {
+        let start = Instant::now();
+        let pruned = one_shot(model.config(), model.weights(), &calibration, options, &mut report)?;
+        print!("{what}: {:.1} s", start.elapsed().as_secs_f64());
+        if let Some(pairs) = &pairs {
+            print!(", Spearman {:.4}", pairs.spearman(&model, &pruned.weights)?);
+        }
+        println!();
+        Ok(pruned)
+    };
+    let list = |name, default: &'static str| match args.get(name) {
+        [] => vec![default.to_owned()],
+        values => values.to_vec(),
+    };
+    let sparsities: Vec<f64> = list("sparsity", "0.8").iter().map(|s| s.parse()).collect::<Result<_, _>>()?;
+    let mut last = None;
+    for block in list("block", "4x1") {
+        let mut options = OneShotOptions::new(block.parse()?, sparsities[0]);
+        options.damping = args.or("damping", &options.damping.to_string()).parse()?;
+        options.elimination.fraction = args.or("fraction", &options.elimination.fraction.to_string()).parse()?;
+        options.sensitivity = sensitivity.clone();
+        let first = run(&options, &format!("{block} {} uniform", sparsities[0]))?;
+        if args.or("spread", "no") == "yes" {
+            for &sparsity in &sparsities {
+                options.sparsity = first.spread(sparsity, bounds, sensitivity.is_some())?;
+                last = Some(run(&options, &format!("{block} {sparsity} spread"))?);
+            }
+        } else {
+            last = Some(first);
+        }
     }
-    let pruned = one_shot(model.config(), model.weights(), &calibration, &options, &mut report)?;
-    let seconds = start.elapsed().as_secs_f64();
-    let error = pruned.matrices.iter().map(|matrix| matrix.relative_error).sum::<f64>() / pruned.matrices.len() as f64;
-    println!("{block} {sparsity}: mean relative error {error:.4}, {seconds:.1} s");
-    if let Some(pairs) = &pairs {
-        println!("pruned: Spearman {:.4}", pairs.spearman(&model, &pruned.weights)?);
-    }
-    if let Some(out) = args.get("out").first() {
+    if let (Some(out), Some(pruned)) = (args.get("out").first(), last) {
         let tokenizer = model.tokenizer().cloned();
         Model::from_parts(model.config().clone(), pruned.weights, model.pooling().clone(), tokenizer)?.write(out)?;
         println!("written to {out}");

@@ -52,10 +52,7 @@ impl Default for Bounds {
 /// [`PruneError::Unreachable`] when the bounds or the eliminations forbid the sparsity.
 pub fn allocate(matrices: &[&Losses], weights: &[f64], sparsity: f64, bounds: Bounds) -> Result<Vec<f64>, PruneError> {
     check(sparsity)?;
-    if weights.len() != matrices.len() {
-        let (found, expected) = (weights.len(), matrices.len());
-        return Err(PruneError::Shape { what: "weights of matrices", found, expected });
-    }
+    PruneError::fit("weights of matrices", weights.len(), matrices.len())?;
     let total: usize = matrices.iter().map(|matrix| matrix.losses.len()).sum();
     let wanted = zeros(sparsity, total);
     let mut counts = Vec::with_capacity(matrices.len());

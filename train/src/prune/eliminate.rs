@@ -84,10 +84,7 @@ pub fn eliminate(
     options: Elimination,
     name: &str,
 ) -> Result<Losses, PruneError> {
-    let check = |what, found, expected| match found == expected {
-        true => Ok(()),
-        false => Err(PruneError::Shape { what, found, expected }),
-    };
+    let check = PruneError::fit;
     check("columns of a grid", grid.cols(), inputs.features)?;
     check("rows of a grid", grid.rows(), target.outputs)?;
     for (setting, found, fits) in [
@@ -222,7 +219,8 @@ impl Group {
         let Scratch { removed, kept, runs, factor, coupling, solved, .. } = &mut self.scratch;
         removed.clear();
         removed.extend(chosen.iter().flat_map(|(_, place)| place * wide..cols.min((place + 1) * wide)));
-        (kept.clear(), runs.clear());
+        kept.clear();
+        runs.clear();
         let mut next = 0;
         for &column in removed.iter().chain(std::iter::once(&cols)) {
             if column > next {
@@ -233,7 +231,8 @@ impl Group {
         }
         let (gone, left) = (removed.len(), kept.len());
         // S, its factor, and (H^-1)[P][K].
-        (factor.clear(), coupling.clear());
+        factor.clear();
+        coupling.clear();
         for (i, &p) in removed.iter().enumerate() {
             factor.extend(removed[..=i].iter().map(|q| self.inverse[p * size + q]));
             factor.resize((i + 1) * gone, 0.0);
@@ -256,8 +255,8 @@ impl Group {
         product(out, 1.0, change, View::new(coupling, gone, left, left), -1.0);
         for top in (0..left).step_by(PANEL) {
             let bottom = left.min(top + PANEL);
-            for row in top..bottom {
-                compact(&mut self.inverse, kept[row] * size, row * size, runs, row + 1);
+            for (row, from) in (top..bottom).zip(&kept[top..]) {
+                compact(&mut self.inverse, from * size, row * size, runs, row + 1);
             }
             let rows = View::new(&coupling[top..], gone, bottom - top, left).transposed();
             let columns = View::new(coupling, gone, bottom, left);

@@ -68,3 +68,10 @@ pub enum PruneError {
     #[error("calibration needs at least one token")]
     NoTokens,
 }
+
+impl PruneError {
+    /// Refuses a size that differs from the one that fits.
+    pub(super) fn fit(what: &'static str, found: usize, expected: usize) -> Result<(), PruneError> {
+        if found == expected { Ok(()) } else { Err(PruneError::Shape { what, found, expected }) }
+    }
+}

@@ -96,9 +96,7 @@ impl Mask {
     /// # Errors
     /// [`PruneError::Shape`] when their number is not that of the blocks.
     pub fn new(grid: Grid, kept: Vec<bool>) -> Result<Self, PruneError> {
-        if kept.len() != grid.blocks() {
-            return Err(PruneError::Shape { what: "blocks of a mask", found: kept.len(), expected: grid.blocks() });
-        }
+        PruneError::fit("blocks of a mask", kept.len(), grid.blocks())?;
         Ok(Self { grid, kept })
     }
 

@@ -14,10 +14,12 @@ const PANEL: usize = 128;
 /// With the student's input `s`, the dense model's input `t` and a residual `r`, each followed by a constant 1 where it is an input:
 ///
 /// ```text
-/// second[i][j]   = sum s[i] s[j]
-/// cross[i][j]    = sum t[i] s[j]
-/// residual[m][j] = sum r[m] s[j]
+/// second[i][j]   = sum c s[i] s[j]
+/// cross[i][j]    = sum c t[i] s[j]
+/// residual[m][j] = sum c r[m] s[j]
 /// ```
+///
+/// where c is the weight of the token, 1 by default.
 ///
 /// # Shapes
 /// With D = K + 1: `second` and `cross` are `[D][D]`, `residual` is `[M][D]`. Of `second` the lower triangle is set.
@@ -44,19 +46,24 @@ impl Moments {
 
     /// Moments of inputs in batches, with the difference of two residual streams (the dense model's minus the student's) if they are given
     /// as student's and dense.
+    /// Tokens have the given weights, or all 1.
     pub(super) fn of_streams(
         student: &[Matrix],
         dense: &[Matrix],
         streams: Option<(&[Matrix], &[Matrix])>,
+        weights: Option<&[f32]>,
     ) -> Result<Self, PruneError> {
         let features = |x: &[Matrix]| x.first().map_or(0, |x| x.cols);
         let mut moments = Self::new(features(student), streams.map(|(_, dense)| features(dense)));
+        let mut first = 0;
         for (i, (student, dense)) in student.iter().zip(dense).enumerate() {
+            let weights = weights.map(|weights| &weights[first..first + student.rows]);
+            first += student.rows;
             let difference = streams.map(|(have, want)| {
                 let data = want[i].data.iter().zip(&have[i].data).map(|(want, have)| want - have).collect();
                 Matrix { data, ..want[i] }
             });
-            moments.add(student, dense, difference.as_ref())?;
+            moments.add_weighted(student, dense, difference.as_ref(), weights)?;
         }
         Ok(moments)
     }
@@ -66,22 +73,37 @@ impl Moments {
     /// # Errors
     /// [`PruneError::Shape`] when sizes disagree.
     pub fn add(&mut self, student: &Matrix, dense: &Matrix, residual: Option<&Matrix>) -> Result<(), PruneError> {
-        let check = |what, found, expected| match found == expected {
-            true => Ok(()),
-            false => Err(PruneError::Shape { what, found, expected }),
-        };
+        self.add_weighted(student, dense, residual, None)
+    }
+
+    /// The same, where every token counts by its weight. Weights are at least 0.
+    ///
+    /// # Errors
+    /// [`PruneError::Shape`] when sizes disagree.
+    pub fn add_weighted(
+        &mut self,
+        student: &Matrix,
+        dense: &Matrix,
+        residual: Option<&Matrix>,
+        weights: Option<&[f32]>,
+    ) -> Result<(), PruneError> {
+        let check = PruneError::fit;
         check("features of student inputs", student.cols, self.inputs)?;
         check("features of dense inputs", dense.cols, self.inputs)?;
         check("tokens of dense inputs", dense.rows, student.rows)?;
         let wanted = self.residual.as_ref().map_or(0, |(outputs, _)| *outputs);
         check("features of residuals", residual.map_or(0, |residual| residual.cols), wanted)?;
         check("tokens of residuals", residual.map_or(student.rows, |residual| residual.rows), student.rows)?;
+        check("weights of tokens", weights.map_or(student.rows, <[f32]>::len), student.rows)?;
         let features = self.inputs + 1;
-        let s = with_one(student);
-        add_products(&mut self.second, features, &s, &s, student.rows, features, true);
-        add_products(&mut self.cross, features, &with_one(dense), &s, student.rows, features, false);
+        let s = with_one(student, None);
+        let left = with_one(student, weights);
+        add_products(&mut self.second, features, &left, &s, student.rows, features, true);
+        add_products(&mut self.cross, features, &with_one(dense, weights), &s, student.rows, features, false);
         if let (Some((outputs, sums)), Some(residual)) = (&mut self.residual, residual) {
-            add_products(sums, features, &residual.data, &s, student.rows, *outputs, false);
+            let mut residual = residual.data.clone();
+            scale(&mut residual, *outputs, weights);
+            add_products(sums, features, &residual, &s, student.rows, *outputs, false);
         }
         self.tokens += student.rows;
         Ok(())
@@ -95,6 +117,11 @@ impl Moments {
     /// Tokens so far.
     pub fn tokens(&self) -> usize {
         self.tokens
+    }
+
+    /// The sum of the tokens' weights.
+    pub(super) fn weight(&self) -> f64 {
+        self.second.last().copied().unwrap_or(0.0)
     }
 
     /// Moments of the student's inputs, `[D][D]`, of which the lower triangle is set.
@@ -113,14 +140,21 @@ impl Moments {
     }
 }
 
-/// Rows with a constant 1 behind each.
-fn with_one(x: &Matrix) -> Vec<f32> {
+/// Rows with a constant 1 behind each, times the weight of each.
+fn with_one(x: &Matrix, weights: Option<&[f32]>) -> Vec<f32> {
     let mut out = Vec::with_capacity(x.rows * (x.cols + 1));
     for row in 0..x.rows {
         out.extend_from_slice(x.row(row));
         out.push(1.0);
     }
+    scale(&mut out, x.cols + 1, weights);
     out
+}
+
+fn scale(rows: &mut [f32], cols: usize, weights: Option<&[f32]>) {
+    for (row, weight) in rows.chunks_exact_mut(cols.max(1)).zip(weights.unwrap_or_default()) {
+        row.iter_mut().for_each(|x| *x *= weight);
+    }
 }
 
 /// `sums += a^T b`, with `a` of `[N][rows]`, `b` of `[N][cols]`; only the lower triangle if `lower`.
@@ -145,6 +179,9 @@ fn add_products(sums: &mut [f64], cols: usize, a: &[f32], b: &[f32], tokens: usi
 mod tests {
     use super::*;
 
+    /// Student inputs, dense inputs and residuals.
+    type Parts = (Matrix, Matrix, Matrix);
+
     #[test]
     fn sums_are_those_of_the_definition() {
         let value = |i: usize, seed: f32| (i as f32 * 0.37 + seed).sin();
@@ -162,11 +199,9 @@ mod tests {
         let at = |m: &Matrix, row: usize, i: usize| if i == m.cols { 1.0 } else { f64::from(m.row(row)[i]) };
         for i in [0, 1, 127, 128, 139, 140] {
             for j in [0, 3, 128, 140] {
-                let sum = |f: &dyn Fn(&(Matrix, Matrix, Matrix), usize) -> f64| -> f64 {
-                    all.iter()
-                        .flat_map(|parts| (0..parts.0.rows).map(move |row| (parts, row)))
-                        .map(|(p, r)| f(p, r))
-                        .sum()
+                let sum = |f: &dyn Fn(&Parts, usize) -> f64| -> f64 {
+                    let rows = all.iter().flat_map(|parts: &Parts| (0..parts.0.rows).map(move |row| (parts, row)));
+                    rows.map(|(parts, row)| f(parts, row)).sum()
                 };
                 let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-5, "{i}, {j}");
                 if j <= i {

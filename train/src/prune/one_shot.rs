@@ -109,10 +109,10 @@ pub fn one_shot<S: TokenIds>(
     check_tokens(config, calibration)?;
     check_weights(config, dense)?;
     let sparsities = sparsities(&options.sparsity, dense.layers.len())?;
-    if let Some(sensitivity) = &options.sensitivity {
-        check_layers("layers of sensitivities", sensitivity.rows.len(), dense.layers.len())?;
-    }
     let lengths: Vec<usize> = calibration.iter().map(|tokens| tokens.ids().len()).collect();
+    if let Some(sensitivity) = &options.sensitivity {
+        sensitivity.check(dense.layers.len(), lengths.iter().sum())?;
+    }
     let batches = batches(&lengths);
     let states = embed(config, dense, calibration, &batches)?;
     let mut run =
@@ -122,7 +122,8 @@ pub fn one_shot<S: TokenIds>(
     for (index, (layer, sparsity)) in weights.layers.iter_mut().zip(sparsities).enumerate() {
         let start = Instant::now();
         let (mask, loss) = run.layer(index, &dense.layers[index], layer, sparsity)?;
-        (masks.push(mask), losses.push(loss));
+        masks.push(mask);
+        losses.push(loss);
         let hidden_error = distance(&run.student, &run.dense);
         let report = LayerReport { layer: index, hidden_error, seconds: start.elapsed().as_secs_f64() };
         (run.progress)(&Progress::Layer(report.clone()));
@@ -136,19 +137,16 @@ fn sparsities(sparsity: &Sparsity, layers: usize) -> Result<Vec<[f64; 6]>, Prune
         Sparsity::Uniform(sparsity) => vec![[*sparsity; 6]; layers],
         Sparsity::PerMatrix(all) => all.clone(),
     };
-    check_layers("layers of sparsities", all.len(), layers)?;
+    PruneError::fit("layers of sparsities", all.len(), layers)?;
     all.iter().flatten().try_for_each(|sparsity| check(*sparsity))?;
     Ok(all)
 }
 
 /// Refuses layers of other shapes than the configuration says.
 pub(super) fn check_weights(config: &EncoderConfig, weights: &EncoderWeights) -> Result<(), PruneError> {
-    let check = |what, found, expected| match found == expected {
-        true => Ok(()),
-        false => Err(PruneError::Shape { what, found, expected }),
-    };
+    let check = PruneError::fit;
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    check_layers("layers of the weights", weights.layers.len(), config.layers)?;
+    PruneError::fit("layers of the weights", weights.layers.len(), config.layers)?;
     for layer in &weights.layers {
         for (linear, name) in layer.linears().into_iter().zip(LINEAR_NAMES) {
             let (outputs, inputs) = match name {
@@ -167,10 +165,6 @@ pub(super) fn check_weights(config: &EncoderConfig, weights: &EncoderWeights) ->
         }
     }
     Ok(())
-}
-
-fn check_layers(what: &'static str, found: usize, expected: usize) -> Result<(), PruneError> {
-    if found == expected { Ok(()) } else { Err(PruneError::Shape { what, found, expected }) }
 }
 
 /// Both models up to the layer that is being pruned.
@@ -203,7 +197,7 @@ impl Run<'_> {
         let site = |first| Site { layer: index, first, sparsity };
         let mut outcomes = Outcome::new();
 
-        let moments = self.moments(&self.student, &self.dense, false)?;
+        let moments = self.moments(&site(0), &self.student, &self.dense, false)?;
         let LayerWeights { q, k, v, .. } = student;
         outcomes.extend(self.prune(site(0), &moments, &[&dense.q, &dense.k, &dense.v], [q, k, v])?);
 
@@ -211,7 +205,7 @@ impl Run<'_> {
             per_batch(count, |i| attend(config.heads, &x[i], [&layer.q, &layer.k, &layer.v], &batches[i].tokens))
         };
         let (dense_inner, inner) = (attended(&self.dense, dense), attended(&self.student, student));
-        let moments = self.moments(&inner, &dense_inner, true)?;
+        let moments = self.moments(&site(3), &inner, &dense_inner, true)?;
         outcomes.extend(self.prune(site(3), &moments, &[&dense.o], [&mut student.o])?);
         let closed = |x: &[Matrix], inner: &[Matrix], layer: &LayerWeights| {
             per_batch(count, |i| close(&x[i], &inner[i], &layer.o, &layer.attention_norm, eps))
@@ -219,7 +213,7 @@ impl Run<'_> {
         self.dense = closed(&self.dense, &dense_inner, dense);
         self.student = closed(&self.student, &inner, student);
 
-        let moments = self.moments(&self.student, &self.dense, false)?;
+        let moments = self.moments(&site(4), &self.student, &self.dense, false)?;
         outcomes.extend(self.prune(site(4), &moments, &[&dense.up], [&mut student.up])?);
         let activated = |x: &[Matrix], layer: &LayerWeights| {
             per_batch(count, |i| {
@@ -229,7 +223,7 @@ impl Run<'_> {
             })
         };
         let (dense_inner, inner) = (activated(&self.dense, dense), activated(&self.student, student));
-        let moments = self.moments(&inner, &dense_inner, true)?;
+        let moments = self.moments(&site(5), &inner, &dense_inner, true)?;
         outcomes.extend(self.prune(site(5), &moments, &[&dense.down], [&mut student.down])?);
         let closed = |x: &[Matrix], inner: &[Matrix], layer: &LayerWeights| {
             per_batch(count, |i| close(&x[i], &inner[i], &layer.down, &layer.output_norm, eps))
@@ -245,8 +239,16 @@ impl Run<'_> {
     }
 
     /// Moments of inputs, with the difference of the residual streams if `residual`.
-    fn moments(&self, student: &[Matrix], dense: &[Matrix], residual: bool) -> Result<Moments, PruneError> {
-        Moments::of_streams(student, dense, residual.then_some((&self.student[..], &self.dense[..])))
+    fn moments(
+        &self,
+        site: &Site,
+        student: &[Matrix],
+        dense: &[Matrix],
+        residual: bool,
+    ) -> Result<Moments, PruneError> {
+        let weights =
+            self.options.sensitivity.as_ref().and_then(|s| s.tokens.get(site.layer)?.get(site.group())).map(|w| &w[..]);
+        Moments::of_streams(student, dense, residual.then_some((&self.student[..], &self.dense[..])), weights)
     }
 
     /// Prunes matrices that read the same inputs; `site` says which is the first.
@@ -302,6 +304,11 @@ struct Site {
 }
 
 impl Site {
+    /// Which of the four inputs of a layer.
+    fn group(&self) -> usize {
+        self.first.saturating_sub(2)
+    }
+
     fn name(&self, index: usize) -> String {
         format!("{}.{}", self.layer, LINEAR_NAMES[self.first + index])
     }

@@ -41,13 +41,13 @@ impl Inputs {
         if !(damping > 0.0 && damping.is_finite()) {
             return Err(PruneError::Setting { setting: "damping", found: damping, expected: "a positive number" });
         }
-        if moments.tokens() == 0 {
+        if moments.tokens() == 0 || moments.weight() <= 0.0 {
             return Err(PruneError::NoTokens);
         }
         let features = moments.inputs();
         let size = features + 1;
         let second = moments.second();
-        let tokens = moments.tokens() as f64;
+        let tokens = moments.weight();
         let mean: Vec<f64> = second[features * size..][..features].iter().map(|sum| sum / tokens).collect();
         let mut hessian = vec![0.0; features * features];
         for r in 0..features {
@@ -112,10 +112,7 @@ impl Target {
     /// infinite.
     pub fn new(inputs: &Inputs, moments: &Moments, dense: &Linear, name: &str) -> Result<Self, PruneError> {
         let (outputs, features) = (dense.outputs(), inputs.features);
-        let check = |what, found, expected| match found == expected {
-            true => Ok(()),
-            false => Err(PruneError::Shape { what, found, expected }),
-        };
+        let check = PruneError::fit;
         check("inputs of a linear layer", dense.inputs(), features)?;
         check("inputs of moments", moments.inputs(), features)?;
         check("biases of a linear layer", dense.bias.len(), outputs)?;
@@ -129,7 +126,7 @@ impl Target {
             .collect();
         let mut sums = moments.residual().map_or_else(|| vec![0.0; outputs * size], <[f64]>::to_vec);
         multiply(&mut sums, &extended, moments.cross(), size, 1.0);
-        let tokens = moments.tokens() as f64;
+        let tokens = moments.weight();
         let mean: Vec<f64> = (0..outputs).map(|m| sums[m * size + features] / tokens).collect();
         let mut rhs = Vec::with_capacity(outputs * features);
         for (m, sums) in sums.chunks_exact(size).enumerate() {
@@ -155,10 +152,7 @@ impl Target {
     /// # Errors
     /// [`PruneError::Shape`] for another number of rows; [`PruneError::Setting`] for values that are negative or not finite.
     pub fn weighted(mut self, importance: &[f64]) -> Result<Self, PruneError> {
-        if importance.len() != self.outputs {
-            let (found, expected) = (importance.len(), self.outputs);
-            return Err(PruneError::Shape { what: "importance of rows", found, expected });
-        }
+        PruneError::fit("importance of rows", importance.len(), self.outputs)?;
         if let Some(&found) = importance.iter().find(|x| !(**x >= 0.0 && x.is_finite())) {
             return Err(PruneError::Setting { setting: "importance", found, expected: "at least 0" });
         }

@@ -21,13 +21,8 @@ use super::problem::{Inputs, Target};
 /// [`PruneError::Shape`] when the mask is not of the target's shape, [`PruneError::NotPositive`].
 pub fn refit(inputs: &Inputs, target: &Target, mask: &Mask, name: &str) -> Result<Linear, PruneError> {
     let (grid, size) = (mask.grid(), inputs.features);
-    for (what, found, expected) in
-        [("columns of a mask", grid.cols(), size), ("rows of a mask", grid.rows(), target.outputs)]
-    {
-        if found != expected {
-            return Err(PruneError::Shape { what, found, expected });
-        }
-    }
+    PruneError::fit("columns of a mask", grid.cols(), size)?;
+    PruneError::fit("rows of a mask", grid.rows(), target.outputs)?;
     let solve = |group: usize| -> Result<(Vec<f32>, Vec<f32>), PruneError> {
         let (rows, columns) = (grid.rows_of(group), mask.columns(group));
         let (count, left) = (rows.len(), columns.len());

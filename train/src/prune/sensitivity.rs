@@ -4,6 +4,7 @@ use lacuna_model::{EncoderConfig, EncoderWeights, LayerNorm, LayerWeights, Matri
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::error::PruneError;
 use super::forward::{Batch as Run, batches};
 use crate::batch::Batch;
 use crate::encoder::Encoder;
@@ -25,6 +26,9 @@ use crate::tiles::Tiles;
 pub struct Sensitivity {
     /// `[layer][q, k, v, o, up, down][M]`
     pub rows: Vec<[Vec<f64>; 6]>,
+    /// What an error at each token costs, relative to the mean: `[layer][input of q, k and v; of o; of up; of down][token]`. The tokens are
+    /// those of the sequences that were measured. Empty if tokens cost the same.
+    pub tokens: Vec<[Vec<f32>; 4]>,
 }
 
 impl Sensitivity {
@@ -60,8 +64,28 @@ impl Sensitivity {
         }
         let tokens: usize = lengths.iter().sum();
         let mut rows = model.rows;
+        let mut places = model.tokens;
+        places.iter_mut().flatten().for_each(|values| normalise(values));
         rows.iter_mut().flatten().flatten().for_each(|sum| *sum /= tokens.max(1) as f64);
-        Ok(Self { rows })
+        Ok(Self { rows, tokens: places })
+    }
+
+    /// Refuses a sensitivity of another model, or tokens' costs of other sequences.
+    pub(super) fn check(&self, layers: usize, tokens: usize) -> Result<(), PruneError> {
+        let check = PruneError::fit;
+        check("layers of sensitivities", self.rows.len(), layers)?;
+        if !self.tokens.is_empty() {
+            check("layers of tokens' sensitivities", self.tokens.len(), layers)?;
+        }
+        self.tokens.iter().flatten().try_for_each(|costs| check("tokens of sensitivities", costs.len(), tokens))
+    }
+
+    /// Pulls the costs of tokens towards 1: 0 makes them equal, 1 leaves them as measured.
+    #[must_use]
+    pub fn with_token_share(mut self, share: f32) -> Self {
+        let all = self.tokens.iter_mut().flatten().flatten();
+        all.for_each(|x| *x = 1.0 + share * (*x - 1.0));
+        self
     }
 }
 
@@ -96,6 +120,8 @@ struct Derivatives<'a> {
     kept: Vec<Kept>,
     /// Sums of squares over tokens.
     rows: Vec<[Vec<f64>; 6]>,
+    /// Sums of squares over rows, of the tokens so far.
+    tokens: Vec<[Vec<f32>; 4]>,
 }
 
 #[derive(Default)]
@@ -120,7 +146,8 @@ impl<'a> Derivatives<'a> {
         }
         let rows = products.iter().map(|six| six.each_ref().map(|product| vec![0.0; product.outputs()])).collect();
         let kept = weights.layers.iter().map(|_| Kept::default()).collect();
-        Ok(Self { config, embedder, layers: &weights.layers, products, kept, rows })
+        let tokens = weights.layers.iter().map(|_| Default::default()).collect();
+        Ok(Self { config, tokens, embedder, layers: &weights.layers, products, kept, rows })
     }
 
     fn forward(&mut self, batch: &Batch) -> Result<Tiles> {
@@ -147,24 +174,24 @@ impl<'a> Derivatives<'a> {
     fn backward(&mut self, batch: &Batch, mut dx: Tiles) -> Result<()> {
         let [mut dinner, mut dattended] = [Tiles::default(), Tiles::default()];
         let [mut dq, mut dk, mut dv] = [Tiles::default(), Tiles::default(), Tiles::default()];
-        let layers = self.layers.iter().zip(&self.products).zip(&self.kept).zip(&mut self.rows);
-        for (((layer, products), kept), rows) in layers.rev() {
+        let layers = self.layers.iter().zip(&self.products).zip(&self.kept).zip(&mut self.rows).zip(&mut self.tokens);
+        for ((((layer, products), kept), rows), tokens) in layers.rev() {
             let mut unused = LayerNorm { gamma: vec![0.0; dx.features()], beta: vec![0.0; dx.features()] };
             let [q, k, v, o, up, down] = products;
             norm_backward(&layer.output_norm, &kept.output_norm, &mut dx, &mut unused)?;
-            add_squares(&dx, &mut rows[5]);
+            add_squares(&dx, &mut rows[5], &mut tokens[3], false);
             down.backward(&dx, &mut dinner, false)?;
             activate_backward(&mut dinner, &kept.slope);
-            add_squares(&dinner, &mut rows[4]);
+            add_squares(&dinner, &mut rows[4], &mut tokens[2], false);
             up.backward(&dinner, &mut dx, true)?;
             norm_backward(&layer.attention_norm, &kept.attention_norm, &mut dx, &mut unused)?;
-            add_squares(&dx, &mut rows[3]);
+            add_squares(&dx, &mut rows[3], &mut tokens[1], false);
             o.backward(&dx, &mut dattended, false)?;
             let qkv = [&kept.q, &kept.k, &kept.v];
             let heads = self.config.heads;
             attention_backward(heads, batch, qkv, &kept.attention, &dattended, [&mut dq, &mut dk, &mut dv])?;
             for (i, (product, dy)) in [(q, &dq), (k, &dk), (v, &dv)].into_iter().enumerate() {
-                add_squares(dy, &mut rows[i]);
+                add_squares(dy, &mut rows[i], &mut tokens[0], i > 0);
                 product.backward(dy, &mut dx, true)?;
             }
         }
@@ -172,13 +199,27 @@ impl<'a> Derivatives<'a> {
     }
 }
 
-/// `sums[m] += sum over tokens dy[m]^2`; padding columns are zero.
-fn add_squares(dy: &Tiles, sums: &mut [f64]) {
+/// `rows[m] += sum over tokens dy[m]^2`; padding columns are zero. Sums over rows are appended to `tokens`, or added to the last ones.
+fn add_squares(dy: &Tiles, rows: &mut [f64], tokens: &mut Vec<f32>, add: bool) {
     let (size, wide) = (dy.tile_elements(), lacuna_kernels::TILE);
-    for tile in dy.data().chunks_exact(size.max(1)) {
-        for (row, sum) in tile.chunks_exact(wide).zip(&mut *sums) {
+    let first = if add { tokens.len() - dy.columns() } else { tokens.len() };
+    tokens.resize(first + dy.columns(), 0.0);
+    for (tile, tokens) in dy.data().chunks_exact(size.max(1)).zip(tokens[first..].chunks_mut(wide)) {
+        for (row, sum) in tile.chunks_exact(wide).zip(&mut *rows) {
             *sum += f64::from(row.iter().map(|x| x * x).sum::<f32>());
+            tokens.iter_mut().zip(row).for_each(|(token, x)| *token += x * x);
         }
+    }
+}
+
+/// No token costs more than this many times the mean: one direction per sequence is a rough estimate.
+const MOST: f32 = 10.0;
+
+/// Divides by the mean.
+fn normalise(tokens: &mut [f32]) {
+    let mean = tokens.iter().map(|x| f64::from(*x)).sum::<f64>() / tokens.len().max(1) as f64;
+    if mean > 0.0 {
+        tokens.iter_mut().for_each(|x| *x = ((f64::from(*x) / mean) as f32).min(MOST));
     }
 }
 

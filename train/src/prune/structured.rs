@@ -15,6 +15,7 @@ use super::moments::Moments;
 use super::one_shot::check_weights;
 use super::problem::{Inputs, Target};
 use super::refit::refit;
+use super::select::{columns_of, rows_of};
 use crate::error::Result;
 
 /// How many heads and neurons stay.
@@ -176,7 +177,7 @@ impl Run<'_> {
     }
 
     fn moments(&self, student: &[Matrix], dense: &[Matrix], residual: bool) -> Result<Moments, PruneError> {
-        Moments::of_streams(student, dense, residual.then_some((&self.student[..], &self.dense[..])))
+        Moments::of_streams(student, dense, residual.then_some((&self.student[..], &self.dense[..])), None)
     }
 }
 
@@ -185,17 +186,4 @@ fn follow(inputs: &Inputs, moments: &Moments, dense: &Linear, name: &str) -> Res
     let target = Target::new(inputs, moments, dense, name)?;
     let grid = Grid::of_inputs(dense.outputs(), dense.inputs(), 1)?;
     refit(inputs, &target, &Mask::full(grid), name)
-}
-
-fn rows_of(layer: &Linear, rows: &[usize]) -> Linear {
-    let cols = layer.inputs();
-    let data = rows.iter().flat_map(|row| layer.weight.row(*row)).copied().collect();
-    let bias = rows.iter().map(|row| layer.bias[*row]).collect();
-    Linear { weight: Matrix { rows: rows.len(), cols, data }, bias }
-}
-
-fn columns_of(matrix: &Matrix, columns: &[usize]) -> Matrix {
-    let rows = (0..matrix.rows).flat_map(|row| columns.iter().map(move |column| (row, *column)));
-    let data = rows.map(|(row, column)| matrix.row(row)[column]).collect();
-    Matrix { rows: matrix.rows, cols: columns.len(), data }
 }
