@@ -33,12 +33,13 @@ pub struct Compiler<'a, M = CalibratedModel> {
     form: Form,
     tuning: Tuning,
     table: Option<&'a mut TuningTable>,
+    small_tables: bool,
 }
 
 impl<'a, M> Compiler<'a, M> {
     /// A compiler for this machine, with default options.
     pub fn of(model: &'a M) -> Compiler<'a, M> {
-        Compiler { model, tier: None, form: Form::Auto, tuning: Tuning::Fast, table: None }
+        Compiler { model, tier: None, form: Form::Auto, tuning: Tuning::Fast, table: None, small_tables: false }
     }
 
     /// For another tier than that of `LACUNA_TIER` or the best of this machine. Nothing falls back by itself: a tier that this machine
@@ -64,6 +65,12 @@ impl<'a, M> Compiler<'a, M> {
 }
 
 impl Compiler<'_, CalibratedModel> {
+    /// Rounds the word and the position embeddings to a byte per value with a scale per row. A packed file then has a quarter of their bytes;
+    /// in memory they are f32 as ever. An error is at most 1/254 of the largest value of its row.
+    pub fn small_tables(self, small_tables: bool) -> Self {
+        Self { small_tables, ..self }
+    }
+
     /// Quantises, plans and packs all layers in parallel on the current rayon pool, then generates a kernel for every distinct
     /// shape and epilogue and seals the code once.
     ///
@@ -95,7 +102,7 @@ impl Compiler<'_, CalibratedModel> {
 
     fn pack_with(self, head: Option<Head>) -> Result<PackedModel> {
         forked::check()?;
-        let Compiler { model: calibrated, tier, form, tuning, table } = self;
+        let Compiler { model: calibrated, tier, form, tuning, table, small_tables } = self;
         let tier = Tier::select(tier).map_err(KernelError::from)?;
         let mut phases = Phases::new();
         let mut measured = TuningTable::default();
@@ -103,7 +110,10 @@ impl Compiler<'_, CalibratedModel> {
         let chooser = Chooser::new(form, Isa::for_tier(tier), tuning, table);
         let steps = PackedSteps::pack(calibrated, &chooser, &mut phases)?;
         let model = calibrated.model();
-        let tables = Tables::of(&model.weights().embeddings)?;
+        let mut tables = Tables::of(&model.weights().embeddings)?;
+        if small_tables {
+            tables = tables.in_bytes(model.config().embedding_features());
+        }
         phases.end("pack");
 
         let before = model.timings();

@@ -13,10 +13,12 @@
 //! | `codes.rs` | which steps write codes with calibrated ranges |
 //! | `tensor.rs`, `names.rs`, `stage.rs` | what steps read and write, how they are called, what their time counts as |
 //! | `source.rs`, `heads.rs`, `params.rs`, `activation.rs` | weights as kernels want them |
+//! | `byte_table.rs` | an embedding table with a byte per value |
 //! | `tables.rs` | the embedding tables |
 
 mod activation;
 mod bert;
+mod byte_table;
 mod choose;
 mod chooser;
 mod codes;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use lacuna_kernels::{KernelError, SharedSlice};
 use lacuna_model::{EmbeddingWeights, EncoderConfig, Matrix};
 
+use super::byte_table::ByteTable;
 use crate::container::{PackedError, PackedFile, Sections};
 
 /// The embedding tables, each `[rows][E]`: borrowed from the f32 model or from a mapped file.
@@ -14,6 +15,8 @@ pub(crate) struct Tables {
     pub(crate) word: SharedSlice<f32>,
     pub(crate) token_type: SharedSlice<f32>,
     pub(crate) position: SharedSlice<f32>,
+    /// The word and the position table as a file holds them in bytes, if it does; then the values above are theirs.
+    bytes: Option<[ByteTable; 2]>,
 }
 
 /// The name of the word table's section, which a head may use too.
@@ -32,21 +35,48 @@ impl Tables {
             word: table(|weights| &weights.word)?,
             token_type: table(|weights| &weights.token_type)?,
             position: table(|weights| &weights.position)?,
+            bytes: None,
         })
     }
 
+    /// The same with the word and the position table rounded to a byte per value, and stored so.
+    pub(crate) fn in_bytes(self, features: usize) -> Tables {
+        let bytes = [&self.word, &self.position].map(|table| ByteTable::of(table, features));
+        Tables::of_bytes(bytes, self.token_type)
+    }
+
+    fn of_bytes(bytes: [ByteTable; 2], token_type: SharedSlice<f32>) -> Tables {
+        let [word, position] = bytes.each_ref().map(ByteTable::values);
+        Tables { word, token_type, position, bytes: Some(bytes) }
+    }
+
     pub(crate) fn save<'a>(&'a self, sections: &mut Sections<'a>) {
-        sections.add(WORD, &self.word);
         sections.add(TOKEN_TYPE, &self.token_type);
-        sections.add(POSITION, &self.position);
+        match &self.bytes {
+            None => {
+                sections.add(WORD, &self.word);
+                sections.add(POSITION, &self.position);
+            }
+            Some([word, position]) => {
+                word.save(WORD, sections);
+                position.save(POSITION, sections);
+            }
+        }
     }
 
     pub(crate) fn load(file: &PackedFile, config: &EncoderConfig) -> Result<Tables, PackedError> {
         let features = config.embedding_features();
+        let token_type = file.stored(TOKEN_TYPE, config.type_vocab_size.saturating_mul(features))?;
+        if ByteTable::is_in(file, WORD) {
+            let word = ByteTable::load(file, WORD, config.vocab_size, features)?;
+            let position = ByteTable::load(file, POSITION, config.max_position, features)?;
+            return Ok(Tables::of_bytes([word, position], token_type));
+        }
         Ok(Tables {
             word: file.stored(WORD, config.vocab_size.saturating_mul(features))?,
-            token_type: file.stored(TOKEN_TYPE, config.type_vocab_size.saturating_mul(features))?,
+            token_type,
             position: file.stored(POSITION, config.max_position.saturating_mul(features))?,
+            bytes: None,
         })
     }
 }

@@ -154,6 +154,11 @@ impl PackedFile {
         self.bytes.len()
     }
 
+    /// Whether there is a section of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
     /// The bytes of a section, borrowed.
     pub(crate) fn section(&self, name: &str) -> Result<Bytes, PackedError> {
         match self.places.get(name) {

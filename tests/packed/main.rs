@@ -4,6 +4,7 @@ mod damage;
 mod hostile;
 mod redundant;
 mod round_trip;
+mod small_tables;
 #[path = "../support/tiers.rs"]
 mod tiers;
 mod versions;

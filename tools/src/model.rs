@@ -75,9 +75,15 @@ impl TuneArgs {
     }
 
     /// Packs the weights, with schedules as the options say.
-    pub(crate) fn pack(&self, model: &CalibratedModel, form: Form, context: &Context) -> Result<PackedModel> {
+    pub(crate) fn pack(
+        &self,
+        model: &CalibratedModel,
+        form: Form,
+        small_tables: bool,
+        context: &Context,
+    ) -> Result<PackedModel> {
         let _spinner = Spinner::new(if self.tune.is_some() { "packing and timing schedules" } else { "packing" });
-        let compiler = self.compiler(model, form, context);
+        let compiler = self.compiler(model, form, context).small_tables(small_tables);
         match &self.tuning {
             None => Ok(compiler.pack()?),
             Some(path) => with_table(path, |table| Ok(compiler.table(table).pack()?)),

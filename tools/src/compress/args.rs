@@ -85,6 +85,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR|FILE.lacuna")]
     pub(super) out: PathBuf,
 
+    /// Of a packed file: store word and position embeddings as bytes with a scale per row, for a quarter of their size
+    #[arg(long)]
+    pub(super) small_tables: bool,
+
     /// Go on where an interrupted run with the same options ended; its state is in OUT.checkpoint
     #[arg(long)]
     pub(super) resume: bool,

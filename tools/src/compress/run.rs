@@ -89,7 +89,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     let packed = {
         let _spinner = Spinner::new("calibrating and packing");
         let calibrated = sparse.clone().calibration().run_default()?;
-        calibrated.compiler().tier(context.tier).pack()?
+        calibrated.compiler().tier(context.tier).small_tables(args.small_tables).pack()?
     };
     let int8 = pairs.as_ref().map(|pairs| int8(&packed, pairs, context)).transpose()?;
     let spearman = match (dense_f32, f32, int8) {
