@@ -32,6 +32,7 @@ fn main() -> Result<()> {
         let mut encoder = Encoder::trained(&config, model.weights())?;
         let mut layers = encoder.layers().to_vec();
         let mut optimiser = AdamW::new(AdamWOptions::default(), &mut layers, masks_of(encoder.layers())?)?;
+        encoder.set_masks(optimiser.masks())?;
         let (mut saved, mut scratch, mut gradients) = (Saved::default(), Scratch::default(), zeros_like(&layers));
         let mut best = Duration::MAX;
         let mut parts = [Duration::MAX; Part::ALL.len()];

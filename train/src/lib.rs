@@ -11,6 +11,7 @@
 //! | [`encoder`] | parameters, forward and backward pass |
 //! | [`mask`] | which weights a student may have |
 //! | [`optimise`] | AdamW and schedules |
+//! | [`distil`] | losses against a teacher, the training loop, checkpoints |
 //! | [`prune`] | which weights become zero |
 //!
 //! Activations are features by tokens, [`Tiles`]; the tokens of a [`Batch`] have no padding. All work runs on the threads of the current
@@ -20,11 +21,13 @@
 
 mod batch;
 mod cpu;
+pub mod distil;
 pub mod encoder;
 mod error;
 pub mod mask;
 pub mod ops;
 pub mod optimise;
+mod parameters;
 pub mod product;
 pub mod profile;
 pub mod prune;

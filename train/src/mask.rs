@@ -1,11 +1,12 @@
 //! Which weights of the linear layers a student may have.
 
 use lacuna_model::LayerWeights;
+use rayon::prelude::*;
 
 use crate::Result;
-use crate::encoder::LinearKind;
 use crate::error::check_size;
-use crate::product::RowGroups;
+use crate::parameters::{LinearKind, TensorKind, tensors_mut};
+use crate::product::groups::{GROUP, RowGroups};
 
 /// The kept weights of one linear layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +24,8 @@ impl Mask {
     /// [`Error::Size`](crate::Error::Size) for another number of elements.
     pub fn new(outputs: usize, inputs: usize, kept: Vec<bool>) -> Result<Mask> {
         let groups = RowGroups::new(outputs, inputs, &kept)?;
-        let in_groups: usize = (0..outputs.div_ceil(crate::product::GROUP))
-            .map(|g| groups.group(g).len() * (outputs - g * crate::product::GROUP).min(crate::product::GROUP))
-            .sum();
+        let in_groups: usize =
+            (0..outputs.div_ceil(GROUP)).map(|g| groups.group(g).len() * (outputs - g * GROUP).min(GROUP)).sum();
         let whole = in_groups == kept.iter().filter(|&&kept| kept).count();
         Ok(Mask { kept, groups, whole })
     }
@@ -96,4 +96,17 @@ pub fn check_masks(masks: &Masks, layers: &[LayerWeights]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes the weights outside the masks zero.
+pub fn apply(masks: &Masks, values: &mut [LayerWeights]) {
+    let tensors = tensors_mut(values);
+    let masked: Vec<(&Mask, &mut [f32])> = tensors
+        .into_iter()
+        .filter_map(|tensor| match tensor.kind {
+            TensorKind::Weight(kind) => Some((masks.get(tensor.layer)?[kind as usize].as_ref()?, tensor.values)),
+            _ => None,
+        })
+        .collect();
+    masked.into_par_iter().for_each(|(mask, values)| mask.apply(values));
 }

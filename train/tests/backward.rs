@@ -1,10 +1,12 @@
 //! The backward pass against the automatic gradients of candle, in f64.
 
 use candle_core::{D, DType, Device, Tensor, Var};
+use lacuna_kernels::Block;
 use lacuna_model::{
     Activation, EncoderConfig, LayerNorm, LayerWeights, Linear, Matrix, Model, PoolingMode, Preset, seeded_ids,
 };
 use lacuna_train::encoder::{Encoder, Saved, Scratch, tensors, zeros_like};
+use lacuna_train::mask::{Masks, masks_of};
 use lacuna_train::ops::Pool;
 use lacuna_train::{Batch, Result, Tiles};
 
@@ -182,4 +184,42 @@ fn the_number_of_threads_does_not_change_a_bit_of_a_gradient() {
         pool.install(|| ours(&config, &model.weights().layers, &model, &sequences)).unwrap()
     });
     assert_eq!(one, two);
+}
+
+/// A sparse student against the same weights in the dense engine: gradients of kept weights agree, and so do hidden states.
+#[test]
+fn sparse_products_give_what_dense_ones_give() {
+    let config = EncoderConfig { hidden_size: 48, ..config(Activation::Gelu) };
+    let sequences: Vec<Vec<u32>> =
+        [5, 1, 70, 16].iter().zip(1..).flat_map(|(&n, seed)| seeded_ids(50, 1, n, seed)).collect();
+    let batch = Batch::new(&config, &sequences).unwrap();
+    for block in [Block::B4x1, Block::B16x1, Block::B1x4, Block::Unstructured] {
+        let model = Model::seeded(config.clone(), 5).unwrap().prune(block, 0.8).unwrap();
+        let masks = masks_of(&model.weights().layers).unwrap();
+        let run = |masks: &Masks| {
+            let mut encoder = Encoder::trained(&config, model.weights()).unwrap();
+            encoder.set_masks(masks).unwrap();
+            let (mut saved, mut gradients) = (Saved::default(), zeros_like(encoder.layers()));
+            encoder.forward(&batch, &mut saved).unwrap();
+            let seed = |_, dx: &mut Tiles| {
+                let r = Tiles::from_rows(&random(batch.tokens(), 48, 0.3));
+                dx.data_mut().iter_mut().zip(r.data()).for_each(|(dx, r)| *dx += r);
+                Ok(())
+            };
+            encoder.backward(&batch, &saved, &mut Scratch::default(), &mut gradients, seed).unwrap();
+            lacuna_train::mask::apply(&model_masks(&model), &mut gradients);
+            (saved.output().to_rows(), gradients)
+        };
+        let ((states, sparse), (expected_states, dense)) = (run(&masks), run(&Masks::new()));
+        let near = |a: &[f32], b: &[f32]| {
+            let size = b.iter().fold(1.0f32, |max, x| max.max(x.abs()));
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4 * size), "{block}");
+        };
+        near(&states.data, &expected_states.data);
+        tensors(&sparse).into_iter().zip(tensors(&dense)).for_each(|(a, b)| near(a, b));
+    }
+}
+
+fn model_masks(model: &Model) -> Masks {
+    masks_of(&model.weights().layers).unwrap()
 }

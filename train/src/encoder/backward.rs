@@ -1,12 +1,13 @@
 //! The backward pass.
 
-use lacuna_model::{LayerNorm, LayerWeights, Linear, Matrix};
+use lacuna_model::{LayerWeights, Linear};
 
-use super::forward::{Encoder, LayerSaved, LinearKind, Saved};
+use super::forward::{Encoder, LayerSaved, Saved};
 use crate::batch::Batch;
 use crate::error::check_size;
 use crate::ops::{activate_backward, attention_backward, norm_backward};
-use crate::product::{outer, sum_tokens};
+use crate::parameters::LinearKind;
+use crate::product::{is_sparse, outer, outer_kept, sum_tokens};
 use crate::profile::{Part, timed};
 use crate::tiles::Tiles;
 use crate::{Error, Result};
@@ -20,89 +21,6 @@ pub struct Scratch {
     dq: Tiles,
     dk: Tiles,
     dv: Tiles,
-}
-
-/// Zeros in the shape of some layers' parameters: gradients, or moments of an optimiser.
-pub fn zeros_like(layers: &[LayerWeights]) -> Vec<LayerWeights> {
-    let mut zeros = layers.to_vec();
-    for tensor in tensors_mut(&mut zeros) {
-        tensor.values.fill(0.0);
-    }
-    zeros
-}
-
-/// What a tensor of the parameters is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TensorKind {
-    /// The weights of a linear layer.
-    Weight(LinearKind),
-    /// The biases of a linear layer.
-    Bias(LinearKind),
-    /// Scale or shift of a normalisation.
-    Norm,
-}
-
-/// One tensor of the parameters, of gradients or of moments.
-#[derive(Debug)]
-pub struct TensorMut<'a> {
-    /// The layer.
-    pub layer: usize,
-    /// What it is.
-    pub kind: TensorKind,
-    /// Its elements.
-    pub values: &'a mut [f32],
-}
-
-/// Names of a layer's tensors in checkpoints, in the order of [`tensors_mut`].
-pub const TENSOR_NAMES: [&str; 16] = [
-    "q.weight",
-    "q.bias",
-    "k.weight",
-    "k.bias",
-    "v.weight",
-    "v.bias",
-    "o.weight",
-    "o.bias",
-    "up.weight",
-    "up.bias",
-    "down.weight",
-    "down.bias",
-    "attention_norm.gamma",
-    "attention_norm.beta",
-    "output_norm.gamma",
-    "output_norm.beta",
-];
-
-/// All tensors of some layers, layer by layer, in a fixed order: weights and biases of the six linear layers, then the normalisations.
-pub fn tensors_mut(layers: &mut [LayerWeights]) -> Vec<TensorMut<'_>> {
-    let mut tensors = Vec::with_capacity(layers.len() * TENSOR_NAMES.len());
-    for (layer, weights) in layers.iter_mut().enumerate() {
-        let LayerWeights { q, k, v, o, up, down, attention_norm, output_norm } = weights;
-        for (kind, linear) in LinearKind::ALL.into_iter().zip([q, k, v, o, up, down]) {
-            let Linear { weight, bias } = linear;
-            tensors.push(TensorMut { layer, kind: TensorKind::Weight(kind), values: &mut weight.data });
-            tensors.push(TensorMut { layer, kind: TensorKind::Bias(kind), values: bias });
-        }
-        for LayerNorm { gamma, beta } in [attention_norm, output_norm] {
-            tensors.push(TensorMut { layer, kind: TensorKind::Norm, values: gamma });
-            tensors.push(TensorMut { layer, kind: TensorKind::Norm, values: beta });
-        }
-    }
-    tensors
-}
-
-/// The elements of all tensors of some layers, in the order of [`tensors_mut`].
-pub fn tensors(layers: &[LayerWeights]) -> Vec<&[f32]> {
-    let mut tensors: Vec<&[f32]> = Vec::with_capacity(layers.len() * TENSOR_NAMES.len());
-    for layer in layers {
-        for Linear { weight: Matrix { data, .. }, bias } in layer.linears() {
-            tensors.extend([&data[..], &bias[..]]);
-        }
-        for LayerNorm { gamma, beta } in [&layer.attention_norm, &layer.output_norm] {
-            tensors.extend([&gamma[..], &beta[..]]);
-        }
-    }
-    tensors
 }
 
 impl Encoder {
@@ -177,17 +95,20 @@ impl Encoder {
         Ok(())
     }
 
-    /// `dW += dy x'` and `db += sum dy`.
+    /// `dW += dy x'` and `db += sum dy`. A sparse layer gets gradients of kept columns only.
     fn linear_backward(
         &self,
-        _layer: usize,
-        _kind: LinearKind,
+        layer: usize,
+        kind: LinearKind,
         x: &Tiles,
         dy: &Tiles,
         gradient: &mut Linear,
     ) -> Result<()> {
         timed(Part::WeightGradient, || {
-            outer(dy, x, &mut gradient.weight.data)?;
+            match self.mask(layer, kind) {
+                Some(mask) if is_sparse(Some(mask)) => outer_kept(dy, x, mask.groups(), &mut gradient.weight.data)?,
+                _ => outer(dy, x, &mut gradient.weight.data)?,
+            }
             sum_tokens(dy, &mut gradient.bias)
         })
     }

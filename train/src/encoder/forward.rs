@@ -4,56 +4,15 @@ use lacuna_model::{EncoderConfig, EncoderWeights, LayerNorm, LayerWeights, Linea
 use rayon::prelude::*;
 use std::sync::Arc;
 
-use crate::Result;
 use crate::batch::Batch;
 use crate::error::check_size;
+use crate::mask::{Mask, Masks, apply, check_masks};
 use crate::ops::{AttentionSaved, NormSaved, activate, attention, embed, norm};
+use crate::parameters::{LINEARS, LinearKind};
 use crate::product::Product;
 use crate::profile::{Part, timed};
 use crate::tiles::Tiles;
-
-/// The number of linear layers in an encoder layer.
-pub const LINEARS: usize = 6;
-
-/// One of the six linear layers of an encoder layer, in the order they run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LinearKind {
-    /// Query projection.
-    Q,
-    /// Key projection.
-    K,
-    /// Value projection.
-    V,
-    /// Attention output projection.
-    O,
-    /// First feed-forward projection.
-    Up,
-    /// Second feed-forward projection.
-    Down,
-}
-
-impl LinearKind {
-    /// All six, in the order of [`LayerWeights::linears`].
-    pub const ALL: [LinearKind; LINEARS] =
-        [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::O, LinearKind::Up, LinearKind::Down];
-
-    /// Its linear layer.
-    pub fn of(self, layer: &LayerWeights) -> &Linear {
-        layer.linears()[self as usize]
-    }
-
-    /// Its linear layer.
-    pub fn of_mut(self, layer: &mut LayerWeights) -> &mut Linear {
-        match self {
-            LinearKind::Q => &mut layer.q,
-            LinearKind::K => &mut layer.k,
-            LinearKind::V => &mut layer.v,
-            LinearKind::O => &mut layer.o,
-            LinearKind::Up => &mut layer.up,
-            LinearKind::Down => &mut layer.down,
-        }
-    }
-}
+use crate::{Error, Result};
 
 /// An encoder that runs on f32 tiles: a teacher, or a student that is trained or pruned.
 ///
@@ -66,6 +25,7 @@ pub struct Encoder {
     pub(super) layers: Vec<LayerWeights>,
     pub(super) products: Vec<[Product; LINEARS]>,
     trained: bool,
+    pub(super) masks: Masks,
 }
 
 #[derive(Debug, Clone)]
@@ -160,11 +120,12 @@ impl Encoder {
         let projection = weights.embeddings.projection.as_ref();
         let embeddings = Embeddings {
             weights: weights.embeddings.clone(),
-            projection: projection.map(|linear| Product::new(linear, false)).transpose()?,
+            projection: projection.map(|linear| Product::new(linear, None, false)).transpose()?,
         };
         let (layers, pooler) = (weights.layers.clone(), weights.pooler.clone());
-        let products = pack(&layers, trained)?;
-        Ok(Encoder { config: config.clone(), embeddings, pooler, layers, products, trained })
+        let masks = Masks::new();
+        let products = pack(&layers, &masks, trained)?;
+        Ok(Encoder { config: config.clone(), embeddings, pooler, layers, products, trained, masks })
     }
 
     /// The configuration.
@@ -193,8 +154,26 @@ impl Encoder {
     pub fn update(&mut self, change: impl FnOnce(&mut [LayerWeights])) -> Result<()> {
         change(&mut self.layers);
         self.layers.iter().try_for_each(|layer| check_layer(&self.config, layer))?;
-        self.products = timed(Part::Pack, || pack(&self.layers, self.trained))?;
+        self.products = timed(Part::Pack, || pack(&self.layers, &self.masks, self.trained))?;
         Ok(())
+    }
+
+    /// The pattern of the weights from now on: products of a linear layer with a mask leave out what it does not keep, where that is
+    /// faster, and gradients are computed for kept weights only. Weights outside the masks become zero. No masks make it dense again.
+    ///
+    /// # Errors
+    /// [`Error::Size`](crate::Error::Size) for masks of other shapes, and errors of the kernels.
+    pub fn set_masks(&mut self, masks: &Masks) -> Result<()> {
+        if !masks.is_empty() {
+            check_masks(masks, &self.layers)?;
+        }
+        self.masks.clone_from(masks);
+        self.update(|layers| apply(masks, layers))
+    }
+
+    /// The masks; empty without any.
+    pub fn masks(&self) -> &Masks {
+        &self.masks
     }
 
     /// Replaces one linear layer.
@@ -205,7 +184,7 @@ impl Encoder {
         check_size("number of the layer", layer.min(self.layers.len() - 1), layer)?;
         let old = kind.of(&self.layers[layer]);
         check_linear(&linear, old.outputs(), old.inputs())?;
-        self.products[layer][kind as usize] = Product::new(&linear, self.trained)?;
+        self.products[layer][kind as usize] = Product::new(&linear, self.mask(layer, kind), self.trained)?;
         *kind.of_mut(&mut self.layers[layer]) = linear;
         Ok(())
     }
@@ -272,6 +251,10 @@ impl Encoder {
         Ok(y)
     }
 
+    pub(super) fn mask(&self, layer: usize, kind: LinearKind) -> Option<&Mask> {
+        self.masks.get(layer)?[kind as usize].as_ref()
+    }
+
     pub(super) fn product(&self, layer: usize, kind: LinearKind) -> &Product {
         &self.products[layer][kind as usize]
     }
@@ -329,23 +312,20 @@ impl Encoder {
 }
 
 /// Packs all linear layers, on all threads.
-fn pack(layers: &[LayerWeights], trained: bool) -> Result<Vec<[Product; LINEARS]>> {
-    let all: Vec<&Linear> = layers.iter().flat_map(LayerWeights::linears).collect();
-    let products = all.into_par_iter().map(|linear| Product::new(linear, trained)).collect::<Result<Vec<_>>>()?;
-    let mut products = products.into_iter();
-    Ok(layers.iter().filter_map(|_| products.next_chunk_of()).collect())
-}
-
-/// Takes the six products of a layer.
-trait NextLayer {
-    fn next_chunk_of(&mut self) -> Option<[Product; LINEARS]>;
-}
-
-impl<I: Iterator<Item = Product>> NextLayer for I {
-    fn next_chunk_of(&mut self) -> Option<[Product; LINEARS]> {
-        let six: Vec<Product> = self.take(LINEARS).collect();
-        six.try_into().ok()
-    }
+fn pack(layers: &[LayerWeights], masks: &Masks, trained: bool) -> Result<Vec<[Product; LINEARS]>> {
+    let of_layer = |(number, layer): (usize, &LayerWeights)| {
+        let linears: Vec<(usize, &Linear)> = layer.linears().into_iter().enumerate().collect();
+        let products: Vec<Product> = linears
+            .into_par_iter()
+            .map(|(kind, linear)| {
+                let mask = masks.get(number).and_then(|masks| masks[kind].as_ref());
+                Product::new(linear, mask, trained)
+            })
+            .collect::<Result<_>>()?;
+        let found = products.len();
+        products.try_into().map_err(|_| Error::Size { what: "products of a layer", found, expected: LINEARS })
+    };
+    layers.par_iter().enumerate().map(of_layer).collect()
 }
 
 fn check_linear(linear: &Linear, outputs: usize, inputs: usize) -> Result<()> {

@@ -1,7 +1,10 @@
-//! The encoder: its parameters, its forward pass as a whole and step by step, and its backward pass.
+//! The encoder: its forward pass as a whole and step by step, and its backward pass.
 
 mod backward;
 mod forward;
 
-pub use backward::{Scratch, TENSOR_NAMES, TensorKind, TensorMut, tensors, tensors_mut, zeros_like};
-pub use forward::{Encoder, LINEARS, LayerSaved, LinearKind, Saved};
+pub use self::backward::Scratch;
+pub use self::forward::{Encoder, LayerSaved, Saved};
+pub use crate::parameters::{
+    LINEARS, LinearKind, TENSOR_NAMES, TensorKind, TensorMut, tensors, tensors_mut, zeros_like,
+};

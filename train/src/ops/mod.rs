@@ -10,7 +10,7 @@ mod embed;
 mod math;
 mod norm;
 mod pool;
-mod small;
+pub(crate) mod small;
 
 pub use activation::{activate, activate_backward};
 pub use attention::{AttentionSaved, attention, attention_backward};

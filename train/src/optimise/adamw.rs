@@ -4,9 +4,9 @@ use lacuna_model::LayerWeights;
 use rayon::prelude::*;
 
 use crate::cpu::multiversion;
-use crate::encoder::{TensorKind, tensors, tensors_mut, zeros_like};
 use crate::error::check_size;
-use crate::mask::{Mask, Masks, check_masks};
+use crate::mask::{Masks, apply, check_masks};
+use crate::parameters::{TensorKind, tensors, tensors_mut, zeros_like};
 use crate::profile::{Part, timed};
 use crate::{Error, Result};
 
@@ -210,18 +210,6 @@ multiversion! {
             *a = u.ema.mul_add(*a - *w, *w);
         }
     }
-}
-
-fn apply(masks: &Masks, values: &mut [LayerWeights]) {
-    let tensors = tensors_mut(values);
-    let masked: Vec<(&Mask, &mut [f32])> = tensors
-        .into_iter()
-        .filter_map(|tensor| match tensor.kind {
-            TensorKind::Weight(kind) => Some((masks.get(tensor.layer)?[kind as usize].as_ref()?, tensor.values)),
-            _ => None,
-        })
-        .collect();
-    masked.into_par_iter().for_each(|(mask, values)| mask.apply(values));
 }
 
 /// The sum of squares of each layer.

@@ -1,0 +1,160 @@
+//! Settings of a distillation, and what it reports.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lacuna_model::{EncoderWeights, LayerWeights};
+
+use super::losses::{LossWeights, Losses};
+use crate::mask::Masks;
+use crate::optimise::{AdamWOptions, Schedule};
+use crate::{Error, Result};
+
+/// How long a training is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Length {
+    /// A number of steps: the result depends on nothing but the data, the settings and the seed.
+    Steps(u64),
+    /// Wall time, interruptions left out. The result depends on the speed of the machine.
+    Time(Duration),
+}
+
+/// The settings of a [`Distiller`](super::Distiller).
+#[derive(Debug, Clone, PartialEq)]
+pub struct DistilOptions {
+    /// How long it is.
+    pub length: Length,
+    /// Texts of a batch.
+    pub batch: usize,
+    /// Batches whose gradients are averaged for one update.
+    pub accumulate: usize,
+    /// The optimiser.
+    pub optimiser: AdamWOptions,
+    /// The learning rate over time.
+    pub schedule: Schedule,
+    /// The weights of the losses.
+    pub losses: LossWeights,
+    /// The teacher's layer for each layer of the student; evenly spaced if there is none.
+    pub layer_map: Option<Vec<usize>>,
+    /// The seed of the batches.
+    pub seed: u64,
+    /// Steps between two dev figures; 0 for none.
+    pub dev_every: u64,
+    /// Where checkpoints are written.
+    pub checkpoint: Option<PathBuf>,
+    /// Steps between two checkpoints; 0 for one at the end only.
+    pub checkpoint_every: u64,
+}
+
+impl Default for DistilOptions {
+    fn default() -> DistilOptions {
+        DistilOptions {
+            length: Length::Steps(1000),
+            batch: 64,
+            accumulate: 1,
+            optimiser: AdamWOptions::default(),
+            schedule: Schedule::default(),
+            losses: LossWeights::default(),
+            layer_map: None,
+            seed: 0,
+            dev_every: 200,
+            checkpoint: None,
+            checkpoint_every: 0,
+        }
+    }
+}
+
+impl DistilOptions {
+    pub(super) fn check(&self, layers: usize, teacher_layers: usize) -> Result<()> {
+        let refuse = |setting, found: String, expected| Err(Error::Setting { setting, found, expected });
+        if matches!(self.length, Length::Steps(0) | Length::Time(Duration::ZERO)) {
+            return refuse("length of the training", "0".to_owned(), "at least a step");
+        }
+        if self.accumulate == 0 {
+            return refuse("batches of an update", "0".to_owned(), "at least 1");
+        }
+        let LossWeights { hidden, cosine, similarity, temperature } = self.losses;
+        if let Some(weight) = [hidden, cosine, similarity].into_iter().find(|w| !(*w >= 0.0 && w.is_finite())) {
+            return refuse("weight of a loss", weight.to_string(), "0 or more");
+        }
+        if !(temperature > 0.0 && temperature.is_finite()) {
+            return refuse("temperature", temperature.to_string(), "a positive number");
+        }
+        if let Some(map) = &self.layer_map
+            && (map.len() != layers || map.iter().any(|&layer| layer >= teacher_layers))
+        {
+            return refuse("layer map", format!("{map:?}"), "a layer of the teacher for each layer of the student");
+        }
+        Ok(())
+    }
+}
+
+/// Where a training stands after a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u64,
+    /// The share of the training that is done, 0 to 1.
+    pub done: f64,
+    /// The losses of the step.
+    pub losses: Losses,
+    /// Their weighted sum.
+    pub loss: f64,
+    /// The norm of the gradients before clipping.
+    pub gradient_norm: f64,
+    /// The learning rate of the step.
+    pub rate: f64,
+    /// Tokens so far.
+    pub tokens: u64,
+    /// Seconds of training so far.
+    pub seconds: f64,
+}
+
+/// What a training calls as it goes. Every method does nothing unless it is written.
+pub trait Events {
+    /// After every step.
+    fn progress(&mut self, progress: &Progress) {
+        let _ = progress;
+    }
+
+    /// The dev figure of the average weights, larger being better; `None` if there is none.
+    ///
+    /// # Errors
+    /// Any error ends the training.
+    fn dev(&mut self, step: u64, weights: &EncoderWeights) -> Result<Option<f64>> {
+        let _ = (step, weights);
+        Ok(None)
+    }
+
+    /// Other masks from this step on, or `None` to keep the pattern as it is: the hook of gradual pruning. `done` is the share of the
+    /// training that is done, see [`CubicRamp`](crate::optimise::CubicRamp).
+    ///
+    /// # Errors
+    /// Any error ends the training.
+    fn masks(&mut self, step: u64, done: f64, layers: &[LayerWeights]) -> Result<Option<Masks>> {
+        let _ = (step, done, layers);
+        Ok(None)
+    }
+}
+
+/// No events.
+impl Events for () {}
+
+/// The result of a training.
+#[derive(Debug, Clone)]
+pub struct Distilled {
+    /// The weights with the best dev figure where there is one, else the average at the end.
+    pub weights: EncoderWeights,
+    /// The masks at the end.
+    pub masks: Masks,
+    /// The best dev figure.
+    pub best: Option<f64>,
+    /// Steps done.
+    pub steps: u64,
+    /// Tokens of all batches.
+    pub tokens: u64,
+    /// Seconds of training, dev figures left out.
+    pub seconds: f64,
+    /// Whether the stop flag ended it.
+    pub stopped: bool,
+}

@@ -1,0 +1,144 @@
+//! Batches of texts, drawn from several sources.
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::{Error, Result};
+
+/// Batches that are drawn together, before their order is shuffled.
+const BATCHES: usize = 16;
+
+/// Tokenised texts, and how often they are drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Token ids of each text, special tokens included.
+    pub texts: Vec<Vec<u32>>,
+    /// The weight of the source: of all texts, the share `weight / sum of weights` is drawn from it.
+    pub weight: f64,
+}
+
+/// Draws batches of texts of similar length.
+///
+/// Every text of a source is drawn once before any is drawn again. 16 batches of texts are drawn at a time, sorted by length, cut into
+/// batches, and handed out in random order.
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    sources: Vec<Source>,
+    batch: usize,
+    rng: ChaCha8Rng,
+    pools: Vec<Vec<u32>>,
+    queue: Vec<Vec<(u32, u32)>>,
+    drawn: u64,
+}
+
+impl Sampler {
+    /// A sampler of batches of `batch` texts.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] without any text of positive weight, for weights that are not finite or negative, and for batches of no text.
+    pub fn new(sources: Vec<Source>, batch: usize, seed: u64) -> Result<Sampler> {
+        let refuse = |setting, found: String, expected| Err(Error::Setting { setting, found, expected });
+        if batch == 0 {
+            return refuse("texts of a batch", "0".to_owned(), "at least 1");
+        }
+        if let Some(source) = sources.iter().find(|source| !(source.weight >= 0.0 && source.weight.is_finite())) {
+            return refuse("weight of a source", source.weight.to_string(), "0 or more");
+        }
+        let sources: Vec<Source> = sources.into_iter().filter(|s| s.weight > 0.0 && !s.texts.is_empty()).collect();
+        if sources.is_empty() {
+            return refuse("number of texts", "0".to_owned(), "at least 1");
+        }
+        let (rng, pools) = (ChaCha8Rng::seed_from_u64(seed), vec![Vec::new(); sources.len()]);
+        Ok(Sampler { sources, batch, rng, pools, queue: Vec::new(), drawn: 0 })
+    }
+
+    /// Batches drawn so far.
+    pub fn drawn(&self) -> u64 {
+        self.drawn
+    }
+
+    /// Draws a number of batches and forgets them: the state after them is that of a sampler that gave them.
+    pub fn skip(&mut self, batches: u64) {
+        (0..batches).for_each(|_| drop(self.draw()));
+    }
+
+    /// The next batch.
+    pub fn next_batch(&mut self) -> Vec<&[u32]> {
+        let places = self.draw();
+        places.into_iter().map(|(source, text)| &self.sources[source as usize].texts[text as usize][..]).collect()
+    }
+
+    fn draw(&mut self) -> Vec<(u32, u32)> {
+        while self.queue.is_empty() {
+            self.fill();
+        }
+        self.drawn += 1;
+        self.queue.pop().unwrap_or_default()
+    }
+
+    fn fill(&mut self) {
+        let all = self.batch * BATCHES;
+        let total: f64 = self.sources.iter().map(|source| source.weight).sum();
+        let (mut places, mut weight) = (Vec::with_capacity(all), 0.0);
+        for source in 0..self.sources.len() {
+            weight += self.sources[source].weight;
+            let end = if source + 1 == self.sources.len() { all } else { (all as f64 * weight / total) as usize };
+            while places.len() < end {
+                if self.pools[source].is_empty() {
+                    self.pools[source] = (0..self.sources[source].texts.len() as u32).collect();
+                    shuffle(&mut self.rng, &mut self.pools[source]);
+                }
+                places.extend(self.pools[source].pop().map(|text| (source as u32, text)));
+            }
+        }
+        places.sort_by_key(|&(source, text)| self.sources[source as usize].texts[text as usize].len());
+        self.queue = places.chunks(self.batch).map(<[_]>::to_vec).collect();
+        shuffle(&mut self.rng, &mut self.queue);
+    }
+}
+
+/// A random order, by Fisher and Yates.
+fn shuffle<T>(rng: &mut ChaCha8Rng, items: &mut [T]) {
+    for i in (1..items.len()).rev() {
+        let j = ((u64::from(rng.next_u32()) * (i as u64 + 1)) >> 32) as usize;
+        items.swap(i, j);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources() -> Vec<Source> {
+        let of =
+            |count: u32, weight| Source { texts: (0..count).map(|i| vec![i; 1 + i as usize % 7]).collect(), weight };
+        vec![of(20, 1.0), of(50, 3.0), of(5, 0.0)]
+    }
+
+    #[test]
+    fn every_text_is_drawn_before_any_is_drawn_again() {
+        let mut sampler = Sampler::new(sources(), 4, 9).unwrap();
+        let mut counts = [0; 50];
+        for _ in 0..64 {
+            let batch = sampler.next_batch();
+            assert!(batch.len() == 4);
+            let (min, max) = batch.iter().fold((9, 0), |(min, max), t| (t.len().min(min), t.len().max(max)));
+            assert!(max - min <= 1, "texts of a batch have similar lengths");
+            batch.iter().for_each(|text| counts[text[0] as usize] += 1);
+        }
+        // 64 texts of the first source and 192 of the second.
+        assert!(counts[20..].iter().all(|&n| n == 3 || n == 4));
+        assert!(counts[..20].iter().all(|&n| (6..=8).contains(&n)));
+    }
+
+    #[test]
+    fn skipped_batches_leave_the_same_state() {
+        let (mut a, mut b) = (Sampler::new(sources(), 4, 9).unwrap(), Sampler::new(sources(), 4, 9).unwrap());
+        (0..21).for_each(|_| drop(a.next_batch()));
+        b.skip(21);
+        assert_eq!(a.next_batch(), b.next_batch());
+        assert_eq!((a.drawn(), b.drawn()), (22, 22));
+        assert!(Sampler::new(Vec::new(), 4, 9).is_err() && Sampler::new(sources(), 0, 9).is_err());
+    }
+}

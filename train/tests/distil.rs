@@ -1,0 +1,165 @@
+//! The training loop on a tiny model.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lacuna_kernels::Block;
+use lacuna_model::{EncoderConfig, EncoderWeights, LayerWeights, Model, PoolingMode, Preset, seeded_ids};
+use lacuna_train::distil::{DistilOptions, Distiller, Events, Length, Progress, Source};
+use lacuna_train::mask::{Masks, masks_of};
+use lacuna_train::ops::Pool;
+use lacuna_train::optimise::AdamWOptions;
+use lacuna_train::{Encoder, Error, Result};
+
+fn config(layers: usize) -> EncoderConfig {
+    let shape = Preset::BertMini.config();
+    EncoderConfig { layers, hidden_size: 32, heads: 2, intermediate_size: 48, vocab_size: 60, ..shape }
+}
+
+fn sources() -> Vec<Source> {
+    let of = |seed, weight| Source {
+        texts: (0..40).flat_map(|i| seeded_ids(60, 1, 3 + i % 9, seed + i as u64)).collect(),
+        weight,
+    };
+    vec![of(1, 1.0), of(100, 2.0)]
+}
+
+fn options(steps: u64) -> DistilOptions {
+    let optimiser = AdamWOptions { rate: 3e-3, ema: 0.9, ..AdamWOptions::default() };
+    DistilOptions { length: Length::Steps(steps), batch: 8, optimiser, dev_every: 10, ..DistilOptions::default() }
+}
+
+fn pool() -> Pool {
+    Pool::new(PoolingMode::Mean, true).unwrap()
+}
+
+fn teacher() -> Encoder {
+    Encoder::new(&config(2), Model::seeded(config(2), 4).unwrap().weights()).unwrap()
+}
+
+/// The teacher's weights, half of them zero in blocks of 4x1.
+fn pruned() -> (Encoder, Masks) {
+    let model = Model::seeded(config(2), 4).unwrap().prune(Block::B4x1, 0.5).unwrap();
+    let masks = masks_of(&model.weights().layers).unwrap();
+    (Encoder::trained(&config(2), model.weights()).unwrap(), masks)
+}
+
+#[derive(Default)]
+struct Recorded {
+    losses: Vec<f64>,
+    stop_at: Option<(u64, std::sync::Arc<AtomicBool>)>,
+    lock: Option<(u64, Masks)>,
+}
+
+impl Events for Recorded {
+    fn progress(&mut self, progress: &Progress) {
+        self.losses.push(progress.loss);
+        if let Some((step, stop)) = &self.stop_at
+            && progress.step == *step
+        {
+            stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn dev(&mut self, _step: u64, weights: &EncoderWeights) -> Result<Option<f64>> {
+        assert_eq!(weights.layers.len(), 2);
+        Ok(Some(-self.losses[self.losses.len() - 1]))
+    }
+
+    fn masks(&mut self, step: u64, _done: f64, _layers: &[LayerWeights]) -> Result<Option<Masks>> {
+        Ok(self.lock.as_ref().filter(|(at, _)| *at == step).map(|(_, masks)| masks.clone()))
+    }
+}
+
+#[test]
+fn losses_fall_and_zeros_stay() {
+    let (teacher, (student, masks)) = (teacher(), pruned());
+    let mut distiller = Distiller::new(&teacher, student, pool(), sources(), masks.clone(), options(60)).unwrap();
+    let mut events = Recorded::default();
+    let result = distiller.run(&mut events, &AtomicBool::new(false)).unwrap();
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    let (first, last) = (mean(&events.losses[..5]), mean(&events.losses[55..]));
+    assert!(last < 0.7 * first, "{first} to {last}");
+    assert_eq!((result.steps, result.stopped), (60, false));
+    assert!(result.best.is_some());
+    assert_eq!(masks_of(&result.weights.layers).unwrap(), masks);
+}
+
+#[test]
+fn interrupted_trainings_go_on_with_the_same_bits_on_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let teacher = teacher();
+    let whole = {
+        let (student, masks) = pruned();
+        let mut distiller = Distiller::new(&teacher, student, pool(), sources(), masks, options(25)).unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let mut events = Recorded::default();
+        let result = pool.install(|| distiller.run(&mut events, &AtomicBool::new(false))).unwrap();
+        (result.weights, distiller.student().weights(), events.losses)
+    };
+    let with_file = DistilOptions { checkpoint: Some(path.clone()), ..options(25) };
+    let (student, masks) = pruned();
+    let mut first = Distiller::new(&teacher, student, pool(), sources(), masks, with_file.clone()).unwrap();
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let mut events = Recorded { stop_at: Some((13, stop.clone())), ..Recorded::default() };
+    let result = first.run(&mut events, &stop).unwrap();
+    assert_eq!((result.steps, result.stopped), (13, true));
+
+    let (student, _) = pruned();
+    let mut second = Distiller::new(
+        &teacher,
+        student,
+        pool(),
+        sources(),
+        Masks::from([Default::default(), Default::default()]),
+        with_file,
+    )
+    .unwrap();
+    second.resume(&path).unwrap();
+    let result = second.run(&mut events, &AtomicBool::new(false)).unwrap();
+    assert_eq!(events.losses, whole.2);
+    assert!(result.weights == whole.0 && second.student().weights() == whole.1);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no half-written file is left");
+}
+
+#[test]
+fn masks_can_change_and_students_can_have_fewer_layers() {
+    let teacher = teacher();
+    let weights = Model::seeded(config(2), 4).unwrap().weights().clone();
+    let (_, masks) = pruned();
+    let student = Encoder::trained(&config(2), &weights).unwrap();
+    let dense: Masks = (0..2).map(|_| Default::default()).collect();
+    let accumulate = DistilOptions { accumulate: 2, ..options(6) };
+    let mut distiller = Distiller::new(&teacher, student, pool(), sources(), dense, accumulate).unwrap();
+    let mut events = Recorded { lock: Some((3, masks.clone())), ..Recorded::default() };
+    let result = distiller.run(&mut events, &AtomicBool::new(false)).unwrap();
+    assert_eq!(result.masks, masks);
+    assert_eq!(masks_of(&result.weights.layers).unwrap(), masks);
+
+    let short = EncoderWeights { layers: weights.layers[1..].to_vec(), ..weights };
+    let student = Encoder::trained(&config(1), &short).unwrap();
+    let none = DistilOptions { dev_every: 0, ..options(4) };
+    let mut distiller = Distiller::new(&teacher, student, pool(), sources(), vec![Default::default()], none).unwrap();
+    assert_eq!(distiller.run(&mut (), &AtomicBool::new(false)).unwrap().weights.layers.len(), 1);
+}
+
+#[test]
+fn values_that_are_not_finite_end_the_training() {
+    let teacher = teacher();
+    let mut weights = Model::seeded(config(2), 4).unwrap().weights().clone();
+    weights.layers[1].up.weight.data[5] = 3e38;
+    weights.layers[1].up.weight.data[6] = 3e38;
+    weights.layers[1].attention_norm.gamma.fill(1e3);
+    let student = Encoder::trained(&config(2), &weights).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let with_file = DistilOptions { checkpoint: Some(path.clone()), ..options(4) };
+    let masks = (0..2).map(|_| Default::default()).collect();
+    let mut distiller = Distiller::new(&teacher, student, pool(), sources(), masks, with_file).unwrap();
+    let error = distiller.run(&mut (), &AtomicBool::new(false)).unwrap_err();
+    assert_eq!(error.to_string(), "step 0: the output of layer 1 has values that are not finite");
+    assert!(!path.exists());
+    assert!(matches!(distiller.resume(&path), Err(Error::Io { .. })));
+    std::fs::write(&path, b"no checkpoint").unwrap();
+    assert!(matches!(distiller.resume(&path), Err(Error::Checkpoint { .. })));
+}
