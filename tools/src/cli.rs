@@ -12,8 +12,8 @@ use lacuna_console::remarks::{Level, set_level};
 use lacuna_jit::{JitError, Tier};
 
 use crate::{
-    answer, bench, calibrate, classify, completions, compress, demo, embed, evaluate, export, fill, inspect, listing,
-    man, pack, rank, tag,
+    analyze, answer, bench, calibrate, classify, completions, compress, demo, embed, evaluate, export, fill, inspect,
+    listing, man, pack, rank, tag,
 };
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.
@@ -92,6 +92,7 @@ enum Command {
     Tag(tag::Args),
     Answer(answer::Args),
     Fill(fill::Args),
+    Analyze(analyze::Args),
     Compress(compress::Args),
     Calibrate(calibrate::Args),
     Evaluate(evaluate::Args),
@@ -130,6 +131,7 @@ impl Cli {
             Command::Tag(args) => tag::run(&args, &context),
             Command::Answer(args) => answer::run(&args, &context),
             Command::Fill(args) => fill::run(&args, &context),
+            Command::Analyze(args) => analyze::run(&args, &context),
             Command::Compress(args) => compress::run(&args, &context),
             Command::Calibrate(args) => calibrate::run(&args, &context),
             Command::Evaluate(args) => evaluate::run(&args, &context),

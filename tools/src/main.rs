@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+mod analyze;
 mod answer;
 mod bench;
 mod calibrate;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lacuna::Block;
 use lacuna_console::args;
-use lacuna_console::source::SourceArgs;
+use lacuna_console::source::{SourceArgs, exactly_one};
 
 /// Prune a model in blocks and train what is left to do what the dense model does
 ///
@@ -13,6 +13,7 @@ use lacuna_console::source::SourceArgs;
 /// that matter least are taken out layer by layer, and what is kept is refitted (second-order pruning). Then the sparse model learns from
 /// the dense one on unlabelled texts (distillation), and the zeros stay where they are. All of it runs on the CPU.
 #[derive(clap::Args)]
+#[command(group = exactly_one(&[]))]
 #[command(after_help = "\
 Examples:
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --data texts.txt --pairs stsb-dev.csv --time 15m --out minilm-80

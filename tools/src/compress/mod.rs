@@ -15,6 +15,7 @@ use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};
 
 pub(crate) use self::args::Args;
+pub(crate) use self::texts::{Texts, Used};
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let summary = pool(context.threads())?.install(|| run::compress(args, context))?;

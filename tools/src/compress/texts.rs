@@ -15,26 +15,26 @@ const FEW: usize = 5000;
 
 /// What a file gave.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Used {
+pub(crate) struct Used {
     /// The file, or what the texts are in words.
-    pub(super) from: String,
+    pub(crate) from: String,
     /// Texts that no file before it had.
-    pub(super) texts: usize,
+    pub(crate) texts: usize,
     /// Their tokens, special tokens included, after truncation.
-    pub(super) tokens: usize,
+    pub(crate) tokens: usize,
 }
 
 /// Token ids of all texts, by where they came from; no text twice.
-pub(super) struct Texts {
-    pub(super) sources: Vec<Vec<Vec<u32>>>,
-    pub(super) used: Vec<Used>,
+pub(crate) struct Texts {
+    pub(crate) sources: Vec<Vec<Vec<u32>>>,
+    pub(crate) used: Vec<Used>,
     /// What the user should know.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Texts {
     /// The texts of `files`, or the built-in ones without any.
-    pub(super) fn read(files: &[PathBuf], tokenizer: &SentenceTokenizer) -> Result<Texts> {
+    pub(crate) fn read(files: &[PathBuf], tokenizer: &SentenceTokenizer) -> Result<Texts> {
         let mut found = Texts { sources: vec![], used: vec![], warnings: vec![] };
         let mut seen = HashSet::new();
         for path in files {
@@ -70,12 +70,12 @@ impl Texts {
     }
 
     /// The number of texts.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.used.iter().map(|used| used.texts).sum()
     }
 
     /// Texts of about `tokens` tokens, as many of each source, spread evenly over it.
-    pub(super) fn sample(&self, tokens: usize) -> Vec<Vec<u32>> {
+    pub(crate) fn sample(&self, tokens: usize) -> Vec<Vec<u32>> {
         let share = tokens.div_ceil(self.sources.len().max(1));
         self.sources
             .iter()
