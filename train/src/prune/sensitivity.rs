@@ -141,7 +141,7 @@ impl<'a> Derivatives<'a> {
         let embedder = Encoder::new(&EncoderConfig { layers: 0, ..config.clone() }, &embeddings)?;
         let mut products = Vec::with_capacity(weights.layers.len());
         for LayerWeights { q, k, v, o, up, down, .. } in &weights.layers {
-            let make = |linear| Product::new(linear, true);
+            let make = |linear| Product::new(linear, None, true);
             products.push([make(q)?, make(k)?, make(v)?, make(o)?, make(up)?, make(down)?]);
         }
         let rows = products.iter().map(|six| six.each_ref().map(|product| vec![0.0; product.outputs()])).collect();
