@@ -5,6 +5,7 @@ use std::ops::Range;
 use lacuna_model::Block;
 
 use super::error::PruneError;
+use crate::error::Result;
 
 /// How a matrix is cut into blocks.
 ///
@@ -127,6 +128,15 @@ impl Mask {
         let flags = &self.kept[group * across..(group + 1) * across];
         let kept = flags.iter().enumerate().filter(|(_, kept)| **kept);
         kept.flat_map(|(block, _)| self.grid.cols_of(block)).collect()
+    }
+
+    /// The same mask as training takes it.
+    ///
+    /// # Errors
+    /// Those of [`mask::Mask::new`](crate::mask::Mask::new).
+    pub fn lock(&self) -> Result<crate::mask::Mask> {
+        let kept = self.weights().iter().map(|kept| *kept != 0.0).collect();
+        crate::mask::Mask::new(self.grid.rows, self.grid.cols, kept)
     }
 
     /// 1 for every weight of a kept block and 0 for the others, `[M][K]`.

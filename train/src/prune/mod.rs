@@ -1,8 +1,41 @@
 //! Second-order pruning: which blocks of a matrix become zero, and what the kept weights become.
 //!
+//! [`one_shot`] prunes a whole model, first layer first. For every matrix:
+//!
 //! ```text
 //! Moments -> Inputs, Target -> eliminate -> Losses -> choose -> Mask -> refit -> Linear
 //! ```
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `moments` | sums over the tokens of calibration |
+//! | `problem` | least squares: what a layer reads, and what it should compute |
+//! | `eliminate` | what the removal of every block costs |
+//! | `choose` | which blocks stay, in a matrix and over a model |
+//! | `refit` | the kept weights and biases |
+//! | `sensitivity` | what an error in an output, or at a token, costs the embedding |
+//! | `permute` | orders of outputs that make blocks cheaper |
+//! | `structured` | whole heads and neurons instead of blocks |
+//! | `one_shot` | all of it, layer by layer |
+//!
+//! ```
+//! # fn main() -> lacuna_train::Result<()> {
+//! use lacuna_model::{Block, EncoderConfig, Model, Preset, seeded_ids};
+//! use lacuna_train::prune::{OneShotOptions, one_shot};
+//!
+//! let shape = Preset::BertMini.config();
+//! let config = EncoderConfig { vocab_size: 100, layers: 1, hidden_size: 32, heads: 2, intermediate_size: 64, ..shape };
+//! let model = Model::seeded(config, 1)?;
+//! let calibration = seeded_ids(100, 20, 16, 2);
+//! let options = OneShotOptions::new(Block::B4x1, 0.75);
+//! let pruned = one_shot(model.config(), model.weights(), &calibration, &options, &mut |_| {})?;
+//! assert_eq!(pruned.masks[0][0].sparsity(), 0.75);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! When *not* to use it: it keeps most of the accuracy in minutes, and training what is left against the dense model keeps more
+//! ([`distil`](crate::distil)).
 
 mod choose;
 mod eliminate;

@@ -27,6 +27,10 @@ fn linears(weights: &EncoderWeights) -> impl Iterator<Item = &lacuna_model::Line
     weights.layers.iter().flat_map(|layer| layer.linears())
 }
 
+fn zero_share(kept: &[f32]) -> f64 {
+    kept.iter().filter(|kept| **kept == 0.0).count() as f64 / kept.len() as f64
+}
+
 #[test]
 fn sparsity_zero_changes_nothing() {
     let pruned = run(&OneShotOptions::new(Block::B4x1, 0.0)).unwrap();
@@ -48,6 +52,7 @@ fn every_block_shape_gives_its_zeros_and_beats_magnitude() {
         for ((linear, mask), report) in linears(&pruned.weights).zip(masks).zip(&pruned.matrices) {
             let kept = mask.weights();
             assert!(linear.weight.data.iter().zip(&kept).all(|(w, kept)| (*w == 0.0) == (*kept == 0.0)), "{block}");
+            assert!((mask.lock().unwrap().sparsity() - zero_share(&kept)).abs() < 1e-12);
             assert!((report.sparsity - 0.6).abs() <= 1.0 / mask.kept().len() as f64, "{block}");
             assert!(report.relative_error > 0.0 && report.relative_error < 1.0);
         }

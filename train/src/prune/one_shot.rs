@@ -39,7 +39,8 @@ pub struct OneShotOptions {
     pub damping: f64,
     /// How blocks are eliminated.
     pub elimination: Elimination,
-    /// What an error in each output of each linear layer costs. Without it, all outputs of a matrix cost the same.
+    /// What an error in each output of each linear layer costs, and what it costs at each token. Without it, all outputs of a matrix and
+    /// all tokens cost the same. Measure it on the calibration itself, because it speaks of these tokens.
     pub sensitivity: Option<Sensitivity>,
 }
 
