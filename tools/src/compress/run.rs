@@ -29,9 +29,6 @@ use crate::evaluate::pairs::Pairs;
 use crate::model;
 use crate::packed::{needs_weights, open, packed_path};
 
-/// Tokens of texts that the sensitivity of the outputs is measured on.
-const SENSITIVITY_TOKENS: usize = 8000;
-
 /// Everything that the options ask for.
 pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     let out = Out::new(&args.out)?;
@@ -178,8 +175,7 @@ fn pruned(
     let calibration = texts.sample(args.calibration_tokens);
     let sensitivity = {
         let _spinner = Spinner::new("measuring what an error costs");
-        let texts = texts.sample(SENSITIVITY_TOKENS);
-        Sensitivity::measure(dense.config(), dense.weights(), Pool::of(dense.pooling())?, &texts, args.seed)?
+        Sensitivity::measure(dense.config(), dense.weights(), Pool::of(dense.pooling())?, &calibration, args.seed)?
     };
     let mut options = OneShotOptions::new(args.block, sparsity);
     options.sensitivity = Some(sensitivity);
