@@ -1,11 +1,13 @@
 //! Distillation: a student is trained to have the hidden states and the embeddings of its teacher.
 
 mod checkpoint;
+mod logits;
 mod losses;
 mod options;
 mod run;
 mod sample;
 
+pub use logits::{label_loss, logit_loss};
 pub use losses::{LossWeights, Losses, add_difference, embedding_losses, layer_map, squared_error};
 pub use options::{DistilOptions, Distilled, Events, Length, Progress};
 pub use run::Distiller;
