@@ -1,6 +1,9 @@
 //! Tokens per second of a training step on a MiniLM-L6 shape, dense and at 80 % in blocks of 4x1, and where the time goes.
 //!
 //! `cargo run --release -p lacuna-train --example throughput [steps]`
+//!
+//! The fastest step counts, in wall time. On Linux the mean CPU time of a step is shown too: where others use the machine, run it with
+//! `RAYON_NUM_THREADS=1` and compare that.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +18,7 @@ use lacuna_train::{Batch, Result};
 const SEQUENCES: usize = 64;
 
 fn main() -> Result<()> {
-    let steps = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(8);
+    let steps = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(8u32);
     let config = Preset::MiniLm.config();
     let sequences: Vec<Vec<u32>> =
         (0..SEQUENCES).flat_map(|i| seeded_ids(config.vocab_size, 1, 25 + i % 11, i as u64)).collect();
@@ -36,6 +39,7 @@ fn main() -> Result<()> {
         let (mut saved, mut scratch, mut gradients) = (Saved::default(), Scratch::default(), zeros_like(&layers));
         let mut best = Duration::MAX;
         let mut parts = [Duration::MAX; Part::ALL.len()];
+        let cpu_start = cpu();
         for _ in 0..steps {
             profile::take();
             let start = Instant::now();
@@ -54,6 +58,15 @@ fn main() -> Result<()> {
         }
         let speed = batch.tokens() as f64 / best.as_secs_f64();
         println!("\n{name}: {:.1} ms per step, {speed:.0} tokens/s", best.as_secs_f64() * 1e3);
+        if let (Some(start), Some(end)) = (cpu_start, cpu()) {
+            let step = (end - start) / f64::from(steps);
+            let rate = 6e-9 * (weights * batch.tokens()) as f64 / step;
+            let per_second = batch.tokens() as f64 / step;
+            println!(
+                "CPU time: {:.1} ms per step, {per_second:.0} tokens per CPU second, {rate:.0} GFLOP/s",
+                step * 1e3
+            );
+        }
         for (part, time) in Part::ALL.iter().zip(parts) {
             let share = time.as_secs_f64() / best.as_secs_f64();
             print!("  {part:?}: {:.1} ms, {:.0} %", time.as_secs_f64() * 1e3, 100.0 * share);
@@ -67,6 +80,14 @@ fn main() -> Result<()> {
     }
     println!("\nsparse over dense: {:.2}", speeds[1] / speeds[0]);
     Ok(())
+}
+
+/// Seconds of CPU time of this process, in steps of 10 ms.
+fn cpu() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = text.rsplit(')').next()?.split_whitespace().collect();
+    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    Some(ticks / 100.0)
 }
 
 fn weights(layer: &LayerWeights) -> usize {

@@ -163,3 +163,17 @@ fn values_that_are_not_finite_end_the_training() {
     std::fs::write(&path, b"no checkpoint").unwrap();
     assert!(matches!(distiller.resume(&path), Err(Error::Checkpoint { .. })));
 }
+
+/// A student with smaller tables than its teacher cannot read the teacher's batches.
+#[test]
+fn smaller_tables_are_an_error_and_no_panic() {
+    let teacher = teacher();
+    let small = EncoderConfig { vocab_size: 10, ..config(2) };
+    let student = Encoder::trained(&small, Model::seeded(small.clone(), 4).unwrap().weights()).unwrap();
+    let masks = (0..2).map(|_| Default::default()).collect();
+    let mut distiller = Distiller::new(&teacher, student, pool(), sources(), masks, options(2)).unwrap();
+    assert!(matches!(distiller.run(&mut (), &AtomicBool::new(false)), Err(Error::Setting { .. })));
+    let none = EncoderConfig { layers: 0, ..config(2) };
+    let weights = EncoderWeights { layers: Vec::new(), ..teacher.weights() };
+    assert!(matches!(Encoder::new(&none, &weights), Err(Error::Setting { .. })));
+}

@@ -71,6 +71,9 @@ impl Saved {
     }
 
     /// The hidden states after layer `layer`, from 0.
+    ///
+    /// # Panics
+    /// If there is no such layer.
     pub fn hidden(&self, layer: usize) -> &Tiles {
         &self.layers[layer].output
     }
@@ -82,6 +85,9 @@ impl Saved {
 
     /// The input of a linear layer: that of the layer for q, k and v, the output of attention, the sum after attention, the output of the
     /// activation.
+    ///
+    /// # Panics
+    /// If there is no such layer.
     pub fn input(&self, layer: usize, kind: LinearKind) -> &Tiles {
         let saved = &self.layers[layer];
         match kind {
@@ -116,6 +122,10 @@ impl Encoder {
 
     fn make(config: &EncoderConfig, weights: &EncoderWeights, trained: bool) -> Result<Encoder> {
         check_size("layers of the weights", weights.layers.len(), config.layers)?;
+        if config.layers == 0 {
+            let (setting, found) = ("layers of an encoder", "0".to_owned());
+            return Err(Error::Setting { setting, found, expected: "at least 1" });
+        }
         weights.layers.iter().try_for_each(|layer| check_layer(config, layer))?;
         let projection = weights.embeddings.projection.as_ref();
         let embeddings = Embeddings {
@@ -181,7 +191,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::Size`](crate::Error::Size) for another shape, and errors of the kernels.
     pub fn set_linear(&mut self, layer: usize, kind: LinearKind, linear: Linear) -> Result<()> {
-        check_size("number of the layer", layer.min(self.layers.len() - 1), layer)?;
+        check_size("number of the layer", layer.min(self.layers.len().saturating_sub(1)), layer)?;
         let old = kind.of(&self.layers[layer]);
         check_linear(&linear, old.outputs(), old.inputs())?;
         self.products[layer][kind as usize] = Product::new(&linear, self.mask(layer, kind), self.trained)?;
@@ -192,10 +202,10 @@ impl Encoder {
     /// The input of the first layer: `norm(word + position + type)`, and its projection where there is one.
     ///
     /// # Errors
-    /// Those of the kernels.
+    /// [`Error::Setting`] for a batch that was made for larger tables, and errors of the kernels.
     pub fn embed(&self, batch: &Batch) -> Result<Tiles> {
         let (tables, mut x) = (&self.embeddings.weights, Tiles::default());
-        let sum = embed(tables, batch);
+        let sum = embed(tables, batch)?;
         norm(&tables.norm, self.config.layer_norm_eps, &sum, None, &mut x, &mut NormSaved::default())?;
         if let Some(projection) = &self.embeddings.projection {
             let mut projected = Tiles::default();
@@ -209,6 +219,9 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Size`](crate::Error::Size) if `x` is not an activation of the batch.
+    ///
+    /// # Panics
+    /// If there is no such layer.
     pub fn attention_part(&self, layer: usize, batch: &Batch, x: &Tiles) -> Result<Tiles> {
         let mut saved = LayerSaved::default();
         self.attend(layer, batch, x, &mut saved)?;
@@ -219,6 +232,9 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Size`](crate::Error::Size) for activations of other shapes.
+    ///
+    /// # Panics
+    /// If there is no such layer.
     pub fn finish_attention(&self, layer: usize, x: &Tiles, attended: &Tiles) -> Result<Tiles> {
         let weights = &self.layers[layer].attention_norm;
         self.finish(layer, LinearKind::O, x, attended, weights)
@@ -228,6 +244,9 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Size`](crate::Error::Size) for activations of other shapes.
+    ///
+    /// # Panics
+    /// If there is no such layer.
     pub fn up(&self, layer: usize, middle: &Tiles) -> Result<Tiles> {
         let mut inner = Tiles::default();
         self.product(layer, LinearKind::Up).forward(middle, &mut inner)?;
@@ -239,6 +258,9 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Size`](crate::Error::Size) for activations of other shapes.
+    ///
+    /// # Panics
+    /// If there is no such layer.
     pub fn down(&self, layer: usize, middle: &Tiles, inner: &Tiles) -> Result<Tiles> {
         let weights = &self.layers[layer].output_norm;
         self.finish(layer, LinearKind::Down, middle, inner, weights)

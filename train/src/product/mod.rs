@@ -8,6 +8,7 @@
 //!
 //! A layer with a mask is sparse if its density is below [`SPARSE_BELOW`].
 
+mod block;
 pub(crate) mod groups;
 mod linear;
 mod outer;

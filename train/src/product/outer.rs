@@ -1,46 +1,41 @@
 //! Sums of outer products over tokens: `A B'`, with A and B features by tokens.
 //!
 //! These are the weight gradients `dW = dY X'` and the second moments `X X'`. Both operands hold 64 tokens of a feature side by side, so
-//! vectors run along the tokens, and nothing is transposed or packed anew: a *block* of 4 rows of A and 6 rows of B has 24 vector
-//! accumulators, and each step of 16 tokens loads 10 vectors for 24 multiplications. After 16 tiles of tokens the lanes of the
-//! accumulators are summed and added to the result. The rows of B in a block need not be neighbours, so one kernel computes the whole
-//! result and the kept blocks of a sparse one.
+//! vectors run along the tokens and nothing is transposed: a *block* of 4 rows of A and 6 rows of B has 24 vector accumulators (see
+//! `block`). The rows of B in a block need not be neighbours, so one kernel computes the whole result and the kept blocks of a sparse one.
+//!
+//! A task computes some columns of the result: those of a *panel* of rows of B. It copies the panel's rows, 16 tiles of tokens at a time,
+//! to a buffer in which the tokens of a row are contiguous, and which stays in the second-level cache. Then it copies 4 rows of A at a
+//! time to a buffer that stays in the first level. In tiles, the same feature of all tiles lies in few sets of the caches.
 
-use lacuna_kernels::{ChunksMut, Parallel, TILE};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use lacuna_kernels::{Buffer, Parallel, TILE};
 use lacuna_model::Matrix;
 
-use super::groups::{GROUP, RowGroups};
+use super::block::{COLS, Columns, LANES, ROWS, block, tree};
+use super::groups::RowGroups;
 use crate::Result;
-#[cfg(target_arch = "x86_64")]
-use crate::cpu::{Level, level};
 use crate::error::check_size;
 use crate::tiles::Tiles;
 
-/// Rows of A in a block.
-const ROWS: usize = GROUP;
-/// Rows of B in a block.
-const COLS: usize = 6;
-/// Tiles whose tokens are summed in registers: 1024 tokens.
-const CHUNK: usize = 16;
-/// f32 lanes of a vector.
-const LANES: usize = 16;
-/// Rows of A that one task computes: 16 tiles of them fit in the second-level cache.
-const PANEL: usize = 64;
-/// Rows of B that one task goes through before the next rows of A: 16 tiles of them fit in the second-level cache.
-const SPARSE_COLUMNS: usize = 192;
-
-/// One operand: where its rows are.
+/// How the work is cut.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
-    data: &'a [f32],
-    /// Elements from one tile to the next.
-    stride: usize,
+struct Cut {
+    /// Rows of B in a panel.
+    panel: usize,
+    /// Tiles whose tokens are summed in registers.
+    tiles: usize,
+    /// Whether all columns are computed. Six neighbouring rows of B then lie in the buffer vector by vector.
+    all: bool,
 }
 
-impl<'a> Rows<'a> {
-    fn of(tiles: &'a Tiles) -> Rows<'a> {
-        Rows { data: tiles.data(), stride: tiles.tile_elements() }
-    }
+impl Cut {
+    /// 96 rows of 4 KiB, half of a second-level cache.
+    const DENSE: Cut = Cut { panel: 96, tiles: 16, all: true };
+    /// More columns, so that blocks of six kept ones are full: 192 rows of 3 KiB.
+    const SPARSE: Cut = Cut { panel: 192, tiles: 12, all: false };
 }
 
 /// `out += a b'`: `out[m][k] += sum_n a[m][n] b[k][n]` over all tokens n.
@@ -55,24 +50,8 @@ impl<'a> Rows<'a> {
 /// [`Error::Size`](crate::Error::Size) for other shapes.
 pub fn outer(a: &Tiles, b: &Tiles, out: &mut [f32]) -> Result<()> {
     check(a, b, out)?;
-    let (m, k) = (a.features(), b.features());
-    let (rows_a, rows_b) = (Rows::of(a), Rows::of(b));
-    Parallel::Rayon.for_each_chunk(ChunksMut::new(out, PANEL * k), |panel, out| {
-        let first = panel * PANEL;
-        let rows = PANEL.min(m - first);
-        for tiles in chunks(a.count()) {
-            for column in (0..k).step_by(COLS) {
-                let columns: [usize; COLS] = std::array::from_fn(|i| (column + i).min(k - 1));
-                let used = COLS.min(k - column);
-                for row in (0..rows).step_by(ROWS) {
-                    let sums = block(rows_a, rows_at(first + row, m), rows_b, columns, tiles.clone());
-                    for (out, sums) in out[row * k..].chunks_mut(k).zip(&sums) {
-                        out[column..column + used].iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
-                    }
-                }
-            }
-        }
-    });
+    let all: Vec<u32> = (0..b.features() as u32).collect();
+    run(Cut::DENSE, a, b, out, |_| &all);
     Ok(())
 }
 
@@ -82,31 +61,105 @@ pub fn outer(a: &Tiles, b: &Tiles, out: &mut [f32]) -> Result<()> {
 /// [`Error::Size`](crate::Error::Size) for other shapes.
 pub fn outer_kept(a: &Tiles, b: &Tiles, kept: &RowGroups, out: &mut [f32]) -> Result<()> {
     check(a, b, out)?;
+    check_size("rows of the pattern", kept.rows(), a.features())?;
+    check_size("columns of the pattern", kept.columns(), b.features())?;
+    run(Cut::SPARSE, a, b, out, |group| kept.group(group));
+    Ok(())
+}
+
+/// The result, of which tasks write disjoint columns or rows.
+struct SharedOut<'a>(*mut f32, PhantomData<&'a mut [f32]>);
+
+// SAFETY: tasks write disjoint elements, see `run`.
+unsafe impl Sync for SharedOut<'_> {}
+
+/// Adds the products of all rows of A with the rows of B that `kept` lists for their group, in ascending order.
+fn run<'k>(cut: Cut, a: &Tiles, b: &Tiles, out: &mut [f32], kept: impl Fn(usize) -> &'k [u32] + Sync) {
     let (m, k) = (a.features(), b.features());
-    check_size("rows of the pattern", kept.rows(), m)?;
-    check_size("columns of the pattern", kept.columns(), k)?;
-    let (rows_a, rows_b) = (Rows::of(a), Rows::of(b));
-    Parallel::Rayon.for_each_chunk(ChunksMut::new(out, PANEL * k), |panel, out| {
-        let first = panel * PANEL;
-        let rows = PANEL.min(m - first);
-        for tiles in chunks(a.count()) {
-            for start in (0..k).step_by(SPARSE_COLUMNS) {
-                for row in (0..rows).step_by(ROWS) {
-                    let list = kept.group((first + row) / ROWS);
-                    let from = list.partition_point(|&column| (column as usize) < start);
-                    let to = list.partition_point(|&column| (column as usize) < start + SPARSE_COLUMNS);
-                    for some in list[from..to].chunks(COLS) {
-                        let columns = std::array::from_fn(|i| some[i.min(some.len() - 1)] as usize);
-                        let sums = block(rows_a, rows_at(first + row, m), rows_b, columns, tiles.clone());
-                        for (out, sums) in out[row * k..].chunks_mut(k).zip(&sums) {
-                            some.iter().zip(sums).for_each(|(&column, sum)| out[column as usize] += sum);
-                        }
-                    }
+    let (panels, groups) = (k.div_ceil(cut.panel), m.div_ceil(ROWS));
+    // Where panels are too few for the threads, rows are cut too.
+    let pieces = Parallel::Rayon.threads().div_ceil(panels.max(1)).min(groups.max(1));
+    let shared = SharedOut(out.as_mut_ptr(), PhantomData);
+    Parallel::Rayon.for_each(panels * pieces, |task| {
+        let (panel, piece) = (task / pieces, task % pieces);
+        let columns = panel * cut.panel..k.min((panel + 1) * cut.panel);
+        let groups = piece * groups / pieces..(piece + 1) * groups / pieces;
+        let shared = &shared;
+        let mut buffers = [Buffer::new(0), Buffer::new(0)];
+        for first in (0..a.count()).step_by(cut.tiles) {
+            let tiles = first..a.count().min(first + cut.tiles);
+            // SAFETY: tasks differ in their columns or in their groups of rows, and the result has m x k elements.
+            unsafe { chunk(cut, a, b, &columns, groups.clone(), tiles, shared, &mut buffers, &kept) };
+        }
+    });
+}
+
+/// The sums over some tiles, for some columns of some groups of rows.
+///
+/// # Safety
+/// - `out` has an element for every row of A and every row of B.
+/// - Nobody else uses these columns of these rows now.
+#[allow(clippy::too_many_arguments)]
+unsafe fn chunk<'k>(
+    cut: Cut,
+    a: &Tiles,
+    b: &Tiles,
+    columns: &Range<usize>,
+    groups: Range<usize>,
+    tiles: Range<usize>,
+    out: &SharedOut<'_>,
+    [panel, rows]: &mut [Buffer<f32>; 2],
+    kept: &(impl Fn(usize) -> &'k [u32] + Sync),
+) {
+    let (m, k) = (a.features(), b.features());
+    let steps = tiles.len() * TILE / LANES;
+    // Rows of a panel whose columns are chosen begin in different sets of the cache.
+    let (side, row) = if cut.all { (COLS, 0) } else { (1, LANES) };
+    let place = |i: usize| i / side * (side * steps * LANES + row) + i % side * LANES;
+    panel.reserve(place(columns.len().next_multiple_of(side)));
+    rows.reserve(ROWS * steps * LANES);
+    copy_rows(b, columns.clone(), &tiles, side * LANES, place, panel);
+    for group in groups {
+        let list = kept(group);
+        let from = list.partition_point(|&column| (column as usize) < columns.start);
+        let to = list.partition_point(|&column| (column as usize) < columns.end);
+        if from == to {
+            continue;
+        }
+        let used = group * ROWS..m.min((group + 1) * ROWS);
+        copy_rows(a, used.clone(), &tiles, ROWS * LANES, |i| i * LANES, rows);
+        for some in list[from..to].chunks(COLS) {
+            let places = std::array::from_fn(|i| place(some[i.min(some.len() - 1)] as usize - columns.start));
+            let sums = block(rows, Columns { data: panel, places, step: side * LANES }, steps);
+            for (row, sums) in used.clone().zip(&sums) {
+                for (&column, sum) in some.iter().zip(sums) {
+                    // SAFETY: row and column are inside the result, and nobody else uses the element, by the caller's promise.
+                    unsafe { *out.0.add(row * k + column as usize) += sum };
                 }
             }
         }
-    });
-    Ok(())
+    }
+}
+
+/// Copies the tokens of some tiles of some features: those of the i-th to vectors that are `step` elements apart, from `place(i)` on.
+fn copy_rows(
+    tiles: &Tiles,
+    features: Range<usize>,
+    range: &Range<usize>,
+    step: usize,
+    place: impl Fn(usize) -> usize,
+    to: &mut [f32],
+) {
+    let size = tiles.tile_elements();
+    for (i, tile) in range.clone().enumerate() {
+        let from = tiles.data()[tile * size..][..size].as_chunks::<TILE>().0;
+        for (row, from) in from[features.clone()].iter().enumerate() {
+            let first = place(row) + i * (TILE / LANES) * step;
+            for (v, from) in from.as_chunks::<LANES>().0.iter().enumerate() {
+                to[first + v * step..][..LANES].copy_from_slice(from);
+            }
+        }
+    }
 }
 
 /// The second moments `x x'` over all tokens, `[K][K]`.
@@ -145,135 +198,6 @@ fn check(a: &Tiles, b: &Tiles, out: &[f32]) -> Result<()> {
     check_size("elements of an outer product", out.len(), a.features() * b.features())
 }
 
-fn chunks(tiles: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    (0..tiles).step_by(CHUNK).map(move |first| first..tiles.min(first + CHUNK))
-}
-
-/// A block's rows of A; those beyond the last repeat it.
-fn rows_at(first: usize, m: usize) -> [usize; ROWS] {
-    std::array::from_fn(|i| (first + i).min(m - 1))
-}
-
-/// The sums of one block over some tiles.
-fn block(
-    a: Rows<'_>,
-    rows: [usize; ROWS],
-    b: Rows<'_>,
-    columns: [usize; COLS],
-    tiles: std::ops::Range<usize>,
-) -> [[f32; COLS]; ROWS] {
-    let end = |rows: Rows<'_>, row: usize| tiles.end.saturating_sub(1) * rows.stride + (row + 1) * TILE;
-    assert!(rows.into_iter().all(|row| end(a, row) <= a.data.len()), "rows of A");
-    assert!(columns.into_iter().all(|row| end(b, row) <= b.data.len()), "rows of B");
-    #[cfg(target_arch = "x86_64")]
-    if level() == Level::Avx512 {
-        // SAFETY: the features of the level were detected, and all rows are inside the operands.
-        return unsafe { avx512::block(a, rows, b, columns, tiles) };
-    }
-    plain_block(a, rows, b, columns, tiles)
-}
-
-/// [`block`] in plain Rust, to the same bits.
-fn plain_block(
-    a: Rows<'_>,
-    rows: [usize; ROWS],
-    b: Rows<'_>,
-    columns: [usize; COLS],
-    tiles: std::ops::Range<usize>,
-) -> [[f32; COLS]; ROWS] {
-    rows.map(|row| {
-        columns.map(|column| {
-            let mut lanes = [0.0f32; LANES];
-            for tile in tiles.clone() {
-                let a = &a.data[tile * a.stride + row * TILE..][..TILE];
-                let b = &b.data[tile * b.stride + column * TILE..][..TILE];
-                for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
-                    for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-                        *lane = a.mul_add(*b, *lane);
-                    }
-                }
-            }
-            tree(&lanes)
-        })
-    })
-}
-
-/// The sum of lanes in the order of [`avx512::sum_lanes`].
-fn tree(lanes: &[f32; LANES]) -> f32 {
-    let quad = |i: usize| (lanes[4 * i] + lanes[4 * i + 2]) + (lanes[4 * i + 1] + lanes[4 * i + 3]);
-    (quad(0) + quad(1)) + (quad(2) + quad(3))
-}
-
-#[cfg(target_arch = "x86_64")]
-mod avx512 {
-    use std::arch::x86_64::*;
-    use std::ops::Range;
-
-    use super::{COLS, LANES, ROWS, Rows, TILE};
-
-    /// # Safety
-    /// - The CPU has AVX512F.
-    /// - All rows are inside their operands, for all tiles.
-    #[target_feature(enable = "avx512f,fma")]
-    pub(super) unsafe fn block(
-        a: Rows<'_>,
-        rows: [usize; ROWS],
-        b: Rows<'_>,
-        columns: [usize; COLS],
-        tiles: Range<usize>,
-    ) -> [[f32; COLS]; ROWS] {
-        let mut acc = [[_mm512_setzero_ps(); COLS]; ROWS];
-        for tile in tiles {
-            // SAFETY: the rows are inside their operands.
-            let (a, b) = unsafe { (a.data.as_ptr().add(tile * a.stride), b.data.as_ptr().add(tile * b.stride)) };
-            for v in 0..TILE / LANES {
-                let b: [__m512; COLS] =
-                    // SAFETY: as above.
-                    std::array::from_fn(|c| unsafe { _mm512_loadu_ps(b.add(columns[c] * TILE + v * LANES)) });
-                for r in 0..ROWS {
-                    // SAFETY: as above.
-                    let a = unsafe { _mm512_loadu_ps(a.add(rows[r] * TILE + v * LANES)) };
-                    for c in 0..COLS {
-                        acc[r][c] = _mm512_fmadd_ps(a, b[c], acc[r][c]);
-                    }
-                }
-            }
-        }
-        let zero = _mm512_setzero_ps();
-        let at = |i: usize| if i < ROWS * COLS { acc[i / COLS][i % COLS] } else { zero };
-        let mut sums = [[0.0f32; LANES]; 2];
-        for (half, sums) in sums.iter_mut().enumerate() {
-            let lanes = sum_lanes(std::array::from_fn(|i| at(half * LANES + i)));
-            // SAFETY: `sums` has 16 elements.
-            unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), lanes) };
-        }
-        let flat = sums.as_flattened();
-        std::array::from_fn(|r| std::array::from_fn(|c| flat[r * COLS + c]))
-    }
-
-    /// Lane i of the result is the sum of the lanes of vector i.
-    #[target_feature(enable = "avx512f")]
-    fn sum_lanes(v: [__m512; LANES]) -> __m512 {
-        let pairs: [__m512; 8] = std::array::from_fn(|i| {
-            let (x, y) = (v[2 * i], v[2 * i + 1]);
-            _mm512_add_ps(_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y))
-        });
-        let quads: [__m512; 4] = std::array::from_fn(|i| {
-            let (x, y) = (_mm512_castps_pd(pairs[2 * i]), _mm512_castps_pd(pairs[2 * i + 1]));
-            let (low, high) = (_mm512_unpacklo_pd(x, y), _mm512_unpackhi_pd(x, y));
-            _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
-        });
-        let halves: [__m512; 2] = std::array::from_fn(|i| sum_parts(quads[2 * i], quads[2 * i + 1]));
-        sum_parts(halves[0], halves[1])
-    }
-
-    /// Sums of neighbouring parts of 128 bits: those of x, then those of y.
-    #[target_feature(enable = "avx512f")]
-    fn sum_parts(x: __m512, y: __m512) -> __m512 {
-        _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(x, y), _mm512_shuffle_f32x4::<0xdd>(x, y))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,13 +231,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn blocks_have_the_bits_of_the_plain_loop() {
-        let (a, b) = (filled(9, 300, 0.2), filled(20, 300, 0.4));
-        let (rows, columns) = ([0, 3, 4, 8], [0, 1, 7, 11, 19, 19]);
-        let found = block(Rows::of(&a), rows, Rows::of(&b), columns, 0..5);
-        assert_eq!(found, plain_block(Rows::of(&a), rows, Rows::of(&b), columns, 0..5));
     }
 }

@@ -98,20 +98,20 @@ mod avx512 {
     /// - `dx` has a row of 64 elements for every column.
     #[target_feature(enable = "avx512f,fma")]
     pub(super) unsafe fn group(columns: &[u32], values: &[[f32; GROUP]], dy: &[f32; GROUP * TILE], dx: &mut [f32]) {
-        let dy: [[__m512; VECTORS]; GROUP] = std::array::from_fn(|r| {
+        let dy: [[__m512; GROUP]; VECTORS] = std::array::from_fn(|v| {
             // SAFETY: `dy` has four rows of 64 elements.
-            std::array::from_fn(|v| unsafe { _mm512_loadu_ps(dy.as_ptr().add(r * TILE + v * LANES)) })
+            std::array::from_fn(|r| unsafe { _mm512_loadu_ps(dy.as_ptr().add(r * TILE + v * LANES)) })
         });
         let dx = dx.as_mut_ptr();
         for (&column, values) in columns.iter().zip(values) {
             let weights = values.map(|w| _mm512_set1_ps(w));
             // SAFETY: the caller's promise.
             let row = unsafe { dx.add(column as usize * TILE) };
-            for v in 0..VECTORS {
+            for (v, dy) in dy.iter().enumerate() {
                 // SAFETY: the vector is inside the row.
                 let mut sum = unsafe { _mm512_loadu_ps(row.add(v * LANES)) };
-                for r in 0..GROUP {
-                    sum = _mm512_fmadd_ps(weights[r], dy[r][v], sum);
+                for (weight, dy) in weights.iter().zip(dy) {
+                    sum = _mm512_fmadd_ps(*weight, *dy, sum);
                 }
                 // SAFETY: as above.
                 unsafe { _mm512_storeu_ps(row.add(v * LANES), sum) };
