@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use lacuna_model::Precision;
+use lacuna_model::{Precision, plural};
 use serde::Serialize;
 
 /// Wall time of one phase.
@@ -161,8 +161,13 @@ impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<12} {}, {} layers, {} features, {} heads, {}",
-            "model", self.architecture, self.layers, self.hidden_size, self.heads, self.activation
+            "{:<12} {}, {}, {}, {}, {}",
+            "model",
+            self.architecture,
+            plural(self.layers, "layer"),
+            plural(self.hidden_size, "feature"),
+            plural(self.heads, "head"),
+            self.activation
         )?;
         writeln!(f, "{:<12} {} ({}, kernels {})", "machine", self.cpu, self.tier, self.isa)?;
         let phases: Vec<String> = self

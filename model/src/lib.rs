@@ -40,6 +40,7 @@ mod tokens;
 #[cfg(feature = "onnx")]
 mod transpose;
 mod weights;
+mod words;
 
 pub use architecture::Architecture;
 pub use calibrate::{
@@ -67,3 +68,4 @@ pub use tokenize::{
 };
 pub use tokens::{TokenIds, TypedIds, check_tokens};
 pub use weights::{EmbeddingWeights, EncoderWeights, LINEAR_NAMES, LayerNorm, LayerWeights, Linear};
+pub use words::plural;

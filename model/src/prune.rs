@@ -18,17 +18,18 @@ pub struct Pruning {
 
 /// Sets the weakest blocks of every linear layer to zero, the same fraction of each matrix.
 ///
-/// Embeddings and their projection, the pooler, biases and layer normalisations stay as they are.
+/// Embeddings and their projection, the pooler, biases and layer normalisations stay as they are. Returns whether any weight became zero: a
+/// model that already has that many zero blocks does not change.
 ///
 /// # Errors
 /// [`Error::Sparsity`] unless `0 <= sparsity < 1`; [`Error::DensePruning`] for [`Block::Dense`] with
 /// a positive sparsity.
-pub(crate) fn prune_encoder(weights: &mut EncoderWeights, block: Block, sparsity: f64) -> Result<()> {
+pub(crate) fn prune_encoder(weights: &mut EncoderWeights, block: Block, sparsity: f64) -> Result<bool> {
     check(block, sparsity)?;
     let matrices: Vec<&mut Matrix> =
         weights.layers.iter_mut().flat_map(|layer| layer.linears_mut()).map(|linear| &mut linear.weight).collect();
-    matrices.into_par_iter().for_each(|matrix| prune_checked(matrix, block, sparsity));
-    Ok(())
+    let changed: Vec<bool> = matrices.into_par_iter().map(|matrix| prune_checked(matrix, block, sparsity)).collect();
+    Ok(changed.contains(&true))
 }
 
 /// Sets the weakest `floor(sparsity * blocks)` blocks of one matrix to zero.
@@ -55,18 +56,20 @@ fn check(block: Block, sparsity: f64) -> Result<()> {
     Ok(())
 }
 
-fn prune_checked(matrix: &mut Matrix, block: Block, sparsity: f64) {
+/// Whether any weight became zero.
+fn prune_checked(matrix: &mut Matrix, block: Block, sparsity: f64) -> bool {
     let grid = Grid::new(matrix, block);
     // The small constant makes 0.7 * 10 seven blocks, not six.
     let drop = (sparsity * grid.blocks() as f64 + 1e-9).floor() as usize;
     if drop == 0 {
-        return;
+        return false;
     }
     let mut ranked: Vec<(f32, usize)> = (0..grid.blocks()).map(|i| (grid.mean_square(matrix, i), i)).collect();
     ranked.select_nth_unstable_by(drop - 1, |a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
     for &(_, i) in &ranked[..drop] {
         grid.for_each(i, |at| matrix.data[at] = 0.0);
     }
+    ranked[..drop].iter().any(|(mean_square, _)| *mean_square != 0.0)
 }
 
 /// The blocks of a matrix; those at the lower and right edge may be cut off.

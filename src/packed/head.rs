@@ -1,6 +1,6 @@
 //! Heads to and from the sections of a file.
 
-use lacuna_model::{Activation, EncoderConfig, LayerNorm, Linear, Matrix};
+use lacuna_model::{Activation, EncoderConfig, LayerNorm, Linear, Matrix, plural};
 use serde::{Deserialize, Serialize};
 
 use crate::compile::{Tables, WORD};
@@ -114,7 +114,8 @@ impl HeadEntry {
             || spans && outputs != 2
             || classifies && ![0, outputs].contains(&labels)
         {
-            let found = format!("{} with {labels} labels and {outputs} outputs", self.config.class);
+            let (labels, outputs) = (plural(labels, "label"), plural(outputs, "output"));
+            let found = format!("{} with {labels} and {outputs}", self.config.class);
             return Err(file.content_error(
                 "head",
                 found,

@@ -45,6 +45,7 @@ impl Origin {
         notes.extend(self.basis.as_ref().map(|basis| format!("calibrated on {basis}")));
         match self.truncated {
             0 => {}
+            1 => notes.push("1 calibration sentence was longer than the model's limit and was truncated".to_owned()),
             n => notes.push(format!("{n} calibration sentences were longer than the model's limit and were truncated")),
         }
         notes

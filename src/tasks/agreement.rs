@@ -65,6 +65,10 @@ impl Judged for Agreement {
     fn measure(&self) -> f64 {
         self.share
     }
+
+    fn is_empty(&self) -> bool {
+        self.decisions == 0
+    }
 }
 
 impl fmt::Display for Agreement {

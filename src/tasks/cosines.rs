@@ -43,6 +43,10 @@ impl Judged for Cosines {
     fn measure(&self) -> f64 {
         self.min
     }
+
+    fn is_empty(&self) -> bool {
+        self.min == f64::INFINITY
+    }
 }
 
 impl fmt::Display for Cosines {
@@ -66,6 +70,7 @@ mod tests {
     fn the_least_and_the_mean_of_all_pairs() {
         let found = Cosines::between(&[[1.0, 0.0], [1.0, 0.0]], &[[2.0, 0.0], [0.0, 1.0]]);
         assert_eq!(found, Cosines { mean: 0.5, min: 0.0 });
+        assert!(!found.is_empty() && Cosines::between(&[[0.0; 2]; 0], &[[0.0; 2]; 0]).is_empty());
         assert_eq!(found.to_string(), "cosine to the f32 reference: mean 0.50000, least 0.00000");
     }
 }

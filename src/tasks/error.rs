@@ -7,7 +7,7 @@ pub enum RecordError {
     /// The line is not a JSON object.
     #[error("{reason}")]
     NotAnObject {
-        /// What the parser says, with the column.
+        /// What the parser says, with the column where the line is no JSON.
         reason: String,
     },
     /// A field that the record needs is not there.
@@ -15,7 +15,7 @@ pub enum RecordError {
     MissingField {
         /// Its name.
         field: &'static str,
-        /// What the parser says, with the column.
+        /// What the parser says.
         reason: String,
     },
     /// A field that is there twice.
@@ -23,7 +23,7 @@ pub enum RecordError {
     RepeatedField {
         /// Its name.
         field: &'static str,
-        /// What the parser says, with the column.
+        /// What the parser says.
         reason: String,
     },
     /// A field with a value of another type.
@@ -31,7 +31,7 @@ pub enum RecordError {
     FieldType {
         /// Its name.
         field: &'static str,
-        /// What the parser says, with the column.
+        /// What the parser says.
         reason: String,
     },
     /// A field that the output has, so that the input cannot have it.

@@ -40,9 +40,19 @@ impl CrossEncoder {
     /// those of [`Head::score_function`].
     pub fn new(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>) -> Result<Self> {
         let head = head.into();
+        let function = head.score_function();
+        Ok(Self::scoring(backbone, head, ScoreFunction::Identity)?.with_score_function(function?))
+    }
+
+    /// The same with a function for the scores in place of the model's own, which may be one that is not known here.
+    ///
+    /// # Errors
+    /// [`ModelError::WrongHead`](crate::errors::ModelError::WrongHead), as [`CrossEncoder::new`].
+    pub fn scoring(backbone: Arc<dyn Backbone>, head: impl Into<Arc<Head>>, function: ScoreFunction) -> Result<Self> {
+        let head = head.into();
         head.require(HeadKind::SequenceClassification)?;
         match head.labels().len() {
-            1 | 2 => Ok(Self { function: head.score_function()?, backbone, head }),
+            1 | 2 => Ok(Self { function, backbone, head }),
             _ => Err(head.wrong("one label, or two of which the second is \"relevant\"".into()).into()),
         }
     }

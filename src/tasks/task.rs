@@ -78,6 +78,9 @@ pub trait Judged {
 
     /// The number.
     fn measure(&self) -> f64;
+
+    /// Whether nothing was compared: then the number says nothing.
+    fn is_empty(&self) -> bool;
 }
 
 /// What a task reads: a line of the input.

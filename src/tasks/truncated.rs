@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use lacuna_model::plural;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::encoder::Truncation;
@@ -41,7 +42,7 @@ impl fmt::Display for TruncatedInput {
         for (i, (name, number)) in self.place.iter().enumerate() {
             write!(f, "{}{name} {number}", if i == 0 { "" } else { ", " })?;
         }
-        write!(f, ": {} tokens, truncated: the model takes {}", self.tokens, self.limit)
+        write!(f, ": {}, truncated: the model takes {}", plural(self.tokens, "token"), self.limit)
     }
 }
 

@@ -1,8 +1,10 @@
 //! `lacuna answer`: questions and contexts in, the parts of the contexts that answer them out.
 
+use lacuna::TextInput;
 use lacuna::tasks::{AnswerOptions, AnswerRecord, AnswerTask};
 
-use crate::task::{Reading, TaskArgs};
+use crate::packed::Opened;
+use crate::task::{Extra, Reading, TaskArgs, check_overlap};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
@@ -64,5 +66,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         }),
     };
     let reading = reading.with_option("--question", question.is_some());
-    args.task.run(context, &AnswerTask { options }, "answers", reading)
+    let room = "the tokens of context that fit beside the question";
+    let check = |model: &Opened| {
+        check_overlap(model, args.overlap, TextInput::pair(args.question.as_deref().unwrap_or_default(), ""), room)
+    };
+    let extra = Extra { check: Box::new(check), ..Extra::default() };
+    args.task.run(context, &AnswerTask { options }, "answers", reading, extra)
 }

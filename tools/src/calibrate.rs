@@ -10,13 +10,13 @@ use lacuna::{CalibratedModel, Precision, Tier};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{Target, print, print_json, say};
-use lacuna_console::table::{Table, number};
+use lacuna_console::table::{Table, number, plural};
 use serde::Serialize;
 
 use self::advice::{advice, name};
 use crate::calibration::{CalibrationArgs, CalibrationSummary, runs_bf16};
 use crate::command::Command;
-use crate::model::ModelArgs;
+use crate::model::{ModelArgs, of_embeddings};
 
 /// Rows that are printed without `--all`.
 const WORST: usize = 8;
@@ -76,10 +76,12 @@ struct Output<'a> {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    args.model.refuse_packed("lacuna calibrate", "calibrate it there, and pack it again")?;
+    args.model.source.refuse_packed("lacuna calibrate", "calibrate it there, and pack it again")?;
     let texts = args.calibration.texts::<ClassifyRecord>()?;
     let calibrated = pool(context.threads())?.install(|| -> Result<CalibratedModel> {
-        let model = args.model.pruning.apply(args.model.read()?)?;
+        let model = args.model.read()?;
+        of_embeddings(model.remarks()).iter().for_each(say);
+        let model = args.model.pruning.apply(model)?;
         let options = CalibrationOptions { report: true, ..args.calibration.scheme.options(context.tier) };
         args.calibration.run_with(model, texts.as_ref(), &options)
     })?;
@@ -107,7 +109,7 @@ fn save(calibrated: &CalibratedModel, texts: &CalibrationTexts, limit: usize) ->
     let Some(path) = calibrated.model().calibration_path() else { return Ok(()) }; // it was read from a folder
     let used = CalibrationTexts::new(spread(texts.inputs(), limit));
     Target::new(Some(&path))?.write(|out| used.write(out))?;
-    say(format_args!("{} texts written to {}", used.len(), path.display()));
+    say(format_args!("{} written to {}", plural(used.len(), "text"), path.display()));
     Ok(())
 }
 
@@ -116,19 +118,27 @@ fn text(args: &Args, output: &Output<'_>, tier: Tier) -> String {
     let CalibrationReport { sequences, held_out, tokens, lengths: [short, median, long], rows, tensors, .. } =
         output.report;
     let mut text = format!(
-        "{}: calibrated on {}\n{sequences} sentences, {tokens} tokens, lengths {short} to {long}, median {median}; {:.1} s\n",
-        output.model, output.calibration, output.seconds
+        "{}: calibrated on {}\n{}, {}, lengths {short} to {long}, median {median}; {:.1} s\n",
+        output.model,
+        output.calibration,
+        plural(*sequences, "sentence"),
+        plural(*tokens, "token"),
+        output.seconds
     );
     let judged = match held_out {
         0 => "measured on the same sentence: one cannot be divided".to_owned(),
-        _ => format!("fitted on {} sentences, measured on the other {held_out} ({rows} rows)", sequences - held_out),
+        _ => {
+            let fitted = plural(sequences - held_out, "sentence");
+            format!("fitted on {fitted}, measured on the other {held_out} ({})", plural(*rows, "row"))
+        }
     };
     let (mean, min) = (output.report.cosine_mean, output.report.cosine_min);
     let _ = writeln!(text, "{judged}: cosine of embeddings to f32 mean {mean:.5}, least {min:.5}\n");
     let shown = if args.all { tensors.len() } else { WORST.min(tensors.len()) };
     let _ = write!(text, "{}", table(&tensors[..shown]));
     if shown < tensors.len() {
-        let _ = writeln!(text, "and {} better ones (--all shows them)", tensors.len() - shown);
+        let better = plural(tensors.len() - shown, "better one");
+        let _ = writeln!(text, "and {better} (--all shows all)");
     }
     let kept = tensors.iter().filter_map(|tensor| Some((tensor, tensor.reason.as_deref()?)));
     for (tensor, reason) in kept {

@@ -12,6 +12,7 @@ use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
 use lacuna_console::sentences::{CALIBRATION_SENTENCES, calibration_file};
+use lacuna_console::table::plural;
 use lacuna_console::text::read_lines;
 use lacuna_jit::{Avx512Bf16, Isa};
 use serde::Serialize;
@@ -22,8 +23,8 @@ use crate::packed::{decided, needs_weights};
 #[derive(clap::Args)]
 #[command(next_help_heading = "Calibration")]
 pub(crate) struct CalibrationArgs {
-    /// Calibration texts, of every kind that the model will see: a text file, one per line, the first column of a .csv, or a .jsonl of
-    /// objects like those of --jsonl [default: lacuna-calibration.jsonl in the model's folder, else a built-in collection]
+    /// Calibration texts, of every kind that the model will see: a text file, one per line; a .csv or .tsv, whose column is found as that
+    /// of --input: one named "text" in a first row of names, else the first; or a .jsonl of objects like those of --jsonl [default: lacuna-calibration.jsonl in the model's folder, else a built-in collection]
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,
 
@@ -115,7 +116,7 @@ impl CalibrationArgs {
         options: &CalibrationOptions,
     ) -> Result<CalibratedModel> {
         let _spinner = Spinner::new(match texts {
-            Some(texts) => format!("calibrating on {} texts", self.limit().min(texts.len())),
+            Some(texts) => format!("calibrating on {}", plural(self.limit().min(texts.len()), "text")),
             None => "calibrating".into(),
         });
         let calibration = model.calibration().options(*options).at_most(self.limit());
@@ -127,13 +128,7 @@ impl CalibrationArgs {
 
     /// What is said of a calibration.
     pub(crate) fn summary(&self, basis: &CalibrationBasis) -> CalibrationSummary {
-        let source = match (&basis.source, &self.calibrate) {
-            (CalibrationSource::BuiltIn, _) => "built-in".to_owned(),
-            (CalibrationSource::Stored(path), _) | (_, Some(path)) => path.display().to_string(),
-            _ => "given".to_owned(),
-        };
-        let is_built_in = basis.source == CalibrationSource::BuiltIn;
-        CalibrationSummary { source, texts: basis.texts, of: basis.of, drawn: basis.drawn, is_built_in }
+        CalibrationSummary::of(basis, self.calibrate.as_deref())
     }
 
     /// Refuses the options for a packed model, which is calibrated already.
@@ -151,12 +146,15 @@ impl CalibrationArgs {
     }
 }
 
+/// The source of texts without a name.
+const GIVEN: &str = "given";
+
 /// What is said of a calibration: in words, or as JSON.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct CalibrationSummary {
-    /// A file, or "built-in"; for a packed model that file.
+    /// A file, "built-in", or "given": a packed model does not name the file of its own texts.
     pub(crate) source: String,
-    /// Texts that were used; none of a packed model.
+    /// Texts that were used.
     pub(crate) texts: usize,
     /// Texts that there were.
     pub(crate) of: usize,
@@ -172,10 +170,21 @@ fn is_zero(count: &usize) -> bool {
 }
 
 impl CalibrationSummary {
-    /// Of a packed model, which has its ranges.
-    pub(crate) fn packed(model: &PackedModel) -> CalibrationSummary {
-        let source = model.path().map_or_else(String::new, |path| path.display().to_string());
-        CalibrationSummary { source, texts: 0, of: 0, drawn: 0, is_built_in: false }
+    /// `given` is the file of texts that the user gave.
+    fn of(basis: &CalibrationBasis, given: Option<&Path>) -> CalibrationSummary {
+        let source = match (&basis.source, given) {
+            (CalibrationSource::BuiltIn, _) => "built-in".to_owned(),
+            (CalibrationSource::Stored(path), _) => path.display().to_string(),
+            (_, Some(path)) => path.display().to_string(),
+            _ => GIVEN.to_owned(),
+        };
+        let is_built_in = basis.source == CalibrationSource::BuiltIn;
+        CalibrationSummary { source, texts: basis.texts, of: basis.of, drawn: basis.drawn, is_built_in }
+    }
+
+    /// Of a packed model, as the file says it.
+    pub(crate) fn packed(model: &PackedModel) -> Option<CalibrationSummary> {
+        model.calibration().map(|basis| CalibrationSummary::of(basis, None))
     }
 
     /// What a user should know who gave no texts.
@@ -188,13 +197,17 @@ impl fmt::Display for CalibrationSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CalibrationSummary { source, texts, of, drawn, is_built_in } = self;
         match texts == of {
-            true => write!(f, "{texts} texts of ")?,
-            false => write!(f, "{texts} of {of} texts of ")?,
+            true => f.write_str(&plural(*texts, "text"))?,
+            false => write!(f, "{texts} of {}", plural(*of, "text"))?,
         }
-        f.write_str(if *is_built_in { "the built-in collection" } else { source })?;
+        match (*is_built_in, &source[..]) {
+            (true, _) => f.write_str(" of the built-in collection")?,
+            (false, GIVEN) => {}
+            (false, path) => write!(f, " of {path}")?,
+        }
         match drawn {
             0 => Ok(()),
-            _ => write!(f, " and {drawn} sequences drawn from the model's vocabulary"),
+            _ => write!(f, " and {} drawn from the model's vocabulary", plural(*drawn, "sequence")),
         }
     }
 }

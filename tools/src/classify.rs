@@ -2,7 +2,7 @@
 
 use lacuna::tasks::{ClassifyRecord, ClassifyTask};
 
-use crate::task::{Reading, TaskArgs};
+use crate::task::{Extra, Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
@@ -19,7 +19,8 @@ Examples:
   echo '{\"text\":\"A cat sits.\",\"pair\":\"An animal sits.\"}' | lacuna classify --model roberta-mnli --jsonl
 
 Output: one line {\"text\":\"A fine film.\",\"labels\":[{\"label\":\"POSITIVE\",\"score\":0.99,\"logit\":4.6},...]} per
-text, in the order of the logits. Other fields of --jsonl are kept.")]
+text, in the order of the logits. Other fields of --jsonl are kept. Columns text and pair of a table are read together; a row whose
+pair is empty is a text alone.")]
 pub(crate) struct Args {
     #[command(flatten)]
     task: TaskArgs,
@@ -34,7 +35,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let record = |texts: Vec<String>| {
         let mut texts = texts.into_iter();
         let record = ClassifyRecord::new(texts.next().unwrap_or_default());
-        ClassifyRecord { pair: texts.next(), ..record }
+        // A cell that is empty is none.
+        ClassifyRecord { pair: texts.next().filter(|pair| !pair.is_empty()), ..record }
     };
-    args.task.run(context, &task, "labels", Reading::each(&["text", "pair"], 1, record))
+    args.task.run(context, &task, "labels", Reading::each(&["text", "pair"], 1, record), Extra::default())
 }

@@ -8,8 +8,8 @@ use lacuna_compare as compare;
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
-use lacuna_console::remarks::{Level, set_level};
-use lacuna_jit::{JitError, Tier};
+use lacuna_console::remarks::{Level, set_level, warn};
+use lacuna_jit::{JitError, PERF_VARIABLE, Tier};
 
 use crate::{
     analyze, answer, bench, calibrate, classify, completions, compress, demo, embed, evaluate, export, fill, inspect,
@@ -34,7 +34,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "N", value_delimiter = ',', value_parser = args::threads, help_heading = "Global options")]
     threads: Vec<usize>,
 
-    /// Say nothing on standard error but errors and warnings
+    /// Say nothing on standard error but errors, warnings, and what an option asks for: --verify, --report, --json
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
     quiet: bool,
 
@@ -113,6 +113,7 @@ impl Cli {
             (_, true) => Level::Verbose,
             _ => Level::Normal,
         });
+        check_perf();
         match &self.command {
             // These need no machine that runs models.
             Command::Completions(args) => return completions::run(args, &mut Cli::command()),
@@ -143,6 +144,17 @@ impl Cli {
             Command::Listing(args) => listing::run(&args, &context),
             Command::Completions(_) | Command::Man(_) => Ok(()), // done
         }
+    }
+}
+
+/// Warns of a value of `LACUNA_PERF` that turns nothing on.
+fn check_perf() {
+    let found = std::env::var_os(PERF_VARIABLE).filter(|value| !value.is_empty() && value != "map");
+    if let Some(found) = found {
+        warn(format_args!(
+            "{PERF_VARIABLE}: found {:?}; expected map; no perf map is written",
+            found.to_string_lossy()
+        ));
     }
 }
 
@@ -177,7 +189,19 @@ fn usage_line(message: &str) -> String {
         .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
         .filter(|line| !line.is_empty())
         .collect();
-    format!("{} (try --help)", lines.join("; "))
+    format!("{} (try --help)", in_words(&lines.join("; ")))
+}
+
+/// The standard library's messages about numbers, in the words of this command.
+fn in_words(line: &str) -> String {
+    const WORDS: [(&str, &str); 5] = [
+        ("invalid digit found in string", "expected a whole number of at least 0"),
+        ("cannot parse integer from empty string", "expected a whole number of at least 0"),
+        ("number too large to fit in target type", "expected a smaller whole number"),
+        ("invalid float literal", "expected a number"),
+        ("cannot parse float from empty string", "expected a number"),
+    ];
+    WORDS.iter().fold(line.to_owned(), |line, (theirs, ours)| line.replace(theirs, ours))
 }
 
 #[cfg(test)]

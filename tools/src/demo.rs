@@ -14,7 +14,7 @@ use lacuna_console::error::{Error, Result};
 use lacuna_console::output::{print, print_json};
 use lacuna_console::progress::Spinner;
 use lacuna_console::stats::Cosines;
-use lacuna_console::table::Table;
+use lacuna_console::table::{Table, plural};
 use lacuna_console::timing::{Budget, Samples, interleaved};
 use lacuna_jit::{Isa, Tier};
 use serde::Serialize;
@@ -292,11 +292,11 @@ impl Demo {
                 check.found
             );
         }
-        let threads = if *threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
+        let (threads, tokens) = (plural(*threads, "thread"), plural(*tokens, "token"));
         let rounds = self.rounds;
         let _ = writeln!(
             text,
-            "\n1 x {tokens} tokens, {threads}, hot weights, medians of {rounds} rounds in turn (and where half of them are)\n"
+            "\n1 x {tokens}, {threads}, hot weights, medians of {rounds} rounds in turn (and where half of them are)\n"
         );
         let ratio = |median: f64, [low, high]: [f64; 2]| format!("{median:.2} ({low:.2} to {high:.2})");
         let mut table = Table::new(&["<", "ms", "x f32", "x dense int8"]);

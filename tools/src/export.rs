@@ -16,12 +16,11 @@ use lacuna_console::output::{Target, say, write_json};
 use lacuna_console::progress::Spinner;
 use lacuna_console::sentences::CALIBRATION_SENTENCES;
 use lacuna_console::source::{SourceArgs, exactly_one};
-use lacuna_console::table::{bytes, percent};
+use lacuna_console::table::{bytes, millions, percent, plural};
 use serde::Serialize;
 
 use crate::calibration::texts_of;
 use crate::model::PruneArgs;
-use crate::packed::{needs_weights, open, packed_path};
 
 /// Write a model as a file for other runtimes
 #[derive(clap::Args)]
@@ -83,8 +82,8 @@ pub(crate) struct OnnxArgs {
     #[arg(long, value_enum)]
     int8: Option<Int8>,
 
-    /// Calibration texts of --int8 qdq: a text file, one per line, the first column of a .csv, or a .jsonl of objects with "text" and
-    /// "pair" [default: random tokens with --arch, else lacuna-calibration.jsonl in the model's folder, else a built-in collection]
+    /// Calibration texts of --int8 qdq: a text file, one per line; a .csv or .tsv with a column named "text", else its first; or a .jsonl of objects
+    /// with "text" and "pair" [default: random tokens with --arch, else lacuna-calibration.jsonl in the model's folder, else a built-in collection]
     #[arg(long, value_name = "FILE", conflicts_with = "arch")]
     calibrate: Option<PathBuf>,
 
@@ -130,6 +129,18 @@ struct Report {
     initializers: usize,
     linear_weights: usize,
     linear_zeros: usize,
+    /// What the graph does not have, what was assumed, and what pruning did.
+    remarks: Vec<String>,
+}
+
+/// A graph, and what is said about it.
+struct Exported {
+    onnx: OnnxModel,
+    /// What it was calibrated on.
+    calibration: Option<String>,
+    /// What the weights were pruned to, if they were.
+    sparsity: Option<f64>,
+    remarks: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
@@ -148,12 +159,12 @@ fn onnx(args: &OnnxArgs, context: &Context) -> Result<()> {
         });
     }
     args.check()?;
-    let (onnx, calibration) = pool(context.threads())?.install(|| args.export())?;
+    let exported = pool(context.threads())?.install(|| args.export())?;
     {
         let _spinner = Spinner::new(format!("writing {}", args.out.display()));
-        target.write(|out| onnx.write_to(out))?;
+        target.write(|out| exported.onnx.write_to(out))?;
     }
-    let report = args.report(&onnx.summary(), calibration);
+    let report = args.report(exported);
     match args.json {
         // Results matter more than what is said about them: a closed standard error is no failure.
         true => {
@@ -161,7 +172,7 @@ fn onnx(args: &OnnxArgs, context: &Context) -> Result<()> {
         }
         false => {
             say(report.text());
-            args.pruning.warning().filter(|_| args.arch.is_none()).iter().for_each(say);
+            report.remarks.iter().for_each(say);
         }
     }
     Ok(())
@@ -170,9 +181,7 @@ fn onnx(args: &OnnxArgs, context: &Context) -> Result<()> {
 impl OnnxArgs {
     /// What only the options together tell.
     fn check(&self) -> Result<()> {
-        if let Some(path) = packed_path(&self.source) {
-            return Err(needs_weights(&open(path)?, "lacuna export", "export the folder"));
-        }
+        self.source.refuse_packed("lacuna export", "export the folder")?;
         match (self.int8, &self.calibrate) {
             (None | Some(Int8::Dynamic), Some(path)) => Err(Error::Argument {
                 option: "--calibrate",
@@ -183,13 +192,18 @@ impl OnnxArgs {
         }
     }
 
-    /// The graph, and what it was calibrated on.
-    fn export(&self) -> Result<(OnnxModel, Option<String>)> {
+    fn export(&self) -> Result<Exported> {
         // A wrong calibration file is refused before a large model is read.
         let texts = self.calibrate.as_deref().map(texts_of::<ClassifyRecord>).transpose()?;
-        let model = self.pruning.prune(self.read()?)?;
+        let pruned = self.pruning.prune(self.read()?)?;
+        let mut remarks = left_out(&pruned.model);
+        if self.arch.is_none() {
+            remarks.extend(pruned.warning().map(str::to_owned).or(pruned.remark()));
+        }
+        let model = pruned.model;
+        let sparsity = model.pruning().map(|pruning| pruning.sparsity);
         let exporting = || Spinner::new("exporting");
-        Ok(match self.int8 {
+        let (onnx, calibration) = match self.int8 {
             None => {
                 let _spinner = exporting();
                 (model.to_onnx()?, None)
@@ -203,7 +217,8 @@ impl OnnxArgs {
                 let _spinner = exporting();
                 (calibrated.to_onnx_qdq()?, Some(self.basis(calibrated.basis())))
             }
-        })
+        };
+        Ok(Exported { onnx, calibration, sparsity, remarks })
     }
 
     fn read(&self) -> Result<Model> {
@@ -246,7 +261,9 @@ impl OnnxArgs {
         self.arch.map_or_else(|| self.source.name(), |arch| arch.to_string())
     }
 
-    fn report(&self, summary: &OnnxSummary, calibration: Option<String>) -> Report {
+    fn report(&self, exported: Exported) -> Report {
+        let Exported { onnx, calibration, sparsity, remarks } = exported;
+        let summary: OnnxSummary = onnx.summary();
         Report {
             model: self.name(),
             file: self.out.display().to_string(),
@@ -255,7 +272,7 @@ impl OnnxArgs {
                 Some(Int8::Qdq) => "int8, static",
                 Some(Int8::Dynamic) => "int8, dynamic",
             },
-            sparsity: self.pruning.sparsity,
+            sparsity,
             calibration,
             bytes: summary.bytes,
             ir_version: summary.ir_version,
@@ -264,8 +281,23 @@ impl OnnxArgs {
             initializers: summary.initializers,
             linear_weights: summary.weights,
             linear_zeros: summary.zeros,
+            remarks,
         }
     }
+}
+
+/// What a graph does not have of a model, and what was assumed for it.
+fn left_out(model: &Model) -> Vec<String> {
+    let head = model.head().ok().map(|head| {
+        let class = head.class();
+        format!("head: {class} is left out: the graph gives hidden states and embeddings")
+    });
+    let prompt = model
+        .prompts()
+        .default_text()
+        .map(|text| format!("prompt: {text:?} is not in the graph: put it before every text (default_prompt_name)"));
+    let pooling = model.pooling().remark().map(|remark| remark.text);
+    head.into_iter().chain(pooling).chain(prompt).collect()
 }
 
 impl Report {
@@ -274,16 +306,16 @@ impl Report {
             self.calibration.as_ref().map_or_else(String::new, |source| format!(", calibrated on {source}"));
         let zeros = self.linear_zeros as f64 / self.linear_weights.max(1) as f64;
         format!(
-            "{}: {}, {} nodes, {} initialisers, opset {}, IR {}; {}{calibration}; {} of {:.2} M linear weights are zero",
+            "{}: {}, {}, {}, opset {}, IR {}; {}{calibration}; {} of {} are zero",
             self.file,
             bytes(self.bytes),
-            self.nodes,
-            self.initializers,
+            plural(self.nodes, "node"),
+            plural(self.initializers, "initialiser"),
             self.opset,
             self.ir_version,
             self.arithmetic,
             percent(Some(zeros)),
-            self.linear_weights as f64 / 1e6
+            millions(self.linear_weights, "linear weight")
         )
     }
 }

@@ -2,7 +2,7 @@
 
 use lacuna::tasks::{FillTask, TextRecord};
 
-use crate::task::{Reading, TaskArgs};
+use crate::task::{Extra, Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
@@ -34,5 +34,5 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = FillTask { top_k: args.top_k };
     let record = |texts: Vec<String>| TextRecord::new(texts.into_iter().next().unwrap_or_default());
-    args.task.run(context, &task, "masks", Reading::each(&["text"], 1, record))
+    args.task.run(context, &task, "masks", Reading::each(&["text"], 1, record), Extra::default())
 }

@@ -16,7 +16,7 @@ use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};
 use lacuna_console::progress::Spinner;
-use lacuna_console::table::{Table, bytes, percent};
+use lacuna_console::table::{Table, bytes, millions, percent, plural};
 use serde::Serialize;
 
 pub(crate) use self::args::Args;
@@ -135,11 +135,13 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
     let zeros = counted(&model);
     let (head, no_head) = head::of(&model);
     remarks.extend(head.iter().flat_map(|head| head.remarks.clone()));
-    let encoder = {
+    let (encoder, made_up) = {
         let (count, length) = CALIBRATION;
         let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), 0);
         let calibrated = model.calibration().run_ids(&ids)?;
-        model::compile(&calibrated, Form::from(args.form), context)?
+        // Not what the model is used with: nothing of it is said.
+        let made_up = format!("calibrated on {}", calibrated.basis());
+        (model::compile(&calibrated, Form::from(args.form), context)?, made_up)
     };
     let report = encoder.report();
     Ok(Inspection {
@@ -168,7 +170,7 @@ fn inspect(args: &Args, context: &Context) -> Result<Inspection> {
         code_bytes: report.code_bytes,
         packed_weight_bytes: report.weight_bytes,
         remarks,
-        notes: report.notes.clone(),
+        notes: report.notes.iter().filter(|note| **note != made_up).cloned().collect(),
     })
 }
 
@@ -249,12 +251,19 @@ impl Inspection {
         line(
             "architecture",
             format!(
-                "{name}, {layers} layers, {hidden_size} features, {heads} heads, {intermediate_size} between, {activation}"
+                "{name}, {}, {}, {}, {intermediate_size} between, {activation}",
+                plural(layers, "layer"),
+                plural(hidden_size, "feature"),
+                plural(heads, "head")
             ),
         );
-        line("vocabulary", format!("{vocab_size} tokens, {max_position} positions, {token_types} token types"));
+        let (tokens, positions) = (plural(vocab_size, "token"), plural(max_position, "position"));
+        line("vocabulary", format!("{tokens}, {positions}, {}", plural(token_types, "token type")));
         if let Some(LinearReport { form, kernel, .. }) = &self.projection {
-            line("projection", format!("embeddings of {embedding_size} features to {hidden_size}, {form}, {kernel}"));
+            line(
+                "projection",
+                format!("embeddings of {} to {hidden_size}, {form}, {kernel}", plural(embedding_size, "feature")),
+            );
         }
         if pooler {
             line("pooler", "present; embeddings of sentences do not use it".into());
@@ -270,15 +279,17 @@ impl Inspection {
         }
         line(
             "tokenizer",
-            self.tokenizer_limit.map_or_else(|| "none".into(), |limit| format!("sentences of up to {limit} tokens")),
+            self.tokenizer_limit
+                .map_or_else(|| "none".into(), |limit| format!("sentences of up to {}", plural(limit, "token"))),
         );
         line("weights", self.weights.join(", "));
-        line("parameters", format!("{:.2} M in {} tensors", self.parameters as f64 / 1e6, self.tensors.len()));
+        let parameters = millions(self.parameters, "parameter");
+        line("parameters", format!("{parameters} in {}", plural(self.tensors.len(), "tensor")));
         line(
             "generated",
             format!(
-                "{} kernels for {}, {} of code, {} of packed weights",
-                self.kernels,
+                "{} for {}, {} of code, {} of packed weights",
+                plural(self.kernels, "kernel"),
                 self.tier,
                 bytes(self.code_bytes),
                 bytes(self.packed_weight_bytes)

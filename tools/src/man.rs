@@ -19,6 +19,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, command: clap::Command) -> Result<()> {
     let failed = Error::io(&args.folder, "write manual pages to");
     clap_mangen::generate_to(command, &args.folder).map_err(failed)?;
-    remarks::say(format_args!("{}: manual pages written; man lacuna shows the first", args.folder.display()));
+    remarks::say(format_args!("{0}: manual pages written; man -l {0}/lacuna.1 shows the first", args.folder.display()));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use lacuna::config::PoolingSource;
+use lacuna::config::{PoolingSource, Remark, RemarkScope};
 use lacuna::errors::PackedError;
 use lacuna::{Block, CalibratedModel, Compile, Compiler, Encoder, Form, Model, PackedModel, Tuning, TuningTable};
 use lacuna_console::args;
@@ -13,6 +13,7 @@ use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;
 use lacuna_console::progress::Spinner;
 use lacuna_console::source::{SourceArgs, exactly_one};
+use lacuna_console::zeros::Pruned;
 
 /// Which model, and how it is pruned.
 #[derive(clap::Args)]
@@ -146,35 +147,24 @@ impl ModelArgs {
     }
 }
 
-/// What is said where `--sparsity` prunes.
-pub(crate) const PRUNED: &str =
-    "pruned by magnitude at load: accuracy is not kept; use a model that was trained sparse";
-
 impl PruneArgs {
-    /// Prunes if `--sparsity` was given, and says what that costs.
+    /// Prunes if `--sparsity` was given, and says what that did.
     pub(crate) fn apply(&self, model: Model) -> Result<Model> {
-        if self.warning().is_some() {
-            say(PRUNED);
-        }
-        self.prune(model)
+        let pruned = self.prune(model)?;
+        pruned.warning().iter().for_each(say);
+        pruned.remark().iter().for_each(say);
+        Ok(pruned.model)
     }
 
-    /// Prunes if `--sparsity` was given. The caller says [`PruneArgs::warning`].
-    pub(crate) fn prune(&self, model: Model) -> Result<Model> {
-        let Some(sparsity) = self.sparsity else { return Ok(model) };
-        let _spinner = Spinner::new("pruning");
-        Ok(model.prune(self.block, sparsity)?)
+    /// Prunes if `--sparsity` was given. The caller says what that did.
+    pub(crate) fn prune(&self, model: Model) -> Result<Pruned> {
+        Pruned::new(model, self.block, self.sparsity)
     }
 
     /// The options that say so, for a command that repeats this one.
     pub(crate) fn options(&self) -> [(&'static str, Option<String>); 2] {
         let block = self.sparsity.map(|_| self.block.to_string());
         [("--sparsity", self.sparsity.map(|sparsity| sparsity.to_string())), ("--block", block)]
-    }
-
-    /// What to say of a model that is pruned.
-    pub(crate) fn warning(&self) -> Option<&'static str> {
-        self.sparsity.filter(|sparsity| *sparsity > 0.0).map(|_| PRUNED)
     }
 }
 
@@ -188,6 +178,11 @@ pub(crate) fn read(folder: &Path) -> Result<Model> {
 pub(crate) fn compile(model: &CalibratedModel, form: Form, context: &Context) -> Result<Encoder> {
     let _spinner = Spinner::new("compiling");
     Ok(model.compiler().tier(context.tier).form(form).compile()?)
+}
+
+/// The remarks that matter for embeddings.
+pub(crate) fn of_embeddings(remarks: Vec<Remark>) -> Vec<String> {
+    remarks.into_iter().filter(|remark| remark.scope != RemarkScope::Head).map(|remark| remark.text).collect()
 }
 
 /// Where pooling settings come from.

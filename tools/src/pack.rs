@@ -57,7 +57,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let target = Target::new(Some(&args.output))?; // refused before the work is done
     let path = target.file("--output")?;
-    args.model.refuse_packed("lacuna pack", "pack the model's folder again")?;
+    args.model.source.refuse_packed("lacuna pack", "pack the model's folder again")?;
     let texts = args.calibration.texts::<ClassifyRecord>()?;
     let contents = pool(context.threads())?.install(|| {
         let model = args.model.pruning.apply(args.model.read()?)?;

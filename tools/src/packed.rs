@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use lacuna::config::{PoolingMode, Prompt, Remark, Similarity};
+use lacuna::config::{PoolingMode, Prompt, Prompts, Remark, Similarity};
 use lacuna::heads::Head;
+use lacuna::tokens::SentenceTokenizer;
 use lacuna::weights::Pruning;
 use lacuna::{Error as LibraryError, Model, PackedModel};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
-use lacuna_console::source::SourceArgs;
-use lacuna_console::table::{Table, bytes};
+use lacuna_console::table::{Table, bytes, plural};
 use serde::Serialize;
 
 use crate::model::ModelArgs;
@@ -49,12 +49,25 @@ impl Opened {
         })
     }
 
+    /// The tokenizer.
+    pub(crate) fn tokenizer(&self) -> Option<&SentenceTokenizer> {
+        match self {
+            Opened::Directory(model) => model.tokenizer(),
+            Opened::Packed(model) => model.tokenizer(),
+        }
+    }
+
+    /// The prompts.
+    pub(crate) fn prompts(&self) -> &Prompts {
+        match self {
+            Opened::Directory(model) => model.prompts(),
+            Opened::Packed(model) => model.prompts(),
+        }
+    }
+
     /// The default prompt.
     pub(crate) fn default_prompt(&self) -> Option<&str> {
-        match self {
-            Opened::Directory(model) => model.prompts().default_text(),
-            Opened::Packed(model) => model.prompts().default_text(),
-        }
+        self.prompts().default_text()
     }
 
     /// What users should know about the settings.
@@ -77,28 +90,13 @@ impl ModelArgs {
 
     /// Opens the packed file, if `--model` is one.
     pub(crate) fn open_packed(&self) -> Result<Option<PackedModel>> {
-        let Some(path) = packed_path(&self.source) else { return Ok(None) };
+        let Some(path) = self.source.packed_path()? else { return Ok(None) };
         let model = open(path)?;
         match self.pruning.sparsity {
             None => Ok(Some(model)),
             Some(_) => Err(needs_weights(&model, "--sparsity", "prune with lacuna pack --sparsity")),
         }
     }
-
-    /// Refuses a packed file where the f32 weights of a model are needed. `what` is the command.
-    pub(crate) fn refuse_packed(&self, what: &str, remedy: &'static str) -> Result<()> {
-        match packed_path(&self.source) {
-            Some(path) => Err(needs_weights(&open(path)?, what, remedy)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The packed file that `--model` names.
-pub(crate) fn packed_path(source: &SourceArgs) -> Option<PathBuf> {
-    let path = source.path()?;
-    let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
-    (PackedModel::is_packed(path).unwrap_or(false) || named && !path.is_dir()).then(|| path.to_owned())
 }
 
 /// Opens a packed file.
@@ -115,7 +113,7 @@ pub(crate) fn needs_weights(model: &PackedModel, option: &str, remedy: &'static 
 /// What embeddings are, in words.
 pub(crate) fn embeddings(features: usize, similarity: Option<&str>) -> String {
     let compared = similarity.map_or_else(String::new, |name| format!(", to be compared by {name}"));
-    format!("{features} features{compared}")
+    format!("{}{compared}", plural(features, "feature"))
 }
 
 /// The prompts of a model, in words.
@@ -227,8 +225,11 @@ impl fmt::Display for Contents {
         line(
             "architecture",
             format!(
-                "{}, {} layers, {} features, {} tokens in the vocabulary",
-                self.architecture, self.layers, self.hidden_size, self.vocab_size
+                "{}, {}, {}, {} in the vocabulary",
+                self.architecture,
+                plural(self.layers, "layer"),
+                plural(self.hidden_size, "feature"),
+                plural(self.vocab_size, "token")
             ),
         )?;
         if let Some(pruning) = &self.pruning {
@@ -241,7 +242,7 @@ impl fmt::Display for Contents {
         }
         self.remarks.iter().try_for_each(|remark| line("remark", remark.clone()))?;
         line("head", self.head.clone().unwrap_or_else(|| "none".into()))?;
-        let limit = |limit| format!("texts of up to {limit} tokens");
+        let limit = |limit| format!("texts of up to {}", plural(limit, "token"));
         line("tokenizer", self.tokenizer_limit.map_or_else(|| "none".into(), limit))?;
         self.kinds().into_iter().try_for_each(|(kind, sum)| line("", format!("{:>9}  {kind}", bytes(sum as usize))))
     }

@@ -2,7 +2,7 @@
 
 use lacuna::tasks::{RankRecord, RankTask};
 
-use crate::task::{Reading, TaskArgs};
+use crate::task::{Extra, Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
@@ -47,5 +47,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
             RankRecord::new(texts.next().unwrap_or_default(), texts.collect())
         }),
     };
-    args.task.run(context, &task, "ranking", reading.with_option("--query", args.query.is_some()))
+    let extra = Extra { raw: args.raw, ..Extra::default() };
+    args.task.run(context, &task, "ranking", reading.with_option("--query", args.query.is_some()), extra)
 }

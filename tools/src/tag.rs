@@ -1,9 +1,11 @@
 //! `lacuna tag`: texts in, the spans that have labels out.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use lacuna::TextInput;
 use lacuna::tasks::{Aggregation, LabelScheme, TagOptions, TagTask, TextRecord};
 
-use crate::task::{Reading, TaskArgs};
+use crate::packed::Opened;
+use crate::task::{Extra, Reading, TaskArgs, check_overlap};
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
 
@@ -51,5 +53,8 @@ fn schemes() -> impl TypedValueParser<Value = LabelScheme> {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let options = TagOptions { aggregation: args.aggregation, scheme: args.scheme, overlap: args.overlap };
     let record = |texts: Vec<String>| TextRecord::new(texts.into_iter().next().unwrap_or_default());
-    args.task.run(context, &TagTask { options }, "entities", Reading::each(&["text"], 1, record))
+    let room = "the tokens of text that fit the model";
+    let check = |model: &Opened| check_overlap(model, args.overlap, TextInput::new(""), room);
+    let extra = Extra { check: Box::new(check), ..Extra::default() };
+    args.task.run(context, &TagTask { options }, "entities", Reading::each(&["text"], 1, record), extra)
 }

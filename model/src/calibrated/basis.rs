@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::tokens::TokenIds;
+use crate::words::plural;
 
 /// Where calibration texts came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +52,8 @@ impl fmt::Display for CalibrationBasis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CalibrationBasis { source, texts, of, drawn, .. } = self;
         match texts == of {
-            true => write!(f, "{texts} texts")?,
-            false => write!(f, "{texts} of {of} texts")?,
+            true => f.write_str(&plural(*texts, "text"))?,
+            false => write!(f, "{texts} of {}", plural(*of, "text"))?,
         }
         match source {
             CalibrationSource::Given => {}
@@ -61,7 +62,7 @@ impl fmt::Display for CalibrationBasis {
         }
         match drawn {
             0 => Ok(()),
-            _ => write!(f, " and {drawn} sequences drawn from the vocabulary"),
+            _ => write!(f, " and {} drawn from the vocabulary", plural(*drawn, "sequence")),
         }
     }
 }

@@ -121,8 +121,10 @@ impl Checkpoint {
 
     /// The error for a tensor that has none of these names.
     pub(super) fn missing(&self, names: &[String]) -> Error {
-        let (first, others) = names.split_first().map_or_else(Default::default, |(f, o)| (f.clone(), o.join(", ")));
-        let alternatives = if others.is_empty() { "no other name".into() } else { others };
+        let first = names.first().cloned().unwrap_or_default();
+        let mut others: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != first).collect();
+        others.dedup();
+        let alternatives = if others.is_empty() { "no other name".into() } else { others.join(", ") };
         let path = self.path.clone();
         Error::Weights(WeightError::MissingTensor { path, tensor: first, alternatives, tensors: self.owners.len() })
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lacuna_pattern::Block;
 
 use super::ErrorKind;
+use crate::words::{parser, plural};
 
 /// Result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -50,7 +51,7 @@ pub enum Error {
     },
 
     /// A JSON file does not parse, or a field has the wrong type.
-    #[error("{path}: invalid JSON: {source}", path = path.display())]
+    #[error("{path}: invalid JSON: {}", parser(source), path = path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -184,7 +185,7 @@ pub enum Error {
     },
 
     /// A sequence with more tokens than the model has positions.
-    #[error("sequence {sequence}: found {found} tokens; the model has positions for {limit}")]
+    #[error("sequence {sequence}: found {}; the model has positions for {limit}", plural(*found, "token"))]
     SequenceTooLong {
         /// Index in the batch.
         sequence: usize,
@@ -197,7 +198,8 @@ pub enum Error {
     /// A token id that the embedding table has no row for.
     #[error(
         "sequence {sequence}, position {position}: token id {found} out of range; \
-         the vocabulary has {vocab_size} entries"
+         the vocabulary has {entries}",
+        entries = .vocab_size.to_string() + if *.vocab_size == 1 { " entry" } else { " entries" }
     )]
     TokenOutOfRange {
         /// Index in the batch.
@@ -268,7 +270,7 @@ pub enum Error {
     },
 
     /// Precisions for another number of layers than the model has.
-    #[error("precision: found entries for {found} layers; expected {expected}, one per encoder layer")]
+    #[error("precision: found entries for {}; expected {expected}, one per encoder layer", plural(*found, "layer"))]
     PrecisionLayers {
         /// Entries given.
         found: usize,
@@ -339,7 +341,7 @@ pub enum Error {
     },
 
     /// Hidden states that do not fit a head.
-    #[error("hidden states: found {found} features in {rows} rows; expected at least 1 row of {expected}")]
+    #[error("hidden states: found {} in {}; expected at least 1 row of {expected}", plural(*found, "feature"), plural(*rows, "row"))]
     HeadInput {
         /// Features.
         found: usize,

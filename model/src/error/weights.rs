@@ -129,7 +129,7 @@ pub enum WeightError {
 
     /// A file that an index lists is absent.
     #[error(
-        "{path}: missing file {shard}, which holds {tensors} tensors, {tensor} among them; expected it beside the index",
+        "{path}: missing file {shard}, which should hold {tensor} (tensors of this file: {tensors}); expected it beside the index",
         path = path.display()
     )]
     MissingShard {
@@ -196,7 +196,7 @@ pub enum WeightError {
     /// A tensor that the architecture needs is absent.
     #[error(
         "{path}: missing tensor {tensor} (also looked for {alternatives}); \
-         {tensors} tensors are there",
+         tensors that are there: {tensors}",
         path = path.display()
     )]
     MissingTensor {

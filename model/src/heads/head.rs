@@ -10,6 +10,7 @@ use super::weights::HeadWeights;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::settings::{Remark, RemarkScope};
+use crate::words::plural;
 
 /// The head of a model: its weights in f32, and what its outputs mean.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +125,7 @@ impl Head {
     pub fn wrong(&self, expected: String) -> Error {
         let labels = match self.labels().len() {
             0 => String::new(),
-            n => format!(" with {n} labels"),
+            n => format!(" with {}", plural(n, "label")),
         };
         Error::WrongHead { path: self.path.clone(), found: format!("{}{labels}", self.class()), expected }
     }

@@ -78,7 +78,8 @@ pub struct LinearZeros {
 impl Model {
     /// Sets the weakest blocks of every linear layer to zero, the same fraction of each matrix, as [`prune`](crate::prune()) does with one.
     ///
-    /// Embeddings and their projection, the pooler, biases and layer normalisations stay as they are.
+    /// Embeddings and their projection, the pooler, biases and layer normalisations stay as they are. A model that already has that many zero
+    /// blocks does not change, and [`Model::pruning`] stays what it was.
     ///
     /// # Errors
     /// [`Error::Sparsity`](crate::Error::Sparsity), [`Error::DensePruning`](crate::Error::DensePruning).
@@ -86,8 +87,9 @@ impl Model {
         let _span = tracing::info_span!("prune").entered();
         crate::forked::check()?;
         let start = Instant::now();
-        prune_encoder(&mut self.weights, block, sparsity)?;
-        self.pruning = Some(Pruning { block, sparsity });
+        if prune_encoder(&mut self.weights, block, sparsity)? {
+            self.pruning = Some(Pruning { block, sparsity });
+        }
         self.timings.prune += start.elapsed();
         Ok(self)
     }

@@ -77,9 +77,13 @@ impl Counts {
         }
         if attention > 0 {
             let [q, k, v] = taken;
+            let layers = if attention == 1 { "layer" } else { "layers" };
+            let rest = match taken.iter().all(|taken| *taken == attention) {
+                true => "",
+                false => "; calibrated elsewhere (keys and values must be symmetric)",
+            };
             notes.push(format!(
-                "attention is quantised in {attention} layers of the file: scales taken for q in {q}, k in {k}, v in {v}; calibrated \
-                 elsewhere (keys and values must be symmetric)"
+                "attention is quantised in {attention} {layers} of the file: scales taken for q in {q}, k in {k}, v in {v}{rest}"
             ));
         }
         notes

@@ -67,7 +67,7 @@ pub(super) fn parse<R: DeserializeOwned>(line: &str, fields: &[Field]) -> Result
     if line.trim_start().starts_with('[') {
         return Err(RecordError::NotAnObject { reason: "found an array, expected a JSON object".into() });
     }
-    serde_json::from_str(line).map_err(|error| explain(line, fields, error.to_string()))
+    serde_json::from_str(line).map_err(|error| explain(line, fields, said(&error)))
 }
 
 /// Parses a line, and keeps the fields that are not among `fields`. The field `result` is the row's.
@@ -78,12 +78,23 @@ pub(super) fn parse_with_others<R: DeserializeOwned>(
 ) -> Result<(R, OtherFields), RecordError> {
     let known = parse(line, fields)?;
     let Pairs(mut pairs) = serde_json::from_str::<Pairs<Box<RawValue>>>(line)
-        .map_err(|error| RecordError::NotAnObject { reason: error.to_string() })?;
+        .map_err(|error| RecordError::NotAnObject { reason: said(&error) })?;
     if pairs.iter().any(|(name, _)| name == result) {
         return Err(RecordError::ReservedField { field: result });
     }
     pairs.retain(|(name, _)| fields.iter().all(|field| field.name != name));
     Ok((known, OtherFields::new(pairs)))
+}
+
+/// What the parser says: with the column where the line is no JSON, and without the line, which is always the first.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match (text.strip_suffix(&place), error.is_data()) {
+        (Some(reason), true) => reason.to_owned(),
+        (Some(reason), false) => format!("{reason} at column {}", error.column()),
+        (None, _) => text,
+    }
 }
 
 /// Finds the field that made parsing fail: the first wrong one in the order of the line, as the parser sees them.

@@ -110,10 +110,10 @@ impl Task for RankTask {
 
     fn run(&self, model: &TaskModel, records: &[RankRecord]) -> Result<TaskOutput<RankRow>> {
         let head = model.require_head(HeadKind::SequenceClassification)?;
-        let mut ranker = CrossEncoder::new(model.backbone(), head)?;
-        if self.raw {
-            ranker = ranker.with_score_function(ScoreFunction::Identity);
-        }
+        let ranker = match self.raw {
+            false => CrossEncoder::new(model.backbone(), head)?,
+            true => CrossEncoder::scoring(model.backbone(), head, ScoreFunction::Identity)?,
+        };
         let (mut rows, mut truncated) = (Vec::with_capacity(records.len()), Vec::new());
         for (i, RankRecord { query, passages, other }) in records.iter().enumerate() {
             let mut ranking = Vec::new();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
     /// A crate that this binary was built without.
-    #[error("{engine}: this command was built without it; build with --features {feature}")]
+    #[error("this command was built without {engine}; build with --features {feature}")]
     NotBuilt {
         /// Its name.
         engine: &'static str,

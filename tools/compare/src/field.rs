@@ -98,7 +98,10 @@ impl Field {
         let is_there = |id: &EngineId| field.present.iter().any(|(present, _)| present == id);
         if let Some(missing) = field.asked.iter().find(|set| !set.iter().any(is_there)) {
             let (id, why) = (missing[0], reasons.get(&missing[0].library()));
-            let (found, expected) = (format!("{}, which is not there", id.name()), why.cloned().unwrap_or_default());
+            let (found, expected) = (
+                format!("{}, which is not there", id.name()),
+                format!("an engine that is there: {}", why.cloned().unwrap_or_default()),
+            );
             return Err(Error::Argument { option: "--engines", found, expected });
         }
         field.absent.extend(reasons.into_iter().map(|(library, reason)| (library.name().to_owned(), reason)));

@@ -38,8 +38,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "128", value_parser = args::at_least_one)]
     seq: Vec<usize>,
 
-    /// Fractions of blocks pruned, 0 <= S < 1; 0 takes the zeros that are there; a comma-separated list
-    #[arg(long, value_name = "S,..", value_delimiter = ',', default_value = "0.9", allow_hyphen_values = true, value_parser = args::sparsity)]
+    /// Fractions of blocks pruned, 0 <= S < 1; a comma-separated list [default: 0.9 with --arch, else the zeros that are there]
+    #[arg(long, value_name = "S,..", value_delimiter = ',', allow_hyphen_values = true, value_parser = args::sparsity)]
     sparsity: Vec<f64>,
 
     #[command(flatten)]
@@ -59,10 +59,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut field = Field::new(&args.rounds.options, context, EngineId::has_models)?;
     let mut report = Report::new(machine::facts(context)?, method(args));
     let threads = super::shared::thread_counts(context);
-    let subjects = args.sparsity.len() * threads.len() * args.batch.len() * args.seq.len();
+    let sparsities = args.model.sparsities(&args.sparsity);
+    let subjects = sparsities.len() * threads.len() * args.batch.len() * args.seq.len();
     let steps = Steps::new(subjects * args.rounds.effort.rounds);
     let mut done = 0;
-    'all: for &sparsity in &args.sparsity {
+    'all: for &sparsity in &sparsities {
         let model = args.model.prepare(sparsity, args.rounds.options.seed)?;
         model.check_batches(&args.batch, &args.seq)?;
         let exports = Exports::new(&model, &args.model.onnx, field.engines())?;
@@ -73,7 +74,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
             };
             for &batch in &args.batch {
                 for &seq in &args.seq {
-                    let subject = Subject::Model { model: model.name.clone(), batch, seq, sparsity };
+                    let (name, sparsity) = (model.name.clone(), model.sparsity);
+                    let subject = Subject::Model { model: name, batch, seq, sparsity };
                     let ids = seeded_ids(
                         model.model.config().vocab_size,
                         batch,

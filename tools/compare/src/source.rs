@@ -9,8 +9,10 @@ use lacuna::{Block, CalibratedModel, Model, Preset};
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Spinner;
+use lacuna_console::remarks::{say, warn};
 use lacuna_console::sentences::{CALIBRATION_SENTENCES, calibration_file};
 use lacuna_console::source::{SourceArgs, exactly_one};
+use lacuna_console::zeros::Pruned;
 
 use super::engine::{EngineId, ModelSource};
 use super::onnx_file::OnnxFile;
@@ -21,6 +23,8 @@ const VOCAB_SIZE: usize = 2000;
 const CALIBRATION_LENGTHS: [usize; 8] = [1, 4, 16, 32, 64, 128, 128, 256];
 /// Most tokens of one batch.
 const MAX_TOKENS: usize = 1 << 20;
+/// Fraction of blocks of models with random weights that are pruned, if nothing else is said.
+const DEFAULT_SPARSITY: f64 = 0.9;
 /// Least cosine of embeddings that are computed in f32.
 pub(crate) const F32_COSINE: f64 = 0.9999;
 
@@ -39,7 +43,7 @@ pub(crate) struct ModelArgs {
     #[arg(long, default_value = "4x1")]
     pub(crate) block: Block,
 
-    /// Sentences to calibrate on, one per line or the first column of a .csv; 200 are used [default: random token ids]
+    /// Sentences to calibrate on, one per line, or a .csv or .tsv with a column named "text", else its first; 200 are used [default: random token ids]
     #[arg(long, value_name = "FILE", conflicts_with = "arch")]
     pub(crate) calibrate: Option<PathBuf>,
 
@@ -61,24 +65,43 @@ pub(crate) struct SourceModel {
     pub(crate) source: ModelSource,
     /// For references and exports.
     pub(crate) model: Model,
+    /// The fraction of its blocks that are zero.
+    pub(crate) sparsity: f64,
     min_cosine: f64,
 }
 
 impl ModelArgs {
-    /// Reads the model, or makes it, and prunes it.
-    pub(crate) fn prepare(&self, sparsity: f64, seed: u64) -> Result<SourceModel> {
+    /// The fractions to prune to: those that were asked for; else 0.9 of random weights, and nothing of a real model.
+    pub(crate) fn sparsities(&self, asked: &[f64]) -> Vec<Option<f64>> {
+        match asked {
+            [] => vec![self.arch.map(|_| DEFAULT_SPARSITY)],
+            _ => asked.iter().copied().map(Some).collect(),
+        }
+    }
+
+    /// Reads the model, or makes it, and prunes it, if a fraction of zero blocks is asked for.
+    pub(crate) fn prepare(&self, sparsity: Option<f64>, seed: u64) -> Result<SourceModel> {
+        self.source.refuse_packed("lacuna compare", "give the folder")?;
         // Workers may run elsewhere than the command.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let source = ModelSource {
             dir: self.source.folder()?.as_ref().map(absolute),
             arch: self.arch.map(|arch| arch.name().to_owned()),
             seed,
-            pruning: (sparsity > 0.0).then(|| (self.block.name().to_owned(), sparsity)),
+            pruning: sparsity.filter(|found| *found > 0.0).map(|found| (self.block.name().to_owned(), found)),
             calibrate: self.calibrate.as_ref().map(absolute),
         };
         let name = self.arch.map_or_else(|| self.source.short_name(), |arch| arch.name().to_owned());
-        let _spinner = Spinner::new(format!("preparing {name}"));
-        Ok(SourceModel { name, model: source.model()?, source, min_cosine: self.min_cosine })
+        let pruned = {
+            let _spinner = Spinner::new(format!("preparing {name}"));
+            Pruned::new(source.unpruned()?, self.block, sparsity)?
+        };
+        if self.arch.is_none() {
+            pruned.warning().iter().for_each(warn);
+            pruned.remark().iter().for_each(say);
+        }
+        let sparsity = pruned.sparsity();
+        Ok(SourceModel { name, model: pruned.model, source, sparsity, min_cosine: self.min_cosine })
     }
 }
 
@@ -108,15 +131,20 @@ impl SourceModel {
 }
 
 impl ModelSource {
-    /// The f32 model, pruned.
-    pub(crate) fn model(&self) -> Result<Model> {
-        let model = match (&self.dir, self.preset()?) {
+    /// The f32 model as it is read or made.
+    fn unpruned(&self) -> Result<Model> {
+        Ok(match (&self.dir, self.preset()?) {
             (Some(dir), _) => Model::open(dir)?,
             (None, preset) => Model::seeded(
                 EncoderConfig { vocab_size: VOCAB_SIZE, ..preset.unwrap_or(Preset::MiniLm).config() },
                 self.seed,
             )?,
-        };
+        })
+    }
+
+    /// The f32 model, pruned.
+    pub(crate) fn model(&self) -> Result<Model> {
+        let model = self.unpruned()?;
         match &self.pruning {
             Some((block, sparsity)) => Ok(model.prune(block_named(block)?, *sparsity)?),
             None => Ok(model),

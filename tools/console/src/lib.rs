@@ -1,6 +1,6 @@
 //! What the `lacuna` command and its comparison with other engines share.
 //!
-//! For the shell: [`args`] parses option values, [`context`] holds the tier and the threads, [`source`] names a model, [`error`] is
+//! For the shell: [`args`] parses option values, [`context`] holds the tier and the threads, [`source`] names a model, [`zeros`] prunes it, [`error`] is
 //! the one error type; [`input`] reads texts; [`output`], [`stream`], [`table`], [`remarks`] and [`progress`] print. For measurements: [`timing`] and [`stats`], [`limits`] of this
 //! machine, and the [`products`] that are timed. This crate is a part of the command, not of the library: it makes no promise to others.
 
@@ -22,3 +22,4 @@ pub mod stream;
 pub mod table;
 pub mod text;
 pub mod timing;
+pub mod zeros;

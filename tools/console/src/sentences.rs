@@ -5,6 +5,7 @@ use std::path::Path;
 pub use lacuna::calibration::spread;
 
 use crate::error::{Error, Result};
+use crate::table::plural;
 use crate::text::read_texts;
 
 /// Calibration sentences that are used of a file or of the built-in collection, where no option says another number.
@@ -31,7 +32,7 @@ pub fn csv_error(path: &Path, error: &csv::Error) -> Error {
         line: error.position().map_or(0, csv::Position::line),
         found: match error.kind() {
             csv::ErrorKind::Utf8 { err, .. } => format!("invalid UTF-8 in field {}", err.field() + 1),
-            csv::ErrorKind::UnequalLengths { len, .. } => format!("{len} fields"),
+            csv::ErrorKind::UnequalLengths { len, .. } => plural(*len, "field"),
             _ => error.to_string(),
         },
         expected: "comma-separated UTF-8 fields, quoted where they hold commas, the same number in every row",

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
+use lacuna::PackedModel;
+use lacuna::errors::PackedError;
 use lacuna::hub::{HubModel, HubOptions, fetch, model_folder};
 
 use crate::error::{Error, Result};
@@ -57,27 +59,77 @@ impl SourceArgs {
         [("--model", path(&self.model)), ("--from-hub", hub), ("--weights", path(&self.weights))]
     }
 
-    /// What `--model` names, if it was given.
-    pub fn path(&self) -> Option<&Path> {
-        self.model.as_deref()
-    }
-
     /// The last part of the name.
     pub fn short_name(&self) -> String {
         let name = self.name();
         Path::new(&name).file_name().map_or_else(|| name.clone(), |last| last.to_string_lossy().into_owned())
     }
 
-    /// The folder, or the weight file in it, after fetching what is to be fetched; `None` if neither was given.
-    pub fn folder(&self) -> Result<Option<PathBuf>> {
-        // Not in clap's words: it does not ask for what conflicts with an option that is given.
-        if self.offline && self.from_hub.is_none() {
-            return Err(Error::Argument {
+    /// The packed file that `--model` names.
+    ///
+    /// # Errors
+    /// [`PackedError::Decided`] for `--weights` beside it, and those of [`SourceArgs::folder`] for `--offline`.
+    pub fn packed_path(&self) -> Result<Option<PathBuf>> {
+        let Some(path) = &self.model else { return Ok(None) };
+        let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
+        if !(PackedModel::is_packed(path).unwrap_or(false) || named && !path.is_dir()) {
+            return Ok(None);
+        }
+        self.check_offline()?;
+        match &self.weights {
+            None => Ok(Some(path.clone())),
+            Some(file) => Err(lacuna::Error::from(PackedError::Decided {
+                option: "--weights",
+                found: file.display().to_string(),
+            })
+            .into()),
+        }
+    }
+
+    /// Refuses a packed file where the f32 weights of a model are needed. `what` is the command.
+    ///
+    /// # Errors
+    /// [`PackedError::NeedsWeights`]; those of opening the file.
+    pub fn refuse_packed(&self, what: &str, remedy: &'static str) -> Result<()> {
+        match self.packed_path()? {
+            Some(path) => Err(lacuna::Error::from(PackedModel::open(path)?.needs_weights(what, remedy)).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Not in clap's words: it does not ask for what conflicts with an option that is given.
+    fn check_offline(&self) -> Result<()> {
+        match self.offline && self.from_hub.is_none() {
+            false => Ok(()),
+            true => Err(Error::Argument {
                 option: "--offline",
                 found: "no --from-hub".into(),
                 expected: "--from-hub NAME with it: only models of the hub are downloaded".into(),
-            });
+            }),
         }
+    }
+
+    /// The weight file of `--weights` in a folder, or the folder.
+    fn weights_in(&self, folder: &Path) -> Result<PathBuf> {
+        let Some(file) = &self.weights else { return Ok(folder.to_owned()) };
+        let path = folder.join(file);
+        match path.exists() {
+            true => Ok(path),
+            false => Err(Error::Argument {
+                option: "--weights",
+                found: format!("{}, which is not found", path.display()),
+                expected: "a weight file or ONNX graph in the model's folder".into(),
+            }),
+        }
+    }
+
+    /// The folder, or the weight file in it, after fetching what is to be fetched; `None` if neither was given.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for options that have no meaning here, and for weights that are not there; [`Error::Content`] for another file than
+    /// a model's; those of the hub.
+    pub fn folder(&self) -> Result<Option<PathBuf>> {
+        self.check_offline()?;
         if let (Some(file), None, None) = (&self.weights, &self.model, &self.from_hub) {
             return Err(Error::Argument {
                 option: "--weights",
@@ -85,9 +137,13 @@ impl SourceArgs {
                 expected: "--model DIR or --from-hub NAME with it".into(),
             });
         }
-        let weights = |folder: &Path| self.weights.as_ref().map_or_else(|| folder.to_owned(), |file| folder.join(file));
         if let Some(folder) = &self.model {
-            return Ok(Some(weights(&model_folder(folder)?)));
+            if is_other_file(folder) {
+                let what =
+                    "a file that is neither a folder, a packed file nor a weight file; expected a model's folder";
+                return Err(Error::Content { path: folder.clone(), what });
+            }
+            return Ok(Some(self.weights_in(&model_folder(folder)?)?));
         }
         let Some(model) = &self.from_hub else { return Ok(None) };
         let mut options = HubOptions::from_env();
@@ -103,6 +159,13 @@ impl SourceArgs {
             let files = snapshot.assumed_absent.join(", ");
             say(format_args!("{model}: the cache does not tell whether the model has {files}: taken as absent"));
         }
-        Ok(Some(weights(&snapshot.folder)))
+        Ok(Some(self.weights_in(&snapshot.folder)?))
     }
+}
+
+/// Whether a path leads to a file that no model has: of another name than weights, and without a `config.json` beside it.
+fn is_other_file(path: &Path) -> bool {
+    const WEIGHTS: [&str; 7] = ["safetensors", "bin", "pt", "pth", "onnx", "json", "lacuna"];
+    let is_named = |ending: &std::ffi::OsStr| WEIGHTS.iter().any(|name| ending.eq_ignore_ascii_case(name));
+    path.is_file() && !path.extension().is_some_and(is_named) && !path.with_file_name("config.json").exists()
 }

@@ -10,6 +10,14 @@ pub fn plural<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String
     format!("{count} {noun}{}", if count == N::from(1) { "" } else { "s" })
 }
 
+/// A large count: `12 weights`, `1.50 M weights`.
+pub fn millions(count: usize, noun: &str) -> String {
+    match count {
+        100_000.. => format!("{:.2} M {noun}s", count as f64 / 1e6),
+        _ => plural(count, noun),
+    }
+}
+
 /// A table whose first columns are text and whose other columns are numbers.
 pub struct Table(Inner);
 
@@ -71,5 +79,14 @@ mod tests {
         table.row(["a".into(), "1".into()]);
         table.row(["long".into(), "100".into()]);
         assert_eq!(table.to_string(), "name    n\na       1\nlong  100\n");
+    }
+
+    #[test]
+    fn counts_have_their_noun() {
+        assert_eq!((plural(1, "row"), plural(0_u64, "row")), ("1 row".into(), "0 rows".into()));
+        assert_eq!(
+            (millions(1, "weight"), millions(1_500_000, "weight")),
+            ("1 weight".into(), "1.50 M weights".into())
+        );
     }
 }

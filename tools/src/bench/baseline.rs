@@ -5,6 +5,7 @@ use std::path::Path;
 
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;
+use lacuna_console::table::plural;
 use serde_json::{Map, Value};
 
 use super::report::{Row, Unit};
@@ -53,7 +54,7 @@ impl Baseline {
             row.figure("ratio_to_baseline", Some("x baseline"), ratio, Unit::Ratio("no match"));
         }
         if missing > 0 {
-            say(format_args!("{}: no match for {missing} of {} rows", self.file, rows.len()));
+            say(format_args!("{}: no match for {missing} of {}", self.file, plural(rows.len(), "row")));
         }
     }
 }

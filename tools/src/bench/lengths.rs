@@ -8,18 +8,22 @@ use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Steps;
+use lacuna_console::table::plural;
 use lacuna_console::timing::{Samples, Work};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
-use super::subject::{MAX_TOKENS, SubjectArgs, prepare};
+use super::subject::{
+    MAX_TOKENS, Prepared, Subject, SubjectArgs, compile_packed, packed_sparsity, prepare, say_remarks, sparsities,
+};
 use crate::model::TuneArgs;
+use crate::packed::needs_weights;
 
 /// A batch of sequences of many lengths, compared with the same batch padded
 ///
-/// A pruned model embeds a batch of sequences whose lengths are drawn uniformly, packed back to back as Lacuna always does. In turn
+/// A model, or a file of lacuna pack as it is, embeds a batch of sequences whose lengths are drawn uniformly, packed back to back as Lacuna always does. In turn
 /// with it are timed: the same batch as an engine that pads would run it, every sequence as long as the longest; a batch of as many
 /// tokens in sequences of equal lengths; and the sequences one by one.
 #[derive(clap::Args)]
@@ -28,9 +32,10 @@ pub(super) struct Args {
     #[command(flatten)]
     subject: SubjectArgs,
 
-    /// Fraction of 4x1 blocks pruned, 0 <= S < 1
-    #[arg(long, value_name = "S", default_value_t = 0.9, allow_hyphen_values = true, value_parser = args::sparsity)]
-    sparsity: f64,
+    /// Fractions of 4x1 blocks pruned, 0 <= S < 1; a comma-separated list [default: 0.9 with --arch, else the zeros that are
+    /// there]
+    #[arg(long, value_name = "S,..", value_delimiter = ',', allow_hyphen_values = true, value_parser = args::sparsity)]
+    sparsity: Vec<f64>,
 
     /// Sequences per batch; a comma-separated list
     #[arg(long, value_name = "B,..", value_delimiter = ',', default_value = "64", value_parser = args::at_least_one)]
@@ -51,7 +56,8 @@ const EXAMPLES: &str = "\
 Examples:
   lacuna bench lengths --arch minilm
   lacuna bench lengths --arch bert-base --sequences 16,64 --lengths 5-128 --threads 2
-  lacuna bench lengths --from-hub sentence-transformers/all-MiniLM-L6-v2 --sparsity 0.8 --json
+  lacuna bench lengths --model minilm.lacuna
+  lacuna bench lengths --from-hub sentence-transformers/all-MiniLM-L6-v2 --sparsity 0.8,0.9 --json
 
 --seed chooses the lengths, too.";
 
@@ -69,20 +75,40 @@ ratio_to_baseline. CSV has the same columns.";
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let bench = Bench::new(&args.options, context)?;
     let seed = args.options.seed;
-    let (name, model) = args.subject.read(seed)?;
-    args.check(model.config().max_position)?;
-    let calibrated = prepare(model, args.sparsity, seed)?;
-    let encoder = args.tuning.compile(&calibrated, Form::Auto, context)?;
-    bench.run(|| {
-        let steps = Steps::new(args.sequences.len());
-        let mut rows = Vec::with_capacity(args.sequences.len());
-        for &sequences in &args.sequences {
-            steps.begin(format!("{sequences} sequences"));
-            rows.push(args.row(&bench, &name, &encoder, sequences)?);
-            steps.end();
+    let (name, subject) = args.subject.open(seed)?;
+    let model = match subject {
+        Subject::Packed(model) => {
+            if !args.sparsity.is_empty() {
+                return Err(needs_weights(&model, "--sparsity", "prune with lacuna pack --sparsity"));
+            }
+            args.tuning.check_packed()?;
+            args.check(model.config().max_position)?;
+            let encoder = compile_packed(&model, context)?;
+            let sparsity = packed_sparsity(&model, &encoder);
+            return bench.run(|| args.rows(&bench, &Measured { name: &name, sparsity, encoder: &encoder }));
         }
-        Ok(rows)
-    })
+        Subject::Weights(model) => *model,
+    };
+    args.check(model.config().max_position)?;
+    let is_random = args.subject.is_random();
+    let sparsities = sparsities(&args.sparsity, is_random);
+    let (mut rows, mut remarks) = (Vec::new(), Vec::new());
+    for (&asked, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
+        let Prepared { calibrated, sparsity, remark } = prepare(model, asked, seed)?;
+        remarks.extend(remark);
+        let encoder = args.tuning.compile(&calibrated, Form::Auto, context)?;
+        let measured = Measured { name: &name, sparsity, encoder: &encoder };
+        rows.append(&mut bench.measure(|| args.rows(&bench, &measured))?);
+    }
+    say_remarks(remarks, is_random);
+    bench.finish(rows)
+}
+
+/// The encoder that is measured.
+struct Measured<'a> {
+    name: &'a str,
+    sparsity: f64,
+    encoder: &'a Encoder,
 }
 
 impl Args {
@@ -105,7 +131,19 @@ impl Args {
         }
     }
 
-    fn row(&self, bench: &Bench<'_>, name: &str, encoder: &Encoder, sequences: usize) -> Result<Row> {
+    fn rows(&self, bench: &Bench<'_>, measured: &Measured<'_>) -> Result<Vec<Row>> {
+        let steps = Steps::new(self.sequences.len());
+        let mut rows = Vec::with_capacity(self.sequences.len());
+        for &sequences in &self.sequences {
+            steps.begin(plural(sequences as u64, "sequence"));
+            rows.push(self.row(bench, measured, sequences)?);
+            steps.end();
+        }
+        Ok(rows)
+    }
+
+    fn row(&self, bench: &Bench<'_>, measured: &Measured<'_>, sequences: usize) -> Result<Row> {
+        let Measured { name, sparsity, encoder } = *measured;
         let batches = Batches::new(&draw(&self.lengths, sequences, self.options.seed), encoder, self.options.seed);
         let (tokens, padded_tokens) = (count(&batches.packed), count(&batches.padded));
         let [packed, padded, equal, single] = batches.time(bench, encoder)?;
@@ -114,7 +152,7 @@ impl Args {
         row.size("batch", "batch", sequences);
         row.size("shortest", "from", *self.lengths.start());
         row.size("longest", "to", *self.lengths.end());
-        row.sparsity(self.sparsity);
+        row.sparsity(sparsity);
         row.setting(bench.threads, bench.caches());
         row.fact("tier", bench.context.tier.name());
         row.size("tokens", "tokens", tokens);

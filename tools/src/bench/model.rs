@@ -7,19 +7,20 @@ use lacuna::{CalibratedModel, Encoder, Form, PackedModel, Precision};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
-use lacuna_console::output::say;
 use lacuna_console::progress::Steps;
 use lacuna_console::timing::{Samples, Work};
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
-use super::subject::{MAX_TOKENS, Subject, SubjectArgs, compile_packed, prepare};
-use crate::model::{PRUNED, TuneArgs, compile};
+use super::subject::{
+    MAX_TOKENS, Prepared, Subject, SubjectArgs, compile_packed, packed_sparsity, prepare, say_remarks, sparsities,
+};
+use crate::model::{TuneArgs, compile};
 use crate::packed::{decided, needs_weights};
 
 /// A whole encoder: its time, and where it goes
 ///
-/// A pruned model, or a file of lacuna pack as it is, embeds batches of random token ids, in int8 unless another precision is asked for,
+/// A model, or a file of lacuna pack as it is, embeds batches of random token ids, in int8 unless another precision is asked for,
 /// with the kernels that are chosen for its zeros. A second, instrumented pass, in turn with the first, shows the share of every kernel in
 /// the time. Pruning here shows speed alone: accuracy is not kept.
 #[derive(clap::Args)]
@@ -28,7 +29,8 @@ pub(super) struct Args {
     #[command(flatten)]
     subject: SubjectArgs,
 
-    /// Fractions of 4x1 blocks pruned, 0 <= S < 1; a comma-separated list [default: 0.9; a packed file has its own zeros]
+    /// Fractions of 4x1 blocks pruned, 0 <= S < 1; a comma-separated list [default: 0.9 with --arch, else the zeros that are
+    /// there]
     #[arg(long, value_name = "S,..", value_delimiter = ',', allow_hyphen_values = true, value_parser = args::sparsity)]
     sparsity: Vec<f64>,
 
@@ -58,9 +60,6 @@ pub(super) struct Args {
     #[command(flatten)]
     options: Options,
 }
-
-/// Fraction of 4x1 blocks pruned, if nothing else is said.
-const DEFAULT_SPARSITY: f64 = 0.9;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,7 +98,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             args.check_packed(&model)?;
             args.check(model.config().max_position)?;
             let sparse = compile_packed(&model, context)?;
-            let sparsity = model.pruning().map_or(0.0, |pruning| pruning.sparsity);
+            let sparsity = packed_sparsity(&model, &sparse);
             let precision = precision_name(model.precision());
             let models = Models { name, sparsity, precision, calibrated: None, sparse, dense: None };
             return bench.run(|| measure(args, &bench, &models));
@@ -107,14 +106,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         Subject::Weights(model) => *model,
     };
     args.check(model.config().max_position)?;
-    let sparsities = if args.sparsity.is_empty() { &[DEFAULT_SPARSITY][..] } else { &args.sparsity };
-    if sparsities.iter().any(|&sparsity| sparsity > 0.0) {
-        say(PRUNED);
-    }
-    let mut rows = Vec::new();
-    for (&sparsity, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
+    let is_random = args.subject.is_random();
+    let sparsities = sparsities(&args.sparsity, is_random);
+    let (mut rows, mut remarks) = (Vec::new(), Vec::new());
+    for (&asked, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
         // On all cores, whatever the number that is measured.
-        let calibrated = prepare(model, sparsity, args.options.seed)?;
+        let Prepared { calibrated, sparsity, remark } = prepare(model, asked, args.options.seed)?;
+        remarks.extend(remark);
         let layers = vec![LayerPrecision::all(args.precision.unwrap_or_default()); calibrated.quant().len()];
         let precision = precision_name(&layers);
         let sparse = args.tuning.compile(&calibrated.clone().with_precision(layers)?, Form::Auto, context)?;
@@ -122,6 +120,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let models = Models { name: name.clone(), sparsity, precision, calibrated: Some(calibrated), sparse, dense };
         rows.append(&mut bench.measure(|| measure(args, &bench, &models))?);
     }
+    say_remarks(remarks, is_random);
     bench.finish(rows)
 }
 

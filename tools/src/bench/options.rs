@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lacuna_console::args;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
+use lacuna_console::table::plural;
 use lacuna_kernels::Parallel;
 
 use super::baseline::Baseline;
@@ -126,16 +127,11 @@ impl<'a> Bench<'a> {
         };
         let baseline = self.baseline.as_ref().map_or_else(String::new, |baseline| format!("; baseline: {baseline}"));
         format!(
-            "{}, tier {}, {}, {caches}, medians of {} samples{limits}{baseline}",
+            "{}, tier {}, {}, {caches}, medians of {}{limits}{baseline}",
             lacuna_jit::cpu::brand(),
             self.context.tier,
-            threads_text(self.threads),
-            self.options.repeats
+            plural(self.threads, "thread"),
+            plural(self.options.repeats, "sample")
         )
     }
-}
-
-/// `1 thread`, `2 threads`.
-fn threads_text(threads: usize) -> String {
-    if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") }
 }

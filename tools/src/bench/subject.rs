@@ -1,12 +1,15 @@
 //! The models that are measured: where they come from, and how they are pruned.
 
 use lacuna::config::EncoderConfig;
+use lacuna::report::LinearReport;
 use lacuna::tokens::seeded_ids;
 use lacuna::{Block, CalibratedModel, Encoder, Model, PackedModel, Preset};
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
+use lacuna_console::output::say;
 use lacuna_console::progress::Spinner;
 use lacuna_console::source::{SourceArgs, exactly_one};
+use lacuna_console::zeros::Pruned;
 
 use crate::model::read;
 use crate::packed;
@@ -15,6 +18,8 @@ use crate::packed;
 const VOCAB_SIZE: usize = 2000;
 /// Sequences of random ids to calibrate on, and their longest length.
 const CALIBRATION: (usize, usize) = (4, 128);
+/// Fraction of 4x1 blocks of models with random weights that are pruned, if nothing else is said.
+const DEFAULT_SPARSITY: f64 = 0.9;
 /// Most tokens of one batch.
 pub(super) const MAX_TOKENS: usize = 1 << 20;
 
@@ -41,7 +46,7 @@ pub(super) enum Subject {
 impl Subject {
     /// Opens what `--model` or `--from-hub` names; nothing if neither is given.
     pub(super) fn open(source: &SourceArgs) -> Result<Option<Subject>> {
-        if let Some(path) = packed::packed_path(source) {
+        if let Some(path) = source.packed_path()? {
             return Ok(Some(Subject::Packed(packed::open(path)?.into())));
         }
         let Some(folder) = source.folder()? else { return Ok(None) };
@@ -56,6 +61,11 @@ pub(super) fn compile_packed(model: &PackedModel, context: &Context) -> Result<E
 }
 
 impl SubjectArgs {
+    /// Whether the weights are random.
+    pub(super) fn is_random(&self) -> bool {
+        self.arch.is_some()
+    }
+
     /// The model, which may be a packed one, and its name.
     pub(super) fn open(&self, seed: u64) -> Result<(String, Subject)> {
         match (self.arch, Subject::open(&self.source)?) {
@@ -76,11 +86,50 @@ impl SubjectArgs {
     }
 }
 
-/// The model with the fraction `sparsity` of 4x1 blocks pruned, and calibrated on random ids.
-pub(super) fn prepare(model: Model, sparsity: f64, seed: u64) -> Result<CalibratedModel> {
-    let _spinner = Spinner::new("pruning and calibrating");
+/// A model that is ready to be compiled.
+pub(super) struct Prepared {
+    pub(super) calibrated: CalibratedModel,
+    /// The fraction of its 4x1 blocks that are zero.
+    pub(super) sparsity: f64,
+    /// What pruning did.
+    pub(super) remark: Option<String>,
+}
+
+/// The model with 4x1 blocks pruned, if a fraction is asked for, and calibrated on random ids.
+pub(super) fn prepare(model: Model, asked: Option<f64>, seed: u64) -> Result<Prepared> {
+    let pruned = Pruned::new(model, Block::B4x1, asked)?;
+    let _spinner = Spinner::new("calibrating");
+    let remark = pruned.warning().map(str::to_owned).or(pruned.remark());
+    let sparsity = pruned.sparsity();
     let (count, length) = CALIBRATION;
-    let config = model.config();
+    let config = pruned.model.config();
     let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), seed.wrapping_add(1));
-    Ok(model.prune(Block::B4x1, sparsity)?.calibration().run_ids(&ids)?)
+    Ok(Prepared { calibrated: pruned.model.calibration().run_ids(&ids)?, sparsity, remark })
+}
+
+/// The fractions to prune to: those that were asked for; else the zeros that are there, and 0.9 of random weights.
+pub(super) fn sparsities(asked: &[f64], is_random: bool) -> Vec<Option<f64>> {
+    match asked {
+        [] => vec![is_random.then_some(DEFAULT_SPARSITY)],
+        _ => asked.iter().copied().map(Some).collect(),
+    }
+}
+
+/// Says what pruning did, once, after everything is measured. Random weights have no accuracy to lose.
+pub(super) fn say_remarks(mut remarks: Vec<String>, is_random: bool) {
+    remarks.dedup();
+    remarks.iter().filter(|_| !is_random).for_each(say);
+}
+
+/// The fraction of zero blocks of a packed model: of layers with a sparse kernel what it leaves out; of dense ones what they were pruned to,
+/// if they were.
+pub(super) fn packed_sparsity(model: &PackedModel, encoder: &Encoder) -> f64 {
+    let pruned = model.pruning().map_or(0.0, |pruning| pruning.sparsity);
+    let (mut zero, mut total) = (0.0, 0.0);
+    for LinearReport { m, k, density, form, .. } in &encoder.report().linears {
+        let weights = (m * k) as f64;
+        zero += weights * if *form == "dense" { pruned } else { 1.0 - density };
+        total += weights;
+    }
+    if total > 0.0 { zero / total } else { 0.0 }
 }

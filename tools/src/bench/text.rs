@@ -11,12 +11,15 @@ use lacuna_console::error::{Error, Result};
 use lacuna_console::progress::Steps;
 use lacuna_console::source::{SourceArgs, exactly_one};
 use lacuna_console::stats::median;
+use lacuna_console::table::plural;
 use lacuna_console::text::read_lines;
 use lacuna_console::timing::{Samples, Work};
 
 use super::options::{Bench, Options};
 use super::report::{Row, Unit};
-use super::subject::{MAX_TOKENS, Subject, compile_packed, prepare};
+use super::subject::{
+    MAX_TOKENS, Prepared, Subject, compile_packed, packed_sparsity, prepare, say_remarks, sparsities,
+};
 use crate::model::compile;
 use crate::packed::needs_weights;
 
@@ -86,19 +89,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
                 return Err(needs_weights(&model, "--sparsity", "prune with lacuna pack --sparsity"));
             }
             let encoder = compile_packed(&model, context)?;
-            let sparsity = model.pruning().map_or(0.0, |pruning| pruning.sparsity);
+            let sparsity = packed_sparsity(&model, &encoder);
             let texts = args.texts(tokenizer(&encoder)?, lines.as_deref())?;
             return bench.run(|| measure(&bench, &name, sparsity, &encoder, &texts));
         }
         Subject::Weights(model) => *model,
     };
-    let sparsities = if args.sparsity.is_empty() { &[0.0][..] } else { &args.sparsity };
-    let mut rows = Vec::new();
-    for (&sparsity, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
-        let encoder = compile(&prepare(model, sparsity, args.options.seed)?, Form::Auto, context)?;
+    let sparsities = sparsities(&args.sparsity, false);
+    let (mut rows, mut remarks) = (Vec::new(), Vec::new());
+    for (&asked, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
+        let Prepared { calibrated, sparsity, remark } = prepare(model, asked, args.options.seed)?;
+        remarks.extend(remark);
+        let encoder = compile(&calibrated, Form::Auto, context)?;
         let texts = args.texts(tokenizer(&encoder)?, lines.as_deref())?;
         rows.append(&mut bench.measure(|| measure(&bench, &name, sparsity, &encoder, &texts))?);
     }
+    say_remarks(remarks, false);
     bench.finish(rows)
 }
 
@@ -173,7 +179,7 @@ fn measure(bench: &Bench<'_>, name: &str, sparsity: f64, encoder: &Encoder, batc
     let steps = Steps::new(batches.len());
     let mut rows = Vec::with_capacity(batches.len());
     for batch in batches {
-        steps.begin(format!("{} texts", batch.texts.len()));
+        steps.begin(plural(batch.texts.len() as u64, "text"));
         let mut row = Row::new("text", name.to_owned());
         row.size("batch", "batch", batch.texts.len());
         match batch.seq {

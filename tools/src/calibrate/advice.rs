@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use lacuna::calibration::{CalibrationReport, Choice, TensorReport};
 use lacuna::{Precision, Tier};
 
+use lacuna_console::table::plural;
+
 use crate::calibration::runs_bf16;
 use crate::command::Command;
 
@@ -26,7 +28,9 @@ pub(super) fn advice(command: &Command, report: &CalibrationReport, truncated: u
         );
     }
     if truncated > 0 {
-        let _ = writeln!(text, "{truncated} sentences were truncated to the model's limit of {long} tokens");
+        let was = if truncated == 1 { "was" } else { "were" };
+        let sentences = plural(truncated, "sentence");
+        let _ = writeln!(text, "{sentences} {was} truncated to the model's limit of {}", plural(long, "token"));
     }
     let bf16 = runs_bf16(tier);
     let helped = report.tensors.iter().find_map(|tensor| Some((tensor, better(tensor, bf16)?)));

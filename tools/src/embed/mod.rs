@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     task: TaskArgs,
 
-    /// Output format [default: as the name of --output says, else jsonl]
+    /// Output format [default: as the name of --output says: .npy, .parquet; jsonl for every other name]
     #[arg(long, value_enum, help_heading = "Output")]
     format: Option<FormatArg>,
 
@@ -54,11 +54,11 @@ pub(crate) struct Args {
     #[arg(long, value_enum)]
     pooling: Option<PoolingArg>,
 
-    /// Divide embeddings by their L2 norm [default: as in the model's files, else not]
+    /// Divide embeddings by their L2 norm; of this and --no-normalize the last counts [default: as in the model's files, else not]
     #[arg(long, overrides_with = "no_normalize")]
     normalize: bool,
 
-    /// Do not normalise embeddings; overrides the model's files
+    /// Do not normalise embeddings; overrides the model's files. With --dimensions: do not normalise the shortened ones
     #[arg(long, overrides_with = "normalize")]
     no_normalize: bool,
 
@@ -70,8 +70,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     prompt_name: Option<String>,
 
-    /// Keep the first N features only, and divide them by their L2 norm unless --no-normalize is given: for models that are trained
-    /// for it (Matryoshka)
+    /// Keep the first N features only, and divide them by their L2 norm; with --no-normalize they are only cut, behind the model's
+    /// own normalisation, as by truncate_dim of sentence-transformers. For models that are trained for it (Matryoshka)
     #[arg(long, value_name = "N", visible_alias = "truncate-dim", value_parser = args::at_least_one, help_heading = "Output")]
     dimensions: Option<usize>,
 
@@ -185,6 +185,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         note: args.note(kind),
         settings: args.settings(kind),
         can_resume: kind != OutputKind::Parquet && !args.waits(),
+        prompt: args.prompt(),
+        raw: false,
     };
     args.task.execute(context, work, |sentences, encoder, _| About {
         sentences,
@@ -210,7 +212,12 @@ impl Args {
 
     /// The model with the pooling that the options say.
     fn pooled(&self, model: Opened) -> Result<Opened> {
-        let normalize = if self.normalize || self.no_normalize { Some(self.normalize) } else { None };
+        let normalize = match (self.normalize, self.no_normalize) {
+            (true, _) => Some(true),
+            // Of shortened embeddings only the second division is left out.
+            (false, true) if self.dimensions.is_none() => Some(false),
+            _ => None,
+        };
         model.with_pooling(self.pooling.map(PoolingMode::from), normalize)
     }
 
@@ -233,7 +240,7 @@ impl Args {
     /// What is said of a format that only the name tells.
     fn note(&self, kind: OutputKind) -> Option<String> {
         let path = self.task.output_path().filter(|_| self.format.is_none() && kind != OutputKind::JsonLines)?;
-        Some(format!("{}: written as {}", path.display(), kind.name()))
+        Some(format!("{}: will be written as {}, as its name says", path.display(), kind.name()))
     }
 
     fn check(&self, kind: OutputKind) -> Result<()> {

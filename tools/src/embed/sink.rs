@@ -5,6 +5,7 @@ use std::io;
 use lacuna::tasks::{EmbedRow, VectorPrecision, VectorRanges, shorten};
 use lacuna_console::remarks::warn;
 use lacuna_console::stream::Stream;
+use lacuna_console::table::plural;
 
 use super::format::Format;
 use crate::task::{BadLine, Sink};
@@ -87,7 +88,8 @@ impl Sink<EmbedRow> for EmbedSink {
             if (1..ENOUGH).contains(&count) {
                 let precision = self.precision;
                 warn(format_args!(
-                    "--precision {precision}: the ranges are those of {count} vectors only; --ranges FILE takes those of more"
+                    "--precision {precision}: the ranges are those of {} only; --ranges FILE takes those of more",
+                    plural(count, "vector")
                 ));
             }
             self.ranges = VectorRanges::of(vectors());

@@ -11,19 +11,21 @@ use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;
 use lacuna_console::progress::Spinner;
 use lacuna_console::stats::Cosines;
+use lacuna_console::table::plural;
+use lacuna_console::zeros::Pruned;
 
 use super::args::Args;
 use super::pairs::Pairs;
 use super::report::{Evaluation, Point};
 use super::schemes::Schemes;
 use crate::calibration::CalibrationSummary;
-use crate::model::{self, PRUNED};
-use crate::packed::{decided, needs_weights, open, packed_path};
+use crate::model::{self, of_embeddings};
+use crate::packed::{needs_weights, open};
 
 /// Everything that the options ask for.
 pub(super) fn evaluate(args: &Args, context: &Context) -> Result<Evaluation> {
     let pairs = Pairs::read(&args.pairs)?;
-    match packed_path(&args.source) {
+    match args.source.packed_path()? {
         Some(path) => evaluate_packed(args, &pairs, path, context),
         None => evaluate_model(args, &pairs, context),
     }
@@ -37,8 +39,10 @@ fn evaluate_packed(args: &Args, pairs: &Pairs, path: PathBuf, context: &Context)
         return Err(needs_weights(&packed, "--sparsity", "prune with lacuna pack --sparsity"));
     }
     if args.schemes {
-        return Err(decided("--schemes", "set".into()));
+        return Err(needs_weights(&packed, "--schemes", "give the folder"));
     }
+    let remarks = of_embeddings(packed.remarks());
+    remarks.iter().for_each(say);
     let encoder = packed.compiler().tier(context.tier).compile()?;
     let (embeddings, truncated) = embed(&encoder, pairs)?;
     let point = Point {
@@ -49,7 +53,7 @@ fn evaluate_packed(args: &Args, pairs: &Pairs, path: PathBuf, context: &Context)
     Ok(Evaluation {
         model: args.source.name(),
         pairs: pairs.scores.len(),
-        calibration_sentences: 0,
+        calibration_sentences: packed.calibration().map_or(0, |basis| basis.texts),
         calibration: CalibrationSummary::packed(&packed),
         tier: context.tier.name(),
         spearman_f32: None,
@@ -57,6 +61,7 @@ fn evaluate_packed(args: &Args, pairs: &Pairs, path: PathBuf, context: &Context)
         unseen_lengths: None,
         first: point,
         results: vec![],
+        remarks,
     })
 }
 
@@ -69,23 +74,24 @@ fn evaluate_model(args: &Args, pairs: &Pairs, context: &Context) -> Result<Evalu
     let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer)?;
     let (ids, prompt_tokens) = token_ids(tokenizer, model.prompts().default_text(), &pairs.sentences)?;
     let unpruned = reference(&model, &ids, prompt_tokens)?;
-    if args.sparsity.iter().any(|sparsity| *sparsity > 0.0) {
-        say(PRUNED);
-    }
     let sparsities: Vec<Option<f64>> = match &args.sparsity[..] {
         [] => vec![None],
         list => list.iter().copied().map(Some).collect(),
     };
     let (mut results, mut last) = (Vec::with_capacity(sparsities.len()), None);
-    for sparsity in sparsities {
-        let pruned = match sparsity {
-            None => model.clone(),
-            Some(sparsity) => {
-                let _spinner = Spinner::new("pruning");
-                model.clone().prune(args.block, sparsity)?
-            }
-        };
-        let of_pruned = sparsity.map(|_| reference(&pruned, &ids, prompt_tokens)).transpose()?;
+    let mut remarks = of_embeddings(model.remarks());
+    remarks.iter().for_each(say);
+    for asked in sparsities {
+        let pruned = Pruned::new(model.clone(), args.block, asked)?;
+        if let Some(said) = pruned.warning().map(str::to_owned).or(pruned.remark())
+            && !remarks.contains(&said)
+        {
+            say(&said);
+            remarks.push(said);
+        }
+        let sparsity = asked.map(|_| pruned.sparsity());
+        let pruned = pruned.model;
+        let of_pruned = asked.map(|_| reference(&pruned, &ids, prompt_tokens)).transpose()?;
         let reference = of_pruned.as_ref().unwrap_or(&unpruned);
         let schemes = args.schemes.then(|| {
             Schemes {
@@ -120,19 +126,20 @@ fn evaluate_model(args: &Args, pairs: &Pairs, context: &Context) -> Result<Evalu
         model: args.source.name(),
         pairs: pairs.scores.len(),
         calibration_sentences: calibrated.basis().texts,
-        calibration: args.calibration.summary(calibrated.basis()),
+        calibration: Some(args.calibration.summary(calibrated.basis())),
         tier: context.tier.name(),
         spearman_f32: Some(pairs.spearman(&unpruned)),
         truncated,
         unseen_lengths: Some(unseen(&calibrated, &ids)),
         first,
         results: if results.len() > 1 { results } else { vec![] },
+        remarks,
     })
 }
 
 /// The embeddings of all sentences, and how many of these were truncated.
 fn embed(encoder: &Encoder, pairs: &Pairs) -> Result<(Vec<Vec<f32>>, usize)> {
-    let _spinner = Spinner::new(format!("embedding {} sentences", pairs.sentences.len()));
+    let _spinner = Spinner::new(format!("embedding {}", plural(pairs.sentences.len(), "sentence")));
     let embeddings = encoder.embed(&pairs.sentences)?;
     Ok((embeddings.vectors, embeddings.truncated.len()))
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::sentences::csv_error;
 use lacuna_console::stats::{cosine, spearman};
+use lacuna_console::table::plural;
 
 /// Sentence pairs with gold scores.
 pub(crate) struct Pairs {
@@ -27,20 +28,28 @@ impl Pairs {
                 expected,
             };
             let (Some(first), Some(second), Some(score), 3) = (row.get(0), row.get(1), row.get(2), row.len()) else {
-                return Err(bad(format!("{} fields", row.len()), "sentence1,sentence2,score"));
+                return Err(bad(plural(row.len(), "field"), "sentence1,sentence2,score"));
             };
             match score.trim().parse::<f64>() {
                 Ok(score) if score.is_finite() => pairs.scores.push(score),
+                // The first row of a file is where a heading stands.
+                _ if pairs.scores.is_empty() => {
+                    return Err(bad(format!("score {score:?}"), "a number; a heading is not read: leave it out"));
+                }
                 _ => return Err(bad(format!("score {score:?}"), "a number")),
             }
             pairs.sentences.extend([first.to_owned(), second.to_owned()]);
         }
-        match pairs.scores.len() {
-            0 | 1 => Err(Error::Argument {
-                option: "--pairs",
-                found: format!("{} pairs in {}", pairs.scores.len(), path.display()),
-                expected: "at least 2".into(),
-            }),
+        let wrong = |found: String, expected: &str| {
+            let found = format!("{found} in {}", path.display());
+            Err(Error::Argument { option: "--pairs", found, expected: expected.to_owned() })
+        };
+        match &pairs.scores[..] {
+            [] | [_] => wrong(plural(pairs.scores.len(), "pair"), "at least 2"),
+            [first, rest @ ..] if rest.iter().all(|score| score == first) => wrong(
+                format!("the score {first} for all {} pairs", pairs.scores.len()),
+                "scores that differ: equal ones have no ranks",
+            ),
             _ => Ok(pairs),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use lacuna_console::table::{Table, number};
+use lacuna_console::table::{Table, number, plural};
 use serde::Serialize;
 
 use super::schemes::{self, Row};
@@ -13,9 +13,10 @@ use crate::calibration::CalibrationSummary;
 pub(super) struct Evaluation {
     pub(super) model: String,
     pub(super) pairs: usize,
-    /// Texts that were calibrated on; none of a packed model.
+    /// Texts that were calibrated on; 0 where a packed model does not say it.
     pub(super) calibration_sentences: usize,
-    pub(super) calibration: CalibrationSummary,
+    /// None of a packed model that does not say it.
+    pub(super) calibration: Option<CalibrationSummary>,
     pub(super) tier: &'static str,
     /// Of the f32 model as read; none of a packed model.
     pub(super) spearman_f32: Option<f64>,
@@ -29,6 +30,8 @@ pub(super) struct Evaluation {
     /// Of every sparsity, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) results: Vec<Point>,
+    /// What was assumed, what is easily missed, and what pruning did.
+    pub(super) remarks: Vec<String>,
 }
 
 /// What was measured for one sparsity.
@@ -71,16 +74,19 @@ impl Point {
 impl Evaluation {
     /// In words.
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{}: {} pairs", self.model, self.pairs);
-        let _ = match (self.calibration_sentences, self.spearman_f32) {
-            (0, None) => write!(text, ", packed: it holds no f32 weights to compare with"),
-            _ => write!(text, ", calibrated on {}", self.calibration),
-        };
+        let mut text = format!("{}: {}", self.model, plural(self.pairs, "pair"));
+        if let Some(calibration) = &self.calibration {
+            let _ = write!(text, ", calibrated on {calibration}");
+        }
         if self.truncated > 0 {
-            let _ = write!(text, ", {} sentences truncated to the model's limit", self.truncated);
+            let _ = write!(text, ", {} truncated to the model's limit", plural(self.truncated, "sentence"));
         }
         if let Some(unseen @ 1..) = self.unseen_lengths {
-            let _ = write!(text, "; {unseen} sentences are shorter or longer than these");
+            let is = if unseen == 1 { "is" } else { "are" };
+            let _ = write!(text, "; {} {is} shorter or longer than these", plural(unseen, "sentence"));
+        }
+        if self.spearman_f32.is_none() {
+            let _ = write!(text, "; packed: it holds no f32 weights to compare with");
         }
         let points = if self.results.is_empty() { std::slice::from_ref(&self.first) } else { &self.results };
         let mut table = Table::new(&["<model", "Spearman", "cosine to f32: mean", "least"]);

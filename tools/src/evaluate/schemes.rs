@@ -9,7 +9,7 @@ use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;
 use lacuna_console::progress::Spinner;
 use lacuna_console::stats::Cosines;
-use lacuna_console::table::{Table, number};
+use lacuna_console::table::{Table, number, plural};
 use lacuna_console::timing::{Samples, Timed};
 use serde::Serialize;
 
@@ -102,7 +102,7 @@ impl Schemes<'_> {
                 encoder => encoder?,
             };
             let embeddings = {
-                let _spinner = Spinner::new(format!("embedding {} sentences: {scheme}", self.ids.len()));
+                let _spinner = Spinner::new(format!("embedding {}: {scheme}", plural(self.ids.len(), "sentence")));
                 encoder.embed_prompted_ids(self.ids, self.prompt_tokens)?
             };
             let cosines = Cosines::between(&embeddings, self.reference);
@@ -161,7 +161,7 @@ pub(super) fn table(rows: &[Row]) -> Table {
             format!("{:.4}", row.spearman),
             number(row.cosine_mean, 5),
             number(row.cosine_min, 5),
-            number(row.milliseconds, 1),
+            number(row.milliseconds, 2),
             number(row.speed, 3),
             number(row.calibration_seconds, 2),
         ]);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use lacuna::Model;
 use lacuna::errors::ModelError;
 use lacuna::heads::HeadKind;
+use lacuna_console::table::{millions, plural};
 use serde::Serialize;
 
 /// Labels of a head that are listed in words.
@@ -69,13 +70,12 @@ impl Head {
     /// In words.
     pub(super) fn text(&self) -> String {
         let Head { kind, class, labels, problem, problem_assumed, score_function, parameters, .. } = self;
-        let mut text = format!("{kind} ({class}), {:.2} M parameters", *parameters as f64 / 1e6);
+        let mut text = format!("{kind} ({class}), {}", millions(*parameters, "parameter"));
         if !labels.is_empty() {
             let shown = labels.iter().take(LABELS).map(String::as_str).collect::<Vec<_>>().join(", ");
             let more = labels.len().saturating_sub(LABELS);
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            let plural = if labels.len() == 1 { "" } else { "s" };
-            let _ = write!(text, "; {} label{plural}: {shown}{more}", labels.len());
+            let _ = write!(text, "; {}: {shown}{more}", plural(labels.len(), "label"));
         }
         if let Some(problem) = problem {
             let assumed = if *problem_assumed { " (assumed: no problem_type)" } else { "" };

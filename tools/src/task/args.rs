@@ -118,6 +118,22 @@ impl TaskArgs {
         self.output.output.as_deref()
     }
 
+    /// Refuses an output that is one of the files that are read.
+    pub(super) fn check_files(&self, target: &Target) -> Result<()> {
+        let Target::File(output) = target else { return Ok(()) };
+        let same =
+            |path: &std::path::Path| matches!((path.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b);
+        let read = [("--input", Some(&self.input.input)), ("--calibrate", self.calibration.calibrate.as_ref())];
+        match read.into_iter().find(|(_, path)| path.is_some_and(|path| same(path))) {
+            None => Ok(()),
+            Some((option, _)) => Err(Error::Argument {
+                option: "--output",
+                found: format!("{}, which is the file of {option}", output.display()),
+                expected: "another file: results would replace what is read".into(),
+            }),
+        }
+    }
+
     /// What happens to bad lines. `has_null`: whether the output is one JSON object per line, which can say that it has no result.
     pub(crate) fn on_error(&self, has_null: bool) -> OnError {
         self.input.on_error.unwrap_or(if has_null { OnError::Null } else { OnError::Stop })

@@ -4,6 +4,8 @@ use lacuna::ErrorKind;
 use lacuna::tasks::{Record, Task, TaskModel, TaskOutput, TruncatedInput};
 use lacuna_console::error::Result;
 
+use super::overlap;
+
 /// The rows of a batch, in its order, and what of it was truncated. `place[0]` of a truncated input counts in the batch.
 pub(super) struct Isolated<T: Task> {
     /// One per record, up to the first failure if the run ends there.
@@ -38,7 +40,8 @@ impl<T: Task> Isolated<T> {
             Err(error) => match records {
                 [record] => {
                     let is_one = record.inputs().len() == 1;
-                    self.rows.push(Err(if is_one { without_place(&error.to_string()) } else { error.to_string() }));
+                    let said = overlap::in_words(&error).unwrap_or_else(|| error.to_string());
+                    self.rows.push(Err(if is_one { without_place(&said) } else { said }));
                     Ok(!stops)
                 }
                 _ => {
@@ -50,10 +53,12 @@ impl<T: Task> Isolated<T> {
     }
 }
 
-/// Whether another input could do better: texts and tokens that the model cannot take, and texts that the tokenizer fails on.
+/// Whether another input could do better: texts and tokens that the model cannot take, texts that the tokenizer fails on, and questions that leave too
+/// little room for an overlap.
 fn is_of_input(error: &lacuna::Error) -> bool {
     let is_tokenizer = matches!(error, lacuna::Error::Model(lacuna::errors::ModelError::Tokenizer { .. }));
-    error.kind() == ErrorKind::InvalidInput || is_tokenizer
+    let is_overlap = matches!(error, lacuna::Error::HeadOption { option: "overlap", .. });
+    error.kind() == ErrorKind::InvalidInput || is_tokenizer || is_overlap
 }
 
 /// A message of the library without the number of the text in its batch, which is always 0 here.

@@ -117,6 +117,11 @@ impl Trace {
     }
 }
 
+/// `1 entry`, `2 entries`.
+pub(super) fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+}
+
 /// The name of the journal of a file.
 fn journal_path(file: &Path) -> PathBuf {
     let mut name = OsString::from(partial_path(file).into_os_string());
@@ -163,7 +168,8 @@ impl Journal {
             trace.answer();
         }
         if trace.entries() < state.entries || trace.digest() != state.hash {
-            let found = format!("another input than {} in its first {} entries", input.name().display(), state.entries);
+            let entries = entries(state.entries);
+            let found = format!("another input than {} in its first {entries}", input.name().display());
             let expected = "the input of the interrupted run; without --resume the run begins anew".into();
             return Err(refuse(&partial, found, expected));
         }
@@ -175,14 +181,14 @@ impl Journal {
         let differences = [
             (state.version != VERSION).then(|| ("version", state.version.to_string(), VERSION.to_string())),
             (ours.command != theirs.command).then(|| ("command", theirs.command.clone(), ours.command.clone())),
-            (ours.options != theirs.options).then(|| ("options", theirs.options.clone(), ours.options.clone())),
+            (ours.options != theirs.options).then(|| difference(&theirs.options, &ours.options)),
             (ours.model != theirs.model).then(|| ("model", "another model".into(), "the model of this run".into())),
         ];
         match differences.into_iter().flatten().next() {
             None => Ok(()),
             Some((what, found, expected)) => {
                 let expected = format!("{expected}; without --resume the run begins anew");
-                Err(refuse(journal, format!("{what} {found}"), expected))
+                Err(refuse(journal, format!("{what} {found}").trim_start().to_owned(), expected))
             }
         }
     }
@@ -216,6 +222,40 @@ impl Journal {
     }
 }
 
+/// The first option in which two runs differ: its name, and its value in each.
+fn difference(found: &str, expected: &str) -> (&'static str, String, String) {
+    let parts = |text: &str| -> Vec<String> {
+        let parts = text.split(|c| ",;{}".contains(c)).map(|part| part.trim().to_owned());
+        parts.filter(|part| !part.is_empty()).collect()
+    };
+    let (found, expected) = (parts(found), parts(expected));
+    match found.iter().zip(&expected).find(|(found, expected)| found != expected) {
+        Some((found, expected)) => ("", option(found), option(expected)),
+        None => ("", "other options".into(), "the options of this run".into()),
+    }
+}
+
+/// `dimensions some(3)` as `--dimensions 3`; a prompt and a format, which stand without a name, by their options.
+fn option(part: &str) -> String {
+    let inner = |name: &str| part.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
+    match (part, inner("text"), inner("name")) {
+        ("default", ..) => return "the default prompt".to_owned(),
+        ("none", ..) => return "no prompt".to_owned(),
+        ("jsonlines" | "npy" | "parquet", ..) => return format!("--format {}", part.replace("jsonlines", "jsonl")),
+        (_, Some(text), _) => return format!("--prompt {text}"),
+        (_, _, Some(name)) => return format!("--prompt-name {name}"),
+        _ => {}
+    }
+    let Some((name, value)) = part.split_once([' ', ':']) else { return part.to_owned() };
+    let name = format!("--{}", name.replace('_', "-"));
+    let value = value.trim();
+    match value.strip_prefix("some(").and_then(|value| value.strip_suffix(')')).unwrap_or(value) {
+        "none" | "false" => format!("no {name}"),
+        "true" => name,
+        value => format!("{name} {value}"),
+    }
+}
+
 fn refuse(path: &Path, found: String, expected: String) -> Error {
     Error::Resume { path: path.to_owned(), found, expected }
 }
@@ -226,6 +266,23 @@ mod tests {
 
     fn entry(line: u64, text: &str) -> Entry {
         Entry { line, content: Ok(Content::Texts(vec![text.to_owned()])) }
+    }
+
+    #[test]
+    fn only_the_option_that_differs_is_named() {
+        let of = |found: &str, expected: &str| {
+            let (_, found, expected) = difference(found, expected);
+            (found, expected)
+        };
+        let said = of(
+            "npy, dimensions none, no-normalize false; on-error stop",
+            "npy, dimensions some(3), no-normalize true; on-error stop",
+        );
+        assert_eq!(said, ("no --dimensions".into(), "--dimensions 3".into()));
+        let said = of("classifytask { top_k: some(2) }; on-error null", "classifytask { top_k: none }; on-error null");
+        assert_eq!(said, ("--top-k 2".into(), "no --top-k".into()));
+        let said = of("npy, ranges none, default; columns []", "npy, ranges none, text(\"foo\"); columns []");
+        assert_eq!(said, ("the default prompt".into(), "--prompt \"foo\"".into()));
     }
 
     #[test]

@@ -16,7 +16,10 @@ pub(super) struct Ready {
     pub(super) encoder: Encoder,
     /// The model that it was compiled from; `None` for a packed model.
     pub(super) calibrated: Option<CalibratedModel>,
-    pub(super) calibration: CalibrationSummary,
+    /// None of a packed model that does not say it.
+    pub(super) calibration: Option<CalibrationSummary>,
+    /// What pruning did.
+    pub(super) remarks: Vec<String>,
     /// What makes results less accurate than they could be.
     pub(super) warnings: Vec<String>,
 }
@@ -30,11 +33,13 @@ impl TaskArgs {
             Opened::Directory(model) => {
                 let pruning = &self.model.pruning;
                 let texts = self.calibration.texts::<R>()?; // a wrong file is refused before the work is done
-                let calibrated = self.calibration.run(pruning.prune(*model)?, texts.as_ref(), context.tier)?;
+                let pruned = pruning.prune(*model)?;
+                let warnings = pruned.warning().map(str::to_owned).into_iter().collect();
+                let remarks = pruned.remark().into_iter().collect();
+                let calibrated = self.calibration.run(pruned.model, texts.as_ref(), context.tier)?;
                 let encoder = self.tuning.compile(&calibrated, self.form.into(), context)?;
-                let calibration = self.calibration.summary(calibrated.basis());
-                let warnings = pruning.warning().map(str::to_owned).into_iter().collect();
-                return Ok(Ready { encoder, calibrated: Some(calibrated), calibration, warnings });
+                let calibration = Some(self.calibration.summary(calibrated.basis()));
+                return Ok(Ready { encoder, calibrated: Some(calibrated), calibration, remarks, warnings });
             }
         };
         if self.verify {
@@ -46,7 +51,8 @@ impl TaskArgs {
         }
         self.tuning.check_packed()?;
         let encoder = packed.compiler().tier(context.tier).compile()?;
-        Ok(Ready { encoder, calibrated: None, calibration: CalibrationSummary::packed(&packed), warnings: vec![] })
+        let calibration = CalibrationSummary::packed(&packed);
+        Ok(Ready { encoder, calibrated: None, calibration, remarks: vec![], warnings: vec![] })
     }
 }
 

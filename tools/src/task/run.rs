@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lacuna::Encoder;
-use lacuna::config::{Remark, RemarkScope};
 use lacuna::heads::Head;
-use lacuna::tasks::{Task, TaskModel};
+use lacuna::tasks::{EmbedPrompt, Judged as _, Task, TaskModel};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::Target;
@@ -18,8 +17,7 @@ use serde::Serialize;
 use super::args::TaskArgs;
 use super::counted::Counted;
 use super::format::json_lines_only;
-use super::identity;
-use super::journal::{Counts, Identity, Journal, Trace};
+use super::journal::{Counts, Identity, Journal, Trace, entries};
 use super::policy::{OnError, Warnings};
 use super::reading::Reading;
 use super::ready::{self, Ready, check};
@@ -27,6 +25,8 @@ use super::running::{Kept, Run};
 use super::sink::{JsonLines, Sink};
 use super::summary::{Ran, Summary};
 use super::truncations::Truncations;
+use super::{identity, remarks as model_remarks};
+use crate::calibration::CalibrationSummary;
 use crate::packed::Opened;
 
 /// Makes the sink of rows for an encoder.
@@ -50,6 +50,24 @@ pub(crate) struct Work<'a, T: Task, S> {
     pub(crate) settings: String,
     /// Whether an interrupted run can go on.
     pub(crate) can_resume: bool,
+    /// What is put before every text that is embedded.
+    pub(crate) prompt: EmbedPrompt,
+    /// Whether scores are logits.
+    pub(crate) raw: bool,
+}
+
+/// What some commands with a head do beyond the others.
+pub(crate) struct Extra<'a> {
+    /// Refuses options that do not fit the model.
+    pub(crate) check: Box<dyn FnOnce(&Opened) -> Result<()> + Send + 'a>,
+    /// Whether scores are logits.
+    pub(crate) raw: bool,
+}
+
+impl Default for Extra<'_> {
+    fn default() -> Self {
+        Extra { check: Box::new(|_| Ok(())), raw: false }
+    }
 }
 
 /// What is said of a run with a head.
@@ -68,18 +86,22 @@ impl TaskArgs {
         task: &T,
         result: &'static str,
         reading: Reading<'_, T::Record>,
+        extra: Extra<'_>,
     ) -> Result<()> {
+        let Extra { check, raw } = extra;
         json_lines_only(self.output_path())?;
         let on_error = self.on_error(!reading.is_one());
         let work = Work {
             on_error,
             task,
             reading,
-            change: Box::new(Ok),
+            change: Box::new(|model| check(&model).map(|()| model)),
             sink: Box::new(move |_| Ok(JsonLines { result })),
             note: None,
             settings: format!("{task:?}"),
             can_resume: true,
+            prompt: EmbedPrompt::Default,
+            raw,
         };
         self.execute(context, work, |lines, _, head| About {
             lines,
@@ -98,6 +120,7 @@ impl TaskArgs {
             remarks::collect();
         }
         let target = self.target()?;
+        self.check_files(&target)?;
         if self.output.resume {
             check_resume(&target, work.can_resume)?;
         }
@@ -111,27 +134,23 @@ impl TaskArgs {
         target: &Target,
         about: impl FnOnce(u64, &Encoder, Option<&Head>) -> A,
     ) -> Result<()> {
-        let Work { task, on_error, reading, change, sink, note, settings, .. } = work;
+        let Work { task, on_error, reading, change, sink, note, settings, can_resume, prompt, raw } = work;
         // The model first: a wrong directory is refused before somebody types texts into a terminal.
         let input = self.open_input(&reading)?;
         let model = change(self.model.open()?)?;
-        let mut said = of_task(model.remarks(), task.head_kind().is_some());
-        let head = match task.head_kind() {
-            None => None,
+        let (head, mut said) = match task.head_kind() {
+            None => (None, model_remarks::of_embeddings(&model, &prompt)),
             Some(kind) => {
                 let head = model.head()?;
                 head.require(kind)?;
-                let ranks = task.name() == "rank";
-                let prompt = model.default_prompt().filter(|_| ranks);
-                said.extend(
-                    prompt.map(|text| format!("prompt: {text:?} is put before the query (default_prompt_name)")),
-                );
-                said.extend(head.remarks(ranks).into_iter().map(|remark| remark.text));
-                Some(Arc::new(head))
+                let said = model_remarks::of_head(&model, &head, task.name() == "rank", raw);
+                (Some(Arc::new(head)), said)
             }
         };
-        let Ready { encoder, calibrated, calibration, warnings } = self.ready::<T::Record>(model, context)?;
-        said.extend(calibration.remark());
+        let Ready { encoder, calibrated, calibration, remarks: of_pruning, warnings } =
+            self.ready::<T::Record>(model, context)?;
+        said.extend(of_pruning);
+        said.extend(calibration.iter().filter_map(CalibrationSummary::remark));
         let encoder = Arc::new(encoder);
         let counted = Arc::new(Counted::new(encoder.clone()));
         let model = TaskModel::new(counted.clone());
@@ -161,8 +180,8 @@ impl TaskArgs {
                 if trace.entries() > 0 {
                     let partial = partial_path(path);
                     said.push(format!(
-                        "going on after {} entries of {}, whose results are in {}",
-                        trace.entries(),
+                        "going on after {} of {}, whose results are in {}",
+                        entries(trace.entries()),
                         input.name().display(),
                         partial.display()
                     ));
@@ -181,6 +200,7 @@ impl TaskArgs {
             0 if trace.entries() == 0 => sink.begin(&mut out).map_err(|error| out.failed(error))?,
             rows => sink.resume(rows),
         }
+        let name = input.name().display().to_string();
         let mut run = Run {
             task,
             reading,
@@ -192,9 +212,10 @@ impl TaskArgs {
             journal,
             trace,
             on_error,
+            can_resume,
             rows: counts.rows,
             warnings: Warnings::resume(counts.bad),
-            truncated: Truncations::resume(counts.truncated),
+            truncated: Truncations::new(&name, counts.truncated),
             kept: Kept { rows: Vec::new(), reference: Vec::new() },
             progress: Progress::new(target.is_terminal()),
             remarks: said,
@@ -218,7 +239,10 @@ impl TaskArgs {
         }
         let saturation = encoder.saturation();
         saturation.worst().map(ready::saturated).iter().for_each(remarks::warn);
-        let verify = reference.map(|_| task.agreement(&kept.rows, &kept.reference));
+        let verify = reference.map(|_| task.agreement(&kept.rows, &kept.reference)).filter(|found| !found.is_empty());
+        if self.verify && verify.is_none() {
+            remarks::tell("--verify: nothing to compare");
+        }
         let summary = Summary {
             about: about(rows, &encoder, head.as_deref()),
             tier: context.tier.name(),
@@ -232,17 +256,11 @@ impl TaskArgs {
             },
             verify,
             report: self.report.then(|| encoder.report()),
-            saturation: self.report.then_some(saturation),
+            saturation,
         };
         summary.say(self.json);
         summary.verify.as_ref().map_or(Ok(()), |verify| check(verify, self.verify_least))
     }
-}
-
-/// The remarks that matter for a task with a head, or for embeddings.
-fn of_task(remarks: Vec<Remark>, has_head: bool) -> Vec<String> {
-    let other = if has_head { RemarkScope::Embeddings } else { RemarkScope::Head };
-    remarks.into_iter().filter(|remark| remark.scope != other).map(|remark| remark.text).collect()
 }
 
 fn check_resume(target: &Target, can_resume: bool) -> Result<()> {

@@ -30,6 +30,8 @@ pub(super) struct Run<'a, T: Task, S> {
     pub(super) journal: Option<Journal>,
     pub(super) trace: Trace,
     pub(super) on_error: OnError,
+    /// Whether an interrupted run can go on.
+    pub(super) can_resume: bool,
     pub(super) rows: u64,
     pub(super) warnings: Warnings,
     pub(super) truncated: Truncations,
@@ -197,6 +199,9 @@ impl<T: Task, S: Sink<T::Row>> Run<'_, T, S> {
     ) -> Error {
         let Error::Line { path, line, mut reason } = error else { return error };
         let kept = (|| -> Result<Option<std::path::PathBuf>> {
+            if matches!(target, Target::File(_)) && !self.can_resume {
+                return Ok(None); // results that only all lines together give
+            }
             self.sink.finish(&mut self.out).map_err(|error| self.out.failed(error))?;
             let Target::File(file) = target else {
                 self.out.finish()?;

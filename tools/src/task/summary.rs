@@ -20,13 +20,14 @@ pub(crate) struct Summary<'a, T, V> {
     #[serde(flatten)]
     pub(crate) about: T,
     pub(crate) tier: &'static str,
-    pub(crate) calibration: CalibrationSummary,
+    /// None of a packed model that does not say it.
+    pub(crate) calibration: Option<CalibrationSummary>,
     #[serde(flatten)]
     pub(crate) ran: Ran,
     pub(crate) verify: Option<V>,
     pub(crate) report: Option<&'a LoadReport>,
-    /// With the report.
-    pub(crate) saturation: Option<Saturation>,
+    /// In words only with the report.
+    pub(crate) saturation: Saturation,
 }
 
 /// What ran.
@@ -83,9 +84,7 @@ impl<T: Serialize, V: Serialize + Display> Summary<'_, T, V> {
         self.verify.iter().for_each(tell);
         if let Some(report) = self.report {
             tell(report.to_string().trim_end());
-        }
-        if let Some(saturation) = &self.saturation {
-            tell(format_args!("{:<12} {saturation}", "saturation"));
+            tell(format_args!("{:<12} {}", "saturation", self.saturation));
         }
         let Ran { texts, tokens, seconds, bad, truncated } = &self.ran;
         let mut line = format!(

@@ -4,6 +4,7 @@ use std::fmt;
 
 use lacuna::tasks::TruncatedInput;
 use lacuna_console::remarks::{Level, detail, says};
+use lacuna_console::table::plural;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Lines that are named in words.
@@ -25,6 +26,8 @@ pub(super) struct Truncated {
 /// All of a run.
 #[derive(Debug, Default)]
 pub(super) struct Truncations {
+    /// Of the input.
+    name: String,
     pub(super) count: u64,
     first: Vec<Truncated>,
     longest: usize,
@@ -47,9 +50,9 @@ impl Truncated {
 }
 
 impl Truncations {
-    /// Goes on after a resumed run, of which only the number is known.
-    pub(super) fn resume(count: u64) -> Truncations {
-        Truncations { count, ..Truncations::default() }
+    /// None yet of an input; after a resumed run only their number is known.
+    pub(super) fn new(name: &str, count: u64) -> Truncations {
+        Truncations { name: name.to_owned(), count, ..Truncations::default() }
     }
 
     pub(super) fn add(&mut self, truncated: Truncated) {
@@ -57,7 +60,7 @@ impl Truncations {
         self.longest = self.longest.max(truncated.tokens);
         self.limit = self.limit.max(truncated.limit);
         if says(Level::Verbose) {
-            detail(&truncated);
+            detail(format_args!("{}: {truncated}", self.name));
         }
         if self.first.len() < LISTED {
             self.first.push(truncated);
@@ -74,24 +77,29 @@ impl fmt::Display for Truncated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}", self.line)?;
         self.within.iter().try_for_each(|(name, number)| write!(f, ", {name} {number}"))?;
-        write!(f, ": {} tokens, truncated: the model takes {}", self.tokens, self.limit)
+        write!(f, ": {}, truncated: the model takes {}", plural(self.tokens, "token"), self.limit)
     }
 }
 
 impl fmt::Display for Truncations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let ([only], 1) = (&self.first[..], self.count) {
-            return only.fmt(f);
+            return write!(f, "{}: {only}", self.name);
         }
-        let lines: Vec<String> = self.first.iter().take(NAMED).map(|one| one.line.to_string()).collect();
-        let more = if self.count > lines.len() as u64 { ", ..." } else { "" };
+        let mut lines: Vec<u64> = self.first.iter().map(|one| one.line).collect();
+        lines.dedup(); // a line may hold many texts
+        let more = if lines.len() > NAMED || self.count > self.first.len() as u64 { ", ..." } else { "" };
+        let named: Vec<String> = lines.iter().take(NAMED).map(u64::to_string).collect();
+        let noun = if lines.len() == 1 && more.is_empty() { "line" } else { "lines" };
+        let was = if self.count == 1 { "was" } else { "were" };
         write!(
             f,
-            "{} texts were truncated: the model takes {} tokens (lines {}{more}); the longest has {} tokens; --verbose lists all",
-            self.count,
-            self.limit,
-            lines.join(", "),
-            self.longest
+            "{}: {} {was} truncated: the model takes {} ({noun} {}{more}); the longest has {}; --verbose lists all",
+            self.name,
+            plural(self.count, "text"),
+            plural(self.limit, "token"),
+            named.join(", "),
+            plural(self.longest, "token")
         )
     }
 }
@@ -119,11 +127,14 @@ mod tests {
 
     #[test]
     fn many_are_one_line() {
-        let mut all = Truncations::default();
+        let mut all = Truncations::new("a.txt", 0);
         all.add(cut(3, 17));
-        assert_eq!(all.to_string(), "line 3, passage 2: 17 tokens, truncated: the model takes 12");
-        (4..1500).for_each(|line| all.add(cut(line, 20)));
-        let expected = "1497 texts were truncated: the model takes 12 tokens (lines 3, 4, 5, 6, 7, ...); the longest has 20 tokens";
+        assert_eq!(all.to_string(), "a.txt: line 3, passage 2: 17 tokens, truncated: the model takes 12");
+        all.add(cut(3, 18));
+        let expected = "a.txt: 2 texts were truncated: the model takes 12 tokens (line 3); the longest has 18 tokens";
+        assert!(all.to_string().starts_with(expected), "{all}");
+        (4..1499).for_each(|line| all.add(cut(line, 20)));
+        let expected = "a.txt: 1497 texts were truncated: the model takes 12 tokens (lines 3, 4, 5, 6, 7, ...); the longest has 20 tokens";
         assert!(all.to_string().starts_with(expected), "{all}");
         assert_eq!(all.first().len(), LISTED);
         assert_eq!(serde_json::to_string(&all.first()[0]).unwrap(), r#"{"line":3,"passage":2,"tokens":17,"limit":12}"#);

@@ -45,7 +45,7 @@ fn the_report_has_the_worst_tensors_first() {
     let text = stdout(run(&args));
     assert!(text.contains("40 sentences, ") && text.contains("lengths 4 to 10, median 7"), "{text}");
     assert!(text.contains("fitted on 20 sentences, measured on the other 20"), "{text}");
-    assert!(text.contains("and 6 better ones (--all shows them)"), "{text}");
+    assert!(text.contains("and 6 better ones (--all shows all)"), "{text}");
     assert!(text.contains(" --choose\n"), "{text}");
     let text = stdout(run(&[&args[..], &["--all"]].concat()));
     assert!(!text.contains("better ones") && text.contains("q k v"), "{text}");

@@ -222,3 +222,87 @@ fn the_collection_fits_a_model_with_few_positions() {
     let report = said(&model, &["--verify"], &long);
     assert!(report["verify"]["min"].as_f64().unwrap() > 0.97, "{report}");
 }
+
+#[test]
+fn a_model_with_more_zeros_is_not_pruned() {
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let graph = path("sparse/model.onnx");
+    fs::create_dir(dir.path().join("sparse")).unwrap();
+    for name in ["config.json", "tokenizer.json"] {
+        fs::copy(std::path::Path::new(model.path()).join(name), path(&format!("sparse/{name}"))).unwrap();
+    }
+    stdout(run(&["export", "onnx", "--model", model.path(), "--sparsity", "0.75", &graph]));
+    let expected = "--sparsity 0.5: the model already has 75 % zero blocks; nothing pruned\n";
+    let sparse = path("sparse");
+    let out = path("again.onnx");
+    for args in [
+        &["embed", "--sparsity", "0.5", "--model", &sparse][..],
+        &["inspect", "--sparsity", "0.5", "--model", &sparse],
+        &["calibrate", "--sparsity", "0.5", "--model", &sparse],
+        &["bench", "model", "--sparsity", "0.5", "--seq", "4", "--repeats", "2", "--model", &sparse],
+        &["export", "onnx", "--sparsity", "0.5", "--model", &sparse, &out],
+    ] {
+        let output = run_with(args, b"a cat");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        stdout(output);
+        assert!(said.contains(expected) && !said.contains("pruned by magnitude"), "{args:?}: {said}");
+    }
+    let zeros = |args: &[&str]| -> Vec<f64> {
+        let rows = stdout(run(&[args, &["--repeats", "2", "--json"]].concat()));
+        let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+        rows.iter().map(|row| (row["sparsity"].as_f64().unwrap() * 1e3).round() / 1e3).collect()
+    };
+    // The zeros that are there stay, unless more are asked for.
+    let packed = path("m.lacuna");
+    stdout(run(&["pack", "--form", "sparse", "--model", &sparse, "--output", &packed]));
+    for model in [&sparse, &packed] {
+        assert_eq!(zeros(&["bench", "model", "--seq", "4", "--model", model]), [0.75]);
+        assert_eq!(zeros(&["bench", "text", "--batch", "1", "--seq", "4", "--model", model]), [0.75]);
+        assert_eq!(zeros(&["bench", "lengths", "--lengths", "2-5", "--sequences", "2", "--model", model]), [0.75]);
+    }
+    let asked = ["--sparsity", "0.5,0.875"];
+    assert_eq!(zeros(&[&["bench", "model", "--seq", "4", "--model", &sparse], &asked[..]].concat()), [0.75, 0.875]);
+    let lengths = ["bench", "lengths", "--lengths", "2-5", "--sequences", "2", "--model", &sparse];
+    assert_eq!(zeros(&[&lengths[..], &asked[..]].concat()), [0.75, 0.875]);
+    refuses(&["bench", "lengths", "--model", &packed, "--sparsity", "0.9"], "needs the f32 weights");
+}
+
+/// Counts of values at the ends of the ranges are there without `--report`, and a packed file says what it was calibrated on.
+#[test]
+fn json_says_what_was_counted_and_what_was_calibrated_on() {
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    let packed = dir.path().join("m.lacuna").to_str().unwrap().to_owned();
+    stdout(run(&["pack", "--model", model.path(), "--output", &packed]));
+    let of = |model: &str| -> Value {
+        serde_json::from_slice(&run_with(&["embed", "--json", "--model", model], b"a cat").stderr).unwrap()
+    };
+    let (folder, file) = (of(model.path()), of(&packed));
+    assert_eq!(folder["saturation"]["tensors"].as_array().unwrap().len(), 2 * 7);
+    assert_eq!(file["calibration"], folder["calibration"]);
+    assert_eq!((&file["calibration"]["source"], &folder["report"]), (&json!("built-in"), &Value::Null));
+}
+
+#[test]
+fn nothing_to_verify_is_said() {
+    let model = ModelDir::new();
+    let said = said(&model, &["--verify"], "");
+    assert_eq!(said["verify"], Value::Null);
+    assert!(said["remarks"].as_array().unwrap().contains(&json!("--verify: nothing to compare")), "{said}");
+}
+
+/// The rule of `--input`: a first row with a column "text" is a heading.
+#[test]
+fn tables_of_calibration_texts_are_read_as_those_of_the_input() {
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    for (name, bytes) in [
+        ("a.csv", "n,text\n1,a cat\n2,a dog\n"),
+        ("b.tsv", "text\tn\na cat\t1\na dog\t2\n"),
+        ("c.csv", "a cat,1\na dog,2\n"),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let text = stdout(run(&["calibrate", "--model", model.path(), "--calibrate", path.to_str().unwrap()]));
+        assert!(text.contains("calibrated on 2 texts of"), "{name}: {text}");
+    }
+}

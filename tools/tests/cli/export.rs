@@ -74,6 +74,7 @@ fn presets_need_no_files() {
             "model",
             "nodes",
             "opset",
+            "remarks",
             "sparsity",
         ];
         assert_eq!(keys(&said), expected);
@@ -125,4 +126,26 @@ fn impossible_exports_are_refused_and_leave_nothing() {
     let args = [&export[..], &["--int8", "qdq", "--calibrate", sentences.to_str().unwrap(), out]].concat();
     refuses(&args, "no tokenizer");
     assert_eq!(files(dir.path()), ["sentences.txt"]);
+}
+
+/// A graph has no head, no prompt, and a pooling that may be assumed.
+#[test]
+fn what_a_graph_does_not_have_is_said() {
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    let out = dir.path().join("out.onnx");
+    let said = |model: &str, more: &[&str]| {
+        let output = run(&[&["export", "onnx", "--model", model], more, &[out.to_str().unwrap()]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        stdout(output);
+        said
+    };
+    let prompts = json!({"prompts": {"query": "a dog "}, "default_prompt_name": "query"});
+    model.write("config_sentence_transformers.json", &prompts.to_string());
+    let words = said(model.path(), &[]);
+    assert!(words.contains("\npooling: mean (assumed: no 1_Pooling)\n"), "{words}");
+    assert!(words.contains("\nprompt: \"a dog \" is not in the graph: put it before every text"), "{words}");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads/bert-classify");
+    let json: Value = serde_json::from_str(&said(folder.to_str().unwrap(), &["--json"])).unwrap();
+    let remark = "head: BertForSequenceClassification is left out: the graph gives hidden states and embeddings";
+    assert_eq!(json["remarks"][0], remark);
 }

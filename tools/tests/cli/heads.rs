@@ -283,3 +283,60 @@ fn other_models_and_other_lines_are_refused() {
     );
     assert!(line.contains("standard input: line 1: the question takes 53 of 40 tokens"), "{line}");
 }
+
+#[test]
+fn an_empty_cell_is_no_pair() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pairs.csv");
+    fs::write(&path, "text,pair\nThe cat sat.,\nThe cat sat.,On a mat.\n").unwrap();
+    let found = rows("classify", "bert-classify", &["--input", path.to_str().unwrap()], "");
+    assert_eq!(keys(&found[0]), ["labels", "text"]);
+    assert_eq!(found[1]["pair"], "On a mat.");
+    assert_eq!(found[0], rows("classify", "bert-classify", &[], "The cat sat.")[0]);
+}
+
+/// Logits need no function for scores: none is assumed, and one that is not known is no matter.
+#[test]
+fn raw_scores_need_no_function() {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(model("bert-rank")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let config = dir.path().join("config.json");
+    let mut json: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    json["sentence_transformers"] = json!({"activation_fn": "torch.nn.modules.activation.Softmax"});
+    fs::write(&config, json.to_string()).unwrap();
+    let folder = dir.path().to_str().unwrap();
+    let rank = |model: &str, more: &[&str]| {
+        run_with(&[&["rank", "--query", "a", "--model", model], more].concat(), b"the cat")
+    };
+    assert!(refusal(rank(folder, &[])).contains("Softmax"));
+    let own = rank(&model("bert-rank"), &["--raw"]);
+    let said = String::from_utf8_lossy(&own.stderr).into_owned();
+    assert!(!said.contains("scores:"), "{said}");
+    assert_eq!(stdout(rank(folder, &["--raw"])), stdout(own));
+}
+
+#[test]
+fn an_overlap_that_is_too_large_is_an_error_of_the_line() {
+    let refused = |args: &[&str]| refusal(run_with(args, b"the cat"));
+    let (answer, tag) = (model("bert-answer"), model("bert-tag"));
+    let line = refused(&["answer", "--model", &answer, "--question", "who", "--overlap", "37"]);
+    assert!(line.contains("--overlap: found 37; expected less than 36, the tokens of context"), "{line}");
+    let line = refused(&["tag", "--model", &tag, "--overlap", "38"]);
+    assert!(line.contains("--overlap: found 38; expected less than 38, the tokens of text"), "{line}");
+    let line = refused(&["tag", "--model", &tag, "--overlap", "x"]);
+    assert!(line.contains("expected a whole number"), "{line}");
+    // With questions of their own every line has a bound of its own.
+    let record = |question: &str| json!({"question": question, "context": "the cat ".repeat(30)}).to_string();
+    let input = [record("who"), record(&"who ".repeat(20)), record("who")].join("\n");
+    let found = rows("answer", "bert-answer", &["--jsonl", "--overlap", "30"], &input);
+    assert_eq!(found.len(), 3);
+    let error = found[1]["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("--overlap: found 30; expected less than ") && error.ends_with("beside the question"),
+        "{error}"
+    );
+    assert!(found[0]["answers"].is_array() && found[2]["answers"].is_array());
+}

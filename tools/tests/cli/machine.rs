@@ -178,3 +178,16 @@ fn a_pack_that_is_killed_leaves_nothing() {
         let _ = std::fs::remove_file(&target);
     }
 }
+
+#[test]
+fn a_value_that_turns_nothing_on_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |value: &str| {
+        let mut command = lacuna(&["man", folder.path().to_str().unwrap()]);
+        String::from_utf8(command.env("LACUNA_PERF", value).output().unwrap().stderr).unwrap()
+    };
+    let text = said("foo");
+    assert!(text.contains("warning: LACUNA_PERF: found \"foo\"; expected map"), "{text}");
+    assert!(text.contains(&format!("man -l {}/lacuna.1", folder.path().display())), "{text}");
+    assert!(!said("").contains("LACUNA_PERF"));
+}

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::checkpoint::{LIMIT, ModelDir};
-use crate::{refusal, run, run_with, stdout};
+use crate::{refusal, refuses, run, run_with, stdout};
 
 #[test]
 fn inspect_lists_tensors_zeros_and_kernels() {
@@ -46,7 +46,7 @@ fn inspect_shows_the_head_or_why_there_is_none() {
     };
     let (line, json) = inspect("heads/bert-classify");
     assert!(
-        line.contains("sequence classification (BertForSequenceClassification), 0.00 M parameters; 3 labels: "),
+        line.contains("sequence classification (BertForSequenceClassification), 1155 parameters; 3 labels: "),
         "{line}"
     );
     assert!(line.ends_with("; single_label_classification (assumed: no problem_type)"), "{line}");
@@ -179,7 +179,9 @@ fn bad_pairs_are_named_by_line() {
     let path = pairs.to_str().unwrap();
     for (text, expected) in [
         (&b""[..], "0 pairs"),
-        (b"a,b,1\n", "1 pairs"),
+        (b"a,b,1\n", "1 pair in"),
+        (b"sentence1,sentence2,score\na,b,1\n", "line 1: found score \"score\"; expected a number; a heading"),
+        (b"a,b,1\nb,c,1\n", "the score 1 for all 2 pairs"),
         (b"a,b,1\na,b\n", "line 2: found 2 fields"),
         (b"a,b\n", "line 1: found 2 fields"),
         (b"a,b,1\na,b,high\n", "line 2: found score \"high\""),
@@ -192,4 +194,47 @@ fn bad_pairs_are_named_by_line() {
     }
     let line = refusal(run(&["evaluate", "--model", model.path(), "--pairs", "/does/not/exist.csv"]));
     assert!(line.contains("/does/not/exist.csv: cannot open"), "{line}");
+}
+
+/// Made-up texts of `inspect` are nothing that a user calibrates on.
+#[test]
+fn inspect_says_nothing_of_its_own_calibration() {
+    let model = ModelDir::new();
+    let text = stdout(run(&["inspect", "--model", model.path()]));
+    assert!(!text.contains("calibrated on") && text.contains("2 layers, 16 features, 2 heads"), "{text}");
+    let graph = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/onnx/bert-sparse");
+    let text = stdout(run(&["inspect", "--model", graph]));
+    assert!(text.contains("attention is quantised in 1 layer of the file") && text.contains("1 layer, "), "{text}");
+    assert!(!text.contains("calibrated elsewhere"), "{text}");
+}
+
+#[test]
+fn files_that_no_model_has_are_named() {
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    let texts = dir.path().join("two.txt");
+    fs::write(&texts, "a\nb\n").unwrap();
+    let other = "two.txt: found a file that is neither a folder, a packed file nor a weight file";
+    refuses(&["inspect", "--model", texts.to_str().unwrap()], other);
+    let missing = ["inspect", "--model", model.path(), "--weights", "nothere.bin"];
+    refuses(&missing, "nothere.bin, which is not found");
+}
+
+#[test]
+fn evaluate_and_calibrate_say_what_they_assume() {
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    let prompts = serde_json::json!({"prompts": {"query": "a dog "}, "default_prompt_name": "query"});
+    model.write("config_sentence_transformers.json", &prompts.to_string());
+    let pairs = dir.path().join("pairs.csv");
+    fs::write(&pairs, "a cat,a cat,5\na dog,cat,1.5\nsits,a,2\n").unwrap();
+    let pairs = pairs.to_str().unwrap();
+    for args in [["evaluate", "--pairs", pairs], ["calibrate", "--calibrate", pairs]] {
+        let output = run(&[&args[..], &["--model", model.path()]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        stdout(output);
+        assert!(said.contains("pooling: mean (assumed: no 1_Pooling)"), "{said}");
+        assert!(said.contains("prompt: \"a dog \" is put before every text"), "{said}");
+    }
+    let args = ["evaluate", "--pairs", pairs, "--model", model.path(), "--json"];
+    let json: Value = serde_json::from_str(&stdout(run(&args))).unwrap();
+    assert_eq!(json["remarks"].as_array().unwrap().len(), 2);
 }

@@ -80,9 +80,14 @@ fn what_needs_f32_weights_or_is_decided_is_refused() {
         (&["--tune", "1"], "--tune: found 1"),
         (&["--tuning", &texts], "--tuning: found"),
         (&["--sentences", "9"], "--sentences: found 9"),
+        (&["--weights", "x"], "--weights: found x"),
     ] {
         let line = embed(more);
         assert!(line.contains(option) && line.contains("pack the model again"), "{line}");
+    }
+    assert!(embed(&["--offline"]).contains("--offline: found no --from-hub"));
+    for command in [&["inspect", "--model", &path][..], &["bench", "text", "--model", &path]] {
+        refuses(&[command, &["--weights", "x"]].concat(), "--weights: found x");
     }
     let line = refusal(run_with(&["tag", "--model", &path], b"a cat"));
     assert!(line.contains("another head") && line.contains("model.lacuna"), "{line}");
@@ -92,6 +97,8 @@ fn what_needs_f32_weights_or_is_decided_is_refused() {
         &["export", "onnx", "--model", &path, "--int8", "qdq", "--calibrate", &texts, &packed.at("x.onnx")],
         &["pack", "--model", &path, "--calibrate", &texts, "--output", &packed.at("y.lacuna")],
         &["calibrate", "--model", &path, "--calibrate", &texts],
+        &["compare", "model", "--model", &path],
+        &["compare", "sweep", "--model", &path],
     ] {
         let line = refusal(run(command));
         assert!(line.contains("needs the f32 weights"), "{line}");

@@ -42,6 +42,15 @@ fn the_default_prompt_is_applied_and_said() {
     let remark = said(&["embed", "--model", model.path()], "cat sits\n");
     assert!(remark.contains("prompt: \"a dog \" is put before every text"), "{remark}");
     assert_eq!(vector(embed("cat sits")), bare);
+    // Another prompt in its place is named instead.
+    for (more, expected) in [
+        (["--prompt", ""], "prompt: none; the default one, \"a dog \", is left out\n"),
+        (["--prompt", "a "], "prompt: \"a \" is put before every text (--prompt)\n"),
+        (["--prompt-name", "query"], "prompt: \"a dog \" is put before every text (--prompt-name query)\n"),
+    ] {
+        let remark = said(&[&["embed", "--model", model.path()], &more[..]].concat(), "cat sits\n");
+        assert!(remark.contains(expected) && remark.matches("prompt: ").count() == 1, "{remark}");
+    }
     let inspect = stdout(run(&["inspect", "--model", model.path()]));
     assert!(inspect.contains("query \"a dog \" (default)"), "{inspect}");
     model.write("config_sentence_transformers.json", &json!({"default_prompt_name": "query"}).to_string());

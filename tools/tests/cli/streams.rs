@@ -192,7 +192,7 @@ fn an_interrupted_run_goes_on() {
         let line = refusal(run_with(&args, input.to_uppercase().as_bytes()));
         assert!(line.contains("another input"), "{line}");
         let line = refusal(run_with(&[&args[..], &["--dimensions", "8"]].concat(), input.as_bytes()));
-        assert!(line.contains("options") && line.contains("dimensions some(8)"), "{line}");
+        assert!(line.contains("found no --dimensions; expected --dimensions 8; without"), "{line}");
         let line = refusal(run_with(&[&args[..], &["--sparsity", "0.5"]].concat(), input.as_bytes()));
         assert!(line.contains("another model"), "{line}");
         let done = run_with(&args, input.as_bytes());
@@ -302,7 +302,7 @@ fn names_tell_what_an_output_is() {
     let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let output = run_with(&embed(&model, &["--output", &path("a.npy")]), b"a cat");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("a.npy: written as a NumPy array"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a.npy: will be written as a NumPy array"));
     assert!(fs::read(path("a.npy")).unwrap().starts_with(b"\x93NUMPY"));
     let refused = |more: &[&str]| refusal(run_with(&embed(&model, more), b"a cat"));
     assert!(refused(&["--output", &path("a.csv")]).contains(".jsonl"));
@@ -383,4 +383,46 @@ fn parquet_needs_its_feature() {
     assert!(line.contains("a.parquet: found a Parquet file") && line.contains("--features parquet"), "{line}");
     let line = refusal(run_with(&embed(&model, &["--output", path.to_str().unwrap()]), b"a"));
     assert!(line.contains("--features parquet"), "{line}");
+}
+
+/// int8 needs the ranges of all embeddings: nothing is left that a run could go on with.
+#[test]
+fn results_of_all_lines_leave_nothing_when_one_is_bad() {
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    let output = dir.path().join("out.jsonl");
+    let more = ["--precision", "int8", "--on-error", "stop", "--output", output.to_str().unwrap()];
+    let line = refusal(run_with(&embed(&model, &[&more[..], &["--quiet"]].concat()), b"a cat\nb\xff\n"));
+    assert!(line.contains("line 2: invalid UTF-8") && !line.contains("--resume"), "{line}");
+    assert_eq!(files(dir.path()), [""; 0]);
+}
+
+#[test]
+fn the_input_is_no_output() {
+    let model = ModelDir::new();
+    let (_dir, path) = file("texts.txt", b"a cat\n");
+    let path = path.to_str().unwrap();
+    let line = refusal(run(&embed(&model, &["--input", path, "--output", path])));
+    assert!(line.contains("which is the file of --input"), "{line}");
+    let line = refusal(run_with(&embed(&model, &["--calibrate", path, "--output", path]), b"a cat"));
+    assert!(line.contains("which is the file of --calibrate"), "{line}");
+    assert_eq!(fs::read(path).unwrap(), b"a cat\n");
+}
+
+#[test]
+fn truncations_name_the_file_and_columns_are_counted() {
+    let model = ModelDir::new();
+    let long = "cat ".repeat(20);
+    let (_dir, path) = file("texts.txt", format!("{long}\na\n{long}\n").as_bytes());
+    let output = run(&embed(&model, &["--input", path.to_str().unwrap(), "--quiet"]));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let expected =
+        format!("warning: {}: 2 texts were truncated: the model takes 12 tokens (lines 1, 3)", path.display());
+    assert!(said.contains(&expected), "{said}");
+    let (_dir, path) = file("texts.csv", b"text,n\na cat,1\n");
+    let refused =
+        |columns: &str| refusal(run(&embed(&model, &["--input", path.to_str().unwrap(), "--columns", columns])));
+    let line = refused("0");
+    assert!(line.contains("expected a number from 1, or one of its columns: \"text\", \"n\""), "{line}");
+    let line = refused("text,n");
+    assert!(line.matches("found").count() == 1 && line.contains("found 2 columns"), "{line}");
 }

@@ -98,6 +98,25 @@ fn precisions_are_those_of_sentence_transformers() {
     assert!(line.contains("stop or skip"), "{line}");
 }
 
+/// As `truncate_dim` of sentence-transformers: the model's own modules run before.
+#[test]
+fn cut_embeddings_keep_the_model_s_own_normalisation() {
+    let model = ModelDir::new();
+    let pooling = serde_json::json!({"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": true});
+    model.write("1_Pooling/config.json", &pooling.to_string());
+    let module = |index: usize, path: &str, name: &str| serde_json::json!({"idx": index, "name": index.to_string(), "path": path, "type": format!("sentence_transformers.models.{name}")});
+    let modules =
+        [module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling"), module(2, "2_Normalize", "Normalize")];
+    model.write("modules.json", &serde_json::json!(modules).to_string());
+    let whole = embed(&model, &[]);
+    let norm = whole[0].iter().map(|x| x * x).sum::<f32>();
+    assert!((norm - 1.0).abs() < 1e-5, "{norm}");
+    let cut = embed(&model, &["--dimensions", "8", "--no-normalize"]);
+    for (cut, whole) in cut.iter().zip(&whole) {
+        assert_eq!(cut[..], whole[..8]);
+    }
+}
+
 #[test]
 fn prompts_are_put_before_every_text() {
     let model = ModelDir::new();

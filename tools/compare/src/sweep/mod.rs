@@ -50,9 +50,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = args::at_least_one)]
     seq: usize,
 
-    /// Fraction of blocks pruned, 0 <= S < 1; 0 takes the zeros that are there
-    #[arg(long, value_name = "S", default_value_t = 0.9, allow_hyphen_values = true, value_parser = args::sparsity)]
-    sparsity: f64,
+    /// Fraction of blocks pruned, 0 <= S < 1 [default: 0.9 with --arch, else the zeros that are there]
+    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity)]
+    sparsity: Option<f64>,
 
     /// Longest latency of a batch, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10.0, allow_hyphen_values = true, value_parser = args::positive)]
@@ -85,7 +85,8 @@ const PROOF_SECONDS: f64 = 0.2;
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let field = Field::new(&args.options, context, EngineId::has_models)?;
-    let model = args.model.prepare(args.sparsity, args.options.seed)?;
+    let asked = args.model.sparsities(args.sparsity.as_slice()).into_iter().next().flatten();
+    let model = args.model.prepare(asked, args.options.seed)?;
     model.check_batches(&args.batch, &[args.seq])?;
     let exports = Exports::new(&model, &args.model.onnx, field.engines())?;
     let layouts = layouts(field.cores(), context.thread_counts(), &args.instances);
@@ -248,7 +249,7 @@ impl Sweep<'_> {
             dtype: engine.dtype(),
             model: self.model.name.clone(),
             seq: self.args.seq,
-            sparsity: self.args.sparsity,
+            sparsity: self.model.sparsity,
             limit_ms: self.args.limit_ms,
             percentile: self.args.percentile,
             batch: 1,
@@ -276,6 +277,7 @@ impl Sweep<'_> {
         let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
         model.source.options().into_iter().for_each(|(name, value)| option(name, value));
         option("--arch", model.arch.map(|arch| arch.to_string()));
+        option("--sparsity", sparsity.map(|sparsity| sparsity.to_string()));
         option("--block", (model.block != lacuna::Block::B4x1).then(|| model.block.to_string()));
         option("--calibrate", path(&model.calibrate));
         option("--onednn", path(&options.libraries.onednn));
@@ -287,7 +289,6 @@ impl Sweep<'_> {
         }
         let figures = [
             ("--seq", seq.to_string()),
-            ("--sparsity", sparsity.to_string()),
             ("--limit-ms", limit_ms.to_string()),
             ("--percentile", percentile.to_string()),
             ("--seconds", seconds.to_string()),

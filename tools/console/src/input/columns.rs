@@ -1,5 +1,10 @@
 //! Which columns of a table are read.
 
+use crate::table::plural;
+
+/// Why columns cannot be read: what was found, and what is expected.
+pub(crate) type Mismatch = (String, String);
+
 /// The columns that the user chose, and the fields that a task needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
@@ -31,12 +36,13 @@ impl Columns {
     /// `chosen` is what `--columns` lists: names, or numbers from 1.
     ///
     /// # Errors
-    /// A message for a list of the wrong length.
-    pub(crate) fn new(chosen: &[String], fields: &[&'static str], required: usize) -> Result<Columns, String> {
+    /// A [`Mismatch`] for a list of the wrong length, and for a column 0.
+    pub(crate) fn new(chosen: &[String], fields: &[&'static str], required: usize) -> Result<Columns, Mismatch> {
         let fields = fields.to_vec();
         if !chosen.is_empty() && !(required..=fields.len()).contains(&chosen.len()) {
             let names = fields.join(", ");
-            return Err(format!("found {} columns; expected those of {names}, in this order", chosen.len()));
+            let columns = plural(chosen.len(), "column");
+            return Err((columns, format!("those of {names}, in this order")));
         }
         let numbers: Option<Vec<usize>> =
             chosen.iter().map(|name| name.parse::<usize>().ok().and_then(|number| number.checked_sub(1))).collect();
@@ -52,8 +58,8 @@ impl Columns {
     /// field is a header; else there is none, and the first columns are read.
     ///
     /// # Errors
-    /// A message for names that are not there.
-    pub(crate) fn choose(&self, first: &[String], is_empty: bool) -> Result<Choice, String> {
+    /// A [`Mismatch`] for names that are not there.
+    pub(crate) fn choose(&self, first: &[String], is_empty: bool) -> Result<Choice, Mismatch> {
         let find = |wanted: &str| first.iter().position(|name| name == wanted);
         let find_field = |wanted: &str| first.iter().position(|name| name.eq_ignore_ascii_case(wanted));
         match &self.chosen {
@@ -90,13 +96,13 @@ impl Columns {
     /// name of the first field, or the only one.
     ///
     /// # Errors
-    /// A message for names that are not there, and without a choice among several columns.
+    /// A [`Mismatch`] for names that are not there, and without a choice among several columns.
     #[cfg(feature = "parquet")]
-    pub(crate) fn choose_named(&self, texts: &[String]) -> Result<Choice, String> {
-        let known = || format!("its columns of text are {}", quoted(texts));
+    pub(crate) fn choose_named(&self, texts: &[String]) -> Result<Choice, Mismatch> {
+        let known = || format!("names of its columns of text: {}", quoted(texts));
         match &self.chosen {
-            Chosen::Numbers(_) => Err(format!("found numbers; expected names: {}", known())),
-            Chosen::Names(_) => self.choose(texts, false).map_err(|_| format!("found other columns; {}", known())),
+            Chosen::Numbers(_) => Err(("numbers".into(), known())),
+            Chosen::Names(_) => self.choose(texts, false).map_err(|_| ("other columns".into(), known())),
             Chosen::Nothing => {
                 let field = self.fields.first().copied().unwrap_or("text");
                 match texts {
@@ -106,14 +112,14 @@ impl Columns {
                         about: format!("texts in column {only:?}, the only one of text"),
                     }),
                     _ if texts.iter().any(|name| name.eq_ignore_ascii_case(field)) => self.choose(texts, false),
-                    _ => Err(format!("found no column {field:?}, and no --columns; {}", known())),
+                    _ => Err((format!("no column {field:?}, and no --columns"), known())),
                 }
             }
         }
     }
 
     /// The columns with the names of the fields.
-    fn of_header(&self, first: &[String], find: impl Fn(&str) -> Option<usize>) -> Result<Choice, String> {
+    fn of_header(&self, first: &[String], find: impl Fn(&str) -> Option<usize>) -> Result<Choice, Mismatch> {
         let mut places = Vec::new();
         let mut names = Vec::new();
         for (i, field) in self.fields.iter().enumerate() {
@@ -130,8 +136,9 @@ impl Columns {
     }
 }
 
-fn missing(name: &str, first: &[String]) -> String {
-    format!("found no column {name:?} in the first row; it has {}", quoted(first))
+fn missing(name: &str, first: &[String]) -> Mismatch {
+    let numbers = if name == "0" { "a number from 1, or " } else { "" };
+    (format!("no column {name:?} in the first row"), format!("{numbers}one of its columns: {}", quoted(first)))
 }
 
 fn quoted(names: &[String]) -> String {
@@ -142,7 +149,7 @@ fn quoted(names: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn choose(chosen: &[&str], first: &[&str]) -> Result<(Vec<usize>, bool), String> {
+    fn choose(chosen: &[&str], first: &[&str]) -> Result<(Vec<usize>, bool), Mismatch> {
         let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
         let columns = Columns::new(&own(chosen), &["text", "pair"], 1)?;
         columns.choose(&own(first), first.is_empty()).map(|choice| (choice.places, choice.has_header))
@@ -153,8 +160,10 @@ mod tests {
         assert_eq!(choose(&["b"], &["a", "b"]), Ok((vec![1], true)));
         assert_eq!(choose(&["b", "a"], &["a", "b"]), Ok((vec![1, 0], true)));
         assert_eq!(choose(&["2"], &["a", "b"]), Ok((vec![1], false)));
-        assert!(choose(&["c"], &["a", "b"]).unwrap_err().contains("\"c\""));
-        assert!(choose(&["a", "b", "c"], &["a", "b", "c"]).unwrap_err().contains("text, pair"));
+        assert!(choose(&["c"], &["a", "b"]).unwrap_err().0.contains("\"c\""));
+        assert!(choose(&["a", "b", "c"], &["a", "b", "c"]).unwrap_err().1.contains("text, pair"));
+        assert!(choose(&["0"], &["a"]).unwrap_err().1.starts_with("a number from 1, or one of its columns"));
+        assert_eq!(choose(&["0"], &["0", "1"]), Ok((vec![0], true)));
     }
 
     #[test]

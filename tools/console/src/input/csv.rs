@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::columns::{Choice, Columns};
+use super::columns::{Choice, Columns, Mismatch};
 use super::entry::{Content, Defect, Entry, utf8};
 use super::lines::{Line, Lines, without_return};
 
@@ -37,7 +37,7 @@ impl Csv {
     ///
     /// # Errors
     /// The message for columns that the header lacks.
-    pub(crate) fn choose(&mut self) -> io::Result<Result<(), String>> {
+    pub(crate) fn choose(&mut self) -> io::Result<Result<(), Mismatch>> {
         if self.choice.is_some() {
             return Ok(Ok(()));
         }
@@ -147,7 +147,7 @@ mod tests {
 
     type Entries = Vec<(u64, Result<Content, Defect>)>;
 
-    fn of(bytes: &'static [u8], chosen: &[&str]) -> Result<Entries, String> {
+    fn of(bytes: &'static [u8], chosen: &[&str]) -> Result<Entries, Mismatch> {
         let chosen: Vec<String> = chosen.iter().map(|name| (*name).to_owned()).collect();
         let columns = Columns::new(&chosen, &["text", "pair"], 1).unwrap();
         let mut csv = Csv::new(Lines::new(Box::new(bytes), Wait::Never, 30), b',', columns);
@@ -194,6 +194,6 @@ mod tests {
 
     #[test]
     fn columns_that_are_not_there_are_refused() {
-        assert!(of(b"a,b\n1,2\n", &["text"]).unwrap_err().contains("\"a\", \"b\""));
+        assert!(of(b"a,b\n1,2\n", &["text"]).unwrap_err().1.contains("\"a\", \"b\""));
     }
 }

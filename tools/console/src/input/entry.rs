@@ -1,5 +1,7 @@
 //! What comes out of an input: one entry for each line, row or object.
 
+use crate::table::plural;
+
 /// A line of a text file, a row of a table, or a JSON object on a line, in the order of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -48,7 +50,7 @@ pub enum Defect {
         limit: usize,
     },
     /// A row that lacks a column.
-    #[error("found {found} columns; expected at least {expected}")]
+    #[error("found {}; expected at least {expected}", plural(*found, "column"))]
     Columns {
         /// How many there are.
         found: usize,

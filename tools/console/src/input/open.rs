@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::columns::Columns;
+use super::columns::{Columns, Mismatch};
 use super::csv::Csv;
 use super::entry::{Content, Defect, Entry, utf8};
 use super::kind::{Kind, Packing, of_bytes, of_name, refused_name};
@@ -233,12 +233,8 @@ fn contradiction(option: &'static str, asked: Kind, named: Kind, path: &Path) ->
     })
 }
 
-fn columns_error(name: &Path, message: String) -> Error {
-    Error::Argument {
-        option: "--columns",
-        found: format!("{}: {message}", name.display()),
-        expected: "other columns".into(),
-    }
+fn columns_error(name: &Path, (found, expected): Mismatch) -> Error {
+    Error::Argument { option: "--columns", found: format!("{found} ({})", name.display()), expected }
 }
 
 /// The stream, how to ask whether it waits, and its size.

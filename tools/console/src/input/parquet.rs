@@ -12,7 +12,7 @@ use parquet::record::Field;
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
 
-use super::columns::Columns;
+use super::columns::{Columns, Mismatch};
 use super::entry::{Content, Defect, Entry, utf8};
 use crate::error::{Error, Result};
 
@@ -37,10 +37,10 @@ impl Parquet {
         let (count, schema) = (metadata.num_rows().max(0) as u64, metadata.schema().clone());
         let texts: Vec<String> =
             schema.get_fields().iter().filter(|field| is_text(field)).map(|field| field.name().to_owned()).collect();
-        let wrong = |message: String| Error::Argument {
+        let wrong = |(found, expected): Mismatch| Error::Argument {
             option: "--columns",
-            found: format!("{}: {message}", path.display()),
-            expected: "columns of text".into(),
+            found: format!("{found} ({})", path.display()),
+            expected,
         };
         let choice = columns.choose_named(&texts).map_err(wrong)?;
         let names: Vec<String> = choice.places.iter().filter_map(|&place| texts.get(place).cloned()).collect();

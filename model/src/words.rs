@@ -1,0 +1,33 @@
+//! Words of messages: counts, and what parsers say.
+
+/// `1 row`, `2 rows`.
+pub fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What serde says, without the names of Rust's types.
+pub(crate) fn parser(error: &serde_json::Error) -> String {
+    const NAMES: [(&str, &str); 4] = [
+        ("usize", "a whole number of at least 0"),
+        ("u64", "a whole number of at least 0"),
+        ("u32", "a whole number of at least 0"),
+        ("f64", "a number"),
+    ];
+    let said = error.to_string();
+    NAMES
+        .iter()
+        .fold(said, |said, (theirs, ours)| said.replace(&format!("expected {theirs}"), &format!("expected {ours}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_no_types_of_rust() {
+        let said = |json: &str| parser(&serde_json::from_str::<Vec<usize>>(json).unwrap_err());
+        let expected = "invalid type: string \"a\", expected a whole number of at least 0 at line 1 column 4";
+        assert_eq!(said(r#"["a"]"#), expected);
+        assert_eq!((plural(1, "layer"), plural(2, "layer")), ("1 layer".into(), "2 layers".into()));
+    }
+}
