@@ -5,7 +5,7 @@
 //!     --sparsity 0.8 --block 4x1 [--out DIR] [--pairs FILE]
 //! ```
 //!
-//! With `--spread yes`, matrices get sparsities of their own. `--block` and `--sparsity` may be given several times; the last result is
+//! With `--sensitivity yes`, blocks are weighed by what an error in their outputs costs. With `--spread yes`, matrices get sparsities of their own. `--block` and `--sparsity` may be given several times; the last result is
 //! written.
 //!
 //! `--alike 4x1` first puts outputs that need the same inputs next to each other.
@@ -44,7 +44,7 @@ fn main() -> Fallible<()> {
         model =
             Model::from_parts(model.config().clone(), weights, model.pooling().clone(), model.tokenizer().cloned())?;
     }
-    let sensitivity = match args.or("sensitivity", "yes") {
+    let sensitivity = match args.or("sensitivity", "no") {
         "yes" => {
             let start = Instant::now();
             let pool = Pool::of(model.pooling())?;

@@ -5,9 +5,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::error::PruneError;
-use super::forward::{Batch as Run, batches};
+use super::forward::{batches, embed};
 use crate::batch::Batch;
-use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::ops::{
     AttentionSaved, NormSaved, Pool, activate, activate_backward, attention, attention_backward, norm, norm_backward,
@@ -51,10 +50,12 @@ impl Sensitivity {
         let mut model = Derivatives::new(config, weights)?;
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids().len()).collect();
-        for Run { sequences: range, .. } in batches(&lengths) {
-            let tokens: Vec<Typed> = sequences[range].iter().map(Typed::of).collect();
+        for run in batches(&lengths) {
+            let tokens: Vec<Typed> = sequences[run.sequences.clone()].iter().map(Typed::of).collect();
             let batch = Batch::new(config, &tokens)?;
-            let x = model.forward(&batch)?;
+            let embedded = embed(config, weights, sequences, std::slice::from_ref(&run))?;
+            let x = embedded.first().map(Tiles::from_rows).unwrap_or_default();
+            let x = model.forward(&batch, x)?;
             let pooled = pool.forward(&batch, &x)?;
             let mut signs = Matrix::zeros(pooled.embeddings.rows, pooled.embeddings.cols);
             signs.data.iter_mut().for_each(|sign| *sign = if random.next_u32() & 1 == 0 { -1.0 } else { 1.0 });
@@ -114,7 +115,6 @@ impl TokenIds for Typed<'_> {
 /// A model that keeps what derivatives of activations need, but no gradients of weights.
 struct Derivatives<'a> {
     config: &'a EncoderConfig,
-    embedder: Encoder,
     layers: &'a [LayerWeights],
     products: Vec<[Product; 6]>,
     kept: Vec<Kept>,
@@ -137,8 +137,6 @@ struct Kept {
 
 impl<'a> Derivatives<'a> {
     fn new(config: &'a EncoderConfig, weights: &'a EncoderWeights) -> Result<Self> {
-        let embeddings = EncoderWeights { embeddings: weights.embeddings.clone(), layers: vec![], pooler: None };
-        let embedder = Encoder::new(&EncoderConfig { layers: 0, ..config.clone() }, &embeddings)?;
         let mut products = Vec::with_capacity(weights.layers.len());
         for LayerWeights { q, k, v, o, up, down, .. } in &weights.layers {
             let make = |linear| Product::new(linear, None, true);
@@ -147,12 +145,12 @@ impl<'a> Derivatives<'a> {
         let rows = products.iter().map(|six| six.each_ref().map(|product| vec![0.0; product.outputs()])).collect();
         let kept = weights.layers.iter().map(|_| Kept::default()).collect();
         let tokens = weights.layers.iter().map(|_| Default::default()).collect();
-        Ok(Self { config, tokens, embedder, layers: &weights.layers, products, kept, rows })
+        Ok(Self { config, tokens, layers: &weights.layers, products, kept, rows })
     }
 
-    fn forward(&mut self, batch: &Batch) -> Result<Tiles> {
+    /// From the input of the first layer to the last hidden states.
+    fn forward(&mut self, batch: &Batch, mut x: Tiles) -> Result<Tiles> {
         let (heads, eps) = (self.config.heads, self.config.layer_norm_eps);
-        let mut x = self.embedder.embed(batch)?;
         let (mut inner, mut projected, mut y) = (Tiles::default(), Tiles::default(), Tiles::default());
         for ((layer, products), kept) in self.layers.iter().zip(&self.products).zip(&mut self.kept) {
             let [q, k, v, o, up, down] = products;
