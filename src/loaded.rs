@@ -157,6 +157,15 @@ impl LoadReport {
     }
 }
 
+/// With one decimal, or as many as a short time needs.
+fn milliseconds(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    match ms {
+        0.1.. => format!("{ms:.1}"),
+        _ => format!("{ms:.3}"),
+    }
+}
+
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -174,9 +183,9 @@ impl fmt::Display for LoadReport {
             .phases
             .iter()
             .filter(|p| !p.duration.is_zero())
-            .map(|p| format!("{} {:.1}", p.name, p.duration.as_secs_f64() * 1e3))
+            .map(|p| format!("{} {}", p.name, milliseconds(p.duration)))
             .collect();
-        writeln!(f, "{:<12} {:.1} ms = {}", "load", self.total().as_secs_f64() * 1e3, phases.join(" + "))?;
+        writeln!(f, "{:<12} {} ms = {}", "load", milliseconds(self.total()), phases.join(" + "))?;
         writeln!(
             f,
             "{:<12} {} generated, {} reused, {:.1} KB code, {:.2} MB packed weights",

@@ -13,7 +13,11 @@ pub(crate) fn parser(error: &serde_json::Error) -> String {
         ("u32", "a whole number of at least 0"),
         ("f64", "a number"),
     ];
-    let said = error.to_string();
+    let mut said = error.to_string();
+    if let Some((before, after)) = said.split_once("expected struct ") {
+        let rest = after.split_once(' ').map_or("", |(_, rest)| rest);
+        said = format!("{before}expected an object {rest}").trim_end().to_owned();
+    }
     NAMES
         .iter()
         .fold(said, |said, (theirs, ours)| said.replace(&format!("expected {theirs}"), &format!("expected {ours}")))
@@ -28,6 +32,10 @@ mod tests {
         let said = |json: &str| parser(&serde_json::from_str::<Vec<usize>>(json).unwrap_err());
         let expected = "invalid type: string \"a\", expected a whole number of at least 0 at line 1 column 4";
         assert_eq!(said(r#"["a"]"#), expected);
+        #[derive(Debug, serde::Deserialize)]
+        struct Settings {}
+        let error = serde_json::from_str::<Settings>("1").unwrap_err();
+        assert_eq!(parser(&error), "invalid type: integer `1`, expected an object at line 1 column 1");
         assert_eq!((plural(1, "layer"), plural(2, "layer")), ("1 layer".into(), "2 layers".into()));
     }
 }

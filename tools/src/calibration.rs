@@ -163,6 +163,9 @@ pub(crate) struct CalibrationSummary {
     pub(crate) drawn: usize,
     #[serde(skip)]
     is_built_in: bool,
+    /// Whether it is decided, in a packed model.
+    #[serde(skip)]
+    is_packed: bool,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -179,23 +182,26 @@ impl CalibrationSummary {
             _ => GIVEN.to_owned(),
         };
         let is_built_in = basis.source == CalibrationSource::BuiltIn;
-        CalibrationSummary { source, texts: basis.texts, of: basis.of, drawn: basis.drawn, is_built_in }
+        let CalibrationBasis { texts, of, drawn, .. } = *basis;
+        CalibrationSummary { source, texts, of, drawn, is_built_in, is_packed: false }
     }
 
     /// Of a packed model, as the file says it.
     pub(crate) fn packed(model: &PackedModel) -> Option<CalibrationSummary> {
-        model.calibration().map(|basis| CalibrationSummary::of(basis, None))
+        let basis = model.calibration()?;
+        Some(CalibrationSummary { is_packed: true, ..CalibrationSummary::of(basis, None) })
     }
 
     /// What a user should know who gave no texts.
     pub(crate) fn remark(&self) -> Option<String> {
-        self.is_built_in.then(|| format!("calibrated on {self}; --calibrate FILE takes texts of your own"))
+        (self.is_built_in && !self.is_packed)
+            .then(|| format!("calibrated on {self}; --calibrate FILE takes texts of your own"))
     }
 }
 
 impl fmt::Display for CalibrationSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CalibrationSummary { source, texts, of, drawn, is_built_in } = self;
+        let CalibrationSummary { source, texts, of, drawn, is_built_in, .. } = self;
         match texts == of {
             true => f.write_str(&plural(*texts, "text"))?,
             false => write!(f, "{texts} of {}", plural(*of, "text"))?,

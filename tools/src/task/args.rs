@@ -128,7 +128,7 @@ impl TaskArgs {
             None => Ok(()),
             Some((option, _)) => Err(Error::Argument {
                 option: "--output",
-                found: format!("{}, which is the file of {option}", output.display()),
+                found: format!("{}, which is the file of {option}", self.output_path().unwrap_or(output).display()),
                 expected: "another file: results would replace what is read".into(),
             }),
         }

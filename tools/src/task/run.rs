@@ -56,10 +56,13 @@ pub(crate) struct Work<'a, T: Task, S> {
     pub(crate) raw: bool,
 }
 
+/// Refuses options that do not fit a model.
+pub(crate) type Check<'a> = Box<dyn FnOnce(&Opened) -> Result<()> + Send + 'a>;
+
 /// What some commands with a head do beyond the others.
 pub(crate) struct Extra<'a> {
     /// Refuses options that do not fit the model.
-    pub(crate) check: Box<dyn FnOnce(&Opened) -> Result<()> + Send + 'a>,
+    pub(crate) check: Check<'a>,
     /// Whether scores are logits.
     pub(crate) raw: bool,
 }

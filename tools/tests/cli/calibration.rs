@@ -280,6 +280,8 @@ fn json_says_what_was_counted_and_what_was_calibrated_on() {
     let (folder, file) = (of(model.path()), of(&packed));
     assert_eq!(folder["saturation"]["tensors"].as_array().unwrap().len(), 2 * 7);
     assert_eq!(file["calibration"], folder["calibration"]);
+    let advises = |said: &Value| said["remarks"].to_string().contains("--calibrate FILE");
+    assert!(advises(&folder) && !advises(&file), "it is decided in a packed model");
     assert_eq!((&file["calibration"]["source"], &folder["report"]), (&json!("built-in"), &Value::Null));
 }
 
