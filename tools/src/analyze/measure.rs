@@ -16,13 +16,13 @@ use super::Args;
 use super::report::{Report, Row, Shape};
 use crate::compress::Texts;
 use crate::model;
-use crate::packed::{needs_weights, open, packed_path};
+use crate::packed::{needs_weights, open};
 
 /// How long each model is timed.
 const TIME: Duration = Duration::from_millis(300);
 
 pub(super) fn analyze(args: &Args, context: &Context) -> Result<Report> {
-    if let Some(path) = packed_path(&args.source) {
+    if let Some(path) = args.source.packed_path()? {
         return Err(needs_weights(&open(path)?, "lacuna analyze", "give the model's folder"));
     }
     let model = model::read(&args.source.folder()?.unwrap_or_default())?; // clap guarantees that there is one

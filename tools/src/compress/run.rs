@@ -15,7 +15,7 @@ use lacuna_console::remarks::warn;
 use lacuna_jit::cpu::brand;
 use lacuna_train::mask::{Mask, masks_of};
 use lacuna_train::ops::Pool;
-use lacuna_train::prune::{MatrixReport, OneShotOptions, Progress, Sensitivity, one_shot};
+use lacuna_train::prune::{MatrixReport, OneShotOptions, Progress, one_shot};
 
 use super::args::{Args, Method};
 use super::log::{Event, Log};
@@ -27,13 +27,13 @@ use super::training::{Dev, Training, listen};
 use crate::command::quoted;
 use crate::evaluate::pairs::Pairs;
 use crate::model;
-use crate::packed::{needs_weights, open, packed_path};
+use crate::packed::{needs_weights, open};
 
 /// Everything that the options ask for.
 pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     let out = Out::new(&args.out)?;
     let html = args.html.as_deref().map(|path| Target::new(Some(path))).transpose()?;
-    if let Some(path) = packed_path(&args.source) {
+    if let Some(path) = args.source.packed_path()? {
         return Err(needs_weights(&open(path)?, "lacuna compress", "give the model's folder"));
     }
     let pairs = args.pairs.as_deref().map(Pairs::read).transpose()?;
@@ -173,12 +173,7 @@ fn pruned(
     log: &mut Log,
 ) -> Result<(EncoderWeights, Vec<MatrixReport>)> {
     let calibration = texts.sample(args.calibration_tokens);
-    let sensitivity = {
-        let _spinner = Spinner::new("measuring what an error costs");
-        Sensitivity::measure(dense.config(), dense.weights(), Pool::of(dense.pooling())?, &calibration, args.seed)?
-    };
-    let mut options = OneShotOptions::new(args.block, sparsity);
-    options.sensitivity = Some(sensitivity);
+    let options = OneShotOptions::new(args.block, sparsity);
     say(format_args!("pruning on {} texts", calibration.len()));
     let mut progress = |progress: &Progress| match progress {
         Progress::Matrix(report) => {

@@ -132,7 +132,7 @@ fn what_cannot_work_is_refused_before_the_work() {
     };
     let out = work.path("out");
     refused(&["--out", &out], "--sparsity");
-    refused(&["--sparsity", "1", "--out", &out], "0 <= S < 1");
+    refused(&["--sparsity", "1", "--out", &out], "0 <= sparsity < 1");
     refused(&["--sparsity", "0.5", "--out", &full], "--out: found something in");
     refused(&["--sparsity", "0.5", "--out", "/does/not/exist/x"], "does not exist");
     refused(&["--sparsity", "0.5", "--time", "5", "--out", &out], "90s, 15m or 2h");
