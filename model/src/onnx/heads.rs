@@ -48,8 +48,8 @@ impl Graph {
         })
     }
 
-    /// The weights of a head.
-    pub(super) fn head(&self, states: &str, config: &EncoderConfig, head: &HeadConfig) -> Result<HeadWeights> {
+    /// The weights of a head, and the value that its last linear layer makes.
+    pub(super) fn head(&self, states: &str, config: &EncoderConfig, head: &HeadConfig) -> Result<(HeadWeights, &str)> {
         let outputs: Vec<Product<'_>> = self.outputs().filter_map(|name| self.logits(name)).collect();
         let read = |product: &Product<'_>| -> Result<Option<HeadWeights>> {
             match head.kind {
@@ -60,7 +60,7 @@ impl Graph {
         };
         for product in &outputs {
             if let Some(weights) = read(product)? {
-                return Ok(weights);
+                return Ok((weights, output(product.node)));
             }
         }
         let reason = match outputs.len() {
@@ -73,7 +73,7 @@ impl Graph {
     }
 
     /// The linear layer that an output is, or a part of.
-    fn logits<'g>(&'g self, name: &'g str) -> Option<Product<'g>> {
+    pub(super) fn logits<'g>(&'g self, name: &'g str) -> Option<Product<'g>> {
         let mut value = name;
         loop {
             if let Some(product) = self.product(value) {

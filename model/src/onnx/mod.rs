@@ -32,9 +32,12 @@ mod open;
 mod outputs;
 mod pooled;
 mod product;
+mod run;
+mod sample;
 mod shape;
 mod tensor;
 mod trace;
+mod verify;
 
 #[cfg(feature = "hub")]
 pub(crate) use self::file::external_files;

@@ -89,7 +89,7 @@ impl Graph {
     }
 
     /// Whether an output is tanh of a linear layer of the first token: the pooler of BERT.
-    fn is_pooler(&self, name: &str, states: &str) -> bool {
+    pub(super) fn is_pooler(&self, name: &str, states: &str) -> bool {
         let tanh = self.maker(self.root(name)).filter(|node| node.op_type == "Tanh");
         let layer = tanh.and_then(|node| self.product(input(node, 0)?));
         layer.is_some_and(|layer| self.token(layer.input, states) == Some(Token::First))
