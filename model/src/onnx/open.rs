@@ -28,8 +28,9 @@ impl OnnxGraph {
         graph.bounded(graph.trace(config).and_then(|traced| {
             let one_type = traced.check_tokens(graph, config)?;
             let pooling = graph.own_pooling(traced.states, config, outputs)?;
-            let read = Read { pooling, ..traced.load(graph, config, one_type)? };
-            traced.check_encoder(graph, config, &read)?;
+            let mut read = Read { pooling, ..traced.load(graph, config, one_type)? };
+            let notes = traced.check_encoder(graph, config, &read)?;
+            read.notes.extend(notes);
             Ok(read)
         }))
     }

@@ -48,8 +48,8 @@ impl Graph {
     ///
     /// - the output `sentence_embedding` is followed, or refused;
     /// - without it, if `config.json` names a class with a head, the outputs are that head's;
-    /// - without the last hidden states among the outputs, the first output of two dimensions, else the first, is followed or refused
-    ///   (scores of a vocabulary have three, and are a head's);
+    /// - without the last hidden states among the outputs, the first output that has not two dimensions, else the first, is followed or
+    ///   refused (scores of a vocabulary have three, and are a head's);
     /// - beside the hidden states, an output of two dimensions is followed unless it is the encoder's pooler.
     pub(super) fn own_pooling(
         &self,
@@ -72,6 +72,11 @@ impl Graph {
                 _ if self.is_tainted(name) => others.push(name),
                 _ => {}
             }
+        }
+        // Hidden states that were changed are not silently left out.
+        let changed = others.iter().copied().find(|name| !self.is_flat(name));
+        if let Some(name) = changed.filter(|_| !has_states && kind == Outputs::Encoder) {
+            return self.pooling_of(name, states, config).map(Some);
         }
         let flat =
             others.iter().copied().find(|name| self.is_flat(name) && !(has_states && self.is_pooler(name, states)));

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::graph::Graph;
 use super::run::{Feed, Value};
+use super::tensor::is_float;
 use crate::config::EncoderConfig;
-use crate::proto::{DataType, DimensionValue, ValueInfoProto};
+use crate::proto::{DimensionValue, ValueInfoProto};
 
 /// Sequences and tokens of a sample that is computed with numbers. No size of a model is likely to be one of these.
 const SHORT: [usize; 2] = [3, 7];
@@ -84,9 +85,8 @@ impl Sample {
             // Positions may have one row for all sequences.
             let rows = fixed_size(input, 0).filter(|&rows| rows < dims[0]).unwrap_or(dims[0]);
             let (dims, numbers) = (vec![rows, dims[1]], numbers.into_iter().take(rows * dims[1]).collect::<Vec<_>>());
-            let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];
             let kind = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).map_or(0, |t| t.elem_type);
-            let value = match floats.iter().any(|&float| i32::from(float) == kind) {
+            let value = match is_float(kind.into()) {
                 true => Value::floats(dims, numbers.into_iter().map(|x| x as f32).collect()),
                 false => Value::wholes(dims, numbers),
             };

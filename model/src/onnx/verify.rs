@@ -162,8 +162,8 @@ impl Traced<'_> {
         Ok(one_type)
     }
 
-    /// Compares hidden states, what is in the layers, and the outputs.
-    pub(super) fn check_encoder(&self, graph: &Graph, config: &EncoderConfig, read: &Read) -> Result<()> {
+    /// Compares hidden states, what is in the layers, and the outputs; gives what a reader should know.
+    pub(super) fn check_encoder(&self, graph: &Graph, config: &EncoderConfig, read: &Read) -> Result<Vec<String>> {
         let sample = Sample::short(graph, config);
         let outputs = || graph.outputs().filter(|name| graph.is_tainted(name));
         let pooled = read.pooling.as_ref().map(|own| own.output.as_str());
@@ -214,7 +214,7 @@ impl Traced<'_> {
             let expected = states.iter().flat_map(|states| pooling.pool(states)).collect::<Vec<_>>();
             graph.compare(&own.output, &real(&own.output)?, &expected, "the pooled hidden states")?;
         }
-        Ok(())
+        Ok(run.notes())
     }
 
     /// Compares the outputs of a head.

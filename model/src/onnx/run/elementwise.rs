@@ -1,6 +1,7 @@
 //! Operators on single elements.
 
 use super::super::node::{attribute, number};
+use super::super::tensor::is_float;
 use super::value::{Numbers, Value, broadcast};
 use crate::config::Activation;
 use crate::proto::NodeProto;
@@ -153,13 +154,12 @@ pub(super) fn clipped(node: &NodeProto, x: &Value, least: Option<&Value>, most: 
 
 /// Cast to an element type of ONNX.
 pub(super) fn cast(x: &Value, to: i64) -> Result<Value, String> {
-    const FLOATS: [i64; 4] = [1, 10, 11, 16];
     const BOOL: i64 = 9;
     let dims = x.dims.clone();
     Ok(match (&x.numbers, to) {
         (Numbers::Unknown, _) => x.clone(),
-        (Numbers::Float(_), to) if FLOATS.contains(&to) => x.clone(),
-        (Numbers::Whole(_), to) if FLOATS.contains(&to) => Value::floats(dims, x.as_floats()?),
+        (Numbers::Float(_), to) if is_float(to) => x.clone(),
+        (Numbers::Whole(_), to) if is_float(to) => Value::floats(dims, x.as_floats()?),
         (Numbers::Float(values), BOOL) => Value::wholes(dims, values.iter().map(|&x| (x != 0.0).into()).collect()),
         (Numbers::Whole(values), BOOL) => Value::wholes(dims, values.iter().map(|&x| (x != 0).into()).collect()),
         (Numbers::Float(values), 2..=7 | 12 | 13) => Value::wholes(dims, values.iter().map(|&x| x as i64).collect()),

@@ -1,5 +1,6 @@
 //! Nodes in the order in which they run.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -20,8 +21,10 @@ const FREE_ELEMENTS: usize = 1 << 22;
 const FREE_STEPS: usize = 1 << 28;
 /// Multiplications for every token and every byte of the files.
 const STEPS_PER_BYTE: usize = 4;
-/// Largest part of a value that may lie outside the range of its codes: calibration on other texts cuts a few.
-const MAX_CUT: f32 = 0.125;
+/// Largest part of a value that may lie outside the range of its codes.
+const MAX_CUT: f32 = 0.5;
+/// Part from which a note says so: calibration on other texts cuts a few.
+const NOTED_CUT: f32 = 0.125;
 /// Deepest nesting of constants that folding does not know.
 const MAX_DEPTH: usize = 32;
 
@@ -41,12 +44,13 @@ pub(in crate::onnx) struct Runner<'g> {
     values: HashMap<&'g str, Value>,
     elements: usize,
     steps: usize,
+    notes: RefCell<Vec<String>>,
 }
 
 impl<'g> Runner<'g> {
     /// Computes values; all others are dropped as soon as nothing needs them.
     pub(in crate::onnx) fn run(graph: &'g Graph, feed: Feed, targets: &[&'g str]) -> Result<Runner<'g>> {
-        let mut runner = Runner { graph, feed, values: HashMap::new(), elements: 0, steps: 0 };
+        let mut runner = Runner { graph, feed, values: HashMap::new(), elements: 0, steps: 0, notes: RefCell::default() };
         let targets: HashSet<&str> = targets.iter().copied().collect();
         let mut waiting: HashMap<&str, usize> = HashMap::new();
         let (mut open, mut needed) = (targets.iter().copied().collect::<Vec<_>>(), HashSet::new());
@@ -79,6 +83,11 @@ impl<'g> Runner<'g> {
             }
         }
         Ok(runner)
+    }
+
+    /// What a reader should know.
+    pub(in crate::onnx) fn notes(&self) -> Vec<String> {
+        self.notes.borrow().clone()
     }
 
     /// A value that was asked for.
@@ -241,8 +250,13 @@ impl<'g> Runner<'g> {
         if let Some((least, most)) = product::code_range(kind.as_ref().map(|tensor| &tensor.data)) {
             let values = codes.as_floats()?;
             let cut = values.iter().filter(|&&code| !(least - 1.0..=most + 1.0).contains(&code)).count();
+            let found = format!("a scale with which {cut} of {} sample values are cut off", values.len());
             if cut as f32 > MAX_CUT * values.len() as f32 {
-                return Err(format!("a scale with which {cut} of {} sample values are cut off", values.len()).into());
+                return Err(found.into());
+            }
+            if cut as f32 > NOTED_CUT * values.len() as f32 {
+                let note = format!("{found}, at {}; what is computed in f32 is not cut off", self.graph.describe(output(node)));
+                self.notes.borrow_mut().push(note);
             }
         }
         let one = |value: &Value| value.as_floats().ok().filter(|v| v.len() == 1).and_then(|v| v.first().copied());
