@@ -2,6 +2,7 @@
 
 mod bombs;
 mod build;
+mod changes;
 mod encoder;
 mod forms;
 mod functions;

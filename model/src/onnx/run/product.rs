@@ -49,20 +49,23 @@ pub(super) fn mat_mul_of(a_dims: &[usize], a: &[f32], b_dims: &[usize], b: &[f32
     Ok(Value::floats(dims, out))
 }
 
-/// Gemm with a second operand `[K][N]`, or `[N][K]` where `by_output` says so.
+/// Gemm with a second operand `[K][N]`, or `[N][K]` where `by_output` says so. Quantisers write it for rows of any dimensions.
 pub(super) fn gemm(a: &Value, (b_dims, b): (&[usize], &[f32]), by_output: bool, alpha: f32) -> Result<Value, String> {
     let wrong = || format!("operands of the shapes {:?} and {b_dims:?}", a.dims);
-    let (&[m, k], &[rows, cols]) = (&a.dims[..], b_dims) else { return Err(wrong()) };
+    let ([outer @ .., k], &[rows, cols]) = (&a.dims[..], b_dims) else { return Err(wrong()) };
     let (inner, n) = if by_output { (cols, rows) } else { (rows, cols) };
-    if inner != k {
+    if inner != *k {
         return Err(wrong());
     }
+    let m: usize = outer.iter().product();
     let mut out = vec![0.0f32; m * n];
     if m * n * k > 0 {
-        rows_times(&mut out, &a.as_floats()?, k, b, n, by_output);
+        rows_times(&mut out, &a.as_floats()?, inner, b, n, by_output);
     }
     out.iter_mut().for_each(|x| *x *= alpha);
-    Ok(Value::floats(vec![m, n], out))
+    let mut dims = outer.to_vec();
+    dims.push(n);
+    Ok(Value::floats(dims, out))
 }
 
 /// Scales or zero points, one or one per index of an axis, for every element of a shape.
