@@ -104,7 +104,9 @@ impl Graph {
     pub(super) fn rounding(&self, node: &NodeProto) -> Option<TensorQuant> {
         match &*node.op_type {
             // Without a zero point, `output_dtype` may say that codes are signed.
-            "QuantizeLinear" if input(node, 2).is_some() || matches!(whole(node, "output_dtype"), None | Some(0 | 2)) => {
+            "QuantizeLinear"
+                if input(node, 2).is_some() || matches!(whole(node, "output_dtype"), None | Some(0 | 2)) =>
+            {
                 self.tensor_quant(input(node, 1)?, input(node, 2))
             }
             _ => None,

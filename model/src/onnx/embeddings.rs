@@ -166,7 +166,9 @@ impl Graph {
         // A type that all tokens have.
         if let Some((table, of)) = token_type.as_mut().zip(one_type).filter(|(table, _)| table.rows > 1) {
             let Some(row) = table.data.get(of * features..(of + 1) * features).map(<[f32]>::to_vec) else {
-                return Err(self.stop_with(found.norm.input, format!("tokens of type {of}"), "a row of the table").into());
+                return Err(self
+                    .stop_with(found.norm.input, format!("tokens of type {of}"), "a row of the table")
+                    .into());
             };
             (table.rows, table.data) = (1, row);
         }
@@ -216,7 +218,9 @@ impl Graph {
     /// Which table it is.
     pub(super) fn kind(&self, table: &Table<'_>, config: &EncoderConfig) -> Result<Index> {
         let rows = match self.constant_dims(table.rows, 0) {
-            Some(dims) => dims.iter().rev().skip(1).fold(1usize, |n, &d| n.saturating_mul(usize::try_from(d).unwrap_or(0))),
+            Some(dims) => {
+                dims.iter().rev().skip(1).fold(1usize, |n, &d| n.saturating_mul(usize::try_from(d).unwrap_or(0)))
+            }
             None => self.table(table, config.embedding_features())?.rows,
         };
         self.index(table, rows, config)

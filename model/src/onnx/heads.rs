@@ -81,7 +81,17 @@ impl Graph {
             }
             let node = self.maker(value)?;
             value = match &*node.op_type {
-                "Split" | "Squeeze" | "Gather" | "Slice" | "Softmax" | "Sigmoid" | "Identity" => input(node, 0)?,
+                "Split" | "Squeeze" | "Softmax" | "Sigmoid" | "Identity" => input(node, 0)?,
+                // Of labels, not of tokens.
+                "Gather" if matches!(super::node::whole(node, "axis"), Some(-1 | 2)) => input(node, 0)?,
+                "Slice" => {
+                    let axes = match attribute(node, "axes") {
+                        Some(axes) => axes.ints.clone(),
+                        None => self.wholes(input(node, 3)?)?,
+                    };
+                    matches!(axes[..], [-1 | 2]).then_some(())?;
+                    input(node, 0)?
+                }
                 _ => self.pass(value)?.0,
             };
         }

@@ -34,7 +34,11 @@ impl Graph {
             }
             let Some(node) = self.maker(value) else {
                 if self.is_input(value) && !self.is_mask_input(value) {
-                    return Err(self.stop_with(mask, format!("a mask that depends on {}", self.describe(value)), PADDING));
+                    return Err(self.stop_with(
+                        mask,
+                        format!("a mask that depends on {}", self.describe(value)),
+                        PADDING,
+                    ));
                 }
                 continue;
             };
@@ -65,8 +69,29 @@ impl Graph {
         name.to_ascii_lowercase().contains("mask") || !looks_up()
     }
 
-    /// Whether a value depends on no token, but on which tokens are padding and how many there are.
-    pub(super) fn is_of_padding(&self, value: &str) -> bool {
-        self.check_mask(value).is_ok()
+    /// Whether a value says of every token the same but for padding: comparisons of the input for padding with numbers.
+    pub(super) fn is_of_padding<'g>(&'g self, value: &'g str) -> bool {
+        let (mut open, mut seen) = (vec![value], HashSet::new());
+        while let Some(value) = open.pop() {
+            if self.is_constant(value) && self.check_mask(value).is_err() {
+                return false;
+            }
+            if self.is_constant(value) || !seen.insert(value) {
+                continue;
+            }
+            let Some(node) = self.maker(value) else {
+                if !self.is_input(value) || !self.is_mask_input(value) {
+                    return false;
+                }
+                continue;
+            };
+            let operands = match &*node.op_type {
+                "Cast" | "CastLike" | "Identity" | "Unsqueeze" | "Squeeze" | "Reshape" | "Expand" | "Not" => 1,
+                "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Sub" | "Mul" | "And" | "Or" => 2,
+                _ => return false,
+            };
+            open.extend((0..operands).filter_map(|i| input(node, i)));
+        }
+        true
     }
 }

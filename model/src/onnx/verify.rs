@@ -84,9 +84,11 @@ fn difference(found: &[f32], expected: &[f32], tolerance: f32) -> Option<String>
         return Some(format!("{} elements for the sample tokens, not {}", found.len(), expected.len()));
     }
     let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-    let most = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0f32, |most, x| {
-        if x.is_nan() { f32::INFINITY } else { most.max(x) }
-    });
+    let most = found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0f32, |most, x| if x.is_nan() { f32::INFINITY } else { most.max(x) });
     (most > tolerance * largest.max(1e-3)).then(|| format!("values that differ by {most} of {largest}"))
 }
 
@@ -116,9 +118,10 @@ impl Traced<'_> {
             let found = found.as_wholes().unwrap_or_default();
             let (expected, what): (Vec<i64>, _) = match graph.kind(table, config)? {
                 Index::Word => (Sample::flat(&sample.ids), "the tokens as they are given"),
-                Index::Position => {
-                    ((0..sample.tokens()).map(|i| sample.position(i)).collect(), "the positions of the tokens, in order")
-                }
+                Index::Position => (
+                    (0..sample.tokens()).map(|i| sample.position(i)).collect(),
+                    "the positions of the tokens, in order",
+                ),
                 Index::TokenType => {
                     let first = found.first().copied().and_then(|first| usize::try_from(first).ok());
                     let is_one = found.iter().all(|at| Some(at) == found.first()) && config.type_vocab_size > 1;
@@ -167,7 +170,8 @@ impl Traced<'_> {
         let sample = Sample::short(graph, config);
         let outputs = || graph.outputs().filter(|name| graph.is_tainted(name));
         let pooled = read.pooling.as_ref().map(|own| own.output.as_str());
-        let poolers = || read.weights.pooler.iter().flat_map(|_| outputs().filter(|name| graph.is_pooler(name, self.states)));
+        let poolers =
+            || read.weights.pooler.iter().flat_map(|_| outputs().filter(|name| graph.is_pooler(name, self.states)));
         let every = || outputs().filter(|name| graph.is_every(name, self.states));
         let inside = self.layers.iter().enumerate().flat_map(|(i, layer)| {
             [
@@ -225,7 +229,8 @@ impl Traced<'_> {
         (head, weights, last): (&HeadConfig, &HeadWeights, &str),
     ) -> Result<()> {
         let sample = Sample::short(graph, config);
-        let outputs: Vec<&str> = graph.outputs().filter(|name| graph.logits(name).is_some_and(|layer| output(layer.node) == last)).collect();
+        let outputs: Vec<&str> =
+            graph.outputs().filter(|name| graph.logits(name).is_some_and(|layer| output(layer.node) == last)).collect();
         let targets: Vec<&str> = outputs.iter().copied().chain([self.states]).collect();
         let run = Runner::run(graph, graph.feed(self, config, &sample, true), &targets)?;
         let real = |name: &str| -> Result<Vec<f32>> {

@@ -213,7 +213,11 @@ fn rows_of_tables_are_those_of_the_tokens() {
         let found = changed(Form::PLAIN, change).unwrap();
         let row = model.weights().embeddings.token_type.row(kind);
         assert_eq!(found.weights().embeddings.token_type.data, row.repeat(2), "{kind}");
-        assert!(found.notes().iter().any(|note| note.contains("token types make no difference")), "{:?}", found.notes());
+        assert!(
+            found.notes().iter().any(|note| note.contains("token types make no difference")),
+            "{:?}",
+            found.notes()
+        );
     }
 }
 
@@ -278,7 +282,8 @@ fn what_is_between_layers_is_nothing() {
             ("another zero point behind codes", |b| {
                 behind(b, "MatMul", 0, |b, x| {
                     let scale = b.scalar(0.04);
-                    let (zero, other) = (b.raw(&[], DataType::Uint8, vec![128]), b.raw(&[], DataType::Uint8, vec![127]));
+                    let (zero, other) =
+                        (b.raw(&[], DataType::Uint8, vec![128]), b.raw(&[], DataType::Uint8, vec![127]));
                     let codes = b.node("QuantizeLinear", &[x, &scale, &zero], &[]);
                     b.node("DequantizeLinear", &[&codes, &scale, &other], &[])
                 });

@@ -137,7 +137,12 @@ pub(super) fn chosen(condition: &Value, a: &Value, b: &Value, limit: usize) -> R
 }
 
 /// Clip: bounds are settings before operator set 11, then inputs.
-pub(super) fn clipped(node: &NodeProto, x: &Value, least: Option<&Value>, most: Option<&Value>) -> Result<Value, String> {
+pub(super) fn clipped(
+    node: &NodeProto,
+    x: &Value,
+    least: Option<&Value>,
+    most: Option<&Value>,
+) -> Result<Value, String> {
     let bound = |value: Option<&Value>, name| match value {
         Some(value) => value.as_floats()?.first().copied().map(Some).ok_or_else(|| "an empty bound".to_owned()),
         None => Ok(number(node, name)),

@@ -23,7 +23,8 @@ pub(super) fn reshape(node: &NodeProto, x: &Value, shape: &Value) -> Result<Valu
     };
     let mut dims = shape.iter().enumerate().map(known).collect::<Result<Vec<_>, _>>()?;
     if let Some(free) = shape.iter().position(|&d| d == -1) {
-        dims[free] = count(&x.dims, usize::MAX)?.checked_div(count(&dims, usize::MAX)?).ok_or("a shape of no elements")?;
+        dims[free] =
+            count(&x.dims, usize::MAX)?.checked_div(count(&dims, usize::MAX)?).ok_or("a shape of no elements")?;
     }
     x.reshaped(dims)
 }
@@ -124,9 +125,9 @@ pub(super) fn along(x: &Value, axis: usize, indices: &[usize]) -> Value {
     let mut before = dims.clone();
     before.truncate(axis);
     let (outer, inner) = (places(&before, &own[..axis]), own[axis]);
-    let at = outer.into_iter().flat_map(|start| {
-        indices.iter().flat_map(move |&i| (0..inner).map(move |k| start + i * inner + k))
-    });
+    let at = outer
+        .into_iter()
+        .flat_map(|start| indices.iter().flat_map(move |&i| (0..inner).map(move |k| start + i * inner + k)));
     x.picked(dims.clone(), at)
 }
 

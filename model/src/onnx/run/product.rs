@@ -5,7 +5,11 @@ use super::value::{Value, axis_of, broadcast, repeated};
 use crate::reference::rows_times;
 
 /// The two matrices at the end of the shapes, and the shape of their product.
-pub(super) fn product_dims(a: &[usize], b: &[usize], limit: usize) -> Result<(Vec<usize>, usize, usize, usize), String> {
+pub(super) fn product_dims(
+    a: &[usize],
+    b: &[usize],
+    limit: usize,
+) -> Result<(Vec<usize>, usize, usize, usize), String> {
     let wrong = || format!("operands of the shapes {a:?} and {b:?}");
     let ([batch_a @ .., m, k], [batch_b @ .., rows, n]) = (a, b) else { return Err(wrong()) };
     if k != rows {
@@ -30,7 +34,13 @@ pub(super) fn mat_mul(a: &Value, b: &Value, limit: usize) -> Result<Value, Strin
 }
 
 /// The same on parts.
-pub(super) fn mat_mul_of(a_dims: &[usize], a: &[f32], b_dims: &[usize], b: &[f32], limit: usize) -> Result<Value, String> {
+pub(super) fn mat_mul_of(
+    a_dims: &[usize],
+    a: &[f32],
+    b_dims: &[usize],
+    b: &[f32],
+    limit: usize,
+) -> Result<Value, String> {
     let (dims, m, k, n) = product_dims(a_dims, b_dims, limit)?;
     let batch = &dims[..dims.len() - 2];
     let mut out = vec![0.0f32; dims.iter().product()];

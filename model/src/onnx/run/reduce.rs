@@ -8,7 +8,11 @@ use crate::proto::NodeProto;
 const DEFAULT_EPSILON: f32 = 1e-5;
 
 /// The axes of a reduction; none where it leaves the value as it is.
-pub(super) fn reduced_axes(node: &NodeProto, axes: Option<Vec<i64>>, rank: usize) -> Result<Option<Vec<usize>>, String> {
+pub(super) fn reduced_axes(
+    node: &NodeProto,
+    axes: Option<Vec<i64>>,
+    rank: usize,
+) -> Result<Option<Vec<usize>>, String> {
     match axes.filter(|axes| !axes.is_empty()) {
         Some(axes) => axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Result<_, _>>().map(Some),
         None if whole(node, "noop_with_empty_axes").unwrap_or(0) != 0 => Ok(None),

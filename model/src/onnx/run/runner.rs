@@ -50,7 +50,8 @@ pub(in crate::onnx) struct Runner<'g> {
 impl<'g> Runner<'g> {
     /// Computes values; all others are dropped as soon as nothing needs them.
     pub(in crate::onnx) fn run(graph: &'g Graph, feed: Feed, targets: &[&'g str]) -> Result<Runner<'g>> {
-        let mut runner = Runner { graph, feed, values: HashMap::new(), elements: 0, steps: 0, notes: RefCell::default() };
+        let mut runner =
+            Runner { graph, feed, values: HashMap::new(), elements: 0, steps: 0, notes: RefCell::default() };
         let targets: HashSet<&str> = targets.iter().copied().collect();
         let mut waiting: HashMap<&str, usize> = HashMap::new();
         let (mut open, mut needed) = (targets.iter().copied().collect::<Vec<_>>(), HashSet::new());
@@ -255,7 +256,10 @@ impl<'g> Runner<'g> {
                 return Err(found.into());
             }
             if cut as f32 > NOTED_CUT * values.len() as f32 {
-                let note = format!("{found}, at {}; what is computed in f32 is not cut off", self.graph.describe(output(node)));
+                let note = format!(
+                    "{found}, at {}; what is computed in f32 is not cut off",
+                    self.graph.describe(output(node))
+                );
                 self.notes.borrow_mut().push(note);
             }
         }
@@ -347,7 +351,8 @@ impl<'g> Runner<'g> {
 /// The entries of a shape from `start` to `end`.
 pub(super) fn shape(node: &NodeProto, dims: &[usize]) -> Value {
     let rank = dims.len() as i64;
-    let bound = |at: i64| usize::try_from(if at < 0 { at.saturating_add(rank) } else { at }.clamp(0, rank)).unwrap_or(0);
+    let bound =
+        |at: i64| usize::try_from(if at < 0 { at.saturating_add(rank) } else { at }.clamp(0, rank)).unwrap_or(0);
     let (from, to) = (bound(whole(node, "start").unwrap_or(0)), bound(whole(node, "end").unwrap_or(i64::MAX)));
     let part = dims.get(from..to).unwrap_or_default();
     Value::wholes(vec![part.len()], part.iter().map(|&d| d as i64).collect())

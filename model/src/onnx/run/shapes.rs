@@ -36,9 +36,7 @@ impl Runner<'_> {
                 let (a, b) = (self.dims(node, 0)?, self.dims(node, 1)?);
                 let by_output = whole(node, "transB").unwrap_or(0) != 0;
                 match (&a[..], &b[..]) {
-                    ([outer @ .., _], &[rows, cols]) => {
-                        of([outer, &[if by_output { rows } else { cols }]].concat())
-                    }
+                    ([outer @ .., _], &[rows, cols]) => of([outer, &[if by_output { rows } else { cols }]].concat()),
                     _ => Err(format!("operands of the shapes {a:?} and {b:?}").into()),
                 }
             }

@@ -37,7 +37,10 @@ pub(super) fn count(dims: &[usize], limit: usize) -> Result<usize, String> {
 /// An axis, counted from the end where it is negative.
 pub(super) fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
     let from_start = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
-    usize::try_from(from_start).ok().filter(|&axis| axis < rank).ok_or_else(|| format!("axis {axis} of {rank} dimensions"))
+    usize::try_from(from_start)
+        .ok()
+        .filter(|&axis| axis < rank)
+        .ok_or_else(|| format!("axis {axis} of {rank} dimensions"))
 }
 
 impl Value {
