@@ -1,6 +1,7 @@
 //! Attention: from what `o` reads back to q, k and v.
 
 use super::chain::Pass;
+use super::expand::MASKED;
 use super::graph::Graph;
 use super::node::{attribute, input, named, output, whole};
 use super::product::{Product, Rounding};
@@ -13,6 +14,8 @@ use crate::proto::NodeProto;
 
 /// Largest relative difference between the factor of the scores and `1 / sqrt(head size)`: constants may be f16.
 const TOLERANCE: f32 = 2e-3;
+/// A bound below which no score lies.
+const LEAST_SCORE: f32 = -1e4;
 /// Queries and values, and how heads go back: `[batch, sequence, heads, size]` and `[batch, heads, sequence, size]`.
 const HEADS_FIRST: [i64; 4] = [0, 2, 1, 3];
 /// Keys: `[batch, heads, size, sequence]`.
@@ -24,8 +27,21 @@ pub(super) struct Attention<'g> {
     pub(super) linears: [Product<'g>; 3],
     /// How their outputs were rounded before they were multiplied, in their own units.
     pub(super) roundings: [Option<TensorQuant>; 3],
+    /// Masks of the scores.
+    pub(super) masks: Vec<Mask<'g>>,
     /// The values' rounding was not in a form of its own, where there was one.
     pub(super) rounded: bool,
+}
+
+/// A mask of attention scores.
+#[derive(Clone, Copy)]
+pub(super) struct Mask<'g> {
+    /// What is added, or takes the place of scores.
+    pub(super) value: &'g str,
+    /// Where it does, and whether scores stay where this is 0.
+    pub(super) condition: Option<(&'g str, bool)>,
+    /// Of a fused operator: integers say which keys there are.
+    pub(super) fused: bool,
 }
 
 /// A product of two hidden states.
@@ -56,7 +72,7 @@ impl Graph {
         let weights = self.softmax(context.a)?;
         let v = self.operand(context.b, context.roundings[1], config)?;
         self.check_order(&v, HEADS_FIRST, "values")?;
-        let (scores, mask_scale) = self.scores(weights)?;
+        let (scores, mask_scale, masks) = self.scores(weights)?;
         let q = self.operand(scores.a, scores.roundings[0], config)?;
         let k = self.operand(scores.b, scores.roundings[1], config)?;
         self.check_order(&q, HEADS_FIRST, "queries")?;
@@ -76,7 +92,7 @@ impl Graph {
         }
         let rounded = [&q, &k, &v].iter().any(|operand| operand.rounded);
         let roundings = [q.rounding, k.rounding, v.rounding];
-        Ok(Attention { linears: [q.product, k.product, v.product], roundings, rounded })
+        Ok(Attention { linears: [q.product, k.product, v.product], roundings, masks, rounded })
     }
 
     /// The product of two hidden states that a value is, but for shape and rounding.
@@ -199,13 +215,13 @@ impl Graph {
         }
     }
 
-    /// The product under masks and factors, and what the factors are together.
-    fn scores<'g>(&'g self, mut value: &'g str) -> Result<(Pair<'g>, f32)> {
+    /// The product under masks and factors, what the factors are together, and the masks.
+    fn scores<'g>(&'g self, mut value: &'g str) -> Result<(Pair<'g>, f32, Vec<Mask<'g>>)> {
         const EXPECTED: &str = "queries times keys, behind a factor and a mask";
-        let mut scale = 1.0;
+        let (mut scale, mut masks) = (1.0, Vec::new());
         loop {
             if let Some(pair) = self.pair(value)? {
-                return Ok((pair, scale));
+                return Ok((pair, scale, masks));
             }
             if let Some((before, pass)) = self.pass(value) {
                 match pass {
@@ -224,16 +240,22 @@ impl Graph {
                 _ => None,
             };
             let before = match &*node.op_type {
-                "Add" | "Max" => masked(0, 1),
+                MASKED => masked(0, 1),
+                "Add" => masked(0, 1),
+                // What keeps scores of hidden keys finite.
+                "Max" => masked(0, 1).filter(|(_, bound)| self.scalar(bound).is_some_and(|bound| bound <= LEAST_SCORE)),
                 "Sub" => masked(0, 1).filter(|(a, _)| Some(*a) == input(node, 0)),
                 "Where" => masked(1, 2).filter(|_| input(node, 0).is_some_and(|condition| !self.is_tainted(condition))),
                 _ => None,
             };
             let (before, mask) = before.ok_or_else(|| self.stop(value, EXPECTED))?;
             self.check_mask(mask)?;
-            if let Some(condition) = input(node, 0).filter(|_| node.op_type == "Where") {
+            let condition = input(node, 0).filter(|_| node.op_type == "Where");
+            if let Some(condition) = condition {
                 self.check_mask(condition)?;
             }
+            let condition = condition.map(|condition| (condition, Some(before) == input(node, 2)));
+            masks.push(Mask { value: mask, condition, fused: node.op_type == MASKED });
             value = before;
         }
     }

@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use super::found::Root;
 use super::graph::Graph;
-use super::node::{attribute, input, output};
-use super::tensor::Data;
+use super::node::{attribute, input, output, whole};
+use super::tensor::{Data, is_float};
 use crate::codes::TensorQuant;
 use crate::proto::NodeProto;
 
@@ -36,12 +36,14 @@ impl Graph {
         let node = self.maker(value).filter(|node| output(node) == value)?;
         let first = input(node, 0)?;
         let (before, pass) = match &*node.op_type {
-            "Identity" | "Cast" | "CastLike" | "Dropout" | "DequantizeLinear" => (first, Pass::Same),
+            "Identity" | "CastLike" | "Dropout" | "DequantizeLinear" => (first, Pass::Same),
+            // Integers and bool are no rounding of floats.
+            "Cast" if whole(node, "to").is_some_and(is_float) => (first, Pass::Same),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => (first, Pass::Reshape(node)),
             "Transpose" => (first, Pass::Transpose(node)),
             "QuantizeLinear" | "DynamicQuantizeLinear" => (first, Pass::Quantise(node)),
             // What exporters of PyTorch put behind a softmax: rows of padding alone become 0.
-            "Where" if self.maker(first).is_some_and(|node| node.op_type == "IsNaN") => (input(node, 2)?, Pass::Same),
+            "Where" if self.is_nan_of(first, input(node, 2)?) => (input(node, 2)?, Pass::Same),
             "Mul" => match (self.number(first), input(node, 1)) {
                 (Some(factor), Some(second)) => (second, Pass::Scale(factor)),
                 (None, second) => (first, Pass::Scale(self.number(second?)?)),
@@ -51,6 +53,11 @@ impl Graph {
             _ => return None,
         };
         self.is_tainted(before).then_some((before, pass))
+    }
+
+    /// Whether a condition asks where a value is NaN.
+    fn is_nan_of(&self, condition: &str, value: &str) -> bool {
+        self.maker(condition).is_some_and(|node| node.op_type == "IsNaN" && input(node, 0) == Some(value))
     }
 
     /// The value that `value` is but for its shape and its rounding.
@@ -96,7 +103,12 @@ impl Graph {
     /// Scale and zero point of a QuantizeLinear; none if they are found when the graph runs, or are not one of each.
     pub(super) fn rounding(&self, node: &NodeProto) -> Option<TensorQuant> {
         match &*node.op_type {
-            "QuantizeLinear" => self.tensor_quant(input(node, 1)?, input(node, 2)),
+            // Without a zero point, `output_dtype` may say that codes are signed.
+            "QuantizeLinear"
+                if input(node, 2).is_some() || matches!(whole(node, "output_dtype"), None | Some(0 | 2)) =>
+            {
+                self.tensor_quant(input(node, 1)?, input(node, 2))
+            }
             _ => None,
         }
     }

@@ -21,18 +21,18 @@ const MAX_STEPS: usize = 4096;
 pub(super) struct Embeddings<'g> {
     pub(super) norm: Norm<'g>,
     pub(super) projection: Option<Product<'g>>,
-    tables: Vec<Table<'g>>,
+    pub(super) tables: Vec<Table<'g>>,
 }
 
 /// A summand.
 #[derive(Clone, Copy)]
-struct Table<'g> {
+pub(super) struct Table<'g> {
     /// The rows, or the rows' codes.
     rows: &'g str,
     /// DequantizeLinear of what was looked up.
     dequantize: Option<&'g NodeProto>,
     /// Which rows; none where they are added in order, one to a token.
-    index: Option<&'g str>,
+    pub(super) index: Option<&'g str>,
     /// The row of the first token in that case.
     first: usize,
     value: &'g str,
@@ -40,7 +40,7 @@ struct Table<'g> {
 
 /// Where the index of a table comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Index {
+pub(super) enum Index {
     Word,
     Position,
     TokenType,
@@ -126,6 +126,7 @@ impl Graph {
         &self,
         found: &Embeddings<'_>,
         config: &EncoderConfig,
+        one_type: Option<usize>,
         notes: &mut Vec<String>,
     ) -> Result<EmbeddingWeights> {
         let features = config.embedding_features();
@@ -162,6 +163,15 @@ impl Graph {
         let mut position = need(position, "position embeddings", positions, "max_position_embeddings")?;
         position.data.drain(..skipped * features);
         position.rows = config.max_position;
+        // A type that all tokens have.
+        if let Some((table, of)) = token_type.as_mut().zip(one_type).filter(|(table, _)| table.rows > 1) {
+            let Some(row) = table.data.get(of * features..(of + 1) * features).map(<[f32]>::to_vec) else {
+                return Err(self
+                    .stop_with(found.norm.input, format!("tokens of type {of}"), "a row of the table")
+                    .into());
+            };
+            (table.rows, table.data) = (1, row);
+        }
         // A row that is added to every token, whatever its type.
         if let Some(one) = token_type.as_mut().filter(|table| table.rows == 1 && config.type_vocab_size > 1) {
             one.data = one.data.repeat(config.type_vocab_size);
@@ -203,6 +213,17 @@ impl Graph {
         }
         let values = self.finite(&constant.tensor, table.value, "an embedding table")?;
         Ok(Matrix { rows: elements / features.max(1), cols: features, data: values.to_vec() })
+    }
+
+    /// Which table it is.
+    pub(super) fn kind(&self, table: &Table<'_>, config: &EncoderConfig) -> Result<Index> {
+        let rows = match self.constant_dims(table.rows, 0) {
+            Some(dims) => {
+                dims.iter().rev().skip(1).fold(1usize, |n, &d| n.saturating_mul(usize::try_from(d).unwrap_or(0)))
+            }
+            None => self.table(table, config.embedding_features())?.rows,
+        };
+        self.index(table, rows, config)
     }
 
     /// Which table it is. The nodes that make its index decide, and where these are ambiguous its number of rows.

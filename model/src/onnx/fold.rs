@@ -10,12 +10,14 @@ use super::constant::{Constant, Quantised, columns, is_foldable};
 use super::expand::COLUMNS;
 use super::graph::Graph;
 use super::node::{attribute, input, output, whole};
-use super::tensor::{Data, Tensor};
+use super::tensor::{Data, Tensor, is_float};
 use crate::error::OnnxError;
 use crate::error::Result;
 use crate::proto::NodeProto;
 use crate::transpose::transposed;
 
+/// The number of the element type bool.
+const BOOL: i64 = 9;
 /// Longest chain of constant nodes.
 const MAX_DEPTH: usize = 64;
 
@@ -89,13 +91,17 @@ impl Graph {
             "Identity" => Ok(x),
             "Cast" => {
                 let to = whole(node, "to").unwrap_or_default();
+                let bools = |bools: Vec<i64>| Ok(Tensor::of(x.tensor.dims.clone(), Data::Whole(bools)).into());
                 match (&x.tensor.data, to) {
-                    (Data::Float(_), 1 | 10 | 11 | 16) => Ok(x),
+                    (Data::Float(_), to) if is_float(to) => Ok(x),
+                    (Data::Float(values), BOOL) => bools(values.iter().map(|&x| (x != 0.0).into()).collect()),
+                    (data, BOOL) => bools(data.wholes().unwrap_or_default().iter().map(|&x| (x != 0).into()).collect()),
+                    (Data::Float(_), to) if !matches!(to, 6 | 7) => Err(refused("a cast to small integers").into()),
                     (Data::Float(values), _) => {
                         let whole = values.iter().map(|&x| x as i64).collect();
                         Ok(Tensor::of(x.tensor.dims.clone(), Data::Whole(whole)).into())
                     }
-                    (data, 1 | 10 | 11 | 16) => {
+                    (data, to) if is_float(to) => {
                         let floats = data.wholes().unwrap_or_default().into_iter().map(|x| x as f32).collect();
                         Ok(Tensor::of(x.tensor.dims.clone(), Data::Float(floats)).into())
                     }
@@ -135,6 +141,9 @@ impl Graph {
                 let part = bound("start").zip(bound("end")).and_then(|(start, end)| columns(&x, start, end));
                 let found = || format!("the shape {:?}", x.tensor.dims);
                 part.ok_or_else(|| self.stop_with(value, found(), "q, k and v beside each other").into())
+            }
+            "DequantizeLinear" | "QuantizeLinear" if whole(node, "block_size").unwrap_or(0) != 0 => {
+                Err(refused("scales for blocks").into())
             }
             "DequantizeLinear" => {
                 let zero = operand(2)?.map(|zero| zero.tensor);
@@ -310,10 +319,14 @@ impl Steps {
         if zero.len() != scales.len() {
             return Err(format!("{} scales and {} zero points", scales.len(), zero.len()));
         }
-        let (scale, rank) = (scales.to_vec(), dims.len() as i64);
-        if scale.len() == 1 {
-            return Ok(Steps { scale, zero, axis: None, stride: 1 });
+        let (values, rank) = (scales.to_vec(), dims.len() as i64);
+        if values.len() == 1 {
+            return Ok(Steps { scale: values, zero, axis: None, stride: 1 });
         }
+        if scale.dims.len() != 1 {
+            return Err(format!("scales of the shape {:?}", scale.dims));
+        }
+        let scale = values;
         let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(usize::MAX);
         match dims.get(axis) {
             Some(&d) if d == scale.len() => {

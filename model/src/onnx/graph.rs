@@ -190,6 +190,11 @@ impl Graph {
         &self.proto.output
     }
 
+    /// The inputs of the graph, with what the file says about their type.
+    pub(super) fn input_types(&self) -> impl Iterator<Item = &ValueInfoProto> {
+        self.proto.input.iter().filter(|input| self.is_input(&input.name))
+    }
+
     /// What a walk found, unless the walks together took too many steps.
     pub(super) fn bounded<T>(&self, found: Result<T>) -> Result<T> {
         self.steps.bounded(&self.file, found)

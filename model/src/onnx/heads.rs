@@ -48,8 +48,8 @@ impl Graph {
         })
     }
 
-    /// The weights of a head.
-    pub(super) fn head(&self, states: &str, config: &EncoderConfig, head: &HeadConfig) -> Result<HeadWeights> {
+    /// The weights of a head, and the value that its last linear layer makes.
+    pub(super) fn head(&self, states: &str, config: &EncoderConfig, head: &HeadConfig) -> Result<(HeadWeights, &str)> {
         let outputs: Vec<Product<'_>> = self.outputs().filter_map(|name| self.logits(name)).collect();
         let read = |product: &Product<'_>| -> Result<Option<HeadWeights>> {
             match head.kind {
@@ -60,7 +60,7 @@ impl Graph {
         };
         for product in &outputs {
             if let Some(weights) = read(product)? {
-                return Ok(weights);
+                return Ok((weights, output(product.node)));
             }
         }
         let reason = match outputs.len() {
@@ -73,7 +73,7 @@ impl Graph {
     }
 
     /// The linear layer that an output is, or a part of.
-    fn logits<'g>(&'g self, name: &'g str) -> Option<Product<'g>> {
+    pub(super) fn logits<'g>(&'g self, name: &'g str) -> Option<Product<'g>> {
         let mut value = name;
         loop {
             if let Some(product) = self.product(value) {
@@ -81,7 +81,17 @@ impl Graph {
             }
             let node = self.maker(value)?;
             value = match &*node.op_type {
-                "Split" | "Squeeze" | "Gather" | "Slice" | "Softmax" | "Sigmoid" | "Identity" => input(node, 0)?,
+                "Split" | "Squeeze" | "Softmax" | "Sigmoid" | "Identity" => input(node, 0)?,
+                // Of labels, not of tokens.
+                "Gather" if matches!(super::node::whole(node, "axis"), Some(-1 | 2)) => input(node, 0)?,
+                "Slice" => {
+                    let axes = match attribute(node, "axes") {
+                        Some(axes) => axes.ints.clone(),
+                        None => self.wholes(input(node, 3)?)?,
+                    };
+                    matches!(axes[..], [-1 | 2]).then_some(())?;
+                    input(node, 0)?
+                }
                 _ => self.pass(value)?.0,
             };
         }

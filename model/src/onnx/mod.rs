@@ -8,8 +8,9 @@
 //! norm(word[id] + position[n] + token_type[type]), projected in ELECTRA
 //! ```
 //!
-//! Every step names the node where it stops. Everything found is compared with `config.json`. Nothing is executed, nor is memory taken
-//! beyond a few times the weights' own.
+//! Every step names the node where it stops. Everything found is compared with `config.json`. Then the graph is run on a few sample tokens,
+//! and what it computes is compared with what the weights that were read compute: see [`run`] and [`verify`]. Time and memory are bounded by
+//! the size of the file.
 
 mod activation;
 mod attention;
@@ -32,9 +33,12 @@ mod open;
 mod outputs;
 mod pooled;
 mod product;
+mod run;
+mod sample;
 mod shape;
 mod tensor;
 mod trace;
+mod verify;
 
 #[cfg(feature = "hub")]
 pub(crate) use self::file::external_files;

@@ -26,15 +26,23 @@ impl OnnxGraph {
     pub(crate) fn encoder(&self, config: &EncoderConfig, outputs: Outputs) -> Result<Read> {
         let graph = &self.0;
         graph.bounded(graph.trace(config).and_then(|traced| {
+            let one_type = traced.check_tokens(graph, config)?;
             let pooling = graph.own_pooling(traced.states, config, outputs)?;
-            Ok(Read { pooling, ..traced.load(graph, config)? })
+            let mut read = Read { pooling, ..traced.load(graph, config, one_type)? };
+            let notes = traced.check_encoder(graph, config, &read)?;
+            read.notes.extend(notes);
+            Ok(read)
         }))
     }
 
     /// The head behind the encoder.
     pub(crate) fn head(&self, config: &EncoderConfig, head: &HeadConfig) -> Result<HeadWeights> {
         let graph = &self.0;
-        graph.bounded(graph.trace(config).and_then(|traced| graph.head(traced.states, config, head)))
+        graph.bounded(graph.trace(config).and_then(|traced| {
+            let (weights, last) = graph.head(traced.states, config, head)?;
+            traced.check_head(graph, config, (head, &weights, last))?;
+            Ok(weights)
+        }))
     }
 
     /// The initialisers as the file describes them, in the order of their names.

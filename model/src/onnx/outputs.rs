@@ -48,8 +48,8 @@ impl Graph {
     ///
     /// - the output `sentence_embedding` is followed, or refused;
     /// - without it, if `config.json` names a class with a head, the outputs are that head's;
-    /// - without the last hidden states among the outputs, the first output of two dimensions, else the first, is followed or refused
-    ///   (scores of a vocabulary have three, and are a head's);
+    /// - without the last hidden states among the outputs, the first output that has not two dimensions, else the first, is followed or
+    ///   refused (scores of a vocabulary have three, and are a head's);
     /// - beside the hidden states, an output of two dimensions is followed unless it is the encoder's pooler.
     pub(super) fn own_pooling(
         &self,
@@ -73,6 +73,11 @@ impl Graph {
                 _ => {}
             }
         }
+        // Hidden states that were changed are not silently left out.
+        let changed = others.iter().copied().find(|name| !self.is_flat(name));
+        if let Some(name) = changed.filter(|_| !has_states && kind == Outputs::Encoder) {
+            return self.pooling_of(name, states, config).map(Some);
+        }
         let flat =
             others.iter().copied().find(|name| self.is_flat(name) && !(has_states && self.is_pooler(name, states)));
         match (has_states, flat.or(others.first().copied().filter(|_| !has_states && kind == Outputs::Encoder))) {
@@ -89,7 +94,7 @@ impl Graph {
     }
 
     /// Whether an output is tanh of a linear layer of the first token: the pooler of BERT.
-    fn is_pooler(&self, name: &str, states: &str) -> bool {
+    pub(super) fn is_pooler(&self, name: &str, states: &str) -> bool {
         let tanh = self.maker(self.root(name)).filter(|node| node.op_type == "Tanh");
         let layer = tanh.and_then(|node| self.product(input(node, 0)?));
         layer.is_some_and(|layer| self.token(layer.input, states) == Some(Token::First))

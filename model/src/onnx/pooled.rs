@@ -248,7 +248,7 @@ impl Graph {
         match &*node.op_type {
             "Where" => {
                 let (condition, a, b) = (input(node, 0)?, input(node, 1)?, input(node, 2)?);
-                (!self.is_tainted(condition)).then_some(())?;
+                (!self.is_tainted(condition) && self.is_of_padding(condition)).then_some(())?;
                 match (is_least(a), is_least(b)) {
                     (true, false) => Some(b),
                     (false, true) => Some(a),

@@ -178,7 +178,7 @@ impl Graph {
     }
 
     /// The shape of a constant, as its file or the nodes before it say.
-    fn constant_dims(&self, value: &str, depth: usize) -> Option<Vec<i64>> {
+    pub(super) fn constant_dims(&self, value: &str, depth: usize) -> Option<Vec<i64>> {
         if let Some(tensor) = self.initializer(value) {
             return (tensor.dims.len() <= MAX_RANK).then(|| tensor.dims.clone());
         }

@@ -123,6 +123,12 @@ impl Tensor {
     }
 }
 
+/// Whether an element type of ONNX, by its number, is one of floats.
+pub(super) fn is_float(kind: i64) -> bool {
+    let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];
+    floats.into_iter().any(|float| i64::from(i32::from(float)) == kind)
+}
+
 /// The dimensions that an error shows.
 fn shortened(dims: &[i64]) -> &[i64] {
     &dims[..dims.len().min(MAX_RANK)]

@@ -23,11 +23,11 @@ const EPSILON_TOLERANCE: f32 = 1e-3;
 pub(super) struct Traced<'g> {
     /// The last hidden state.
     pub(super) states: &'g str,
-    embeddings: Embeddings<'g>,
+    pub(super) embeddings: Embeddings<'g>,
     /// In the order they run.
-    layers: Vec<Layer<'g>>,
+    pub(super) layers: Vec<Layer<'g>>,
     /// What every layer normalisation adds to the variance.
-    epsilon: f32,
+    pub(super) epsilon: f32,
 }
 
 /// A way to read a sum.
@@ -39,12 +39,12 @@ struct Residual<'g> {
 }
 
 /// An encoder layer as nodes.
-struct Layer<'g> {
-    attention: Attention<'g>,
-    o: Product<'g>,
+pub(super) struct Layer<'g> {
+    pub(super) attention: Attention<'g>,
+    pub(super) o: Product<'g>,
     attention_norm: Norm<'g>,
-    up: Product<'g>,
-    down: Product<'g>,
+    pub(super) up: Product<'g>,
+    pub(super) down: Product<'g>,
     output_norm: Norm<'g>,
 }
 
@@ -191,9 +191,10 @@ fn is_near(a: f32, b: f32) -> bool {
 
 impl Traced<'_> {
     /// Reads all weights; layers in parallel.
-    pub(super) fn load(&self, graph: &Graph, config: &EncoderConfig) -> Result<Read> {
+    /// `one_type` is the type that every token has, where the graph says so.
+    pub(super) fn load(&self, graph: &Graph, config: &EncoderConfig, one_type: Option<usize>) -> Result<Read> {
         let mut notes = Vec::new();
-        let mut embeddings = graph.load_embeddings(&self.embeddings, config, &mut notes)?;
+        let mut embeddings = graph.load_embeddings(&self.embeddings, config, one_type, &mut notes)?;
         let (hidden, features) = (config.hidden_size, config.embedding_features());
         let mut codes = FileCodes::default();
         let mut counts = Counts::default();

@@ -19,5 +19,7 @@ pub use fake_quant::{FakeQuant, TapSet};
 pub(crate) use fake_quant::{reader_weights, round_tensor};
 pub use forward::Reference;
 pub use observe::{Observer, Site, Tap};
+#[cfg(feature = "onnx")]
+pub(crate) use ops::rows_times;
 pub(crate) use ops::{exp_minus_max, linear};
 pub use ops::{layer_norm, matmul_transposed};

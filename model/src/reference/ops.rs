@@ -193,6 +193,17 @@ pub(crate) fn exp_minus_max(row: &mut [f32]) {
     row.iter_mut().for_each(|x| *x = (*x - max).exp());
 }
 
+/// `out = x w` for rows of `k` features side by side: `w` is `[K][N]`, or `[N][K]` where `by_output` says so.
+///
+/// # Panics
+/// When a slice is too short.
+#[cfg_attr(not(feature = "onnx"), allow(dead_code))]
+pub(crate) fn rows_times(out: &mut [f32], x: &[f32], k: usize, w: &[f32], n: usize, by_output: bool) {
+    let x = View { data: x, rows: x.len() / k.max(1), cols: k, row_stride: k, col_stride: 1 };
+    let (row_stride, col_stride) = if by_output { (k, 1) } else { (1, n) };
+    matmul(out, n, x, View { data: w, rows: n, cols: k, row_stride, col_stride });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

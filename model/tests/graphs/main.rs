@@ -2,6 +2,8 @@
 
 mod bombs;
 mod build;
+mod changed_outputs;
+mod changes;
 mod encoder;
 mod forms;
 mod functions;

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod errors;
+mod mutations;
 // The library's own: its messages are private.
 #[allow(dead_code)]
 #[path = "../../src/proto.rs"]

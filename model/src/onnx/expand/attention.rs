@@ -146,7 +146,7 @@ fn scores(parts: &mut Parts<'_>, [q, k, v]: [&str; 3], sized: &str, heads: Heads
     };
     for &i in masks {
         if let Some(mask) = parts.optional(i) {
-            scores = parts.node("Add", &[&scores, mask], vec![]);
+            scores = parts.masked(&scores, mask);
         }
     }
     let weights = parts.node("Softmax", &[&scores], vec![AttributeProto::int("axis", -1)]);

@@ -6,6 +6,8 @@ use crate::proto::GraphProto;
 
 /// The operator set of nodes that only this module makes.
 pub(in crate::onnx) const INTERNAL: &str = "lacuna";
+/// Scores behind a mask of a fused operator: floats are added; integers and bool are 0 where a key is hidden, or count the keys.
+pub(in crate::onnx) const MASKED: &str = "Masked";
 /// Columns `start` to `end` of a constant matrix or vector.
 pub(in crate::onnx) const COLUMNS: &str = "Columns";
 

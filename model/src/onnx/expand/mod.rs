@@ -11,7 +11,7 @@ mod parts;
 mod product;
 
 use self::constants::Constants;
-pub(super) use self::constants::{COLUMNS, INTERNAL};
+pub(super) use self::constants::{COLUMNS, INTERNAL, MASKED};
 use self::parts::Parts;
 use super::bounds;
 use super::file::GraphFile;

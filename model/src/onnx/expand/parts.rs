@@ -4,7 +4,7 @@ use prost::bytes::Bytes;
 
 use super::super::file::GraphFile;
 use super::super::node::{attribute, input, named, number, shortened, whole};
-use super::constants::{COLUMNS, Constants, INTERNAL};
+use super::constants::{COLUMNS, Constants, INTERNAL, MASKED};
 use crate::error::OnnxError;
 use crate::proto::{AttributeProto, DataType, NodeProto, TensorProto};
 
@@ -128,6 +128,13 @@ impl<'a> Parts<'a> {
         let name = self.fresh();
         let bounds = vec![AttributeProto::int("start", start), AttributeProto::int("end", end)];
         self.push(INTERNAL, COLUMNS, &[of], vec![name.clone()], bounds);
+        name
+    }
+
+    /// Scores behind a mask.
+    pub(super) fn masked(&mut self, scores: &str, mask: &str) -> String {
+        let name = self.fresh();
+        self.push(INTERNAL, MASKED, &[scores, mask], vec![name.clone()], vec![]);
         name
     }
 
