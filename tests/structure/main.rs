@@ -23,9 +23,9 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("lacuna-kernels", &["lacuna-files", "lacuna-jit", "lacuna-pattern"]),
     ("lacuna-model", &["lacuna-files", "lacuna-pattern"]),
     ("lacuna", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
-    ("lacuna-console", &["lacuna", "lacuna-jit", "lacuna-kernels", "lacuna-model"]),
+    ("lacuna-console", &["lacuna", "lacuna-files", "lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("lacuna-compare", &["lacuna", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
-    ("lacuna-tools", &["lacuna", "lacuna-compare", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
+    ("lacuna-tools", &["lacuna", "lacuna-compare", "lacuna-console", "lacuna-files", "lacuna-jit", "lacuna-kernels"]),
 ];
 
 /// What to do about a circle.
