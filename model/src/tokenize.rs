@@ -5,6 +5,8 @@
 //! wordpiece   vocab.txt to the same as a tokenizer.json
 //! byte_level  vocab.json and merges.txt to the same
 //! special     special and added tokens that other files name
+//! class       which kind of tokenizer a class of transformers is
+//! beside      settings of other files beside a tokenizer.json
 //! check       what a tokenizer.json may not say, and what is changed in it
 //! costly      long texts that the library cannot take
 //! library     the tokenizers library, with patterns that stop
@@ -16,9 +18,11 @@
 //! ```
 
 mod barrier;
+mod beside;
 mod budget;
 mod byte_level;
 mod check;
+mod class;
 mod costly;
 mod folder;
 mod library;
@@ -36,9 +40,9 @@ use rayon::prelude::*;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 
-#[cfg(feature = "hub")]
-pub(crate) use self::folder::VOCABULARY_FILES;
 pub(crate) use self::folder::has_tokenizer;
+#[cfg(feature = "hub")]
+pub(crate) use self::folder::{TOKEN_FILES, VOCABULARY_FILES};
 pub use self::mask::MaskToken;
 pub use self::options::{BertNormalization, TokenizerOptions, TruncationSide};
 pub use self::pieces::{TextInput, TokenOrigin, TokenizedText};

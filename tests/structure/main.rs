@@ -24,9 +24,12 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("lacuna-model", &["lacuna-files", "lacuna-pattern"]),
     ("lacuna", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("lacuna-train", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
-    ("lacuna-console", &["lacuna", "lacuna-jit", "lacuna-kernels", "lacuna-model", "lacuna-train"]),
+    ("lacuna-console", &["lacuna", "lacuna-files", "lacuna-jit", "lacuna-kernels", "lacuna-model", "lacuna-train"]),
     ("lacuna-compare", &["lacuna", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
-    ("lacuna-tools", &["lacuna", "lacuna-compare", "lacuna-console", "lacuna-jit", "lacuna-kernels", "lacuna-train"]),
+    (
+        "lacuna-tools",
+        &["lacuna", "lacuna-compare", "lacuna-console", "lacuna-files", "lacuna-jit", "lacuna-kernels", "lacuna-train"],
+    ),
 ];
 
 /// What to do about a circle.

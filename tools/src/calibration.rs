@@ -23,7 +23,7 @@ use crate::packed::{decided, needs_weights};
 #[derive(clap::Args)]
 #[command(next_help_heading = "Calibration")]
 pub(crate) struct CalibrationArgs {
-    /// Calibration texts, of every kind that the model will see: a text file, one per line; a .csv or .tsv, whose column is found as that
+    /// Calibration texts, of every kind that the model will see: a text file (no pipe), one per line; a .csv or .tsv, whose column is found as that
     /// of --input: one named "text" in a first row of names, else the first; or a .jsonl of objects like those of --jsonl [default: lacuna-calibration.jsonl in the model's folder, else a built-in collection]
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,

@@ -7,7 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use lacuna_compare as compare;
 use lacuna_console::args;
 use lacuna_console::context::Context;
-use lacuna_console::error::Result;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::process;
 use lacuna_console::remarks::{Level, set_level, warn};
 use lacuna_jit::{JitError, PERF_VARIABLE, Tier};
 
@@ -167,8 +168,13 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = error.print(); // a reader that has gone needs no help
-            ExitCode::SUCCESS
+            match process::check_stdout().and_then(|()| error.print()).map_err(Error::Stdout) {
+                Err(error) if !error.is_closed_pipe() => {
+                    let _ = writeln!(std::io::stderr(), "error: {}", error.one_line());
+                    error.exit_code()
+                }
+                _ => ExitCode::SUCCESS, // a reader that has gone needs no help
+            }
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();

@@ -34,8 +34,15 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use lacuna_console::process;
+
+/// Without memory the command ends with one line, too.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: process::Allocator = process::Allocator;
 
 fn main() -> ExitCode {
+    process::prepare();
     let result = match cli::Cli::try_parse() {
         Ok(cli) => cli.run(),
         Err(error) => return cli::explain(&error),

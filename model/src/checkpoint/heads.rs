@@ -1,12 +1,14 @@
 //! What checkpoints call the tensors of heads, and their shapes.
 
+use std::path::Path;
+
 use super::encoder::Reader;
 use super::names;
 use super::tensor_set::Checkpoint;
 use crate::architecture::Architecture;
 use crate::config::{Activation, EncoderConfig};
 use crate::error::Result;
-use crate::heads::{Dense, DenseActivation, HeadConfig, HeadKind, HeadWeights, Transform};
+use crate::heads::{Dense, DenseActivation, HeadConfig, HeadKind, HeadWeights, Transform, ties_words, untied};
 use crate::matrix::Matrix;
 use crate::weights::Linear;
 
@@ -21,14 +23,24 @@ struct VocabularyNames {
 }
 
 impl Checkpoint {
-    /// Reads the weights of a head. `word` is the word embedding table, which a masked language model may share.
-    pub(crate) fn head_weights(&self, config: &EncoderConfig, head: &HeadConfig, word: &Matrix) -> Result<HeadWeights> {
+    /// Reads the weights of a head. `word` is the word embedding table, which a masked language model may share unless the `config.json` at
+    /// `path` forbids it.
+    ///
+    /// # Errors
+    /// Those of reading tensors; [`Error::InvalidSetting`](crate::Error::InvalidSetting) for a layer that is not stored and not shared.
+    pub(crate) fn head_weights(
+        &self,
+        config: &EncoderConfig,
+        path: &Path,
+        head: &HeadConfig,
+        word: &Matrix,
+    ) -> Result<HeadWeights> {
         let reader = Reader::of_head(self, config)?;
         match head.kind {
             HeadKind::SequenceClassification => reader.first(config, head),
             HeadKind::TokenClassification => reader.output("classifier", config, head).map(HeadWeights::Each),
             HeadKind::QuestionAnswering => reader.linear("qa_outputs", 2, config.hidden_size).map(HeadWeights::Each),
-            HeadKind::MaskedLm => reader.vocabulary(config, word),
+            HeadKind::MaskedLm => reader.vocabulary(config, path, word),
         }
     }
 }
@@ -57,7 +69,7 @@ impl Reader<'_> {
         self.linear(name, rows, config.hidden_size)
     }
 
-    fn vocabulary(&self, config: &EncoderConfig, word: &Matrix) -> Result<HeadWeights> {
+    fn vocabulary(&self, config: &EncoderConfig, path: &Path, word: &Matrix) -> Result<HeadWeights> {
         let names = VocabularyNames::of(config.architecture);
         let features = config.embedding_features();
         let activation = match config.architecture {
@@ -67,7 +79,8 @@ impl Reader<'_> {
         let decoder = format!("{}.weight", names.decoder);
         let weight = match self.find(&[&decoder]) {
             Ok(_) => self.matrix(&decoder, config.vocab_size, features)?,
-            Err(_) => word.clone(),
+            Err(_) if ties_words(path)? => word.clone(),
+            Err(_) => return Err(untied(path, &decoder)),
         };
         Ok(HeadWeights::Vocabulary {
             transform: Transform {

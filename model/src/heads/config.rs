@@ -17,6 +17,9 @@ use crate::settings::{Remark, RemarkScope};
 /// Ends of class names, for errors.
 pub const EXPECTED: &str = "ForSequenceClassification, ForTokenClassification, ForQuestionAnswering or ForMaskedLM";
 
+/// The setting of [`ties_words`].
+const TIE: &str = "tie_word_embeddings";
+
 /// How many generated labels a remark lists.
 const LISTED: usize = 3;
 
@@ -36,6 +39,40 @@ struct Raw {
     label2id: Option<Value>,
     num_labels: Option<Value>,
     problem_type: Option<String>,
+}
+
+/// The field that says where a masked language model's last layer is from.
+#[derive(Deserialize)]
+struct RawTie {
+    tie_word_embeddings: Option<Value>,
+}
+
+/// Whether the last layer of a masked language model is the word embedding table: `tie_word_embeddings` of a `config.json`; yes if it is silent.
+///
+/// # Errors
+/// [`Error::InvalidSetting`]; those of reading the file.
+pub(crate) fn ties_words(path: &Path) -> Result<bool> {
+    let raw: RawTie = read_json(path)?;
+    match raw.tie_word_embeddings {
+        None | Some(Value::Null) => Ok(true),
+        Some(Value::Bool(ties)) => Ok(ties),
+        Some(other) => Err(Error::InvalidSetting {
+            path: path.to_owned(),
+            setting: TIE,
+            found: other.to_string(),
+            expected: "true or false".into(),
+        }),
+    }
+}
+
+/// The error for a last layer that is neither stored nor the word embedding table.
+pub(crate) fn untied(path: &Path, tensor: &str) -> Error {
+    Error::InvalidSetting {
+        path: path.to_owned(),
+        setting: TIE,
+        found: format!("false, and weights without {tensor}"),
+        expected: "true, or this tensor: it is not the word embedding table then".into(),
+    }
 }
 
 /// What a head is, before its weights are read.

@@ -9,6 +9,7 @@ mod score;
 mod weights;
 
 pub use self::config::{EXPECTED, HeadConfig};
+pub(crate) use self::config::{ties_words, untied};
 pub use self::head::Head;
 pub use self::kind::HeadKind;
 pub use self::labels::LabelSource;

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::onnx::external_files;
 use crate::pooling::module_paths;
 use crate::settings::{SENTENCE_FILE, TOKENIZER_FILE, TRANSFORMER_FILES};
-use crate::tokenize::VOCABULARY_FILES;
+use crate::tokenize::{TOKEN_FILES, VOCABULARY_FILES};
 
 /// Something that has files of one revision of a model: the cache, or the hub with the cache.
 pub(super) trait Files {
@@ -51,7 +51,7 @@ pub(super) fn visit(files: &mut dyn Files, chosen: Option<&str>) -> Result<()> {
         }
     }
     require(files, &join(&encoder, "config.json"), "config.json")?;
-    for optional in ["tokenizer.json", TOKENIZER_FILE, CALIBRATION_FILE] {
+    for optional in ["tokenizer.json", TOKENIZER_FILE, CALIBRATION_FILE].into_iter().chain(TOKEN_FILES) {
         files.find(&join(&encoder, optional))?;
     }
     vocabulary(files, &encoder)?;

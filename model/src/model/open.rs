@@ -165,9 +165,12 @@ impl Model {
         })?;
         let config = HeadConfig::from_file(&files.config, self.config.architecture, self.score_function.as_deref())?;
         let weights = match &files.weights {
-            WeightPath::Tensors(path) => {
-                Checkpoint::open(path)?.head_weights(&self.config, &config, &self.weights.embeddings.word)?
-            }
+            WeightPath::Tensors(path) => Checkpoint::open(path)?.head_weights(
+                &self.config,
+                &files.config,
+                &config,
+                &self.weights.embeddings.word,
+            )?,
             WeightPath::Graph(path) => graph_head(path, &self.config, &config)?,
         };
         Ok(Head::new(&files.config, config, weights))

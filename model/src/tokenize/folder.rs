@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::beside::{apply, name_mask};
 use super::byte_level::byte_level;
 use super::special::TokenFiles;
 use super::wordpiece::{Made, wordpiece};
@@ -25,10 +26,12 @@ const BYTES: [&str; 2] = ["vocab.json", "merges.txt"];
 const PIECES: [&str; 5] =
     ["sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "sentencepiece.model", "spm.model"];
 
-/// All files that are read where there is no `tokenizer.json`.
+/// The vocabularies that are read where there is no `tokenizer.json`.
 #[cfg(feature = "hub")]
-pub(crate) const VOCABULARY_FILES: [&str; 6] =
-    [WORDS, BYTES[0], BYTES[1], "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+pub(crate) const VOCABULARY_FILES: [&str; 3] = [WORDS, BYTES[0], BYTES[1]];
+/// The files with tokens that count beside each of them.
+#[cfg(feature = "hub")]
+pub(crate) const TOKEN_FILES: [&str; 2] = ["special_tokens_map.json", "added_tokens.json"];
 
 /// The classes of transformers whose vocabularies are read without a `tokenizer.json`, with `Fast` at their end or without it.
 const WORDPIECE_CLASSES: [&str; 3] = ["BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"];
@@ -62,7 +65,11 @@ fn names() -> impl Iterator<Item = &'static str> {
 pub(super) fn read(dir: &Path) -> Result<Option<Source>> {
     let path = dir.join(WHOLE);
     if let Some(bytes) = if_present(read_file(&path, TOKENIZER_LIMIT))? {
-        return parse(path, bytes.into()).map(Some);
+        let mut source = parse(path, bytes.into())?;
+        let applied = apply(&mut source.json, &TokenFiles::read(dir)?)?;
+        source.bytes = source.bytes.filter(|_| !applied.is_changed);
+        source.notes = applied.notes;
+        return Ok(Some(source));
     }
     let found: Vec<&str> = names().filter(|name| dir.join(name).exists()).collect();
     if found.is_empty() {
@@ -75,7 +82,7 @@ pub(super) fn read(dir: &Path) -> Result<Option<Source>> {
         return Err(refused(dir, &class, &files, &found));
     }
     let text = |path: &Path| read_file(path, VOCABULARY_LIMIT);
-    Ok(Some(match class {
+    let mut source = match class {
         Class::WordPiece => {
             let path = dir.join(WORDS);
             let bytes = text(&path)?;
@@ -89,7 +96,9 @@ pub(super) fn read(dir: &Path) -> Result<Option<Source>> {
             let json = byte_level([&vocab, &merges], tokens, text_of(&merges, &bytes)?, &files)?;
             Source { path: vocab, json, bytes: None, notes: Vec::new() }
         }
-    }))
+    };
+    name_mask(&mut source.json, &files)?;
+    Ok(Some(source))
 }
 
 /// A `tokenizer.json`.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use tokenizers::{AddedToken, ModelWrapper};
 
 use super::SentenceTokenizer;
+use super::beside::is_called_mask;
 use crate::error::Result;
 
 /// A token that marks a place to fill in.
@@ -21,14 +22,14 @@ pub struct MaskToken {
 impl SentenceTokenizer {
     /// The token that marks a place to fill in.
     ///
-    /// It is the special token that `tokenizer.json` calls "mask" in any brackets: `[MASK]`, `<mask>`, `<|mask|>`. Of several it is
+    /// It is the token that `tokenizer_config.json` names as `mask_token`. Without that it is the special token that `tokenizer.json` calls "mask" in any brackets: `[MASK]`, `<mask>`, `<|mask|>`. Of several it is
     /// `usual`, the one that the architecture usually has, or else the first. A tokenizer without one has `usual` if that is in its
     /// vocabulary.
     pub fn mask_token(&self, usual: &str) -> Option<MaskToken> {
         let added = self.tokenizer.get_added_tokens_decoder();
-        let is_mask = |token: &AddedToken| {
-            let name: String = token.content.chars().filter(|c| c.is_alphanumeric()).collect();
-            token.special && name.eq_ignore_ascii_case("mask")
+        let is_mask = |token: &AddedToken| match &self.mask {
+            Some(named) => token.content == *named,
+            None => token.special && is_called_mask(&token.content),
         };
         let mut masks: Vec<(&u32, &AddedToken)> = added.iter().filter(|(_, token)| is_mask(token)).collect();
         masks.sort_by_key(|(id, token)| (token.content != usual, **id));

@@ -1,9 +1,10 @@
 //! Special and added tokens that the files beside a vocabulary name.
 //!
+//! They count beside a `tokenizer.json` too.
 //! As transformers reads them: `tokenizer_config.json` first. If that has no `added_tokens_decoder`, then
 //! `special_tokens_map.json` replaces its special tokens, and `added_tokens.json` has the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -13,6 +14,11 @@ use crate::json::read_json_if_present;
 
 /// The names of special tokens, in the order in which transformers adds them.
 const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// The lists of further special tokens.
+const LISTS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
+/// All added tokens with their ids.
+const DECODER: &str = "added_tokens_decoder";
 
 /// A token that stands for itself in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +45,7 @@ impl AddedToken {
     }
 
     /// A token as `tokenizer.json` has it.
-    fn to_json(&self, id: u32) -> Value {
+    pub(super) fn to_json(&self, id: u32) -> Value {
         json!({
             "id": id, "content": self.content, "single_word": self.single_word, "lstrip": self.lstrip,
             "rstrip": self.rstrip, "normalized": self.normalized, "special": self.special,
@@ -56,6 +62,10 @@ pub(super) struct TokenFiles {
     settings: Map<String, Value>,
     /// Tokens with the ids that the files give them.
     added: BTreeMap<u32, AddedToken>,
+    /// Whether `added` is from `added_tokens_decoder`.
+    has_decoder: bool,
+    /// The keys that `special_tokens_map.json` has.
+    of_map: BTreeSet<String>,
 }
 
 impl TokenFiles {
@@ -63,8 +73,9 @@ impl TokenFiles {
         let path = dir.join("tokenizer_config.json");
         let read: Option<Map<String, Value>> = read_json_if_present(&path)?;
         let (is_there, settings) = (read.is_some(), read.unwrap_or_default());
-        let mut files = TokenFiles { path, is_there, settings, added: BTreeMap::new() };
-        match files.settings.remove("added_tokens_decoder") {
+        let (added, of_map) = (BTreeMap::new(), BTreeSet::new());
+        let mut files = TokenFiles { path, is_there, settings, added, has_decoder: false, of_map };
+        match files.settings.remove(DECODER).filter(|decoder| !decoder.is_null()) {
             Some(decoder) => files.read_decoder(&decoder)?,
             None => files.read_older(dir)?,
         }
@@ -73,22 +84,29 @@ impl TokenFiles {
 
     /// `{"5": {"content": "[MASK]", "lstrip": false, ...}}`
     fn read_decoder(&mut self, decoder: &Value) -> Result<()> {
-        const KEY: &str = "added_tokens_decoder";
-        let wrong = |found: String| self.invalid(KEY, found, "an object of ids and tokens");
+        let wrong = |found: String| self.invalid(DECODER, found, "an object of ids and tokens");
         let mut added = BTreeMap::new();
         for (id, token) in decoder.as_object().ok_or_else(|| wrong(kind(decoder).into()))? {
             let id = id.parse().map_err(|_| wrong(format!("the id {id:?}")))?;
-            added.insert(id, self.token_of(KEY, token, &AddedToken::special(""))?);
+            added.insert(id, self.token_of(DECODER, token, &AddedToken::special(""))?);
         }
-        self.added = added;
+        (self.added, self.has_decoder) = (added, true);
         Ok(())
     }
 
     fn read_older(&mut self, dir: &Path) -> Result<()> {
         let map: Option<Map<String, Value>> = read_json_if_present(&dir.join("special_tokens_map.json"))?;
-        self.settings.extend(map.unwrap_or_default().into_iter().filter(|(_, token)| !token.is_null()));
+        for (key, mut value) in map.unwrap_or_default().into_iter().filter(|(_, value)| !value.is_null()) {
+            // Of lists, the tokens of both files count.
+            if let (Some(all), Some(Value::Array(own))) = (value.as_array_mut(), self.settings.get(&key)) {
+                let own = own.iter().filter(|token| !all.contains(token)).cloned().collect::<Vec<_>>();
+                all.extend(own);
+            }
+            self.of_map.insert(key.clone());
+            self.settings.insert(key, value);
+        }
         let added: Option<BTreeMap<String, u32>> = read_json_if_present(&dir.join("added_tokens.json"))?;
-        let special: Vec<String> = self.all_special()?.into_iter().map(|token| token.content).collect();
+        let special: Vec<String> = self.named()?.into_iter().map(|(_, token)| token.content).collect();
         for (content, id) in added.unwrap_or_default() {
             let is_special = special.contains(&content);
             let token = AddedToken { normalized: !is_special, special: is_special, ..AddedToken::special(&content) };
@@ -137,19 +155,56 @@ impl TokenFiles {
         }
     }
 
-    /// The special tokens that the files name.
-    fn all_special(&self) -> Result<Vec<AddedToken>> {
+    /// The special token of a role, if a file names it.
+    pub(super) fn named_token(&self, role: &'static str) -> Result<Option<AddedToken>> {
+        let value = self.settings.get(role).filter(|value| !value.is_null());
+        value.map(|value| self.token_of(role, value, &AddedToken::special(""))).transpose()
+    }
+
+    /// The special tokens that the files name, with the keys that name them.
+    pub(super) fn named(&self) -> Result<Vec<(&'static str, AddedToken)>> {
         let mut all = Vec::new();
         for name in NAMES {
-            if let Some(value) = self.settings.get(name).filter(|value| !value.is_null()) {
-                all.push(self.token_of(name, value, &AddedToken::special(""))?);
+            all.extend(self.named_token(name)?.map(|token| (name, token)));
+        }
+        for list in LISTS {
+            let tokens: Vec<&Value> = match self.settings.get(list) {
+                None | Some(Value::Null) => Vec::new(),
+                Some(Value::Array(tokens)) => tokens.iter().collect(),
+                Some(Value::Object(tokens)) => tokens.values().collect(),
+                Some(other) => return Err(self.invalid(list, kind(other).into(), "a list of tokens")),
+            };
+            for value in tokens {
+                all.push((list, self.token_of(list, value, &AddedToken::special(""))?));
             }
         }
-        let more = "additional_special_tokens";
-        for value in self.settings.get(more).and_then(Value::as_array).into_iter().flatten() {
-            all.push(self.token_of(more, value, &AddedToken::special(""))?);
-        }
         Ok(all)
+    }
+
+    /// The tokens that the files give ids.
+    pub(super) fn added(&self) -> impl Iterator<Item = (&u32, &AddedToken)> {
+        self.added.iter()
+    }
+
+    /// Where the tokens with ids are from.
+    pub(super) fn added_source(&self) -> &'static str {
+        if self.has_decoder { DECODER } else { "added_tokens.json" }
+    }
+
+    /// Whether a key names the token of a role.
+    pub(super) fn is_role(&self, key: &str) -> bool {
+        NAMES.contains(&key)
+    }
+
+    /// Whether `special_tokens_map.json` decides a setting.
+    pub(super) fn is_of_map(&self, key: &str) -> bool {
+        self.of_map.contains(key)
+    }
+
+    /// Whether a setting is there and not an empty list.
+    pub(super) fn has_items(&self, key: &str) -> bool {
+        let value = self.settings.get(key).filter(|value| !value.is_null());
+        value.is_some_and(|value| value.as_array().is_none_or(|items| !items.is_empty()))
     }
 
     /// All added tokens as `tokenizer.json` has them: those with ids in their order, then `roles` and further special tokens, which
@@ -161,7 +216,7 @@ impl TokenFiles {
         id_of: impl Fn(&str) -> Option<u32>,
     ) -> Result<Value> {
         let mut by_id = self.added.clone();
-        let further = self.all_special()?;
+        let further: Vec<AddedToken> = self.named()?.into_iter().map(|(_, token)| token).collect();
         let mut new = Vec::new();
         for token in roles.iter().chain(&further) {
             let is_known = by_id.values().any(|other| other.content == token.content);

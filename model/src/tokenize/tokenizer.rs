@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokenizers::{Encoding, Model as _, PostProcessor};
 
 use super::barrier::guarded;
+use super::beside::named_mask;
 use super::budget::within_budget;
 use super::check::{Checked, check};
 use super::costly::check_text;
@@ -53,11 +54,13 @@ pub struct SentenceTokenizer {
     /// Rows of the model's word embedding table, if the model is known.
     vocab_size: Option<usize>,
     notes: Vec<String>,
+    /// The mask, if its name does not tell that it is one.
+    pub(super) mask: Option<String>,
 }
 
 impl SentenceTokenizer {
     /// Reads the tokenizer of a directory: `tokenizer.json`; else `vocab.txt` (WordPiece), or `vocab.json` and `merges.txt` (byte-level
-    /// BPE), with the settings of `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`.
+    /// BPE). Of each, with the settings of `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`.
     ///
     /// A directory without any of these files gives `None`.
     ///
@@ -87,7 +90,7 @@ impl SentenceTokenizer {
             Some(bytes) if !is_changed => bytes,
             _ => serde_json::to_vec(&json).map_err(|error| failed(error.to_string()))?.into(),
         };
-        let declared = declared_ids(&json);
+        let (declared, mask) = (declared_ids(&json), named_mask(&json));
         let mut tokenizer: Library = guarded(|| serde_json::from_value(json))
             .ok_or_else(|| failed(PANIC.into()))?
             .map_err(|error| failed(error.to_string()))?;
@@ -105,7 +108,7 @@ impl SentenceTokenizer {
         notes.extend(changes);
         notes.extend(other_ids(&tokenizer, declared));
         let (json, tokenizer, max_length) = (bytes, Arc::new(tokenizer), options.max_length);
-        let built = Self { path, json, tokenizer, max_length, side, vocab_size: None, notes };
+        let built = Self { path, json, tokenizer, max_length, side, vocab_size: None, notes, mask };
         // What fails on the empty text fails on every text: the file is damaged.
         match built.encode("") {
             Err(Error::TokenizerText { path, reason }) => Err(Error::Tokenizer { path, reason }),

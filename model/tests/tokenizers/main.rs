@@ -1,5 +1,6 @@
 //! Tokenizers: from vocabularies, from damaged files, and with settings of other files.
 
+mod beside;
 mod damage;
 mod settings;
 mod vocabularies;

@@ -69,6 +69,15 @@ pub enum Error {
         /// What would be right, and what to do.
         expected: String,
     },
+    /// Partial results that another run has.
+    #[error(
+        "{path}: found another run that writes it; expected none: wait for its end, or choose another --output",
+        path = .path.display()
+    )]
+    Busy {
+        /// The partial results.
+        path: PathBuf,
+    },
     /// A line of a pairs file that is no pair with a score.
     #[error("{path}: line {line}: found {found}; expected {expected}", path = .path.display())]
     Row {
@@ -120,6 +129,11 @@ impl Error {
     /// An [`Error::Io`] maker for `map_err`.
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { path: path.to_owned(), action, source }
+    }
+
+    /// A maker for `map_err` of the error for a file that is read as a whole.
+    pub fn unread(path: &Path) -> impl FnOnce(lacuna_files::ReadError) -> Error {
+        move |error| Error::io(path, "read")(error.into())
     }
 
     /// The message with line breaks (of messages from outside) replaced.

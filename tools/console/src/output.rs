@@ -9,6 +9,7 @@ use lacuna_model::files::{self, WriteError};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::process;
 pub use crate::remarks::say;
 
 /// Prints to standard output.
@@ -29,6 +30,7 @@ pub fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()>
 
 /// Runs `write` on buffered standard output and flushes.
 pub fn stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    process::check_stdout().map_err(Error::Stdout)?;
     let mut out = BufWriter::new(io::stdout().lock());
     write(&mut out).and_then(|()| out.flush()).map_err(Error::Stdout)
 }
@@ -47,7 +49,10 @@ pub enum Target {
 impl Target {
     /// The target that `--output` names; checked now, so that a wrong path is refused before the work is done.
     pub fn new(path: Option<&Path>) -> Result<Target> {
-        let Some(path) = path.filter(|path| *path != Path::new("-")) else { return Ok(Target::Stdout) };
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            process::check_stdout().map_err(Error::Stdout)?;
+            return Ok(Target::Stdout);
+        };
         // Follow links, so that a link stays one.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let failed = |kind| Err(Error::Io { path: path.clone(), action: "create", source: io::Error::from(kind) });
@@ -82,7 +87,7 @@ impl Target {
         match self {
             Target::Stdout => stdout(write),
             Target::Device(path) => {
-                let file = File::options().write(true).open(path).map_err(Error::io(path, "open"))?;
+                let file = open_device(path).map_err(Error::io(path, "open"))?;
                 let mut out = BufWriter::new(file);
                 write(&mut out).and_then(|()| out.flush()).map_err(Error::io(path, "write"))
             }
@@ -96,6 +101,31 @@ impl Target {
             }
         }
     }
+}
+
+/// Opens a device or a pipe for writing. A pipe must have its reader: the opening would wait for one without end.
+pub(crate) fn open_device(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+
+        use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+        options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        let file = options.open(path).map_err(|error| {
+            let is_alone = error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error());
+            match is_alone && path.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
+                true => io::Error::new(error.kind(), "found a pipe that nobody reads; expected its reader to be there"),
+                false => error,
+            }
+        })?;
+        // Writing does wait for the reader.
+        fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+        Ok(file)
+    }
+    #[cfg(not(unix))]
+    options.open(path)
 }
 
 fn directory(path: &Path) -> &Path {

@@ -1,18 +1,25 @@
 //! Results that are written as they are produced.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::error::{Error, Result};
-use crate::output::Target;
+use crate::output::{Target, open_device};
+use crate::partial::{Partial, Written, partial_path};
+use crate::process;
 
 /// An open target. Standard output and devices get results at once. A file appears when it is complete: until then its data has no name, where the
 /// system knows files without a name, and else a temporary one.
 pub struct Stream {
     out: Out,
     path: PathBuf,
+    /// Of the bytes of a file after the head.
+    hash: Box<Xxh3>,
+    /// Bytes at the beginning of a file that are written again at the end.
+    head: u64,
 }
 
 enum Out {
@@ -28,51 +35,39 @@ enum Name {
     Partial(PathBuf),
 }
 
-/// The name of the partial results of a file.
-pub fn partial_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path.as_os_str());
-    name.push(".partial");
-    PathBuf::from(name)
-}
-
 impl Stream {
     /// Opens the target.
     ///
     /// # Errors
     /// [`Error::Io`]
     pub fn open(target: &Target) -> Result<Stream> {
-        match target {
+        let (out, path) = match target {
             Target::Stdout => {
-                Ok(Stream { out: Out::Stdout(BufWriter::new(io::stdout())), path: "standard output".into() })
+                process::check_stdout().map_err(Error::Stdout)?;
+                (Out::Stdout(BufWriter::new(io::stdout())), PathBuf::from("standard output"))
             }
             Target::Device(path) => {
-                let file = File::options().write(true).open(path).map_err(Error::io(path, "open"))?;
-                Ok(Stream { out: Out::Device(BufWriter::new(file)), path: path.clone() })
+                let file = open_device(path).map_err(Error::io(path, "open"))?;
+                (Out::Device(BufWriter::new(file)), path.clone())
             }
             Target::File(path) => {
                 let (file, name) = unnamed(path).map_err(Error::io(path, "create"))?;
-                Ok(Stream { out: Out::File(BufWriter::new(file), name), path: path.clone() })
+                (Out::File(BufWriter::new(file), name), path.clone())
             }
-        }
+        };
+        Ok(Stream { out, path, hash: Box::default(), head: 0 })
     }
 
-    /// Opens the partial results of a file, to go on after `bytes` of them.
+    /// Goes on with the partial results of a file after the first `bytes` of them, whose hash without their head is `hash`.
     ///
     /// # Errors
     /// [`Error::Io`]
-    pub fn open_partial(path: &Path, bytes: u64) -> Result<Stream> {
-        let partial = partial_path(path);
-        let failed = |source| Error::io(&partial, "open")(source);
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-        }
-        let mut file = options.open(&partial).map_err(failed)?;
-        file.set_len(bytes).and_then(|()| file.seek(SeekFrom::End(0))).map_err(failed)?;
-        Ok(Stream { out: Out::File(BufWriter::new(file), Name::Partial(partial)), path: path.to_owned() })
+    pub fn go_on(partial: Partial, head: u64, bytes: u64, hash: Xxh3) -> Result<Stream> {
+        let Partial { mut file, path, whole } = partial;
+        let set = file.set_len(bytes).and_then(|()| file.seek(SeekFrom::End(0)));
+        set.map_err(Error::io(&path, "open"))?;
+        let out = Out::File(BufWriter::new(file), Name::Partial(path));
+        Ok(Stream { out, path: whole, hash: Box::new(hash), head })
     }
 
     /// The error for a failure to write.
@@ -91,7 +86,20 @@ impl Stream {
         self.flush().map_err(|error| self.failed(error))
     }
 
-    /// The file, if what was written can be changed later.
+    /// What was written so far to a file is its head: it will be written again at the end, through [`Stream::seekable`].
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn end_head(&mut self) -> io::Result<()> {
+        self.flush()?;
+        if let Out::File(file, _) = &mut self.out {
+            self.head = file.get_mut().stream_position()?;
+            self.hash = Box::default();
+        }
+        Ok(())
+    }
+
+    /// The file, if its head can be written again.
     pub fn seekable(&mut self) -> io::Result<Option<&mut File>> {
         self.flush()?;
         match &mut self.out {
@@ -105,15 +113,16 @@ impl Stream {
         matches!(self.out, Out::File(..))
     }
 
-    /// Brings everything to the disk: bytes that are there.
-    pub fn sync(&mut self) -> io::Result<u64> {
+    /// Brings everything to the disk.
+    pub fn sync(&mut self) -> io::Result<Written> {
         self.flush()?;
+        let (head, hash) = (self.head, self.hash.digest128());
         match &mut self.out {
             Out::File(file, _) => {
                 file.get_ref().sync_data()?;
-                file.get_mut().stream_position()
+                Ok(Written { head, bytes: file.get_mut().stream_position()?, hash })
             }
-            _ => Ok(0),
+            _ => Ok(Written::default()),
         }
     }
 
@@ -161,7 +170,12 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.out {
             Out::Stdout(out) => out.write(bytes),
-            Out::Device(out) | Out::File(out, _) => out.write(bytes),
+            Out::Device(out) => out.write(bytes),
+            Out::File(out, _) => {
+                let count = out.write(bytes)?;
+                self.hash.update(&bytes[..count]);
+                Ok(count)
+            }
         }
     }
 
@@ -254,6 +268,17 @@ mod tests {
     }
 
     #[test]
+    fn the_head_is_not_in_the_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stream = Stream::open(&Target::new(Some(&dir.path().join("out"))).unwrap()).unwrap();
+        stream.write_all(b"head").unwrap();
+        stream.end_head().unwrap();
+        stream.write_all(b"rows").unwrap();
+        let hash = xxhash_rust::xxh3::xxh3_128(b"rows");
+        assert_eq!(stream.sync().unwrap(), Written { head: 4, bytes: 8, hash });
+    }
+
+    #[test]
     fn partial_results_are_kept_and_gone_on_with() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
@@ -261,9 +286,13 @@ mod tests {
         stream.write_all(b"one two").unwrap();
         stream.keep_partial().unwrap();
         assert_eq!(names(dir.path()), ["out.partial"]);
-        let mut stream = Stream::open_partial(&path, 4).unwrap();
+        let mut partial = Partial::open(&path).unwrap();
+        let hash = partial.hash(0, 4).unwrap();
+        let mut stream = Stream::go_on(partial, 0, 4, hash).unwrap();
         stream.write_all(b"three").unwrap();
-        assert_eq!(stream.sync().unwrap(), 9);
+        let written = stream.sync().unwrap();
+        assert_eq!((written.bytes, written.hash), (9, xxhash_rust::xxh3::xxh3_128(b"one three")));
+        assert!(matches!(Partial::open(&path), Err(Error::Busy { .. })));
         stream.finish().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one three");
         assert_eq!(names(dir.path()), ["out"]);

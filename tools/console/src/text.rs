@@ -35,7 +35,11 @@ pub fn read_texts(path: &Path) -> Result<Vec<String>> {
     })
 }
 
+/// A file must be a regular one: all of it is read before anything else is done, and a pipe may never end.
 fn read(path: &Path, of_json: impl Fn(String) -> Result<String, String>) -> Result<Vec<String>> {
+    if path != Path::new("-") {
+        lacuna_files::open(path).map_err(Error::unread(path))?;
+    }
     let options = InputOptions {
         path,
         kind: None,

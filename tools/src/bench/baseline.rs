@@ -21,7 +21,7 @@ impl Baseline {
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, [`Error::Argument`] if it holds no rows of measured kernels.
     pub(super) fn read(path: &Path) -> Result<Baseline> {
-        let text = std::fs::read(path).map_err(Error::io(path, "read"))?;
+        let text = lacuna_files::read(path, lacuna_files::SETTINGS_LIMIT).map_err(Error::unread(path))?;
         let file = path.display().to_string();
         let wrong = |found: String| Error::Argument {
             option: "--baseline",

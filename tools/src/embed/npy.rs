@@ -4,7 +4,7 @@
 //! spaces so that the data starts at a multiple of 64 bytes.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use lacuna::tasks::{EmbedRecord, VectorPrecision, VectorRanges, VectorValues};
@@ -60,7 +60,10 @@ impl Npy {
 impl Format for Npy {
     fn begin(&mut self, out: &mut Stream) -> io::Result<()> {
         match out.is_file() {
-            true => out.write_all(&header(self.precision, 0, self.columns)),
+            true => {
+                out.write_all(&header(self.precision, 0, self.columns))?;
+                out.end_head()
+            }
             false => {
                 self.waiting = Some(BufWriter::new(tempfile::tempfile()?));
                 Ok(())
@@ -109,11 +112,9 @@ impl Format for Npy {
 /// # Errors
 /// [`Error::Io`]; [`Error::Argument`] for another array.
 pub(super) fn read_ranges(path: &Path, features: usize) -> Result<VectorRanges> {
-    /// More features than any model has.
+    /// Bytes of ranges for more features than any model has.
     const MOST: u64 = 1 << 24;
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(Error::io(path, "read"))?;
-    file.take(MOST).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
+    let bytes = lacuna_files::read(path, MOST).map_err(Error::unread(path))?;
     let refuse = |found: String| Error::Argument {
         option: "--ranges",
         found: format!("{}: {found}", path.display()),

@@ -85,7 +85,8 @@ pub(crate) struct InputArgs {
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(super) on_error: Option<OnError>,
 
-    /// Longest text in bytes. A longer one gives no result; memory grows with it
+    /// Longest text in bytes. A longer one gives no result. All of a text is tokenized before it is truncated, which takes about 200
+    /// times its bytes of memory
     #[arg(long, value_name = "N", default_value_t = TEXT_BYTES, value_parser = args::at_least_one)]
     pub(super) text_bytes: usize,
 
@@ -102,7 +103,8 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
 
-    /// Keep results in FILE.partial until they are complete, and go on with those that an interrupted run left there
+    /// Keep results in FILE.partial until they are complete, and go on with those that an interrupted run left there. One run at a
+    /// time can have them
     #[arg(long, requires = "output")]
     pub(super) resume: bool,
 }

@@ -4,9 +4,9 @@ use lacuna::tasks::Record;
 use lacuna_console::error::Result;
 use lacuna_console::input::{Content, Defect, Entry, Input};
 
-use super::journal::Trace;
 use super::policy::{BadLine, OnError, known};
 use super::reading::Reading;
+use super::trace::Trace;
 
 /// Bytes of text that count as one token before they are tokenized: English has more, Chinese three.
 const BYTES_PER_TOKEN: usize = 3;

@@ -2,6 +2,7 @@
 //!
 //! With `--resume`, the results of `FILE` are in `FILE.partial` until they are complete. `FILE.partial.json` beside it says how many entries of the
 //! input they answer, and what these and the model were. It is replaced about once a second; rows after the last time are computed again.
+//! It has hashes of the entries, of the results and of itself: a run goes on only if all of them agree.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -9,23 +10,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lacuna_console::error::{Error, Result};
-use lacuna_console::input::{Content, Entry, Input};
-use lacuna_console::stream::{Stream, partial_path};
+use lacuna_console::input::Input;
+use lacuna_console::partial::{Partial, Written, partial_path};
+use lacuna_console::remarks;
+use lacuna_console::stream::Stream;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-const VERSION: u32 = 1;
+use super::trace::Trace;
+
+const VERSION: u32 = 2;
 /// How often the journal is written, at most.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
-
-/// A running hash of the entries that were read, and of those that are answered.
-pub(super) struct Trace {
-    /// Of the entries that are answered.
-    hash: Xxh3,
-    answered: u64,
-    /// The entries of the batch that is running: line and hash.
-    running: Vec<(u64, u128)>,
-}
 
 /// What a run does: results can only be joined if all of it is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +53,27 @@ struct State {
     hash: String,
     /// Of the partial results.
     bytes: u64,
+    /// Of them, those that are written again at the end.
+    head: u64,
+    /// The hash of the others.
+    results: String,
     counts: Counts,
+    /// The hash of everything above.
+    seal: String,
+}
+
+/// What every version has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+impl State {
+    /// The hash of all fields but itself.
+    fn sealed(&self) -> String {
+        let State { version, identity, entries, hash, bytes, head, results, counts, seal: _ } = self;
+        hex(xxh3_128(format!("{version} {identity:?} {entries} {hash} {bytes} {head} {results} {counts:?}").as_bytes()))
+    }
 }
 
 /// The journal of a run into a file.
@@ -65,56 +81,6 @@ pub(super) struct Journal {
     file: PathBuf,
     identity: Identity,
     saved: Instant,
-}
-
-impl Trace {
-    pub(super) fn new() -> Trace {
-        Trace { hash: Xxh3::new(), answered: 0, running: Vec::new() }
-    }
-
-    /// An entry was read.
-    pub(super) fn add(&mut self, entry: &Entry) {
-        let mut hash = Xxh3::new();
-        hash.update(&entry.line.to_le_bytes());
-        let mut part = |kind: u8, bytes: &[u8]| {
-            hash.update(&[kind]);
-            hash.update(&(bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        match &entry.content {
-            Ok(Content::Texts(texts)) => texts.iter().for_each(|text| part(0, text.as_bytes())),
-            Ok(Content::Json(line)) => part(1, line.as_bytes()),
-            Err(defect) => part(2, defect.to_string().as_bytes()),
-        }
-        self.running.push((entry.line, hash.digest128()));
-    }
-
-    /// Entries that are not kept for resuming.
-    pub(super) fn count(&mut self, entries: u64) {
-        self.answered += entries;
-    }
-
-    /// All entries that were read are answered.
-    pub(super) fn answer(&mut self) {
-        self.answer_before(u64::MAX);
-    }
-
-    /// The entries before a line are answered, and the others will not be.
-    pub(super) fn answer_before(&mut self, end: u64) {
-        for (_, hash) in self.running.drain(..).take_while(|(line, _)| *line < end) {
-            self.hash.update(&hash.to_le_bytes());
-            self.answered += 1;
-        }
-    }
-
-    /// Entries that are answered.
-    pub(super) fn entries(&self) -> u64 {
-        self.answered
-    }
-
-    fn digest(&self) -> String {
-        format!("{:032x}", self.hash.digest128())
-    }
 }
 
 /// `1 entry`, `2 entries`.
@@ -140,27 +106,37 @@ impl Journal {
     }
 
     /// Opens the partial results of an earlier run, or begins new ones. Reads the entries that they answer from the input.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if another run has them; [`Error::Resume`] if they are of something else, or damaged.
     pub(super) fn resume(&self, input: &mut Input, trace: &mut Trace) -> Result<(Stream, Counts)> {
-        let (partial, journal) = (partial_path(&self.file), journal_path(&self.file));
-        let text = match std::fs::read_to_string(&journal) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if partial.exists() {
-                    let found = format!("no {} beside it", journal.display());
-                    return Err(refuse(&partial, found, "both files of an interrupted run, or none".into()));
-                }
-                self.write(trace, 0, Counts::default())?;
-                return Ok((Stream::open_partial(&self.file, 0)?, Counts::default()));
+        let mut partial = Partial::open(&self.file)?;
+        let journal = journal_path(&self.file);
+        let length = partial.bytes()?;
+        let Some(state) = self.read(&journal)? else {
+            if length > 0 {
+                let found = format!("no {} beside it", journal.display());
+                let expected = "both files of an interrupted run, or none: delete it to begin anew".into();
+                return Err(refuse(partial.path(), found, expected));
             }
-            Err(error) => return Err(Error::io(&journal, "read")(error)),
+            return self.begin(partial, trace);
         };
-        let state: State = serde_json::from_str(&text)
-            .map_err(|error| refuse(&journal, error.to_string(), "the journal of an interrupted run".into()))?;
-        self.check(&state, &journal)?;
-        let length = partial.metadata().map_or(0, |about| about.len());
+        if length == 0 && state.bytes > 0 {
+            let (empty, journal) = (partial.path().display(), journal.display());
+            remarks::say(format_args!("{empty} has none of the results that {journal} counts: the run begins anew"));
+        }
+        if length == 0 || state.entries == 0 {
+            return self.begin(partial, trace);
+        }
         if length < state.bytes {
-            let expected = format!("at least {}, as {} says", state.bytes, journal.display());
-            return Err(refuse(&partial, format!("{length} bytes"), expected));
+            let expected = format!("at least {}, as {} says; {}", state.bytes, journal.display(), self.anew());
+            return Err(refuse(partial.path(), format!("{length} bytes"), expected));
+        }
+        let hash = partial.hash(state.head, state.bytes)?;
+        if hex(hash.digest128()) != state.results {
+            let found = format!("other results than the {} bytes of {}", state.bytes, journal.display());
+            let expected = format!("the file as the interrupted run left it; {}", self.anew());
+            return Err(refuse(partial.path(), found, expected));
         }
         while trace.entries() < state.entries {
             let Some(entry) = input.next_entry()? else { break };
@@ -171,15 +147,46 @@ impl Journal {
             let entries = entries(state.entries);
             let found = format!("another input than {} in its first {entries}", input.name().display());
             let expected = "the input of the interrupted run; without --resume the run begins anew".into();
-            return Err(refuse(&partial, found, expected));
+            return Err(refuse(partial.path(), found, expected));
         }
-        Ok((Stream::open_partial(&self.file, state.bytes)?, state.counts))
+        Ok((Stream::go_on(partial, state.head, state.bytes, hash)?, state.counts))
+    }
+
+    fn begin(&self, partial: Partial, trace: &Trace) -> Result<(Stream, Counts)> {
+        self.write(trace, Written::default(), Counts::default())?;
+        Ok((Stream::go_on(partial, 0, 0, Xxh3::new())?, Counts::default()))
+    }
+
+    /// The journal of an interrupted run, if there is one: of this run, and whole.
+    fn read(&self, journal: &Path) -> Result<Option<State>> {
+        if !journal.exists() {
+            return Ok(None);
+        }
+        let bytes = lacuna_files::read(journal, lacuna_files::SETTINGS_LIMIT).map_err(Error::unread(journal))?;
+        let expected = || format!("the journal of an interrupted run; {}", self.anew());
+        let wrong = |error: serde_json::Error| refuse(journal, error.to_string(), expected());
+        let Versioned { version } = serde_json::from_slice(&bytes).map_err(wrong)?;
+        if version != VERSION {
+            let expected = format!("{VERSION}; {}", self.anew());
+            return Err(refuse(journal, format!("version {version}"), expected));
+        }
+        let state: State = serde_json::from_slice(&bytes).map_err(wrong)?;
+        self.check(&state, journal)?;
+        match state.seal == state.sealed() {
+            true => Ok(Some(state)),
+            false => Err(refuse(journal, "other numbers than the run wrote".into(), expected())),
+        }
+    }
+
+    /// What to do about damage.
+    fn anew(&self) -> String {
+        let (partial, journal) = (partial_path(&self.file), journal_path(&self.file));
+        format!("delete {} and {} to begin anew", partial.display(), journal.display())
     }
 
     fn check(&self, state: &State, journal: &Path) -> Result<()> {
         let (ours, theirs) = (&self.identity, &state.identity);
         let differences = [
-            (state.version != VERSION).then(|| ("version", state.version.to_string(), VERSION.to_string())),
             (ours.command != theirs.command).then(|| ("command", theirs.command.clone(), ours.command.clone())),
             (ours.options != theirs.options).then(|| difference(&theirs.options, &ours.options)),
             (ours.model != theirs.model).then(|| ("model", "another model".into(), "the model of this run".into())),
@@ -198,16 +205,27 @@ impl Journal {
         if !now && self.saved.elapsed() < SAVE_EVERY {
             return Ok(());
         }
-        let bytes = out.sync().map_err(|error| out.failed(error))?;
-        self.write(trace, bytes, counts)?;
+        let written = out.sync().map_err(|error| out.failed(error))?;
+        self.write(trace, written, counts)?;
         self.saved = Instant::now();
         Ok(())
     }
 
-    fn write(&self, trace: &Trace, bytes: u64, counts: Counts) -> Result<()> {
+    fn write(&self, trace: &Trace, written: Written, counts: Counts) -> Result<()> {
         let path = journal_path(&self.file);
-        let (entries, hash) = (trace.entries(), trace.digest());
-        let state = State { version: VERSION, identity: self.identity.clone(), entries, hash, bytes, counts };
+        let Written { head, bytes, hash } = written;
+        let mut state = State {
+            version: VERSION,
+            identity: self.identity.clone(),
+            entries: trace.entries(),
+            hash: trace.digest(),
+            bytes,
+            head,
+            results: hex(hash),
+            counts,
+            seal: String::new(),
+        };
+        state.seal = state.sealed();
         let target = lacuna_console::output::Target::File(path.clone());
         let mut out = Stream::open(&target)?;
         let written = serde_json::to_writer_pretty(&mut out, &state).map_err(std::io::Error::from);
@@ -218,7 +236,10 @@ impl Journal {
     /// Removes the journal of a run that is complete.
     pub(super) fn remove(&self) -> Result<()> {
         let path = journal_path(&self.file);
-        std::fs::remove_file(&path).map_err(Error::io(&path, "remove"))
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&path, "remove")(error)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -256,6 +277,10 @@ fn option(part: &str) -> String {
     }
 }
 
+fn hex(hash: u128) -> String {
+    format!("{hash:032x}")
+}
+
 fn refuse(path: &Path, found: String, expected: String) -> Error {
     Error::Resume { path: path.to_owned(), found, expected }
 }
@@ -263,10 +288,6 @@ fn refuse(path: &Path, found: String, expected: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry(line: u64, text: &str) -> Entry {
-        Entry { line, content: Ok(Content::Texts(vec![text.to_owned()])) }
-    }
 
     #[test]
     fn only_the_option_that_differs_is_named() {
@@ -283,23 +304,5 @@ mod tests {
         assert_eq!(said, ("--top-k 2".into(), "no --top-k".into()));
         let said = of("npy, ranges none, default; columns []", "npy, ranges none, text(\"foo\"); columns []");
         assert_eq!(said, ("the default prompt".into(), "--prompt \"foo\"".into()));
-    }
-
-    #[test]
-    fn only_answered_entries_are_in_the_hash() {
-        let (mut all, mut some) = (Trace::new(), Trace::new());
-        for trace in [&mut all, &mut some] {
-            trace.add(&entry(1, "a"));
-            trace.answer();
-            trace.add(&entry(2, "b"));
-        }
-        all.answer();
-        some.add(&entry(4, "c"));
-        some.add(&entry(5, "d"));
-        some.answer_before(4);
-        assert_eq!((some.entries(), some.digest()), (all.entries(), all.digest()));
-        some.add(&entry(4, "c"));
-        some.answer();
-        assert_ne!((some.entries(), some.digest()), (all.entries(), all.digest()));
     }
 }

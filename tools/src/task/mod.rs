@@ -17,6 +17,7 @@ mod run;
 mod running;
 mod sink;
 mod summary;
+mod trace;
 mod truncations;
 
 pub(crate) use self::args::TaskArgs;

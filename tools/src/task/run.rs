@@ -9,21 +9,23 @@ use lacuna::tasks::{EmbedPrompt, Judged as _, Task, TaskModel};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::Target;
+use lacuna_console::partial::{Partial, partial_path};
 use lacuna_console::progress::Progress;
 use lacuna_console::remarks;
-use lacuna_console::stream::{Stream, partial_path};
+use lacuna_console::stream::Stream;
 use serde::Serialize;
 
 use super::args::TaskArgs;
 use super::counted::Counted;
 use super::format::json_lines_only;
-use super::journal::{Counts, Identity, Journal, Trace, entries};
+use super::journal::{Counts, Identity, Journal, entries};
 use super::policy::{OnError, Warnings};
 use super::reading::Reading;
 use super::ready::{self, Ready, check};
 use super::running::{Kept, Run};
 use super::sink::{JsonLines, Sink};
 use super::summary::{Ran, Summary};
+use super::trace::Trace;
 use super::truncations::Truncations;
 use super::{identity, remarks as model_remarks};
 use crate::calibration::CalibrationSummary;
@@ -126,6 +128,9 @@ impl TaskArgs {
         self.check_files(&target)?;
         if self.output.resume {
             check_resume(&target, work.can_resume)?;
+        }
+        if let Target::File(path) = &target {
+            Partial::check(path)?;
         }
         pool(context.threads())?.install(|| self.execute_in_pool(context, work, &target, about))
     }

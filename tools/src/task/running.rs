@@ -4,17 +4,19 @@ use lacuna::tasks::{Task, TaskModel};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::input::Input;
 use lacuna_console::output::Target;
+use lacuna_console::partial::{Partial, partial_path};
 use lacuna_console::progress::{Done, Progress};
 use lacuna_console::remarks;
-use lacuna_console::stream::{Stream, partial_path};
+use lacuna_console::stream::Stream;
 
 use super::args::TaskArgs;
 use super::gather::{Bounds, Item, gather, gather_all};
 use super::isolate::{self, Isolated};
-use super::journal::{Counts, Identity, Journal, Trace};
+use super::journal::{Counts, Identity, Journal};
 use super::policy::{BadLine, OnError, Warnings};
 use super::reading::Reading;
 use super::sink::Sink;
+use super::trace::Trace;
 use super::truncations::{Truncated, Truncations};
 
 /// A run in progress.
@@ -213,7 +215,10 @@ impl<T: Task, S: Sink<T::Row>> Run<'_, T, S> {
             // The line that ended the run is not among those that are answered.
             let mut journal = match self.journal {
                 Some(journal) => journal,
-                None => Journal::new(file, identity()?),
+                None => {
+                    Partial::check(file)?; // another run's are not replaced
+                    Journal::new(file, identity()?)
+                }
             };
             let counts = Counts { rows: self.rows, bad: self.warnings.count(), truncated: self.truncated.count };
             self.trace.answer_before(line);
@@ -222,6 +227,10 @@ impl<T: Task, S: Sink<T::Row>> Run<'_, T, S> {
             Ok(Some(partial_path(file)))
         })();
         match kept {
+            Err(Error::Busy { path }) => {
+                reason +=
+                    &format!("; the results of the lines before it are lost: another run writes {}", path.display());
+            }
             Err(error) => return error,
             Ok(Some(partial)) => {
                 reason += &format!(

@@ -24,6 +24,33 @@ fn sorted(list: &Value) -> Vec<f64> {
     scores
 }
 
+/// The last layer of a masked language model is stored, or it is the word embedding table.
+#[test]
+fn a_last_layer_that_is_neither_stored_nor_shared_is_refused() {
+    for (name, tensor) in [
+        ("bert-fill", "cls.predictions.decoder.weight"),
+        ("distilbert-fill", "vocab_projector.weight"),
+        ("electra-fill", "generator_lm_head.weight"),
+        ("roberta-fill", "lm_head.decoder.weight"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["model.safetensors", "tokenizer.json", "config.json"] {
+            fs::copy(Path::new(&model(name)).join(file), dir.path().join(file)).unwrap();
+        }
+        let path = dir.path().join("config.json");
+        let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        for (tie, expected) in [
+            (json!(false), format!("invalid tie_word_embeddings: found false, and weights without {tensor}")),
+            (json!("no"), "invalid tie_word_embeddings: found \"no\"; expected true or false".to_owned()),
+        ] {
+            config["tie_word_embeddings"] = tie;
+            fs::write(&path, config.to_string()).unwrap();
+            let line = refusal(run_with(&["fill", "--model", dir.path().to_str().unwrap()], b"a [MASK]"));
+            assert!(line.contains(&expected), "{line}");
+        }
+    }
+}
+
 #[test]
 fn texts_and_pairs_are_classified() {
     let lines = rows("classify", "bert-classify", &[], "The cat sat.\n\nIt was dull!");

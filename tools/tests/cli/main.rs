@@ -18,8 +18,11 @@ mod models;
 mod packed;
 #[path = "../../../kernels/tests/support/required.rs"]
 mod required;
+mod resume;
 mod settings;
 mod streams;
+#[cfg(unix)]
+mod system;
 mod tokenizers;
 mod vectors;
 

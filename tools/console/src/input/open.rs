@@ -15,6 +15,7 @@ use super::lines::{Line, Lines, without_return};
 use super::parquet::Parquet;
 use super::wait::Wait;
 use crate::error::{Error, Result};
+use crate::process;
 
 /// First bytes that tell what a stream is.
 const SNIFFED: usize = 256;
@@ -86,6 +87,9 @@ impl Input {
         let InputOptions { path, kind, columns, fields, required, text_bytes, .. } = *options;
         let name = name_of(path);
         let is_stdin = path == Path::new("-");
+        if is_stdin {
+            process::check_stdin().map_err(Error::io(&name, "read"))?;
+        }
         let (named, packing) = if is_stdin { (None, Packing::None) } else { of_name(path) };
         if let (None, Some(what)) = (kind, refused_name(path).filter(|_| !is_stdin)) {
             return Err(Error::Content { path: name, what });

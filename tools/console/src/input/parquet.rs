@@ -1,6 +1,5 @@
 //! Columns of text of a Parquet file.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +29,7 @@ pub(crate) struct Parquet {
 impl Parquet {
     /// Opens a file; also says which columns are read.
     pub(crate) fn open(path: &Path, columns: &Columns, limit: usize) -> Result<(Parquet, String)> {
-        let file = File::open(path).map_err(Error::io(path, "read"))?;
+        let (file, _) = lacuna_files::open(path).map_err(Error::unread(path))?;
         let failed = |error: parquet::errors::ParquetError| Error::io(path, "read")(io_error(&error));
         let reader = SerializedFileReader::new(file).map_err(failed)?;
         let metadata = reader.metadata().file_metadata();

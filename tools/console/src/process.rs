@@ -1,0 +1,116 @@
+//! What the process finds at its start, what it asks of the system, and how it ends without memory.
+
+#[cfg(unix)]
+pub use self::unix::Allocator;
+
+use std::io;
+
+/// Asks the system for errors in place of signals: a file over `ulimit -f` is then an error of writing, which is reported like others.
+pub fn prepare() {
+    #[cfg(unix)]
+    unix::ignore_file_size_signal();
+}
+
+/// Refuses a standard input that was closed when the process began (`<&-`). The standard library opens the null device in its place.
+///
+/// # Errors
+/// That of a closed file.
+pub fn check_stdin() -> io::Result<()> {
+    #[cfg(unix)]
+    unix::check(0)?;
+    Ok(())
+}
+
+/// Refuses a standard output that was closed when the process began (`>&-`): results would be lost without a word.
+///
+/// # Errors
+/// That of a closed file.
+pub fn check_stdout() -> io::Result<()> {
+    #[cfg(unix)]
+    unix::check(1)?;
+    Ok(())
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::io::{self, Write};
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    /// Whether standard input and standard output were closed when the process began.
+    static CLOSED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+
+    /// Looks at the descriptors before the standard library replaces closed ones, which its own start does.
+    #[used]
+    #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+    #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+    static LOOK: extern "C" fn() = look;
+
+    extern "C" fn look() {
+        for (number, closed) in (0..).zip(&CLOSED) {
+            // SAFETY: F_GETFD takes any number, changes nothing, and fails only for a descriptor that is not open.
+            closed.store(unsafe { libc::fcntl(number, libc::F_GETFD) } == -1, Relaxed);
+        }
+    }
+
+    pub(super) fn check(number: usize) -> io::Result<()> {
+        match CLOSED[number].load(Relaxed) {
+            true => Err(io::Error::from_raw_os_error(libc::EBADF)),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn ignore_file_size_signal() {
+        // SAFETY: ignoring a signal installs no handler.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    }
+
+    /// The system's allocator. Without memory the process ends with one line and exit status 2, like after other errors.
+    pub struct Allocator;
+
+    // SAFETY: every call is handed to the system's allocator as it is, under the caller's promise.
+    unsafe impl GlobalAlloc for Allocator {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            // SAFETY: the caller's promise.
+            given(unsafe { System.alloc(layout) }, layout.size())
+        }
+
+        unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+            // SAFETY: the caller's promise.
+            unsafe { System.dealloc(memory, layout) }
+        }
+
+        unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+            // SAFETY: the caller's promise.
+            given(unsafe { System.alloc_zeroed(layout) }, layout.size())
+        }
+
+        unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            // SAFETY: the caller's promise.
+            given(unsafe { System.realloc(memory, layout, size) }, size)
+        }
+    }
+
+    #[inline]
+    fn given(memory: *mut u8, size: usize) -> *mut u8 {
+        if memory.is_null() {
+            end(size);
+        }
+        memory
+    }
+
+    /// Says why, and ends. Nothing here allocates.
+    #[cold]
+    fn end(size: usize) -> ! {
+        let mut line = [0; 128];
+        let mut rest = &mut line[..];
+        let _ =
+            writeln!(rest, "error: out of memory: found no room for {size} bytes; expected more memory (ulimit -v)");
+        let left = rest.len();
+        // SAFETY: the pointer and the length are those of a part of `line`; `_exit` runs no code of this process.
+        unsafe {
+            libc::write(2, line.as_ptr().cast(), line.len() - left);
+            libc::_exit(2)
+        }
+    }
+}
