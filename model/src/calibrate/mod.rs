@@ -29,5 +29,6 @@ pub(crate) use run::{Quantisation, calibrate};
 pub use saturated::SaturatedShares;
 pub use smooth::Smoothing;
 pub use spread::spread;
+#[cfg(feature = "hub")]
 pub(crate) use stored::CALIBRATION_FILE;
 pub use stored::CalibrationTexts;
