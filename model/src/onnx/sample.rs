@@ -73,7 +73,7 @@ impl Sample {
 
     /// What the inputs of a graph are given. `kind` says what an input is.
     pub(super) fn feed(&self, graph: &Graph, kind: impl Fn(&str) -> InputKind, looks_up: bool) -> Feed {
-        let dims = vec![self.ids.len(), self.length()];
+        let dims = [self.ids.len(), self.length()];
         let value = |input: &ValueInfoProto| {
             let n = self.tokens();
             let numbers = match kind(&input.name) {

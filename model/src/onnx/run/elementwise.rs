@@ -75,7 +75,8 @@ pub(super) fn binary(operator: &str, operands: &[Value], limit: usize) -> Option
 
 fn compared(operator: &str, operands: &[Value], limit: usize) -> Option<Result<Value, String>> {
     let [a, b] = operands else { return None };
-    let (floats, wholes): (fn(&f32, &f32) -> bool, fn(&i64, &i64) -> bool) = match operator {
+    type Compare<T> = fn(&T, &T) -> bool;
+    let (floats, wholes): (Compare<f32>, Compare<i64>) = match operator {
         "Equal" => (f32::eq, i64::eq),
         "Less" => (f32::lt, i64::lt),
         "LessOrEqual" => (f32::le, i64::le),

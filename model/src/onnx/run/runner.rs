@@ -93,10 +93,10 @@ impl<'g> Runner<'g> {
 
     /// A value that was asked for.
     pub(in crate::onnx) fn value(&self, name: &str) -> Result<Value> {
-        Ok(self.get(name, 0).map_err(|error| match error {
+        self.get(name, 0).map_err(|error| match error {
             Stop::Here(found) => self.graph.stop_with(name, found, EXPECTED).into(),
             Stop::There(error) => error,
-        })?)
+        })
     }
 
     fn located(&self, node: &NodeProto, error: Stop) -> crate::error::Error {
@@ -119,7 +119,7 @@ impl<'g> Runner<'g> {
                 Some(node) => {
                     let operands = self.operands(node, depth + 1)?;
                     let made = self.computed(node, &operands, self.limit())?;
-                    made.into_iter().next().ok_or_else(|| Stop::There(error))
+                    made.into_iter().next().ok_or(Stop::There(error))
                 }
                 None => Err(Stop::There(error)),
             },
