@@ -238,7 +238,14 @@ fn what_other_tools_fetched_is_used() {
     std::fs::remove_dir_all(cache.model_folder().join(".no_exist")).unwrap();
     let offline = cache.options(&server).with_offline(true);
     let snapshot = fetch(&name(NAME), &offline, &mut ()).unwrap();
-    for file in ["modules.json", "1_Pooling/config.json", "tokenizer_config.json", "sentence_bert_config.json"] {
+    for file in [
+        "modules.json",
+        "1_Pooling/config.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "sentence_bert_config.json",
+    ] {
         assert!(snapshot.assumed_absent.iter().any(|absent| absent == file), "{file}: {:?}", snapshot.assumed_absent);
     }
     assert!(!snapshot.assumed_absent.contains(&"vocab.txt".to_owned()), "there is a tokenizer.json");

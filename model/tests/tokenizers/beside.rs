@@ -40,7 +40,7 @@ fn files_that_agree_change_nothing_and_say_nothing() {
     let decoder = json!({ "1": token("[CLS]"), "2": token("[SEP]"), "3": token("[MASK]") });
     let usual = json!({
         "cls_token": "[CLS]", "sep_token": token("[SEP]"), "mask_token": "[MASK]", "unk_token": "[UNK]", "pad_token": null,
-        "do_basic_tokenize": true, "never_split": null, "tokenizer_class": "BertTokenizer", "do_lower_case": true,
+        "do_basic_tokenize": true, "never_split": null, "tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": true,
         "additional_special_tokens": [], "extra_special_tokens": {}, "split_special_tokens": false, "add_prefix_space": false,
         "clean_up_tokenization_spaces": true, "added_tokens_decoder": decoder,
     });

@@ -16,7 +16,7 @@ pub(crate) struct Pairs {
 
 impl Pairs {
     pub(crate) fn read(path: &Path) -> Result<Pairs> {
-        let (file, _) = lacuna_files::open(path).map_err(Error::unread(path))?;
+        let (file, _) = lacuna_files::open(path).map_err(|error| Error::io(path, "open")(error.into()))?;
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(file);
         let mut pairs = Pairs { sentences: Vec::new(), scores: Vec::new() };
         for row in reader.records() {
