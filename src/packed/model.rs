@@ -93,6 +93,22 @@ pub(crate) struct TextSettings {
     pub(crate) remarks: Vec<Remark>,
 }
 
+/// JSON without the blanks between its parts.
+fn compact(json: &[u8]) -> Vec<u8> {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let is_kept = |byte: &u8| {
+        let kept = is_text || !byte.is_ascii_whitespace();
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            _ => {}
+        }
+        kept
+    };
+    json.iter().copied().filter(is_kept).collect()
+}
+
 /// The section of `tokenizer.json`.
 const TOKENIZER: &str = "tokenizer";
 
@@ -126,8 +142,8 @@ impl PackedModel {
         }
         let mut sections = Sections::default();
         // Text first: it is parsed while the rest is verified.
-        let json = self.tokenizer.as_ref().map(SentenceTokenizer::json);
-        if let Some(json) = json {
+        let json = self.tokenizer.as_ref().map(|tokenizer| compact(tokenizer.json()));
+        if let Some(json) = &json {
             sections.add(TOKENIZER, json);
         }
         let head = match &self.head {
@@ -403,6 +419,14 @@ mod tests {
     }
 
     /// Tables, weights and parameters stay in the mapping. Only small data that decides where results go is copied.
+    #[test]
+    fn only_blanks_between_parts_are_left_out() {
+        let json = br#" { "a b" : [ 1 , "\\" , " \" c " ] ,
+            "d":"e" } "#;
+        let expected: &[u8] = br#"{"a b":[1,"\\"," \" c "],"d":"e"}"#;
+        assert_eq!(compact(json), expected);
+    }
+
     #[test]
     fn pages_are_borrowed_from_the_file() {
         let config = EncoderConfig { layers: 2, vocab_size: 300, ..Preset::BertMini.config() };

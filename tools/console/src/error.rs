@@ -21,7 +21,7 @@ pub enum Error {
     Kernel(#[from] lacuna_kernels::KernelError),
     /// Pruning or training.
     #[error(transparent)]
-    Train(#[from] lacuna_train::Error),
+    Train(Box<lacuna_train::Error>),
     /// Tier selection or code generation.
     #[error(transparent)]
     Jit(#[from] lacuna_jit::JitError),
@@ -122,6 +122,12 @@ pub enum Error {
 impl From<lacuna::errors::ModelError> for Error {
     fn from(error: lacuna::errors::ModelError) -> Error {
         Error::Library(error.into())
+    }
+}
+
+impl From<lacuna_train::Error> for Error {
+    fn from(error: lacuna_train::Error) -> Error {
+        Error::Train(Box::new(error)) // it is larger than the others
     }
 }
 

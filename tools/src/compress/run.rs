@@ -50,7 +50,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         let _spinner = Spinner::new("reading texts");
         Texts::read(&args.data, tokenizer)?
     };
-    texts.warnings.iter().for_each(|warning| warn(warning));
+    texts.warnings.iter().for_each(warn);
     let dev = pairs.as_ref().map(|pairs| Dev::new(pairs, tokenizer)).transpose()?;
     let figure = |stage, weights: &EncoderWeights, log: &mut Log| -> Result<Option<f64>> {
         let Some(dev) = &dev else { return Ok(None) };
