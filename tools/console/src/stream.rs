@@ -94,7 +94,7 @@ impl Stream {
         self.flush()?;
         if let Out::File(file, _) = &mut self.out {
             self.head = file.get_mut().stream_position()?;
-            *self.hash = Default::default();
+            self.hash.reset();
         }
         Ok(())
     }
