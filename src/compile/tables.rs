@@ -51,16 +51,14 @@ impl Tables {
     }
 
     pub(crate) fn save<'a>(&'a self, sections: &mut Sections<'a>) {
+        match &self.bytes {
+            None => sections.add(WORD, &self.word),
+            Some([word, _]) => word.save(WORD, sections),
+        }
         sections.add(TOKEN_TYPE, &self.token_type);
         match &self.bytes {
-            None => {
-                sections.add(WORD, &self.word);
-                sections.add(POSITION, &self.position);
-            }
-            Some([word, position]) => {
-                word.save(WORD, sections);
-                position.save(POSITION, sections);
-            }
+            None => sections.add(POSITION, &self.position),
+            Some([_, position]) => position.save(POSITION, sections),
         }
     }
 

@@ -12,7 +12,7 @@ use lacuna_console::progress::Spinner;
 use lacuna_console::stats::median;
 use lacuna_train::prune::{Losses, OneShotOptions, Progress, one_shot};
 
-use super::Args;
+use super::args::Args;
 use super::report::{Report, Row, Shape};
 use crate::compress::Texts;
 use crate::model;
