@@ -5,10 +5,13 @@ pub use self::unix::Allocator;
 
 use std::io;
 
-/// Asks the system for errors in place of signals: a file over `ulimit -f` is then an error of writing, which is reported like others.
+/// Asks the system for errors in place of signals: a file over `ulimit -f` is then an error of writing, which is reported like others. Under
+/// `ulimit -v` all threads share one heap: glibc would try to reserve one of 64 MiB for each thread, again and again, at every allocation.
 pub fn prepare() {
     #[cfg(unix)]
     unix::ignore_file_size_signal();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unix::share_heap_if_limited();
 }
 
 /// Refuses a standard input that was closed when the process began (`<&-`). The standard library opens the null device in its place.
@@ -63,6 +66,17 @@ mod unix {
     pub(super) fn ignore_file_size_signal() {
         // SAFETY: ignoring a signal installs no handler.
         unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    }
+
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    pub(super) fn share_heap_if_limited() {
+        let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: the system writes one `rlimit`, for which there is room.
+        let is_known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
+        if is_known && limit.rlim_cur != libc::RLIM_INFINITY {
+            // SAFETY: a number of heaps has no other effect; no other thread runs yet.
+            unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+        }
     }
 
     /// The system's allocator. Without memory the process ends with one line and exit status 2, like after other errors.

@@ -20,7 +20,9 @@ impl Spinner {
             false => ProgressBar::hidden(),
         };
         let bar = bar.with_message(message.into());
-        bar.enable_steady_tick(Duration::from_millis(120));
+        if !bar.is_hidden() {
+            bar.enable_steady_tick(Duration::from_millis(120)); // takes a thread
+        }
         Spinner(bar)
     }
 }

@@ -60,23 +60,24 @@ fn a_limit_of_file_sizes_is_an_error_that_leaves_nothing() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_limit_of_memory_is_an_error() {
-    let model = ModelDir::new();
-    let mut refused = 0;
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    let (short, long) = (dir.path().join("short.txt"), dir.path().join("long.txt"));
+    fs::write(&short, "a cat\n").unwrap();
+    fs::write(&long, "a cat sits ".repeat(400_000)).unwrap();
     // The system cannot load the command itself with less.
     let least = fs::metadata(env!("CARGO_BIN_EXE_lacuna")).unwrap().len() / 1024 + 16_000;
-    for kib in (least..least + 240_000).step_by(20_000) {
-        let output = shell(&format!("ulimit -v {kib}"), &["embed", "--threads", "1", "--model", model.path()]);
+    for (input, kib) in [(&short, least), (&short, least + 60_000), (&long, least + 60_000), (&long, least + 120_000)] {
+        let args =
+            ["embed", "--threads", "1", "--tier", "portable", "--text-bytes", "5000000", "--model", model.path()];
+        let output = shell(&format!("ulimit -v {kib}"), &[&args[..], &["--input", input.to_str().unwrap()]].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status.code() {
-            Some(0) => {}
-            Some(2) => {
-                assert!(said.lines().last().is_some_and(|line| line.starts_with("error: ")), "{kib}: {said}");
-                refused += 1;
-            }
+            Some(0) if input == &short => {}
+            Some(2) => assert!(said.lines().last().is_some_and(|line| line.starts_with("error: ")), "{kib}: {said}"),
             other => panic!("{kib}: {other:?}: {said}"),
         }
+        assert!(input == &short || said.contains("error: out of memory: found no room for "), "{kib}: {said}");
     }
-    println!("{refused} limits were too small");
 }
 
 /// Runs the command, which must end by itself.
