@@ -1,4 +1,4 @@
-//! Medians, cosines, rank correlation.
+//! Medians, cosines, correlation.
 
 pub use lacuna::tasks::{Cosines, cosine};
 
@@ -41,7 +41,8 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-fn pearson(a: &[f64], b: &[f64]) -> f64 {
+/// Pearson's correlation: of the values themselves. NaN if one side has no two different values.
+pub fn pearson(a: &[f64], b: &[f64]) -> f64 {
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     let (mean_a, mean_b) = (mean(a), mean(b));
     let covariance: f64 = a.iter().zip(b).map(|(x, y)| (x - mean_a) * (y - mean_b)).sum();
@@ -73,6 +74,14 @@ mod tests {
         // By hand: ranks (1, 2.5, 2.5, 4) and (1, 2, 3, 4): 4.5 / sqrt(4.5 * 5).
         let rho = spearman(&[1.0, 2.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0]);
         assert!((rho - 0.9486832980505138).abs() < 1e-12, "{rho}");
+    }
+
+    #[test]
+    fn correlation_of_values_sees_distances() {
+        // By hand: deviations (-1, 0, 1) and (-2, -1, 3): 5 / sqrt(2 * 14).
+        let r = pearson(&[1.0, 2.0, 3.0], &[1.0, 2.0, 6.0]);
+        assert!((r - 5.0 / 28.0_f64.sqrt()).abs() < 1e-12, "{r}");
+        assert!(pearson(&[1.0, 1.0], &[1.0, 2.0]).is_nan() && pearson(&[], &[]).is_nan());
     }
 
     #[test]

@@ -2,27 +2,38 @@
 
 use std::path::PathBuf;
 
+use clap::ArgGroup;
 use lacuna::Block;
 use lacuna_console::args;
 use lacuna_console::source::{SourceArgs, exactly_one};
 
 use crate::calibration::CalibrationArgs;
 
-/// Measure accuracy on sentence pairs with gold scores (STS benchmark format)
+/// Measure accuracy on a file with gold answers
 ///
-/// Prints Spearman's rank correlation between the cosines of the pairs and their gold scores, for the f32 reference and
-/// for the compiled int8 model, and the cosine between the two models' embeddings of every sentence. A file of lacuna pack holds no
-/// f32 weights: of it only the rank correlation is measured.
+/// The option that names the file chooses the task: --pairs, --labelled, --tagged, --questions or --ranked. Prints the metrics of the
+/// task and the time per sequence, for the f32 reference and for the compiled int8 model. A file of lacuna pack holds no f32 weights:
+/// only the packed model is measured. Of --pairs the cosine between the two models' embeddings of every sentence is printed, too.
 #[derive(clap::Args)]
 #[command(group(exactly_one(&[])))]
+#[command(group(ArgGroup::new("gold").required(true).multiple(false).args(["pairs", "labelled", "tagged", "questions", "ranked"])))]
 #[command(after_help = "\
 Examples:
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --calibrate stsb-en-train.csv --schemes
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --sparsity 0.5,0.8 --json
   lacuna evaluate --model minilm.lacuna --pairs stsb-en-dev.csv
+  lacuna evaluate --model distilbert-sst2 --labelled sst2-dev.csv
+  lacuna evaluate --model bert-base-NER --tagged conll-test.jsonl --sparsity 0.5 --json
+  lacuna evaluate --model roberta-base-squad2 --questions squad-dev.jsonl
+  lacuna evaluate --model ms-marco-MiniLM-L6-v2 --ranked queries.jsonl
 
-The pairs file has rows of sentence1,sentence2,score without a heading; fields with commas are quoted. Pruning without \
+The pairs file has rows of sentence1,sentence2,score without a heading; fields with commas are quoted. Lines of the other files:
+  --labelled   text,label or text,pair,label (.csv), or {\"text\":\"...\",\"pair\":\"...\",\"label\":\"...\"}
+  --tagged     {\"tokens\":[...],\"tags\":[...]} or {\"text\":\"...\",\"entities\":[{\"start\":0,\"end\":3,\"label\":\"PER\"}]}
+  --questions  {\"question\":\"...\",\"context\":\"...\",\"answers\":[\"...\"]}
+  --ranked     {\"query\":\"...\",\"passages\":[{\"text\":\"...\",\"relevance\":1}]}
+Pruning without \
 retraining costs accuracy that no quantisation brings back: with --sparsity, the pruned f32 model is listed too.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -37,12 +48,28 @@ pub(crate) struct Args {
     #[arg(long, default_value = "4x1", requires = "sparsity")]
     pub(super) block: Block,
 
-    /// Pairs with scores: sentence1,sentence2,score
+    /// Pairs with scores, sentence1,sentence2,score: Spearman's and Pearson's correlation of the cosines with the scores
     #[arg(long, value_name = "FILE.csv")]
-    pub(super) pairs: PathBuf,
+    pub(super) pairs: Option<PathBuf>,
+
+    /// Texts or pairs of texts with labels, .csv or lines of JSON: accuracy, macro and micro F1, Matthews correlation
+    #[arg(long, value_name = "FILE")]
+    pub(super) labelled: Option<PathBuf>,
+
+    /// Words with tags, or texts with entities, lines of JSON: F1, precision and recall of entities, as seqeval counts
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(super) tagged: Option<PathBuf>,
+
+    /// Questions with contexts and answers, lines of JSON: exact match and F1, as the script of SQuAD 2.0 computes them
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(super) questions: Option<PathBuf>,
+
+    /// Queries with passages and their relevance, lines of JSON: MRR@10 and nDCG@10
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(super) ranked: Option<PathBuf>,
 
     /// Compare ways to quantise: plain static int8, the default, the choice by measured error, and what the options say, with the time
-    /// that each takes
+    /// that each takes. For --pairs
     #[arg(long)]
     pub(super) schemes: bool,
 

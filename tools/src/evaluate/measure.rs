@@ -1,6 +1,7 @@
 //! Embeddings of the pairs, in f32 and as compiled.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use lacuna::errors::ModelError;
 use lacuna::tasks::ClassifyRecord;
@@ -23,15 +24,15 @@ use crate::model::{self, of_embeddings};
 use crate::packed::{needs_weights, open};
 
 /// Everything that the options ask for.
-pub(super) fn evaluate(args: &Args, context: &Context) -> Result<Evaluation> {
-    let pairs = Pairs::read(&args.pairs)?;
+pub(super) fn evaluate(args: &Args, path: &Path, context: &Context) -> Result<Evaluation> {
+    let pairs = Pairs::read(path)?;
     match args.source.packed_path()? {
         Some(path) => evaluate_packed(args, &pairs, path, context),
         None => evaluate_model(args, &pairs, context),
     }
 }
 
-/// Of a packed model only the rank correlation: it holds no f32 weights to compare with.
+/// Of a packed model only the correlations: it holds no f32 weights to compare with.
 fn evaluate_packed(args: &Args, pairs: &Pairs, path: PathBuf, context: &Context) -> Result<Evaluation> {
     let packed = open(path)?;
     args.calibration.check_packed(&packed)?;
@@ -44,10 +45,12 @@ fn evaluate_packed(args: &Args, pairs: &Pairs, path: PathBuf, context: &Context)
     let remarks = of_embeddings(packed.remarks());
     remarks.iter().for_each(say);
     let encoder = packed.compiler().tier(context.tier).compile()?;
-    let (embeddings, truncated) = embed(&encoder, pairs)?;
+    let (embeddings, truncated, milliseconds) = embed(&encoder, pairs)?;
     let point = Point {
         sparsity: packed.pruning().map(|pruning| pruning.sparsity),
         spearman_int8: pairs.spearman(&embeddings),
+        pearson_int8: pairs.pearson(&embeddings),
+        milliseconds_int8: milliseconds,
         ..Point::default()
     };
     Ok(Evaluation {
@@ -57,6 +60,8 @@ fn evaluate_packed(args: &Args, pairs: &Pairs, path: PathBuf, context: &Context)
         calibration: CalibrationSummary::packed(&packed),
         tier: context.tier.name(),
         spearman_f32: None,
+        pearson_f32: None,
+        milliseconds_f32: None,
         truncated,
         unseen_lengths: None,
         first: point,
@@ -72,8 +77,10 @@ fn evaluate_model(args: &Args, pairs: &Pairs, context: &Context) -> Result<Evalu
         model::read(&folder)?
     };
     let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer)?;
+    let start = Instant::now();
     let (ids, prompt_tokens) = token_ids(tokenizer, model.prompts().default_text(), &pairs.sentences)?;
     let unpruned = reference(&model, &ids, prompt_tokens)?;
+    let milliseconds_f32 = per_sentence(start, pairs);
     let sparsities: Vec<Option<f64>> = match &args.sparsity[..] {
         [] => vec![None],
         list => list.iter().copied().map(Some).collect(),
@@ -107,12 +114,15 @@ fn evaluate_model(args: &Args, pairs: &Pairs, context: &Context) -> Result<Evalu
         let schemes = schemes.transpose()?;
         let calibrated = args.calibration.run(pruned, texts.as_ref(), context.tier)?;
         let encoder = model::compile(&calibrated, Form::Auto, context)?;
-        let (embeddings, truncated) = embed(&encoder, pairs)?;
+        let (embeddings, truncated, milliseconds) = embed(&encoder, pairs)?;
         let cosines = Cosines::between(&embeddings, reference);
         results.push(Point {
             sparsity,
             spearman_f32_pruned: of_pruned.as_ref().map(|pruned| pairs.spearman(pruned)),
             spearman_int8: pairs.spearman(&embeddings),
+            pearson_f32_pruned: of_pruned.as_ref().map(|pruned| pairs.pearson(pruned)),
+            pearson_int8: pairs.pearson(&embeddings),
+            milliseconds_int8: milliseconds,
             cosine_mean: Some(cosines.mean),
             cosine_min: Some(cosines.min),
             schemes,
@@ -129,6 +139,8 @@ fn evaluate_model(args: &Args, pairs: &Pairs, context: &Context) -> Result<Evalu
         calibration: Some(args.calibration.summary(calibrated.basis())),
         tier: context.tier.name(),
         spearman_f32: Some(pairs.spearman(&unpruned)),
+        pearson_f32: Some(pairs.pearson(&unpruned)),
+        milliseconds_f32: Some(milliseconds_f32),
         truncated,
         unseen_lengths: Some(unseen(&calibrated, &ids)),
         first,
@@ -137,11 +149,18 @@ fn evaluate_model(args: &Args, pairs: &Pairs, context: &Context) -> Result<Evalu
     })
 }
 
-/// The embeddings of all sentences, and how many of these were truncated.
-fn embed(encoder: &Encoder, pairs: &Pairs) -> Result<(Vec<Vec<f32>>, usize)> {
+/// The embeddings of all sentences, how many of these were truncated, and the milliseconds that one takes.
+fn embed(encoder: &Encoder, pairs: &Pairs) -> Result<(Vec<Vec<f32>>, usize, f64)> {
+    let start = Instant::now();
     let _spinner = Spinner::new(format!("embedding {}", plural(pairs.sentences.len(), "sentence")));
     let embeddings = encoder.embed(&pairs.sentences)?;
-    Ok((embeddings.vectors, embeddings.truncated.len()))
+    let milliseconds = per_sentence(start, pairs);
+    Ok((embeddings.vectors, embeddings.truncated.len(), milliseconds))
+}
+
+/// Milliseconds since `start`, for each sentence.
+fn per_sentence(start: Instant, pairs: &Pairs) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3 / pairs.sentences.len() as f64
 }
 
 /// The token ids of sentences with the model's prompt before each, and how many of them are the prompt.

@@ -1,21 +1,49 @@
-//! `lacuna evaluate`: what quantisation and pruning do to the embeddings, on sentence pairs with gold scores.
+//! `lacuna evaluate`: what quantisation and pruning do to the answers of a model, on files with gold answers.
 
 mod args;
+mod gold;
 mod measure;
+mod metrics;
 pub(crate) mod pairs;
 mod report;
 mod schemes;
+mod task_report;
+mod tasks;
 
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};
+use serde::Serialize;
 
 pub(crate) use self::args::Args;
+use self::gold::{Labelled, Questions, RankedQueries, Tagged};
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    let evaluation = pool(context.threads())?.install(|| measure::evaluate(args, context))?;
+    pool(context.threads())?.install(|| {
+        if let Some(path) = &args.pairs {
+            let found = measure::evaluate(args, path, context)?;
+            show(args, &found, || found.text())
+        } else if let Some(path) = &args.labelled {
+            let found = tasks::evaluate::<Labelled>(args, path, context)?;
+            show(args, &found, || found.text())
+        } else if let Some(path) = &args.tagged {
+            let found = tasks::evaluate::<Tagged>(args, path, context)?;
+            show(args, &found, || found.text())
+        } else if let Some(path) = &args.questions {
+            let found = tasks::evaluate::<Questions>(args, path, context)?;
+            show(args, &found, || found.text())
+        } else {
+            // clap guarantees that there is one of the files.
+            let path = args.ranked.clone().unwrap_or_default();
+            let found = tasks::evaluate::<RankedQueries>(args, &path, context)?;
+            show(args, &found, || found.text())
+        }
+    })
+}
+
+fn show<T: Serialize>(args: &Args, found: &T, text: impl FnOnce() -> String) -> Result<()> {
     match args.json {
-        true => print_json(&evaluation),
-        false => print(evaluation.text()),
+        true => print_json(found),
+        false => print(text()),
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lacuna_console::error::{Error, Result};
 use lacuna_console::sentences::csv_error;
-use lacuna_console::stats::{cosine, spearman};
+use lacuna_console::stats::{cosine, pearson, spearman};
 use lacuna_console::table::plural;
 
 /// Sentence pairs with gold scores.
@@ -56,7 +56,16 @@ impl Pairs {
 
     /// Rank correlation of the cosines of the pairs with their scores.
     pub(crate) fn spearman(&self, embeddings: &[Vec<f32>]) -> f64 {
-        let cosines: Vec<f64> = embeddings.chunks_exact(2).map(|pair| cosine(&pair[0], &pair[1])).collect();
-        spearman(&cosines, &self.scores)
+        spearman(&cosines(embeddings), &self.scores)
     }
+
+    /// Correlation of the cosines of the pairs with their scores.
+    pub(super) fn pearson(&self, embeddings: &[Vec<f32>]) -> f64 {
+        pearson(&cosines(embeddings), &self.scores)
+    }
+}
+
+/// Of two embeddings per pair, one after the other.
+fn cosines(embeddings: &[Vec<f32>]) -> Vec<f64> {
+    embeddings.chunks_exact(2).map(|pair| cosine(&pair[0], &pair[1])).collect()
 }

@@ -20,6 +20,10 @@ pub(super) struct Evaluation {
     pub(super) tier: &'static str,
     /// Of the f32 model as read; none of a packed model.
     pub(super) spearman_f32: Option<f64>,
+    pub(super) pearson_f32: Option<f64>,
+    /// From texts to embeddings, for each sentence.
+    #[serde(rename = "milliseconds_per_sentence_f32")]
+    pub(super) milliseconds_f32: Option<f64>,
     /// Sentences cut at the model's limit.
     pub(super) truncated: usize,
     /// Sentences that are shorter or longer than any that calibration saw.
@@ -42,6 +46,12 @@ pub(super) struct Point {
     pub(super) spearman_f32_pruned: Option<f64>,
     /// Of the compiled model.
     pub(super) spearman_int8: f64,
+    /// As for Spearman's.
+    pub(super) pearson_f32_pruned: Option<f64>,
+    pub(super) pearson_int8: f64,
+    /// From texts to embeddings, for each sentence.
+    #[serde(rename = "milliseconds_per_sentence_int8")]
+    pub(super) milliseconds_int8: f64,
     /// Between the compiled model and the f32 model it was made from (pruned, if it was); none of a packed model.
     pub(super) cosine_mean: Option<f64>,
     pub(super) cosine_min: Option<f64>,
@@ -60,11 +70,15 @@ impl Point {
 
     fn rows(&self, table: &mut Table, tier: &str) {
         if let Some(spearman) = self.spearman_f32_pruned {
-            table.row([self.name("f32, pruned"), format!("{spearman:.4}"), String::new(), String::new()]);
+            let pearson = number(self.pearson_f32_pruned, 4);
+            let none = String::new;
+            table.row([self.name("f32, pruned"), format!("{spearman:.4}"), pearson, none(), none(), none()]);
         }
         table.row([
             self.name(&format!("int8 ({tier})")),
             format!("{:.4}", self.spearman_int8),
+            format!("{:.4}", self.pearson_int8),
+            format!("{:.3}", self.milliseconds_int8),
             number(self.cosine_mean, 5),
             number(self.cosine_min, 5),
         ]);
@@ -89,9 +103,12 @@ impl Evaluation {
             let _ = write!(text, "; packed: it holds no f32 weights to compare with");
         }
         let points = if self.results.is_empty() { std::slice::from_ref(&self.first) } else { &self.results };
-        let mut table = Table::new(&["<model", "Spearman", "cosine to f32: mean", "least"]);
+        let mut table =
+            Table::new(&["<model", "Spearman", "Pearson", "ms per sentence", "cosine to f32: mean", "least"]);
         if let Some(spearman) = self.spearman_f32 {
-            table.row(["f32".into(), format!("{spearman:.4}"), String::new(), String::new()]);
+            let (pearson, milliseconds) = (number(self.pearson_f32, 4), number(self.milliseconds_f32, 3));
+            let none = String::new;
+            table.row(["f32".into(), format!("{spearman:.4}"), pearson, milliseconds, none(), none()]);
         }
         points.iter().for_each(|point| point.rows(&mut table, self.tier));
         let _ = writeln!(text, "\n");

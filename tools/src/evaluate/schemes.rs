@@ -50,6 +50,7 @@ struct Scheme {
 pub(super) struct Row {
     scheme: String,
     spearman: f64,
+    pearson: f64,
     cosine_mean: Option<f64>,
     cosine_min: Option<f64>,
     /// Median time of the timed sentences.
@@ -80,6 +81,7 @@ impl Schemes<'_> {
         let mut rows = vec![Row {
             scheme: "f32 reference".into(),
             spearman: self.pairs.spearman(self.reference),
+            pearson: self.pairs.pearson(self.reference),
             cosine_mean: None,
             cosine_min: None,
             milliseconds: None,
@@ -109,6 +111,7 @@ impl Schemes<'_> {
             rows.push(Row {
                 scheme,
                 spearman: self.pairs.spearman(&embeddings),
+                pearson: self.pairs.pearson(&embeddings),
                 cosine_mean: Some(cosines.mean),
                 cosine_min: Some(cosines.min),
                 milliseconds: None,
@@ -153,12 +156,14 @@ impl Schemes<'_> {
 }
 
 pub(super) fn table(rows: &[Row]) -> Table {
-    let headings = ["<scheme", "Spearman", "cosine to f32: mean", "least", "ms", "speed x plain", "calibration s"];
+    let headings =
+        ["<scheme", "Spearman", "Pearson", "cosine to f32: mean", "least", "ms", "speed x plain", "calibration s"];
     let mut table = Table::new(&headings);
     for row in rows {
         table.row([
             row.scheme.clone(),
             format!("{:.4}", row.spearman),
+            format!("{:.4}", row.pearson),
             number(row.cosine_mean, 5),
             number(row.cosine_min, 5),
             number(row.milliseconds, 2),

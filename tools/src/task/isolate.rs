@@ -7,15 +7,15 @@ use lacuna_console::error::Result;
 use super::overlap;
 
 /// The rows of a batch, in its order, and what of it was truncated. `place[0]` of a truncated input counts in the batch.
-pub(super) struct Isolated<T: Task> {
+pub(crate) struct Isolated<T: Task> {
     /// One per record, up to the first failure if the run ends there.
-    pub(super) rows: Vec<Result<T::Row, String>>,
-    pub(super) truncated: Vec<TruncatedInput>,
+    pub(crate) rows: Vec<Result<T::Row, String>>,
+    pub(crate) truncated: Vec<TruncatedInput>,
 }
 
 /// Runs all records at once. If that fails, halves are run, and so on until the records that fail are alone: results do not depend on what else is in
 /// a batch.
-pub(super) fn run<T: Task>(task: &T, model: &TaskModel, records: &[T::Record], stops: bool) -> Result<Isolated<T>> {
+pub(crate) fn run<T: Task>(task: &T, model: &TaskModel, records: &[T::Record], stops: bool) -> Result<Isolated<T>> {
     let mut isolated = Isolated { rows: Vec::with_capacity(records.len()), truncated: Vec::new() };
     if !records.is_empty() {
         isolated.add(task, model, records, stops)?;

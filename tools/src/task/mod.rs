@@ -22,8 +22,10 @@ mod truncations;
 
 pub(crate) use self::args::TaskArgs;
 pub(crate) use self::format::{OutputKind, output_kind};
+pub(crate) use self::isolate::{Isolated, run as run_isolated};
 pub(crate) use self::overlap::check_overlap;
 pub(crate) use self::policy::{BadLine, OnError};
 pub(crate) use self::reading::Reading;
+pub(crate) use self::remarks::of_head;
 pub(crate) use self::run::{Extra, Work};
 pub(crate) use self::sink::Sink;

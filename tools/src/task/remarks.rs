@@ -27,7 +27,7 @@ pub(super) fn of_embeddings(model: &Opened, prompt: &EmbedPrompt) -> Vec<String>
 
 /// The remarks that matter for a task with a head. `ranks` passages with scores that the model's files may name a function for, unless
 /// scores are `raw`.
-pub(super) fn of_head(model: &Opened, head: &Head, ranks: bool, raw: bool) -> Vec<String> {
+pub(crate) fn of_head(model: &Opened, head: &Head, ranks: bool, raw: bool) -> Vec<String> {
     let all = model.remarks().into_iter().filter(|remark| remark.scope != RemarkScope::Embeddings);
     let mut said: Vec<String> = all.map(|remark| remark.text).collect();
     let prompt = model.default_prompt().filter(|_| ranks);

@@ -9,6 +9,7 @@ mod compare;
 mod compress;
 mod embed;
 mod engines;
+mod evaluate;
 mod export;
 mod graphs;
 mod heads;

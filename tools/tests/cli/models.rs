@@ -156,6 +156,12 @@ fn evaluate_compares_rankings() {
     assert_eq!(json["pairs"], 4);
     assert_eq!(json["calibration"]["source"], "built-in");
     assert!(json["spearman_f32"].as_f64().unwrap() > -1.0);
+    for name in ["pearson_f32", "pearson_int8"] {
+        assert!((-1.0..=1.0).contains(&json[name].as_f64().unwrap()), "{json}");
+    }
+    for name in ["milliseconds_per_sentence_f32", "milliseconds_per_sentence_int8"] {
+        assert!(json[name].as_f64().unwrap() > 0.0, "{json}");
+    }
     assert!(json["cosine_mean"].as_f64().unwrap() > 0.95);
     assert!(json["cosine_min"].as_f64().unwrap() <= json["cosine_mean"].as_f64().unwrap());
     assert_eq!(json["spearman_f32_pruned"], Value::Null);

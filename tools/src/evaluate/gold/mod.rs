@@ -1,0 +1,15 @@
+//! Files of gold answers: how each is read, which task it is for, and what is counted. One file per kind.
+
+mod labelled;
+mod line;
+mod questions;
+mod ranked;
+mod tagged;
+mod tags;
+mod traits;
+
+pub(super) use self::labelled::Labelled;
+pub(super) use self::questions::Questions;
+pub(super) use self::ranked::RankedQueries;
+pub(super) use self::tagged::Tagged;
+pub(super) use self::traits::{Gold, Score};
