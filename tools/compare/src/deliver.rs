@@ -5,10 +5,10 @@ use std::path::Path;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::{self, print, say, stdout};
 
-use super::interrupt;
 use super::options::Options;
 use super::report::{page, rows_json, text, write_csv};
 use super::row::Report;
+use lacuna_console::interrupt;
 
 /// Standard output in one of three forms, and perhaps a page.
 pub(crate) struct Target {

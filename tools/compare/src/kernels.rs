@@ -14,7 +14,9 @@ use super::measure::{Ready, measure};
 use super::options::Rounds;
 use super::protocol::{ProductSpec, Reply, Request};
 use super::row::{Report, Subject};
-use super::{interrupt, machine};
+use lacuna_console::interrupt;
+
+use super::machine;
 
 /// Sparse products compared with the dense ones of other libraries
 ///

@@ -10,9 +10,9 @@ use lacuna_console::error::{Error, Result};
 use lacuna_jit::Tier;
 
 use super::engine::EngineId;
-use super::interrupt;
 use super::protocol::{Reply, Request};
 use super::threads::list;
+use lacuna_console::interrupt;
 
 /// One engine in a process of its own; started by the other compare commands
 #[derive(clap::Args)]

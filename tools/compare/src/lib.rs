@@ -13,7 +13,6 @@ mod engines;
 mod error;
 mod exports;
 mod field;
-mod interrupt;
 mod kernels;
 mod launch;
 mod listing;
@@ -75,7 +74,7 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     if let What::Worker(args) = &args.what {
         return worker::run(args, context);
     }
-    interrupt::listen()?;
+    lacuna_console::interrupt::listen("finishing")?;
     match &args.what {
         What::Engines(args) => listing::run(args, context),
         What::Kernels(args) => kernels::run(args, context),

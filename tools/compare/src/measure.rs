@@ -8,11 +8,11 @@ use lacuna_console::stats::{median, quantile};
 use lacuna_console::timing::Samples;
 
 use super::engine::{EngineId, ModelFiles};
-use super::interrupt;
 use super::launch::{Launch, NoAnswer, Worker, unexpected};
 use super::options::Effort;
 use super::protocol::{Reply, Request};
 use super::row::{Row, Subject};
+use lacuna_console::interrupt;
 
 /// How long an engine runs while its threads are watched.
 const PROOF_SECONDS: f64 = 0.2;

@@ -17,7 +17,9 @@ use super::options::Rounds;
 use super::protocol::{Reply, Request, from_bits};
 use super::row::{Breakdown, Report, Subject};
 use super::source::{ModelArgs, SourceModel};
-use super::{interrupt, machine};
+use lacuna_console::interrupt;
+
+use super::machine;
 
 /// A whole encoder compared with the same encoder on other runtimes
 ///

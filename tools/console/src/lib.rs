@@ -10,6 +10,7 @@ pub mod args;
 pub mod context;
 pub mod error;
 pub mod input;
+pub mod interrupt;
 pub mod limits;
 pub mod output;
 pub mod partial;

@@ -6,7 +6,7 @@ use lacuna::errors::ModelError;
 use lacuna::tokens::seeded_ids;
 use lacuna::{Compile, Encoder, Form, Model};
 use lacuna_console::context::Context;
-use lacuna_console::error::Result;
+use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;
 use lacuna_console::progress::Spinner;
 use lacuna_console::stats::median;
@@ -29,7 +29,11 @@ pub(super) fn analyze(args: &Args, context: &Context) -> Result<Report> {
     let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer).map_err(lacuna::Error::from)?;
     let texts = Texts::read(&args.data, tokenizer)?;
     let calibration = texts.sample(args.calibration_tokens);
-    let seq = args.seq.min(model.config().max_position);
+    let (seq, limit) = (args.seq, model.config().max_position);
+    if seq > limit {
+        let (found, expected) = (seq.to_string(), format!("1 to {limit}, the positions of the model"));
+        return Err(Error::Argument { option: "--seq", found, expected });
+    }
     let dense_ms = time(&compile(&model, context)?, &model, seq)?;
     let mut shapes = Vec::new();
     for &block in &args.block {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lacuna::Block;
 use lacuna_console::args;
+use lacuna_console::error::{Error, Result};
 use lacuna_console::source::{SourceArgs, exactly_one};
 
 /// Prune a model in blocks and train what is left to do what the dense model does
@@ -105,6 +106,30 @@ pub(crate) struct Args {
     /// Print the result as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl Args {
+    /// Refuses options that would do nothing beside the others.
+    pub(super) fn check(&self) -> Result<()> {
+        let trains = [
+            ("--lock", self.lock),
+            ("--time", self.time.is_some()),
+            ("--steps", self.steps.is_some()),
+            ("--teacher", self.teacher.is_some()),
+            ("--resume", self.resume),
+        ];
+        let is_packed = self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
+        let wrong = |option, found: &str, expected: &str| {
+            Err(Error::Argument { option, found: found.into(), expected: expected.into() })
+        };
+        match trains.iter().find(|(_, given)| *given && self.method == Method::OneShot) {
+            Some(&(option, _)) => wrong(option, "--method one-shot, which trains nothing", "--method distil"),
+            None if self.small_tables && !is_packed => {
+                wrong("--small-tables", "a folder as --out", "a packed file: a name that ends in .lacuna")
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// What is done.

@@ -2,6 +2,7 @@
 
 mod args;
 mod card;
+mod identity;
 mod log;
 mod out;
 mod page;

@@ -9,6 +9,7 @@ use lacuna::weights::EncoderWeights;
 use lacuna::{Compile, Model, PackedModel};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
+use lacuna_console::interrupt;
 use lacuna_console::output::{Target, say};
 use lacuna_console::progress::Spinner;
 use lacuna_console::remarks::warn;
@@ -18,12 +19,13 @@ use lacuna_train::ops::Pool;
 use lacuna_train::prune::{MatrixReport, OneShotOptions, Progress, one_shot};
 
 use super::args::{Args, Method};
+use super::identity::Identity;
 use super::log::{Event, Log};
 use super::out::Out;
 use super::page::page;
 use super::summary::{Figures, Summary};
 use super::texts::Texts;
-use super::training::{Dev, Training, listen};
+use super::training::{Dev, Training};
 use crate::command::quoted;
 use crate::evaluate::pairs::Pairs;
 use crate::model;
@@ -31,6 +33,7 @@ use crate::packed::{needs_weights, open};
 
 /// Everything that the options ask for.
 pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
+    args.check()?;
     let out = Out::new(&args.out)?;
     let html = args.html.as_deref().map(|path| Target::new(Some(path))).transpose()?;
     if let Some(path) = args.source.packed_path()? {
@@ -58,7 +61,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         log.add(&Event::Dev { stage, step: 0, spearman });
         Ok(Some(spearman))
     };
-    listen()?;
+    interrupt::listen("keeping what was learned")?;
 
     let dense_f32 = figure("dense", dense.weights(), &mut log)?;
     let start = Instant::now();
@@ -129,6 +132,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     {
         // The training is complete, and its result is written.
         std::fs::remove_file(checkpoint).map_err(Error::io(checkpoint, "remove"))?;
+        Identity::remove(checkpoint)?;
     }
     let curves = log.finish()?;
     if let Some(html) = html {

@@ -8,13 +8,13 @@ use lacuna::tokens::SentenceTokenizer;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::input::{Content, Input, InputOptions};
 use lacuna_console::text::TEXT_BYTES;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Fewer texts than this are said to be few.
 const FEW: usize = 5000;
 
 /// What a file gave.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Used {
     /// The file, or what the texts are in words.
     pub(crate) from: String,

@@ -1,13 +1,12 @@
 //! The training, and what is measured on the way.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 
 use lacuna::Model;
 use lacuna::tokens::SentenceTokenizer;
 use lacuna::weights::EncoderWeights;
-use lacuna_console::error::{Error, INTERRUPTED, Result};
+use lacuna_console::error::Result;
+use lacuna_console::interrupt;
 use lacuna_console::output::say;
 use lacuna_train::Encoder;
 use lacuna_train::distil::{DistilOptions, Distilled, Distiller, Events, Length, Progress, Source};
@@ -16,6 +15,7 @@ use lacuna_train::ops::Pool;
 use lacuna_train::optimise::AdamWOptions;
 
 use super::args::Args;
+use super::identity::Identity;
 use super::log::{Event, Log};
 use super::texts::Texts;
 use crate::evaluate::pairs::Pairs;
@@ -26,23 +26,6 @@ const DEV_STEPS: u64 = 200;
 const CHECKPOINT_STEPS: u64 = 200;
 /// How long a training is without an option.
 pub(super) const DEFAULT_TIME: std::time::Duration = std::time::Duration::from_secs(15 * 60);
-
-static STOP: AtomicBool = AtomicBool::new(false);
-
-/// From now on Ctrl-C ends the training early; twice, the command.
-pub(super) fn listen() -> Result<()> {
-    let handler = || {
-        if STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(INTERRUPTED.into());
-        }
-        say("interrupted: keeping what was learned; once more to stop at once");
-    };
-    match ctrlc::try_set_handler(handler) {
-        // Whoever started the command has it ignore Ctrl-C.
-        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
-        Err(error) => Err(Error::Check(format!("cannot listen for Ctrl-C: {error}"))),
-    }
-}
 
 /// Sentence pairs, as token ids of the model.
 pub(super) struct Dev<'a> {
@@ -99,12 +82,19 @@ impl Training<'_> {
         let sources = self.texts.sources.iter().map(|texts| Source { texts: texts.clone(), weight: 1.0 }).collect();
         let masks = masks_of(&weights.layers)?;
         let mut distiller = Distiller::new(&teacher, student, pool, sources, masks, options)?;
+        let identity = Identity::of(args, self.texts);
         if args.resume && self.checkpoint.exists() {
+            identity.check(self.checkpoint)?;
             distiller.resume(self.checkpoint)?;
             say(format_args!("going on at {:.0} % of the training", distiller.done() * 1e2));
+        } else {
+            if args.resume {
+                say(format_args!("--resume: found no {}; the training begins anew", self.checkpoint.display()));
+            }
+            identity.write(self.checkpoint)?;
         }
         let mut watcher = Watcher { model: self.model, dev: self.dev, log };
-        Ok(distiller.run(&mut watcher, &STOP)?)
+        Ok(distiller.run(&mut watcher, interrupt::flag())?)
     }
 }
 

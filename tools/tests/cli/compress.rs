@@ -115,6 +115,25 @@ fn zeros_are_kept_when_they_are_locked() {
 }
 
 #[test]
+fn a_checkpoint_of_another_run_is_refused_and_a_missing_one_is_said() {
+    let work = Work::new();
+    let out = work.path("sparse");
+    let args = ["--sparsity", "0.5", "--steps", "2", "--batch", "4", "--resume", "--out", &out];
+    // What a run with another seed left.
+    fs::write(format!("{out}.checkpoint"), "").unwrap();
+    let line = crate::stopped(work.run(&args)).1;
+    assert!(line.contains("sparse.checkpoint.json"), "{line}");
+    fs::write(format!("{out}.checkpoint.json"), "{}").unwrap();
+    let line = crate::stopped(work.run(&args)).1;
+    assert!(line.contains("--resume") && line.contains("begins anew"), "{line}");
+    fs::remove_file(format!("{out}.checkpoint")).unwrap();
+    let output = work.run(&args);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("the training begins anew"), "{said}");
+    assert!(!Path::new(&format!("{out}.checkpoint.json")).exists());
+}
+
+#[test]
 fn a_packed_file_is_written() {
     let work = Work::new();
     let file = work.path("sparse.lacuna");
@@ -138,6 +157,14 @@ fn what_cannot_work_is_refused_before_the_work() {
     refused(&["--sparsity", "0.5", "--time", "5", "--out", &out], "90s, 15m or 2h");
     refused(&["--sparsity", "0.5", "--learning-rate", "5", "--out", &out], "at most 0.1");
     refused(&["--lock", "--out", &out], "already pruned");
+    for more in [["--time", "5s"], ["--steps", "5"], ["--teacher", "x"]] {
+        refused(
+            &[&more[..], &["--sparsity", "0.5", "--method", "one-shot", "--out", &out]].concat(),
+            "which trains nothing",
+        );
+    }
+    refused(&["--lock", "--method", "one-shot", "--out", &out], "which trains nothing");
+    refused(&["--sparsity", "0.5", "--small-tables", "--out", &out], "ends in .lacuna");
     refuses(&["compress", "--sparsity", "0.5", "--out", &out], "--model");
     let empty = work.path("empty.txt");
     fs::write(&empty, "\n\n").unwrap();

@@ -16,7 +16,6 @@ use self::search::{Plan, batches, layouts};
 use super::engine::EngineId;
 use super::exports::Exports;
 use super::field::Field;
-use super::interrupt;
 use super::launch::{NoAnswer, unexpected};
 use super::measure::Slot;
 use super::model::Contest;
@@ -24,6 +23,7 @@ use super::options::Options;
 use super::protocol::{Reply, Request};
 use super::row::command_line;
 use super::source::{ModelArgs, SourceModel};
+use lacuna_console::interrupt;
 
 /// Batch, threads per instance and instances with the best throughput under a latency limit, per engine
 ///
