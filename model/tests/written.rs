@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lacuna_model::heads::{Dense, DenseActivation, Head, HeadConfig, HeadWeights};
 use lacuna_model::{
-    Architecture, Block, EncoderConfig, Error, ErrorKind, Matrix, Model, Pooling, PoolingMode, PoolingSource, Preset,
-    SentenceTokenizer, WeightError, seeded_weights,
+    Architecture, Block, EncoderConfig, Error, ErrorKind, Linear, Matrix, Model, Pooling, PoolingMode, PoolingSource,
+    Preset, SentenceTokenizer, WeightError, seeded_weights,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -51,6 +52,67 @@ fn every_architecture_comes_back_equal() {
         }
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1, "nothing else is left");
     }
+}
+
+#[test]
+fn heads_come_back_equal() {
+    let (mut count, parent) = (0, tempfile::tempdir().unwrap());
+    for entry in std::fs::read_dir(golden("heads")).unwrap() {
+        let (source, name) = (entry.unwrap().path(), count.to_string());
+        let (model, folder) = (Model::open(&source).unwrap(), parent.path().join(name));
+        model.write(&folder).unwrap();
+        let (found, expected) = (Model::open(&folder).unwrap().head().unwrap(), model.head().unwrap());
+        let at = source.display();
+        assert!(found.weights() == expected.weights(), "{at}");
+        assert_eq!(
+            (found.kind(), found.labels(), found.problem()),
+            (expected.kind(), expected.labels(), expected.problem()),
+            "{at}"
+        );
+        assert_eq!(found.score_function().unwrap(), expected.score_function().unwrap(), "{at}");
+        count += 1;
+    }
+    assert!(count >= 10, "{count} models with heads");
+}
+
+#[test]
+fn a_model_can_be_given_a_head_and_fewer_layers() {
+    let config = EncoderConfig { layers: 4, vocab_size: 50, max_position: 20, ..Preset::BertMini.config() };
+    let linear = |outputs: usize, value: f32| Linear {
+        weight: Matrix { rows: outputs, cols: 256, data: vec![value; outputs * 256] },
+        bias: vec![0.5; outputs],
+    };
+    let dense = Dense { linear: linear(256, 0.01), activation: DenseActivation::Tanh };
+    let weights = HeadWeights::First { dense: dense.clone(), out: linear(3, -0.25) };
+    let names = ["bad", "fair", "good"].map(str::to_owned).to_vec();
+    let of_labels =
+        |weights| Head::new("new".as_ref(), HeadConfig::classification(Architecture::Bert, names.clone()), weights);
+    let model = Model::seeded(config, 3).unwrap();
+    let parts = model.weights().clone();
+    let model = model.with_head(of_labels(weights.clone())).unwrap().with_layers(&[1, 3]).unwrap();
+    assert_eq!(model.weights().layers, [parts.layers[1].clone(), parts.layers[3].clone()]);
+    let folder = tempfile::tempdir().unwrap();
+    model.write(folder.path()).unwrap();
+    let read = Model::open(folder.path()).unwrap();
+    assert_same(&read, &model);
+    assert_eq!(read.weights().pooler.as_ref(), Some(&dense.linear), "the pooler of BERT is in its head");
+    let head = read.head().unwrap();
+    assert!(head.weights() == &weights && head.labels() == names && head.class() == "BertForSequenceClassification");
+    let json = std::fs::read_to_string(folder.path().join("config.json")).unwrap();
+    assert!(json.contains("single_label_classification") && json.contains("label2id"), "{json}");
+
+    for kept in [&[][..], &[0, 4]] {
+        assert!(matches!(model.clone().with_layers(kept), Err(Error::InvalidSetting { setting: "layers", .. })));
+    }
+    let narrow = HeadWeights::Each(Linear { weight: Matrix::zeros(3, 255), bias: vec![0.0; 3] });
+    assert!(matches!(model.clone().with_head(of_labels(narrow.clone())), Err(Error::HeadInput { .. })));
+    let error = head.clone().with_weights(narrow).unwrap_err();
+    assert!(error.to_string().contains("layers of 3 x 255; expected 256 x 256, 3 x 256"), "{error}");
+    let mut nan = weights;
+    if let HeadWeights::First { out, .. } = &mut nan {
+        out.bias[1] = f32::NAN;
+    }
+    assert!(matches!(head.with_weights(nan), Err(Error::HeadWeights { .. })));
 }
 
 #[test]
