@@ -9,6 +9,7 @@
 //! | [`product`] | linear products and their gradients |
 //! | [`ops`] | the other operations and their gradients |
 //! | [`encoder`] | parameters, forward and backward pass |
+//! | [`head`] | heads: parameters, forward and backward pass |
 //! | [`mask`] | which weights a student may have |
 //! | [`optimise`] | AdamW and schedules |
 //! | [`distil`] | losses against a teacher, the training loop, checkpoints |
@@ -24,6 +25,7 @@ mod cpu;
 pub mod distil;
 pub mod encoder;
 mod error;
+pub mod head;
 pub mod mask;
 pub mod ops;
 pub mod optimise;

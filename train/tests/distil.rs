@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lacuna_kernels::Block;
+use lacuna_model::heads::HeadWeights;
 use lacuna_model::{EncoderConfig, EncoderWeights, LayerWeights, Model, PoolingMode, Preset, seeded_ids};
 use lacuna_train::distil::{DistilOptions, Distiller, Events, Length, Progress, Source};
 use lacuna_train::mask::{Masks, masks_of};
@@ -19,6 +20,7 @@ fn sources() -> Vec<Source> {
     let of = |seed, weight| Source {
         texts: (0..40).flat_map(|i| seeded_ids(60, 1, 3 + i % 9, seed + i as u64)).collect(),
         weight,
+        ..Source::default()
     };
     vec![of(1, 1.0), of(100, 2.0)]
 }
@@ -60,7 +62,7 @@ impl Events for Recorded {
         }
     }
 
-    fn dev(&mut self, _step: u64, weights: &EncoderWeights) -> Result<Option<f64>> {
+    fn dev(&mut self, _step: u64, weights: &EncoderWeights, _: Option<&HeadWeights>) -> Result<Option<f64>> {
         assert_eq!(weights.layers.len(), 2);
         Ok(Some(-self.losses[self.losses.len() - 1]))
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lacuna_model::heads::HeadWeights;
 use lacuna_model::{EncoderWeights, LayerWeights};
 
 use super::losses::{LossWeights, Losses};
@@ -73,12 +74,16 @@ impl DistilOptions {
         if self.accumulate == 0 {
             return refuse("batches of an update", "0".to_owned(), "at least 1");
         }
-        let LossWeights { hidden, cosine, similarity, temperature } = self.losses;
-        if let Some(weight) = [hidden, cosine, similarity].into_iter().find(|w| !(*w >= 0.0 && w.is_finite())) {
+        let LossWeights { hidden, cosine, similarity, temperature, logits, labels, logit_temperature } = self.losses;
+        if let Some(weight) =
+            [hidden, cosine, similarity, logits, labels].into_iter().find(|w| !(*w >= 0.0 && w.is_finite()))
+        {
             return refuse("weight of a loss", weight.to_string(), "0 or more");
         }
-        if !(temperature > 0.0 && temperature.is_finite()) {
-            return refuse("temperature", temperature.to_string(), "a positive number");
+        for temperature in [temperature, logit_temperature] {
+            if !(temperature > 0.0 && temperature.is_finite()) {
+                return refuse("temperature", temperature.to_string(), "a positive number");
+            }
         }
         if let Some(map) = &self.layer_map
             && (map.len() != layers || map.iter().any(|&layer| layer >= teacher_layers))
@@ -117,12 +122,12 @@ pub trait Events {
         let _ = progress;
     }
 
-    /// The dev figure of the average weights, larger being better; `None` if there is none.
+    /// The dev figure of the average weights and of the head that is trained with them, larger being better; `None` if there is none.
     ///
     /// # Errors
     /// Any error ends the training.
-    fn dev(&mut self, step: u64, weights: &EncoderWeights) -> Result<Option<f64>> {
-        let _ = (step, weights);
+    fn dev(&mut self, step: u64, weights: &EncoderWeights, head: Option<&HeadWeights>) -> Result<Option<f64>> {
+        let _ = (step, weights, head);
         Ok(None)
     }
 
@@ -145,6 +150,8 @@ impl Events for () {}
 pub struct Distilled {
     /// The weights with the best dev figure where there is one, else the average at the end.
     pub weights: EncoderWeights,
+    /// The head that was trained with them, if there is one.
+    pub head: Option<HeadWeights>,
     /// The masks at the end.
     pub masks: Masks,
     /// The best dev figure.
