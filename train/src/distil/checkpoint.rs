@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-use lacuna_model::LayerWeights;
+use lacuna_model::{ActivationQuant, LayerQuant, LayerWeights};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// The key of the metadata.
 const KEY: &str = "lacuna-train";
 /// Raised when the content changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Names of the groups of tensors.
 const GROUPS: [&str; 4] = ["weights", "first", "second", "average"];
 
@@ -38,11 +38,22 @@ pub(super) struct Position {
     pub(super) tokens: u64,
     /// The best dev figure so far.
     pub(super) best: Option<f64>,
+    /// Whether it was asked how to round.
+    pub(super) asked: bool,
 }
 
 impl Position {
-    pub(super) const START: Position =
-        Position { version: VERSION, step: 0, updates: 0, drawn: 0, seed: 0, seconds: 0.0, tokens: 0, best: None };
+    pub(super) const START: Position = Position {
+        version: VERSION,
+        step: 0,
+        updates: 0,
+        drawn: 0,
+        seed: 0,
+        seconds: 0.0,
+        tokens: 0,
+        best: None,
+        asked: false,
+    };
 }
 
 /// Everything that a training goes on from.
@@ -51,6 +62,8 @@ pub(super) struct State<'a> {
     /// Weights, both moments, average.
     pub(super) groups: [&'a [LayerWeights]; 4],
     pub(super) masks: &'a Masks,
+    /// How the student is rounded, if it is.
+    pub(super) rounding: Option<&'a [LayerQuant]>,
     /// The best average so far, if there is a dev figure.
     pub(super) best: Option<&'a [LayerWeights]>,
 }
@@ -73,6 +86,14 @@ pub(super) fn save(path: &Path, state: &State<'_>) -> Result<()> {
                 parts.push((mask_name(layer, *kind), Dtype::U8, shape, bytes));
             }
         }
+    }
+    for (layer, quant) in state.rounding.into_iter().flatten().enumerate() {
+        for (name, values) in quant_tensors(quant) {
+            let bytes = bytemuck::cast_slice(values).to_vec();
+            parts.push((quant_name(layer, name), Dtype::F32, vec![values.len()], bytes));
+        }
+        let zeros = quant_zeros(quant).to_vec();
+        parts.push((quant_name(layer, ZEROS), Dtype::U8, vec![zeros.len()], zeros));
     }
     let bad = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
     let views = parts.iter().map(|(name, dtype, shape, bytes)| {
@@ -102,6 +123,7 @@ pub(super) struct Loaded {
     pub(super) position: Position,
     pub(super) groups: [Vec<LayerWeights>; 4],
     pub(super) masks: Masks,
+    pub(super) rounding: Option<Vec<LayerQuant>>,
     pub(super) best: Option<Vec<LayerWeights>>,
 }
 
@@ -143,9 +165,72 @@ pub(super) fn load(path: &Path, like: &[LayerWeights]) -> Result<Loaded> {
         }
         masks.push(row);
     }
+    let rounded = file.tensor(&quant_name(0, ZEROS)).is_ok();
+    let quant = |layer| read_quant(&file, layer).map_err(&bad);
+    let rounding = rounded.then(|| (0..like.len()).map(quant).collect::<Result<Vec<_>>>()).transpose()?;
     let [weights, first, second, average] = GROUPS.map(group);
     let best = position.best.map(|_| group("best")).transpose()?;
-    Ok(Loaded { position, groups: [weights?, first?, second?, average?], masks, best })
+    Ok(Loaded { position, groups: [weights?, first?, second?, average?], masks, rounding, best })
+}
+
+/// The name of the zero points.
+const ZEROS: &str = "zero_points";
+
+/// Scales and means of a layer's quantisation.
+fn quant_tensors(quant: &LayerQuant) -> [(&'static str, &[f32]); 11] {
+    let LayerQuant { attn_in, q_scale, k_scale, v_scale, attn_out, ffn_in, gelu_out, .. } = quant;
+    [
+        ("attention_in.scale", &attn_in.scale),
+        ("attention_in.mean", &attn_in.mean),
+        ("queries.scale", q_scale),
+        ("keys.scale", k_scale),
+        ("values.scale", v_scale),
+        ("attention_out.scale", &attn_out.scale),
+        ("attention_out.mean", &attn_out.mean),
+        ("up_in.scale", &ffn_in.scale),
+        ("up_in.mean", &ffn_in.mean),
+        ("down_in.scale", &gelu_out.scale),
+        ("down_in.mean", &gelu_out.mean),
+    ]
+}
+
+/// Zero points, in the order of the forward pass.
+fn quant_zeros(quant: &LayerQuant) -> [u8; 5] {
+    let LayerQuant { attn_in, q_zero_point, attn_out, ffn_in, gelu_out, .. } = quant;
+    [attn_in.zero_point, *q_zero_point, attn_out.zero_point, ffn_in.zero_point, gelu_out.zero_point]
+}
+
+/// What [`quant_tensors`] and [`quant_zeros`] gave.
+fn read_quant(file: &SafeTensors<'_>, layer: usize) -> Result<LayerQuant, String> {
+    let tensor = |name, dtype| {
+        let tensor = file.tensor(&quant_name(layer, name)).map_err(|e| e.to_string())?;
+        match tensor.dtype() == dtype {
+            true => Ok(tensor.data()),
+            false => Err(format!("{} has type {:?}; expected {dtype:?}", quant_name(layer, name), tensor.dtype())),
+        }
+    };
+    let floats = |name| -> Result<Vec<f32>, String> {
+        Ok(tensor(name, Dtype::F32)?.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    };
+    let zeros = tensor(ZEROS, Dtype::U8)?;
+    let zeros: [u8; 5] = zeros.try_into().map_err(|_| format!("{} zero points; expected 5", zeros.len()))?;
+    let input = |scale, mean, zero_point| -> Result<ActivationQuant, String> {
+        Ok(ActivationQuant { scale: floats(scale)?, zero_point, mean: floats(mean)? })
+    };
+    Ok(LayerQuant {
+        attn_in: input("attention_in.scale", "attention_in.mean", zeros[0])?,
+        q_scale: floats("queries.scale")?,
+        q_zero_point: zeros[1],
+        k_scale: floats("keys.scale")?,
+        v_scale: floats("values.scale")?,
+        attn_out: input("attention_out.scale", "attention_out.mean", zeros[2])?,
+        ffn_in: input("up_in.scale", "up_in.mean", zeros[3])?,
+        gelu_out: input("down_in.scale", "down_in.mean", zeros[4])?,
+    })
+}
+
+fn quant_name(layer: usize, name: &str) -> String {
+    format!("rounding.{layer}.{name}")
 }
 
 fn tensor_name(group: &str, i: usize) -> String {
