@@ -12,6 +12,7 @@
 //! | [`head`] | heads: parameters, forward and backward pass |
 //! | [`mask`] | which weights a student may have |
 //! | [`optimise`] | AdamW and schedules |
+//! | [`rounding`] | rounding as the int8 model rounds |
 //! | [`distil`] | losses against a teacher, the training loop, checkpoints |
 //! | [`prune`] | which weights become zero |
 //!
@@ -33,6 +34,7 @@ mod parameters;
 pub mod product;
 pub mod profile;
 pub mod prune;
+pub mod rounding;
 mod tiles;
 
 pub use batch::Batch;

@@ -52,6 +52,9 @@ pub(super) fn card(summary: &Summary) -> String {
     if let Some(teacher) = &summary.teacher {
         let _ = writeln!(out, "Teacher: {teacher}.");
     }
+    if summary.rounded {
+        out.push_str("The last fifth of the training rounded weights and activations as int8 does.\n");
+    }
     if summary.interrupted {
         out.push_str("The training was interrupted before its end.\n");
     }

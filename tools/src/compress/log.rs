@@ -33,6 +33,8 @@ pub(super) enum Event {
         tokens: u64,
         seconds: f64,
     },
+    /// How far int8 moves embeddings when it is asked whether to round, and the answer.
+    Rounding { step: u64, distance: f64, rounds: bool },
     /// The rank correlation on the pairs.
     Dev { stage: &'static str, step: u64, spearman: f64 },
 }
@@ -99,6 +101,10 @@ impl Log {
                 }
                 say(format_args!("{stage}: Spearman {spearman:.4} on the pairs"));
             }
+            Event::Rounding { distance, rounds, .. } => say(format_args!(
+                "int8 moves embeddings by a cosine distance of {distance:.4}: the training goes on {}",
+                if *rounds { "rounded as int8" } else { "unrounded" }
+            )),
             Event::Matrix { .. } => {}
             Event::Layer { layer, hidden_error, seconds } => {
                 say(format_args!(

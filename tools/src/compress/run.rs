@@ -88,7 +88,13 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     let f32 = figure("result", sparse.weights(), &mut log)?;
     let packed = {
         let _spinner = Spinner::new("calibrating and packing");
-        let calibrated = sparse.clone().calibration().run_default()?;
+        let mut calibration = sparse.clone().calibration();
+        // A rounded training has chosen the ranges, and its weights fit them.
+        let rounding = trained.as_ref().and_then(|(done, _)| done.rounding.as_ref());
+        if let Some(rounding) = rounding {
+            calibration = calibration.quantisation(rounding.layers().to_vec());
+        }
+        let calibrated = calibration.run_default()?;
         calibrated.compiler().tier(context.tier).small_tables(args.small_tables).pack()?
     };
     let int8 = pairs.as_ref().map(|pairs| int8(&packed, pairs, context)).transpose()?;
@@ -117,6 +123,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         tokens: done.map_or(0, |done| done.tokens),
         pruning_seconds,
         training_seconds: done.map_or(0.0, |done| done.seconds),
+        rounded: done.is_some_and(|done| done.rounding.is_some()),
         interrupted: done.is_some_and(|done| done.stopped),
         seed: args.seed,
         threads: context.threads(),

@@ -53,6 +53,8 @@ pub(super) struct Summary {
     pub(super) tokens: u64,
     pub(super) pruning_seconds: f64,
     pub(super) training_seconds: f64,
+    /// Whether the end of the training was rounded as int8.
+    pub(super) rounded: bool,
     pub(super) interrupted: bool,
     pub(super) seed: u64,
     pub(super) threads: usize,

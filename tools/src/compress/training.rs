@@ -13,8 +13,9 @@ use lacuna_train::distil::{DistilOptions, Distilled, Distiller, Events, Length, 
 use lacuna_train::mask::masks_of;
 use lacuna_train::ops::Pool;
 use lacuna_train::optimise::AdamWOptions;
+use lacuna_train::rounding::Rounding;
 
-use super::args::Args;
+use super::args::{self, Args};
 use super::identity::Identity;
 use super::log::{Event, Log};
 use super::texts::Texts;
@@ -24,6 +25,12 @@ use crate::evaluate::pairs::Pairs;
 const DEV_STEPS: u64 = 200;
 /// Steps between two checkpoints.
 const CHECKPOINT_STEPS: u64 = 200;
+/// The share of the training that is never rounded.
+const ROUNDING_FROM: f64 = 0.8;
+/// The cosine distance between embeddings in int8 and in f32 above which it is.
+const ROUNDING_BOUND: f64 = 0.001;
+/// Tokens of texts that ranges of activations are taken from.
+const ROUNDING_TOKENS: usize = 5000;
 /// How long a training is without an option.
 pub(super) const DEFAULT_TIME: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
@@ -71,6 +78,7 @@ impl Training<'_> {
             optimiser: AdamWOptions { rate: args.learning_rate, ..AdamWOptions::default() },
             seed: args.seed,
             dev_every: if self.dev.is_some() { DEV_STEPS } else { 0 },
+            rounding_from: if args.rounding == args::Rounding::Never { 1.0 } else { ROUNDING_FROM },
             checkpoint: Some(self.checkpoint.to_owned()),
             checkpoint_every: CHECKPOINT_STEPS,
             ..DistilOptions::default()
@@ -93,7 +101,7 @@ impl Training<'_> {
             }
             identity.write(self.checkpoint)?;
         }
-        let mut watcher = Watcher { model: self.model, dev: self.dev, log };
+        let mut watcher = Watcher { model: self.model, texts: self.texts, dev: self.dev, rounding: args.rounding, log };
         Ok(distiller.run(&mut watcher, interrupt::flag())?)
     }
 }
@@ -101,7 +109,9 @@ impl Training<'_> {
 /// Passes on what a training says.
 struct Watcher<'a> {
     model: &'a Model,
+    texts: &'a Texts,
     dev: Option<&'a Dev<'a>>,
+    rounding: args::Rounding,
     log: &'a mut Log,
 }
 
@@ -128,5 +138,15 @@ impl Events for Watcher<'_> {
         let spearman = dev.spearman(self.model, weights)?;
         self.log.add(&Event::Dev { stage: "training", step, spearman });
         Ok(None) // nothing is chosen by it, so that it stays an honest figure
+    }
+
+    fn rounding(&mut self, step: u64, weights: &EncoderWeights) -> lacuna_train::Result<Option<Rounding>> {
+        let student = self.model.clone().with_weights(weights.clone())?;
+        let config = student.config().clone();
+        let calibrated = student.calibration().report(true).run_ids(&self.texts.sample(ROUNDING_TOKENS))?;
+        let distance = calibrated.report().map_or(0.0, |report| 1.0 - report.cosine_mean);
+        let rounds = self.rounding == args::Rounding::Always || distance > ROUNDING_BOUND;
+        self.log.add(&Event::Rounding { step, distance, rounds });
+        rounds.then(|| Rounding::new(&config, calibrated.quant().to_vec())).transpose()
     }
 }

@@ -4,19 +4,23 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-use lacuna_model::LayerWeights;
+use lacuna_model::{LayerQuant, LayerWeights};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
+use super::quants::{quant_parts, read_quants};
 use crate::head::{HEAD_TENSOR_NAMES, HeadLayers};
 use crate::mask::{Mask, Masks};
 use crate::parameters::{LinearKind, TENSOR_NAMES, tensors, tensors_mut};
 use crate::{Error, Result};
 
+/// A tensor of the file: name, type, shape, bytes.
+type Part = (String, Dtype, Vec<usize>, Vec<u8>);
+
 /// The key of the metadata.
 const KEY: &str = "lacuna-train";
 /// Raised when the content changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Names of the groups of tensors.
 const GROUPS: [&str; 4] = ["weights", "first", "second", "average"];
 
@@ -39,11 +43,22 @@ pub(super) struct Position {
     pub(super) tokens: u64,
     /// The best dev figure so far.
     pub(super) best: Option<f64>,
+    /// Whether it was asked how to round.
+    pub(super) asked: bool,
 }
 
 impl Position {
-    pub(super) const START: Position =
-        Position { version: VERSION, step: 0, updates: 0, drawn: 0, seed: 0, seconds: 0.0, tokens: 0, best: None };
+    pub(super) const START: Position = Position {
+        version: VERSION,
+        step: 0,
+        updates: 0,
+        drawn: 0,
+        seed: 0,
+        seconds: 0.0,
+        tokens: 0,
+        best: None,
+        asked: false,
+    };
 }
 
 /// Everything that a training goes on from.
@@ -52,6 +67,8 @@ pub(super) struct State<'a> {
     /// Weights, both moments, average.
     pub(super) groups: [&'a [LayerWeights]; 4],
     pub(super) masks: &'a Masks,
+    /// How the student is rounded, if it is.
+    pub(super) rounding: Option<&'a [LayerQuant]>,
     /// The best average so far, if there is a dev figure.
     pub(super) best: Option<&'a [LayerWeights]>,
     /// The same of the head, if one is trained.
@@ -68,7 +85,7 @@ pub(super) struct HeadState<L> {
 
 /// Writes a checkpoint. The file appears only when it is complete.
 pub(super) fn save(path: &Path, state: &State<'_>) -> Result<()> {
-    let mut parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     let groups = GROUPS.iter().copied().zip(state.groups).chain(state.best.map(|best| ("best", best)));
     for (group, layers) in groups {
         for (i, values) in tensors(layers).into_iter().enumerate() {
@@ -93,6 +110,9 @@ pub(super) fn save(path: &Path, state: &State<'_>) -> Result<()> {
                 parts.push((mask_name(layer, *kind), Dtype::U8, shape, bytes));
             }
         }
+    }
+    for (layer, quant) in state.rounding.into_iter().flatten().enumerate() {
+        parts.extend(quant_parts(layer, quant));
     }
     let bad = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
     let views = parts.iter().map(|(name, dtype, shape, bytes)| {
@@ -122,6 +142,7 @@ pub(super) struct Loaded {
     pub(super) position: Position,
     pub(super) groups: [Vec<LayerWeights>; 4],
     pub(super) masks: Masks,
+    pub(super) rounding: Option<Vec<LayerQuant>>,
     pub(super) best: Option<Vec<LayerWeights>>,
     pub(super) head: Option<HeadState<HeadLayers>>,
 }
@@ -178,6 +199,7 @@ pub(super) fn load(path: &Path, like: &[LayerWeights], head: Option<&HeadLayers>
         }
         masks.push(row);
     }
+    let rounding = read_quants(&file, like.len()).map_err(&bad)?;
     let [weights, first, second, average] = GROUPS.map(group);
     let best = position.best.map(|_| group("best")).transpose()?;
     let of_head = |like: &HeadLayers| -> Result<HeadState<HeadLayers>> {
@@ -186,7 +208,7 @@ pub(super) fn load(path: &Path, like: &[LayerWeights], head: Option<&HeadLayers>
         Ok(HeadState { groups: [weights?, first?, second?, average?], best })
     };
     let head = head.map(of_head).transpose()?;
-    Ok(Loaded { position, groups: [weights?, first?, second?, average?], masks, best, head })
+    Ok(Loaded { position, groups: [weights?, first?, second?, average?], masks, rounding, best, head })
 }
 
 fn head_name(group: &str, name: &str) -> String {

@@ -4,6 +4,7 @@ mod checkpoint;
 mod logits;
 mod losses;
 mod options;
+mod quants;
 mod run;
 mod sample;
 mod task;

@@ -19,6 +19,7 @@ use crate::ops::{Pool, Pooled};
 use crate::optimise::AdamW;
 use crate::parameters::{tensors_mut, zeros_like};
 use crate::profile::{Part, timed};
+use crate::rounding::Rounding;
 use crate::{Error, Result};
 
 /// Trains a student against a teacher.
@@ -119,7 +120,8 @@ impl<'a> Distiller<'a> {
         let behind = loaded.position.drawn.saturating_sub(self.sampler.drawn());
         self.sampler.skip(behind);
         (self.position, self.best) = (loaded.position, loaded.best);
-        Ok(())
+        let rounding = loaded.rounding.map(|layers| Rounding::new(self.student.config(), layers)).transpose()?;
+        self.student.set_rounding(rounding)
     }
 
     /// The student as it is now, without averaging.
@@ -166,7 +168,8 @@ impl<'a> Distiller<'a> {
         let head = self.task.as_ref().map(Task::result);
         let Position { step, seconds, tokens, best, .. } = self.position;
         let masks = self.optimiser.masks().clone();
-        Ok(Distilled { weights, head, masks, best, steps: step, tokens, seconds, stopped })
+        let rounding = self.student.rounding().cloned();
+        Ok(Distilled { weights, head, masks, rounding, best, steps: step, tokens, seconds, stopped })
     }
 
     /// One step: a batch, or as many as an update takes.
@@ -182,6 +185,15 @@ impl<'a> Distiller<'a> {
             self.position.best = None;
             self.task.iter_mut().for_each(Task::forget_best);
             self.replace(layers)?;
+        }
+        if !self.position.asked && done >= self.options.rounding_from {
+            self.position.asked = true;
+            if let Some(rounding) = events.rounding(self.position.step, &self.average())? {
+                self.student.set_rounding(Some(rounding))?;
+                self.best = None; // it was another model
+                self.position.best = None;
+                self.task.iter_mut().for_each(Task::forget_best);
+            }
         }
         tensors_mut(&mut self.gradients).into_iter().for_each(|tensor| tensor.values.fill(0.0));
         self.task.iter_mut().for_each(Task::clear);
@@ -236,7 +248,8 @@ impl<'a> Distiller<'a> {
         let groups = [self.student.layers(), first, second, average];
         let (masks, best) = (self.optimiser.masks(), self.best.as_deref());
         let head = self.task.as_ref().map(Task::state);
-        save(path, &State { position: self.position.clone(), groups, masks, best, head })
+        let rounding = self.student.rounding().map(Rounding::layers);
+        save(path, &State { position: self.position.clone(), groups, masks, rounding, best, head })
     }
 
     fn replace(&mut self, layers: Vec<LayerWeights>) -> Result<()> {
