@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::ArgPredicate;
 use lacuna::Block;
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
@@ -21,10 +22,15 @@ Examples:
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --data texts.txt --pairs stsb-dev.csv --time 15m --out minilm-80
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --method one-shot --data texts.txt --out minilm-80.lacuna
   lacuna compress --model minilm-80 --lock --teacher my-tuned-model --data texts.txt --out my-sparse-model
+  lacuna compress --model all-MiniLM-L6-v2 --new-head --labelled train.csv --labelled-dev dev.csv --out my-classifier
+  lacuna compress --model my-classifier --sparsity 0.8 --labelled train.csv --labelled-dev dev.csv --data texts.txt --out sparse
 
 Texts of --data are of the kind that the model will see: a text file (one per line), .csv and .tsv (texts of the first two columns),
-.jsonl (\"text\" and \"pair\"), any of them as .gz or .zst. Some thousand texts are few, a hundred thousand are good. --pairs is never trained on:
-choose settings on one set, and report figures of another.
+.jsonl (\"text\" and \"pair\"), any of them as .gz or .zst. Some thousand texts are few, a hundred thousand are good. --pairs and
+--labelled-dev are never trained on: choose settings on one set, and report figures of another.
+
+A model with a head is trained with its head, which follows the logits of the teacher's head, and the labels of --labelled.
+Lines of labelled files: text,label or text,pair,label (.csv), or {\"text\":\"...\",\"pair\":\"...\",\"label\":\"...\"}.
 
 The result is a folder as the hub has it, with a model card in README.md, or a packed file if its name ends in .lacuna. Ctrl-C ends the
 training early and keeps what was learned.")]
@@ -33,7 +39,7 @@ pub(crate) struct Args {
     pub(super) source: SourceArgs,
 
     /// Fraction of the blocks of every linear layer of the encoder that becomes zero
-    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity, required_unless_present = "lock")]
+    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity, required_unless_present_any = ["lock", "new_head", "layers"])]
     pub(super) sparsity: Option<f64>,
 
     /// How the zeros are grouped: 4x1 (4 outputs of one input), 8x1, 16x1, 4x4, 1x4, unstructured
@@ -48,6 +54,26 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "sparsity")]
     pub(super) lock: bool,
 
+    /// How many layers the result has, taken evenly from those of the model [default: all]
+    #[arg(long, value_name = "N", value_parser = args::at_least_one)]
+    pub(super) layers: Option<usize>,
+
+    /// Texts with labels, .csv or lines of JSON: the head is trained on them, too
+    #[arg(long, value_name = "FILE")]
+    pub(super) labelled: Option<PathBuf>,
+
+    /// Texts with labels: how well the model does is measured on them
+    #[arg(long, value_name = "FILE", conflicts_with = "pairs")]
+    pub(super) labelled_dev: Option<PathBuf>,
+
+    /// Put a new head for the labels of --labelled on the model, and train both on them
+    #[arg(long, requires = "labelled")]
+    pub(super) new_head: bool,
+
+    /// The temperature at which logits of two heads are compared
+    #[arg(long, value_name = "T", default_value_t = 2.0, value_parser = temperature)]
+    pub(super) temperature: f64,
+
     /// Texts to prune and train on; several files [default: the built-in calibration texts, which are too few for training]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) data: Vec<PathBuf>,
@@ -60,7 +86,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) teacher: Option<PathBuf>,
 
-    /// How long to train, as 90s, 15m or 2h; pruning comes first and is not counted [default: 15m]
+    /// How long to train, as 90s, 15m or 2h; pruning comes first and is not counted [default: 15m; a new head sees every text with a
+    /// label four times]
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "steps")]
     pub(super) time: Option<Duration>,
 
@@ -72,8 +99,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = args::at_least_one)]
     pub(super) batch: usize,
 
-    /// The highest learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 5e-4, value_parser = rate)]
+    /// The highest learning rate; 1e-4 with --new-head
+    #[arg(long, value_name = "RATE", default_value_t = 5e-4, default_value_if("new_head", ArgPredicate::IsPresent, "1e-4"), value_parser = rate)]
     pub(super) learning_rate: f64,
 
     /// Whether the last fifth of the training rounds activations and weights as int8 does
@@ -123,6 +150,9 @@ impl Args {
             ("--teacher", self.teacher.is_some()),
             ("--resume", self.resume),
             ("--rounding always", self.rounding == Rounding::Always),
+            ("--new-head", self.new_head),
+            ("--labelled", self.labelled.is_some()),
+            ("--layers", self.layers.is_some()),
         ];
         let is_packed = self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
         let wrong = |option, found: &str, expected: &str| {
@@ -180,6 +210,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let count: f64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
     Duration::try_from_secs_f64(count * seconds).ok().filter(|time| !time.is_zero()).ok_or_else(wrong)
+}
+
+/// A temperature.
+fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(temperature) if temperature > 0.0 && temperature <= 100.0 => Ok(temperature),
+        _ => Err(format!("found {text:?}; expected a number above 0 and at most 100")),
+    }
 }
 
 /// A learning rate.

@@ -2,38 +2,72 @@
 
 use std::fmt::Write as _;
 
+use lacuna::heads::HeadKind;
+
+use super::dev::Metric;
 use super::summary::Summary;
+
+/// What the model is, and how it is run.
+fn introduction(out: &mut String, summary: &Summary) {
+    let (model, zeros) = (&summary.model, summary.zeros * 1e2);
+    let (tag, command) = match summary.head {
+        Some(HeadKind::SequenceClassification) => ("text-classification", "classify"),
+        Some(HeadKind::TokenClassification) => ("token-classification", "tag"),
+        Some(HeadKind::QuestionAnswering) => ("question-answering", "answer"),
+        _ => ("sentence-similarity", "embed"),
+    };
+    let _ = write!(
+        out,
+        "---\nlibrary_name: lacuna\npipeline_tag: {tag}\ntags:\n- sparse\n- lacuna\nbase_model: {model}\n---\n\n"
+    );
+    let _ = match summary.block {
+        None if zeros < 1.0 => {
+            write!(out, "# {model}, trained\n\nThis model is {model}, trained with `lacuna compress`")
+        }
+        _ => write!(
+            out,
+            "# {model}, {zeros:.0} % sparse\n\n\
+             This model is {model} with {zeros:.1} % of the weights of the encoder's linear layers set to zero{}. It was made with \
+             `lacuna compress`, which prunes with second-order statistics and then trains the weights that are left to do what the dense \
+             model does",
+            summary.block.as_ref().map_or_else(String::new, |block| format!(", in blocks of {block}")),
+        ),
+    };
+    if let Some(layers) = summary.layers {
+        let _ = write!(out, ". It has {layers} of the layers of {model}");
+    }
+    if !summary.labels.is_empty() {
+        let _ = write!(out, ". Its head was trained with it, and has the labels {}", summary.labels.join(", "));
+    }
+    let _ = write!(
+        out,
+        ". Run it with Lacuna, which skips zeros: `lacuna {command} --model DIR`. The weights are f32; any other library runs them as a \
+         dense model. The licence and the intended use are those of {model}.\n\n## Figures\n\n"
+    );
+}
 
 /// `README.md` of the model's folder.
 pub(super) fn card(summary: &Summary) -> String {
     let mut out = String::new();
-    let zeros = summary.zeros * 1e2;
-    let _ = write!(
-        out,
-        "---\nlibrary_name: lacuna\npipeline_tag: sentence-similarity\ntags:\n- sparse\n- lacuna\nbase_model: {model}\n---\n\n\
-         # {model}, {zeros:.0} % sparse\n\n\
-         This model is {model} with {zeros:.1} % of the weights of the encoder's linear layers set to zero{blocks}. It was made with \
-         `lacuna compress`, which prunes with second-order statistics and then trains the weights that are left to do what the dense model \
-         does. Run it with Lacuna, which skips the zeros: `lacuna embed --model DIR`. The weights are f32; any other library runs them as a \
-         dense model. The licence and the intended use are those of {model}.\n\n## Figures\n\n",
-        model = summary.model,
-        blocks = summary.block.as_ref().map_or_else(String::new, |block| format!(", in blocks of {block}")),
-    );
-    match (&summary.spearman, summary.pairs) {
-        (Some(figures), Some(pairs)) => {
-            let _ = write!(
-                out,
-                "Spearman correlation of the cosines of {pairs} sentence pairs with their scores. The pairs were not trained on.\n\n\
-                 | model | Spearman |\n| --- | --- |\n| dense, f32 | {:.4} |\n",
-                figures.dense_f32
-            );
-            if let Some(pruned) = figures.pruned_f32 {
-                let _ = writeln!(out, "| pruned and refitted, f32 | {pruned:.4} |");
+    introduction(&mut out, summary);
+    match summary.figures() {
+        Some((metric, figures, count)) => {
+            let _ = match metric {
+                Metric::Spearman => write!(
+                    out,
+                    "Spearman correlation of the cosines of {count} sentence pairs with their scores. The pairs were not trained on."
+                ),
+                Metric::Accuracy => write!(
+                    out,
+                    "Accuracy: the fraction of {count} texts that get the right label. The texts were not trained on."
+                ),
+            };
+            let _ = write!(out, "\n\n| model | {} |\n| --- | --- |\n", metric.name());
+            for (name, value) in figures.rows("this model") {
+                let _ = writeln!(out, "| {name} | {value:.4} |");
             }
-            let _ =
-                write!(out, "| this model, f32 | {:.4} |\n| this model, int8 | {:.4} |\n", figures.f32, figures.int8);
         }
-        _ => out.push_str("None were measured: `--pairs` was not given.\n"),
+        None => out.push_str("None were measured: neither `--pairs` nor `--labelled-dev` was given.\n"),
     }
     out.push_str("\n## Recipe\n\n");
     let _ = write!(out, "    {}\n\n", summary.command);
@@ -58,7 +92,7 @@ pub(super) fn card(summary: &Summary) -> String {
     if summary.interrupted {
         out.push_str("The training was interrupted before its end.\n");
     }
-    out.push_str("\nTexts, without labels:\n\n| texts | number | tokens |\n| --- | --- | --- |\n");
+    out.push_str("\nTexts; labels were not used unless this table says so:\n\n| texts | number | tokens |\n| --- | --- | --- |\n");
     for used in &summary.texts {
         let _ = writeln!(out, "| {} | {} | {} |", used.from, used.texts, used.tokens);
     }

@@ -22,11 +22,18 @@ pub(super) struct Identity {
     rounding: String,
     seed: u64,
     steps: Option<usize>,
+    #[serde(default)]
+    layers: Option<usize>,
+    #[serde(default)]
+    new_head: bool,
+    /// None without a head.
+    #[serde(default)]
+    temperature: Option<f64>,
     texts: Vec<Used>,
 }
 
 impl Identity {
-    pub(super) fn of(args: &Args, texts: &Texts) -> Identity {
+    pub(super) fn of(args: &Args, texts: &Texts, has_head: bool) -> Identity {
         Identity {
             model: args.source.name(),
             teacher: args.teacher.clone(),
@@ -38,6 +45,9 @@ impl Identity {
             rounding: args.rounding.to_string(),
             seed: args.seed,
             steps: args.steps,
+            layers: args.layers,
+            new_head: args.new_head,
+            temperature: has_head.then_some(args.temperature),
             texts: texts.used.clone(),
         }
     }

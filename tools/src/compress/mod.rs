@@ -2,6 +2,8 @@
 
 mod args;
 mod card;
+mod dev;
+mod heads;
 mod identity;
 mod log;
 mod out;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use lacuna::errors::ModelError;
+use lacuna::heads::{Head, HeadWeights};
 use lacuna::tokens::SentenceTokenizer;
 use lacuna::weights::EncoderWeights;
-use lacuna::{Compile, Model, PackedModel};
+use lacuna::{Compile, Model};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::interrupt;
@@ -14,19 +15,23 @@ use lacuna_console::output::{Target, say};
 use lacuna_console::progress::Spinner;
 use lacuna_console::remarks::warn;
 use lacuna_jit::cpu::brand;
+use lacuna_train::distil::layer_map;
 use lacuna_train::mask::{Mask, masks_of};
 use lacuna_train::ops::Pool;
 use lacuna_train::prune::{MatrixReport, OneShotOptions, Progress, one_shot};
 
 use super::args::{Args, Method};
+use super::dev::{Dev, Metric, sequences};
+use super::heads::Heads;
 use super::identity::Identity;
 use super::log::{Event, Log};
 use super::out::Out;
 use super::page::page;
 use super::summary::{Figures, Summary};
-use super::texts::Texts;
-use super::training::{Dev, Training};
+use super::texts::{Source, Texts};
+use super::training::Training;
 use crate::command::quoted;
+use crate::evaluate::gold::{Gold, Labelled};
 use crate::evaluate::pairs::Pairs;
 use crate::model;
 use crate::packed::{needs_weights, open};
@@ -40,52 +45,96 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         return Err(needs_weights(&open(path)?, "lacuna compress", "give the model's folder"));
     }
     let pairs = args.pairs.as_deref().map(Pairs::read).transpose()?;
+    let mut labelled = args.labelled.as_deref().map(Labelled::read).transpose()?;
+    let mut gold = args.labelled_dev.as_deref().map(Labelled::read).transpose()?;
     let mut log = Log::new(args.log.as_deref(), args.resume)?;
     let dense = model::read(&args.source.folder()?.unwrap_or_default())?; // clap guarantees that there is one
     let tokenizer = dense.tokenizer().ok_or(ModelError::NoTokenizer).map_err(lacuna::Error::from)?;
-    Pool::of(dense.pooling())?; // refused before the work is done
     let teacher = args.teacher.as_deref().map(model::read).transpose()?;
     if let Some(teacher) = &teacher {
-        check_teacher(&dense, teacher)?;
+        check_teacher(args, &dense, teacher)?;
     }
     check_zeros(args, &dense)?;
+    let heads = Heads::of(args, &dense, teacher.as_ref(), labelled.as_ref())?;
+    match &heads {
+        None => drop(Pool::of(dense.pooling())?), // refused before the work is done
+        Some(heads) => {
+            labelled.iter_mut().chain(&mut gold).try_for_each(|labelled| labelled.bind(&heads.student))?;
+        }
+    }
+    check_measured(args, heads.as_ref())?;
+    let start_of_student = match args.layers {
+        Some(layers) => shallower(&dense, layers)?,
+        None => dense.clone(),
+    };
     let texts = {
         let _spinner = Spinner::new("reading texts");
-        Texts::read(&args.data, tokenizer)?
+        let source = |gold: &Labelled| -> Result<Source> {
+            Ok(Source { sequences: sequences(gold, tokenizer)?, labels: gold.labels().to_vec() })
+        };
+        let labelled = args.labelled.as_deref().zip(labelled.as_ref().map(source).transpose()?);
+        Texts::read(&args.data, labelled, tokenizer)?
     };
     texts.warnings.iter().for_each(warn);
-    let dev = pairs.as_ref().map(|pairs| Dev::new(pairs, tokenizer)).transpose()?;
-    let figure = |stage, weights: &EncoderWeights, log: &mut Log| -> Result<Option<f64>> {
-        let Some(dev) = &dev else { return Ok(None) };
-        let spearman = dev.spearman(&dense, weights)?;
-        log.add(&Event::Dev { stage, step: 0, spearman });
-        Ok(Some(spearman))
+    let dev = match (&pairs, &gold, args.labelled_dev.as_deref()) {
+        (Some(pairs), ..) => Some(Dev::pairs(pairs, tokenizer)?),
+        (None, Some(gold), Some(path)) => Some(Dev::labelled(path, gold, tokenizer)?),
+        _ => None,
+    };
+    let figure = |stage, model: &Model, weights: &EncoderWeights, head: Option<&HeadWeights>, log: &mut Log| {
+        let Some(dev) = &dev else { return Ok::<_, Error>(None) };
+        let value = dev.measure(model, weights, head)?;
+        log.add(&Event::dev(dev.metric(), stage, 0, value));
+        Ok(Some(value))
     };
     interrupt::listen("keeping what was learned")?;
 
-    let dense_f32 = figure("dense", dense.weights(), &mut log)?;
+    // A head that has learned nothing has no figures.
+    let has_figures = !heads.as_ref().is_some_and(|heads| heads.is_new);
+    let mut head = heads.as_ref().map(|heads| heads.student.weights().clone());
+    let dense_f32 = match has_figures {
+        true => figure("dense", &dense, dense.weights(), head.as_ref(), &mut log)?,
+        false => None,
+    };
+    let dense_layers = dense.config().layers;
+    let student = start_of_student;
     let start = Instant::now();
     let (mut weights, reports) = match args.sparsity {
-        Some(sparsity) => pruned(args, &dense, &texts, sparsity, &mut log)?,
-        None => (dense.weights().clone(), vec![]),
+        Some(sparsity) => pruned(args, &student, &texts, sparsity, &mut log)?,
+        None => (student.weights().clone(), vec![]),
     };
     let pruning_seconds = start.elapsed().as_secs_f64();
-    let pruned_f32 = if args.sparsity.is_some() { figure("pruned", &weights, &mut log)? } else { None };
+    let pruned_f32 = match args.sparsity.is_some() && has_figures {
+        true => figure("pruned", &student, &weights, head.as_ref(), &mut log)?,
+        false => None,
+    };
     let mut trained = None;
     if args.method == Method::Distil {
         let mut name = args.out.clone().into_os_string();
         name.push(".checkpoint");
         let teacher = teacher.as_ref().unwrap_or(&dense);
         let checkpoint = PathBuf::from(name);
-        let training =
-            Training { args, model: &dense, teacher, texts: &texts, dev: dev.as_ref(), checkpoint: &checkpoint };
+        let training = Training {
+            args,
+            model: &student,
+            teacher,
+            texts: &texts,
+            dev: dev.as_ref(),
+            heads: heads.as_ref(),
+            checkpoint: &checkpoint,
+        };
         let done = training.run(&weights, &mut log)?;
         weights = done.weights.clone();
+        head = done.head.clone();
         trained = Some((done, checkpoint));
     }
 
-    let sparse = dense.clone().with_weights(weights).map_err(lacuna::Error::from)?;
-    let f32 = figure("result", sparse.weights(), &mut log)?;
+    let mut sparse = student.with_weights(weights).map_err(lacuna::Error::from)?;
+    if let (Some(heads), Some(head)) = (&heads, &head) {
+        let head = heads.student.clone().with_weights(head.clone()).map_err(lacuna::Error::from)?;
+        sparse = sparse.with_head(head).map_err(lacuna::Error::from)?;
+    }
+    let f32 = figure("result", &sparse, sparse.weights(), head.as_ref(), &mut log)?;
     let packed = {
         let _spinner = Spinner::new("calibrating and packing");
         let mut calibration = sparse.clone().calibration();
@@ -97,11 +146,14 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         let calibrated = calibration.run_default()?;
         calibrated.compiler().tier(context.tier).small_tables(args.small_tables).pack()?
     };
-    let int8 = pairs.as_ref().map(|pairs| int8(&packed, pairs, context)).transpose()?;
-    let spearman = match (dense_f32, f32, int8) {
-        (Some(dense_f32), Some(f32), Some(int8)) => Some(Figures { dense_f32, pruned_f32, f32, int8 }),
-        _ => None,
+    let trained_head = match &heads {
+        Some(_) => Some(sparse.head().map_err(lacuna::Error::from)?),
+        None => None,
     };
+    let int8 = dev.as_ref().map(|dev| dev.as_it_runs(&packed, trained_head.as_ref(), context)).transpose()?;
+    let figures = f32.zip(int8).map(|(f32, int8)| Figures { dense_f32, pruned_f32, f32, int8 });
+    let metric = dev.as_ref().map(Dev::metric);
+    let of = |wanted: Metric| figures.clone().filter(|_| metric == Some(wanted));
     let (matrices, zeros) = Summary::matrices(sparse.weights(), &reports);
     let done = trained.as_ref().map(|(done, _)| done);
     let summary = Summary {
@@ -111,14 +163,21 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         method: match (args.lock, args.method) {
             (true, _) => "pattern lock",
             (_, Method::OneShot) => "one-shot",
+            (_, Method::Distil) if args.new_head && args.sparsity.is_none() => "training on labels",
             (_, Method::Distil) => "distil",
         },
         block: args.sparsity.map(|_| args.block.to_string()),
+        layers: Some(sparse.config().layers).filter(|&layers| layers < dense_layers),
         zeros,
         matrices,
         texts: texts.used.clone(),
-        pairs: pairs.as_ref().map(|pairs| pairs.scores.len()),
-        spearman,
+        head: trained_head.as_ref().map(Head::kind),
+        labels: trained_head.as_ref().map_or_else(Vec::new, |head| head.labels().to_vec()),
+        pairs: dev.as_ref().filter(|_| metric == Some(Metric::Spearman)).map(Dev::count),
+        labelled_dev: dev.as_ref().filter(|_| metric == Some(Metric::Accuracy)).map(Dev::count),
+        metric,
+        spearman: of(Metric::Spearman),
+        accuracy: of(Metric::Accuracy),
         steps: done.map_or(0, |done| done.steps),
         tokens: done.map_or(0, |done| done.tokens),
         pruning_seconds,
@@ -148,12 +207,45 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     Ok(summary)
 }
 
+/// The model with some of its layers, taken evenly.
+fn shallower(model: &Model, layers: usize) -> Result<Model> {
+    let all = model.config().layers;
+    if layers > all {
+        return Err(Error::Argument {
+            option: "--layers",
+            found: layers.to_string(),
+            expected: format!("at most {all}, as the model has"),
+        });
+    }
+    Ok(model.clone().with_layers(&layer_map(layers, all)?).map_err(lacuna::Error::from)?)
+}
+
+/// Refuses figures that the model cannot have.
+fn check_measured(args: &Args, heads: Option<&Heads>) -> Result<()> {
+    let wrong = |option, found: &str, expected: &str| {
+        Err(Error::Argument { option, found: found.into(), expected: expected.into() })
+    };
+    match heads {
+        Some(_) if args.pairs.is_some() => {
+            wrong("--pairs", "a model with a head, which gives no embeddings", "--labelled-dev, for a classification")
+        }
+        None if args.labelled_dev.is_some() => {
+            wrong("--labelled-dev", "a model without a head for labels", "--pairs, for a model that embeds")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a teacher whose tokens or states are others than those of the student.
-fn check_teacher(student: &Model, teacher: &Model) -> Result<()> {
+fn check_teacher(args: &Args, student: &Model, teacher: &Model) -> Result<()> {
     let refuse = |found: String, expected: String| Err(Error::Argument { option: "--teacher", found, expected });
     let (own, other) = (student.config().hidden_size, teacher.config().hidden_size);
     if own != other {
         return refuse(format!("hidden size {other}"), format!("{own}, as the model has"));
+    }
+    let (own, other) = (args.layers.unwrap_or(student.config().layers), teacher.config().layers);
+    if own > other {
+        return refuse(format!("{other} layers"), format!("at least {own}, as the result has"));
     }
     if student.tokenizer().map(SentenceTokenizer::json) != teacher.tokenizer().map(SentenceTokenizer::json) {
         return refuse("another tokenizer.json".into(), "the tokenizer of the model: both read the same tokens".into());
@@ -199,13 +291,6 @@ fn pruned(
     };
     let found = one_shot(dense.config(), dense.weights(), &calibration, &options, &mut progress)?;
     Ok((found.weights, found.matrices))
-}
-
-/// The rank correlation of the model as it runs.
-fn int8(packed: &PackedModel, pairs: &Pairs, context: &Context) -> Result<f64> {
-    let _spinner = Spinner::new("embedding the pairs");
-    let encoder = packed.compiler().tier(context.tier).compile()?;
-    Ok(pairs.spearman(&encoder.embed(&pairs.sentences)?.vectors))
 }
 
 /// The command, as it is given again.

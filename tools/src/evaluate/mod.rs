@@ -1,7 +1,7 @@
 //! `lacuna evaluate`: what quantisation and pruning do to the answers of a model, on files with gold answers.
 
 mod args;
-mod gold;
+pub(crate) mod gold;
 mod measure;
 mod metrics;
 pub(crate) mod pairs;
