@@ -49,6 +49,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         check_teacher(&dense, teacher)?;
     }
     check_zeros(args, &dense)?;
+    out.check_room(&dense, args.method == Method::Distil)?;
     let texts = {
         let _spinner = Spinner::new("reading texts");
         Texts::read(&args.data, tokenizer)?
