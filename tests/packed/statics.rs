@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lacuna::errors::PackedError;
-use lacuna::{Compile, Error, ErrorKind, PackedModel};
+use lacuna::{Error, ErrorKind, PackedModel};
 
 use super::fixture;
 

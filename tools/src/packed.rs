@@ -14,8 +14,8 @@ use lacuna_console::table::{Table, bytes, plural};
 use serde::Serialize;
 
 use crate::model::ModelArgs;
-use crate::shipped;
 pub(crate) use crate::model::decided;
+use crate::shipped;
 
 /// A model as it was given.
 pub(crate) enum Opened {

@@ -31,7 +31,7 @@ pub(super) fn check(similarities: &[Vec<f64>]) -> Check {
     let found: Vec<Option<usize>> = similarities.iter().enumerate().map(nearest).collect();
     let right = found.iter().enumerate().filter(|(i, j)| **j == Some(i ^ 1)).count();
     Check {
-        name: "same meaning is nearest",
+        name: "same meaning nearest",
         passed: right == similarities.len(),
         found: format!(
             "{right} of {} sentences are most similar to the one that says the same in other words",
@@ -58,7 +58,12 @@ mod tests {
 
     #[test]
     fn a_sentence_that_is_nearest_to_another_meaning_is_found() {
-        let pairs = vec![vec![1.0, 0.9, 0.1, 0.2], vec![0.9, 1.0, 0.0, 0.1], vec![0.1, 0.0, 1.0, 0.8], vec![0.2, 0.1, 0.8, 1.0]];
+        let pairs = vec![
+            vec![1.0, 0.9, 0.1, 0.2],
+            vec![0.9, 1.0, 0.0, 0.1],
+            vec![0.1, 0.0, 1.0, 0.8],
+            vec![0.2, 0.1, 0.8, 1.0],
+        ];
         assert!(check(&pairs).passed);
         let mut wrong = pairs;
         wrong[3][0] = 0.85;

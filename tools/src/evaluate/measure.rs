@@ -1,6 +1,6 @@
 //! Embeddings of the pairs, in f32, as compiled, and as packed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use lacuna::errors::ModelError;

@@ -68,12 +68,7 @@ pub(super) struct Point {
 
 impl Point {
     /// Of the compiled model in row `row`, and of the pruned one in f32.
-    pub(super) fn of(
-        row: usize,
-        compiled: &Measured,
-        pruned: Option<&Measured>,
-        schemes: Option<Vec<Row>>,
-    ) -> Point {
+    pub(super) fn of(row: usize, compiled: &Measured, pruned: Option<&Measured>, schemes: Option<Vec<Row>>) -> Point {
         let of_pruned = |name| pruned.and_then(|pruned| pruned.score(name));
         Point {
             sparsity: compiled.sparsity,

@@ -1,7 +1,7 @@
 //! The options of `lacuna inspect`.
 
-use lacuna_console::source::at_most_one;
 use crate::model::{FormArg, ModelArgs};
+use lacuna_console::source::at_most_one;
 
 /// Show a model's tensors and zeros, and what would be generated for it
 ///

@@ -123,7 +123,8 @@ fn evaluate_shows_models_side_by_side() {
     let pairs = files.write("pairs.csv", "The cat sat.,It was dull!,1\nthe film,the river,2\nParis,the old river,3\n");
     stdout(run(&["pack", "--model", &bert, "--output", &packed]));
     stdout(run(&["pack", "--model", &bert, "--small-tables", "--output", &small]));
-    for (option, file, rows, score) in [("--labelled", &labels, "results", "macro_f1"), ("--pairs", &pairs, "measured", "spearman")]
+    for (option, file, rows, score) in
+        [("--labelled", &labels, "results", "macro_f1"), ("--pairs", &pairs, "measured", "spearman")]
     {
         let found = evaluate(&bert, option, file, &["--packed", &packed, &small]);
         let rows = found[rows].as_array().unwrap();

@@ -7,6 +7,7 @@ mod calibration;
 mod checkpoint;
 mod compare;
 mod compress;
+mod compress_input;
 mod embed;
 mod engines;
 mod evaluate;
