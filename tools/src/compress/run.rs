@@ -67,6 +67,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         Some(layers) => shallower(&dense, layers)?,
         None => dense.clone(),
     };
+    out.check_room(&dense, args.method == Method::Distil)?;
     let texts = {
         let _spinner = Spinner::new("reading texts");
         let source = |gold: &Labelled| -> Result<Source> {

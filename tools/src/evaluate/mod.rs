@@ -3,12 +3,14 @@
 mod args;
 pub(crate) mod gold;
 mod measure;
+pub(crate) mod measured;
 mod metrics;
 pub(crate) mod pairs;
 mod report;
 mod schemes;
 mod task_report;
 mod tasks;
+mod timing;
 
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
