@@ -29,6 +29,7 @@ mod packed;
 mod rank;
 mod tag;
 mod task;
+mod times;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,13 +1,17 @@
 //! `lacuna compress`: from a dense model to a sparse one.
 
 mod args;
+mod auto;
 mod card;
 mod identity;
 mod log;
 mod out;
 mod page;
+mod plan;
+mod pruning;
 mod run;
 mod summary;
+mod target;
 mod texts;
 mod training;
 

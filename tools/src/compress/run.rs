@@ -16,16 +16,19 @@ use lacuna_console::remarks::warn;
 use lacuna_jit::cpu::brand;
 use lacuna_train::mask::{Mask, masks_of};
 use lacuna_train::ops::Pool;
-use lacuna_train::prune::{MatrixReport, OneShotOptions, Progress, one_shot};
+use lacuna_train::prune::{OneShotOptions, Pruned};
 
-use super::args::{Args, Method};
+use super::args::{Args, Goal, Method};
 use super::identity::Identity;
 use super::log::{Event, Log};
 use super::out::Out;
 use super::page::page;
+use super::plan::Plan;
+use super::pruning::Pruner;
 use super::summary::{Figures, Summary};
 use super::texts::Texts;
 use super::training::{Dev, Training};
+use super::{auto, target};
 use crate::command::quoted;
 use crate::evaluate::pairs::Pairs;
 use crate::model;
@@ -49,6 +52,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         check_teacher(&dense, teacher)?;
     }
     check_zeros(args, &dense)?;
+    check_seq(args, &dense)?;
     let texts = {
         let _spinner = Spinner::new("reading texts");
         Texts::read(&args.data, tokenizer)?
@@ -65,23 +69,39 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
 
     let dense_f32 = figure("dense", dense.weights(), &mut log)?;
     let start = Instant::now();
-    let (mut weights, reports) = match args.sparsity {
-        Some(sparsity) => pruned(args, &dense, &texts, sparsity, &mut log)?,
-        None => (dense.weights().clone(), vec![]),
+    let mut name = args.out.clone().into_os_string();
+    name.push(".checkpoint");
+    let checkpoint = PathBuf::from(name);
+    let pruner = Pruner {
+        dense: &dense,
+        calibration: texts.sample(args.calibration_tokens),
+        may_reorder: !args.keep_order,
+        seq: args.seq,
+        seed: args.seed,
+        context,
+    };
+    let known = if args.resume && checkpoint.exists() { Identity::plan(&checkpoint) } else { None };
+    let (mut weights, reports, plan) = match pruned(&pruner, args.goal(), known, &mut log)? {
+        Some((plan, found)) => (found.weights, found.matrices, Some(plan)),
+        None => (dense.weights().clone(), vec![], None),
     };
     let pruning_seconds = start.elapsed().as_secs_f64();
-    let pruned_f32 = if args.sparsity.is_some() { figure("pruned", &weights, &mut log)? } else { None };
+    let pruned_f32 = if plan.is_some() { figure("pruned", &weights, &mut log)? } else { None };
     let mut trained = None;
     if args.method == Method::Distil {
-        let mut name = args.out.clone().into_os_string();
-        name.push(".checkpoint");
         let teacher = teacher.as_ref().unwrap_or(&dense);
-        let checkpoint = PathBuf::from(name);
-        let training =
-            Training { args, model: &dense, teacher, texts: &texts, dev: dev.as_ref(), checkpoint: &checkpoint };
+        let training = Training {
+            args,
+            model: &dense,
+            teacher,
+            texts: &texts,
+            plan: plan.as_ref(),
+            dev: dev.as_ref(),
+            checkpoint: &checkpoint,
+        };
         let done = training.run(&weights, &mut log)?;
         weights = done.weights.clone();
-        trained = Some((done, checkpoint));
+        trained = Some(done);
     }
 
     let sparse = dense.clone().with_weights(weights).map_err(lacuna::Error::from)?;
@@ -97,7 +117,11 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         _ => None,
     };
     let (matrices, zeros) = Summary::matrices(sparse.weights(), &reports);
-    let done = trained.as_ref().map(|(done, _)| done);
+    let done = trained.as_ref();
+    let measured_ms = match plan.as_ref().and_then(|plan| plan.times.as_ref()) {
+        Some(_) => Some(pruner.seconds_of(&packed.compiler().tier(context.tier).compile()?)? * 1e3),
+        None => None,
+    };
     let summary = Summary {
         model: args.source.name(),
         teacher: args.teacher.as_ref().map(|path| path.display().to_string()),
@@ -107,7 +131,9 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
             (_, Method::OneShot) => "one-shot",
             (_, Method::Distil) => "distil",
         },
-        block: args.sparsity.map(|_| args.block.to_string()),
+        block: plan.as_ref().map(Plan::shapes),
+        plan: plan.clone(),
+        measured_ms,
         zeros,
         matrices,
         texts: texts.used.clone(),
@@ -127,12 +153,10 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         let _spinner = Spinner::new("writing");
         out.write(&sparse, &packed, &summary)?;
     }
-    if let Some((done, checkpoint)) = &trained
-        && !done.stopped
-    {
+    if trained.is_some_and(|done| !done.stopped) {
         // The training is complete, and its result is written.
-        std::fs::remove_file(checkpoint).map_err(Error::io(checkpoint, "remove"))?;
-        Identity::remove(checkpoint)?;
+        std::fs::remove_file(&checkpoint).map_err(Error::io(&checkpoint, "remove"))?;
+        Identity::remove(&checkpoint)?;
     }
     let curves = log.finish()?;
     if let Some(html) = html {
@@ -168,30 +192,46 @@ fn check_zeros(args: &Args, model: &Model) -> Result<()> {
     }
 }
 
-/// Prunes and refits.
-fn pruned(
-    args: &Args,
-    dense: &Model,
-    texts: &Texts,
-    sparsity: f64,
-    log: &mut Log,
-) -> Result<(EncoderWeights, Vec<MatrixReport>)> {
-    let calibration = texts.sample(args.calibration_tokens);
-    let options = OneShotOptions::new(args.block, sparsity);
-    say(format_args!("pruning on {} texts", calibration.len()));
-    let mut progress = |progress: &Progress| match progress {
-        Progress::Matrix(report) => {
-            let &MatrixReport { layer, name, sparsity, relative_error, seconds } = report;
-            log.add(&Event::Matrix { layer, name, sparsity, relative_error, seconds });
+/// Refuses a sequence that the model cannot take.
+fn check_seq(args: &Args, model: &Model) -> Result<()> {
+    let limit = model.config().max_position;
+    match args.seq > limit && args.is_timed() {
+        true => {
+            let (found, expected) = (args.seq.to_string(), format!("1 to {limit}, the positions of the model"));
+            Err(Error::Argument { option: "--seq", found, expected })
         }
-        Progress::Layer(report) => {
-            let (layer, hidden_error, seconds) = (report.layer, report.hidden_error, report.seconds);
-            log.add(&Event::Layer { layer, hidden_error, seconds });
+        false => Ok(()),
+    }
+}
+
+/// Prunes and refits, by the plan of an earlier run or one of its own; nothing if the zeros are locked.
+fn pruned(pruner: &Pruner<'_>, goal: Goal, known: Option<Plan>, log: &mut Log) -> Result<Option<(Plan, Pruned)>> {
+    if goal == Goal::Lock {
+        return Ok(None);
+    }
+    say(format_args!("pruning on {} texts", pruner.calibration.len()));
+    let layers = pruner.dense.config().layers;
+    let plan = match (known, goal) {
+        (_, Goal::Lock) => return Ok(None),
+        (Some(plan), _) => plan,
+        (None, Goal::Sparsity(sparsity, block)) => Plan::uniform(layers, block, sparsity, pruner.may_reorder),
+        (None, Goal::Auto(sparsity)) => {
+            let (plan, found) = auto::choose(pruner, sparsity, log)?;
+            say(plan.text().trim_end());
+            return Ok(Some((plan, found)));
         }
-        _ => {}
+        (None, Goal::Time(wanted, shapes)) => target::choose(pruner, wanted, &shapes, log)?,
     };
-    let found = one_shot(dense.config(), dense.weights(), &calibration, &options, &mut progress)?;
-    Ok((found.weights, found.matrices))
+    if plan.times.is_some() {
+        say(plan.text().trim_end());
+    }
+    let weights = pruner.ordered(&plan.cuts)?;
+    let mut options = OneShotOptions::new(lacuna::Block::B4x1, 0.0).with_cuts(&plan.cuts);
+    if plan.times.as_ref().is_some_and(|times| times.target_ms.is_some()) {
+        options.sensitivity = Some(target::sensitivity(pruner, &weights)?);
+    }
+    let found = pruner.prune(&weights, &options, log)?;
+    Ok(Some((plan, found)))
 }
 
 /// The rank correlation of the model as it runs.

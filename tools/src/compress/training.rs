@@ -17,6 +17,7 @@ use lacuna_train::optimise::AdamWOptions;
 use super::args::Args;
 use super::identity::Identity;
 use super::log::{Event, Log};
+use super::plan::Plan;
 use super::texts::Texts;
 use crate::evaluate::pairs::Pairs;
 
@@ -53,6 +54,7 @@ pub(super) struct Training<'a> {
     pub(super) model: &'a Model,
     pub(super) teacher: &'a Model,
     pub(super) texts: &'a Texts,
+    pub(super) plan: Option<&'a Plan>,
     pub(super) dev: Option<&'a Dev<'a>>,
     pub(super) checkpoint: &'a Path,
 }
@@ -82,7 +84,7 @@ impl Training<'_> {
         let sources = self.texts.sources.iter().map(|texts| Source { texts: texts.clone(), weight: 1.0 }).collect();
         let masks = masks_of(&weights.layers)?;
         let mut distiller = Distiller::new(&teacher, student, pool, sources, masks, options)?;
-        let identity = Identity::of(args, self.texts);
+        let identity = Identity::of(args, self.plan, self.texts);
         if args.resume && self.checkpoint.exists() {
             identity.check(self.checkpoint)?;
             distiller.resume(self.checkpoint)?;
