@@ -30,6 +30,7 @@ mod rank;
 mod shipped;
 mod tag;
 mod task;
+mod times;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use lacuna_model::{EncoderWeights, Model, SentenceTokenizer};
 use lacuna_train::ops::Pool;
-use lacuna_train::prune::{Bounds, OneShotOptions, Progress, Pruned, Sensitivity, group_alike, one_shot};
+use lacuna_train::prune::{Bounds, Cut, OneShotOptions, Progress, Pruned, Sensitivity, group_alike, one_shot};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -40,7 +40,8 @@ fn main() -> Fallible<()> {
     println!("{} sequences, {tokens} tokens", calibration.len());
     if let Some(block) = args.get("alike").first() {
         let some = &calibration[..calibration.len().div_ceil(4)];
-        let weights = group_alike(model.config(), model.weights(), some, block.parse()?)?;
+        let cut = Cut { block: block.parse()?, sparsity: args.or("sparsity", "0.8").parse()? };
+        let weights = group_alike(model.config(), model.weights(), some, &vec![[cut; 6]; model.config().layers])?;
         model =
             Model::from_parts(model.config().clone(), weights, model.pooling().clone(), model.tokenizer().cloned())?;
     }

@@ -10,13 +10,14 @@ use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;
 use lacuna_console::progress::Spinner;
 use lacuna_console::stats::median;
-use lacuna_train::prune::{Losses, OneShotOptions, Progress, one_shot};
+use lacuna_train::prune::{Losses, OneShotOptions, Progress, lost, one_shot};
 
 use super::args::Args;
 use super::report::{Report, Row, Shape};
 use crate::compress::Texts;
 use crate::model;
 use crate::packed::{needs_weights, open};
+use crate::times::{TimeOptions, measure};
 
 /// How long each model is timed.
 const TIME: Duration = Duration::from_millis(300);
@@ -35,6 +36,8 @@ pub(super) fn analyze(args: &Args, context: &Context) -> Result<Report> {
         return Err(Error::Argument { option: "--seq", found, expected });
     }
     let dense_ms = time(&compile(&model, context)?, &model, seq)?;
+    let (blocks, sparsities, tier) = (&args.block[..], &args.sparsity[..], context.tier);
+    let kernels = measure(model.config(), &TimeOptions { seq, threads: context.threads(), tier, blocks, sparsities })?;
     let mut shapes = Vec::new();
     for &block in &args.block {
         let start = Instant::now();
@@ -78,19 +81,15 @@ pub(super) fn analyze(args: &Args, context: &Context) -> Result<Report> {
         threads: context.threads(),
         tier: context.tier.name(),
         dense_ms,
+        kernels,
         shapes,
     })
 }
 
 /// The error of a matrix without its cheapest blocks, per sparsity.
 fn errors(losses: &Losses, sparsities: &[f64]) -> Vec<Option<f64>> {
-    let mut sorted: Vec<f64> = losses.losses().iter().map(|&loss| f64::from(loss)).collect();
-    sorted.sort_by(f64::total_cmp);
-    let of = |sparsity: f64| {
-        let sum: f64 = sorted[..(sparsity * sorted.len() as f64) as usize].iter().sum();
-        (sum.is_finite() && losses.energy() > 0.0).then(|| sum / losses.energy())
-    };
-    sparsities.iter().map(|&sparsity| of(sparsity)).collect()
+    let relative = |lost: f64| (losses.energy() > 0.0).then(|| lost / losses.energy());
+    lost(losses, sparsities).into_iter().map(|lost| lost.and_then(relative)).collect()
 }
 
 /// The mean of column `at`, if every matrix has a value there.

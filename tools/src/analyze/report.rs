@@ -6,6 +6,7 @@ use lacuna_console::table::Table;
 use serde::Serialize;
 
 use crate::compress::Used;
+use crate::times::Times;
 
 /// One matrix in blocks of one shape.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +42,8 @@ pub(super) struct Report {
     pub(super) tier: &'static str,
     /// The median time of a sequence in dense int8, in milliseconds.
     pub(super) dense_ms: f64,
+    /// Times of the products alone.
+    pub(super) kernels: Times,
     pub(super) shapes: Vec<Shape>,
 }
 
@@ -67,6 +70,7 @@ impl Report {
             table.row(["times dense".to_owned()].into_iter().chain(shape.speedup.iter().map(|x| format!("{x:.2}"))));
             let _ = writeln!(out, "{table}");
         }
+        let _ = writeln!(out, "{}\n{}", self.kernels.caption(), self.kernels.table());
         let _ = writeln!(
             out,
             "time of a sequence of {} tokens on {} threads, tier {}; dense int8 takes {:.3} ms",

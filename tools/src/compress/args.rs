@@ -10,6 +10,9 @@ use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::source::{SourceArgs, exactly_one};
 
+use super::pruning::SHAPES;
+use super::target::Wanted;
+
 /// Prune a model in blocks and train what is left to do what the dense model does
 ///
 /// A dense model goes in; a model whose linear layers are zero in blocks comes out, and runs several times as fast. First the blocks
@@ -21,6 +24,8 @@ use lacuna_console::source::{SourceArgs, exactly_one};
 Examples:
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --data texts.txt --pairs stsb-dev.csv --time 15m --out minilm-80
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --method one-shot --data texts.txt --out minilm-80.lacuna
+  lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --block auto --data texts.txt --time 15m --out minilm-80
+  lacuna compress --model all-MiniLM-L6-v2 --speedup 4 --seq 128 --data texts.txt --time 15m --out minilm-4x
   lacuna compress --model minilm-80 --lock --teacher my-tuned-model --data texts.txt --out my-sparse-model
   lacuna compress --model all-MiniLM-L6-v2 --new-head --labelled train.csv --labelled-dev dev.csv --out my-classifier
   lacuna compress --model my-classifier --sparsity 0.8 --labelled train.csv --labelled-dev dev.csv --data texts.txt --out sparse
@@ -39,12 +44,32 @@ pub(crate) struct Args {
     pub(super) source: SourceArgs,
 
     /// Fraction of the blocks of every linear layer of the encoder that becomes zero
-    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity, required_unless_present_any = ["lock", "new_head", "layers"])]
+    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity,
+        required_unless_present_any = ["lock", "new_head", "layers", "speedup", "target_ms"])]
     pub(super) sparsity: Option<f64>,
 
-    /// How the zeros are grouped: 4x1 (4 outputs of one input), 8x1, 16x1, 4x4, 1x4, unstructured
-    #[arg(long, default_value_t = Block::B4x1, conflicts_with = "lock")]
-    pub(super) block: Block,
+    /// How the zeros are grouped: 4x1 (4 outputs of one input), 8x1, 16x1, 4x4, 1x4, unstructured; auto takes the shape that loses least in
+    /// equal time, measured on this machine [default: 4x1 with --sparsity, auto with --speedup and --target-ms]
+    #[arg(long, conflicts_with = "lock")]
+    block: Option<Shape>,
+
+    /// In place of --sparsity: choose block shape and sparsity of every matrix so that the model is this many times as fast as dense int8
+    /// on this machine
+    #[arg(long, value_name = "X", value_parser = speedup, conflicts_with_all = ["sparsity", "lock", "target_ms"])]
+    speedup: Option<f64>,
+
+    /// In place of --sparsity: choose them so that a sequence takes this many milliseconds on this machine
+    #[arg(long, value_name = "MS", value_parser = milliseconds, conflicts_with_all = ["sparsity", "lock"])]
+    target_ms: Option<f64>,
+
+    /// Tokens of the sequence whose time counts; its time is that of --threads threads, or of one
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = args::at_least_one)]
+    pub(super) seq: usize,
+
+    /// Prune neurons and features of heads in the order that they have. Without it they change places first, so that blocks hold what
+    /// belongs together; what the dense model computes does not depend on their order
+    #[arg(long, conflicts_with = "lock")]
+    pub(super) keep_order: bool,
 
     /// What is done
     #[arg(long, value_enum, default_value = "distil")]
@@ -140,7 +165,43 @@ pub(crate) struct Args {
     pub(super) json: bool,
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Goal {
+    /// The zeros stay as they are.
+    Keep,
+    /// A fraction of zeros in blocks of one shape.
+    Sparsity(f64, Block),
+    /// A fraction of zeros in the shape that is best here.
+    Auto(f64),
+    /// A time, in some of these shapes.
+    Time(Wanted, Vec<Block>),
+}
+
 impl Args {
+    /// What is asked for.
+    pub(super) fn goal(&self) -> Goal {
+        let wanted = self.speedup.map(Wanted::Speedup).or(self.target_ms.map(Wanted::Ms));
+        match (wanted, self.sparsity, self.block) {
+            (Some(wanted), _, Some(Shape::Given(block))) => Goal::Time(wanted, vec![block]),
+            (Some(wanted), ..) => Goal::Time(wanted, SHAPES.to_vec()),
+            (None, None, _) => Goal::Keep,
+            (None, Some(sparsity), Some(Shape::Auto)) => Goal::Auto(sparsity),
+            (None, Some(sparsity), Some(Shape::Given(block))) => Goal::Sparsity(sparsity, block),
+            (None, Some(sparsity), None) => Goal::Sparsity(sparsity, Block::B4x1),
+        }
+    }
+
+    /// Whether times are measured.
+    pub(super) fn is_timed(&self) -> bool {
+        matches!(self.goal(), Goal::Auto(_) | Goal::Time(..))
+    }
+
+    /// The options that decide what is pruned, in words.
+    pub(super) fn goal_text(&self) -> String {
+        format!("{:?}, {} tokens, order kept: {}", self.goal(), self.seq, self.keep_order)
+    }
+
     /// Refuses options that would do nothing beside the others.
     pub(super) fn check(&self) -> Result<()> {
         let trains = [
@@ -164,6 +225,24 @@ impl Args {
                 wrong("--small-tables", "a folder as --out", "a packed file: a name that ends in .lacuna")
             }
             None => Ok(()),
+        }
+    }
+}
+
+/// A block shape, or the best of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Auto,
+    Given(Block),
+}
+
+impl std::str::FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Shape::Auto),
+            _ => text.parse().map(Shape::Given).map_err(|error| format!("{error}, or auto")),
         }
     }
 }
@@ -220,6 +299,22 @@ fn temperature(text: &str) -> Result<f64, String> {
     }
 }
 
+/// How many times as fast.
+fn speedup(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(times) if times > 1.0 && times.is_finite() => Ok(times),
+        _ => Err(format!("found {text:?}; expected a number above 1")),
+    }
+}
+
+/// A time.
+fn milliseconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ms) if ms > 0.0 && ms.is_finite() => Ok(ms),
+        _ => Err(format!("found {text:?}; expected a number of milliseconds above 0")),
+    }
+}
+
 /// A learning rate.
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -240,6 +335,20 @@ mod tests {
         for wrong in ["", "m", "5", "0s", "-1s", "5d", "NaNs", "1e30h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn shapes_are_blocks_or_auto() {
+        assert_eq!("auto".parse(), Ok(Shape::Auto));
+        assert_eq!("4x4".parse(), Ok(Shape::Given(Block::B4x4)));
+        assert!("5x5".parse::<Shape>().unwrap_err().contains("or auto"));
+        assert!(
+            speedup("1").is_err()
+                && speedup("inf").is_err()
+                && milliseconds("0").is_err()
+                && milliseconds("-1").is_err()
+        );
+        assert_eq!((speedup("2.5"), milliseconds("0.5")), (Ok(2.5), Ok(0.5)));
     }
 
     #[test]

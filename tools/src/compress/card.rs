@@ -83,6 +83,12 @@ pub(super) fn card(summary: &Summary) -> String {
         summary.threads,
         summary.cpu
     );
+    if let Some(plan) = &summary.plan {
+        out.push_str(&plan.card());
+    }
+    if let Some(measured) = summary.measured_text() {
+        let _ = writeln!(out, "Measured: {measured}.");
+    }
     if let Some(teacher) = &summary.teacher {
         let _ = writeln!(out, "Teacher: {teacher}.");
     }

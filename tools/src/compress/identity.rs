@@ -7,6 +7,7 @@ use lacuna_console::output::Target;
 use serde::{Deserialize, Serialize};
 
 use super::args::Args;
+use super::plan::Plan;
 use super::texts::{Texts, Used};
 
 /// The options and texts that decide what a training computes. It lies beside the checkpoint as `OUT.checkpoint.json`.
@@ -14,8 +15,10 @@ use super::texts::{Texts, Used};
 pub(super) struct Identity {
     model: String,
     teacher: Option<PathBuf>,
-    sparsity: Option<f64>,
-    block: String,
+    /// What is pruned, as it was asked for.
+    goal: String,
+    /// What is pruned, as it was chosen.
+    plan: Option<Plan>,
     batch: usize,
     learning_rate: f64,
     calibration_tokens: usize,
@@ -33,12 +36,12 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn of(args: &Args, texts: &Texts, has_head: bool) -> Identity {
+    pub(super) fn of(args: &Args, plan: Option<&Plan>, texts: &Texts, has_head: bool) -> Identity {
         Identity {
             model: args.source.name(),
             teacher: args.teacher.clone(),
-            sparsity: args.sparsity,
-            block: args.block.to_string(),
+            goal: args.goal_text(),
+            plan: plan.cloned(),
             batch: args.batch,
             learning_rate: args.learning_rate,
             calibration_tokens: args.calibration_tokens,
@@ -50,6 +53,12 @@ impl Identity {
             temperature: has_head.then_some(args.temperature),
             texts: texts.used.clone(),
         }
+    }
+
+    /// What the run of a checkpoint prunes, if it says so: times that are measured again could choose otherwise.
+    pub(super) fn plan(checkpoint: &Path) -> Option<Plan> {
+        let bytes = lacuna_files::read(&place(checkpoint), lacuna_files::SETTINGS_LIMIT).ok()?;
+        serde_json::from_slice::<Identity>(&bytes).ok()?.plan
     }
 
     /// # Errors

@@ -1,15 +1,21 @@
 //! `lacuna compress`: from a dense model to a sparse one.
 
 mod args;
+mod auto;
 mod card;
+mod checks;
+mod choose;
 mod dev;
 mod heads;
 mod identity;
 mod log;
 mod out;
 mod page;
+mod plan;
+mod pruning;
 mod run;
 mod summary;
+mod target;
 mod texts;
 mod training;
 

@@ -5,28 +5,29 @@ use std::time::Instant;
 
 use lacuna::errors::ModelError;
 use lacuna::heads::{Head, HeadWeights};
-use lacuna::tokens::SentenceTokenizer;
 use lacuna::weights::EncoderWeights;
 use lacuna::{Compile, Model};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::interrupt;
-use lacuna_console::output::{Target, say};
+use lacuna_console::output::Target;
 use lacuna_console::progress::Spinner;
 use lacuna_console::remarks::warn;
 use lacuna_jit::cpu::brand;
 use lacuna_train::distil::layer_map;
-use lacuna_train::mask::{Mask, masks_of};
 use lacuna_train::ops::Pool;
-use lacuna_train::prune::{MatrixReport, OneShotOptions, Progress, one_shot};
 
 use super::args::{Args, Method};
+use super::checks::{check_measured, check_seq, check_teacher, check_zeros};
+use super::choose::pruned;
 use super::dev::{Dev, Metric, sequences};
 use super::heads::Heads;
 use super::identity::Identity;
 use super::log::{Event, Log};
 use super::out::Out;
 use super::page::page;
+use super::plan::Plan;
+use super::pruning::Pruner;
 use super::summary::{Figures, Summary};
 use super::texts::{Source, Texts};
 use super::training::Training;
@@ -55,6 +56,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         check_teacher(args, &dense, teacher)?;
     }
     check_zeros(args, &dense)?;
+    check_seq(args, &dense)?;
     let heads = Heads::of(args, &dense, teacher.as_ref(), labelled.as_ref())?;
     match &heads {
         None => drop(Pool::of(dense.pooling())?), // refused before the work is done
@@ -63,7 +65,8 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         }
     }
     check_measured(args, heads.as_ref())?;
-    let start_of_student = match args.layers {
+    // The model whose shape the result has.
+    let student = match args.layers {
         Some(layers) => shallower(&dense, layers)?,
         None => dense.clone(),
     };
@@ -97,29 +100,34 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         true => figure("dense", &dense, dense.weights(), head.as_ref(), &mut log)?,
         false => None,
     };
-    let dense_layers = dense.config().layers;
-    let student = start_of_student;
     let start = Instant::now();
-    let (mut weights, reports) = match args.sparsity {
-        Some(sparsity) => pruned(args, &student, &texts, sparsity, &mut log)?,
-        None => (student.weights().clone(), vec![]),
+    let checkpoint = checkpoint(args);
+    let pruner = Pruner {
+        dense: &student,
+        calibration: texts.sample(args.calibration_tokens),
+        may_reorder: !args.keep_order,
+        seq: args.seq,
+        seed: args.seed,
+        context,
+    };
+    let known = if args.resume && checkpoint.exists() { Identity::plan(&checkpoint) } else { None };
+    let (mut weights, reports, plan) = match pruned(&pruner, args.goal(), known, &mut log)? {
+        Some((plan, found)) => (found.weights, found.matrices, Some(plan)),
+        None => (student.weights().clone(), vec![], None),
     };
     let pruning_seconds = start.elapsed().as_secs_f64();
-    let pruned_f32 = match args.sparsity.is_some() && has_figures {
+    let pruned_f32 = match plan.is_some() && has_figures {
         true => figure("pruned", &student, &weights, head.as_ref(), &mut log)?,
         false => None,
     };
     let mut trained = None;
     if args.method == Method::Distil {
-        let mut name = args.out.clone().into_os_string();
-        name.push(".checkpoint");
-        let teacher = teacher.as_ref().unwrap_or(&dense);
-        let checkpoint = PathBuf::from(name);
         let training = Training {
             args,
             model: &student,
-            teacher,
+            teacher: teacher.as_ref().unwrap_or(&dense),
             texts: &texts,
+            plan: plan.as_ref(),
             dev: dev.as_ref(),
             heads: heads.as_ref(),
             checkpoint: &checkpoint,
@@ -127,21 +135,21 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         let done = training.run(&weights, &mut log)?;
         weights = done.weights.clone();
         head = done.head.clone();
-        trained = Some((done, checkpoint));
+        trained = Some(done);
     }
 
-    let mut sparse = student.with_weights(weights).map_err(lacuna::Error::from)?;
+    let mut sparse = student.clone().with_weights(weights).map_err(lacuna::Error::from)?;
     if let (Some(heads), Some(head)) = (&heads, &head) {
         let head = heads.student.clone().with_weights(head.clone()).map_err(lacuna::Error::from)?;
         sparse = sparse.with_head(head).map_err(lacuna::Error::from)?;
     }
     let f32 = figure("result", &sparse, sparse.weights(), head.as_ref(), &mut log)?;
+    let done = trained.as_ref();
     let packed = {
         let _spinner = Spinner::new("calibrating and packing");
         let mut calibration = sparse.clone().calibration();
         // A rounded training has chosen the ranges, and its weights fit them.
-        let rounding = trained.as_ref().and_then(|(done, _)| done.rounding.as_ref());
-        if let Some(rounding) = rounding {
+        if let Some(rounding) = done.and_then(|done| done.rounding.as_ref()) {
             calibration = calibration.quantisation(rounding.layers().to_vec());
         }
         let calibrated = calibration.run_default()?;
@@ -156,7 +164,10 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     let metric = dev.as_ref().map(Dev::metric);
     let of = |wanted: Metric| figures.clone().filter(|_| metric == Some(wanted));
     let (matrices, zeros) = Summary::matrices(sparse.weights(), &reports);
-    let done = trained.as_ref().map(|(done, _)| done);
+    let measured_ms = match plan.as_ref().and_then(|plan| plan.times.as_ref()) {
+        Some(_) => Some(pruner.seconds_of(&packed.compiler().tier(context.tier).compile()?)? * 1e3),
+        None => None,
+    };
     let summary = Summary {
         model: args.source.name(),
         teacher: args.teacher.as_ref().map(|path| path.display().to_string()),
@@ -164,11 +175,13 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         method: match (args.lock, args.method) {
             (true, _) => "pattern lock",
             (_, Method::OneShot) => "one-shot",
-            (_, Method::Distil) if args.new_head && args.sparsity.is_none() => "training on labels",
+            (_, Method::Distil) if args.new_head && plan.is_none() => "training on labels",
             (_, Method::Distil) => "distil",
         },
-        block: args.sparsity.map(|_| args.block.to_string()),
-        layers: Some(sparse.config().layers).filter(|&layers| layers < dense_layers),
+        block: plan.as_ref().map(Plan::shapes),
+        plan: plan.clone(),
+        measured_ms,
+        layers: Some(sparse.config().layers).filter(|&layers| layers < dense.config().layers),
         zeros,
         matrices,
         texts: texts.used.clone(),
@@ -194,12 +207,10 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         let _spinner = Spinner::new("writing");
         out.write(&sparse, &packed, &summary)?;
     }
-    if let Some((done, checkpoint)) = &trained
-        && !done.stopped
-    {
+    if done.is_some_and(|done| !done.stopped) {
         // The training is complete, and its result is written.
-        std::fs::remove_file(checkpoint).map_err(Error::io(checkpoint, "remove"))?;
-        Identity::remove(checkpoint)?;
+        std::fs::remove_file(&checkpoint).map_err(Error::io(&checkpoint, "remove"))?;
+        Identity::remove(&checkpoint)?;
     }
     let curves = log.finish()?;
     if let Some(html) = html {
@@ -221,77 +232,11 @@ fn shallower(model: &Model, layers: usize) -> Result<Model> {
     Ok(model.clone().with_layers(&layer_map(layers, all)?).map_err(lacuna::Error::from)?)
 }
 
-/// Refuses figures that the model cannot have.
-fn check_measured(args: &Args, heads: Option<&Heads>) -> Result<()> {
-    let wrong = |option, found: &str, expected: &str| {
-        Err(Error::Argument { option, found: found.into(), expected: expected.into() })
-    };
-    match heads {
-        Some(_) if args.pairs.is_some() => {
-            wrong("--pairs", "a model with a head, which gives no embeddings", "--labelled-dev, for a classification")
-        }
-        None if args.labelled_dev.is_some() => {
-            wrong("--labelled-dev", "a model without a head for labels", "--pairs, for a model that embeds")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a teacher whose tokens or states are others than those of the student.
-fn check_teacher(args: &Args, student: &Model, teacher: &Model) -> Result<()> {
-    let refuse = |found: String, expected: String| Err(Error::Argument { option: "--teacher", found, expected });
-    let (own, other) = (student.config().hidden_size, teacher.config().hidden_size);
-    if own != other {
-        return refuse(format!("hidden size {other}"), format!("{own}, as the model has"));
-    }
-    let (own, other) = (args.layers.unwrap_or(student.config().layers), teacher.config().layers);
-    if own > other {
-        return refuse(format!("{other} layers"), format!("at least {own}, as the result has"));
-    }
-    if student.tokenizer().map(SentenceTokenizer::json) != teacher.tokenizer().map(SentenceTokenizer::json) {
-        return refuse("another tokenizer.json".into(), "the tokenizer of the model: both read the same tokens".into());
-    }
-    Ok(())
-}
-
-/// Refuses `--lock` for a model without zeros.
-fn check_zeros(args: &Args, model: &Model) -> Result<()> {
-    let masks = masks_of(&model.weights().layers)?;
-    let sparsest = masks.iter().flatten().flatten().map(Mask::sparsity).fold(0.0, f64::max);
-    match args.lock && sparsest < 0.05 {
-        true => Err(Error::Argument {
-            option: "--lock",
-            found: format!("at most {:.1} % zeros in a linear layer of {}", sparsest * 1e2, args.source.name()),
-            expected: "a model that is already pruned, whose zeros are kept".into(),
-        }),
-        false => Ok(()),
-    }
-}
-
-/// Prunes and refits.
-fn pruned(
-    args: &Args,
-    dense: &Model,
-    texts: &Texts,
-    sparsity: f64,
-    log: &mut Log,
-) -> Result<(EncoderWeights, Vec<MatrixReport>)> {
-    let calibration = texts.sample(args.calibration_tokens);
-    let options = OneShotOptions::new(args.block, sparsity);
-    say(format_args!("pruning on {} texts", calibration.len()));
-    let mut progress = |progress: &Progress| match progress {
-        Progress::Matrix(report) => {
-            let &MatrixReport { layer, name, sparsity, relative_error, seconds } = report;
-            log.add(&Event::Matrix { layer, name, sparsity, relative_error, seconds });
-        }
-        Progress::Layer(report) => {
-            let (layer, hidden_error, seconds) = (report.layer, report.hidden_error, report.seconds);
-            log.add(&Event::Layer { layer, hidden_error, seconds });
-        }
-        _ => {}
-    };
-    let found = one_shot(dense.config(), dense.weights(), &calibration, &options, &mut progress)?;
-    Ok((found.weights, found.matrices))
+/// Where the state of the training lies.
+fn checkpoint(args: &Args) -> PathBuf {
+    let mut name = args.out.clone().into_os_string();
+    name.push(".checkpoint");
+    name.into()
 }
 
 /// The command, as it is given again.

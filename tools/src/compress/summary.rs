@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::dev::Metric;
 use super::log::minutes;
+use super::plan::Plan;
 use super::texts::Used;
 
 /// A linear layer of the encoder.
@@ -46,6 +47,10 @@ pub(super) struct Summary {
     pub(super) block: Option<String>,
     /// The layers of the result, where it has fewer than the model.
     pub(super) layers: Option<usize>,
+    /// How every matrix was pruned, and why; none if nothing was pruned.
+    pub(super) plan: Option<Plan>,
+    /// Milliseconds of a sequence as [`Plan`] has it, of the result; none where no time was asked for.
+    pub(super) measured_ms: Option<f64>,
     /// The fraction of zeros of all linear weights of the encoder.
     pub(super) zeros: f64,
     pub(super) matrices: Vec<MatrixSummary>,
@@ -116,6 +121,12 @@ impl Summary {
         (all, zero as f64 / f64::max(total as f64, 1.0))
     }
 
+    /// The time of the result beside the prediction.
+    pub(super) fn measured_text(&self) -> Option<String> {
+        let (times, ms) = (self.plan.as_ref()?.times.as_ref()?, self.measured_ms?);
+        Some(format!("the result takes {ms:.3} ms, {:.2} times as fast as dense int8", times.dense_ms / ms))
+    }
+
     /// For people.
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
@@ -127,6 +138,12 @@ impl Summary {
             self.zeros * 1e2,
             least * 1e2
         );
+        if let Some(plan) = &self.plan {
+            out += &plan.text();
+        }
+        if let Some(measured) = self.measured_text() {
+            let _ = writeln!(out, "{measured}");
+        }
         let mut times = format!("pruned in {}", minutes(self.pruning_seconds));
         if self.steps > 0 {
             times += &format!(

@@ -23,6 +23,7 @@ use super::dev::Dev;
 use super::heads::Heads;
 use super::identity::Identity;
 use super::log::{Event, Log};
+use super::plan::Plan;
 use super::texts::{Sequence, Source as Sequences, Texts};
 
 /// How often the pairs are looked at, in shares of the training.
@@ -46,6 +47,7 @@ pub(super) struct Training<'a> {
     pub(super) model: &'a Model,
     pub(super) teacher: &'a Model,
     pub(super) texts: &'a Texts,
+    pub(super) plan: Option<&'a Plan>,
     pub(super) dev: Option<&'a Dev<'a>>,
     pub(super) heads: Option<&'a Heads>,
     pub(super) checkpoint: &'a Path,
@@ -89,7 +91,7 @@ impl Training<'_> {
             let pair = HeadPair { student: student.weights(), teacher: teacher.as_ref(), form: LogitForm::of(student) };
             distiller = distiller.with_head(&pair)?;
         }
-        let identity = Identity::of(args, self.texts, self.heads.is_some());
+        let identity = Identity::of(args, self.plan, self.texts, self.heads.is_some());
         if args.resume && self.checkpoint.exists() {
             identity.check(self.checkpoint)?;
             distiller.resume(self.checkpoint)?;

@@ -142,6 +142,55 @@ fn a_packed_file_is_written() {
 }
 
 #[test]
+fn auto_says_what_it_chose_and_why() {
+    let work = Work::new();
+    let out = work.path("sparse");
+    let found =
+        work.json(&["--sparsity", "0.5", "--block", "auto", "--seq", "8", "--method", "one-shot", "--out", &out]);
+    let plan = &found["plan"];
+    let candidates = plan["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 5, "{plan}");
+    let chosen = candidates.iter().find(|candidate| candidate["block"] == found["block"]).unwrap();
+    assert!(chosen["error"].as_f64().unwrap() > 0.0 && chosen["linear_ms"].as_f64().unwrap() > 0.0, "{plan}");
+    assert!(candidates.iter().any(|candidate| candidate["block"] == "4x1" && candidate["error"].is_number()));
+    assert!(plan["times"]["predicted_ms"].as_f64().unwrap() > 0.0 && found["measured_ms"].as_f64().unwrap() > 0.0);
+    assert!((found["zeros"].as_f64().unwrap() - 0.5).abs() < 1e-9, "{found}");
+    let card = fs::read_to_string(Path::new(&out).join("README.md")).unwrap();
+    assert!(card.contains("| 4x4 |") && card.contains("Measured: the result takes"), "{card}");
+}
+
+#[test]
+fn times_that_cannot_be_are_refused() {
+    let work = Work::new();
+    let out = work.path("out");
+    let refused = |more: &[&str], expected: &str| {
+        let line = refusal(work.run(&[&["--method", "one-shot", "--out", &out], more].concat()));
+        assert!(line.contains(expected), "{more:?}: {line}");
+    };
+    refused(&["--speedup", "1000", "--seq", "8"], "--speedup: found 1000; expected at most");
+    refused(&["--target-ms", "0.000001", "--seq", "8"], "--target-ms: found 0.000001; expected at least");
+    refused(&["--target-ms", "1e6", "--seq", "8"], "less than dense int8 takes");
+    refused(&["--speedup", "1"], "expected a number above 1");
+    refused(&["--sparsity", "0.5", "--speedup", "2"], "--speedup");
+    refused(&["--speedup", "2", "--seq", "100000"], "--seq: found 100000; expected");
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn the_order_of_neurons_may_stay() {
+    let work = Work::new();
+    let (kept, changed) = (work.path("kept"), work.path("changed"));
+    let args = ["--sparsity", "0.5", "--block", "4x4", "--method", "one-shot", "--out"];
+    let first = work.json(&[&args[..], &[&kept, "--keep-order"]].concat());
+    let second = work.json(&[&args[..], &[&changed]].concat());
+    assert_eq!((&first["plan"]["reordered"], &second["plan"]["reordered"]), (&false.into(), &true.into()));
+    let error = |found: &Value| -> f64 {
+        found["matrices"].as_array().unwrap().iter().map(|matrix| matrix["relative_error"].as_f64().unwrap()).sum()
+    };
+    assert!(error(&second) < error(&first), "{} {}", error(&second), error(&first));
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_the_work() {
     let work = Work::new();
     let full = work.path("");

@@ -26,6 +26,21 @@ pub fn choose(losses: &Losses, sparsity: f64) -> Result<Mask, PruneError> {
     Mask::new(losses.grid, kept)
 }
 
+/// What a matrix loses without its cheapest `floor(sparsity * blocks)` blocks, per sparsity; none where fewer blocks were eliminated.
+pub fn lost(losses: &Losses, sparsities: &[f64]) -> Vec<Option<f64>> {
+    let mut sorted = losses.losses.clone();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let mut sum = 0.0;
+    let sums: Vec<f64> = std::iter::once(0.0)
+        .chain(sorted.iter().map(|&loss| {
+            sum += f64::from(loss);
+            sum
+        }))
+        .collect();
+    let of = |&sparsity: &f64| sums.get(zeros(sparsity, sorted.len())).copied().filter(|sum| sum.is_finite());
+    sparsities.iter().map(of).collect()
+}
+
 /// Bounds of the sparsity of one matrix when a model's zeros are spread.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {

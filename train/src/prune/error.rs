@@ -38,6 +38,14 @@ pub enum PruneError {
         /// The fraction that can be reached.
         reachable: f64,
     },
+    /// No choice is fast enough.
+    #[error("{wanted:.3e} s cannot be reached; {reachable:.3e} s can")]
+    Time {
+        /// Seconds that were wanted.
+        wanted: f64,
+        /// Seconds that the fastest choice takes.
+        reachable: f64,
+    },
     /// Inputs, weights or their moments are NaN or infinite.
     #[error("{matrix}: {what} are not finite")]
     NonFinite {

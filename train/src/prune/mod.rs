@@ -12,9 +12,11 @@
 //! | `problem` | least squares: what a layer reads, and what it should compute |
 //! | `eliminate` | what the removal of every block costs |
 //! | `choose` | which blocks stay, in a matrix and over a model |
+//! | `cut` | block shape and sparsity of a matrix |
+//! | `budget` | the cuts that lose least within a time |
 //! | `refit` | the kept weights and biases |
 //! | `sensitivity` | what an error in an output, or at a token, costs the embedding |
-//! | `permute` | orders of outputs that make blocks cheaper |
+//! | `permute`, `exchange` | orders of outputs that make blocks cheaper |
 //! | `structured` | whole heads and neurons instead of blocks |
 //! | `one_shot` | all of it, layer by layer |
 //!
@@ -37,9 +39,12 @@
 //! When *not* to use it: it keeps most of the accuracy in minutes, and training what is left against the dense model keeps more
 //! ([`distil`](crate::distil)).
 
+mod budget;
 mod choose;
+mod cut;
 mod eliminate;
 mod error;
+mod exchange;
 mod forward;
 mod grid;
 mod linalg;
@@ -57,7 +62,9 @@ mod structured;
 #[cfg(test)]
 mod tests;
 
-pub use choose::{Bounds, allocate, choose};
+pub use budget::{Point, Way, least_loss};
+pub use choose::{Bounds, allocate, choose, lost};
+pub use cut::{Cut, Cuts};
 pub use eliminate::{Elimination, Losses, eliminate};
 pub use error::PruneError;
 pub use grid::{Grid, Mask};

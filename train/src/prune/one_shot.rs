@@ -8,6 +8,7 @@ use lacuna_model::{
 };
 
 use super::choose::{Bounds, allocate, check, choose};
+use super::cut::Cut;
 use super::eliminate::{Elimination, Losses, eliminate};
 use super::error::PruneError;
 use super::forward::{Batch, attend, batches, close, distance, embed, linear, per_batch};
@@ -33,6 +34,8 @@ pub enum Sparsity {
 pub struct OneShotOptions {
     /// The block shape.
     pub block: Block,
+    /// One block shape per matrix in place of `block`: `[layer][q, k, v, o, up, down]`.
+    pub shapes: Option<Vec<[Block; 6]>>,
     /// How sparse the matrices become.
     pub sparsity: Sparsity,
     /// What is added to the diagonal of second moments, relative to its mean.
@@ -49,11 +52,19 @@ impl OneShotOptions {
     pub fn new(block: Block, sparsity: f64) -> Self {
         Self {
             block,
+            shapes: None,
             sparsity: Sparsity::Uniform(sparsity),
             damping: 0.01,
             elimination: Elimination::default(),
             sensitivity: None,
         }
+    }
+
+    /// A shape and a sparsity for every matrix.
+    pub fn with_cuts(self, cuts: &[[Cut; 6]]) -> Self {
+        let shapes = cuts.iter().map(|six| six.map(|cut| cut.block)).collect();
+        let sparsity = Sparsity::PerMatrix(cuts.iter().map(|six| six.map(|cut| cut.sparsity)).collect());
+        Self { shapes: Some(shapes), sparsity, ..self }
     }
 }
 
@@ -110,6 +121,8 @@ pub fn one_shot<S: TokenIds>(
     check_tokens(config, calibration)?;
     check_weights(config, dense)?;
     let sparsities = sparsities(&options.sparsity, dense.layers.len())?;
+    let shapes = options.shapes.clone().unwrap_or_else(|| vec![[options.block; 6]; dense.layers.len()]);
+    PruneError::fit("layers of block shapes", shapes.len(), dense.layers.len())?;
     let lengths: Vec<usize> = calibration.iter().map(|tokens| tokens.ids().len()).collect();
     if let Some(sensitivity) = &options.sensitivity {
         sensitivity.check(dense.layers.len(), lengths.iter().sum())?;
@@ -120,9 +133,11 @@ pub fn one_shot<S: TokenIds>(
         Run { config, options, batches: &batches, student: states.clone(), dense: states, matrices: vec![], progress };
     let mut weights = dense.clone();
     let (mut masks, mut losses, mut layers) = (vec![], vec![], vec![]);
-    for (index, (layer, sparsity)) in weights.layers.iter_mut().zip(sparsities).enumerate() {
+    for (index, (layer, (sparsity, shapes))) in
+        weights.layers.iter_mut().zip(sparsities.into_iter().zip(shapes)).enumerate()
+    {
         let start = Instant::now();
-        let (mask, loss) = run.layer(index, &dense.layers[index], layer, sparsity)?;
+        let (mask, loss) = run.layer(index, &dense.layers[index], layer, sparsity, shapes)?;
         masks.push(mask);
         losses.push(loss);
         let hidden_error = distance(&run.student, &run.dense);
@@ -192,10 +207,11 @@ impl Run<'_> {
         dense: &LayerWeights,
         student: &mut LayerWeights,
         sparsity: [f64; 6],
+        shapes: [Block; 6],
     ) -> Result<([Mask; 6], [Losses; 6])> {
         let (config, batches, count) = (self.config, self.batches, self.batches.len());
         let eps = config.layer_norm_eps;
-        let site = |first| Site { layer: index, first, sparsity };
+        let site = |first| Site { layer: index, first, sparsity, shapes };
         let mut outcomes = Outcome::new();
 
         let moments = self.moments(&site(0), &self.student, &self.dense, false)?;
@@ -269,7 +285,7 @@ impl Run<'_> {
             if let Some(sensitivity) = &self.options.sensitivity {
                 target = target.weighted(&sensitivity.rows[site.layer][site.first + i])?;
             }
-            let grid = Grid::new(dense.outputs(), dense.inputs(), self.options.block)?;
+            let grid = Grid::new(dense.outputs(), dense.inputs(), site.shapes[site.first + i])?;
             let sparsity = site.sparsity[site.first + i];
             let losses = eliminate(&inputs, &target, grid, self.elimination(sparsity), &name)?;
             let mask = choose(&losses, sparsity)?;
@@ -302,6 +318,7 @@ struct Site {
     /// The first of them, an index into [`LINEAR_NAMES`].
     first: usize,
     sparsity: [f64; 6],
+    shapes: [Block; 6],
 }
 
 impl Site {

@@ -1,0 +1,87 @@
+//! The pruning, as the options or measured times say.
+
+use lacuna::weights::EncoderWeights;
+use lacuna::{Block, Encoder, Model};
+use lacuna_console::context::Context;
+use lacuna_console::error::Result;
+use lacuna_console::output::say;
+use lacuna_console::progress::Spinner;
+use lacuna_train::prune::{Cut, MatrixReport, OneShotOptions, Progress, Pruned, group_alike, one_shot};
+
+use super::log::{Event, Log};
+use super::texts::Sequence;
+use crate::times::{TimeOptions, Times, measure, time_of, timed};
+
+/// The block shapes that `--block auto` looks at.
+pub(super) const SHAPES: [Block; 5] = [Block::B4x1, Block::B8x1, Block::B16x1, Block::B4x4, Block::B1x4];
+/// Sparsities that are timed.
+const SPARSITIES: [f64; 8] = [0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95];
+/// One part in so many of the calibration decides the order of outputs.
+const ORDER_SHARE: usize = 4;
+
+/// What pruning works on.
+pub(super) struct Pruner<'a> {
+    pub(super) dense: &'a Model,
+    /// Token ids of texts.
+    pub(super) calibration: Vec<Sequence>,
+    /// Whether neurons and features of heads may change places.
+    pub(super) may_reorder: bool,
+    /// Tokens of the sequence whose time counts.
+    pub(super) seq: usize,
+    pub(super) seed: u64,
+    pub(super) context: &'a Context,
+}
+
+impl Pruner<'_> {
+    /// The dense weights in an order that suits the cuts.
+    pub(super) fn ordered(&self, cuts: &[[Cut; 6]]) -> Result<EncoderWeights> {
+        let weights = self.dense.weights();
+        if !self.may_reorder {
+            return Ok(weights.clone());
+        }
+        let _spinner = Spinner::new("ordering neurons and head features");
+        let some = &self.calibration[..self.calibration.len().div_ceil(ORDER_SHARE)];
+        Ok(group_alike(self.dense.config(), weights, some, cuts)?)
+    }
+
+    /// Prunes and refits weights.
+    pub(super) fn prune(&self, weights: &EncoderWeights, options: &OneShotOptions, log: &mut Log) -> Result<Pruned> {
+        let mut progress = |progress: &Progress| match progress {
+            Progress::Matrix(report) => {
+                let &MatrixReport { layer, name, sparsity, relative_error, seconds } = report;
+                log.add(&Event::Matrix { layer, name, sparsity, relative_error, seconds });
+            }
+            Progress::Layer(report) => {
+                let (layer, hidden_error, seconds) = (report.layer, report.hidden_error, report.seconds);
+                log.add(&Event::Layer { layer, hidden_error, seconds });
+            }
+            _ => {}
+        };
+        Ok(one_shot(self.dense.config(), weights, &self.calibration, options, &mut progress)?)
+    }
+
+    /// Times of kernels on this machine.
+    pub(super) fn times(&self, shapes: &[Block]) -> Result<Times> {
+        let (threads, tier) = (self.context.measuring_threads(), self.context.tier);
+        let options = TimeOptions { seq: self.seq, threads, tier, blocks: shapes, sparsities: &SPARSITIES };
+        let times = measure(self.dense.config(), &options)?;
+        say(format_args!("{}\n{}", times.caption(), times.table()));
+        Ok(times)
+    }
+
+    /// Seconds of the whole model with these weights in int8.
+    pub(super) fn seconds(&self, weights: EncoderWeights) -> Result<f64> {
+        let model = self.dense.clone().with_weights(weights).map_err(lacuna::Error::from)?;
+        self.seconds_of(&timed(&model, self.context.tier)?)
+    }
+
+    /// Seconds of an encoder.
+    pub(super) fn seconds_of(&self, encoder: &Encoder) -> Result<f64> {
+        time_of(encoder, self.seq, self.context.measuring_threads())
+    }
+
+    /// How the matrices of all layers are pruned if all are pruned alike.
+    pub(super) fn alike(&self, block: Block, sparsity: f64) -> Vec<[Cut; 6]> {
+        vec![[Cut { block, sparsity }; 6]; self.dense.config().layers]
+    }
+}

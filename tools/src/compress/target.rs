@@ -1,0 +1,210 @@
+//! A time target: the block shape and the sparsity of every matrix that lose least within it.
+
+use lacuna::Block;
+use lacuna::weights::EncoderWeights;
+use lacuna_console::error::{Error, Result};
+use lacuna_console::output::say;
+use lacuna_train::ops::Pool;
+use lacuna_train::prune::{
+    Cut, Cuts, Losses, OneShotOptions, Point, Sensitivity, Way, choose as cheapest, least_loss, lost,
+};
+
+use super::log::Log;
+use super::plan::{Plan, Planned};
+use super::pruning::Pruner;
+use crate::times::{GROUPS, Times};
+
+/// Bounds of the sparsity of a sparse matrix, in percent.
+const PERCENT: std::ops::RangeInclusive<u32> = 50..=95;
+/// The sparsity of the first pruning, whose losses decide.
+const FIRST: (f64, f64) = (0.6, 0.9);
+/// A shape must save this fraction of the time of 4x1 blocks in some matrix, or it is not looked at.
+const LEAST_GAIN: f64 = 0.03;
+/// How often a plan is tried, timed and corrected.
+const TRIALS: usize = 4;
+/// A model that takes this fraction longer than it should is fast enough: measurements differ as much.
+const CLOSE: f64 = 0.01;
+/// One part in so many of the calibration measures what errors cost.
+const SENSITIVITY_SHARE: usize = 4;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Wanted {
+    /// Milliseconds of a sequence.
+    Ms(f64),
+    /// How many times as fast as dense int8.
+    Speedup(f64),
+}
+
+impl Wanted {
+    fn option(self) -> &'static str {
+        match self {
+            Wanted::Ms(_) => "--target-ms",
+            Wanted::Speedup(_) => "--speedup",
+        }
+    }
+
+    /// Seconds that the model may take.
+    fn seconds(self, dense: f64) -> f64 {
+        match self {
+            Wanted::Ms(ms) => ms * 1e-3,
+            Wanted::Speedup(times) => dense / times,
+        }
+    }
+
+    /// Refuses what cannot be reached.
+    fn refuse(self, dense: f64, reachable: f64, seq: usize) -> Error {
+        let (ms, times) = (reachable * 1e3, dense / reachable);
+        let dense = format!("{:.3} ms", dense * 1e3);
+        let (found, expected) = match self {
+            Wanted::Ms(wanted) => (format!("{wanted}"), format!("at least {ms:.3}, which is {times:.2} times as fast")),
+            Wanted::Speedup(wanted) => (format!("{wanted}"), format!("at most {times:.2}, which is {ms:.3} ms")),
+        };
+        let expected =
+            format!("{expected} as dense int8 ({dense}) for {seq} tokens here, with 95 % zeros in every matrix");
+        Error::Argument { option: self.option(), found, expected }
+    }
+}
+
+/// The plan for a time, with the shapes that may be used.
+pub(super) fn choose(pruner: &Pruner<'_>, wanted: Wanted, shapes: &[Block], log: &mut Log) -> Result<Plan> {
+    let times = pruner.times(shapes)?;
+    let dense = pruner.seconds(pruner.dense.weights().clone())?;
+    let target = wanted.seconds(dense);
+    if target >= dense {
+        let (found, expected) =
+            (format!("{:.3} ms", target * 1e3), format!("less than dense int8 takes, {:.3} ms", dense * 1e3));
+        return Err(Error::Argument { option: wanted.option(), found, expected });
+    }
+    // What a model takes beside what its parts take in small ones: larger weights lie in slower caches.
+    let scale = dense / times.dense_model();
+    let highest = f64::from(*PERCENT.end()) * 1e-2;
+    let fastest = |group| {
+        shapes.iter().filter_map(|&block| times.group(group, block, highest)).fold(times.dense(group), f64::min)
+    };
+    let layers = pruner.dense.config().layers;
+    let reachable = scale * (times.others() + layers as f64 * (0..GROUPS.len()).map(fastest).sum::<f64>());
+    if target < reachable {
+        return Err(wanted.refuse(dense, reachable, times.seq));
+    }
+    let shapes = useful(&times, shapes);
+    let mut all = Vec::new();
+    for &block in &shapes {
+        say(format_args!("blocks of {block}: what every matrix loses"));
+        let first = uniform(&times, block, target / scale).clamp(FIRST.0, FIRST.1);
+        let cuts = pruner.alike(block, first);
+        let weights = pruner.ordered(&cuts)?;
+        let options =
+            OneShotOptions { sensitivity: Some(sensitivity(pruner, &weights)?), ..OneShotOptions::new(block, first) };
+        all.push((block, pruner.prune(&weights, &options, log)?.losses));
+    }
+    // Trials are whole models: they say how far the sum of the parts is off.
+    let mut budget = target / scale - times.others();
+    let units = units(&times, &all);
+    let mut plan = None;
+    for _ in 0..TRIALS {
+        let picked = match least_loss(&units, budget) {
+            Ok(picked) => cuts(&picked, &all, layers),
+            Err(_) if plan.is_some() => break,
+            Err(_) => return Err(wanted.refuse(dense, reachable, times.seq)),
+        };
+        let seconds = pruner.seconds(zeroed(pruner.dense.weights(), &picked, &all)?)?;
+        plan = Some((picked, seconds));
+        if seconds <= target * (1.0 + CLOSE) && seconds >= target * (1.0 - 3.0 * CLOSE) {
+            break;
+        }
+        budget -= (seconds - target) / scale;
+    }
+    let Some((cuts, seconds)) = plan else { return Err(wanted.refuse(dense, reachable, times.seq)) };
+    if seconds > target * (1.0 + 5.0 * CLOSE) {
+        return Err(wanted.refuse(dense, seconds, times.seq));
+    }
+    let planned = Planned {
+        seq: times.seq,
+        threads: times.threads,
+        dense_ms: dense * 1e3,
+        target_ms: Some(target * 1e3),
+        predicted_ms: seconds * 1e3,
+    };
+    Ok(Plan { cuts, reordered: pruner.may_reorder, candidates: vec![], times: Some(planned) })
+}
+
+/// What errors of every row cost, measured on a part of the calibration.
+pub(super) fn sensitivity(pruner: &Pruner<'_>, weights: &EncoderWeights) -> Result<Sensitivity> {
+    let some = &pruner.calibration[..pruner.calibration.len().div_ceil(SENSITIVITY_SHARE)];
+    let pool = Pool::of(pruner.dense.pooling())?;
+    let found = Sensitivity::measure(pruner.dense.config(), weights, pool, some, pruner.seed)?;
+    Ok(Sensitivity { tokens: vec![], ..found }) // they speak of these tokens alone
+}
+
+/// The shapes that are faster than 4x1 somewhere, and 4x1; all of them, if 4x1 is not one.
+fn useful(times: &Times, shapes: &[Block]) -> Vec<Block> {
+    let at = |group, block| times.group(group, block, 0.8).unwrap_or(f64::INFINITY);
+    let gains = |&block: &Block| {
+        let limit = |group| {
+            if shapes.contains(&Block::B4x1) { at(group, Block::B4x1) * (1.0 - LEAST_GAIN) } else { f64::INFINITY }
+        };
+        block == Block::B4x1 || (0..GROUPS.len()).any(|group| at(group, block) < limit(group))
+    };
+    shapes.iter().copied().filter(gains).collect()
+}
+
+/// The sparsity of all matrices with which the model takes that many seconds, roughly.
+fn uniform(times: &Times, block: Block, seconds: f64) -> f64 {
+    let fits = |percent: &u32| {
+        times.linear(block, f64::from(*percent) * 1e-2).is_some_and(|time| time + times.others() <= seconds)
+    };
+    PERCENT.into_iter().find(fits).map_or(1.0, |percent| f64::from(percent) * 1e-2)
+}
+
+/// What every group of matrices can do: be dense, or sparse in one of the shapes.
+fn units(times: &Times, all: &[(Block, Vec<[Losses; 6]>)]) -> Vec<Vec<Way>> {
+    let layers = all.first().map_or(0, |(_, losses)| losses.len());
+    let sparsities: Vec<f64> = PERCENT.map(|percent| f64::from(percent) * 1e-2).collect();
+    let unit = |layer: usize, index: usize| -> Vec<Way> {
+        let group = GROUPS[index];
+        let share = 1.0 / group.count as f64;
+        let dense = Point { sparsity: 0.0, seconds: times.dense(index) * share, loss: 0.0 };
+        let sparse = all.iter().map(|(block, losses)| {
+            let points = |losses: &Losses| -> Vec<Point> {
+                let lost = lost(losses, &sparsities);
+                let point = |(&sparsity, loss): (&f64, &Option<f64>)| {
+                    let seconds = times.group(index, *block, sparsity)? * share;
+                    Some(Point { sparsity, seconds, loss: (*loss)? })
+                };
+                sparsities.iter().zip(&lost).filter_map(point).collect()
+            };
+            losses[layer][group.first..group.first + group.count].iter().map(points).collect::<Way>()
+        });
+        std::iter::once(vec![vec![dense]; group.count]).chain(sparse).collect()
+    };
+    (0..layers).flat_map(|layer| (0..GROUPS.len()).map(move |index| (layer, index))).map(|(l, i)| unit(l, i)).collect()
+}
+
+/// The cuts of all matrices. A dense matrix has a sparsity of 0.
+fn cuts(picked: &[(usize, Vec<Point>)], all: &[(Block, Vec<[Losses; 6]>)], layers: usize) -> Cuts {
+    let mut cuts = vec![[Cut { block: Block::B4x1, sparsity: 0.0 }; 6]; layers];
+    for (at, (way, points)) in picked.iter().enumerate() {
+        let (layer, group) = (at / GROUPS.len(), GROUPS[at % GROUPS.len()]);
+        for (member, point) in points.iter().enumerate() {
+            let block = way.checked_sub(1).map_or(Block::B4x1, |shape| all[shape].0);
+            cuts[layer][group.first + member] = Cut { block, sparsity: point.sparsity };
+        }
+    }
+    cuts
+}
+
+/// The dense weights with the zeros of a plan.
+fn zeroed(dense: &EncoderWeights, cuts: &[[Cut; 6]], all: &[(Block, Vec<[Losses; 6]>)]) -> Result<EncoderWeights> {
+    let mut weights = dense.clone();
+    for (index, (layer, six)) in weights.layers.iter_mut().zip(cuts).enumerate() {
+        let linears = [&mut layer.q, &mut layer.k, &mut layer.v, &mut layer.o, &mut layer.up, &mut layer.down];
+        for (member, (linear, cut)) in linears.into_iter().zip(six).enumerate() {
+            let losses = all.iter().find(|(block, _)| *block == cut.block).map(|(_, losses)| &losses[index][member]);
+            let Some(losses) = losses.filter(|_| cut.sparsity > 0.0) else { continue };
+            let kept = cheapest(losses, cut.sparsity).map_err(lacuna_train::Error::from)?.weights();
+            linear.weight.data.iter_mut().zip(kept).for_each(|(w, kept)| *w *= kept);
+        }
+    }
+    Ok(weights)
+}
