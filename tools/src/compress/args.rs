@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lacuna::Block;
+use lacuna::config::Activation;
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::source::{SourceArgs, exactly_one};
@@ -19,6 +20,7 @@ use lacuna_console::source::{SourceArgs, exactly_one};
 Examples:
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --data texts.txt --pairs stsb-dev.csv --time 15m --out minilm-80
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --method one-shot --data texts.txt --out minilm-80.lacuna
+  lacuna compress --model all-MiniLM-L6-v2 --heads 8 --ffn 768 --sparsity 0.8 --data texts.txt --out minilm-small-80
   lacuna compress --model minilm-80 --lock --teacher my-tuned-model --data texts.txt --out my-sparse-model
 
 Texts of --data are of the kind that the model will see: a text file (one per line), .csv and .tsv (texts of the first two columns),
@@ -32,12 +34,24 @@ pub(crate) struct Args {
     pub(super) source: SourceArgs,
 
     /// Fraction of the blocks of every linear layer of the encoder that becomes zero
-    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity, required_unless_present = "lock")]
+    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity, required_unless_present_any = ["lock", "heads", "ffn", "activation"])]
     pub(super) sparsity: Option<f64>,
 
     /// How the zeros are grouped: 4x1 (4 outputs of one input), 8x1, 16x1, 4x4, 1x4, unstructured
     #[arg(long, default_value_t = Block::B4x1, conflicts_with = "lock")]
     pub(super) block: Block,
+
+    /// Attention heads that every layer keeps; the others are removed, and the matrices become smaller
+    #[arg(long, value_name = "N", value_parser = args::at_least_one, conflicts_with = "lock")]
+    pub(super) heads: Option<usize>,
+
+    /// Neurons that every feed-forward block keeps: intermediate_size of the smaller model
+    #[arg(long, value_name = "N", value_parser = args::at_least_one, conflicts_with = "lock")]
+    pub(super) ffn: Option<usize>,
+
+    /// Activation of the feed-forward blocks from now on; relu is the fastest, and its zeros cost accuracy
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with = "lock")]
+    pub(super) activation: Option<ActivationArg>,
 
     /// What is done
     #[arg(long, value_enum, default_value = "distil")]
@@ -128,6 +142,27 @@ impl Args {
                 wrong("--small-tables", "a folder as --out", "a packed file: a name that ends in .lacuna")
             }
             None => Ok(()),
+        }
+    }
+}
+
+/// An activation of feed-forward blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ActivationArg {
+    /// `x * (1 + erf(x / sqrt(2))) / 2`
+    Gelu,
+    /// `gelu_new`: GELU in its form with tanh
+    GeluTanh,
+    /// `max(x, 0)`
+    Relu,
+}
+
+impl From<ActivationArg> for Activation {
+    fn from(name: ActivationArg) -> Activation {
+        match name {
+            ActivationArg::Gelu => Activation::Gelu,
+            ActivationArg::GeluTanh => Activation::GeluTanh,
+            ActivationArg::Relu => Activation::Relu,
         }
     }
 }

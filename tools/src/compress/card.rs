@@ -7,17 +7,22 @@ use super::summary::Summary;
 /// `README.md` of the model's folder.
 pub(super) fn card(summary: &Summary) -> String {
     let mut out = String::new();
-    let zeros = summary.zeros * 1e2;
+    let (title, change) = change(summary);
     let _ = write!(
         out,
         "---\nlibrary_name: lacuna\npipeline_tag: sentence-similarity\ntags:\n- sparse\n- lacuna\nbase_model: {model}\n---\n\n\
-         # {model}, {zeros:.0} % sparse\n\n\
-         This model is {model} with {zeros:.1} % of the weights of the encoder's linear layers set to zero{blocks}. It was made with \
+         # {model}, {title}\n\n\
+         This model is {model} with {change}. It was made with \
          `lacuna compress`, which prunes with second-order statistics and then trains the weights that are left to do what the dense model \
          does. Run it with Lacuna, which skips the zeros: `lacuna embed --model DIR`. The weights are f32; any other library runs them as a \
-         dense model. The licence and the intended use are those of {model}.\n\n## Figures\n\n",
+         dense model{condition}. The licence and the intended use are those of {model}.\n\n## Figures\n\n",
         model = summary.model,
-        blocks = summary.block.as_ref().map_or_else(String::new, |block| format!(", in blocks of {block}")),
+        condition = match &summary.cut {
+            // Libraries without the setting refuse the shapes of the weights.
+            Some(cut) if cut.heads.from != cut.heads.to =>
+                " if it reads `pruned_heads` of config.json, as transformers before version 5 does",
+            _ => "",
+        },
     );
     match (&summary.spearman, summary.pairs) {
         (Some(figures), Some(pairs)) => {
@@ -27,6 +32,9 @@ pub(super) fn card(summary: &Summary) -> String {
                  | model | Spearman |\n| --- | --- |\n| dense, f32 | {:.4} |\n",
                 figures.dense_f32
             );
+            if let Some(cut) = figures.cut_f32 {
+                let _ = writeln!(out, "| smaller and refitted, f32 | {cut:.4} |");
+            }
             if let Some(pruned) = figures.pruned_f32 {
                 let _ = writeln!(out, "| pruned and refitted, f32 | {pruned:.4} |");
             }
@@ -49,6 +57,10 @@ pub(super) fn card(summary: &Summary) -> String {
         summary.threads,
         summary.cpu
     );
+    if let Some(cut) = &summary.cut {
+        let heads = cut.heads_kept.iter().map(|heads| format!("{heads:?}")).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(out, "Heads of {} that are kept, layer by layer: {heads}.", summary.model);
+    }
     if let Some(teacher) = &summary.teacher {
         let _ = writeln!(out, "Teacher: {teacher}.");
     }
@@ -65,4 +77,20 @@ pub(super) fn card(summary: &Summary) -> String {
         let _ = writeln!(out, "| {} | {} |", layer.first().map_or(0, |matrix| matrix.layer), cells.join(" | "));
     }
     out
+}
+
+/// What makes this model another than the dense one, as a title and in a sentence.
+fn change(summary: &Summary) -> (String, String) {
+    let (mut titles, mut changes) = (vec![], vec![]);
+    if let Some(cut) = &summary.cut {
+        titles.push("smaller".to_owned());
+        changes.push(cut.describe());
+    }
+    if summary.block.is_some() || summary.cut.is_none() {
+        let (zeros, blocks) = (summary.zeros * 1e2, summary.block.as_ref());
+        titles.push(format!("{zeros:.0} % sparse"));
+        let blocks = blocks.map_or_else(String::new, |block| format!(", in blocks of {block}"));
+        changes.push(format!("{zeros:.1} % of the weights of the encoder's linear layers set to zero{blocks}"));
+    }
+    (titles.join(", "), changes.join(", and "))
 }

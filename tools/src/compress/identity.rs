@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lacuna::config::Activation;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::Target;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,13 @@ pub(super) struct Identity {
     teacher: Option<PathBuf>,
     sparsity: Option<f64>,
     block: String,
+    // Files of earlier versions have none of these.
+    #[serde(default)]
+    heads: Option<usize>,
+    #[serde(default)]
+    ffn: Option<usize>,
+    #[serde(default)]
+    activation: Option<String>,
     batch: usize,
     learning_rate: f64,
     calibration_tokens: usize,
@@ -31,6 +39,9 @@ impl Identity {
             teacher: args.teacher.clone(),
             sparsity: args.sparsity,
             block: args.block.to_string(),
+            heads: args.heads,
+            ffn: args.ffn,
+            activation: args.activation.map(|name| Activation::from(name).to_string()),
             batch: args.batch,
             learning_rate: args.learning_rate,
             calibration_tokens: args.calibration_tokens,

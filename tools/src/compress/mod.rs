@@ -7,6 +7,7 @@ mod log;
 mod out;
 mod page;
 mod run;
+mod structure;
 mod summary;
 mod texts;
 mod training;

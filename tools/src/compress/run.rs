@@ -23,6 +23,7 @@ use super::identity::Identity;
 use super::log::{Event, Log};
 use super::out::Out;
 use super::page::page;
+use super::structure::{self, Cut};
 use super::summary::{Figures, Summary};
 use super::texts::Texts;
 use super::training::{Dev, Training};
@@ -49,28 +50,36 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         check_teacher(&dense, teacher)?;
     }
     check_zeros(args, &dense)?;
+    let structure = structure::wanted(args, dense.config())?;
     let texts = {
         let _spinner = Spinner::new("reading texts");
         Texts::read(&args.data, tokenizer)?
     };
     texts.warnings.iter().for_each(warn);
     let dev = pairs.as_ref().map(|pairs| Dev::new(pairs, tokenizer)).transpose()?;
-    let figure = |stage, weights: &EncoderWeights, log: &mut Log| -> Result<Option<f64>> {
+    let figure = |stage, model: &Model, weights: &EncoderWeights, log: &mut Log| -> Result<Option<f64>> {
         let Some(dev) = &dev else { return Ok(None) };
-        let spearman = dev.spearman(&dense, weights)?;
+        let spearman = dev.spearman(model, weights)?;
         log.add(&Event::Dev { stage, step: 0, spearman });
         Ok(Some(spearman))
     };
     interrupt::listen("keeping what was learned")?;
 
-    let dense_f32 = figure("dense", dense.weights(), &mut log)?;
+    let dense_f32 = figure("dense", &dense, dense.weights(), &mut log)?;
+    let cut: Option<(Model, Cut)> = match structure {
+        Some(structure) => Some(structure::cut(&dense, structure, &texts.sample(args.calibration_tokens), &mut log)?),
+        None => None,
+    };
+    // The model whose shape the result has.
+    let whole = cut.as_ref().map_or(&dense, |(model, _)| model);
+    let cut_f32 = if cut.is_some() { figure("smaller", whole, whole.weights(), &mut log)? } else { None };
     let start = Instant::now();
     let (mut weights, reports) = match args.sparsity {
-        Some(sparsity) => pruned(args, &dense, &texts, sparsity, &mut log)?,
-        None => (dense.weights().clone(), vec![]),
+        Some(sparsity) => pruned(args, whole, &texts, sparsity, &mut log)?,
+        None => (whole.weights().clone(), vec![]),
     };
-    let pruning_seconds = start.elapsed().as_secs_f64();
-    let pruned_f32 = if args.sparsity.is_some() { figure("pruned", &weights, &mut log)? } else { None };
+    let pruning_seconds = start.elapsed().as_secs_f64() + cut.as_ref().map_or(0.0, |(_, cut)| cut.seconds);
+    let pruned_f32 = if args.sparsity.is_some() { figure("pruned", whole, &weights, &mut log)? } else { None };
     let mut trained = None;
     if args.method == Method::Distil {
         let mut name = args.out.clone().into_os_string();
@@ -78,14 +87,14 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         let teacher = teacher.as_ref().unwrap_or(&dense);
         let checkpoint = PathBuf::from(name);
         let training =
-            Training { args, model: &dense, teacher, texts: &texts, dev: dev.as_ref(), checkpoint: &checkpoint };
+            Training { args, model: whole, teacher, texts: &texts, dev: dev.as_ref(), checkpoint: &checkpoint };
         let done = training.run(&weights, &mut log)?;
         weights = done.weights.clone();
         trained = Some((done, checkpoint));
     }
 
-    let sparse = dense.clone().with_weights(weights).map_err(lacuna::Error::from)?;
-    let f32 = figure("result", sparse.weights(), &mut log)?;
+    let sparse = whole.clone().with_weights(weights).map_err(lacuna::Error::from)?;
+    let f32 = figure("result", &sparse, sparse.weights(), &mut log)?;
     let packed = {
         let _spinner = Spinner::new("calibrating and packing");
         let calibrated = sparse.clone().calibration().run_default()?;
@@ -93,7 +102,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     };
     let int8 = pairs.as_ref().map(|pairs| int8(&packed, pairs, context)).transpose()?;
     let spearman = match (dense_f32, f32, int8) {
-        (Some(dense_f32), Some(f32), Some(int8)) => Some(Figures { dense_f32, pruned_f32, f32, int8 }),
+        (Some(dense_f32), Some(f32), Some(int8)) => Some(Figures { dense_f32, cut_f32, pruned_f32, f32, int8 }),
         _ => None,
     };
     let (matrices, zeros) = Summary::matrices(sparse.weights(), &reports);
@@ -108,6 +117,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
             (_, Method::Distil) => "distil",
         },
         block: args.sparsity.map(|_| args.block.to_string()),
+        cut: cut.map(|(_, cut)| cut),
         zeros,
         matrices,
         texts: texts.used.clone(),

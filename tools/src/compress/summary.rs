@@ -8,6 +8,7 @@ use lacuna_train::prune::MatrixReport;
 use serde::Serialize;
 
 use super::log::minutes;
+use super::structure::Cut;
 use super::texts::Used;
 
 /// A linear layer of the encoder.
@@ -26,6 +27,8 @@ pub(super) struct MatrixSummary {
 pub(super) struct Figures {
     /// The dense model in f32.
     pub(super) dense_f32: f64,
+    /// After heads and neurons were removed, in f32.
+    pub(super) cut_f32: Option<f64>,
     /// After pruning and refitting, in f32.
     pub(super) pruned_f32: Option<f64>,
     /// The result in f32.
@@ -42,6 +45,8 @@ pub(super) struct Summary {
     pub(super) out: String,
     pub(super) method: &'static str,
     pub(super) block: Option<String>,
+    /// Heads and neurons that were removed, if they were.
+    pub(super) cut: Option<Cut>,
     /// The fraction of zeros of all linear weights of the encoder.
     pub(super) zeros: f64,
     pub(super) matrices: Vec<MatrixSummary>,
@@ -81,6 +86,9 @@ impl Summary {
     /// For people.
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
+        if let Some(cut) = &self.cut {
+            let _ = writeln!(out, "{}: {}", self.out, cut.describe());
+        }
         let least = self.matrices.iter().map(|matrix| matrix.zeros).fold(1.0, f64::min);
         let _ = writeln!(
             out,
@@ -103,6 +111,9 @@ impl Summary {
             let mut table = Table::new(&["<model", "Spearman"]);
             let mut row = |name: &str, value: f64| table.row([name.to_owned(), format!("{value:.4}")]);
             row("dense, f32", figures.dense_f32);
+            if let Some(cut) = figures.cut_f32 {
+                row("smaller and refitted, f32", cut);
+            }
             if let Some(pruned) = figures.pruned_f32 {
                 row("pruned and refitted, f32", pruned);
             }
