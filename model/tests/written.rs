@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use lacuna_model::heads::{Dense, DenseActivation, Head, HeadConfig, HeadWeights};
 use lacuna_model::{
-    Architecture, Block, EncoderConfig, Error, ErrorKind, Linear, Matrix, Model, Pooling, PoolingMode, PoolingSource,
-    Preset, SentenceTokenizer, WeightError, seeded_weights,
+    Activation, Architecture, Block, EncoderConfig, Error, ErrorKind, Linear, Matrix, Model, Pooling, PoolingMode,
+    PoolingSource, Preset, SentenceTokenizer, WeightError, seeded_weights,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -142,6 +142,50 @@ fn seeded_models_of_every_architecture_come_back_equal() {
     }
 }
 
+/// Fewer heads are `pruned_heads` of config.json, in every architecture, whose weights are smaller.
+#[test]
+fn models_with_fewer_heads_come_back_equal() {
+    for architecture in Architecture::ALL {
+        let config = EncoderConfig {
+            architecture,
+            layers: 2,
+            vocab_size: 50,
+            max_position: 20,
+            position_offset: match architecture {
+                Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert => 2,
+                _ => 0,
+            },
+            type_vocab_size: if architecture.has_token_types() { 2 } else { 1 },
+            ..Preset::BertMini.config()
+        };
+        let config = config.with_heads(3);
+        assert_eq!((config.attention_size, config.head_size()), (Some(192), 64));
+        assert_eq!(config.with_heads(4).attention_size, None);
+        let model = Model::seeded(config, 3).unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        model.write(parent.path()).unwrap();
+        let json = std::fs::read_to_string(parent.path().join("config.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["pruned_heads"], serde_json::json!({"0": [3], "1": [3]}));
+        let heads = if architecture == Architecture::DistilBert { "n_heads" } else { "num_attention_heads" };
+        assert_eq!(json[heads], 4);
+        assert_same(&Model::open(parent.path()).unwrap(), &model);
+    }
+}
+
+#[test]
+fn an_encoder_of_another_shape_keeps_the_rest() {
+    let config = EncoderConfig { layers: 2, vocab_size: 50, max_position: 20, ..Preset::BertMini.config() };
+    let whole = Model::seeded(config.clone(), 3).unwrap().with_pooling(Pooling::new(PoolingMode::Max, true)).unwrap();
+    let smaller = EncoderConfig { intermediate_size: 100, activation: Activation::Relu, ..config.with_heads(1) };
+    let weights = seeded_weights(&smaller, 5);
+    let found = whole.clone().with_encoder(smaller.clone(), weights.clone()).unwrap();
+    assert_eq!((found.config(), found.weights()), (&smaller, &weights));
+    assert_eq!(found.pooling(), whole.pooling());
+    let refused = whole.with_encoder(smaller.with_heads(2), weights).unwrap_err();
+    assert!(matches!(refused, Error::Weights(WeightError::TensorShape { .. })), "{refused}");
+}
+
 #[test]
 fn what_config_json_cannot_say_is_not_written() {
     let config =
@@ -154,6 +198,12 @@ fn what_config_json_cannot_say_is_not_written() {
         EncoderConfig { architecture: Architecture::DistilBert, layer_norm_eps: 1e-5, type_vocab_size: 1, ..config };
     let error = Model::seeded(distil, 1).unwrap().write(&path).unwrap_err();
     assert!(matches!(error, Error::InvalidSetting { .. }), "the epsilon is fixed: {error}");
+    let config = EncoderConfig { layers: 1, vocab_size: 50, ..Preset::BertMini.config() };
+    for attention_size in [120, 1024] {
+        let odd = EncoderConfig { attention_size: Some(attention_size), ..config.clone() };
+        let error = Model::seeded(odd, 1).unwrap().write(&path).unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { .. }), "heads that are no part of 256: {error}");
+    }
     let error = Model::seeded(EncoderConfig { layers: 1, vocab_size: 50, ..Preset::BertMini.config() }, 1).unwrap();
     let error = error.write(folder.path().join("no/such/parent")).unwrap_err();
     assert!(matches!(error, Error::Io { action: "create", .. }), "{error}");

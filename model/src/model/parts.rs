@@ -52,15 +52,8 @@ impl Model {
         config.validate(path)?;
         check_weights(&config, &weights)?;
         pooling.check(config.hidden_size, path)?;
-        match tokenizer.as_ref().map(SentenceTokenizer::max_length).filter(|&length| length > config.max_position) {
-            Some(length) => Err(Error::InvalidSetting {
-                path: path.to_owned(),
-                setting: "max_length of the tokenizer",
-                found: length.to_string(),
-                expected: format!("at most {}, the positions of the model", config.max_position),
-            }),
-            None => Ok(Self::unread(config, weights, pooling, tokenizer)),
-        }
+        check_length(&config, tokenizer.as_ref())?;
+        Ok(Self::unread(config, weights, pooling, tokenizer))
     }
 
     /// The same model with other weights of the same shapes, as after pruning or training. Codes that came from a quantised file are
@@ -114,6 +107,20 @@ impl Model {
         Ok(Self { config, weights, codes: None, pruning: None, ..self })
     }
 
+    /// The same model with another encoder, as after heads and neurons were removed. Pooling, tokenizer and settings stay. Codes that came
+    /// from a quantised file are not kept.
+    ///
+    /// # Errors
+    /// As [`Model::from_parts`].
+    pub fn with_encoder(self, config: EncoderConfig, weights: EncoderWeights) -> Result<Self> {
+        let path = Path::new(PARTS);
+        config.validate(path)?;
+        check_weights(&config, &weights)?;
+        self.pooling.check(config.hidden_size, path)?;
+        check_length(&config, self.tokenizer.as_ref())?;
+        Ok(Self { config, weights, codes: None, pruning: None, ..self })
+    }
+
     /// A model that no file is known of.
     pub(super) fn unread(
         config: EncoderConfig,
@@ -140,6 +147,19 @@ impl Model {
             pruning,
             timings,
         }
+    }
+}
+
+/// Refuses a tokenizer whose sequences are longer than the model's.
+fn check_length(config: &EncoderConfig, tokenizer: Option<&SentenceTokenizer>) -> Result<()> {
+    match tokenizer.map(SentenceTokenizer::max_length).filter(|&length| length > config.max_position) {
+        Some(length) => Err(Error::InvalidSetting {
+            path: PARTS.into(),
+            setting: "max_length of the tokenizer",
+            found: length.to_string(),
+            expected: format!("at most {}, the positions of the model", config.max_position),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::ArgPredicate;
 use lacuna::Block;
+use lacuna::config::Activation;
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::source::{SourceArgs, exactly_one};
@@ -26,6 +27,7 @@ Examples:
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --method one-shot --data texts.txt --out minilm-80.lacuna
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --block auto --data texts.txt --time 15m --out minilm-80
   lacuna compress --model all-MiniLM-L6-v2 --speedup 4 --seq 128 --data texts.txt --time 15m --out minilm-4x
+  lacuna compress --model all-MiniLM-L6-v2 --heads 8 --ffn 768 --sparsity 0.8 --data texts.txt --out minilm-small-80
   lacuna compress --model minilm-80 --lock --teacher my-tuned-model --data texts.txt --out my-sparse-model
   lacuna compress --model all-MiniLM-L6-v2 --new-head --labelled train.csv --labelled-dev dev.csv --out my-classifier
   lacuna compress --model my-classifier --sparsity 0.8 --labelled train.csv --labelled-dev dev.csv --data texts.txt --out sparse
@@ -45,7 +47,7 @@ pub(crate) struct Args {
 
     /// Fraction of the blocks of every linear layer of the encoder that becomes zero
     #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity,
-        required_unless_present_any = ["lock", "new_head", "layers", "speedup", "target_ms"])]
+        required_unless_present_any = ["lock", "new_head", "layers", "speedup", "target_ms", "heads", "ffn", "activation"])]
     pub(super) sparsity: Option<f64>,
 
     /// How the zeros are grouped: 4x1 (4 outputs of one input), 8x1, 16x1, 4x4, 1x4, unstructured; auto takes the shape that loses least in
@@ -70,6 +72,18 @@ pub(crate) struct Args {
     /// belongs together; what the dense model computes does not depend on their order
     #[arg(long, conflicts_with = "lock")]
     pub(super) keep_order: bool,
+
+    /// Attention heads that every layer keeps; the others are removed, and the matrices become smaller
+    #[arg(long, value_name = "N", value_parser = args::at_least_one, conflicts_with = "lock")]
+    pub(super) heads: Option<usize>,
+
+    /// Neurons that every feed-forward block keeps: intermediate_size of the smaller model
+    #[arg(long, value_name = "N", value_parser = args::at_least_one, conflicts_with = "lock")]
+    pub(super) ffn: Option<usize>,
+
+    /// Activation of the feed-forward blocks from now on; relu is the fastest, and its zeros cost accuracy
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with = "lock")]
+    pub(super) activation: Option<ActivationArg>,
 
     /// What is done
     #[arg(long, value_enum, default_value = "distil")]
@@ -199,7 +213,9 @@ impl Args {
 
     /// The options that decide what is pruned, in words.
     pub(super) fn goal_text(&self) -> String {
-        format!("{:?}, {} tokens, order kept: {}", self.goal(), self.seq, self.keep_order)
+        let Args { heads, ffn, activation, .. } = self;
+        let shape = format!("{heads:?} heads, {ffn:?} neurons, {activation:?}");
+        format!("{:?}, {} tokens, order kept: {}, {shape}", self.goal(), self.seq, self.keep_order)
     }
 
     /// Refuses options that would do nothing beside the others.
@@ -243,6 +259,27 @@ impl std::str::FromStr for Shape {
         match text {
             "auto" => Ok(Shape::Auto),
             _ => text.parse().map(Shape::Given).map_err(|error| format!("{error}, or auto")),
+        }
+    }
+}
+
+/// An activation of feed-forward blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ActivationArg {
+    /// `x * (1 + erf(x / sqrt(2))) / 2`
+    Gelu,
+    /// `gelu_new`: GELU in its form with tanh
+    GeluTanh,
+    /// `max(x, 0)`
+    Relu,
+}
+
+impl From<ActivationArg> for Activation {
+    fn from(name: ActivationArg) -> Activation {
+        match name {
+            ActivationArg::Gelu => Activation::Gelu,
+            ActivationArg::GeluTanh => Activation::GeluTanh,
+            ActivationArg::Relu => Activation::Relu,
         }
     }
 }

@@ -9,7 +9,14 @@ use super::summary::Summary;
 
 /// What the model is, and how it is run.
 fn introduction(out: &mut String, summary: &Summary) {
-    let (model, zeros) = (&summary.model, summary.zeros * 1e2);
+    let model = &summary.model;
+    let condition = match &summary.cut {
+        // Libraries without the setting refuse the shapes of the weights.
+        Some(cut) if cut.heads.from != cut.heads.to => {
+            " if it reads `pruned_heads` of config.json, as transformers before version 5 does"
+        }
+        _ => "",
+    };
     let (tag, command) = match summary.head {
         Some(HeadKind::SequenceClassification) => ("text-classification", "classify"),
         Some(HeadKind::TokenClassification) => ("token-classification", "tag"),
@@ -20,17 +27,13 @@ fn introduction(out: &mut String, summary: &Summary) {
         out,
         "---\nlibrary_name: lacuna\npipeline_tag: {tag}\ntags:\n- sparse\n- lacuna\nbase_model: {model}\n---\n\n"
     );
-    let _ = match summary.block {
-        None if zeros < 1.0 => {
-            write!(out, "# {model}, trained\n\nThis model is {model}, trained with `lacuna compress`")
-        }
-        _ => write!(
+    let (title, change) = change(summary);
+    let _ = match change {
+        None => write!(out, "# {model}, trained\n\nThis model is {model}, trained with `lacuna compress`"),
+        Some(change) => write!(
             out,
-            "# {model}, {zeros:.0} % sparse\n\n\
-             This model is {model} with {zeros:.1} % of the weights of the encoder's linear layers set to zero{}. It was made with \
-             `lacuna compress`, which prunes with second-order statistics and then trains the weights that are left to do what the dense \
-             model does",
-            summary.block.as_ref().map_or_else(String::new, |block| format!(", in blocks of {block}")),
+            "# {model}, {title}\n\nThis model is {model} with {change}. It was made with `lacuna compress`, which prunes with second-order \
+             statistics and then trains the weights that are left to do what the dense model does"
         ),
     };
     if let Some(layers) = summary.layers {
@@ -42,7 +45,7 @@ fn introduction(out: &mut String, summary: &Summary) {
     let _ = write!(
         out,
         ". Run it with Lacuna, which skips zeros: `lacuna {command} --model DIR`. The weights are f32; any other library runs them as a \
-         dense model. The licence and the intended use are those of {model}.\n\n## Figures\n\n"
+         dense model{condition}. The licence and the intended use are those of {model}.\n\n## Figures\n\n"
     );
 }
 
@@ -83,6 +86,10 @@ pub(super) fn card(summary: &Summary) -> String {
         summary.threads,
         summary.cpu
     );
+    if let Some(cut) = &summary.cut {
+        let heads = cut.heads_kept.iter().map(|heads| format!("{heads:?}")).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(out, "Heads of {} that are kept, layer by layer: {heads}.", summary.model);
+    }
     if let Some(plan) = &summary.plan {
         out.push_str(&plan.card());
     }
@@ -108,4 +115,20 @@ pub(super) fn card(summary: &Summary) -> String {
         let _ = writeln!(out, "| {} | {} |", layer.first().map_or(0, |matrix| matrix.layer), cells.join(" | "));
     }
     out
+}
+
+/// What makes this model another than the dense one, as a title and in a sentence; nothing if it was trained only.
+fn change(summary: &Summary) -> (String, Option<String>) {
+    let (mut titles, mut changes) = (vec![], vec![]);
+    if let Some(cut) = &summary.cut {
+        titles.push("smaller".to_owned());
+        changes.push(cut.describe());
+    }
+    if summary.block.is_some() || summary.zeros >= 0.01 {
+        let (zeros, blocks) = (summary.zeros * 1e2, summary.block.as_ref());
+        titles.push(format!("{zeros:.0} % sparse"));
+        let blocks = blocks.map_or_else(String::new, |block| format!(", in blocks of {block}"));
+        changes.push(format!("{zeros:.1} % of the weights of the encoder's linear layers set to zero{blocks}"));
+    }
+    (titles.join(", "), (!changes.is_empty()).then(|| changes.join(", and ")))
 }

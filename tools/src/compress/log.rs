@@ -22,6 +22,8 @@ pub(super) enum Event {
     Matrix { layer: usize, name: &'static str, sparsity: f64, relative_error: f64, seconds: f64 },
     /// A layer was pruned.
     Layer { layer: usize, hidden_error: f64, seconds: f64 },
+    /// Heads and neurons of a layer were removed; those that stay.
+    Cut { layer: usize, heads: Vec<usize>, neurons: usize, hidden_error: f64, seconds: f64 },
     /// Training stands here.
     Step {
         step: u64,
@@ -128,6 +130,13 @@ impl Log {
                 if *rounds { "rounded as int8" } else { "unrounded" }
             )),
             Event::Matrix { .. } => {}
+            Event::Cut { layer, heads, neurons, hidden_error, seconds } => {
+                let heads: Vec<String> = heads.iter().map(usize::to_string).collect();
+                say(format_args!(
+                    "layer {layer}: keeps heads {} and {neurons} neurons, in {seconds:.1} s; squared error of its output {hidden_error:.4}",
+                    heads.join(", ")
+                ));
+            }
             Event::Layer { layer, hidden_error, seconds } => {
                 say(format_args!(
                     "layer {layer}: pruned in {seconds:.1} s; squared error of its output {hidden_error:.4}"

@@ -14,6 +14,7 @@ mod page;
 mod plan;
 mod pruning;
 mod run;
+mod structure;
 mod summary;
 mod target;
 mod texts;

@@ -28,6 +28,7 @@ use super::out::Out;
 use super::page::page;
 use super::plan::Plan;
 use super::pruning::Pruner;
+use super::structure;
 use super::summary::{Figures, Summary};
 use super::texts::{Source, Texts};
 use super::training::Training;
@@ -65,11 +66,11 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         }
     }
     check_measured(args, heads.as_ref())?;
-    // The model whose shape the result has.
-    let student = match args.layers {
+    let whole = match args.layers {
         Some(layers) => shallower(&dense, layers)?,
         None => dense.clone(),
     };
+    let structure = structure::wanted(args, whole.config())?;
     out.check_room(&dense, args.method == Method::Distil)?;
     let texts = {
         let _spinner = Spinner::new("reading texts");
@@ -101,15 +102,22 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         false => None,
     };
     let start = Instant::now();
-    let checkpoint = checkpoint(args);
-    let pruner = Pruner {
-        dense: &student,
-        calibration: texts.sample(args.calibration_tokens),
-        may_reorder: !args.keep_order,
-        seq: args.seq,
-        seed: args.seed,
-        context,
+    let calibration = texts.sample(args.calibration_tokens);
+    // The model whose shape the result has.
+    let (student, cut) = match structure {
+        Some(structure) => {
+            let (smaller, cut) = structure::cut(&whole, structure, &calibration, &mut log)?;
+            (smaller, Some(cut))
+        }
+        None => (whole, None),
     };
+    let cut_f32 = match cut.is_some() && has_figures {
+        true => figure("smaller", &student, student.weights(), head.as_ref(), &mut log)?,
+        false => None,
+    };
+    let checkpoint = checkpoint(args);
+    let pruner =
+        Pruner { dense: &student, calibration, may_reorder: !args.keep_order, seq: args.seq, seed: args.seed, context };
     let known = if args.resume && checkpoint.exists() { Identity::plan(&checkpoint) } else { None };
     let (mut weights, reports, plan) = match pruned(&pruner, args.goal(), known, &mut log)? {
         Some((plan, found)) => (found.weights, found.matrices, Some(plan)),
@@ -160,7 +168,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         None => None,
     };
     let int8 = dev.as_ref().map(|dev| dev.as_it_runs(&packed, trained_head.as_ref(), context)).transpose()?;
-    let figures = f32.zip(int8).map(|(f32, int8)| Figures { dense_f32, pruned_f32, f32, int8 });
+    let figures = f32.zip(int8).map(|(f32, int8)| Figures { dense_f32, cut_f32, pruned_f32, f32, int8 });
     let metric = dev.as_ref().map(Dev::metric);
     let of = |wanted: Metric| figures.clone().filter(|_| metric == Some(wanted));
     let (matrices, zeros) = Summary::matrices(sparse.weights(), &reports);
@@ -175,11 +183,12 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         method: match (args.lock, args.method) {
             (true, _) => "pattern lock",
             (_, Method::OneShot) => "one-shot",
-            (_, Method::Distil) if args.new_head && plan.is_none() => "training on labels",
+            (_, Method::Distil) if args.new_head && plan.is_none() && cut.is_none() => "training on labels",
             (_, Method::Distil) => "distil",
         },
         block: plan.as_ref().map(Plan::shapes),
         plan: plan.clone(),
+        cut,
         measured_ms,
         layers: Some(sparse.config().layers).filter(|&layers| layers < dense.config().layers),
         zeros,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::dev::Metric;
 use super::log::minutes;
 use super::plan::Plan;
+use super::structure::Cut;
 use super::texts::Used;
 
 /// A linear layer of the encoder.
@@ -29,6 +30,8 @@ pub(super) struct MatrixSummary {
 pub(super) struct Figures {
     /// The dense model in f32; none if it has no head.
     pub(super) dense_f32: Option<f64>,
+    /// After heads and neurons were removed, in f32.
+    pub(super) cut_f32: Option<f64>,
     /// After pruning and refitting, in f32.
     pub(super) pruned_f32: Option<f64>,
     /// The result in f32.
@@ -51,6 +54,8 @@ pub(super) struct Summary {
     pub(super) plan: Option<Plan>,
     /// Milliseconds of a sequence as [`Plan`] has it, of the result; none where no time was asked for.
     pub(super) measured_ms: Option<f64>,
+    /// Heads and neurons that were removed, if they were.
+    pub(super) cut: Option<Cut>,
     /// The fraction of zeros of all linear weights of the encoder.
     pub(super) zeros: f64,
     pub(super) matrices: Vec<MatrixSummary>,
@@ -86,6 +91,7 @@ impl Figures {
     pub(super) fn rows(&self, result: &str) -> Vec<(String, f64)> {
         let rows = [
             ("dense, f32".to_owned(), self.dense_f32),
+            ("smaller and refitted, f32".to_owned(), self.cut_f32),
             ("pruned and refitted, f32".to_owned(), self.pruned_f32),
             (format!("{result}, f32"), Some(self.f32)),
             (format!("{result}, int8 as it runs"), Some(self.int8)),
@@ -130,6 +136,9 @@ impl Summary {
     /// For people.
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
+        if let Some(cut) = &self.cut {
+            let _ = writeln!(out, "{}: {}", self.out, cut.describe());
+        }
         let least = self.matrices.iter().map(|matrix| matrix.zeros).fold(1.0, f64::min);
         let _ = writeln!(
             out,

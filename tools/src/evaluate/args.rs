@@ -25,6 +25,8 @@ Examples:
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --sparsity 0.5,0.8 --json
   lacuna evaluate --model all-MiniLM-L6-v2 --packed minilm-80.lacuna minilm-90.lacuna --pairs stsb-en-dev.csv
   lacuna evaluate --pairs stsb-en-dev.csv                the shipped model
+  lacuna evaluate --model minilm.lacuna --pairs stsb-en-dev.csv
+  lacuna evaluate --model all-MiniLM-L6-v2 --beside minilm-80 minilm-small.lacuna --pairs stsb-en-dev.csv --pareto models.html
   lacuna evaluate --model distilbert-sst2 --labelled sst2-dev.csv
   lacuna evaluate --model bert-base-NER --tagged conll-test.jsonl --sparsity 0.5 --json
   lacuna evaluate --model roberta-base-squad2 --questions squad-dev.jsonl
@@ -78,6 +80,18 @@ pub(crate) struct Args {
     /// that each takes. For --pairs
     #[arg(long)]
     pub(super) schemes: bool,
+
+    /// More models, each a folder or a packed file: all are measured in int8 as they run, with the time of one sequence, taken in turn
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    pub(super) beside: Vec<PathBuf>,
+
+    /// Also write a page with a chart of all models: the first metric of the task against time
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) pareto: Option<PathBuf>,
+
+    /// Tokens of the sequence that is timed for --beside and --pareto
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = args::at_least_one)]
+    pub(super) seq: usize,
 
     /// Print as JSON
     #[arg(long)]

@@ -6,6 +6,7 @@ mod measure;
 pub(crate) mod measured;
 mod metrics;
 pub(crate) mod pairs;
+mod pareto;
 mod report;
 mod schemes;
 mod task_report;
@@ -22,7 +23,10 @@ use self::gold::{Labelled, Questions, RankedQueries, Tagged};
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     pool(context.threads())?.install(|| {
-        if let Some(path) = &args.pairs {
+        if !args.beside.is_empty() || args.pareto.is_some() {
+            let found = pareto::pareto(args, context)?;
+            show(args, &found, || found.text())
+        } else if let Some(path) = &args.pairs {
             let found = measure::evaluate(args, path, context)?;
             show(args, &found, || found.text())
         } else if let Some(path) = &args.labelled {

@@ -65,7 +65,7 @@ impl TaskEvaluation {
 }
 
 /// A metric in the heading of a table.
-fn heading(metric: &str) -> &str {
+pub(super) fn heading(metric: &str) -> &str {
     match metric {
         "macro_f1" => "macro F1",
         "micro_f1" => "micro F1",

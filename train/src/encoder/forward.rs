@@ -437,13 +437,9 @@ fn check_linear(linear: &Linear, outputs: usize, inputs: usize) -> Result<()> {
 }
 
 fn check_layer(config: &EncoderConfig, layer: &LayerWeights) -> Result<()> {
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    for (kind, linear) in LinearKind::ALL.iter().zip(layer.linears()) {
-        match kind {
-            LinearKind::Up => check_linear(linear, inner, hidden)?,
-            LinearKind::Down => check_linear(linear, hidden, inner)?,
-            _ => check_linear(linear, hidden, hidden)?,
-        }
+    let hidden = config.hidden_size;
+    for ((outputs, inputs), linear) in config.linear_shapes().into_iter().zip(layer.linears()) {
+        check_linear(linear, outputs, inputs)?;
     }
     for norm in [&layer.attention_norm, &layer.output_norm] {
         check_size("scales of a normalisation", norm.gamma.len(), hidden)?;
