@@ -139,7 +139,7 @@ pub(crate) struct Args {
     pub(super) batch: usize,
 
     /// The highest learning rate; 1e-4 with --new-head
-    #[arg(long, value_name = "RATE", default_value_t = 5e-4, default_value_if("new_head", ArgPredicate::IsPresent, "1e-4"), value_parser = rate)]
+    #[arg(long, value_name = "RATE", default_value_t = 5e-4, default_value_if("new_head", ArgPredicate::Equals("true".into()), "1e-4"), value_parser = rate)]
     pub(super) learning_rate: f64,
 
     /// Whether the last fifth of the training rounds activations and weights as int8 does
@@ -362,7 +362,22 @@ fn rate(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args as _, Command, FromArgMatches};
+
     use super::*;
+
+    fn parsed(options: &[&str]) -> Args {
+        let command = Args::augment_args(Command::new("compress"));
+        let given = ["compress", "--model", "m", "--out", "o"].iter().chain(options);
+        Args::from_arg_matches(&command.try_get_matches_from(given).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn new_heads_learn_slower() {
+        assert_eq!(parsed(&["--sparsity", "0.8"]).learning_rate, 5e-4);
+        assert_eq!(parsed(&["--new-head", "--labelled", "l.csv"]).learning_rate, 1e-4);
+        assert_eq!(parsed(&["--new-head", "--labelled", "l.csv", "--learning-rate", "1e-3"]).learning_rate, 1e-3);
+    }
 
     #[test]
     fn times_have_a_unit() {
