@@ -19,7 +19,7 @@ const PERCENT: std::ops::RangeInclusive<u32> = 50..=95;
 /// The sparsity of the first pruning, whose losses decide.
 const FIRST: (f64, f64) = (0.6, 0.9);
 /// A shape must save this fraction of the time of 4x1 blocks in some matrix, or it is not looked at.
-const LEAST_GAIN: f64 = 0.03;
+const LEAST_GAIN: f64 = 0.1;
 /// How often a plan is tried, timed and corrected.
 const TRIALS: usize = 4;
 /// A model that takes this fraction longer than it should is fast enough: measurements differ as much.
