@@ -208,6 +208,7 @@ fn kind_of_packed(error: &PackedError) -> ErrorKind {
         | PackedError::Content { .. }
         | PackedError::Weights { .. } => ErrorKind::InvalidFile,
         PackedError::NeedsWeights { .. } => ErrorKind::Missing,
+        PackedError::Alignment { .. } => ErrorKind::InvalidInput,
         PackedError::Decided { .. } => ErrorKind::InvalidOption,
     }
 }
@@ -250,6 +251,7 @@ mod tests {
             (PackedError::NotPacked { path: path(), found: String::new() }.into(), ErrorKind::InvalidFile),
             (PackedError::NeedsWeights { path: path(), what: String::new(), remedy: "" }.into(), ErrorKind::Missing),
             (PackedError::Decided { option: "--block", found: String::new() }.into(), ErrorKind::InvalidOption),
+            (PackedError::Alignment { path: path(), found: 8, expected: 64 }.into(), ErrorKind::InvalidInput),
             (JitError::Architecture { found: "aarch64" }.into(), ErrorKind::Machine),
             (HubError::NoCache.into(), ErrorKind::NotFound),
             (lacuna_model::Error::Forked { process: 2, parent: 1 }.into(), ErrorKind::Machine),

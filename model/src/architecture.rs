@@ -104,6 +104,21 @@ impl Architecture {
         format!("{}Model", self.class_prefix())
     }
 
+    /// The class of a model with a head: `BertForSequenceClassification` and the like.
+    pub(crate) fn class_with(self, head: &str) -> String {
+        format!("{}{head}", self.class_prefix())
+    }
+
+    /// What the names of the encoder's tensors begin with in a model with a head: `base_model_prefix` of `transformers`, and a dot.
+    pub(crate) const fn prefix_beside_head(self) -> &'static str {
+        match self {
+            Architecture::Bert => "bert.",
+            Architecture::DistilBert => "distilbert.",
+            Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert => "roberta.",
+            Architecture::Electra => "electra.",
+        }
+    }
+
     /// How the names of all classes of the family begin.
     const fn class_prefix(self) -> &'static str {
         match self {

@@ -11,6 +11,8 @@
 //! they are rounded, and whatever depends on the output feature alone goes into the two factors.
 
 use crate::codes::{LayerCodes, LinearCodes, TensorQuant};
+use crate::config::EncoderConfig;
+use crate::error::CalibrationError;
 use crate::matrix::Matrix;
 use crate::weights::{LayerWeights, Linear};
 
@@ -86,6 +88,49 @@ pub struct LayerQuant {
     pub ffn_in: ActivationQuant,
     /// Input of down.
     pub gelu_out: ActivationQuant,
+}
+
+impl LayerQuant {
+    /// Refuses quantisations that are not of a model of this configuration.
+    ///
+    /// # Errors
+    /// [`CalibrationError::Quantisation`] for another number of layers or features, and for scales that are not positive.
+    pub fn check_all(layers: &[LayerQuant], config: &EncoderConfig) -> Result<(), CalibrationError> {
+        let size = |what, found: usize, expected: usize| match found == expected {
+            true => Ok(()),
+            false => {
+                let (found, expected) = (found.to_string(), expected.to_string());
+                Err(CalibrationError::Quantisation { what, found, expected })
+            }
+        };
+        size("layers", layers.len(), config.layers)?;
+        let (hidden, inner, heads) = (config.hidden_size, config.intermediate_size, config.heads);
+        let width = heads * config.head_size();
+        for layer in layers {
+            let LayerQuant { attn_in, q_scale, k_scale, v_scale, attn_out, ffn_in, gelu_out, .. } = layer;
+            for (what, scales, expected) in [
+                ("scales of the inputs of q, k and v", &attn_in.scale, hidden),
+                ("means of the inputs of q, k and v", &attn_in.mean, hidden),
+                ("scales of queries", q_scale, heads),
+                ("scales of keys", k_scale, heads),
+                ("scales of values", v_scale, width),
+                ("scales of the inputs of o", &attn_out.scale, width),
+                ("means of the inputs of o", &attn_out.mean, width),
+                ("scales of the inputs of up", &ffn_in.scale, hidden),
+                ("means of the inputs of up", &ffn_in.mean, hidden),
+                ("scales of the inputs of down", &gelu_out.scale, inner),
+                ("means of the inputs of down", &gelu_out.mean, inner),
+            ] {
+                size(what, scales.len(), expected)?;
+            }
+            let scales = [&attn_in.scale, q_scale, k_scale, v_scale, &attn_out.scale, &ffn_in.scale, &gelu_out.scale];
+            if let Some(wrong) = scales.into_iter().flatten().find(|scale| !(**scale > 0.0 && scale.is_finite())) {
+                let (found, expected) = (wrong.to_string(), "a positive number".to_owned());
+                return Err(CalibrationError::Quantisation { what: "a scale", found, expected });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A linear layer with s8 weights.

@@ -84,6 +84,7 @@ impl Preset {
             hidden_size,
             layers,
             heads,
+            attention_size: None,
             intermediate_size: 4 * hidden_size,
             embedding_size: (self == Preset::ElectraSmall).then_some(128),
             vocab_size: VOCAB_SIZE,
@@ -142,12 +143,12 @@ pub fn seeded_weights(config: &EncoderConfig, seed: u64) -> EncoderWeights {
         .into_par_iter()
         .map(|layer| {
             let stream = |part| Stream::new(seed, layer + 1, part);
-            let inner = config.intermediate_size;
+            let (inner, attended) = (config.intermediate_size, config.attention_features());
             LayerWeights {
-                q: stream(0).linear(hidden, hidden),
-                k: stream(1).linear(hidden, hidden),
-                v: stream(2).linear(hidden, hidden),
-                o: stream(3).linear(hidden, hidden),
+                q: stream(0).linear(attended, hidden),
+                k: stream(1).linear(attended, hidden),
+                v: stream(2).linear(attended, hidden),
+                o: stream(3).linear(hidden, attended),
                 attention_norm: stream(4).norm(hidden),
                 up: stream(5).linear(inner, hidden),
                 down: stream(6).linear(hidden, inner),

@@ -1,11 +1,14 @@
 //! An embedding table with a byte per value, for small files.
 
-use lacuna_kernels::SharedSlice;
+use lacuna_kernels::{Buffer, SharedSlice};
+use rayon::prelude::*;
 
 use crate::container::{PackedError, PackedFile, Sections};
 
 /// The largest code: codes are symmetric, so that 0 stays 0.
 const LARGEST: f32 = 127.0;
+/// Rows that a thread computes at a time.
+const ROWS: usize = 256;
 
 /// A table whose values are `scale[row] * code[row][feature]`.
 ///
@@ -15,7 +18,7 @@ const LARGEST: f32 = 127.0;
 pub(crate) struct ByteTable {
     features: usize,
     /// `[rows][features]`
-    codes: Vec<i8>,
+    codes: SharedSlice<i8>,
     /// `[rows]`
     scales: Vec<f32>,
 }
@@ -34,15 +37,24 @@ impl ByteTable {
         ByteTable { features, codes: codes.collect(), scales }
     }
 
-    /// The values.
+    /// The values, computed in parallel on the current rayon pool.
     pub(crate) fn values(&self) -> SharedSlice<f32> {
-        let rows = self.codes.chunks_exact(self.features.max(1)).zip(&self.scales);
-        rows.flat_map(|(row, &scale)| row.iter().map(move |&code| scale * f32::from(code))).collect()
+        let features = self.features.max(1);
+        let mut values = Buffer::new(self.codes.len());
+        let codes = self.codes.par_chunks(ROWS * features);
+        let parts = values.par_chunks_mut(ROWS * features).zip(codes).zip(self.scales.par_chunks(ROWS));
+        parts.for_each(|((values, codes), scales)| {
+            let rows = values.chunks_exact_mut(features).zip(codes.chunks_exact(features));
+            for ((values, codes), &scale) in rows.zip(scales) {
+                values.iter_mut().zip(codes).for_each(|(value, &code)| *value = scale * f32::from(code));
+            }
+        });
+        values.into()
     }
 
     /// Adds the sections `NAME.codes` and `NAME.scales`.
     pub(crate) fn save<'a>(&'a self, name: &str, sections: &mut Sections<'a>) {
-        sections.add(codes_of(name), &self.codes);
+        sections.add(codes_of(name), &self.codes[..]);
         sections.add(scales_of(name), &self.scales);
     }
 
@@ -54,7 +66,7 @@ impl ByteTable {
     /// # Errors
     /// [`PackedError::Section`] for sections of another size, and for what [`ByteTable::of`] never gives.
     pub(crate) fn load(file: &PackedFile, name: &str, rows: usize, features: usize) -> Result<ByteTable, PackedError> {
-        let codes: Vec<i8> = file.elements(&codes_of(name), rows.saturating_mul(features))?;
+        let codes: SharedSlice<i8> = file.stored(&codes_of(name), rows.saturating_mul(features))?;
         let scales: Vec<f32> = file.elements(&scales_of(name), rows)?;
         if codes.contains(&i8::MIN) {
             return Err(file.section_error(&codes_of(name), "a code of -128".into(), "-127 to 127".into()));

@@ -50,6 +50,11 @@ impl Tables {
         Tables { word, token_type, position, bytes: Some(bytes) }
     }
 
+    /// Whether files hold the word and the position table in bytes.
+    pub(crate) fn are_small(&self) -> bool {
+        self.bytes.is_some()
+    }
+
     pub(crate) fn save<'a>(&'a self, sections: &mut Sections<'a>) {
         match &self.bytes {
             None => sections.add(WORD, &self.word),

@@ -49,6 +49,17 @@ pub enum PackedError {
         path: PathBuf,
     },
 
+    /// A file in memory at an address from which it cannot be used in place.
+    #[error("{path}: found bytes at an address {found} above a multiple of {expected}; expected a multiple of {expected}", path = path.display())]
+    Alignment {
+        /// What stands for the file's path.
+        path: PathBuf,
+        /// The address modulo `expected`.
+        found: usize,
+        /// Bytes of which the address must be a multiple.
+        expected: usize,
+    },
+
     /// The file is shorter or longer than its header says.
     #[error(
         "{path}: found {found} bytes; expected {expected} by its own header: copy or pack the file again",

@@ -1,4 +1,4 @@
-//! A packed file, mapped and verified.
+//! A packed file, mapped or in memory, and verified.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,17 +9,19 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytemuck::Pod;
 use bytes::Bytes;
-use lacuna_kernels::SharedSlice;
+use lacuna_kernels::{Buffer, SharedSlice};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 
+use super::deflate::{MOST_GROWTH, inflate};
 use super::error::PackedError;
-use super::header::{ALIGNMENT, CHUNK, Header, checksum};
+use super::header::{ALIGNMENT, CHUNK, Header, PLAIN, checksum};
 use super::manifest::{Manifest, Section};
 use super::writer::replace;
 
-/// A mapped file. Its pages are shared by all processes that open it, and stay mapped while anything borrows them.
+/// A file that is mapped, or part of the program. Its pages are shared by all processes that open it, and stay mapped while anything
+/// borrows them.
 #[derive(Debug)]
 pub(crate) struct PackedFile {
     path: PathBuf,
@@ -33,16 +35,33 @@ pub(crate) struct PackedFile {
 #[derive(Debug)]
 struct Place {
     range: Range<usize>,
+    /// Bytes when inflated, if it is stored deflated.
+    inflated: Option<usize>,
     is_read: AtomicBool,
 }
 
 impl PackedFile {
     /// Maps a file and reads its manifest, whose checksum is compared; [`PackedFile::verify`] compares the others.
     pub(crate) fn open<M: DeserializeOwned>(path: &Path) -> Result<(PackedFile, M), PackedError> {
+        PackedFile::read(path, map(path)?)
+    }
+
+    /// The same of a file that is part of the program. `name` stands for its path.
+    pub(crate) fn of_static<M: DeserializeOwned>(
+        name: &Path,
+        bytes: &'static [u8],
+    ) -> Result<(PackedFile, M), PackedError> {
+        let found = bytes.as_ptr() as usize % ALIGNMENT;
+        if found != 0 {
+            return Err(PackedError::Alignment { path: name.to_owned(), found, expected: ALIGNMENT });
+        }
+        PackedFile::read(name, Bytes::from_static(bytes))
+    }
+
+    fn read<M: DeserializeOwned>(path: &Path, bytes: Bytes) -> Result<(PackedFile, M), PackedError> {
         if cfg!(target_endian = "big") {
             return Err(PackedError::BigEndian { path: path.to_owned() });
         }
-        let bytes = map(path)?;
         let header = Header::read(path, &bytes)?;
         checksum(path, &bytes, header.end as usize..bytes.len(), header.table)?;
         let manifest_bytes = Header::BYTES..Header::BYTES + header.manifest as usize;
@@ -116,7 +135,8 @@ impl PackedFile {
                 return Err(self.section_error(&section.name, found, expected));
             };
             next = range.end.next_multiple_of(ALIGNMENT);
-            let place = Place { range, is_read: AtomicBool::new(false) };
+            let inflated = self.inflated(section)?;
+            let place = Place { range, inflated, is_read: AtomicBool::new(false) };
             if places.insert(section.name.clone(), place).is_some() {
                 return Err(self.section_error(&section.name, "the name twice".into(), "every name once".into()));
             }
@@ -126,6 +146,23 @@ impl PackedFile {
             return Err(self.content_error("manifest", found, format!("{end}, as the header says")));
         }
         Ok(places)
+    }
+
+    /// The bytes of a section when inflated, if it is stored deflated: at most [`MOST_GROWTH`] for each byte that is stored.
+    fn inflated(&self, section: &Section) -> Result<Option<usize>, PackedError> {
+        let Some(inflated) = section.inflated else { return Ok(None) };
+        if self.header.version == PLAIN {
+            let found = "deflated bytes in a file of version 1".to_owned();
+            return Err(self.section_error(&section.name, found, "bytes as they are".into()));
+        }
+        let most = section.length.saturating_mul(MOST_GROWTH as u64);
+        match usize::try_from(inflated) {
+            Ok(length) if inflated <= most => Ok(Some(length)),
+            _ => {
+                let found = format!("{} bytes that become {inflated}", section.length);
+                Err(self.section_error(&section.name, found, format!("at most {most} when inflated")))
+            }
+        }
     }
 
     /// Writes the same file to another place. Gives its length in bytes.
@@ -159,18 +196,21 @@ impl PackedFile {
         self.places.contains_key(name)
     }
 
-    /// The bytes of a section, borrowed.
+    /// The bytes of a section: borrowed, or inflated if they are stored deflated.
     pub(crate) fn section(&self, name: &str) -> Result<Bytes, PackedError> {
-        match self.places.get(name) {
-            Some(place) => {
-                place.is_read.store(true, Relaxed);
-                Ok(self.bytes.slice(place.range.clone()))
-            }
-            None => Err(self.section_error(name, "none".into(), "one of this name".into())),
+        let Some(place) = self.places.get(name) else {
+            return Err(self.section_error(name, "none".into(), "one of this name".into()));
+        };
+        place.is_read.store(true, Relaxed);
+        let stored = self.bytes.slice(place.range.clone());
+        let Some(length) = place.inflated else { return Ok(stored) };
+        match inflate(&stored, length) {
+            Ok(inflated) => Ok(Bytes::from_owner(Inflated(inflated))),
+            Err(found) => Err(self.section_error(name, found, format!("a deflated stream of {length} bytes"))),
         }
     }
 
-    /// The elements of a section, borrowed; there must be `expected`.
+    /// The elements of a section, as [`PackedFile::section`] gives them; there must be `expected`.
     pub(crate) fn stored<T: Pod>(&self, name: &str, expected: usize) -> Result<SharedSlice<T>, PackedError> {
         let bytes = self.section(name)?;
         let elements = bytes.len() / size_of::<T>();
@@ -196,6 +236,15 @@ impl PackedFile {
 
     pub(crate) fn weights_error(&self, what: &str, source: lacuna_kernels::KernelError) -> PackedError {
         PackedError::Weights { path: self.path.clone(), what: what.to_owned(), source: source.into() }
+    }
+}
+
+/// What keeps the bytes of an inflated section.
+struct Inflated(Buffer<u8>);
+
+impl AsRef<[u8]> for Inflated {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -8,10 +8,12 @@ pub(super) use lacuna_model::packed::MAGIC;
 
 use super::error::PackedError;
 
-/// The version that is written.
-pub(super) const VERSION: u32 = 1;
+/// The version of files in which every section is stored as it is.
+pub(super) const PLAIN: u32 = 1;
+/// The version of files with deflated sections.
+pub(super) const DEFLATED: u32 = 2;
 /// The versions that are read.
-const SUPPORTED: &str = "version 1";
+const SUPPORTED: &str = "versions 1 and 2";
 /// Bytes per checksum.
 pub(super) const CHUNK: usize = 1 << 20;
 /// Sections start at multiples of this many bytes: cache lines, the width of a vector.
@@ -20,6 +22,8 @@ pub(super) const ALIGNMENT: usize = 64;
 /// The 64 bytes at the start, little-endian. [`Header::to_bytes`] has the layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
+    /// [`PLAIN`] or [`DEFLATED`]: the least that reads the file, so that older readers read what they can.
+    pub(super) version: u32,
     /// Where the sections end and the table of checksums begins.
     pub(super) end: u64,
     /// Bytes of the manifest, which follows the header.
@@ -34,7 +38,7 @@ impl Header {
     /// | bytes | holds |
     /// | --- | --- |
     /// | 0..8 | [`MAGIC`] |
-    /// | 8..12 | [`VERSION`] |
+    /// | 8..12 | the version |
     /// | 12..16 | [`CHUNK`] |
     /// | 16..24 | where the table of checksums begins |
     /// | 24..32 | bytes of the manifest |
@@ -44,7 +48,7 @@ impl Header {
     pub(super) fn to_bytes(self) -> [u8; Header::BYTES] {
         let mut bytes = [0; Header::BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[12..16].copy_from_slice(&(CHUNK as u32).to_le_bytes());
         bytes[16..24].copy_from_slice(&self.end.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.manifest.to_le_bytes());
@@ -71,15 +75,15 @@ impl Header {
         let bytes: &[u8; Header::BYTES] = file.first_chunk().ok_or_else(|| length(Header::BYTES))?;
         let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         let version = number(8) as u32;
-        if version != VERSION {
-            let remedy = match version > VERSION {
+        if !(PLAIN..=DEFLATED).contains(&version) {
+            let remedy = match version > DEFLATED {
                 true => "read it with the newer lacuna that packed it, or pack the model again with this one",
                 false => "pack the model again",
             };
             return Err(PackedError::Version { path: path.to_owned(), found: version, supported: SUPPORTED, remedy });
         }
         checksum(path, file, 0..56, number(56))?;
-        let header = Header { end: number(16), manifest: number(24), table: number(32) };
+        let header = Header { version, end: number(16), manifest: number(24), table: number(32) };
         let expected = header.chunks().and_then(|chunks| header.end.checked_add(chunks.checked_mul(8)?));
         if expected != Some(file.len() as u64) {
             let (found, expected) = (file.len() as u64, expected.unwrap_or(u64::MAX));

@@ -21,6 +21,9 @@ pub struct Section {
     pub name: String,
     /// Its first byte, from the end of the manifest, rounded up to a multiple of 64.
     pub offset: u64,
-    /// Bytes.
+    /// Bytes, as stored.
     pub length: u64,
+    /// Bytes when inflated, of a section that is stored deflated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inflated: Option<u64>,
 }

@@ -1,41 +1,68 @@
 //! Writes packed files. A file appears in its place only when it is complete.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use bytemuck::Pod;
 use lacuna_model::files::{self, WriteError};
+use rayon::prelude::*;
 use serde::Serialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::deflate::deflate;
 use super::error::PackedError;
-use super::header::{ALIGNMENT, CHUNK, Header};
+use super::header::{ALIGNMENT, CHUNK, DEFLATED, Header, PLAIN};
 use super::manifest::{Manifest, Section};
 
 /// The sections of a file to be written, in the order of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Sections<'a> {
-    list: Vec<(String, &'a [u8])>,
+    list: Vec<Part<'a>>,
+}
+
+/// A section to be written.
+#[derive(Debug)]
+struct Part<'a> {
+    name: String,
+    /// As they are stored.
+    bytes: Cow<'a, [u8]>,
+    /// Their number when inflated, if they are deflated.
+    inflated: Option<u64>,
 }
 
 impl<'a> Sections<'a> {
     /// Adds a section of elements.
     pub(crate) fn add<T: Pod>(&mut self, name: impl Into<String>, elements: &'a [T]) {
-        self.list.push((name.into(), bytemuck::cast_slice(elements)));
+        let bytes = Cow::Borrowed(bytemuck::cast_slice(elements));
+        self.list.push(Part { name: name.into(), bytes, inflated: None });
+    }
+
+    /// The same with those deflated that shrink by it, in parallel on the current rayon pool. Such sections are not used in place: they
+    /// are inflated when the file is opened.
+    pub(crate) fn deflated(mut self) -> Sections<'a> {
+        self.list.par_iter_mut().for_each(|part| {
+            if let Some(deflated) = deflate(&part.bytes) {
+                part.inflated = Some(part.bytes.len() as u64);
+                part.bytes = Cow::Owned(deflated);
+            }
+        });
+        self
     }
 
     /// All of them.
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.list.iter().map(|(name, bytes)| (&name[..], *bytes))
+        self.list.iter().map(|part| (&part.name[..], &part.bytes[..]))
     }
 
     /// Their positions, and the end of the last one.
     fn places(&self) -> (Vec<Section>, usize) {
         let mut offset = 0;
-        let places = self.list.iter().map(|(name, bytes)| {
-            let section = Section { name: name.clone(), offset: offset as u64, length: bytes.len() as u64 };
+        let places = self.list.iter().map(|Part { name, bytes, inflated }| {
+            let (length, inflated) = (bytes.len() as u64, *inflated);
+            let section = Section { name: name.clone(), offset: offset as u64, length, inflated };
             offset = (offset + bytes.len()).next_multiple_of(ALIGNMENT);
             section
         });
@@ -48,7 +75,8 @@ impl<'a> Sections<'a> {
         let manifest = Manifest { writer: concat!("lacuna ", env!("CARGO_PKG_VERSION")).to_owned(), model, sections };
         let manifest =
             serde_json::to_vec(&manifest).map_err(|source| PackedError::Manifest { path: path.to_owned(), source })?;
-        let mut header = Header { end: 0, manifest: manifest.len() as u64, table: 0 };
+        let version = if self.list.iter().any(|part| part.inflated.is_some()) { DEFLATED } else { PLAIN };
+        let mut header = Header { version, end: 0, manifest: manifest.len() as u64, table: 0 };
         header.end = (header.data() + end) as u64;
 
         replace(path, |file| {
@@ -56,9 +84,9 @@ impl<'a> Sections<'a> {
             out.write_all(&[0; Header::BYTES])?; // its place
             let mut body = Chunks { out, hasher: Xxh3::new(), written: 0, table: Vec::new() };
             body.write(&manifest)?;
-            for (_, bytes) in &self.list {
+            for part in &self.list {
                 body.align()?;
-                body.write(bytes)?;
+                body.write(&part.bytes)?;
             }
             body.align()?;
             let (mut out, table) = body.finish();

@@ -2,5 +2,7 @@
 //!
 //! [`Model::head`](crate::Model::head) reads a head. The [`tasks`](crate::tasks) put it onto an encoder.
 
-pub(crate) use lacuna_model::heads::{Dense, DenseActivation, EXPECTED, HeadConfig, HeadWeights, Transform};
-pub use lacuna_model::heads::{Head, HeadKind, LabelSource, Problem, ScoreFunction};
+pub(crate) use lacuna_model::heads::EXPECTED;
+pub use lacuna_model::heads::{
+    Dense, DenseActivation, Head, HeadConfig, HeadKind, HeadWeights, LabelSource, Problem, ScoreFunction, Transform,
+};

@@ -169,6 +169,8 @@ impl PackedModel {
             similarity: similarity.map(|similarity| similarity.name().to_owned()),
             remarks: remarks.clone(),
         };
+        // Whoever asks for small tables wants a small file.
+        let sections = if self.tables.are_small() { sections.deflated() } else { sections };
         Ok(sections.write(path.as_ref(), entry)?)
     }
 
@@ -194,8 +196,42 @@ impl PackedModel {
         let _span = tracing::info_span!("open").entered();
         lacuna_model::forked::check()?;
         let path = path.as_ref();
+        PackedModel::load(path, || PackedFile::open(path))
+    }
+
+    /// Opens a packed file that is part of the program, as `include_bytes!` makes it. Nothing is copied that [`PackedModel::open`] would
+    /// not copy. `name` stands for its path in messages.
+    ///
+    /// The address must be a multiple of 64: put the bytes into a `#[repr(align(64))]` struct.
+    ///
+    /// ```no_run
+    /// #[repr(align(64))]
+    /// struct Aligned<T: ?Sized>(T);
+    ///
+    /// # macro_rules! include_bytes { ($path:literal) => { b"" } }
+    /// static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("minilm.lacuna"));
+    ///
+    /// # fn main() -> lacuna::Result<()> {
+    /// let encoder = lacuna::PackedModel::from_static("minilm.lacuna", &MODEL.0)?.compile()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`PackedError::Alignment`] for another address, and those of [`PackedModel::open`].
+    pub fn from_static(name: impl AsRef<Path>, bytes: &'static [u8]) -> Result<PackedModel> {
+        let _span = tracing::info_span!("open").entered();
+        lacuna_model::forked::check()?;
+        let name = name.as_ref();
+        PackedModel::load(name, || PackedFile::of_static(name, bytes))
+    }
+
+    fn load(
+        path: &Path,
+        open: impl FnOnce() -> std::result::Result<(PackedFile, ModelEntry), PackedError>,
+    ) -> Result<PackedModel> {
         let mut phases = Phases::new();
-        let (file, entry) = PackedFile::open::<ModelEntry>(path)?;
+        let (file, entry) = open()?;
         entry.config.validate(path)?;
         phases.end("map");
         let (loaded, tokenizer) = rayon::join(

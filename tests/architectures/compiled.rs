@@ -55,6 +55,17 @@ fn every_architecture_and_activation_gives_the_same_bits_everywhere() {
     }
 }
 
+/// Attention narrower and wider than the residual stream, with heads that are padded and heads that are not.
+#[test]
+fn other_numbers_of_heads_of_the_same_size() {
+    for (hidden, heads, kept) in [(64, 4, 3), (64, 4, 1), (52, 2, 1), (30, 10, 7), (32, 2, 3)] {
+        for architecture in [Architecture::Bert, Architecture::DistilBert, Architecture::Electra] {
+            let sizes = EncoderConfig { hidden_size: hidden, heads, intermediate_size: 70, ..tiny(architecture) };
+            check(sizes.with_heads(kept), 0.8);
+        }
+    }
+}
+
 /// Embeddings narrower and wider than the layers, of sizes that are no multiples of anything, and heads of 26.
 #[test]
 fn projections_of_every_size() {

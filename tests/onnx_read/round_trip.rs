@@ -47,6 +47,24 @@ fn floats_come_back_as_they_were() {
     }
 }
 
+/// A graph with fewer heads, beside a config.json that says so; one that does not is refused by name.
+#[test]
+fn fewer_heads_come_back_as_they_were() {
+    let (whole, folder) = original("bert");
+    let config = whole.config().with_heads(1);
+    let smaller = Model::seeded(config.clone(), 5).unwrap();
+    let written = TempDir::new().unwrap();
+    smaller.write(written.path()).unwrap();
+    let graph = smaller.to_onnx().unwrap();
+    let again = read_again(&graph, written.path());
+    assert_eq!((again.config(), &again.weights().layers), (&config, &smaller.weights().layers));
+    let dir = TempDir::new().unwrap();
+    std::fs::copy(folder.join("config.json"), dir.path().join("config.json")).unwrap();
+    graph.write(dir.path().join("model.onnx")).unwrap();
+    let error = Model::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("head"), "{error}");
+}
+
 /// The pooling of the graph is read from its nodes.
 #[test]
 fn pooling_comes_back_as_it_was() {

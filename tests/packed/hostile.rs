@@ -13,6 +13,7 @@ use super::{Bench, batch, calibrated, smallest, tiers, tiny};
 /// A file taken apart.
 #[derive(Clone)]
 pub(super) struct Forged {
+    pub(super) version: u32,
     pub(super) manifest: Value,
     /// From the first section on.
     pub(super) data: Vec<u8>,
@@ -23,7 +24,8 @@ impl Forged {
         let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
         let (end, manifest) = (number(16), 64..64 + number(24));
         let data = manifest.end.next_multiple_of(64)..end;
-        Forged { manifest: serde_json::from_slice(&bytes[manifest]).unwrap(), data: bytes[data].to_vec() }
+        let version = u32::from_le_bytes(bytes[8..12].try_into().unwrap());
+        Forged { version, manifest: serde_json::from_slice(&bytes[manifest]).unwrap(), data: bytes[data].to_vec() }
     }
 
     /// The file, with right checksums.
@@ -33,7 +35,7 @@ impl Forged {
         bytes.resize(bytes.len().next_multiple_of(64), 0);
         bytes.extend(&self.data);
         bytes.resize(bytes.len().next_multiple_of(64), 0);
-        seal(bytes, manifest.len() as u64)
+        seal(bytes, self.version, manifest.len() as u64)
     }
 
     /// Where a section lies in the data.
@@ -44,6 +46,31 @@ impl Forged {
         offset..offset + section["length"].as_u64().unwrap() as usize
     }
 
+    /// Puts other bytes in the place of a section, and moves those behind it.
+    pub(super) fn replace(&mut self, name: &str, bytes: &[u8]) {
+        let place = self.place(name);
+        let (old, new) = [place.len(), bytes.len()].map(|length| length.next_multiple_of(64)).into();
+        let mut padded = bytes.to_vec();
+        padded.resize(new, 0);
+        self.data.splice(place.start..place.start + old, padded);
+        for section in self.manifest["sections"].as_array_mut().unwrap() {
+            let offset = section["offset"].as_u64().unwrap() as usize;
+            if offset > place.start {
+                section["offset"] = json!(offset + new - old);
+            }
+            if section["name"] == name {
+                section["length"] = json!(bytes.len());
+            }
+        }
+    }
+
+    /// What the manifest says of a section.
+    pub(super) fn entry(&mut self, name: &str) -> &mut serde_json::Map<String, Value> {
+        let sections = self.manifest["sections"].as_array_mut().unwrap();
+        let found = sections.iter_mut().find(|section| section["name"] == name);
+        found.unwrap_or_else(|| panic!("{name}")).as_object_mut().unwrap()
+    }
+
     pub(super) fn section(&mut self, name: &str) -> &mut [u8] {
         let place = self.place(name);
         &mut self.data[place]
@@ -51,11 +78,11 @@ impl Forged {
 }
 
 /// Writes header and table around a body.
-fn seal(mut bytes: Vec<u8>, manifest: u64) -> Vec<u8> {
+fn seal(mut bytes: Vec<u8>, version: u32, manifest: u64) -> Vec<u8> {
     let end = bytes.len() as u64;
     let table: Vec<u8> = bytes[64..].chunks(1 << 20).flat_map(|chunk| xxh3_64(chunk).to_le_bytes()).collect();
     bytes[..8].copy_from_slice(b"\x8bLACUNA\n");
-    bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
+    bytes[8..12].copy_from_slice(&version.to_le_bytes());
     bytes[12..16].copy_from_slice(&(1u32 << 20).to_le_bytes());
     bytes[16..24].copy_from_slice(&end.to_le_bytes());
     bytes[24..32].copy_from_slice(&manifest.to_le_bytes());

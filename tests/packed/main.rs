@@ -1,10 +1,12 @@
 //! Packed models: exact round trips, damage of every kind, hostile files, and a file of every version so far.
 
 mod damage;
+mod deflated;
 mod hostile;
 mod redundant;
 mod round_trip;
 mod small_tables;
+mod statics;
 #[path = "../support/tiers.rs"]
 mod tiers;
 mod versions;

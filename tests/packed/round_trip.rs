@@ -52,6 +52,18 @@ fn every_architecture() {
 }
 
 #[test]
+fn fewer_heads_of_the_same_size() {
+    let wide = EncoderConfig { hidden_size: 64, heads: 4, intermediate_size: 100, ..tiny(Architecture::Bert) };
+    for kept in [1, 3] {
+        for form in FORMS {
+            check(wide.with_heads(kept), Some((Block::B4x1, 0.8)), form);
+        }
+    }
+    let padded = EncoderConfig { hidden_size: 30, heads: 10, ..tiny(Architecture::DistilBert) };
+    check(padded.with_heads(7), None, Form::Auto);
+}
+
+#[test]
 fn every_pattern_of_zeros() {
     let wide = EncoderConfig { hidden_size: 64, heads: 2, intermediate_size: 128, ..tiny(Architecture::Bert) };
     for block in [Block::B4x1, Block::B1x4, Block::B4x4, Block::B8x1, Block::Unstructured] {

@@ -16,7 +16,8 @@ use graph::Graph;
 use source::Source;
 
 /// The crates of the workspace, each with the others that it may use. Its tests may also use those that these use, and so on.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
+    ("lacuna-assets", &[]),
     ("lacuna-files", &[]),
     ("lacuna-jit", &[]),
     ("lacuna-pattern", &[]),
@@ -28,7 +29,16 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("lacuna-compare", &["lacuna", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
     (
         "lacuna-tools",
-        &["lacuna", "lacuna-compare", "lacuna-console", "lacuna-files", "lacuna-jit", "lacuna-kernels", "lacuna-train"],
+        &[
+            "lacuna",
+            "lacuna-assets",
+            "lacuna-compare",
+            "lacuna-console",
+            "lacuna-files",
+            "lacuna-jit",
+            "lacuna-kernels",
+            "lacuna-train",
+        ],
     ),
 ];
 

@@ -8,12 +8,14 @@ use crate::task::{Extra, Reading, TaskArgs, check_overlap};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
+use lacuna_console::source::exactly_one;
 
 /// Answer questions with words of a context
 ///
 /// For models of an architecture that ends in ForQuestionAnswering. A context of any length is read in overlapping
 /// windows. The score is the probability of the span among all spans of the context.
 #[derive(clap::Args)]
+#[command(group(exactly_one(&[])))]
 #[command(after_help = "\
 Examples:
   echo 'The cat sat on a mat.' | lacuna answer --model roberta-base-squad2 --question 'Where did the cat sit?'

@@ -10,6 +10,7 @@ use lacuna::{CalibratedModel, Precision, Tier};
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{Target, print, print_json, say};
+use lacuna_console::source::exactly_one;
 use lacuna_console::table::{Table, number, plural};
 use serde::Serialize;
 
@@ -27,6 +28,7 @@ const WORST: usize = 8;
 /// linear layers that read it compute, with weights and activations rounded; over the whole model, the cosine of embeddings to those
 /// of the f32 model.
 #[derive(clap::Args)]
+#[command(group(exactly_one(&[])))]
 #[command(after_help = "\
 Examples:
   lacuna calibrate --model all-MiniLM-L6-v2 --calibrate sentences.txt

@@ -6,12 +6,14 @@ use crate::task::{Extra, Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
+use lacuna_console::source::exactly_one;
 
 /// Label texts or pairs of texts, one per line
 ///
 /// For models of an architecture that ends in ForSequenceClassification: sentiment, topics, entailment. Scores are the
 /// softmax over the labels, or one sigmoid for each, as the model's config.json says.
 #[derive(clap::Args)]
+#[command(group(exactly_one(&[])))]
 #[command(after_help = "\
 Examples:
   echo 'A fine film.' | lacuna classify --model distilbert-sst2

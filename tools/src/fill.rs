@@ -6,6 +6,7 @@ use crate::task::{Extra, Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
+use lacuna_console::source::exactly_one;
 
 /// Fill in the masks of texts, one text per line
 ///
@@ -13,6 +14,7 @@ use lacuna_console::error::Result;
 /// <mask> for RoBERTa and its kin. A text may hold several, and each is filled for itself. Long texts are read in
 /// overlapping windows.
 #[derive(clap::Args)]
+#[command(group(exactly_one(&[])))]
 #[command(after_help = "\
 Examples:
   echo 'The [MASK] sat on the mat.' | lacuna fill --model bert-base-uncased

@@ -60,6 +60,8 @@ struct Architecture {
     layers: usize,
     hidden_size: usize,
     heads: usize,
+    /// Features of a head.
+    head_size: usize,
     intermediate_size: usize,
     /// Features of the embedding tables.
     embedding_size: usize,
@@ -190,6 +192,7 @@ impl Architecture {
             layers: config.layers,
             hidden_size: config.hidden_size,
             heads: config.heads,
+            head_size: config.head_size(),
             intermediate_size: config.intermediate_size,
             embedding_size: config.embedding_features(),
             vocab_size: config.vocab_size,
@@ -236,6 +239,7 @@ impl Inspection {
             layers,
             hidden_size,
             heads,
+            head_size,
             intermediate_size,
             embedding_size,
             vocab_size,
@@ -254,7 +258,10 @@ impl Inspection {
                 "{name}, {}, {}, {}, {intermediate_size} between, {activation}",
                 plural(layers, "layer"),
                 plural(hidden_size, "feature"),
-                plural(heads, "head")
+                match heads * head_size == hidden_size {
+                    true => plural(heads, "head"),
+                    false => format!("{} of {head_size}", plural(heads, "head")),
+                }
             ),
         );
         let (tokens, positions) = (plural(vocab_size, "token"), plural(max_position, "position"));

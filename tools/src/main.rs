@@ -27,6 +27,7 @@ mod model;
 mod pack;
 mod packed;
 mod rank;
+mod shipped;
 mod tag;
 mod task;
 mod times;

@@ -12,12 +12,11 @@ use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;
 use lacuna_console::progress::Spinner;
-use lacuna_console::source::{SourceArgs, exactly_one};
+use lacuna_console::source::SourceArgs;
 use lacuna_console::zeros::Pruned;
 
-/// Which model, and how it is pruned.
+/// Which model, and how it is pruned. Whether one must be named, the struct that this is flattened into says.
 #[derive(clap::Args)]
-#[command(group(exactly_one(&[])))]
 pub(crate) struct ModelArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -143,7 +142,7 @@ impl ModelArgs {
 
     /// The folder of the model. It is downloaded first if necessary.
     pub(crate) fn folder(&self) -> Result<PathBuf> {
-        Ok(self.source.folder()?.unwrap_or_default()) // clap guarantees that there is one
+        Ok(self.source.folder()?.unwrap_or_default()) // clap guarantees that there is one, or the shipped model is taken
     }
 }
 

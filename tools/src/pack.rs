@@ -8,6 +8,7 @@ use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{Target, print, print_json, say};
 use lacuna_console::progress::Spinner;
+use lacuna_console::source::exactly_one;
 
 use crate::calibration::CalibrationArgs;
 use crate::model::{FormArg, ModelArgs, TuneArgs};
@@ -19,6 +20,7 @@ use crate::packed::Contents;
 /// that running it needs: tokenizer, pooling, head, embedding tables, weights as the kernels read them. The file runs on every tier;
 /// code is generated when it is opened. Give it to other commands as --model FILE.
 #[derive(clap::Args)]
+#[command(group(exactly_one(&[])))]
 #[command(after_help = "\
 Examples:
   lacuna pack --model all-MiniLM-L6-v2 --calibrate sentences.txt --output minilm.lacuna

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::model::ModelArgs;
 pub(crate) use crate::model::decided;
+use crate::shipped;
 
 /// A model as it was given.
 pub(crate) enum Opened {
@@ -88,10 +89,16 @@ impl ModelArgs {
         }
     }
 
-    /// Opens the packed file, if `--model` is one.
+    /// Opens the packed file, if `--model` is one, or the shipped model, if no other is named.
     pub(crate) fn open_packed(&self) -> Result<Option<PackedModel>> {
-        let Some(path) = self.source.packed_path()? else { return Ok(None) };
-        let model = open(path)?;
+        let model = match self.source.packed_path()? {
+            Some(path) => open(path)?,
+            None if self.source.is_given() => return Ok(None),
+            None => {
+                self.source.folder()?; // refuses what says more of a model that is not named
+                shipped::open_by_default()?
+            }
+        };
         match self.pruning.sparsity {
             None => Ok(Some(model)),
             Some(_) => Err(needs_weights(&model, "--sparsity", "prune with lacuna pack --sparsity")),
@@ -159,7 +166,10 @@ pub(crate) struct Contents {
 #[derive(Serialize)]
 struct Section {
     name: String,
+    /// As stored.
     bytes: u64,
+    /// When inflated, of a section that is stored deflated.
+    inflated: Option<u64>,
 }
 
 impl Contents {
@@ -186,16 +196,21 @@ impl Contents {
             sections: model
                 .sections()
                 .iter()
-                .map(|section| Section { name: section.name.clone(), bytes: section.length })
+                .map(|section| Section {
+                    name: section.name.clone(),
+                    bytes: section.length,
+                    inflated: section.inflated,
+                })
                 .collect(),
         }
     }
 
     /// Every section with its size.
     pub(crate) fn section_table(&self) -> Table {
-        let mut table = Table::new(&["<section", "size"]);
+        let mut table = Table::new(&["<section", "size", "when inflated"]);
         for section in &self.sections {
-            table.row([section.name.clone(), bytes(section.bytes as usize)]);
+            let inflated = section.inflated.map_or_else(String::new, |inflated| bytes(inflated as usize));
+            table.row([section.name.clone(), bytes(section.bytes as usize), inflated]);
         }
         table
     }
@@ -206,7 +221,7 @@ impl Contents {
         let kind = |name: &str| match name.rsplit('.').next() {
             _ if name.starts_with("tokenizer") => 0,
             _ if name.starts_with("head.") => 1,
-            Some("word" | "position" | "token_type") => 2,
+            Some("word" | "position" | "token_type" | "codes" | "scales") => 2,
             Some("indices" | "weights" | "rows" | "stream") => 3,
             _ => 4,
         };

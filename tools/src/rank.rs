@@ -6,6 +6,7 @@ use crate::task::{Extra, Reading, TaskArgs};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
+use lacuna_console::source::exactly_one;
 
 /// Rank passages by how well they answer a query
 ///
@@ -13,6 +14,7 @@ use lacuna_console::error::Result;
 /// which the second is "relevant". Every passage is read together with the query. Scores are the sigmoid of the logit,
 /// or the logit itself where sentence-transformers wrote that into the model's config.json.
 #[derive(clap::Args)]
+#[command(group(exactly_one(&[])))]
 #[command(after_help = "\
 Examples:
   lacuna rank --model ms-marco-MiniLM-L6-v2 --query 'Where does the cat sit?' --input passages.txt --top-k 10

@@ -8,6 +8,7 @@ use crate::packed::Opened;
 use crate::task::{Extra, Reading, TaskArgs, check_overlap};
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
+use lacuna_console::source::exactly_one;
 
 /// Find names, places and other labelled spans in texts, one per line
 ///
@@ -15,6 +16,7 @@ use lacuna_console::error::Result;
 /// of an entity are put together as the prefixes of the labels say (B- and I-, BIOES, BILOU); label O is left out. In text
 /// without blanks (Chinese, Japanese, Thai) every token is a word. Long texts are read in overlapping windows.
 #[derive(clap::Args)]
+#[command(group(exactly_one(&[])))]
 #[command(after_help = "\
 Examples:
   echo 'Ada met Charles in London.' | lacuna tag --model bert-base-NER

@@ -9,8 +9,10 @@
 //! | [`product`] | linear products and their gradients |
 //! | [`ops`] | the other operations and their gradients |
 //! | [`encoder`] | parameters, forward and backward pass |
+//! | [`head`] | heads: parameters, forward and backward pass |
 //! | [`mask`] | which weights a student may have |
 //! | [`optimise`] | AdamW and schedules |
+//! | [`rounding`] | rounding as the int8 model rounds |
 //! | [`distil`] | losses against a teacher, the training loop, checkpoints |
 //! | [`prune`] | which weights become zero |
 //!
@@ -24,6 +26,7 @@ mod cpu;
 pub mod distil;
 pub mod encoder;
 mod error;
+pub mod head;
 pub mod mask;
 pub mod ops;
 pub mod optimise;
@@ -31,6 +34,7 @@ mod parameters;
 pub mod product;
 pub mod profile;
 pub mod prune;
+pub mod rounding;
 mod tiles;
 
 pub use batch::Batch;

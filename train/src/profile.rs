@@ -30,11 +30,13 @@ pub enum Part {
     Loss,
     /// Updates of the weights.
     Optimiser,
+    /// Rounding of activations as the int8 model has it.
+    Round,
 }
 
 impl Part {
     /// All parts.
-    pub const ALL: [Part; 11] = [
+    pub const ALL: [Part; 12] = [
         Part::Pack,
         Part::Embed,
         Part::Forward,
@@ -46,6 +48,7 @@ impl Part {
         Part::Activation,
         Part::Loss,
         Part::Optimiser,
+        Part::Round,
     ];
 }
 

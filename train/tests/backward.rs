@@ -151,8 +151,10 @@ fn theirs(config: &EncoderConfig, model: &Model, sequences: &[Vec<u32>]) -> (f64
 
 #[test]
 fn gradients_are_those_of_candle() {
-    for kind in Activation::ALL {
-        let config = config(kind);
+    // The last one has fewer heads of the same size, 16 features for 24.
+    let fewer = config(Activation::Relu).with_heads(2);
+    for config in Activation::ALL.map(config).into_iter().chain([fewer]) {
+        let kind = config.activation;
         let model = Model::seeded(config.clone(), 5).unwrap();
         let sequences: Vec<Vec<u32>> =
             [5, 1, 70, 16, 33].iter().zip(1..).flat_map(|(&n, seed)| seeded_ids(50, 1, n, seed)).collect();

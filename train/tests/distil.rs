@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lacuna_kernels::Block;
-use lacuna_model::{EncoderConfig, EncoderWeights, LayerWeights, Model, PoolingMode, Preset, seeded_ids};
+use lacuna_model::heads::HeadWeights;
+use lacuna_model::{Activation, EncoderConfig, EncoderWeights, LayerWeights, Model, PoolingMode, Preset, seeded_ids};
 use lacuna_train::distil::{DistilOptions, Distiller, Events, Length, Progress, Source};
 use lacuna_train::mask::{Masks, masks_of};
 use lacuna_train::ops::Pool;
@@ -19,6 +20,7 @@ fn sources() -> Vec<Source> {
     let of = |seed, weight| Source {
         texts: (0..40).flat_map(|i| seeded_ids(60, 1, 3 + i % 9, seed + i as u64)).collect(),
         weight,
+        ..Source::default()
     };
     vec![of(1, 1.0), of(100, 2.0)]
 }
@@ -36,11 +38,20 @@ fn teacher() -> Encoder {
     Encoder::new(&config(2), Model::seeded(config(2), 4).unwrap().weights()).unwrap()
 }
 
-/// The teacher's weights, half of them zero in blocks of 4x1.
-fn pruned() -> (Encoder, Masks) {
-    let model = Model::seeded(config(2), 4).unwrap().prune(Block::B4x1, 0.5).unwrap();
+/// A student with half of its weights zero in blocks of 4x1; those of the teacher where the shape is the teacher's.
+fn pruned_of(config: &EncoderConfig) -> (Encoder, Masks) {
+    let model = Model::seeded(config.clone(), 4).unwrap().prune(Block::B4x1, 0.5).unwrap();
     let masks = masks_of(&model.weights().layers).unwrap();
-    (Encoder::trained(&config(2), model.weights()).unwrap(), masks)
+    (Encoder::trained(config, model.weights()).unwrap(), masks)
+}
+
+fn pruned() -> (Encoder, Masks) {
+    pruned_of(&config(2))
+}
+
+/// A student with one head of two, a third of the neurons, and another activation.
+fn smaller() -> EncoderConfig {
+    EncoderConfig { intermediate_size: 16, activation: Activation::Relu, ..config(2).with_heads(1) }
 }
 
 #[derive(Default)]
@@ -60,7 +71,7 @@ impl Events for Recorded {
         }
     }
 
-    fn dev(&mut self, _step: u64, weights: &EncoderWeights) -> Result<Option<f64>> {
+    fn dev(&mut self, _step: u64, weights: &EncoderWeights, _: Option<&HeadWeights>) -> Result<Option<f64>> {
         assert_eq!(weights.layers.len(), 2);
         Ok(Some(-self.losses[self.losses.len() - 1]))
     }
@@ -84,13 +95,37 @@ fn losses_fall_and_zeros_stay() {
     assert_eq!(masks_of(&result.weights.layers).unwrap(), masks);
 }
 
+/// Students of another width of attention learn, and a checkpoint of one shape is refused by another.
+#[test]
+fn smaller_students_learn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let (teacher, (student, masks)) = (teacher(), pruned_of(&smaller()));
+    let with_file = DistilOptions { checkpoint: Some(path.clone()), ..options(60) };
+    let mut distiller = Distiller::new(&teacher, student, pool(), sources(), masks, with_file).unwrap();
+    let mut events = Recorded::default();
+    let result = distiller.run(&mut events, &AtomicBool::new(false)).unwrap();
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    assert!(mean(&events.losses[55..]) < 0.9 * mean(&events.losses[..5]), "{:?}", events.losses);
+    assert_eq!(result.weights.layers[0].o.inputs(), 16);
+    let (student, masks) = pruned();
+    let mut other = Distiller::new(&teacher, student, pool(), sources(), masks, options(60)).unwrap();
+    assert!(matches!(other.resume(&path), Err(Error::Checkpoint { .. })));
+}
+
 #[test]
 fn interrupted_trainings_go_on_with_the_same_bits_on_any_number_of_threads() {
+    for shape in [config(2), smaller()] {
+        interrupted(&shape);
+    }
+}
+
+fn interrupted(shape: &EncoderConfig) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let teacher = teacher();
     let whole = {
-        let (student, masks) = pruned();
+        let (student, masks) = pruned_of(shape);
         let mut distiller = Distiller::new(&teacher, student, pool(), sources(), masks, options(25)).unwrap();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let mut events = Recorded::default();
@@ -98,14 +133,14 @@ fn interrupted_trainings_go_on_with_the_same_bits_on_any_number_of_threads() {
         (result.weights, distiller.student().weights(), events.losses)
     };
     let with_file = DistilOptions { checkpoint: Some(path.clone()), ..options(25) };
-    let (student, masks) = pruned();
+    let (student, masks) = pruned_of(shape);
     let mut first = Distiller::new(&teacher, student, pool(), sources(), masks, with_file.clone()).unwrap();
     let stop = std::sync::Arc::new(AtomicBool::new(false));
     let mut events = Recorded { stop_at: Some((13, stop.clone())), ..Recorded::default() };
     let result = first.run(&mut events, &stop).unwrap();
     assert_eq!((result.steps, result.stopped), (13, true));
 
-    let (student, _) = pruned();
+    let (student, _) = pruned_of(shape);
     let mut second = Distiller::new(
         &teacher,
         student,

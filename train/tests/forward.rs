@@ -35,7 +35,8 @@ fn assert_close(found: &Matrix, expected: &Matrix) {
 #[test]
 fn hidden_states_and_embeddings_are_those_of_the_reference() {
     let electra = EncoderConfig { vocab_size: 90, layers: 2, ..Preset::ElectraSmall.config() };
-    let configs = Activation::ALL.map(tiny).into_iter().chain([electra]);
+    let fewer = [1, 2].map(|heads| tiny(Activation::Relu).with_heads(heads));
+    let configs = Activation::ALL.map(tiny).into_iter().chain([electra]).chain(fewer);
     for config in configs {
         let model = Model::seeded(config.clone(), 3).unwrap();
         let encoder = Encoder::trained(&config, model.weights()).unwrap();

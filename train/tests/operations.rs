@@ -92,7 +92,7 @@ fn attention_of_several_sequences() {
     let tiles = inputs.each_ref().map(Tiles::from_rows);
     let (mut out, mut saved) = (Tiles::default(), AttentionSaved::default());
     let parts = [&tiles[0], &tiles[1], &tiles[2]];
-    attention(heads, &batch, parts, &mut out, &mut saved).unwrap();
+    attention(heads, &batch, parts, false, &mut out, &mut saved).unwrap();
     let [mut dq, mut dk, mut dv] = [Tiles::default(), Tiles::default(), Tiles::default()];
     let dout = Tiles::from_rows(&r);
     attention_backward(heads, &batch, parts, &saved, &dout, [&mut dq, &mut dk, &mut dv]).unwrap();
@@ -101,7 +101,7 @@ fn attention_of_several_sequences() {
     check("q", &dq.to_rows().data, &q, |q| exact(q, &k, &v));
     check("k", &dk.to_rows().data, &k, |k| exact(&q, k, &v));
     check("v", &dv.to_rows().data, &v, |v| exact(&q, &k, v));
-    assert!(attention(4, &batch, parts, &mut out, &mut saved).is_err());
+    assert!(attention(4, &batch, parts, false, &mut out, &mut saved).is_err());
 }
 
 #[test]

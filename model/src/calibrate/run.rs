@@ -40,7 +40,8 @@ pub(crate) struct Quantisation {
     pub(crate) report: Option<CalibrationReport>,
 }
 
-/// Runs the f32 reference over token ids and derives the quantisation of every layer. The result is the same on any number of threads.
+/// Runs the f32 reference over token ids and derives the quantisation of every layer, or takes the given one. The result is the same on
+/// any number of threads.
 pub(crate) fn calibrate<S: TokenIds>(
     config: &EncoderConfig,
     weights: &EncoderWeights,
@@ -48,8 +49,12 @@ pub(crate) fn calibrate<S: TokenIds>(
     codes: Option<&FileCodes>,
     ids: &[S],
     options: &CalibrationOptions,
+    given: Option<Vec<LayerQuant>>,
 ) -> Result<Quantisation> {
     options.validate()?;
+    if let Some(given) = &given {
+        LayerQuant::check_all(given, config)?;
+    }
     let collector = Collector::new(config.layers, ids, options.sample_rows);
     let states = Reference::new(config, weights).forward_in_groups(ids, GROUPS, &collector)?;
     let stats = collector.finish()?;
@@ -98,7 +103,7 @@ pub(crate) fn calibrate<S: TokenIds>(
         tensors.sort_by(|a, b| b.relative_error.total_cmp(&a.relative_error));
         summary(ids, rows, options, cosines, tensors)
     });
-    let layers: Vec<LayerQuant> = layers.into_iter().map(LayerChoice::quant).collect();
+    let layers = given.unwrap_or_else(|| layers.into_iter().map(LayerChoice::quant).collect());
     let shares = |(quant, stats): (&LayerQuant, &Vec<Halves>)| SaturatedShares::of(quant, config.head_size(), stats);
     let saturated = layers.par_iter().zip(&stats).map(shares).collect();
     Ok(Quantisation { layers, precision, projection: projection.map(|chosen| chosen.quant), saturated, report })

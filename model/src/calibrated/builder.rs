@@ -12,6 +12,7 @@ use crate::calibrate::{
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::prompted::PromptedTexts;
+use crate::quantize::LayerQuant;
 use crate::tokenize::{SentenceTokenizer, TextInput, TokenizedText, locate_all};
 use crate::tokens::TokenIds;
 
@@ -27,6 +28,8 @@ pub struct Calibration {
     options: CalibrationOptions,
     /// The most texts that are used.
     limit: Option<usize>,
+    /// Ranges that are taken as they are.
+    given: Option<Vec<LayerQuant>>,
 }
 
 impl Model {
@@ -43,7 +46,7 @@ impl Model {
     /// # }
     /// ```
     pub fn calibration(self) -> Calibration {
-        Calibration { model: self, options: CalibrationOptions::default(), limit: None }
+        Calibration { model: self, options: CalibrationOptions::default(), limit: None, given: None }
     }
 
     /// Where calibration texts are stored beside the model: `lacuna-calibration.jsonl` in the folder of `config.json`, whether it is there
@@ -74,6 +77,13 @@ impl Calibration {
     /// Whether range and smoothing are used unchanged, or replaced where others measure better.
     pub fn choice(mut self, choice: Choice) -> Calibration {
         self.options.choice = choice;
+        self
+    }
+
+    /// With these quantisations of the layers in place of those that the texts would give: those of a training that rounded with them. The
+    /// texts then tell how many codes lie at the ends of their ranges.
+    pub fn quantisation(mut self, layers: Vec<LayerQuant>) -> Calibration {
+        self.given = Some(layers);
         self
     }
 
@@ -177,9 +187,9 @@ impl Calibration {
         let _span = tracing::info_span!("calibrate").entered();
         crate::forked::check()?;
         let start = Instant::now();
-        let Calibration { model, options, .. } = self;
+        let Calibration { model, options, given, .. } = self;
         let (config, weights, pooling) = (model.config(), model.weights(), model.pooling());
-        let quantisation = calibrate(config, weights, pooling, model.codes(), ids, &options)?;
+        let quantisation = calibrate(config, weights, pooling, model.codes(), ids, &options, given)?;
         let Quantisation { layers: quant, precision, projection, saturated, report } = quantisation;
         let model = model.calibrated_in(start.elapsed());
         let basis = CalibrationBasis::given(ids);

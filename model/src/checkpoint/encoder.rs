@@ -26,7 +26,7 @@ impl Checkpoint {
         let embeddings = reader.embeddings(config)?;
         let layers = (0..config.layers)
             .into_par_iter()
-            .map(|i| reader.layer(&names::layer(config.architecture, i), config.hidden_size, config.intermediate_size))
+            .map(|i| reader.layer(&names::layer(config.architecture, i), config))
             .collect::<Result<Vec<_>>>()?;
         Ok(EncoderWeights {
             embeddings: embeddings.into(),
@@ -82,15 +82,17 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn layer(&self, names: &LayerNames, hidden: usize, intermediate: usize) -> Result<LayerWeights> {
+    fn layer(&self, names: &LayerNames, config: &EncoderConfig) -> Result<LayerWeights> {
+        let (hidden, [q, k, v, o, up, down]) = (config.hidden_size, config.linear_shapes());
+        let linear = |name: &str, (outputs, inputs)| self.linear(name, outputs, inputs);
         Ok(LayerWeights {
-            q: self.linear(&names.q, hidden, hidden)?,
-            k: self.linear(&names.k, hidden, hidden)?,
-            v: self.linear(&names.v, hidden, hidden)?,
-            o: self.linear(&names.o, hidden, hidden)?,
+            q: linear(&names.q, q)?,
+            k: linear(&names.k, k)?,
+            v: linear(&names.v, v)?,
+            o: linear(&names.o, o)?,
             attention_norm: self.norm(&names.attention_norm, hidden)?,
-            up: self.linear(&names.up, intermediate, hidden)?,
-            down: self.linear(&names.down, hidden, intermediate)?,
+            up: linear(&names.up, up)?,
+            down: linear(&names.down, down)?,
             output_norm: self.norm(&names.output_norm, hidden)?,
         })
     }

@@ -5,12 +5,24 @@ use std::path::Path;
 use super::encoder::Reader;
 use super::names;
 use super::tensor_set::Checkpoint;
+use super::tensors::FoundTensor;
 use crate::architecture::Architecture;
 use crate::config::{Activation, EncoderConfig};
 use crate::error::Result;
 use crate::heads::{Dense, DenseActivation, HeadConfig, HeadKind, HeadWeights, Transform, ties_words, untied};
 use crate::matrix::Matrix;
 use crate::weights::Linear;
+
+/// The layer of a token classification.
+const TOKEN_OUT: &str = "classifier";
+/// The layer of question answering.
+const ANSWER_OUT: &str = "qa_outputs";
+
+/// Names of the layers of a sequence classification.
+struct FirstNames {
+    dense: &'static str,
+    out: &'static str,
+}
 
 /// Names of a masked language model's tensors.
 struct VocabularyNames {
@@ -38,8 +50,8 @@ impl Checkpoint {
         let reader = Reader::of_head(self, config)?;
         match head.kind {
             HeadKind::SequenceClassification => reader.first(config, head),
-            HeadKind::TokenClassification => reader.output("classifier", config, head).map(HeadWeights::Each),
-            HeadKind::QuestionAnswering => reader.linear("qa_outputs", 2, config.hidden_size).map(HeadWeights::Each),
+            HeadKind::TokenClassification => reader.output(TOKEN_OUT, config, head).map(HeadWeights::Each),
+            HeadKind::QuestionAnswering => reader.linear(ANSWER_OUT, 2, config.hidden_size).map(HeadWeights::Each),
             HeadKind::MaskedLm => reader.vocabulary(config, path, word),
         }
     }
@@ -47,16 +59,12 @@ impl Checkpoint {
 
 impl Reader<'_> {
     fn first(&self, config: &EncoderConfig, head: &HeadConfig) -> Result<HeadWeights> {
-        let (dense, activation, out) = match config.architecture {
-            Architecture::Bert => (names::POOLER, DenseActivation::Tanh, "classifier"),
-            Architecture::DistilBert => ("pre_classifier", DenseActivation::Feature(Activation::Relu), "classifier"),
-            Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert => {
-                ("classifier.dense", DenseActivation::Tanh, "classifier.out_proj")
-            }
+        let FirstNames { dense, out } = FirstNames::of(config.architecture);
+        let activation = match config.architecture {
+            Architecture::DistilBert => DenseActivation::Feature(Activation::Relu),
             // Whatever the activation of the layers.
-            Architecture::Electra => {
-                ("classifier.dense", DenseActivation::Feature(Activation::Gelu), "classifier.out_proj")
-            }
+            Architecture::Electra => DenseActivation::Feature(Activation::Gelu),
+            _ => DenseActivation::Tanh,
         };
         let linear = self.linear(dense, config.hidden_size, config.hidden_size)?;
         Ok(HeadWeights::First { dense: Dense { linear, activation }, out: self.output(out, config, head)? })
@@ -91,6 +99,68 @@ impl Reader<'_> {
             },
             decoder: Linear { weight, bias: self.vector(&names.bias, config.vocab_size)? },
         })
+    }
+}
+
+/// All tensors of a head but for a decoder that is the word embedding table `word`, with their whole names in a checkpoint of the
+/// architecture.
+pub(crate) fn head_tensors<'a>(
+    config: &EncoderConfig,
+    kind: HeadKind,
+    head: &'a HeadWeights,
+    word: &Matrix,
+) -> Vec<(String, FoundTensor<'a>)> {
+    let mut list = Vec::new();
+    match head {
+        HeadWeights::First { dense, out } => {
+            let names = FirstNames::of(config.architecture);
+            let inside = if names.dense == names::POOLER { config.architecture.prefix_beside_head() } else { "" };
+            add_linear(&mut list, &format!("{inside}{}", names.dense), &dense.linear);
+            add_linear(&mut list, names.out, out);
+        }
+        HeadWeights::Each(out) => {
+            let name = if kind == HeadKind::QuestionAnswering { ANSWER_OUT } else { TOKEN_OUT };
+            add_linear(&mut list, name, out);
+        }
+        HeadWeights::Vocabulary { transform, decoder } => {
+            let names = VocabularyNames::of(config.architecture);
+            add_linear(&mut list, names.dense, &transform.linear);
+            let [[gamma, _], [beta, _]] = [names::gamma(names.norm), names::beta(names.norm)];
+            add_vector(&mut list, gamma, &transform.norm.gamma);
+            add_vector(&mut list, beta, &transform.norm.beta);
+            let [bias, _] = names.bias;
+            add_vector(&mut list, bias.to_owned(), &decoder.bias);
+            if decoder.weight != *word {
+                add_matrix(&mut list, format!("{}.weight", names.decoder), &decoder.weight);
+            }
+        }
+    }
+    list
+}
+
+fn add_linear<'a>(list: &mut Vec<(String, FoundTensor<'a>)>, name: &str, linear: &'a Linear) {
+    add_matrix(list, format!("{name}.weight"), &linear.weight);
+    add_vector(list, format!("{name}.bias"), &linear.bias);
+}
+
+fn add_matrix<'a>(list: &mut Vec<(String, FoundTensor<'a>)>, name: String, matrix: &'a Matrix) {
+    list.push((name, FoundTensor { shape: vec![matrix.rows, matrix.cols], values: (&matrix.data[..]).into() }));
+}
+
+fn add_vector<'a>(list: &mut Vec<(String, FoundTensor<'a>)>, name: String, values: &'a [f32]) {
+    list.push((name, FoundTensor { shape: vec![values.len()], values: values.into() }));
+}
+
+impl FirstNames {
+    fn of(architecture: Architecture) -> FirstNames {
+        let (dense, out) = match architecture {
+            Architecture::Bert => (names::POOLER, "classifier"),
+            Architecture::DistilBert => ("pre_classifier", "classifier"),
+            Architecture::Roberta | Architecture::XlmRoberta | Architecture::Camembert | Architecture::Electra => {
+                ("classifier.dense", "classifier.out_proj")
+            }
+        };
+        FirstNames { dense, out }
     }
 }
 

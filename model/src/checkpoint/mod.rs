@@ -33,6 +33,7 @@ mod text;
 #[cfg(feature = "torch")]
 mod torch;
 
+pub(crate) use self::heads::head_tensors;
 #[cfg(feature = "onnx")]
 pub(crate) use self::locate::open_file;
 #[cfg(feature = "hub")]
@@ -41,4 +42,4 @@ pub(crate) use self::locate::{WeightPath, graph_config, is_graph};
 #[cfg(feature = "hub")]
 pub(crate) use self::sharded::names as shard_names;
 pub use self::tensor_set::{Checkpoint, TensorInfo};
-pub(crate) use self::tensors::named_tensors;
+pub(crate) use self::tensors::{FoundTensor, named_tensors};

@@ -113,16 +113,14 @@ fn required(config: &EncoderConfig) -> Vec<Required> {
     }
     list.norm(names::EMBEDDING_NORM, features);
     if config.projects_embeddings() {
-        list.linear(names::PROJECTION, hidden, features);
+        list.linear(names::PROJECTION, (hidden, features));
     }
     for i in 0..config.layers {
         let LayerNames { q, k, v, o, attention_norm, up, down, output_norm } = names::layer(config.architecture, i);
-        for name in [q, k, v, o] {
-            list.linear(&name, hidden, hidden);
+        for (name, shape) in [q, k, v, o, up, down].into_iter().zip(config.linear_shapes()) {
+            list.linear(&name, shape);
         }
         list.norm(&attention_norm, hidden);
-        list.linear(&up, config.intermediate_size, hidden);
-        list.linear(&down, hidden, config.intermediate_size);
         list.norm(&output_norm, hidden);
     }
     list.0
@@ -140,7 +138,7 @@ impl List {
         self.add(names::beta(name), [features]);
     }
 
-    fn linear(&mut self, name: &str, outputs: usize, inputs: usize) {
+    fn linear(&mut self, name: &str, (outputs, inputs): (usize, usize)) {
         self.add([format!("{name}.weight")], [outputs, inputs]);
         self.add([format!("{name}.bias")], [outputs]);
     }

@@ -36,22 +36,24 @@ pub(crate) fn named_tensors<'a>(config: &EncoderConfig, weights: &'a EncoderWeig
     }
     list.norm(names::EMBEDDING_NORM, features, &embeddings.norm);
     match (config.projects_embeddings(), &embeddings.projection) {
-        (true, Some(projection)) => list.linear(names::PROJECTION, hidden, features, projection),
+        (true, Some(projection)) => list.linear(names::PROJECTION, (hidden, features), projection),
         (true, None) => list.add(format!("{}.weight", names::PROJECTION), vec![hidden, features], None),
         (false, _) => {}
     }
     for (i, layer) in weights.layers.iter().enumerate() {
         let LayerNames { q, k, v, o, attention_norm, up, down, output_norm } = names::layer(config.architecture, i);
-        for (name, linear) in [(q, &layer.q), (k, &layer.k), (v, &layer.v), (o, &layer.o)] {
-            list.linear(&name, hidden, hidden, linear);
-        }
+        let [shape_q, shape_k, shape_v, shape_o, shape_up, shape_down] = config.linear_shapes();
+        list.linear(&q, shape_q, &layer.q);
+        list.linear(&k, shape_k, &layer.k);
+        list.linear(&v, shape_v, &layer.v);
+        list.linear(&o, shape_o, &layer.o);
         list.norm(&attention_norm, hidden, &layer.attention_norm);
-        list.linear(&up, config.intermediate_size, hidden, &layer.up);
-        list.linear(&down, hidden, config.intermediate_size, &layer.down);
+        list.linear(&up, shape_up, &layer.up);
+        list.linear(&down, shape_down, &layer.down);
         list.norm(&output_norm, hidden, &layer.output_norm);
     }
     if let Some(pooler) = weights.pooler.as_ref().filter(|_| config.architecture.has_pooler()) {
-        list.linear(names::POOLER, hidden, hidden, pooler);
+        list.linear(names::POOLER, (hidden, hidden), pooler);
     }
     list.0
 }
@@ -85,7 +87,7 @@ impl<'a> List<'a> {
         self.add(names::POSITION.to_owned(), vec![config.max_position + offset, features], Some(found));
     }
 
-    fn linear(&mut self, name: &str, outputs: usize, inputs: usize, linear: &'a Linear) {
+    fn linear(&mut self, name: &str, (outputs, inputs): (usize, usize), linear: &'a Linear) {
         self.matrix(&format!("{name}.weight"), outputs, inputs, &linear.weight);
         self.vector(&format!("{name}.bias"), outputs, &linear.bias);
     }

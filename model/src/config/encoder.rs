@@ -24,8 +24,12 @@ pub struct EncoderConfig {
     pub hidden_size: usize,
     /// Number of encoder layers.
     pub layers: usize,
-    /// Attention heads per layer; divides `hidden_size`.
+    /// Attention heads per layer; divides the features of attention, [`EncoderConfig::attention_features`].
     pub heads: usize,
+    /// Features of all heads together where they differ from `hidden_size`: heads of the same size were removed. `q`, `k` and `v` then
+    /// lead from `hidden_size` to it, and `o` back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_size: Option<usize>,
     /// Features between the two feed-forward projections.
     pub intermediate_size: usize,
     /// Features of the embedding tables where they differ from `hidden_size`; a linear layer then leads to `hidden_size`. Only
@@ -134,7 +138,27 @@ impl SettingNames {
 impl EncoderConfig {
     /// Features of one attention head.
     pub fn head_size(&self) -> usize {
-        self.hidden_size / self.heads
+        self.attention_features() / self.heads
+    }
+
+    /// Features of all attention heads together: outputs of `q`, `k` and `v`, and inputs of `o`.
+    pub fn attention_features(&self) -> usize {
+        self.attention_size.unwrap_or(self.hidden_size)
+    }
+
+    /// The same shape with another number of heads of the same size.
+    #[must_use]
+    pub fn with_heads(&self, heads: usize) -> EncoderConfig {
+        let features = self.head_size().saturating_mul(heads);
+        EncoderConfig { heads, attention_size: Some(features).filter(|&size| size != self.hidden_size), ..self.clone() }
+    }
+
+    /// Output and input features of the six linear layers of an encoder layer, in the order of [`LINEAR_NAMES`](crate::LINEAR_NAMES):
+    /// q, k, v, o, up, down.
+    pub fn linear_shapes(&self) -> [(usize, usize); 6] {
+        let (hidden, attended, inner) = (self.hidden_size, self.attention_features(), self.intermediate_size);
+        let read = (attended, hidden);
+        [read, read, read, (hidden, attended), (inner, hidden), (hidden, inner)]
     }
 
     /// Whether a linear layer lies between the embeddings and the first layer.
@@ -157,6 +181,7 @@ impl EncoderConfig {
             (names.hidden_size, self.hidden_size, MAX_DIMENSION),
             (names.layers, self.layers, MAX_LAYERS),
             (names.heads, self.heads, MAX_DIMENSION),
+            ("attention_size", self.attention_features(), MAX_DIMENSION),
             (names.intermediate_size, self.intermediate_size, MAX_DIMENSION),
             ("embedding_size", self.embedding_features(), MAX_DIMENSION),
             ("vocab_size", self.vocab_size, MAX_ELEMENTS),
@@ -169,10 +194,11 @@ impl EncoderConfig {
                 return Err(invalid(path, setting, value.to_string(), format!("1 to {max}")));
             }
         }
-        let (hidden, embedding) = (self.hidden_size, self.embedding_features());
+        let (hidden, embedding, attended) = (self.hidden_size, self.embedding_features(), self.attention_features());
         for (setting, rows, features) in [
             ("vocab_size", self.vocab_size, embedding),
             ("embedding_size", embedding, hidden),
+            ("attention_size", attended, hidden),
             (names.intermediate_size, self.intermediate_size, hidden),
         ] {
             if rows.checked_mul(features).is_none_or(|n| n > MAX_ELEMENTS) {
@@ -184,13 +210,10 @@ impl EncoderConfig {
                 ));
             }
         }
-        if !hidden.is_multiple_of(self.heads) {
-            return Err(invalid(
-                path,
-                names.heads,
-                self.heads.to_string(),
-                format!("a divisor of {} {hidden}", names.hidden_size),
-            ));
+        if !attended.is_multiple_of(self.heads) {
+            let setting = if self.attention_size.is_some() { "attention_size" } else { names.hidden_size };
+            let expected = format!("a divisor of {setting} {attended}");
+            return Err(invalid(path, names.heads, self.heads.to_string(), expected));
         }
         if self.projects_embeddings() && !self.architecture.projects_embeddings() {
             let expected = format!("{} {hidden}: only ELECTRA projects its embeddings", names.hidden_size);

@@ -1,6 +1,7 @@
 //! `config.json`: the shape of an encoder.
 
 mod encoder;
+mod pruned_heads;
 mod raw;
 mod write;
 

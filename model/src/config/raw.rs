@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::encoder::{Activation, EncoderConfig, SettingNames, invalid};
+use super::pruned_heads;
 use crate::architecture::{Architecture, SUPPORTED};
 use crate::error::{Error, Result};
 use crate::json::read_json;
@@ -39,6 +40,8 @@ struct RawConfig {
     add_cross_attention: Option<bool>,
     is_encoder_decoder: Option<bool>,
     pruned_heads: Option<Value>,
+    head_dim: Option<usize>,
+    attention_head_size: Option<usize>,
     quantization_config: Option<Value>,
     auto_map: Option<Value>,
 }
@@ -48,8 +51,8 @@ impl EncoderConfig {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Json`]; [`Error::UnsupportedArchitecture`] for a family that is none of [`Architecture`];
-    /// [`Error::UnsupportedSetting`] for another activation, relative positions, a decoder, pruned heads, weights in a quantised form, and
-    /// models with Python code of their own;
+    /// [`Error::UnsupportedSetting`] for another activation, relative positions, a decoder, layers with different numbers of heads,
+    /// weights in a quantised form, and models with Python code of their own;
     /// [`Error::InvalidSetting`] for a missing, zero, huge or contradictory size.
     pub fn from_file(path: &Path) -> Result<Self> {
         let config = read_json::<RawConfig>(path)?.encoder(path)?;
@@ -90,11 +93,14 @@ impl RawConfig {
             false => 0,
         };
         let max_position = positions.checked_sub(position_offset).filter(|&left| left > 0 || positions == 0);
-        Ok(EncoderConfig {
+        let layers = size(names.layers, self.n_layers, self.num_hidden_layers)?;
+        let all_heads = size(names.heads, self.n_heads, self.num_attention_heads)?;
+        let whole = EncoderConfig {
             architecture,
             hidden_size,
-            layers: size(names.layers, self.n_layers, self.num_hidden_layers)?,
-            heads: size(names.heads, self.n_heads, self.num_attention_heads)?,
+            layers,
+            heads: all_heads,
+            attention_size: None,
             intermediate_size: size(names.intermediate_size, self.hidden_dim, self.intermediate_size)?,
             embedding_size: self.embedding_size(architecture, path)?.filter(|&size| size != hidden_size),
             vocab_size: size("vocab_size", None, self.vocab_size)?,
@@ -109,7 +115,27 @@ impl RawConfig {
             },
             layer_norm_eps: self.layer_norm_eps.filter(|_| !is_distil).unwrap_or(1e-12) as f32,
             activation: self.activation(is_distil, names.activation, path)?,
-        })
+        };
+        whole.validate(path)?; // the number of heads divides the hidden size, and layers are few enough to be counted
+        self.check_head_size(&whole, path)?;
+        match pruned_heads::removed(path, self.pruned_heads.as_ref(), layers, all_heads)? {
+            0 => Ok(whole),
+            removed => Ok(whole.with_heads(all_heads - removed)),
+        }
+    }
+
+    /// Refuses heads of another size than `hidden_size / heads`, in settings that other architectures have.
+    fn check_head_size(&self, whole: &EncoderConfig, path: &Path) -> Result<()> {
+        let settings = [("head_dim", self.head_dim), ("attention_head_size", self.attention_head_size)];
+        match settings.into_iter().find(|(_, size)| size.is_some_and(|size| size != whole.head_size())) {
+            Some((setting, size)) => Err(Error::UnsupportedSetting {
+                path: path.to_owned(),
+                setting,
+                found: size.unwrap_or_default().to_string(),
+                supported: "the hidden size divided by the number of heads; fewer heads are said by pruned_heads",
+            }),
+            None => Ok(()),
+        }
     }
 
     fn architecture(&self, path: &Path) -> Result<Architecture> {
@@ -161,23 +187,13 @@ impl RawConfig {
         if let Some((setting, _)) = switches.into_iter().find(|(_, on)| *on == Some(true)) {
             return Err(unsupported(path, setting, "true", "false"));
         }
-        let parts = [
-            (
-                "pruned_heads",
-                &self.pruned_heads,
-                "none: all heads of all layers, with weights of zero where one is pruned",
-            ),
-            (
-                "quantization_config",
-                &self.quantization_config,
-                "none: weights in f32, f16 or bf16, or an ONNX graph in int8",
-            ),
-        ];
-        for (setting, value, supported) in parts {
-            if let Some(found) = value.as_ref().filter(|value| says_something(value)) {
-                let found = found.to_string();
-                return Err(Error::UnsupportedSetting { path: path.to_owned(), setting, found, supported });
-            }
+        if let Some(found) = self.quantization_config.as_ref().filter(|value| says_something(value)) {
+            return Err(Error::UnsupportedSetting {
+                path: path.to_owned(),
+                setting: "quantization_config",
+                found: found.to_string(),
+                supported: "none: weights in f32, f16 or bf16, or an ONNX graph in int8",
+            });
         }
         let Some(classes) = self.auto_map.as_ref().and_then(Value::as_object) else { return Ok(()) };
         // The model's own Python code would compute something else. Code of a tokenizer or of a configuration alone does not matter here.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::encoder::{EncoderConfig, SettingNames, invalid};
+use super::pruned_heads;
 use crate::error::Result;
 
 impl EncoderConfig {
@@ -12,7 +13,7 @@ impl EncoderConfig {
     ///
     /// # Errors
     /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) if what is read from it would be another configuration: `position_offset`
-    /// in an architecture without padding rows, another `layer_norm_eps` than that of DistilBERT.
+    /// in an architecture without padding rows, another `layer_norm_eps` than that of DistilBERT, heads that are no part of `hidden_size`.
     pub(crate) fn to_json(&self, path: &Path) -> Result<Value> {
         let names = SettingNames::of(self.architecture);
         let mut json = json!({
@@ -22,10 +23,12 @@ impl EncoderConfig {
             "max_position_embeddings": self.max_position + self.position_offset,
             "layer_norm_eps": f64::from(self.layer_norm_eps),
         });
+        // The heads before any was removed.
+        let all_heads = self.hidden_size / self.head_size().max(1);
         let settings = [
             (names.hidden_size, self.hidden_size),
             (names.layers, self.layers),
-            (names.heads, self.heads),
+            (names.heads, all_heads),
             (names.intermediate_size, self.intermediate_size),
         ];
         for (name, value) in settings {
@@ -37,6 +40,9 @@ impl EncoderConfig {
         }
         if self.architecture.projects_embeddings() {
             json["embedding_size"] = self.embedding_features().into();
+        }
+        if all_heads > self.heads {
+            json["pruned_heads"] = pruned_heads::written(self.layers, all_heads, self.heads);
         }
         if let Some(padding) = self.position_offset.checked_sub(1) {
             json["pad_token_id"] = padding.into();

@@ -34,6 +34,17 @@ pub enum CalibrationError {
         expected: &'static str,
     },
 
+    /// A quantisation that is not one of this model.
+    #[error("quantisation: {what}: found {found}; expected {expected}")]
+    Quantisation {
+        /// The part.
+        what: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        expected: String,
+    },
+
     /// A name that is no way to choose a range.
     #[error("range {found:?}: expected minmax, percentile:P with 50 < P <= 100, mse or kl")]
     UnknownRange {
@@ -54,9 +65,9 @@ impl CalibrationError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             CalibrationError::NotFinite { .. } | CalibrationError::StoredTexts { .. } => ErrorKind::InvalidInput,
-            CalibrationError::UnknownRange { .. } | CalibrationError::UnknownSmoothing { .. } => {
-                ErrorKind::InvalidOption
-            }
+            CalibrationError::Quantisation { .. }
+            | CalibrationError::UnknownRange { .. }
+            | CalibrationError::UnknownSmoothing { .. } => ErrorKind::InvalidOption,
         }
     }
 }

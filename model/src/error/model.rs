@@ -351,6 +351,15 @@ pub enum Error {
         expected: usize,
     },
 
+    /// Weights that cannot take the place of those of a head.
+    #[error("weights of a head: found {found}; expected {expected}")]
+    HeadWeights {
+        /// Shapes of layers, or values that are not finite.
+        found: String,
+        /// What the head has.
+        expected: String,
+    },
+
     /// The weights of a model.
     #[error(transparent)]
     Weights(#[from] super::WeightError),
@@ -443,7 +452,8 @@ impl Error {
             | Error::TokenTypeOutOfRange { .. }
             | Error::TokenizerText { .. }
             | Error::TokenOutsideTable { .. }
-            | Error::HeadInput { .. } => ErrorKind::InvalidInput,
+            | Error::HeadInput { .. }
+            | Error::HeadWeights { .. } => ErrorKind::InvalidInput,
             Error::Sparsity { .. }
             | Error::DensePruning { .. }
             | Error::CalibrationOption { .. }

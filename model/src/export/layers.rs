@@ -5,7 +5,7 @@ use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, SQRT_2};
 use super::exporter::Exporter;
 use super::graph::{Value, float, int, ints};
 use crate::calibrated::CalibratedModel;
-use crate::config::{Activation, EncoderConfig};
+use crate::config::Activation;
 use crate::matrix::Matrix;
 use crate::proto::DataType;
 use crate::weights::{EmbeddingWeights, LayerNorm, LayerWeights};
@@ -23,7 +23,8 @@ pub(super) struct Shared {
 impl Exporter<'_> {
     /// Makes the mask and the shapes.
     pub(super) fn shared(&mut self, ids: &Value, mask: &Value) -> Shared {
-        let (hidden, heads, size) = self.sizes();
+        let (hidden, heads) = (self.config.hidden_size as i64, self.config.heads as i64);
+        let size = self.config.head_size() as i64;
         let graph = &mut self.graph;
         let (axis1, axis2) = (graph.whole(&[1]), graph.whole(&[2]));
         let (one, least) = (graph.scalar(1.0), graph.scalar(f32::MIN));
@@ -100,9 +101,9 @@ impl Exporter<'_> {
 
     /// `softmax(Q K^T / sqrt(d) + mask) V` per head.
     fn attention(&mut self, at: &str, [q, k, v]: [&Value; 3], shared: &Shared) -> Value {
-        let (hidden, _, size) = self.sizes();
+        let (features, size) = (self.config.attention_features(), self.config.head_size());
         let graph = &mut self.graph;
-        let merged = graph.whole(&[-1, hidden]);
+        let merged = graph.whole(&[-1, features as i64]);
         let root = graph.scalar((size as f32).sqrt());
         let mut node =
             |name: &str, inputs: &[&Value], attributes| graph.node(format!("{at}/{name}"), inputs, attributes);
@@ -165,11 +166,5 @@ impl Exporter<'_> {
         let beta = graph.floats(format!("{at}.bias"), &[norm.beta.len()], &norm.beta);
         let settings = vec![int("axis", -1), float("epsilon", self.config.layer_norm_eps)];
         graph.node(format!("{at}/LayerNormalization"), &[x, &gamma, &beta], settings)
-    }
-
-    /// Hidden size, heads, head size.
-    fn sizes(&self) -> (i64, i64, i64) {
-        let EncoderConfig { hidden_size, heads, .. } = *self.config;
-        (hidden_size as i64, heads as i64, self.config.head_size() as i64)
     }
 }

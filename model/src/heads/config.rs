@@ -141,6 +141,22 @@ impl HeadConfig {
         })
     }
 
+    /// A head that no file is known of.
+    pub(super) fn named(kind: HeadKind, class: String, labels: Vec<String>, problem: Option<Problem>) -> HeadConfig {
+        let label_source = LabelSource::Id2Label;
+        HeadConfig { kind, class, labels, label_source, contradiction: None, problem, score: None }
+    }
+
+    /// The kind of problem that `config.json` names.
+    pub(super) fn named_problem(&self) -> Option<Problem> {
+        self.problem
+    }
+
+    /// The function of scores that the files name, and which setting does.
+    pub(super) fn score(&self) -> Option<(ScoreSetting, &str)> {
+        self.score.as_ref().map(|(setting, name)| (*setting, &name[..]))
+    }
+
     /// The function of a cross-encoder's scores, as sentence-transformers wrote it beside the model.
     ///
     /// # Errors

@@ -27,6 +27,15 @@ impl Head {
         Head { path: path.to_owned(), config, weights }
     }
 
+    /// The same head with other weights, as after training.
+    ///
+    /// # Errors
+    /// [`Error::HeadWeights`] for weights of other shapes or with values that are not finite.
+    pub fn with_weights(self, weights: HeadWeights) -> Result<Head> {
+        weights.check_like(&self.weights).map_err(|(found, expected)| Error::HeadWeights { found, expected })?;
+        Ok(Head { weights, ..self })
+    }
+
     /// What `config.json` says about it.
     pub fn config(&self) -> &HeadConfig {
         &self.config

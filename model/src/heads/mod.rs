@@ -7,6 +7,7 @@ pub mod labels;
 mod problem;
 mod score;
 mod weights;
+mod written;
 
 pub use self::config::{EXPECTED, HeadConfig};
 pub(crate) use self::config::{ties_words, untied};

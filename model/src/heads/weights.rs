@@ -61,6 +61,37 @@ pub enum HeadWeights {
 }
 
 impl HeadWeights {
+    /// Refuses weights that cannot take the place of `other`: what was found, and what was expected.
+    pub(super) fn check_like(&self, other: &HeadWeights) -> Result<(), (String, String)> {
+        let (found, expected) = (self.parts(), other.parts());
+        let shapes = |parts: &[&Linear]| {
+            let shapes: Vec<String> =
+                parts.iter().map(|part| format!("{} x {}", part.outputs(), part.inputs())).collect();
+            shapes.join(", ")
+        };
+        let is_whole = |part: &Linear| {
+            part.weight.data.len() == part.outputs() * part.inputs() && part.bias.len() == part.outputs()
+        };
+        let same_kind = std::mem::discriminant(self) == std::mem::discriminant(other);
+        if !same_kind || shapes(&found) != shapes(&expected) || !found.iter().all(|part| is_whole(part)) {
+            return Err((format!("layers of {}", shapes(&found)), shapes(&expected)));
+        }
+        let values = found.iter().flat_map(|part| part.weight.data.iter().chain(&part.bias));
+        match values.filter(|value| !value.is_finite()).count() {
+            0 => Ok(()),
+            count => Err((format!("{count} values that are not finite"), "finite values".into())),
+        }
+    }
+
+    /// The linear layers, in the order they run.
+    fn parts(&self) -> Vec<&Linear> {
+        match self {
+            HeadWeights::First { dense, out } => vec![&dense.linear, out],
+            HeadWeights::Each(out) => vec![out],
+            HeadWeights::Vocabulary { transform, decoder } => vec![&transform.linear, decoder],
+        }
+    }
+
     /// Features of the hidden states.
     pub fn inputs(&self) -> usize {
         match self {

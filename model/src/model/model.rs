@@ -1,6 +1,7 @@
 //! An encoder in f32.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lacuna_pattern::Block;
@@ -10,6 +11,7 @@ use crate::checkpoint::WeightPath;
 use crate::codes::FileCodes;
 use crate::config::EncoderConfig;
 use crate::error::Result;
+use crate::heads::Head;
 use crate::pooling::{Pooling, PoolingSource};
 use crate::prune::{BlockZeros, Pruning, prune_encoder};
 use crate::reference::Reference;
@@ -41,6 +43,8 @@ pub struct Model {
     pub(super) similarity: Option<Similarity>,
     /// The function of a cross-encoder's scores, of `config_sentence_transformers.json`.
     pub(super) score_function: Option<String>,
+    /// A head that takes the place of that of the files.
+    pub(super) head: Option<Arc<Head>>,
     /// Where the encoder's files are; models that were not read have none.
     pub(super) files: Option<ModelFiles>,
     /// Codes and scales of a quantised file.

@@ -152,12 +152,15 @@ impl Model {
         Ok(Self { prompts, similarity, score_function, files, codes, notes, remarks, timings, ..model })
     }
 
-    /// Reads the head of the model, from the files that [`Model::open`] read: `architectures`, the labels and `problem_type` of
+    /// The head that [`Model::with_head`] gave, or else the head of the model, read from the files that [`Model::open`] read: `architectures`, the labels and `problem_type` of
     /// `config.json`, the function of a cross-encoder's scores, and the weights under the names of the architecture. Pruning does not touch it.
     ///
     /// # Errors
     /// [`Error::NoHead`] for a model without one, or with one that is not run here; otherwise those of [`Model::open`].
     pub fn head(&self) -> Result<Head> {
+        if let Some(head) = &self.head {
+            return Ok(Head::clone(head));
+        }
         let files = self.files.as_ref().ok_or_else(|| Error::NoHead {
             path: PathBuf::from("seeded model"),
             found: "none".into(),

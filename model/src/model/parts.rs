@@ -1,12 +1,15 @@
 //! Models that are not read from files.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::model::{Model, Timings};
+use crate::architecture::Architecture;
 use crate::checkpoint::named_tensors;
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result, WeightError};
+use crate::heads::{Head, HeadWeights};
 use crate::pooling::Pooling;
 use crate::seeded::seeded_weights;
 use crate::settings::Prompts;
@@ -49,15 +52,8 @@ impl Model {
         config.validate(path)?;
         check_weights(&config, &weights)?;
         pooling.check(config.hidden_size, path)?;
-        match tokenizer.as_ref().map(SentenceTokenizer::max_length).filter(|&length| length > config.max_position) {
-            Some(length) => Err(Error::InvalidSetting {
-                path: path.to_owned(),
-                setting: "max_length of the tokenizer",
-                found: length.to_string(),
-                expected: format!("at most {}, the positions of the model", config.max_position),
-            }),
-            None => Ok(Self::unread(config, weights, pooling, tokenizer)),
-        }
+        check_length(&config, tokenizer.as_ref())?;
+        Ok(Self::unread(config, weights, pooling, tokenizer))
     }
 
     /// The same model with other weights of the same shapes, as after pruning or training. Codes that came from a quantised file are
@@ -67,7 +63,62 @@ impl Model {
     /// As [`Model::from_parts`], for the weights.
     pub fn with_weights(self, weights: EncoderWeights) -> Result<Self> {
         check_weights(&self.config, &weights)?;
-        Ok(Self { weights, codes: None, pruning: None, ..self })
+        Ok(Self { weights, codes: None, pruning: None, ..self }.with_pooler_of_head())
+    }
+
+    /// The same model with another head than that of its files, or with a head where it has none. [`Model::head`] gives it from now on.
+    /// The pooler of BERT is the first layer of its sequence classification.
+    ///
+    /// # Errors
+    /// [`Error::HeadInput`] for a head that reads other features than the model gives.
+    pub fn with_head(self, head: Head) -> Result<Self> {
+        let (found, expected) = (head.weights().inputs(), self.config.hidden_size);
+        if found != expected {
+            return Err(Error::HeadInput { found: expected, rows: 1, expected: found });
+        }
+        Ok(Self { head: Some(Arc::new(head)), ..self }.with_pooler_of_head())
+    }
+
+    fn with_pooler_of_head(mut self) -> Self {
+        if let (Architecture::Bert, Some(HeadWeights::First { dense, .. })) =
+            (self.config.architecture, self.head.as_ref().map(|head| head.weights()))
+        {
+            self.weights.pooler = Some(dense.linear.clone());
+        }
+        self
+    }
+
+    /// The same model with some of its layers only: those with the numbers `kept`, in this order.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] without any layer, and for a layer that the model does not have.
+    pub fn with_layers(self, kept: &[usize]) -> Result<Self> {
+        let layers: Option<Vec<_>> = kept.iter().map(|&layer| self.weights.layers.get(layer).cloned()).collect();
+        let Some(layers) = layers.filter(|layers| !layers.is_empty()) else {
+            return Err(Error::InvalidSetting {
+                path: PARTS.into(),
+                setting: "layers",
+                found: format!("{kept:?}"),
+                expected: format!("numbers from 0 to {}", self.config.layers.saturating_sub(1)),
+            });
+        };
+        let config = EncoderConfig { layers: layers.len(), ..self.config };
+        let weights = EncoderWeights { layers, ..self.weights };
+        Ok(Self { config, weights, codes: None, pruning: None, ..self })
+    }
+
+    /// The same model with another encoder, as after heads and neurons were removed. Pooling, tokenizer and settings stay. Codes that came
+    /// from a quantised file are not kept.
+    ///
+    /// # Errors
+    /// As [`Model::from_parts`].
+    pub fn with_encoder(self, config: EncoderConfig, weights: EncoderWeights) -> Result<Self> {
+        let path = Path::new(PARTS);
+        config.validate(path)?;
+        check_weights(&config, &weights)?;
+        self.pooling.check(config.hidden_size, path)?;
+        check_length(&config, self.tokenizer.as_ref())?;
+        Ok(Self { config, weights, codes: None, pruning: None, ..self })
     }
 
     /// A model that no file is known of.
@@ -77,7 +128,7 @@ impl Model {
         pooling: Pooling,
         tokenizer: Option<SentenceTokenizer>,
     ) -> Self {
-        let (files, codes, notes, remarks) = (None, None, vec![], vec![]);
+        let (head, files, codes, notes, remarks) = (None, None, None, vec![], vec![]);
         let (prompts, similarity, score_function) = (Prompts::default(), None, None);
         let (pruning, timings) = (None, Timings::default());
         Self {
@@ -88,6 +139,7 @@ impl Model {
             prompts,
             similarity,
             score_function,
+            head,
             files,
             codes,
             notes,
@@ -95,6 +147,19 @@ impl Model {
             pruning,
             timings,
         }
+    }
+}
+
+/// Refuses a tokenizer whose sequences are longer than the model's.
+fn check_length(config: &EncoderConfig, tokenizer: Option<&SentenceTokenizer>) -> Result<()> {
+    match tokenizer.map(SentenceTokenizer::max_length).filter(|&length| length > config.max_position) {
+        Some(length) => Err(Error::InvalidSetting {
+            path: PARTS.into(),
+            setting: "max_length of the tokenizer",
+            found: length.to_string(),
+            expected: format!("at most {}, the positions of the model", config.max_position),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -1,29 +1,34 @@
 //! From a model to a directory in the hub's layout.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, View};
 use serde_json::{Value, json};
 
 use super::model::Model;
-use crate::checkpoint::named_tensors;
+use crate::checkpoint::{FoundTensor, head_tensors, named_tensors};
 use crate::error::{Error, Result};
 use crate::files::{self, WriteError};
+use crate::heads::{Head, HeadWeights};
 use crate::pooling::{LAYER_NORM_EPSILON, PoolingSource, SentenceModule, WrittenModule};
 use crate::settings::{SENTENCE_FILE, written_settings};
 
 impl Model {
     /// Writes the model into a directory: `config.json`, `model.safetensors` (f32, zeros as they are, under the names of the
     /// architecture), and where the model has them `tokenizer.json`, `sentence_bert_config.json`, `config_sentence_transformers.json`,
-    /// `modules.json` and the folders of modules. [`Model::open`] reads the same model from it; a head is not written, nor are codes of a quantised file.
+    /// `modules.json` and the folders of modules. [`Model::open`] reads the same model from it; codes of a quantised file are not written.
+    ///
+    /// The head of [`Model::head`], where there is one, is written under the names of its class, beside the encoder's tensors with the
+    /// prefix of the architecture, as `transformers` has them.
     ///
     /// The directory is written under a temporary name and then renamed, so it appears only when it is complete.
     ///
     /// # Errors
     /// [`Error::Occupied`] where there is something other than an empty folder; [`Error::InvalidSetting`] for a shape that no
-    /// `config.json` of the architecture can say, and for modules that no folder can say; [`Error::Io`].
+    /// `config.json` of the architecture can say, and for modules that no folder can say; those of [`Model::head`] but for
+    /// [`Error::NoHead`]; [`Error::Io`].
     pub fn write(&self, dir: impl AsRef<Path>) -> Result<()> {
         let dir = dir.as_ref();
         if std::fs::symlink_metadata(dir).is_ok() {
@@ -33,13 +38,22 @@ impl Model {
             }
         }
         self.check_modules(dir)?;
-        let config = self.config().to_json(&dir.join("config.json"))?;
+        let head = match self.head() {
+            Ok(head) => Some(head),
+            Err(Error::NoHead { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let mut config = self.config().to_json(&dir.join("config.json"))?;
+        if let (Some(head), Value::Object(config)) = (&head, &mut config) {
+            let (outputs, ties) = (head.weights().outputs(), self.ties_words(head));
+            config.extend(head.config().settings(self.config().architecture, outputs, ties));
+        }
         let io = |WriteError { action, source }: WriteError| Error::Io { path: dir.to_owned(), action, source };
-        files::create_folder(dir, |folder| self.fill(folder, dir, &config), io)
+        files::create_folder(dir, |folder| self.fill(folder, dir, &config, head.as_ref()), io)
     }
 
     /// Writes all files into `folder`; `dir` is where they will be, for messages.
-    fn fill(&self, folder: &Path, dir: &Path, config: &Value) -> Result<()> {
+    fn fill(&self, folder: &Path, dir: &Path, config: &Value, head: Option<&Head>) -> Result<()> {
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(folder);
@@ -47,7 +61,7 @@ impl Model {
             written.map_err(|source| Error::Io { path: dir.join(name), action: "write", source })
         };
         write("config.json", &pretty(config))?;
-        self.write_weights(folder, dir)?;
+        self.write_weights(folder, dir, head)?;
         if let Some(tokenizer) = self.tokenizer() {
             write("tokenizer.json", tokenizer.json())?;
             let settings = json!({ "max_seq_length": tokenizer.max_length(), "do_lower_case": false });
@@ -74,13 +88,23 @@ impl Model {
         Ok(())
     }
 
-    fn write_weights(&self, folder: &Path, dir: &Path) -> Result<()> {
-        let tensors = named_tensors(self.config(), self.weights());
-        let views = tensors.into_iter().filter_map(|tensor| {
-            let found = tensor.found?;
-            Some((tensor.name, Floats { shape: found.shape, values: found.values }))
-        });
+    fn write_weights(&self, folder: &Path, dir: &Path, head: Option<&Head>) -> Result<()> {
+        let prefix = if head.is_some() { self.config().architecture.prefix_beside_head() } else { "" };
+        let encoder = named_tensors(self.config(), self.weights()).into_iter();
+        let encoder = encoder.filter_map(|tensor| Some((format!("{prefix}{}", tensor.name), tensor.found?)));
+        let word = &self.weights().embeddings.word;
+        let head = head.map(|head| head_tensors(self.config(), head.kind(), head.weights(), word));
+        // The pooler of BERT is in both: that of the head is the one that it computes with.
+        let tensors: BTreeMap<String, FoundTensor<'_>> = encoder.chain(head.into_iter().flatten()).collect();
+        let views =
+            tensors.into_iter().map(|(name, found)| (name, Floats { shape: found.shape, values: found.values }));
         write_tensors(folder, dir, views)
+    }
+
+    /// Whether the last layer of a masked language model is the table of word embeddings.
+    fn ties_words(&self, head: &Head) -> bool {
+        let word = &self.weights().embeddings.word;
+        matches!(head.weights(), HeadWeights::Vocabulary { decoder, .. } if decoder.weight == *word)
     }
 
     /// Refuses modules that no folder can say.

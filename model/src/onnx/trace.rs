@@ -248,7 +248,7 @@ impl Traced<'_> {
 
 impl Layer<'_> {
     fn load(&self, graph: &Graph, config: &EncoderConfig, i: usize) -> Result<(LayerWeights, LayerCodes, Counts)> {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (hidden, shapes) = (config.hidden_size, config.linear_shapes());
         let mut counts = Counts::default();
         let mut linear = |product: &Product<'_>, name: &str, size| -> Result<(Linear, _)> {
             let loaded = graph.load(product, &format!("layer {i}, {name}"), size)?;
@@ -256,10 +256,10 @@ impl Layer<'_> {
             Ok((loaded.linear, loaded.codes))
         };
         let [q, k, v] = &self.attention.linears;
-        let ((q, sq), (k, sk)) = (linear(q, "q", (hidden, hidden))?, linear(k, "k", (hidden, hidden))?);
-        let ((v, sv), (o, so)) = (linear(v, "v", (hidden, hidden))?, linear(&self.o, "o", (hidden, hidden))?);
-        let (up, su) = linear(&self.up, "up", (inner, hidden))?;
-        let (down, sd) = linear(&self.down, "down", (hidden, inner))?;
+        let ((q, sq), (k, sk)) = (linear(q, "q", shapes[0])?, linear(k, "k", shapes[1])?);
+        let ((v, sv), (o, so)) = (linear(v, "v", shapes[2])?, linear(&self.o, "o", shapes[3])?);
+        let (up, su) = linear(&self.up, "up", shapes[4])?;
+        let (down, sd) = linear(&self.down, "down", shapes[5])?;
         let attn_in = self.attention.input_rounding();
         for rounding in [attn_in.unwrap_or(Rounding::Other), self.o.rounding, self.up.rounding, self.down.rounding] {
             counts.input(rounding);

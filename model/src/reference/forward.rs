@@ -201,16 +201,16 @@ impl<'a> Reference<'a> {
         site: impl Fn(Tap) -> Site,
         observer: &dyn Observer,
     ) -> Matrix {
-        let (hidden, size) = (self.config.hidden_size, self.config.head_size());
+        let (features, size) = (self.config.attention_features(), self.config.head_size());
         let scale = 1.0 / (size as f32).sqrt();
-        let mut out = Matrix::zeros(q.rows, hidden);
+        let mut out = Matrix::zeros(q.rows, features);
         let longest = sequences.iter().map(Range::len).max().unwrap_or(0);
         let mut scores = vec![0.0f32; longest * longest];
         for sequence in sequences {
             let tokens = sequence.len();
             let scores = &mut scores[..tokens * tokens];
             for head in 0..self.config.heads {
-                let first = sequence.start * hidden + head * size;
+                let first = sequence.start * features + head * size;
                 let part = |m| head_view(m, first, tokens, size);
                 matmul(scores, tokens, part(q), part(k));
                 for row in scores.chunks_exact_mut(tokens) {
@@ -223,10 +223,10 @@ impl<'a> Reference<'a> {
                     observer.tensor(at, scores, tokens);
                 }
                 let weights = View { data: scores, rows: tokens, cols: tokens, row_stride: tokens, col_stride: 1 };
-                matmul(&mut out.data[first..], hidden, weights, part(v).transposed());
+                matmul(&mut out.data[first..], features, weights, part(v).transposed());
                 for (i, row) in scores.chunks_exact(tokens).enumerate() {
                     let norm = 1.0 / sum_by(row, |p| p);
-                    let at = first + i * hidden;
+                    let at = first + i * features;
                     out.data[at..at + size].iter_mut().for_each(|o| *o *= norm);
                 }
             }
@@ -235,7 +235,7 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// The part of a `[N][hidden]` matrix that belongs to one sequence and one head.
+/// The part of a `[N][features]` matrix that belongs to one sequence and one head.
 fn head_view(m: &Matrix, first: usize, tokens: usize, size: usize) -> View<'_> {
     let data = &m.data[first..];
     View { data, rows: tokens, cols: size, row_stride: m.cols, col_stride: 1 }

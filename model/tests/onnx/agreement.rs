@@ -8,7 +8,7 @@ use lacuna_model::{CalibrationOptions, Matrix, Model, Pooling, PoolingMode, seed
 use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
-use crate::{forms, ids_of, messages, small};
+use crate::{forms, ids_of, messages, small, with_heads};
 
 /// Hidden states and embeddings, one per sequence. Sequences are padded to the longest; states of padding are left out.
 struct Outputs {
@@ -99,6 +99,26 @@ fn f32_agrees_whatever_the_padding() {
                 let difference = largest_difference(&found.embeddings[i], &embeddings[i]);
                 assert!(difference < 1e-4, "{heads} x {size}, sequence {i}: embeddings differ by {difference}");
             }
+        }
+    }
+}
+
+/// Fewer heads than the residual stream has room for, and more.
+#[test]
+fn other_numbers_of_heads_agree() {
+    for (heads, size, kept) in [(3, 26, 2), (4, 16, 1), (2, 16, 3)] {
+        let model = with_heads(&small(heads, size), kept);
+        let ids = ids_of(&LENGTHS);
+        let reference = model.reference().embed(&ids, model.pooling()).unwrap();
+        for (form, onnx) in forms(&model) {
+            if !rten_is_exact(form) {
+                continue;
+            }
+            let found = run(&onnx, &ids, 0).embeddings;
+            let least = least_cosine(&found, &reference);
+            assert!(least > 0.99, "{form}, {kept} of {heads} x {size}: cosine {least}");
+            let difference = found.iter().zip(&reference).map(|(a, b)| largest_difference(a, b)).fold(0.0, f32::max);
+            assert!(form != "f32" || difference < 1e-4, "{kept} of {heads} x {size}: {difference}");
         }
     }
 }

@@ -30,6 +30,11 @@ fn small(heads: usize, head_size: usize) -> Model {
     Model::seeded(config, 3).unwrap()
 }
 
+/// The same with other heads of the same size.
+fn with_heads(model: &Model, kept: usize) -> Model {
+    Model::seeded(model.config().with_heads(kept), 3).unwrap()
+}
+
 /// Sequences of given lengths.
 fn ids_of(lengths: &[usize]) -> Vec<Vec<u32>> {
     lengths.iter().enumerate().map(|(i, &length)| seeded_ids(VOCAB, 1, length, i as u64).remove(0)).collect()

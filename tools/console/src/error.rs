@@ -38,6 +38,16 @@ pub enum Error {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// A disk with too little room for what a run would write.
+    #[error("{path}: found {free} bytes free on its disk; expected at least {needed} for what this run writes", path = .path.display())]
+    Room {
+        /// The file or folder.
+        path: PathBuf,
+        /// Free bytes.
+        free: u64,
+        /// About what is needed, in bytes.
+        needed: u64,
+    },
     /// Standard output does not take what is written to it.
     #[error("standard output: cannot write: {0}")]
     Stdout(io::Error),

@@ -19,6 +19,7 @@ pub mod process;
 pub mod products;
 pub mod progress;
 pub mod remarks;
+pub mod room;
 pub mod sentences;
 pub mod source;
 pub mod stats;

@@ -12,7 +12,7 @@ use crate::output::say;
 use crate::progress::{Download, Spinner};
 
 /// A folder or a name on the hub. Which of them there must be, the struct that this is flattened into says with
-/// [`exactly_one`].
+/// [`exactly_one`] or [`at_most_one`].
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct SourceArgs {
@@ -42,7 +42,17 @@ pub fn exactly_one(more: &[&'static str]) -> ArgGroup {
     ArgGroup::new("source").required(true).multiple(false).args(["model", "from_hub"]).args(more.iter().copied())
 }
 
+/// The same group of commands that have a model of their own where none is named.
+pub fn at_most_one() -> ArgGroup {
+    ArgGroup::new("source").required(false).multiple(false).args(["model", "from_hub"])
+}
+
 impl SourceArgs {
+    /// Whether a model is named.
+    pub fn is_given(&self) -> bool {
+        self.model.is_some() || self.from_hub.is_some()
+    }
+
     /// What was given, for reports; empty if neither was.
     pub fn name(&self) -> String {
         match (&self.model, &self.from_hub) {

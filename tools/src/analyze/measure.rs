@@ -28,7 +28,7 @@ pub(super) fn analyze(args: &Args, context: &Context) -> Result<Report> {
     }
     let model = model::read(&args.source.folder()?.unwrap_or_default())?; // clap guarantees that there is one
     let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer).map_err(lacuna::Error::from)?;
-    let texts = Texts::read(&args.data, tokenizer)?;
+    let texts = Texts::read(&args.data, None, tokenizer)?;
     let calibration = texts.sample(args.calibration_tokens);
     let (seq, limit) = (args.seq, model.config().max_position);
     if seq > limit {
@@ -75,7 +75,7 @@ pub(super) fn analyze(args: &Args, context: &Context) -> Result<Report> {
     Ok(Report {
         model: args.source.name(),
         texts: texts.used.clone(),
-        calibration_tokens: calibration.iter().map(Vec::len).sum(),
+        calibration_tokens: calibration.iter().map(|sequence| sequence.ids.len()).sum(),
         sparsities: args.sparsity.clone(),
         seq,
         threads: context.threads(),

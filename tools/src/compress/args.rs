@@ -1,9 +1,12 @@
 //! What the user says.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::ArgPredicate;
 use lacuna::Block;
+use lacuna::config::Activation;
 use lacuna_console::args;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::source::{SourceArgs, exactly_one};
@@ -24,11 +27,17 @@ Examples:
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --method one-shot --data texts.txt --out minilm-80.lacuna
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --block auto --data texts.txt --time 15m --out minilm-80
   lacuna compress --model all-MiniLM-L6-v2 --speedup 4 --seq 128 --data texts.txt --time 15m --out minilm-4x
+  lacuna compress --model all-MiniLM-L6-v2 --heads 8 --ffn 768 --sparsity 0.8 --data texts.txt --out minilm-small-80
   lacuna compress --model minilm-80 --lock --teacher my-tuned-model --data texts.txt --out my-sparse-model
+  lacuna compress --model all-MiniLM-L6-v2 --new-head --labelled train.csv --labelled-dev dev.csv --out my-classifier
+  lacuna compress --model my-classifier --sparsity 0.8 --labelled train.csv --labelled-dev dev.csv --data texts.txt --out sparse
 
 Texts of --data are of the kind that the model will see: a text file (one per line), .csv and .tsv (texts of the first two columns),
-.jsonl (\"text\" and \"pair\"), any of them as .gz or .zst. Some thousand texts are few, a hundred thousand are good. --pairs is never trained on:
-choose settings on one set, and report figures of another.
+.jsonl (\"text\" and \"pair\"), any of them as .gz or .zst. Some thousand texts are few, a hundred thousand are good. --pairs and
+--labelled-dev are never trained on: choose settings on one set, and report figures of another.
+
+A model with a head is trained with its head, which follows the logits of the teacher's head, and the labels of --labelled.
+Lines of labelled files: text,label or text,pair,label (.csv), or {\"text\":\"...\",\"pair\":\"...\",\"label\":\"...\"}.
 
 The result is a folder as the hub has it, with a model card in README.md, or a packed file if its name ends in .lacuna. Ctrl-C ends the
 training early and keeps what was learned.")]
@@ -37,7 +46,8 @@ pub(crate) struct Args {
     pub(super) source: SourceArgs,
 
     /// Fraction of the blocks of every linear layer of the encoder that becomes zero
-    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity, required_unless_present_any = ["lock", "speedup", "target_ms"])]
+    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity,
+        required_unless_present_any = ["lock", "new_head", "layers", "speedup", "target_ms", "heads", "ffn", "activation"])]
     pub(super) sparsity: Option<f64>,
 
     /// How the zeros are grouped: 4x1 (4 outputs of one input), 8x1, 16x1, 4x4, 1x4, unstructured; auto takes the shape that loses least in
@@ -63,6 +73,18 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "lock")]
     pub(super) keep_order: bool,
 
+    /// Attention heads that every layer keeps; the others are removed, and the matrices become smaller
+    #[arg(long, value_name = "N", value_parser = args::at_least_one, conflicts_with = "lock")]
+    pub(super) heads: Option<usize>,
+
+    /// Neurons that every feed-forward block keeps: intermediate_size of the smaller model
+    #[arg(long, value_name = "N", value_parser = args::at_least_one, conflicts_with = "lock")]
+    pub(super) ffn: Option<usize>,
+
+    /// Activation of the feed-forward blocks from now on; relu is the fastest, and its zeros cost accuracy
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with = "lock")]
+    pub(super) activation: Option<ActivationArg>,
+
     /// What is done
     #[arg(long, value_enum, default_value = "distil")]
     pub(super) method: Method,
@@ -70,6 +92,26 @@ pub(crate) struct Args {
     /// Keep the zeros that the model has, and train the rest
     #[arg(long, conflicts_with = "sparsity")]
     pub(super) lock: bool,
+
+    /// How many layers the result has, taken evenly from those of the model [default: all]
+    #[arg(long, value_name = "N", value_parser = args::at_least_one)]
+    pub(super) layers: Option<usize>,
+
+    /// Texts with labels, .csv or lines of JSON: the head is trained on them, too
+    #[arg(long, value_name = "FILE")]
+    pub(super) labelled: Option<PathBuf>,
+
+    /// Texts with labels: how well the model does is measured on them
+    #[arg(long, value_name = "FILE", conflicts_with = "pairs")]
+    pub(super) labelled_dev: Option<PathBuf>,
+
+    /// Put a new head for the labels of --labelled on the model, and train both on them
+    #[arg(long, requires = "labelled")]
+    pub(super) new_head: bool,
+
+    /// The temperature at which logits of two heads are compared
+    #[arg(long, value_name = "T", default_value_t = 2.0, value_parser = temperature)]
+    pub(super) temperature: f64,
 
     /// Texts to prune and train on; several files [default: the built-in calibration texts, which are too few for training]
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -83,7 +125,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) teacher: Option<PathBuf>,
 
-    /// How long to train, as 90s, 15m or 2h; pruning comes first and is not counted [default: 15m]
+    /// How long to train, as 90s, 15m or 2h; pruning comes first and is not counted [default: 15m; a new head sees every text with a
+    /// label four times]
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "steps")]
     pub(super) time: Option<Duration>,
 
@@ -95,9 +138,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = args::at_least_one)]
     pub(super) batch: usize,
 
-    /// The highest learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 5e-4, value_parser = rate)]
+    /// The highest learning rate; 1e-4 with --new-head
+    #[arg(long, value_name = "RATE", default_value_t = 5e-4, default_value_if("new_head", ArgPredicate::IsPresent, "1e-4"), value_parser = rate)]
     pub(super) learning_rate: f64,
+
+    /// Whether the last fifth of the training rounds activations and weights as int8 does
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) rounding: Rounding,
 
     /// Tokens of texts that pruning looks at
     #[arg(long, value_name = "N", default_value_t = 32_000, value_parser = args::at_least_one)]
@@ -136,7 +183,7 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Goal {
     /// The zeros stay as they are.
-    Lock,
+    Keep,
     /// A fraction of zeros in blocks of one shape.
     Sparsity(f64, Block),
     /// A fraction of zeros in the shape that is best here.
@@ -152,7 +199,7 @@ impl Args {
         match (wanted, self.sparsity, self.block) {
             (Some(wanted), _, Some(Shape::Given(block))) => Goal::Time(wanted, vec![block]),
             (Some(wanted), ..) => Goal::Time(wanted, SHAPES.to_vec()),
-            (None, None, _) => Goal::Lock,
+            (None, None, _) => Goal::Keep,
             (None, Some(sparsity), Some(Shape::Auto)) => Goal::Auto(sparsity),
             (None, Some(sparsity), Some(Shape::Given(block))) => Goal::Sparsity(sparsity, block),
             (None, Some(sparsity), None) => Goal::Sparsity(sparsity, Block::B4x1),
@@ -166,7 +213,9 @@ impl Args {
 
     /// The options that decide what is pruned, in words.
     pub(super) fn goal_text(&self) -> String {
-        format!("{:?}, {} tokens, order kept: {}", self.goal(), self.seq, self.keep_order)
+        let Args { heads, ffn, activation, .. } = self;
+        let shape = format!("{heads:?} heads, {ffn:?} neurons, {activation:?}");
+        format!("{:?}, {} tokens, order kept: {}, {shape}", self.goal(), self.seq, self.keep_order)
     }
 
     /// Refuses options that would do nothing beside the others.
@@ -177,6 +226,10 @@ impl Args {
             ("--steps", self.steps.is_some()),
             ("--teacher", self.teacher.is_some()),
             ("--resume", self.resume),
+            ("--rounding always", self.rounding == Rounding::Always),
+            ("--new-head", self.new_head),
+            ("--labelled", self.labelled.is_some()),
+            ("--layers", self.layers.is_some()),
         ];
         let is_packed = self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
         let wrong = |option, found: &str, expected: &str| {
@@ -210,6 +263,27 @@ impl std::str::FromStr for Shape {
     }
 }
 
+/// An activation of feed-forward blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ActivationArg {
+    /// `x * (1 + erf(x / sqrt(2))) / 2`
+    Gelu,
+    /// `gelu_new`: GELU in its form with tanh
+    GeluTanh,
+    /// `max(x, 0)`
+    Relu,
+}
+
+impl From<ActivationArg> for Activation {
+    fn from(name: ActivationArg) -> Activation {
+        match name {
+            ActivationArg::Gelu => Activation::Gelu,
+            ActivationArg::GeluTanh => Activation::GeluTanh,
+            ActivationArg::Relu => Activation::Relu,
+        }
+    }
+}
+
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Method {
@@ -217,6 +291,27 @@ pub(super) enum Method {
     OneShot,
     /// Prune, then train
     Distil,
+}
+
+/// Whether a training rounds as the int8 model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Rounding {
+    /// Where int8 moves embeddings of the texts by more than a cosine distance of 0.001 on average
+    Auto,
+    /// In every case
+    Always,
+    /// Not at all
+    Never,
+}
+
+impl fmt::Display for Rounding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rounding::Auto => "auto",
+            Rounding::Always => "always",
+            Rounding::Never => "never",
+        })
+    }
 }
 
 /// `90s`, `15m`, `2h`.
@@ -231,6 +326,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let count: f64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
     Duration::try_from_secs_f64(count * seconds).ok().filter(|time| !time.is_zero()).ok_or_else(wrong)
+}
+
+/// A temperature.
+fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(temperature) if temperature > 0.0 && temperature <= 100.0 => Ok(temperature),
+        _ => Err(format!("found {text:?}; expected a number above 0 and at most 100")),
+    }
 }
 
 /// How many times as fast.

@@ -22,13 +22,21 @@ pub(super) struct Identity {
     batch: usize,
     learning_rate: f64,
     calibration_tokens: usize,
+    rounding: String,
     seed: u64,
     steps: Option<usize>,
+    #[serde(default)]
+    layers: Option<usize>,
+    #[serde(default)]
+    new_head: bool,
+    /// None without a head.
+    #[serde(default)]
+    temperature: Option<f64>,
     texts: Vec<Used>,
 }
 
 impl Identity {
-    pub(super) fn of(args: &Args, plan: Option<&Plan>, texts: &Texts) -> Identity {
+    pub(super) fn of(args: &Args, plan: Option<&Plan>, texts: &Texts, has_head: bool) -> Identity {
         Identity {
             model: args.source.name(),
             teacher: args.teacher.clone(),
@@ -37,8 +45,12 @@ impl Identity {
             batch: args.batch,
             learning_rate: args.learning_rate,
             calibration_tokens: args.calibration_tokens,
+            rounding: args.rounding.to_string(),
             seed: args.seed,
             steps: args.steps,
+            layers: args.layers,
+            new_head: args.new_head,
+            temperature: has_head.then_some(args.temperature),
             texts: texts.used.clone(),
         }
     }

@@ -9,6 +9,8 @@ use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;
 use serde::Serialize;
 
+use super::dev::Metric;
+
 /// Time between two lines of progress.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -20,6 +22,8 @@ pub(super) enum Event {
     Matrix { layer: usize, name: &'static str, sparsity: f64, relative_error: f64, seconds: f64 },
     /// A layer was pruned.
     Layer { layer: usize, hidden_error: f64, seconds: f64 },
+    /// Heads and neurons of a layer were removed; those that stay.
+    Cut { layer: usize, heads: Vec<usize>, neurons: usize, hidden_error: f64, seconds: f64 },
     /// Training stands here.
     Step {
         step: u64,
@@ -28,13 +32,32 @@ pub(super) enum Event {
         hidden: f64,
         cosine: f64,
         similarity: f64,
+        logits: f64,
+        labels: f64,
         rate: f64,
         gradient_norm: f64,
         tokens: u64,
         seconds: f64,
     },
-    /// The rank correlation on the pairs.
-    Dev { stage: &'static str, step: u64, spearman: f64 },
+    /// How far int8 moves embeddings when it is asked whether to round, and the answer.
+    Rounding { step: u64, distance: f64, rounds: bool },
+    /// What is measured on the pairs, or on the labelled texts.
+    Dev {
+        stage: &'static str,
+        step: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        spearman: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        accuracy: Option<f64>,
+    },
+}
+
+impl Event {
+    /// A figure.
+    pub(super) fn dev(metric: Metric, stage: &'static str, step: u64, value: f64) -> Event {
+        let of = |other| (metric == other).then_some(value);
+        Event::Dev { stage, step, spearman: of(Metric::Spearman), accuracy: of(Metric::Accuracy) }
+    }
 }
 
 /// A value over the steps of the training.
@@ -93,13 +116,27 @@ impl Log {
                     ));
                 }
             }
-            Event::Dev { stage, step, spearman } => {
-                if *stage == "training" {
-                    self.curves.dev.push((*step as f64, *spearman));
+            Event::Dev { stage, step, spearman, accuracy } => {
+                for (metric, value) in [(Metric::Spearman, spearman), (Metric::Accuracy, accuracy)] {
+                    let Some(value) = value else { continue };
+                    if *stage == "training" {
+                        self.curves.dev.push((*step as f64, *value));
+                    }
+                    say(format_args!("{stage}: {} {value:.4} on the {}", metric.name(), metric.noun()));
                 }
-                say(format_args!("{stage}: Spearman {spearman:.4} on the pairs"));
             }
+            Event::Rounding { distance, rounds, .. } => say(format_args!(
+                "int8 moves embeddings by a cosine distance of {distance:.4}: the training goes on {}",
+                if *rounds { "rounded as int8" } else { "unrounded" }
+            )),
             Event::Matrix { .. } => {}
+            Event::Cut { layer, heads, neurons, hidden_error, seconds } => {
+                let heads: Vec<String> = heads.iter().map(usize::to_string).collect();
+                say(format_args!(
+                    "layer {layer}: keeps heads {} and {neurons} neurons, in {seconds:.1} s; squared error of its output {hidden_error:.4}",
+                    heads.join(", ")
+                ));
+            }
             Event::Layer { layer, hidden_error, seconds } => {
                 say(format_args!(
                     "layer {layer}: pruned in {seconds:.1} s; squared error of its output {hidden_error:.4}"

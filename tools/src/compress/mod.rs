@@ -3,6 +3,10 @@
 mod args;
 mod auto;
 mod card;
+mod checks;
+mod choose;
+mod dev;
+mod heads;
 mod identity;
 mod log;
 mod out;
@@ -10,6 +14,7 @@ mod page;
 mod plan;
 mod pruning;
 mod run;
+mod structure;
 mod summary;
 mod target;
 mod texts;

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use lacuna::Model;
 use lacuna::PackedModel;
+use lacuna::weights::LayerWeights;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::Target;
+use lacuna_console::room::check_room;
 
 use super::card::card;
 use super::summary::Summary;
@@ -46,6 +48,23 @@ impl Out {
             return Err(found(format!("{}, whose folder {} does not exist", path.display(), parent.display())));
         }
         Ok(Out::Folder(path.to_owned()))
+    }
+
+    /// Refuses a disk without room for the result and, if the model is trained, for its checkpoint: weights, two moments, their average and the
+    /// best of them in f32, twice, because the old file stays until the new one is complete.
+    pub(super) fn check_room(&self, model: &Model, is_trained: bool) -> Result<()> {
+        let weights = model.weights();
+        let linears = weights.layers.iter().flat_map(LayerWeights::linears);
+        let trained: usize = linears.map(|linear| linear.weight.data.len()).sum();
+        let embeddings = &weights.embeddings;
+        let tables = [&embeddings.word, &embeddings.token_type, &embeddings.position];
+        let whole = trained + tables.iter().map(|table| table.data.len()).sum::<usize>();
+        let values = whole + if is_trained { 2 * 5 * trained } else { 0 };
+        let path = match self {
+            Out::Folder(folder) => folder,
+            Out::Packed(target) => target.file("--out")?,
+        };
+        check_room(path, (values * size_of::<f32>()) as u64)
     }
 
     /// Writes the model.

@@ -11,9 +11,10 @@ const SIZE: (u32, u32) = (640, 300);
 
 /// The page.
 pub(super) fn page(summary: &Summary, curves: &Curves) -> String {
+    let dev = summary.metric.map_or_else(String::new, |metric| format!("{} on the {}", metric.name(), metric.noun()));
     let charts = [
         ("Loss", &curves.loss, "what the student does differently from the teacher, per step"),
-        ("Spearman on the pairs", &curves.dev, "in f32, of the averaged weights"),
+        (&dev[..], &curves.dev, "in f32, of the averaged weights"),
         ("Learning rate", &curves.rate, ""),
         ("Gradient norm", &curves.norm, "before clipping"),
     ];

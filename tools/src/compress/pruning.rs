@@ -9,6 +9,7 @@ use lacuna_console::progress::Spinner;
 use lacuna_train::prune::{Cut, MatrixReport, OneShotOptions, Progress, Pruned, group_alike, one_shot};
 
 use super::log::{Event, Log};
+use super::texts::Sequence;
 use crate::times::{TimeOptions, Times, measure, time_of, timed};
 
 /// The block shapes that `--block auto` looks at.
@@ -22,7 +23,7 @@ const ORDER_SHARE: usize = 4;
 pub(super) struct Pruner<'a> {
     pub(super) dense: &'a Model,
     /// Token ids of texts.
-    pub(super) calibration: Vec<Vec<u32>>,
+    pub(super) calibration: Vec<Sequence>,
     /// Whether neurons and features of heads may change places.
     pub(super) may_reorder: bool,
     /// Tokens of the sequence whose time counts.

@@ -4,32 +4,36 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use lacuna::errors::ModelError;
-use lacuna::tokens::SentenceTokenizer;
+use lacuna::heads::{Head, HeadWeights};
 use lacuna::weights::EncoderWeights;
-use lacuna::{Compile, Model, PackedModel};
+use lacuna::{Compile, Model};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::interrupt;
-use lacuna_console::output::{Target, say};
+use lacuna_console::output::Target;
 use lacuna_console::progress::Spinner;
 use lacuna_console::remarks::warn;
 use lacuna_jit::cpu::brand;
-use lacuna_train::mask::{Mask, masks_of};
+use lacuna_train::distil::layer_map;
 use lacuna_train::ops::Pool;
-use lacuna_train::prune::{OneShotOptions, Pruned};
 
-use super::args::{Args, Goal, Method};
+use super::args::{Args, Method};
+use super::checks::{check_measured, check_seq, check_teacher, check_zeros};
+use super::choose::pruned;
+use super::dev::{Dev, Metric, sequences};
+use super::heads::Heads;
 use super::identity::Identity;
 use super::log::{Event, Log};
 use super::out::Out;
 use super::page::page;
 use super::plan::Plan;
 use super::pruning::Pruner;
+use super::structure;
 use super::summary::{Figures, Summary};
-use super::texts::Texts;
-use super::training::{Dev, Training};
-use super::{auto, target};
+use super::texts::{Source, Texts};
+use super::training::Training;
 use crate::command::quoted;
+use crate::evaluate::gold::{Gold, Labelled};
 use crate::evaluate::pairs::Pairs;
 use crate::model;
 use crate::packed::{needs_weights, open};
@@ -43,81 +47,131 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         return Err(needs_weights(&open(path)?, "lacuna compress", "give the model's folder"));
     }
     let pairs = args.pairs.as_deref().map(Pairs::read).transpose()?;
+    let mut labelled = args.labelled.as_deref().map(Labelled::read).transpose()?;
+    let mut gold = args.labelled_dev.as_deref().map(Labelled::read).transpose()?;
     let mut log = Log::new(args.log.as_deref(), args.resume)?;
     let dense = model::read(&args.source.folder()?.unwrap_or_default())?; // clap guarantees that there is one
     let tokenizer = dense.tokenizer().ok_or(ModelError::NoTokenizer).map_err(lacuna::Error::from)?;
-    Pool::of(dense.pooling())?; // refused before the work is done
     let teacher = args.teacher.as_deref().map(model::read).transpose()?;
     if let Some(teacher) = &teacher {
-        check_teacher(&dense, teacher)?;
+        check_teacher(args, &dense, teacher)?;
     }
     check_zeros(args, &dense)?;
     check_seq(args, &dense)?;
+    let heads = Heads::of(args, &dense, teacher.as_ref(), labelled.as_ref())?;
+    match &heads {
+        None => drop(Pool::of(dense.pooling())?), // refused before the work is done
+        Some(heads) => {
+            labelled.iter_mut().chain(&mut gold).try_for_each(|labelled| labelled.bind(&heads.student))?;
+        }
+    }
+    check_measured(args, heads.as_ref())?;
+    let whole = match args.layers {
+        Some(layers) => shallower(&dense, layers)?,
+        None => dense.clone(),
+    };
+    let structure = structure::wanted(args, whole.config())?;
+    out.check_room(&dense, args.method == Method::Distil)?;
     let texts = {
         let _spinner = Spinner::new("reading texts");
-        Texts::read(&args.data, tokenizer)?
+        let source = |gold: &Labelled| -> Result<Source> {
+            Ok(Source { sequences: sequences(gold, tokenizer)?, labels: gold.labels().to_vec() })
+        };
+        let labelled = args.labelled.as_deref().zip(labelled.as_ref().map(source).transpose()?);
+        Texts::read(&args.data, labelled, tokenizer)?
     };
     texts.warnings.iter().for_each(warn);
-    let dev = pairs.as_ref().map(|pairs| Dev::new(pairs, tokenizer)).transpose()?;
-    let figure = |stage, weights: &EncoderWeights, log: &mut Log| -> Result<Option<f64>> {
-        let Some(dev) = &dev else { return Ok(None) };
-        let spearman = dev.spearman(&dense, weights)?;
-        log.add(&Event::Dev { stage, step: 0, spearman });
-        Ok(Some(spearman))
+    let dev = match (&pairs, &gold, args.labelled_dev.as_deref()) {
+        (Some(pairs), ..) => Some(Dev::pairs(pairs, tokenizer)?),
+        (None, Some(gold), Some(path)) => Some(Dev::labelled(path, gold, tokenizer)?),
+        _ => None,
+    };
+    let figure = |stage, model: &Model, weights: &EncoderWeights, head: Option<&HeadWeights>, log: &mut Log| {
+        let Some(dev) = &dev else { return Ok::<_, Error>(None) };
+        let value = dev.measure(model, weights, head)?;
+        log.add(&Event::dev(dev.metric(), stage, 0, value));
+        Ok(Some(value))
     };
     interrupt::listen("keeping what was learned")?;
 
-    let dense_f32 = figure("dense", dense.weights(), &mut log)?;
-    let start = Instant::now();
-    let mut name = args.out.clone().into_os_string();
-    name.push(".checkpoint");
-    let checkpoint = PathBuf::from(name);
-    let pruner = Pruner {
-        dense: &dense,
-        calibration: texts.sample(args.calibration_tokens),
-        may_reorder: !args.keep_order,
-        seq: args.seq,
-        seed: args.seed,
-        context,
+    // A head that has learned nothing has no figures.
+    let has_figures = !heads.as_ref().is_some_and(|heads| heads.is_new);
+    let mut head = heads.as_ref().map(|heads| heads.student.weights().clone());
+    let dense_f32 = match has_figures {
+        true => figure("dense", &dense, dense.weights(), head.as_ref(), &mut log)?,
+        false => None,
     };
+    let start = Instant::now();
+    let calibration = texts.sample(args.calibration_tokens);
+    // The model whose shape the result has.
+    let (student, cut) = match structure {
+        Some(structure) => {
+            let (smaller, cut) = structure::cut(&whole, structure, &calibration, &mut log)?;
+            (smaller, Some(cut))
+        }
+        None => (whole, None),
+    };
+    let cut_f32 = match cut.is_some() && has_figures {
+        true => figure("smaller", &student, student.weights(), head.as_ref(), &mut log)?,
+        false => None,
+    };
+    let checkpoint = checkpoint(args);
+    let pruner =
+        Pruner { dense: &student, calibration, may_reorder: !args.keep_order, seq: args.seq, seed: args.seed, context };
     let known = if args.resume && checkpoint.exists() { Identity::plan(&checkpoint) } else { None };
     let (mut weights, reports, plan) = match pruned(&pruner, args.goal(), known, &mut log)? {
         Some((plan, found)) => (found.weights, found.matrices, Some(plan)),
-        None => (dense.weights().clone(), vec![], None),
+        None => (student.weights().clone(), vec![], None),
     };
     let pruning_seconds = start.elapsed().as_secs_f64();
-    let pruned_f32 = if plan.is_some() { figure("pruned", &weights, &mut log)? } else { None };
+    let pruned_f32 = match plan.is_some() && has_figures {
+        true => figure("pruned", &student, &weights, head.as_ref(), &mut log)?,
+        false => None,
+    };
     let mut trained = None;
     if args.method == Method::Distil {
-        let teacher = teacher.as_ref().unwrap_or(&dense);
         let training = Training {
             args,
-            model: &dense,
-            teacher,
+            model: &student,
+            teacher: teacher.as_ref().unwrap_or(&dense),
             texts: &texts,
             plan: plan.as_ref(),
             dev: dev.as_ref(),
+            heads: heads.as_ref(),
             checkpoint: &checkpoint,
         };
         let done = training.run(&weights, &mut log)?;
         weights = done.weights.clone();
+        head = done.head.clone();
         trained = Some(done);
     }
 
-    let sparse = dense.clone().with_weights(weights).map_err(lacuna::Error::from)?;
-    let f32 = figure("result", sparse.weights(), &mut log)?;
+    let mut sparse = student.clone().with_weights(weights).map_err(lacuna::Error::from)?;
+    if let (Some(heads), Some(head)) = (&heads, &head) {
+        let head = heads.student.clone().with_weights(head.clone()).map_err(lacuna::Error::from)?;
+        sparse = sparse.with_head(head).map_err(lacuna::Error::from)?;
+    }
+    let f32 = figure("result", &sparse, sparse.weights(), head.as_ref(), &mut log)?;
+    let done = trained.as_ref();
     let packed = {
         let _spinner = Spinner::new("calibrating and packing");
-        let calibrated = sparse.clone().calibration().run_default()?;
+        let mut calibration = sparse.clone().calibration();
+        // A rounded training has chosen the ranges, and its weights fit them.
+        if let Some(rounding) = done.and_then(|done| done.rounding.as_ref()) {
+            calibration = calibration.quantisation(rounding.layers().to_vec());
+        }
+        let calibrated = calibration.run_default()?;
         calibrated.compiler().tier(context.tier).small_tables(args.small_tables).pack()?
     };
-    let int8 = pairs.as_ref().map(|pairs| int8(&packed, pairs, context)).transpose()?;
-    let spearman = match (dense_f32, f32, int8) {
-        (Some(dense_f32), Some(f32), Some(int8)) => Some(Figures { dense_f32, pruned_f32, f32, int8 }),
-        _ => None,
+    let trained_head = match &heads {
+        Some(_) => Some(sparse.head().map_err(lacuna::Error::from)?),
+        None => None,
     };
+    let int8 = dev.as_ref().map(|dev| dev.as_it_runs(&packed, trained_head.as_ref(), context)).transpose()?;
+    let figures = f32.zip(int8).map(|(f32, int8)| Figures { dense_f32, cut_f32, pruned_f32, f32, int8 });
+    let metric = dev.as_ref().map(Dev::metric);
+    let of = |wanted: Metric| figures.clone().filter(|_| metric == Some(wanted));
     let (matrices, zeros) = Summary::matrices(sparse.weights(), &reports);
-    let done = trained.as_ref();
     let measured_ms = match plan.as_ref().and_then(|plan| plan.times.as_ref()) {
         Some(_) => Some(pruner.seconds_of(&packed.compiler().tier(context.tier).compile()?)? * 1e3),
         None => None,
@@ -129,20 +183,29 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         method: match (args.lock, args.method) {
             (true, _) => "pattern lock",
             (_, Method::OneShot) => "one-shot",
+            (_, Method::Distil) if args.new_head && plan.is_none() && cut.is_none() => "training on labels",
             (_, Method::Distil) => "distil",
         },
         block: plan.as_ref().map(Plan::shapes),
         plan: plan.clone(),
+        cut,
         measured_ms,
+        layers: Some(sparse.config().layers).filter(|&layers| layers < dense.config().layers),
         zeros,
         matrices,
         texts: texts.used.clone(),
-        pairs: pairs.as_ref().map(|pairs| pairs.scores.len()),
-        spearman,
+        head: trained_head.as_ref().map(Head::kind),
+        labels: trained_head.as_ref().map_or_else(Vec::new, |head| head.labels().to_vec()),
+        pairs: dev.as_ref().filter(|_| metric == Some(Metric::Spearman)).map(Dev::count),
+        labelled_dev: dev.as_ref().filter(|_| metric == Some(Metric::Accuracy)).map(Dev::count),
+        metric,
+        spearman: of(Metric::Spearman),
+        accuracy: of(Metric::Accuracy),
         steps: done.map_or(0, |done| done.steps),
         tokens: done.map_or(0, |done| done.tokens),
         pruning_seconds,
         training_seconds: done.map_or(0.0, |done| done.seconds),
+        rounded: done.is_some_and(|done| done.rounding.is_some()),
         interrupted: done.is_some_and(|done| done.stopped),
         seed: args.seed,
         threads: context.threads(),
@@ -153,7 +216,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         let _spinner = Spinner::new("writing");
         out.write(&sparse, &packed, &summary)?;
     }
-    if trained.is_some_and(|done| !done.stopped) {
+    if done.is_some_and(|done| !done.stopped) {
         // The training is complete, and its result is written.
         std::fs::remove_file(&checkpoint).map_err(Error::io(&checkpoint, "remove"))?;
         Identity::remove(&checkpoint)?;
@@ -165,80 +228,24 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Refuses a teacher whose tokens or states are others than those of the student.
-fn check_teacher(student: &Model, teacher: &Model) -> Result<()> {
-    let refuse = |found: String, expected: String| Err(Error::Argument { option: "--teacher", found, expected });
-    let (own, other) = (student.config().hidden_size, teacher.config().hidden_size);
-    if own != other {
-        return refuse(format!("hidden size {other}"), format!("{own}, as the model has"));
+/// The model with some of its layers, taken evenly.
+fn shallower(model: &Model, layers: usize) -> Result<Model> {
+    let all = model.config().layers;
+    if layers > all {
+        return Err(Error::Argument {
+            option: "--layers",
+            found: layers.to_string(),
+            expected: format!("at most {all}, as the model has"),
+        });
     }
-    if student.tokenizer().map(SentenceTokenizer::json) != teacher.tokenizer().map(SentenceTokenizer::json) {
-        return refuse("another tokenizer.json".into(), "the tokenizer of the model: both read the same tokens".into());
-    }
-    Ok(())
+    Ok(model.clone().with_layers(&layer_map(layers, all)?).map_err(lacuna::Error::from)?)
 }
 
-/// Refuses `--lock` for a model without zeros.
-fn check_zeros(args: &Args, model: &Model) -> Result<()> {
-    let masks = masks_of(&model.weights().layers)?;
-    let sparsest = masks.iter().flatten().flatten().map(Mask::sparsity).fold(0.0, f64::max);
-    match args.lock && sparsest < 0.05 {
-        true => Err(Error::Argument {
-            option: "--lock",
-            found: format!("at most {:.1} % zeros in a linear layer of {}", sparsest * 1e2, args.source.name()),
-            expected: "a model that is already pruned, whose zeros are kept".into(),
-        }),
-        false => Ok(()),
-    }
-}
-
-/// Refuses a sequence that the model cannot take.
-fn check_seq(args: &Args, model: &Model) -> Result<()> {
-    let limit = model.config().max_position;
-    match args.seq > limit && args.is_timed() {
-        true => {
-            let (found, expected) = (args.seq.to_string(), format!("1 to {limit}, the positions of the model"));
-            Err(Error::Argument { option: "--seq", found, expected })
-        }
-        false => Ok(()),
-    }
-}
-
-/// Prunes and refits, by the plan of an earlier run or one of its own; nothing if the zeros are locked.
-fn pruned(pruner: &Pruner<'_>, goal: Goal, known: Option<Plan>, log: &mut Log) -> Result<Option<(Plan, Pruned)>> {
-    if goal == Goal::Lock {
-        return Ok(None);
-    }
-    say(format_args!("pruning on {} texts", pruner.calibration.len()));
-    let layers = pruner.dense.config().layers;
-    let plan = match (known, goal) {
-        (_, Goal::Lock) => return Ok(None),
-        (Some(plan), _) => plan,
-        (None, Goal::Sparsity(sparsity, block)) => Plan::uniform(layers, block, sparsity, pruner.may_reorder),
-        (None, Goal::Auto(sparsity)) => {
-            let (plan, found) = auto::choose(pruner, sparsity, log)?;
-            say(plan.text().trim_end());
-            return Ok(Some((plan, found)));
-        }
-        (None, Goal::Time(wanted, shapes)) => target::choose(pruner, wanted, &shapes, log)?,
-    };
-    if plan.times.is_some() {
-        say(plan.text().trim_end());
-    }
-    let weights = pruner.ordered(&plan.cuts)?;
-    let mut options = OneShotOptions::new(lacuna::Block::B4x1, 0.0).with_cuts(&plan.cuts);
-    if plan.times.as_ref().is_some_and(|times| times.target_ms.is_some()) {
-        options.sensitivity = Some(target::sensitivity(pruner, &weights)?);
-    }
-    let found = pruner.prune(&weights, &options, log)?;
-    Ok(Some((plan, found)))
-}
-
-/// The rank correlation of the model as it runs.
-fn int8(packed: &PackedModel, pairs: &Pairs, context: &Context) -> Result<f64> {
-    let _spinner = Spinner::new("embedding the pairs");
-    let encoder = packed.compiler().tier(context.tier).compile()?;
-    Ok(pairs.spearman(&encoder.embed(&pairs.sentences)?.vectors))
+/// Where the state of the training lies.
+fn checkpoint(args: &Args) -> PathBuf {
+    let mut name = args.out.clone().into_os_string();
+    name.push(".checkpoint");
+    name.into()
 }
 
 /// The command, as it is given again.

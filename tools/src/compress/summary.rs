@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
+use lacuna::heads::HeadKind;
 use lacuna::weights::{EncoderWeights, LINEAR_NAMES};
 use lacuna_console::table::Table;
 use lacuna_train::prune::MatrixReport;
 use serde::Serialize;
 
+use super::dev::Metric;
 use super::log::minutes;
 use super::plan::Plan;
+use super::structure::Cut;
 use super::texts::Used;
 
 /// A linear layer of the encoder.
@@ -22,11 +25,13 @@ pub(super) struct MatrixSummary {
     pub(super) relative_error: Option<f64>,
 }
 
-/// Rank correlations on the pairs, where there are pairs.
+/// What was measured on the pairs or the labelled texts, where there are some.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Figures {
-    /// The dense model in f32.
-    pub(super) dense_f32: f64,
+    /// The dense model in f32; none if it has no head.
+    pub(super) dense_f32: Option<f64>,
+    /// After heads and neurons were removed, in f32.
+    pub(super) cut_f32: Option<f64>,
     /// After pruning and refitting, in f32.
     pub(super) pruned_f32: Option<f64>,
     /// The result in f32.
@@ -43,21 +48,36 @@ pub(super) struct Summary {
     pub(super) out: String,
     pub(super) method: &'static str,
     pub(super) block: Option<String>,
+    /// The layers of the result, where it has fewer than the model.
+    pub(super) layers: Option<usize>,
     /// How every matrix was pruned, and why; none if nothing was pruned.
     pub(super) plan: Option<Plan>,
     /// Milliseconds of a sequence as [`Plan`] has it, of the result; none where no time was asked for.
     pub(super) measured_ms: Option<f64>,
+    /// Heads and neurons that were removed, if they were.
+    pub(super) cut: Option<Cut>,
     /// The fraction of zeros of all linear weights of the encoder.
     pub(super) zeros: f64,
     pub(super) matrices: Vec<MatrixSummary>,
     pub(super) texts: Vec<Used>,
+    /// The head that was trained, if there is one.
+    pub(super) head: Option<HeadKind>,
+    /// The names of its labels; empty without labels.
+    pub(super) labels: Vec<String>,
     pub(super) pairs: Option<usize>,
+    pub(super) labelled_dev: Option<usize>,
+    /// What the figures are.
+    #[serde(skip)]
+    pub(super) metric: Option<Metric>,
     pub(super) spearman: Option<Figures>,
+    pub(super) accuracy: Option<Figures>,
     pub(super) steps: u64,
     /// Tokens of all training steps.
     pub(super) tokens: u64,
     pub(super) pruning_seconds: f64,
     pub(super) training_seconds: f64,
+    /// Whether the end of the training was rounded as int8.
+    pub(super) rounded: bool,
     pub(super) interrupted: bool,
     pub(super) seed: u64,
     pub(super) threads: usize,
@@ -66,7 +86,31 @@ pub(super) struct Summary {
     pub(super) command: String,
 }
 
+impl Figures {
+    /// The figures that there are, with their names; `result` is what the result is called.
+    pub(super) fn rows(&self, result: &str) -> Vec<(String, f64)> {
+        let rows = [
+            ("dense, f32".to_owned(), self.dense_f32),
+            ("smaller and refitted, f32".to_owned(), self.cut_f32),
+            ("pruned and refitted, f32".to_owned(), self.pruned_f32),
+            (format!("{result}, f32"), Some(self.f32)),
+            (format!("{result}, int8 as it runs"), Some(self.int8)),
+        ];
+        rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
 impl Summary {
+    /// What was measured: what it is, the figures, and on how many pairs or texts.
+    pub(super) fn figures(&self) -> Option<(Metric, &Figures, usize)> {
+        let metric = self.metric?;
+        let (figures, count) = match metric {
+            Metric::Spearman => (&self.spearman, self.pairs),
+            Metric::Accuracy => (&self.accuracy, self.labelled_dev),
+        };
+        Some((metric, figures.as_ref()?, count?))
+    }
+
     /// Zeros of every matrix, and of all together.
     pub(super) fn matrices(weights: &EncoderWeights, pruned: &[MatrixReport]) -> (Vec<MatrixSummary>, f64) {
         let (mut all, mut zero, mut total) = (vec![], 0, 0);
@@ -92,6 +136,9 @@ impl Summary {
     /// For people.
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
+        if let Some(cut) = &self.cut {
+            let _ = writeln!(out, "{}: {}", self.out, cut.describe());
+        }
         let least = self.matrices.iter().map(|matrix| matrix.zeros).fold(1.0, f64::min);
         let _ = writeln!(
             out,
@@ -116,16 +163,12 @@ impl Summary {
             );
         }
         let _ = writeln!(out, "{times}, on {} threads of {}", self.threads, self.cpu);
-        if let (Some(figures), Some(pairs)) = (&self.spearman, self.pairs) {
-            let mut table = Table::new(&["<model", "Spearman"]);
-            let mut row = |name: &str, value: f64| table.row([name.to_owned(), format!("{value:.4}")]);
-            row("dense, f32", figures.dense_f32);
-            if let Some(pruned) = figures.pruned_f32 {
-                row("pruned and refitted, f32", pruned);
+        if let Some((metric, figures, count)) = self.figures() {
+            let mut table = Table::new(&["<model", metric.name()]);
+            for (name, value) in figures.rows("result") {
+                table.row([name, format!("{value:.4}")]);
             }
-            row("result, f32", figures.f32);
-            row("result, int8 as it runs", figures.int8);
-            let _ = write!(out, "on {pairs} pairs, which were not trained on:\n{table}");
+            let _ = write!(out, "on {count} {}, which were not trained on:\n{table}", metric.noun());
         }
         out.trim_end().to_owned() + "\n"
     }

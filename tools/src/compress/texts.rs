@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use lacuna::calibration::built_in_texts;
-use lacuna::tokens::SentenceTokenizer;
+use lacuna::tokens::{SentenceTokenizer, TokenIds};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::input::{Content, Input, InputOptions};
 use lacuna_console::text::TEXT_BYTES;
@@ -24,18 +24,52 @@ pub(crate) struct Used {
     pub(crate) tokens: usize,
 }
 
-/// Token ids of all texts, by where they came from; no text twice.
+/// A text, or a pair of texts, as token ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sequence {
+    pub(crate) ids: Vec<u32>,
+    /// None if all are 0.
+    pub(crate) types: Option<Vec<u32>>,
+}
+
+impl TokenIds for Sequence {
+    fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    fn types(&self) -> Option<&[u32]> {
+        self.types.as_deref()
+    }
+}
+
+/// The texts of one file.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    pub(crate) sequences: Vec<Sequence>,
+    /// The class of each; empty for texts without labels.
+    pub(crate) labels: Vec<usize>,
+}
+
+/// Token ids of all texts, by where they came from; no text of `--data` twice.
 pub(crate) struct Texts {
-    pub(crate) sources: Vec<Vec<Vec<u32>>>,
+    pub(crate) sources: Vec<Source>,
     pub(crate) used: Vec<Used>,
     /// What the user should know.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Texts {
-    /// The texts of `files`, or the built-in ones without any.
-    pub(crate) fn read(files: &[PathBuf], tokenizer: &SentenceTokenizer) -> Result<Texts> {
+    /// The texts of `files`, and those with labels, whose file is named; the built-in ones without any.
+    pub(crate) fn read(
+        files: &[PathBuf],
+        labelled: Option<(&Path, Source)>,
+        tokenizer: &SentenceTokenizer,
+    ) -> Result<Texts> {
         let mut found = Texts { sources: vec![], used: vec![], warnings: vec![] };
+        let needs_no_data = labelled.is_some();
+        if let Some((path, source)) = labelled {
+            found.add(format!("{} (with labels)", path.display()), source);
+        }
         let mut seen = HashSet::new();
         for path in files {
             let texts: Vec<String> = read(path)?.into_iter().filter(|text| seen.insert(text.clone())).collect();
@@ -46,10 +80,13 @@ impl Texts {
                     expected: "at least 1".into(),
                 });
             }
-            found.add(path.display().to_string(), &texts, tokenizer)?;
+            found.add(path.display().to_string(), tokenized(&texts, tokenizer)?);
+        }
+        if files.is_empty() && needs_no_data {
+            return Ok(found);
         }
         if files.is_empty() {
-            found.add("the built-in calibration texts".into(), &built_in_texts(), tokenizer)?;
+            found.add("the built-in calibration texts".into(), tokenized(&built_in_texts(), tokenizer)?);
             found.warnings.push(
                 "--data was not given: a few hundred built-in texts are used, which are too few to train on".into(),
             );
@@ -62,11 +99,10 @@ impl Texts {
         Ok(found)
     }
 
-    fn add(&mut self, from: String, texts: &[String], tokenizer: &SentenceTokenizer) -> Result<()> {
-        let ids: Vec<Vec<u32>> = tokenizer.encode_batch(texts)?.into_iter().map(|encoded| encoded.ids).collect();
-        self.used.push(Used { from, texts: ids.len(), tokens: ids.iter().map(Vec::len).sum() });
-        self.sources.push(ids);
-        Ok(())
+    fn add(&mut self, from: String, source: Source) {
+        let tokens = source.sequences.iter().map(|sequence| sequence.ids.len()).sum();
+        self.used.push(Used { from, texts: source.sequences.len(), tokens });
+        self.sources.push(source);
     }
 
     /// The number of texts.
@@ -74,19 +110,33 @@ impl Texts {
         self.used.iter().map(|used| used.texts).sum()
     }
 
+    /// The steps in which every text with a label is drawn so many times: all files have the same share of a batch.
+    pub(crate) fn passes(&self, passes: usize, batch: usize) -> u64 {
+        let labelled = self.sources.iter().map(|source| source.labels.len()).max().unwrap_or(0);
+        (passes * labelled * self.sources.len()).div_ceil(batch.max(1)).max(1) as u64
+    }
+
     /// Texts of about `tokens` tokens, as many of each source, spread evenly over it.
-    pub(crate) fn sample(&self, tokens: usize) -> Vec<Vec<u32>> {
+    pub(crate) fn sample(&self, tokens: usize) -> Vec<Sequence> {
         let share = tokens.div_ceil(self.sources.len().max(1));
         self.sources
             .iter()
             .zip(&self.used)
-            .flat_map(|(texts, used)| {
+            .flat_map(|(source, used)| {
+                let texts = &source.sequences;
                 let wanted = (texts.len() * share).div_ceil(used.tokens.max(1)).clamp(1, texts.len().max(1));
                 let place = move |i: usize| i * texts.len() / wanted;
                 (0..wanted).filter_map(move |i| texts.get(place(i)).cloned())
             })
             .collect()
     }
+}
+
+/// Texts without labels.
+fn tokenized(texts: &[String], tokenizer: &SentenceTokenizer) -> Result<Source> {
+    let encoded = tokenizer.encode_batch(texts)?;
+    let sequences = encoded.into_iter().map(|encoded| Sequence { ids: encoded.ids, types: None }).collect();
+    Ok(Source { sequences, labels: vec![] })
 }
 
 /// All texts of a file that are not blank and no numbers.

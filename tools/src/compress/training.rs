@@ -3,50 +3,43 @@
 use std::path::Path;
 
 use lacuna::Model;
-use lacuna::tokens::SentenceTokenizer;
+use lacuna::config::PoolingMode;
+use lacuna::heads::HeadWeights;
 use lacuna::weights::EncoderWeights;
 use lacuna_console::error::Result;
 use lacuna_console::interrupt;
 use lacuna_console::output::say;
 use lacuna_train::Encoder;
-use lacuna_train::distil::{DistilOptions, Distilled, Distiller, Events, Length, Progress, Source};
+use lacuna_train::distil::{
+    DistilOptions, Distilled, Distiller, Events, HeadPair, Length, LogitForm, LossWeights, Losses, Progress, Source,
+};
 use lacuna_train::mask::masks_of;
 use lacuna_train::ops::Pool;
 use lacuna_train::optimise::AdamWOptions;
+use lacuna_train::rounding::Rounding;
 
-use super::args::Args;
+use super::args::{self, Args};
+use super::dev::Dev;
+use super::heads::Heads;
 use super::identity::Identity;
 use super::log::{Event, Log};
 use super::plan::Plan;
-use super::texts::Texts;
-use crate::evaluate::pairs::Pairs;
+use super::texts::{Sequence, Source as Sequences, Texts};
 
 /// How often the pairs are looked at, in shares of the training.
 const DEV_STEPS: u64 = 200;
 /// Steps between two checkpoints.
 const CHECKPOINT_STEPS: u64 = 200;
+/// The share of the training that is never rounded.
+const ROUNDING_FROM: f64 = 0.8;
+/// The cosine distance between embeddings in int8 and in f32 above which it is.
+const ROUNDING_BOUND: f64 = 0.001;
+/// Tokens of texts that ranges of activations are taken from.
+const ROUNDING_TOKENS: usize = 5000;
+/// How often a new head sees every text with a label without an option.
+const PASSES: usize = 4;
 /// How long a training is without an option.
 pub(super) const DEFAULT_TIME: std::time::Duration = std::time::Duration::from_secs(15 * 60);
-
-/// Sentence pairs, as token ids of the model.
-pub(super) struct Dev<'a> {
-    pub(super) pairs: &'a Pairs,
-    ids: Vec<Vec<u32>>,
-}
-
-impl<'a> Dev<'a> {
-    pub(super) fn new(pairs: &'a Pairs, tokenizer: &SentenceTokenizer) -> Result<Dev<'a>> {
-        let ids = tokenizer.encode_batch(&pairs.sentences)?.into_iter().map(|encoded| encoded.ids).collect();
-        Ok(Dev { pairs, ids })
-    }
-
-    /// The rank correlation of a model in f32, with these weights in place of its own.
-    pub(super) fn spearman(&self, model: &Model, weights: &EncoderWeights) -> lacuna_train::Result<f64> {
-        let model = model.clone().with_weights(weights.clone())?;
-        let embeddings = model.reference().embed(&self.ids, model.pooling())?;
-        Ok(self.pairs.spearman(&embeddings))
-    }
-}
 
 /// Everything that a training needs.
 pub(super) struct Training<'a> {
@@ -56,6 +49,7 @@ pub(super) struct Training<'a> {
     pub(super) texts: &'a Texts,
     pub(super) plan: Option<&'a Plan>,
     pub(super) dev: Option<&'a Dev<'a>>,
+    pub(super) heads: Option<&'a Heads>,
     pub(super) checkpoint: &'a Path,
 }
 
@@ -65,26 +59,39 @@ impl Training<'_> {
         let args = self.args;
         let length = match (args.steps, args.time) {
             (Some(steps), _) => Length::Steps(steps as u64),
+            (None, None) if args.new_head => Length::Steps(self.texts.passes(PASSES, args.batch)),
             (None, time) => Length::Time(time.unwrap_or(DEFAULT_TIME)),
         };
+        let losses = self
+            .heads
+            .map_or_else(LossWeights::default, |heads| heads.losses(args.teacher.is_some(), args.temperature));
         let options = DistilOptions {
             length,
             batch: args.batch,
             optimiser: AdamWOptions { rate: args.learning_rate, ..AdamWOptions::default() },
+            losses,
             seed: args.seed,
             dev_every: if self.dev.is_some() { DEV_STEPS } else { 0 },
+            rounding_from: if args.rounding == args::Rounding::Never { 1.0 } else { ROUNDING_FROM },
             checkpoint: Some(self.checkpoint.to_owned()),
             checkpoint_every: CHECKPOINT_STEPS,
             ..DistilOptions::default()
         };
         let teacher = Encoder::new(self.teacher.config(), self.teacher.weights())?;
         let student = Encoder::trained(self.model.config(), weights)?;
-        let pool = Pool::of(self.model.pooling())?;
+        let pool = match self.heads {
+            Some(_) => Pool::new(PoolingMode::Mean, true)?, // nothing reads it
+            None => Pool::of(self.model.pooling())?,
+        };
         // As many texts of each file, however many it has.
-        let sources = self.texts.sources.iter().map(|texts| Source { texts: texts.clone(), weight: 1.0 }).collect();
+        let sources = self.texts.sources.iter().map(source).collect();
         let masks = masks_of(&weights.layers)?;
         let mut distiller = Distiller::new(&teacher, student, pool, sources, masks, options)?;
-        let identity = Identity::of(args, self.plan, self.texts);
+        if let Some(Heads { student, teacher, .. }) = self.heads {
+            let pair = HeadPair { student: student.weights(), teacher: teacher.as_ref(), form: LogitForm::of(student) };
+            distiller = distiller.with_head(&pair)?;
+        }
+        let identity = Identity::of(args, self.plan, self.texts, self.heads.is_some());
         if args.resume && self.checkpoint.exists() {
             identity.check(self.checkpoint)?;
             distiller.resume(self.checkpoint)?;
@@ -95,22 +102,36 @@ impl Training<'_> {
             }
             identity.write(self.checkpoint)?;
         }
-        let mut watcher = Watcher { model: self.model, dev: self.dev, log };
+        let mut watcher = Watcher { model: self.model, texts: self.texts, dev: self.dev, rounding: args.rounding, log };
         Ok(distiller.run(&mut watcher, interrupt::flag())?)
+    }
+}
+
+/// The texts of a file as the training draws them.
+fn source(texts: &Sequences) -> Source {
+    let has_types = texts.sequences.iter().any(|sequence| sequence.types.is_some());
+    let types = |sequence: &Sequence| sequence.types.clone().unwrap_or_else(|| vec![0; sequence.ids.len()]);
+    Source {
+        texts: texts.sequences.iter().map(|sequence| sequence.ids.clone()).collect(),
+        types: if has_types { texts.sequences.iter().map(types).collect() } else { vec![] },
+        labels: texts.labels.clone(),
+        weight: 1.0,
     }
 }
 
 /// Passes on what a training says.
 struct Watcher<'a> {
     model: &'a Model,
+    texts: &'a Texts,
     dev: Option<&'a Dev<'a>>,
+    rounding: args::Rounding,
     log: &'a mut Log,
 }
 
 impl Events for Watcher<'_> {
     fn progress(&mut self, progress: &Progress) {
         let &Progress { step, done, losses, loss, gradient_norm, rate, tokens, seconds } = progress;
-        let (hidden, cosine, similarity) = (losses.hidden, losses.cosine, losses.similarity);
+        let Losses { hidden, cosine, similarity, logits, labels } = losses;
         self.log.add(&Event::Step {
             step,
             done,
@@ -118,6 +139,8 @@ impl Events for Watcher<'_> {
             hidden,
             cosine,
             similarity,
+            logits,
+            labels,
             rate,
             gradient_norm,
             tokens,
@@ -125,10 +148,25 @@ impl Events for Watcher<'_> {
         });
     }
 
-    fn dev(&mut self, step: u64, weights: &EncoderWeights) -> lacuna_train::Result<Option<f64>> {
+    fn dev(
+        &mut self,
+        step: u64,
+        weights: &EncoderWeights,
+        head: Option<&HeadWeights>,
+    ) -> lacuna_train::Result<Option<f64>> {
         let Some(dev) = self.dev else { return Ok(None) };
-        let spearman = dev.spearman(self.model, weights)?;
-        self.log.add(&Event::Dev { stage: "training", step, spearman });
+        let value = dev.measure(self.model, weights, head)?;
+        self.log.add(&Event::dev(dev.metric(), "training", step, value));
         Ok(None) // nothing is chosen by it, so that it stays an honest figure
+    }
+
+    fn rounding(&mut self, step: u64, weights: &EncoderWeights) -> lacuna_train::Result<Option<Rounding>> {
+        let student = self.model.clone().with_weights(weights.clone())?;
+        let config = student.config().clone();
+        let calibrated = student.calibration().report(true).run_ids(&self.texts.sample(ROUNDING_TOKENS))?;
+        let distance = calibrated.report().map_or(0.0, |report| 1.0 - report.cosine_mean);
+        let rounds = self.rounding == args::Rounding::Always || distance > ROUNDING_BOUND;
+        self.log.add(&Event::Rounding { step, distance, rounds });
+        rounds.then(|| Rounding::new(&config, calibrated.quant().to_vec())).transpose()
     }
 }

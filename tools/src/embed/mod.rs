@@ -21,15 +21,19 @@ use crate::task::{OnError, OutputKind, Reading, TaskArgs, Work, output_kind};
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
+use lacuna_console::source::at_most_one;
 
 /// Embed sentences, one per line
 ///
 /// Reads the model, prunes it if --sparsity is given, calibrates the int8 quantisation, generates code, and writes one
-/// embedding per input line, as soon as it is computed. An empty line is an empty sentence. A sentence over the model's length limit is
+/// embedding per input line, as soon as it is computed. Without --model the shipped model runs: all-MiniLM-L6-v2 with 80 % of its
+/// weights zero, in int8. An empty line is an empty sentence. A sentence over the model's length limit is
 /// truncated, with a warning on standard error.
 #[derive(clap::Args)]
+#[command(group(at_most_one()))]
 #[command(after_help = "\
 Examples:
+  echo 'A cat sits.' | lacuna embed
   echo 'A cat sits.' | lacuna embed --model all-MiniLM-L6-v2
   lacuna embed --model all-MiniLM-L6-v2 --input sentences.txt --output embeddings.npy
   lacuna embed --model all-MiniLM-L6-v2 --input articles.csv.gz --columns title --on-error null --output embeddings.npy --resume

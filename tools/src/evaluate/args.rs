@@ -5,24 +5,28 @@ use std::path::PathBuf;
 use clap::ArgGroup;
 use lacuna::Block;
 use lacuna_console::args;
-use lacuna_console::source::{SourceArgs, exactly_one};
+use lacuna_console::source::{SourceArgs, at_most_one};
 
 use crate::calibration::CalibrationArgs;
 
 /// Measure accuracy on a file with gold answers
 ///
 /// The option that names the file chooses the task: --pairs, --labelled, --tagged, --questions or --ranked. Prints the metrics of the
-/// task and the time per sequence, for the f32 reference and for the compiled int8 model. A file of lacuna pack holds no f32 weights:
-/// only the packed model is measured. Of --pairs the cosine between the two models' embeddings of every sentence is printed, too.
+/// task and the time per sequence, for the f32 reference, for the compiled int8 model, and for every file of --packed. A packed file holds
+/// no f32 weights: it is measured as it runs. Of --pairs the cosine to the f32 embeddings of every sentence is printed, too. All models
+/// are timed in turn, after a run that is not timed, on 32 sequences at once that are spread over the file.
 #[derive(clap::Args)]
-#[command(group(exactly_one(&[])))]
+#[command(group(at_most_one()))]
 #[command(group(ArgGroup::new("gold").required(true).multiple(false).args(["pairs", "labelled", "tagged", "questions", "ranked"])))]
 #[command(after_help = "\
 Examples:
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --calibrate stsb-en-train.csv --schemes
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-en-dev.csv --sparsity 0.5,0.8 --json
+  lacuna evaluate --model all-MiniLM-L6-v2 --packed minilm-80.lacuna minilm-90.lacuna --pairs stsb-en-dev.csv
+  lacuna evaluate --pairs stsb-en-dev.csv                the shipped model
   lacuna evaluate --model minilm.lacuna --pairs stsb-en-dev.csv
+  lacuna evaluate --model all-MiniLM-L6-v2 --beside minilm-80 minilm-small.lacuna --pairs stsb-en-dev.csv --pareto models.html
   lacuna evaluate --model distilbert-sst2 --labelled sst2-dev.csv
   lacuna evaluate --model bert-base-NER --tagged conll-test.jsonl --sparsity 0.5 --json
   lacuna evaluate --model roberta-base-squad2 --questions squad-dev.jsonl
@@ -38,6 +42,10 @@ retraining costs accuracy that no quantisation brings back: with --sparsity, the
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) source: SourceArgs,
+
+    /// Packed files to measure beside the model, or without --model alone
+    #[arg(long, value_name = "FILE.lacuna", num_args = 1..)]
+    pub(super) packed: Vec<PathBuf>,
 
     /// Prune every linear layer to these fractions of zero blocks, one after the other, 0 <= S < 1, by magnitude [default: take the
     /// zeros that are there]
@@ -72,6 +80,18 @@ pub(crate) struct Args {
     /// that each takes. For --pairs
     #[arg(long)]
     pub(super) schemes: bool,
+
+    /// More models, each a folder or a packed file: all are measured in int8 as they run, with the time of one sequence, taken in turn
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    pub(super) beside: Vec<PathBuf>,
+
+    /// Also write a page with a chart of all models: the first metric of the task against time
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) pareto: Option<PathBuf>,
+
+    /// Tokens of the sequence that is timed for --beside and --pareto
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = args::at_least_one)]
+    pub(super) seq: usize,
 
     /// Print as JSON
     #[arg(long)]

@@ -1,14 +1,17 @@
 //! `lacuna evaluate`: what quantisation and pruning do to the answers of a model, on files with gold answers.
 
 mod args;
-mod gold;
+pub(crate) mod gold;
 mod measure;
+pub(crate) mod measured;
 mod metrics;
 pub(crate) mod pairs;
+mod pareto;
 mod report;
 mod schemes;
 mod task_report;
 mod tasks;
+mod timing;
 
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
@@ -20,7 +23,10 @@ use self::gold::{Labelled, Questions, RankedQueries, Tagged};
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     pool(context.threads())?.install(|| {
-        if let Some(path) = &args.pairs {
+        if !args.beside.is_empty() || args.pareto.is_some() {
+            let found = pareto::pareto(args, context)?;
+            show(args, &found, || found.text())
+        } else if let Some(path) = &args.pairs {
             let found = measure::evaluate(args, path, context)?;
             show(args, &found, || found.text())
         } else if let Some(path) = &args.labelled {

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use lacuna_console::table::{Table, number, plural};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::gold::Score;
+use super::measured::{Measured, are_several};
 use crate::calibration::CalibrationSummary;
 
 /// What was measured.
@@ -32,23 +32,6 @@ pub(super) struct TaskEvaluation {
     pub(super) remarks: Vec<String>,
 }
 
-/// One model on all records.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Measured {
-    /// f32, f32 pruned, int8 or packed.
-    pub(super) name: &'static str,
-    /// Fraction of zero blocks, if `--sparsity` was given or the packed file says it.
-    pub(super) sparsity: Option<f64>,
-    #[serde(flatten, serialize_with = "as_map")]
-    pub(super) scores: Vec<Score>,
-    /// From texts to answers.
-    pub(super) milliseconds_per_sequence: f64,
-}
-
-fn as_map<S: Serializer>(scores: &[Score], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(scores.iter().copied())
-}
-
 impl TaskEvaluation {
     /// In words.
     pub(super) fn text(&self) -> String {
@@ -63,16 +46,17 @@ impl TaskEvaluation {
         if self.truncated > 0 {
             let _ = write!(text, ", {} truncated to the model's limit", plural(self.truncated, "sequence"));
         }
-        if self.results.iter().any(|measured| measured.name == "packed") {
+        if self.results.iter().all(|measured| measured.name == "packed") {
             let _ = write!(text, "; packed: it holds no f32 weights to compare with");
         }
         let names: Vec<&str> =
             self.results.first().iter().flat_map(|first| first.scores.iter().map(|(name, _)| heading(name))).collect();
         let mut table = Table::new(&[&["<model"], &names[..], &["ms per sequence"]].concat());
+        let several = are_several(&self.results);
         for measured in &self.results {
-            let mut cells = vec![measured.title(self.tier)];
+            let mut cells = vec![measured.title(self.tier, several)];
             cells.extend(measured.scores.iter().map(|(_, score)| number(Some(*score), 4)));
-            cells.push(number(Some(measured.milliseconds_per_sequence), 3));
+            cells.push(number(measured.milliseconds_per_sequence, 3));
             table.row(cells);
         }
         let _ = write!(text, "\n\n{table}");
@@ -80,21 +64,8 @@ impl TaskEvaluation {
     }
 }
 
-impl Measured {
-    fn title(&self, tier: &str) -> String {
-        let name = match self.name {
-            "int8" | "packed" => format!("{} ({tier})", self.name),
-            name => name.to_owned(),
-        };
-        match self.sparsity {
-            Some(sparsity) => format!("{name}, {:.1} % zero blocks", sparsity * 1e2),
-            None => name,
-        }
-    }
-}
-
 /// A metric in the heading of a table.
-fn heading(metric: &str) -> &str {
+pub(super) fn heading(metric: &str) -> &str {
     match metric {
         "macro_f1" => "macro F1",
         "micro_f1" => "micro F1",

@@ -1,12 +1,15 @@
 //! The options of `lacuna inspect`.
 
 use crate::model::{FormArg, ModelArgs};
+use lacuna_console::source::at_most_one;
 
 /// Show a model's tensors and zeros, and what would be generated for it
 ///
 /// Reads and checks the model as `embed` does, prunes it if --sparsity is given, and compiles it, so that the kernels listed
-/// are the ones that would run on this machine. Of a packed file the sections are listed, with their sizes.
+/// are the ones that would run on this machine. Of a packed file the sections are listed, with their sizes. Without --model the
+/// shipped model is shown.
 #[derive(clap::Args)]
+#[command(group(at_most_one()))]
 #[command(after_help = "\
 Examples:
   lacuna inspect --model all-MiniLM-L6-v2

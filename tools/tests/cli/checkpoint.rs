@@ -116,7 +116,7 @@ impl ModelDir {
         fs::write(path, text).unwrap();
     }
 
-    fn write_tensors(&self, tensors: &[Tensor]) {
+    pub(crate) fn write_tensors(&self, tensors: &[Tensor]) {
         let mut header = serde_json::Map::new();
         let mut data = Vec::new();
         for Tensor(name, dtype, shape, bytes) in tensors {
@@ -165,7 +165,7 @@ fn tokenizer() -> Value {
     })
 }
 
-fn tensors() -> Vec<Tensor> {
+pub(crate) fn tensors() -> Vec<Tensor> {
     let weights = EncoderWeights { pooler: None, ..seeded_weights(&config(), 5) };
     let bytes = |values: Vec<f32>| values.iter().flat_map(|x| x.to_le_bytes()).collect();
     let all = contents::tensors(&config(), &weights);

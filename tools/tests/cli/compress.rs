@@ -221,3 +221,75 @@ fn what_cannot_work_is_refused_before_the_work() {
     assert!(refusal(run(&args)).contains("no text in"));
     assert!(!Path::new(&out).exists());
 }
+
+#[test]
+fn heads_and_neurons_are_removed_alone_and_before_blocks() {
+    let work = Work::new();
+    let (small, sparse, log) = (work.path("small"), work.path("sparse"), work.path("log.jsonl"));
+    let shape = ["--heads", "1", "--ffn", "8", "--steps", "3", "--batch", "4"];
+    let found = work.json(&[&shape[..], &["--activation", "relu", "--log", &log, "--out", &small]].concat());
+    assert_eq!(found["cut"]["heads"], serde_json::json!({"from": 2, "to": 1}), "{found}");
+    assert_eq!(found["cut"]["ffn"]["to"], 8);
+    assert_eq!(found["cut"]["activation"], serde_json::json!({"from": "gelu", "to": "relu"}));
+    assert_eq!(found["cut"]["heads_kept"].as_array().unwrap().len(), 2);
+    assert!(found["spearman"]["cut_f32"].is_number() && found["spearman"]["pruned_f32"].is_null(), "{found}");
+    assert!(found["block"].is_null() && found["steps"] == 3, "{found}");
+    let lines = fs::read_to_string(&log).unwrap();
+    assert_eq!(lines.lines().filter(|line| line.contains("\"event\":\"cut\"")).count(), 2, "{lines}");
+    let config: Value = serde_json::from_slice(&fs::read(Path::new(&small).join("config.json")).unwrap()).unwrap();
+    assert_eq!((&config["num_attention_heads"], &config["intermediate_size"]), (&2.into(), &8.into()));
+    assert_eq!(config["pruned_heads"], serde_json::json!({"0": [1], "1": [1]}));
+    let card = fs::read_to_string(Path::new(&small).join("README.md")).unwrap();
+    assert!(
+        card.contains("1 of 2 heads") && card.contains("relu in place of gelu") && card.contains("pruned_heads"),
+        "{card}"
+    );
+    assert_eq!(stdout(crate::run_with(&["embed", "--model", &small], b"a cat\n")).lines().count(), 1);
+
+    let found = work.json(&[&shape[..], &["--sparsity", "0.5", "--out", &sparse]].concat());
+    assert!((found["zeros"].as_f64().unwrap() - 0.5).abs() < 0.05, "{found}");
+    assert!(["cut_f32", "pruned_f32", "f32", "int8"].iter().all(|key| found["spearman"][key].is_number()), "{found}");
+
+    // All of them in one table and on one page, folders and packed files.
+    let (packed, page) = (work.path("small.lacuna"), work.path("models.html"));
+    stdout(run(&["pack", "--model", &small, "--output", &packed]));
+    let pairs = work.path("pairs.csv");
+    let evaluate = ["evaluate", "--model", work.model.path(), "--pairs", &pairs, "--seq", "4", "--beside"];
+    let args = [&evaluate[..], &[&small, &packed, &sparse, "--pareto", &page, "--json"]].concat();
+    let found: Value = serde_json::from_str(&stdout(run(&args))).unwrap();
+    let points = found["points"].as_array().unwrap();
+    assert_eq!((points.len(), &found["metric"]), (4, &Value::from("spearman")), "{found}");
+    assert_eq!(points[1]["score"], points[2]["score"], "a folder and its packed file are the same model");
+    assert!(points.iter().all(|point| point["milliseconds"].as_f64().unwrap() > 0.0), "{found}");
+    assert!(points.iter().any(|point| point["on_front"] == true), "{found}");
+    assert!(points[1]["weights"].as_u64().unwrap() < points[0]["weights"].as_u64().unwrap(), "{found}");
+    let html = fs::read_to_string(&page).unwrap();
+    assert!(html.contains("<svg") && html.contains("small.lacuna"), "{html}");
+    let text = stdout(run(&[&evaluate[..], &[&small]].concat()));
+    assert!(text.contains("Spearman") && text.contains("x as fast"), "{text}");
+    let refused = |more: &[&str], expected: &str| {
+        let line = refusal(run(&[&evaluate[..], more].concat()));
+        assert!(line.contains(expected), "{more:?}: {line}");
+    };
+    refused(&[&small, "--sparsity", "0.5"], "--sparsity: found --beside");
+    refused(&["/does/not/exist"], "/does/not/exist");
+    refused(&[&small, "--pareto", "/does/not/exist/x.html"], "/does/not/exist");
+}
+
+#[test]
+fn shapes_that_cannot_be_are_refused_before_the_work() {
+    let work = Work::new();
+    let out = work.path("out");
+    let refused = |more: &[&str], expected: &str| {
+        let line = refusal(work.run(&[more, &["--out", &out]].concat()));
+        assert!(line.contains(expected), "{more:?}: {line}");
+    };
+    refused(&["--heads", "3"], "--heads: found 3; expected at most 2");
+    refused(&["--ffn", "100000"], "--ffn: found 100000; expected at most");
+    refused(&["--heads", "0"], "--heads");
+    refused(&["--heads", "2"], "what the model has");
+    refused(&["--activation", "gelu"], "what the model has");
+    refused(&["--activation", "swish"], "relu");
+    refused(&["--heads", "1", "--lock"], "--lock");
+    assert!(!Path::new(&out).exists());
+}

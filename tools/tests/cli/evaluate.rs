@@ -64,7 +64,8 @@ fn evaluate_counts_labels() {
     assert_eq!((&found["records"], &found["sequences"], &found["task"]), (&json!(3), &json!(3), &json!("classify")));
     let results = found["results"].as_array().unwrap();
     assert_eq!(results.iter().map(|row| row["name"].as_str().unwrap()).collect::<Vec<_>>(), ["f32", "int8"]);
-    let expected = ["accuracy", "macro_f1", "matthews", "micro_f1", "milliseconds_per_sequence", "name", "sparsity"];
+    let expected =
+        ["accuracy", "macro_f1", "matthews", "micro_f1", "milliseconds_per_sequence", "model", "name", "sparsity"];
     assert_eq!(keys(&results[0]), expected);
     // By hand: gold 2, 1, 0; predicted 2, 0, 0. F1 of 0 is 2 / 3, of 1 it is 0, of 2 it is 1. Matthews: (2 * 3 - 3) / sqrt(4 * 6).
     for (name, expected) in
@@ -111,6 +112,41 @@ fn evaluate_takes_sparsities_and_packed_files_of_tasks() {
     assert!(stdout(run(&args)).contains("it holds no f32 weights to compare with"));
     refuses(&[&args[..], &["--sparsity", "0.5"]].concat(), "needs the f32 weights");
     refuses(&[&args[..], &["--calibrate", &file]].concat(), "needs the f32 weights");
+}
+
+/// Rows of a folder and of packed files beside each other, for tasks with a head and for pairs.
+#[test]
+fn evaluate_shows_models_side_by_side() {
+    let files = Files::new();
+    let (bert, packed, small) = (model("bert-classify"), files.at("m.lacuna"), files.at("small.lacuna"));
+    let labels = files.write("labels.csv", "The cat sat on the mat.,good\nIt was dull!,bad\n");
+    let pairs = files.write("pairs.csv", "The cat sat.,It was dull!,1\nthe film,the river,2\nParis,the old river,3\n");
+    stdout(run(&["pack", "--model", &bert, "--output", &packed]));
+    stdout(run(&["pack", "--model", &bert, "--small-tables", "--output", &small]));
+    for (option, file, rows, score) in
+        [("--labelled", &labels, "results", "macro_f1"), ("--pairs", &pairs, "measured", "spearman")]
+    {
+        let found = evaluate(&bert, option, file, &["--packed", &packed, &small]);
+        let rows = found[rows].as_array().unwrap();
+        let named: Vec<[&str; 2]> =
+            rows.iter().map(|row| ["model", "name"].map(|key| row[key].as_str().unwrap())).collect();
+        assert_eq!(named, [[&*bert, "f32"], [&*bert, "int8"], [&*packed, "packed"], [&*small, "packed"]]);
+        assert_eq!(rows[1][score], rows[2][score], "{found}");
+        assert!(rows.iter().all(|row| row["milliseconds_per_sequence"].as_f64().unwrap() > 0.0), "{found}");
+
+        // Without a folder: the packed files alone.
+        let args = ["evaluate", option, file, "--packed", &packed, &small];
+        let text = stdout(run(&args));
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(", packed (")).collect();
+        assert!(lines.len() == 2 && lines[0].starts_with(&packed) && lines[1].starts_with(&small), "{text}");
+        assert!(text.contains("it holds no f32 weights to compare with"), "{text}");
+        refuses(&[&args[..], &["--sparsity", "0.5"]].concat(), "needs the f32 weights");
+        refuses(&["evaluate", "--model", &bert, option, file, "--packed", &labels], "not a packed model");
+    }
+    let found = evaluate(&bert, "--pairs", &pairs, &["--packed", &packed]);
+    assert_eq!(found["measured"][1]["milliseconds_per_sequence"], found["milliseconds_per_sentence_int8"]);
+    assert_eq!(found["measured"][2]["cosine_mean"], found["cosine_mean"]);
+    refuses(&["evaluate", "--labelled", &labels], "the shipped model only embeds");
 }
 
 #[test]

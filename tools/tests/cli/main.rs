@@ -7,6 +7,8 @@ mod calibration;
 mod checkpoint;
 mod compare;
 mod compress;
+mod compress_heads;
+mod compress_input;
 mod embed;
 mod engines;
 mod evaluate;
@@ -21,6 +23,7 @@ mod packed;
 mod required;
 mod resume;
 mod settings;
+mod shipped;
 mod streams;
 #[cfg(unix)]
 mod system;
@@ -185,13 +188,14 @@ fn every_help_text_explains_and_shows_examples() {
 
 #[test]
 fn usage_errors_are_one_line() {
-    refuses(&["embed"], "--model <DIR>");
+    refuses(&["classify"], "--model <DIR>");
+    refuses(&["pack", "--output", "x"], "--model <DIR>");
     refuses(&["embed", "--modle", "x"], "tip:");
     refuses(&["frobnicate"], "unrecognized subcommand 'frobnicate'");
     refuses(&["demo", "--threads", "0"], "expected 1 to 1024");
     refuses(&["demo", "--preset", "gpt"], "bert-mini");
     refuses(&["demo", "--tokens", "0"], "at least 1");
-    refuses(&["demo", "--tokens", "513"], "1 to 512");
+    refuses(&["demo", "--preset", "bert-mini", "--tokens", "513"], "1 to 512");
 }
 
 #[test]
@@ -218,7 +222,8 @@ fn sparsity_is_a_fraction() {
 
 #[test]
 fn a_reader_that_goes_is_no_failure() {
-    let mut command = lacuna(&["demo", "--json", "--tokens", "4", "--tier", "portable"]);
+    let args = ["demo", "--preset", "bert-mini", "--json", "--tokens", "4", "--tier", "portable"];
+    let mut command = lacuna(&args);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
@@ -228,7 +233,7 @@ fn a_reader_that_goes_is_no_failure() {
 
 #[test]
 fn the_demo_checks_itself() {
-    let text = stdout(run(&["demo", "--tokens", "20"]));
+    let text = stdout(run(&["demo", "--preset", "bert-mini", "--tokens", "20"]));
     assert!(text.contains("sparse = dense         ok"), "{text}");
     assert!(text.contains("1 x 20 tokens, 1 thread"), "{text}");
     assert!(!text.contains("FAILED"), "{text}");

@@ -32,23 +32,43 @@ pub fn logit_loss(student: &Matrix, teacher: &Matrix, temperature: f64) -> Resul
     Ok((loss, gradient))
 }
 
-/// `-mean_i log softmax(logits_i)[label_i]` over the rows i, and its gradient with respect to the logits.
+/// `-mean_i log softmax(logits_i)[label_i]` over the rows i that have a label, and its gradient with respect to the logits. Without any
+/// label both are 0.
 ///
 /// # Errors
 /// [`Error::Size`] for another number of labels, [`Error::Setting`] for a label that is not a class.
-pub fn label_loss(logits: &Matrix, labels: &[usize]) -> Result<(f64, Matrix)> {
+pub fn label_loss(logits: &Matrix, labels: &[Option<usize>]) -> Result<(f64, Matrix)> {
     check_size("labels of a batch", labels.len(), logits.rows)?;
-    if let Some(label) = labels.iter().find(|&&label| label >= logits.cols) {
+    if let Some(label) = labels.iter().flatten().find(|&&label| label >= logits.cols) {
         return Err(Error::Setting { setting: "label", found: label.to_string(), expected: "a class of the head" });
     }
     let (mut loss, mut gradient) = (0.0, Matrix::zeros(logits.rows, logits.cols));
-    let rows = logits.rows as f64;
-    for (row, &label) in labels.iter().enumerate() {
+    let labelled = labels.iter().flatten().count() as f64;
+    for (row, label) in labels.iter().enumerate() {
+        let Some(label) = *label else { continue };
         let logs = log_softmax(logits.row(row), 1.0);
-        loss -= logs[label] / rows;
+        loss -= logs[label] / labelled;
         for (class, (g, log)) in gradient.row_mut(row).iter_mut().zip(logs).enumerate() {
-            *g = ((log.exp() - f64::from(u8::from(class == label))) / rows) as f32;
+            *g = ((log.exp() - f64::from(u8::from(class == label))) / labelled) as f32;
         }
+    }
+    Ok((loss, gradient))
+}
+
+/// `mean (student - teacher)^2` over all elements, and its gradient with respect to the student's logits: for logits that are quantities
+/// of their own, such as scores, and no choice between classes.
+///
+/// # Errors
+/// [`Error::Size`] for different shapes.
+pub fn value_loss(student: &Matrix, teacher: &Matrix) -> Result<(f64, Matrix)> {
+    check_size("rows of the teacher's logits", teacher.rows, student.rows)?;
+    check_size("outputs of the teacher", teacher.cols, student.cols)?;
+    let count = (student.rows * student.cols).max(1) as f64;
+    let (mut loss, mut gradient) = (0.0, Matrix::zeros(student.rows, student.cols));
+    for (g, (s, t)) in gradient.data.iter_mut().zip(student.data.iter().zip(&teacher.data)) {
+        let difference = f64::from(*s) - f64::from(*t);
+        loss += difference * difference / count;
+        *g = (2.0 * difference / count) as f32;
     }
     Ok((loss, gradient))
 }
@@ -86,9 +106,12 @@ mod tests {
     #[test]
     fn gradients_are_those_of_the_losses() {
         check(|at| logit_loss(at, &logits(0.9), 2.0).unwrap());
-        check(|at| label_loss(at, &[0, 2, 1, 1]).unwrap());
+        check(|at| label_loss(at, &[0, 2, 1, 1].map(Some)).unwrap());
+        check(|at| label_loss(at, &[None, Some(2), None, Some(1)]).unwrap());
+        check(|at| value_loss(at, &logits(0.9)).unwrap());
+        assert_eq!(label_loss(&logits(0.2), &[None; 4]).unwrap(), (0.0, Matrix::zeros(4, 3)));
         assert!(logit_loss(&logits(0.3), &logits(0.3), 3.0).unwrap().0.abs() < 1e-9);
-        assert!(label_loss(&logits(0.3), &[3, 0, 0, 0]).is_err());
+        assert!(label_loss(&logits(0.3), &[3, 0, 0, 0].map(Some)).is_err());
         assert!(logit_loss(&logits(0.3), &logits(0.3), 0.0).is_err());
     }
 }

@@ -6,7 +6,9 @@
 //! hidden     = mean over layers of  sum (a - b)^2 / sum b^2                       over all tokens and features
 //! cosine     = mean over texts of   1 - e . f
 //! similarity = mean over texts i of KL(softmax_j f_i . f_j / t  ||  softmax_j e_i . e_j / t),  j other than i
-//! total      = w_1 hidden + w_2 cosine + w_3 similarity
+//! logits     = mean over rows of    t^2 KL(softmax(teacher's logits / t) || softmax(logits / t))  of a head, see `LogitForm`
+//! labels     = mean over texts of   -log softmax(logits)[label]                                   of those that have a label
+//! total      = w_1 hidden + w_2 cosine + w_3 similarity + w_4 logits + w_5 labels
 //! ```
 
 use lacuna_kernels::{ChunksMut, Parallel};
@@ -29,11 +31,42 @@ pub struct LossWeights {
     pub similarity: f64,
     /// The temperature t of the similarities.
     pub temperature: f64,
+    /// Of the divergence of a head's logits from the teacher's; nothing without a head.
+    pub logits: f64,
+    /// Of the cross-entropy of a head's logits and labels; nothing without a head.
+    pub labels: f64,
+    /// The temperature t of the logits.
+    pub logit_temperature: f64,
 }
 
 impl Default for LossWeights {
     fn default() -> LossWeights {
-        LossWeights { hidden: 1.0, cosine: 5.0, similarity: 1.0, temperature: 0.05 }
+        LossWeights {
+            hidden: 1.0,
+            cosine: 5.0,
+            similarity: 1.0,
+            temperature: 0.05,
+            logits: 1.0,
+            labels: 1.0,
+            logit_temperature: 2.0,
+        }
+    }
+}
+
+impl LossWeights {
+    /// Of a model with a head: embeddings do not count.
+    pub fn of_head() -> LossWeights {
+        LossWeights { cosine: 0.0, similarity: 0.0, ..LossWeights::default() }
+    }
+
+    /// Whether embeddings count.
+    pub(super) fn reads_embeddings(&self) -> bool {
+        self.cosine > 0.0 || self.similarity > 0.0
+    }
+
+    /// Whether anything follows the teacher.
+    pub(super) fn follows_teacher(&self) -> bool {
+        self.hidden > 0.0 || self.reads_embeddings() || self.logits > 0.0
     }
 }
 
@@ -46,12 +79,28 @@ pub struct Losses {
     pub cosine: f64,
     /// The divergence of similarities.
     pub similarity: f64,
+    /// The divergence of logits.
+    pub logits: f64,
+    /// The cross-entropy of logits and labels.
+    pub labels: f64,
 }
 
 impl Losses {
     /// The sum with weights.
     pub fn total(&self, weights: &LossWeights) -> f64 {
-        weights.hidden * self.hidden + weights.cosine * self.cosine + weights.similarity * self.similarity
+        let of_encoder =
+            weights.hidden * self.hidden + weights.cosine * self.cosine + weights.similarity * self.similarity;
+        of_encoder + weights.logits * self.logits + weights.labels * self.labels
+    }
+
+    /// Adds a share of other losses.
+    pub(super) fn add(&mut self, part: &Losses, share: f64) {
+        let Losses { hidden, cosine, similarity, logits, labels } = *part;
+        self.hidden += share * hidden;
+        self.cosine += share * cosine;
+        self.similarity += share * similarity;
+        self.logits += share * logits;
+        self.labels += share * labels;
     }
 }
 
@@ -227,7 +276,7 @@ mod tests {
         for (n, d) in [(1, 3), (2, 5), (9, 20)] {
             let (e, f) = (unit(n, d, 0.1), unit(n, d, 0.4));
             let (cosine, similarity, gradient) = embedding_losses(&e, &f, &weights).unwrap();
-            let found = Losses { hidden: 0.0, cosine, similarity }.total(&weights);
+            let found = Losses { cosine, similarity, ..Losses::default() }.total(&weights);
             let mut wide: Vec<f64> = e.data.iter().map(|&x| f64::from(x)).collect();
             if n > 1 {
                 assert!((found - exact(&wide, &f, &weights)).abs() < 1e-4);

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lacuna_model::heads::HeadWeights;
 use lacuna_model::{EncoderWeights, LayerWeights};
 
 use super::losses::{LossWeights, Losses};
 use crate::mask::Masks;
 use crate::optimise::{AdamWOptions, Schedule};
+use crate::rounding::Rounding;
 use crate::{Error, Result};
 
 /// How long a training is.
@@ -36,6 +38,8 @@ pub struct DistilOptions {
     pub losses: LossWeights,
     /// The teacher's layer for each layer of the student; evenly spaced if there is none.
     pub layer_map: Option<Vec<usize>>,
+    /// The share of the training after which [`Events::rounding`] is asked, 0 to 1; 1 for never.
+    pub rounding_from: f64,
     /// The seed of the batches.
     pub seed: u64,
     /// Steps between two dev figures; 0 for none.
@@ -56,6 +60,7 @@ impl Default for DistilOptions {
             schedule: Schedule::default(),
             losses: LossWeights::default(),
             layer_map: None,
+            rounding_from: 1.0,
             seed: 0,
             dev_every: 200,
             checkpoint: None,
@@ -73,12 +78,19 @@ impl DistilOptions {
         if self.accumulate == 0 {
             return refuse("batches of an update", "0".to_owned(), "at least 1");
         }
-        let LossWeights { hidden, cosine, similarity, temperature } = self.losses;
-        if let Some(weight) = [hidden, cosine, similarity].into_iter().find(|w| !(*w >= 0.0 && w.is_finite())) {
+        if !(0.0..=1.0).contains(&self.rounding_from) {
+            return refuse("begin of the rounding", self.rounding_from.to_string(), "a share from 0 to 1");
+        }
+        let LossWeights { hidden, cosine, similarity, temperature, logits, labels, logit_temperature } = self.losses;
+        if let Some(weight) =
+            [hidden, cosine, similarity, logits, labels].into_iter().find(|w| !(*w >= 0.0 && w.is_finite()))
+        {
             return refuse("weight of a loss", weight.to_string(), "0 or more");
         }
-        if !(temperature > 0.0 && temperature.is_finite()) {
-            return refuse("temperature", temperature.to_string(), "a positive number");
+        for temperature in [temperature, logit_temperature] {
+            if !(temperature > 0.0 && temperature.is_finite()) {
+                return refuse("temperature", temperature.to_string(), "a positive number");
+            }
         }
         if let Some(map) = &self.layer_map
             && (map.len() != layers || map.iter().any(|&layer| layer >= teacher_layers))
@@ -117,12 +129,12 @@ pub trait Events {
         let _ = progress;
     }
 
-    /// The dev figure of the average weights, larger being better; `None` if there is none.
+    /// The dev figure of the average weights and of the head that is trained with them, larger being better; `None` if there is none.
     ///
     /// # Errors
     /// Any error ends the training.
-    fn dev(&mut self, step: u64, weights: &EncoderWeights) -> Result<Option<f64>> {
-        let _ = (step, weights);
+    fn dev(&mut self, step: u64, weights: &EncoderWeights, head: Option<&HeadWeights>) -> Result<Option<f64>> {
+        let _ = (step, weights, head);
         Ok(None)
     }
 
@@ -135,6 +147,16 @@ pub trait Events {
         let _ = (step, done, layers);
         Ok(None)
     }
+
+    /// How the student is rounded from this step to the end, or `None` to train it unrounded. Asked once, before the first step at which
+    /// [`DistilOptions::rounding_from`] of the training is done. `weights` are the average so far.
+    ///
+    /// # Errors
+    /// Any error ends the training.
+    fn rounding(&mut self, step: u64, weights: &EncoderWeights) -> Result<Option<Rounding>> {
+        let _ = (step, weights);
+        Ok(None)
+    }
 }
 
 /// No events.
@@ -145,8 +167,12 @@ impl Events for () {}
 pub struct Distilled {
     /// The weights with the best dev figure where there is one, else the average at the end.
     pub weights: EncoderWeights,
+    /// The head that was trained with them, if there is one.
+    pub head: Option<HeadWeights>,
     /// The masks at the end.
     pub masks: Masks,
+    /// How the student was rounded at the end, if it was.
+    pub rounding: Option<Rounding>,
     /// The best dev figure.
     pub best: Option<f64>,
     /// Steps done.

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use lacuna_model::{EncoderWeights, LayerWeights};
 
-use super::checkpoint::{Position, State, load, save};
+use super::checkpoint::{HeadState, Position, State, load, save};
 use super::losses::{Losses, add_difference, embedding_losses, layer_map, squared_error};
 use super::options::{DistilOptions, Distilled, Events, Length, Progress};
 use super::sample::{Sampler, Source};
+use super::task::{HeadPair, Task};
 use crate::batch::Batch;
 use crate::encoder::{Encoder, Saved, Scratch};
 use crate::error::check_size;
@@ -18,6 +19,7 @@ use crate::ops::{Pool, Pooled};
 use crate::optimise::AdamW;
 use crate::parameters::{tensors_mut, zeros_like};
 use crate::profile::{Part, timed};
+use crate::rounding::Rounding;
 use crate::{Error, Result};
 
 /// Trains a student against a teacher.
@@ -34,6 +36,7 @@ pub struct Distiller<'a> {
     saved: [Saved; 2],
     scratch: Scratch,
     best: Option<Vec<LayerWeights>>,
+    task: Option<Task>,
 }
 
 impl<'a> Distiller<'a> {
@@ -77,9 +80,22 @@ impl<'a> Distiller<'a> {
             saved,
             scratch,
             best: None,
+            task: None,
         };
         distiller.replace(layers)?;
         Ok(distiller)
+    }
+
+    /// The same training with a head on the student, which learns from the teacher's head where there is one, and from the labels of the
+    /// texts.
+    ///
+    /// # Errors
+    /// [`Error::Size`] for heads that do not fit each other or the encoders, [`Error::Setting`] for labels that are no classes of the head,
+    /// and for the head of a masked language model.
+    pub fn with_head(self, heads: &HeadPair<'_>) -> Result<Distiller<'a>> {
+        let (hidden, label) = (self.student.config().hidden_size, self.sampler.largest_label());
+        let task = Task::new(heads, hidden, label, self.options.optimiser)?;
+        Ok(Distiller { task: Some(task), ..self })
     }
 
     /// Goes on from a checkpoint: the steps that follow have the same bits as without the interruption.
@@ -87,7 +103,7 @@ impl<'a> Distiller<'a> {
     /// # Errors
     /// [`Error::Io`] and [`Error::Checkpoint`] for a file that cannot be read, is not a checkpoint of this student, or has another seed.
     pub fn resume(&mut self, path: &Path) -> Result<()> {
-        let loaded = load(path, self.student.layers())?;
+        let loaded = load(path, self.student.layers(), self.task.as_ref().map(Task::layers))?;
         if loaded.position.seed != self.options.seed {
             let reason = format!("its seed is {}; expected {}", loaded.position.seed, self.options.seed);
             return Err(Error::Checkpoint { path: path.to_owned(), reason });
@@ -97,11 +113,15 @@ impl<'a> Distiller<'a> {
         (optimiser.first, optimiser.second, optimiser.average) = (first, second, average);
         optimiser.steps = loaded.position.updates;
         self.optimiser = optimiser;
+        if let (Some(task), Some(HeadState { groups, best })) = (&mut self.task, loaded.head) {
+            task.restore(groups, best, loaded.position.updates)?;
+        }
         self.replace(weights)?;
         let behind = loaded.position.drawn.saturating_sub(self.sampler.drawn());
         self.sampler.skip(behind);
         (self.position, self.best) = (loaded.position, loaded.best);
-        Ok(())
+        let rounding = loaded.rounding.map(|layers| Rounding::new(self.student.config(), layers)).transpose()?;
+        self.student.set_rounding(rounding)
     }
 
     /// The student as it is now, without averaging.
@@ -145,9 +165,11 @@ impl<'a> Distiller<'a> {
         if let Some(best) = &self.best {
             weights.layers.clone_from(best);
         }
+        let head = self.task.as_ref().map(Task::result);
         let Position { step, seconds, tokens, best, .. } = self.position;
         let masks = self.optimiser.masks().clone();
-        Ok(Distilled { weights, masks, best, steps: step, tokens, seconds, stopped })
+        let rounding = self.student.rounding().cloned();
+        Ok(Distilled { weights, head, masks, rounding, best, steps: step, tokens, seconds, stopped })
     }
 
     /// One step: a batch, or as many as an update takes.
@@ -161,26 +183,43 @@ impl<'a> Distiller<'a> {
             self.optimiser.set_masks(masks, &mut layers)?;
             self.best = None; // it has another pattern
             self.position.best = None;
+            self.task.iter_mut().for_each(Task::forget_best);
             self.replace(layers)?;
         }
+        if !self.position.asked && done >= self.options.rounding_from {
+            self.position.asked = true;
+            if let Some(rounding) = events.rounding(self.position.step, &self.average())? {
+                self.student.set_rounding(Some(rounding))?;
+                self.best = None; // it was another model
+                self.position.best = None;
+                self.task.iter_mut().for_each(Task::forget_best);
+            }
+        }
         tensors_mut(&mut self.gradients).into_iter().for_each(|tensor| tensor.values.fill(0.0));
+        self.task.iter_mut().for_each(Task::clear);
         let mut losses = Losses::default();
         for _ in 0..self.options.accumulate {
-            let batch = Batch::new(self.teacher.config(), &self.sampler.next_batch())?;
+            let drawn = self.sampler.next_batch();
+            let batch = Batch::new(self.teacher.config(), &drawn)?;
+            let labels: Vec<Option<usize>> = drawn.iter().map(|text| text.label).collect();
             self.position.tokens += batch.tokens() as u64;
-            let part = self.gradients_of(&batch)?;
-            let share = 1.0 / self.options.accumulate as f64;
-            losses.hidden += share * part.hidden;
-            losses.cosine += share * part.cosine;
-            losses.similarity += share * part.similarity;
+            let part = self.gradients_of(&batch, &labels)?;
+            losses.add(&part, 1.0 / self.options.accumulate as f64);
         }
         let factor = self.options.schedule.factor(done);
-        let (mut norm, optimiser, gradients) = (Ok(0.0), &mut self.optimiser, &mut self.gradients);
-        self.student.update(|layers| norm = optimiser.step(layers, gradients, factor))?;
-        let gradient_norm = norm.map_err(|error| match error {
+        let at_step = |error| match error {
             Error::NonFinite { place, .. } => Error::NonFinite { step: self.position.step, place },
             other => other,
-        })?;
+        };
+        if let Some(task) = &self.task {
+            task.check().map_err(at_step)?;
+        }
+        let (mut norm, optimiser, gradients) = (Ok(0.0), &mut self.optimiser, &mut self.gradients);
+        self.student.update(|layers| norm = optimiser.step(layers, gradients, factor))?;
+        let mut gradient_norm = norm.map_err(at_step)?;
+        if let Some(task) = &mut self.task {
+            gradient_norm = gradient_norm.hypot(task.step(factor)?);
+        }
         let position = &mut self.position;
         position.step += 1;
         position.updates = self.optimiser.steps();
@@ -208,7 +247,9 @@ impl<'a> Distiller<'a> {
         let AdamW { first, second, average, .. } = &self.optimiser;
         let groups = [self.student.layers(), first, second, average];
         let (masks, best) = (self.optimiser.masks(), self.best.as_deref());
-        save(path, &State { position: self.position.clone(), groups, masks, best })
+        let head = self.task.as_ref().map(Task::state);
+        let rounding = self.student.rounding().map(Rounding::layers);
+        save(path, &State { position: self.position.clone(), groups, masks, rounding, best, head })
     }
 
     fn replace(&mut self, layers: Vec<LayerWeights>) -> Result<()> {
@@ -217,37 +258,56 @@ impl<'a> Distiller<'a> {
     }
 
     fn develop(&mut self, events: &mut dyn Events) -> Result<()> {
-        if let Some(figure) = events.dev(self.position.step, &self.average())?
+        let head = self.task.as_ref().map(Task::average);
+        if let Some(figure) = events.dev(self.position.step, &self.average(), head.as_ref())?
             && self.position.best.is_none_or(|best| figure > best)
         {
             self.position.best = Some(figure);
             self.best = Some(self.optimiser.average().to_vec());
+            self.task.iter_mut().for_each(Task::keep_best);
         }
         Ok(())
     }
 
-    /// Adds the gradients of one batch.
-    fn gradients_of(&mut self, batch: &Batch) -> Result<Losses> {
+    /// Adds the gradients of one batch, whose texts have these labels.
+    fn gradients_of(&mut self, batch: &Batch, labels: &[Option<usize>]) -> Result<Losses> {
         let [of_teacher, of_student] = &mut self.saved;
-        self.teacher.forward(batch, of_teacher)?;
+        let weights = self.options.losses;
+        let follows_teacher = weights.follows_teacher();
+        if follows_teacher {
+            self.teacher.forward(batch, of_teacher)?;
+        }
         self.student.forward(batch, of_student)?;
         let (teacher, student) = (&*of_teacher, &*of_student);
-        let weights = self.options.losses;
-        let pool = |saved: &Saved| -> Result<Pooled> { self.pool.forward(batch, saved.output()) };
-        let (pooled, losses, sizes, gradient) = timed(Part::Loss, || {
-            let (of_student, of_teacher) = (pool(student)?, pool(teacher)?);
-            let (mut hidden, mut sizes) = (0.0, Vec::with_capacity(self.map.len()));
-            for (layer, &followed) in self.map.iter().enumerate() {
+        let mut losses = Losses::default();
+        let (mut embeddings, mut sizes) = (None, Vec::with_capacity(self.map.len()));
+        timed(Part::Loss, || {
+            for (layer, &followed) in self.map.iter().enumerate().filter(|_| weights.hidden > 0.0) {
                 let (error, size) = squared_error(student.hidden(layer), teacher.hidden(followed))?;
-                hidden += error / size / self.map.len() as f64;
+                losses.hidden += error / size / self.map.len() as f64;
                 sizes.push(size);
             }
-            let (cosine, similarity, mut gradient) =
-                embedding_losses(&of_student.embeddings, &of_teacher.embeddings, &weights)?;
-            let share = 1.0 / self.options.accumulate as f32;
-            gradient.data.iter_mut().for_each(|g| *g *= share);
-            Ok::<_, Error>((of_student, Losses { hidden, cosine, similarity }, sizes, gradient))
+            if weights.reads_embeddings() {
+                let pool = |saved: &Saved| -> Result<Pooled> { self.pool.forward(batch, saved.output()) };
+                let (of_student, of_teacher) = (pool(student)?, pool(teacher)?);
+                let (cosine, similarity, mut gradient) =
+                    embedding_losses(&of_student.embeddings, &of_teacher.embeddings, &weights)?;
+                let share = 1.0 / self.options.accumulate as f32;
+                gradient.data.iter_mut().for_each(|g| *g *= share);
+                (losses.cosine, losses.similarity) = (cosine, similarity);
+                embeddings = Some((of_student, gradient));
+            }
+            Ok::<_, Error>(())
         })?;
+        let mut task = match &mut self.task {
+            Some(task) => {
+                let followed = follows_teacher.then(|| teacher.output());
+                let found = task.losses(batch, labels, student.output(), followed, &weights)?;
+                (losses.logits, losses.labels) = (found.logits, found.labels);
+                Some((task, found))
+            }
+            None => None,
+        };
         if !losses.total(&weights).is_finite() {
             let layer = (0..student.layers()).find(|&layer| !student.hidden(layer).is_finite());
             let place = layer.map_or("the loss".to_owned(), |layer| format!("the output of layer {layer}"));
@@ -257,9 +317,20 @@ impl<'a> Distiller<'a> {
         let share = 2.0 * weights.hidden / (self.map.len() * self.options.accumulate) as f64;
         self.student.backward(batch, student, &mut self.scratch, &mut self.gradients, |layer, dx| {
             timed(Part::Loss, || {
-                let (a, b) = (student.hidden(layer), teacher.hidden(self.map[layer]));
-                add_difference(a, b, (share / sizes[layer]) as f32, dx)?;
-                if layer == last { self.pool.backward(batch, &pooled, &gradient, dx) } else { Ok(()) }
+                if let Some(size) = sizes.get(layer) {
+                    let (a, b) = (student.hidden(layer), teacher.hidden(self.map[layer]));
+                    add_difference(a, b, (share / size) as f32, dx)?;
+                }
+                if layer < last {
+                    return Ok(());
+                }
+                if let Some((pooled, gradient)) = &embeddings {
+                    self.pool.backward(batch, pooled, gradient, dx)?;
+                }
+                match &mut task {
+                    Some((task, found)) => task.backward(batch, found, 1.0 / self.options.accumulate as f32, dx),
+                    None => Ok(()),
+                }
             })
         })?;
         Ok(losses)

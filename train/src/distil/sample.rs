@@ -1,21 +1,48 @@
 //! Batches of texts, drawn from several sources.
 
+use lacuna_model::TokenIds;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::error::check_size;
 use crate::{Error, Result};
 
 /// Batches that are drawn together, before their order is shuffled.
 const BATCHES: usize = 16;
 
 /// Tokenised texts, and how often they are drawn.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Source {
     /// Token ids of each text, special tokens included.
     pub texts: Vec<Vec<u32>>,
+    /// Token types of each text; empty if all are 0.
+    pub types: Vec<Vec<u32>>,
+    /// The class of each text; empty if the texts have no labels.
+    pub labels: Vec<usize>,
     /// The weight of the source: of all texts, the share `weight / sum of weights` is drawn from it.
     pub weight: f64,
+}
+
+/// A text of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drawn<'a> {
+    /// Token ids.
+    pub ids: &'a [u32],
+    /// Token types; `None` if all are 0.
+    pub types: Option<&'a [u32]>,
+    /// The class, if the text has a label.
+    pub label: Option<usize>,
+}
+
+impl TokenIds for Drawn<'_> {
+    fn ids(&self) -> &[u32] {
+        self.ids
+    }
+
+    fn types(&self) -> Option<&[u32]> {
+        self.types
+    }
 }
 
 /// Draws batches of texts of similar length.
@@ -36,7 +63,8 @@ impl Sampler {
     /// A sampler of batches of `batch` texts.
     ///
     /// # Errors
-    /// [`Error::Setting`] without any text of positive weight, for weights that are not finite or negative, and for batches of no text.
+    /// [`Error::Setting`] without any text of positive weight, for weights that are not finite or negative, and for batches of no text;
+    /// [`Error::Size`](crate::Error::Size) for another number of labels or types than of texts.
     pub fn new(sources: Vec<Source>, batch: usize, seed: u64) -> Result<Sampler> {
         let refuse = |setting, found: String, expected| Err(Error::Setting { setting, found, expected });
         if batch == 0 {
@@ -44,6 +72,13 @@ impl Sampler {
         }
         if let Some(source) = sources.iter().find(|source| !(source.weight >= 0.0 && source.weight.is_finite())) {
             return refuse("weight of a source", source.weight.to_string(), "0 or more");
+        }
+        for Source { texts, types, labels, .. } in &sources {
+            for (what, found) in [("labels of texts", labels.len()), ("token types of texts", types.len())] {
+                if found > 0 {
+                    check_size(what, found, texts.len())?;
+                }
+            }
         }
         let sources: Vec<Source> = sources.into_iter().filter(|s| s.weight > 0.0 && !s.texts.is_empty()).collect();
         if sources.is_empty() {
@@ -63,10 +98,20 @@ impl Sampler {
         (0..batches).for_each(|_| drop(self.draw()));
     }
 
+    /// The largest class of a label, if there are labels.
+    pub fn largest_label(&self) -> Option<usize> {
+        self.sources.iter().flat_map(|source| &source.labels).copied().max()
+    }
+
     /// The next batch.
-    pub fn next_batch(&mut self) -> Vec<&[u32]> {
+    pub fn next_batch(&mut self) -> Vec<Drawn<'_>> {
         let places = self.draw();
-        places.into_iter().map(|(source, text)| &self.sources[source as usize].texts[text as usize][..]).collect()
+        let drawn = |(source, text): (u32, u32)| {
+            let (source, text) = (&self.sources[source as usize], text as usize);
+            let types = source.types.get(text).map(|types| &types[..]);
+            Drawn { ids: &source.texts[text], types, label: source.labels.get(text).copied() }
+        };
+        places.into_iter().map(drawn).collect()
     }
 
     fn draw(&mut self) -> Vec<(u32, u32)> {
@@ -111,8 +156,11 @@ mod tests {
     use super::*;
 
     fn sources() -> Vec<Source> {
-        let of =
-            |count: u32, weight| Source { texts: (0..count).map(|i| vec![i; 1 + i as usize % 7]).collect(), weight };
+        let of = |count: u32, weight| Source {
+            texts: (0..count).map(|i| vec![i; 1 + i as usize % 7]).collect(),
+            weight,
+            ..Source::default()
+        };
         vec![of(20, 1.0), of(50, 3.0), of(5, 0.0)]
     }
 
@@ -123,9 +171,9 @@ mod tests {
         for _ in 0..64 {
             let batch = sampler.next_batch();
             assert!(batch.len() == 4);
-            let (min, max) = batch.iter().fold((9, 0), |(min, max), t| (t.len().min(min), t.len().max(max)));
+            let (min, max) = batch.iter().fold((9, 0), |(min, max), t| (t.ids.len().min(min), t.ids.len().max(max)));
             assert!(max - min <= 1, "texts of a batch have similar lengths");
-            batch.iter().for_each(|text| counts[text[0] as usize] += 1);
+            batch.iter().for_each(|text| counts[text.ids[0] as usize] += 1);
         }
         // 64 texts of the first source and 192 of the second.
         assert!(counts[20..].iter().all(|&n| n == 3 || n == 4));
@@ -140,5 +188,28 @@ mod tests {
         assert_eq!(a.next_batch(), b.next_batch());
         assert_eq!((a.drawn(), b.drawn()), (22, 22));
         assert!(Sampler::new(Vec::new(), 4, 9).is_err() && Sampler::new(sources(), 0, 9).is_err());
+    }
+
+    #[test]
+    fn labels_and_types_come_with_their_texts() {
+        let texts: Vec<Vec<u32>> = (0..9).map(|i| vec![i; 3]).collect();
+        let labelled = Source {
+            types: texts.iter().map(|text| vec![text[0] % 2; 3]).collect(),
+            labels: (0..9).map(|i| i % 4).collect(),
+            texts,
+            weight: 1.0,
+        };
+        let plain = Source { texts: vec![vec![100]], weight: 1.0, ..Source::default() };
+        let mut sampler = Sampler::new(vec![labelled.clone(), plain], 4, 3).unwrap();
+        assert_eq!(sampler.largest_label(), Some(3));
+        for _ in 0..20 {
+            for text in sampler.next_batch() {
+                let number = text.ids[0];
+                let expected = (number < 100).then(|| (number as usize % 4, vec![number % 2; 3]));
+                assert_eq!((text.label, text.types.map(<[_]>::to_vec)), expected.unzip());
+            }
+        }
+        let few = Source { labels: vec![0], ..labelled };
+        assert!(matches!(Sampler::new(vec![few], 4, 3), Err(Error::Size { found: 1, expected: 9, .. })));
     }
 }

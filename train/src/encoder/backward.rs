@@ -63,7 +63,7 @@ impl Encoder {
         gradients: &mut LayerWeights,
     ) -> Result<()> {
         let (weights, kept, x) = (&self.layers[layer], &saved.layers[layer], saved.layer_input(layer));
-        let LayerSaved { q, k, v, attention, attended, attention_norm, middle, inner, slope, output_norm, .. } = kept;
+        let LayerSaved { q, k, v, attention, attended, attention_norm, inner, slope, output_norm, .. } = kept;
         if slope.columns() != batch.tokens() {
             let found = "a forward pass without derivatives".to_owned();
             return Err(Error::Setting { setting: "saved states", found, expected: "those of a trained encoder" });
@@ -74,7 +74,7 @@ impl Encoder {
         self.linear_backward(layer, LinearKind::Down, inner, dx, &mut gradients.down)?;
         timed(Part::InputGradient, || self.product(layer, LinearKind::Down).backward(dx, dinner, false))?;
         timed(Part::Activation, || activate_backward(dinner, slope));
-        self.linear_backward(layer, LinearKind::Up, middle, dinner, &mut gradients.up)?;
+        self.linear_backward(layer, LinearKind::Up, kept.up_input(), dinner, &mut gradients.up)?;
         timed(Part::InputGradient, || self.product(layer, LinearKind::Up).backward(dinner, dx, true))?;
 
         timed(Part::Norm, || {

@@ -11,6 +11,7 @@ use crate::ops::{AttentionSaved, NormSaved, activate, attention, embed, norm};
 use crate::parameters::{LINEARS, LinearKind};
 use crate::product::Product;
 use crate::profile::{Part, timed};
+use crate::rounding::{Rounded, Rounding};
 use crate::tiles::Tiles;
 use crate::{Error, Result};
 
@@ -26,6 +27,7 @@ pub struct Encoder {
     pub(super) products: Vec<[Product; LINEARS]>,
     trained: bool,
     pub(super) masks: Masks,
+    rounding: Option<Arc<Rounding>>,
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +52,16 @@ pub struct LayerSaved {
     pub(super) output: Tiles,
     /// The output of the projections o and down.
     projected: Tiles,
+    /// The input of the layer and the sum after attention as they are rounded, where they are: linear layers read them, and residuals
+    /// do not.
+    rounded: Option<Box<[Tiles; 2]>>,
+}
+
+impl LayerSaved {
+    /// What up reads.
+    pub(super) fn up_input(&self) -> &Tiles {
+        self.rounded.as_ref().map_or(&self.middle, |rounded| &rounded[1])
+    }
 }
 
 /// What a forward pass keeps. It is reused from batch to batch, so that its memory is allocated once.
@@ -84,7 +96,7 @@ impl Saved {
     }
 
     /// The input of a linear layer: that of the layer for q, k and v, the output of attention, the sum after attention, the output of the
-    /// activation.
+    /// activation; rounded where the encoder rounds.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -93,12 +105,16 @@ impl Saved {
         match kind {
             LinearKind::Q | LinearKind::K | LinearKind::V => self.layer_input(layer),
             LinearKind::O => &saved.attended,
-            LinearKind::Up => &saved.middle,
+            LinearKind::Up => saved.up_input(),
             LinearKind::Down => &saved.inner,
         }
     }
 
+    /// What q, k and v read.
     pub(super) fn layer_input(&self, layer: usize) -> &Tiles {
+        if let Some(rounded) = &self.layers[layer].rounded {
+            return &rounded[0];
+        }
         if layer == 0 { &self.embedded } else { &self.layers[layer - 1].output }
     }
 }
@@ -134,8 +150,8 @@ impl Encoder {
         };
         let (layers, pooler) = (weights.layers.clone(), weights.pooler.clone());
         let masks = Masks::new();
-        let products = pack(&layers, &masks, trained)?;
-        Ok(Encoder { config: config.clone(), embeddings, pooler, layers, products, trained, masks })
+        let products = pack(&layers, &masks, trained, None)?;
+        Ok(Encoder { config: config.clone(), embeddings, pooler, layers, products, trained, masks, rounding: None })
     }
 
     /// The configuration.
@@ -164,8 +180,23 @@ impl Encoder {
     pub fn update(&mut self, change: impl FnOnce(&mut [LayerWeights])) -> Result<()> {
         change(&mut self.layers);
         self.layers.iter().try_for_each(|layer| check_layer(&self.config, layer))?;
-        self.products = timed(Part::Pack, || pack(&self.layers, &self.masks, self.trained))?;
+        let rounding = self.rounding.as_deref();
+        self.products = timed(Part::Pack, || pack(&self.layers, &self.masks, self.trained, rounding))?;
         Ok(())
+    }
+
+    /// Rounds as an int8 model does from now on, or no longer. The parameters stay as they are; products read them rounded.
+    ///
+    /// # Errors
+    /// Errors of the kernels.
+    pub fn set_rounding(&mut self, rounding: Option<Rounding>) -> Result<()> {
+        self.rounding = rounding.map(Arc::new);
+        self.update(|_| ())
+    }
+
+    /// How it rounds, where it does.
+    pub fn rounding(&self) -> Option<&Rounding> {
+        self.rounding.as_deref()
     }
 
     /// The pattern of the weights from now on: products of a linear layer with a mask leave out what it does not keep, where that is
@@ -194,7 +225,9 @@ impl Encoder {
         check_size("number of the layer", layer.min(self.layers.len().saturating_sub(1)), layer)?;
         let old = kind.of(&self.layers[layer]);
         check_linear(&linear, old.outputs(), old.inputs())?;
-        self.products[layer][kind as usize] = Product::new(&linear, self.mask(layer, kind), self.trained)?;
+        let rounded = self.rounding.as_ref().map(|rounding| rounding.linear(layer, kind, &linear));
+        let read = rounded.as_ref().unwrap_or(&linear);
+        self.products[layer][kind as usize] = Product::new(read, self.mask(layer, kind), self.trained)?;
         *kind.of_mut(&mut self.layers[layer]) = linear;
         Ok(())
     }
@@ -248,9 +281,11 @@ impl Encoder {
     /// # Panics
     /// If there is no such layer.
     pub fn up(&self, layer: usize, middle: &Tiles) -> Result<Tiles> {
-        let mut inner = Tiles::default();
-        self.product(layer, LinearKind::Up).forward(middle, &mut inner)?;
+        let (mut inner, mut rounded) = (Tiles::default(), Tiles::default());
+        let read = self.rounded(layer, Rounded::Middle, middle, &mut rounded);
+        self.product(layer, LinearKind::Up).forward(read, &mut inner)?;
         activate(self.config.activation, &mut inner, None);
+        self.round(layer, Rounded::Inner, &mut inner);
         Ok(inner)
     }
 
@@ -281,12 +316,42 @@ impl Encoder {
         &self.products[layer][kind as usize]
     }
 
-    fn attend(&self, layer: usize, batch: &Batch, x: &Tiles, saved: &mut LayerSaved) -> Result<()> {
-        let LayerSaved { q, k, v, attention: kept, attended, .. } = saved;
-        for (kind, y) in [(LinearKind::Q, &mut *q), (LinearKind::K, &mut *k), (LinearKind::V, &mut *v)] {
-            timed(Part::Forward, || self.product(layer, kind).forward(x, y))?;
+    /// Rounds an activation, where this encoder does.
+    fn round(&self, layer: usize, what: Rounded, x: &mut Tiles) {
+        if let Some(rounding) = &self.rounding {
+            timed(Part::Round, || rounding.round(layer, what, x));
         }
-        timed(Part::Attention, || attention(self.config.heads, batch, [q, k, v], attended, kept))
+    }
+
+    /// A rounded copy in `copy`, or the activation itself where this encoder does not round.
+    fn rounded<'a>(&self, layer: usize, what: Rounded, x: &'a Tiles, copy: &'a mut Tiles) -> &'a Tiles {
+        if self.rounding.is_none() {
+            return x;
+        }
+        copy.clone_from(x);
+        self.round(layer, what, copy);
+        copy
+    }
+
+    fn attend(&self, layer: usize, batch: &Batch, x: &Tiles, saved: &mut LayerSaved) -> Result<()> {
+        let LayerSaved { q, k, v, attention: kept, attended, rounded, .. } = saved;
+        match self.rounding {
+            Some(_) => drop(rounded.get_or_insert_default()),
+            None => *rounded = None,
+        }
+        let mut none = Tiles::default();
+        let copy = rounded.as_mut().map_or(&mut none, |rounded| &mut rounded[0]);
+        let x = self.rounded(layer, Rounded::AttentionInput, x, copy);
+        let outputs =
+            [(LinearKind::Q, Rounded::Queries), (LinearKind::K, Rounded::Keys), (LinearKind::V, Rounded::Values)];
+        for ((kind, what), y) in outputs.into_iter().zip([&mut *q, &mut *k, &mut *v]) {
+            timed(Part::Forward, || self.product(layer, kind).forward(x, y))?;
+            self.round(layer, what, y);
+        }
+        let codes = self.rounding.is_some();
+        timed(Part::Attention, || attention(self.config.heads, batch, [q, k, v], codes, attended, kept))?;
+        self.round(layer, Rounded::Attended, attended);
+        Ok(())
     }
 
     /// All hidden states of a batch.
@@ -323,25 +388,39 @@ impl Encoder {
     fn layer(&self, layer: usize, batch: &Batch, x: &Tiles, saved: &mut LayerSaved) -> Result<()> {
         let (weights, eps) = (&self.layers[layer], self.config.layer_norm_eps);
         self.attend(layer, batch, x, saved)?;
-        let LayerSaved { attended, attention_norm, middle, inner, slope, output_norm, output, projected, .. } = saved;
+        let LayerSaved {
+            attended, attention_norm, middle, inner, slope, output_norm, output, projected, rounded, ..
+        } = saved;
         timed(Part::Forward, || self.product(layer, LinearKind::O).forward(attended, projected))?;
         timed(Part::Norm, || norm(&weights.attention_norm, eps, x, Some(projected), middle, attention_norm))?;
-        timed(Part::Forward, || self.product(layer, LinearKind::Up).forward(middle, inner))?;
+        let mut none = Tiles::default();
+        let copy = rounded.as_mut().map_or(&mut none, |rounded| &mut rounded[1]);
+        let read = self.rounded(layer, Rounded::Middle, middle, copy);
+        timed(Part::Forward, || self.product(layer, LinearKind::Up).forward(read, inner))?;
         timed(Part::Activation, || activate(self.config.activation, inner, self.trained.then_some(slope)));
+        self.round(layer, Rounded::Inner, inner);
         timed(Part::Forward, || self.product(layer, LinearKind::Down).forward(inner, projected))?;
         timed(Part::Norm, || norm(&weights.output_norm, eps, middle, Some(projected), output, output_norm))
     }
 }
 
 /// Packs all linear layers, on all threads.
-fn pack(layers: &[LayerWeights], masks: &Masks, trained: bool) -> Result<Vec<[Product; LINEARS]>> {
+fn pack(
+    layers: &[LayerWeights],
+    masks: &Masks,
+    trained: bool,
+    rounding: Option<&Rounding>,
+) -> Result<Vec<[Product; LINEARS]>> {
     let of_layer = |(number, layer): (usize, &LayerWeights)| {
-        let linears: Vec<(usize, &Linear)> = layer.linears().into_iter().enumerate().collect();
+        let linears: Vec<(LinearKind, &Linear)> = LinearKind::ALL.into_iter().zip(layer.linears()).collect();
         let products: Vec<Product> = linears
             .into_par_iter()
             .map(|(kind, linear)| {
-                let mask = masks.get(number).and_then(|masks| masks[kind].as_ref());
-                Product::new(linear, mask, trained)
+                let mask = masks.get(number).and_then(|masks| masks[kind as usize].as_ref());
+                match rounding {
+                    Some(rounding) => Product::new(&rounding.linear(number, kind, linear), mask, trained),
+                    None => Product::new(linear, mask, trained),
+                }
             })
             .collect::<Result<_>>()?;
         let found = products.len();
@@ -358,13 +437,9 @@ fn check_linear(linear: &Linear, outputs: usize, inputs: usize) -> Result<()> {
 }
 
 fn check_layer(config: &EncoderConfig, layer: &LayerWeights) -> Result<()> {
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    for (kind, linear) in LinearKind::ALL.iter().zip(layer.linears()) {
-        match kind {
-            LinearKind::Up => check_linear(linear, inner, hidden)?,
-            LinearKind::Down => check_linear(linear, hidden, inner)?,
-            _ => check_linear(linear, hidden, hidden)?,
-        }
+    let hidden = config.hidden_size;
+    for ((outputs, inputs), linear) in config.linear_shapes().into_iter().zip(layer.linears()) {
+        check_linear(linear, outputs, inputs)?;
     }
     for norm in [&layer.attention_norm, &layer.output_norm] {
         check_size("scales of a normalisation", norm.gamma.len(), hidden)?;

@@ -20,6 +20,7 @@ use super::small::{LANES, Left, product};
 use crate::batch::Batch;
 use crate::cpu::multiversion;
 use crate::error::check_size;
+use crate::rounding::NEAREST;
 use crate::tiles::Tiles;
 use crate::{Error, Result};
 
@@ -65,7 +66,8 @@ fn check(heads: usize, batch: &Batch, tensors: &[&Tiles]) -> Result<usize> {
     Ok(features / heads)
 }
 
-/// `out = softmax(Q K / sqrt(d)) V` per sequence and head.
+/// `out = softmax(Q K / sqrt(d)) V` per sequence and head. With `codes`, `exp(S - max)` is rounded to multiples of 1/255 before it is
+/// divided by the sum, as the int8 model has it.
 ///
 /// # Shapes
 /// `q`, `k`, `v` and `out` are hidden x tokens; head h has the features from `h d` on, d = hidden / heads.
@@ -76,6 +78,7 @@ pub fn attention(
     heads: usize,
     batch: &Batch,
     [q, k, v]: [&Tiles; 3],
+    codes: bool,
     out: &mut Tiles,
     saved: &mut AttentionSaved,
 ) -> Result<()> {
@@ -107,7 +110,7 @@ pub fn attention(
             let rows = head * size * columns..(head + 1) * size * columns;
             let [q, k, v] = [0, 1, 2].map(|i| &inputs[i * hidden * columns..][rows.clone()]);
             product(by_key(k, tokens, size, columns), q, columns, p);
-            softmax(p, columns, scale);
+            softmax(p, columns, scale, codes);
             product(by_feature(v, tokens, size, columns), p, columns, &mut o[rows]);
         }
         // SAFETY: the ranges of sequences are disjoint, and each has one task.
@@ -185,8 +188,8 @@ pub fn attention_backward(
 }
 
 multiversion! {
-    /// `p[j][i] = exp(scale (p[j][i] - max)) / sum`, both down the rows j.
-    fn softmax(p: &mut [f32], columns: usize, scale: f32) {
+    /// `p[j][i] = exp(scale (p[j][i] - max)) / sum`, both down the rows j; with `codes`, exponentials are rounded to multiples of 1/255.
+    fn softmax(p: &mut [f32], columns: usize, scale: f32, codes: bool) {
         for first in (0..columns).step_by(LANES) {
             let mut max = [f32::NEG_INFINITY; LANES];
             for row in p.chunks_exact(columns) {
@@ -198,6 +201,9 @@ multiversion! {
             for row in p.chunks_exact_mut(columns) {
                 for ((x, max), sum) in row[first..first + LANES].iter_mut().zip(&max).zip(&mut sum) {
                     *x = exp(scale * (*x - max));
+                    if codes {
+                        *x = ((255.0 * *x + NEAREST) - NEAREST) / 255.0;
+                    }
                     *sum += *x;
                 }
             }

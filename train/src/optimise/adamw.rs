@@ -86,7 +86,7 @@ pub struct AdamW {
 
 /// The numbers of one update.
 #[derive(Clone, Copy)]
-struct Update {
+pub(super) struct Update {
     scale: f32,
     beta1: f32,
     beta2: f32,
@@ -96,6 +96,30 @@ struct Update {
     decay: f32,
     eps: f32,
     ema: f32,
+}
+
+impl Update {
+    /// The update number `step`, from 0, for gradients of this norm. It has no weight decay.
+    pub(super) fn new(options: &AdamWOptions, norm: f64, step: u64, factor: f64) -> Update {
+        let &AdamWOptions { rate, beta1, beta2, eps, clip, ema, .. } = options;
+        let t = (step + 1) as f64;
+        Update {
+            scale: (clip / (norm + 1e-6)).min(1.0) as f32,
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            correction1: (1.0 / (1.0 - beta1.powf(t))) as f32,
+            correction2: (1.0 / (1.0 - beta2.powf(t))) as f32,
+            rate: (rate * factor) as f32,
+            decay: 0.0,
+            eps: eps as f32,
+            ema: ema.min(t / (t + 9.0)) as f32,
+        }
+    }
+
+    /// The same with the weight decay of `options`.
+    pub(super) fn decayed(self, options: &AdamWOptions, factor: f64) -> Update {
+        Update { decay: (options.rate * factor * options.weight_decay) as f32, ..self }
+    }
 }
 
 impl AdamW {
@@ -167,27 +191,14 @@ impl AdamW {
             return Err(Error::NonFinite { step: self.steps, place: format!("the gradient of layer {layer}") });
         }
         let norm = sums.iter().sum::<f64>().sqrt();
-        let AdamWOptions { rate, beta1, beta2, eps, weight_decay, clip, ema } = self.options;
-        let t = (self.steps + 1) as f64;
-        let rate = rate * factor;
-        let update = Update {
-            scale: (clip / (norm + 1e-6)).min(1.0) as f32,
-            beta1: beta1 as f32,
-            beta2: beta2 as f32,
-            correction1: (1.0 / (1.0 - beta1.powf(t))) as f32,
-            correction2: (1.0 / (1.0 - beta2.powf(t))) as f32,
-            rate: rate as f32,
-            decay: 0.0,
-            eps: eps as f32,
-            ema: ema.min(t / (t + 9.0)) as f32,
-        };
+        let update = Update::new(&self.options, norm, self.steps, factor);
+        let decayed = update.decayed(&self.options, factor);
         let (first, second) = (tensors_mut(&mut self.first), tensors_mut(&mut self.second));
         let (weights, average) = (tensors_mut(layers), tensors_mut(&mut self.average));
         let mut tasks = Vec::new();
         for ((((w, g), m), v), a) in weights.into_iter().zip(tensors(gradients)).zip(first).zip(second).zip(average) {
             check_size("elements of a gradient", g.len(), w.values.len())?;
-            let decay = matches!(w.kind, TensorKind::Weight(_));
-            let update = Update { decay: if decay { (rate * weight_decay) as f32 } else { 0.0 }, ..update };
+            let update = if matches!(w.kind, TensorKind::Weight(_)) { decayed } else { update };
             let parts = w.values.chunks_mut(CHUNK).zip(g.chunks(CHUNK));
             let parts =
                 parts.zip(m.values.chunks_mut(CHUNK)).zip(v.values.chunks_mut(CHUNK)).zip(a.values.chunks_mut(CHUNK));
@@ -200,7 +211,8 @@ impl AdamW {
 }
 
 multiversion! {
-    fn update_part(u: Update, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], a: &mut [f32]) {
+    /// One update of some elements of one tensor: weights, gradients, both moments, average.
+    pub(super) fn update_part(u: Update, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], a: &mut [f32]) {
         for ((((w, g), m), v), a) in w.iter_mut().zip(g).zip(m).zip(v).zip(a) {
             let g = g * u.scale;
             *m = m.mul_add(u.beta1, (1.0 - u.beta1) * g);
@@ -212,19 +224,21 @@ multiversion! {
     }
 }
 
+/// The sum of squares of some elements.
+pub(super) fn sum_squares(part: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    for eight in part.chunks(8) {
+        lanes.iter_mut().zip(eight).for_each(|(lane, &x)| *lane += f64::from(x) * f64::from(x));
+    }
+    lanes.iter().sum()
+}
+
 /// The sum of squares of each layer.
 fn squares(layers: &[LayerWeights]) -> Vec<f64> {
-    let sum = |part: &[f32]| {
-        let mut lanes = [0.0f64; 8];
-        for eight in part.chunks(8) {
-            lanes.iter_mut().zip(eight).for_each(|(lane, &x)| *lane += f64::from(x) * f64::from(x));
-        }
-        lanes.iter().sum::<f64>()
-    };
     let of_layer = |layer: &LayerWeights| {
         let parts: Vec<&[f32]> =
             tensors(std::slice::from_ref(layer)).into_iter().flat_map(|values| values.chunks(CHUNK)).collect();
-        let sums: Vec<f64> = parts.into_par_iter().map(sum).collect();
+        let sums: Vec<f64> = parts.into_par_iter().map(sum_squares).collect();
         sums.iter().sum()
     };
     layers.iter().map(of_layer).collect()

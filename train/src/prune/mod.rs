@@ -75,4 +75,4 @@ pub use problem::{Inputs, Target};
 pub use refit::refit;
 pub use report::{LayerReport, MatrixReport, Progress};
 pub use sensitivity::Sensitivity;
-pub use structured::{Smaller, Structure, remove};
+pub use structured::{LayerCut, Smaller, Structure, remove};

@@ -1,6 +1,6 @@
 //! Whole models with known answers.
 
-use lacuna_model::{Block, EncoderConfig, EncoderWeights, Model, PoolingMode, Preset, seeded_ids};
+use lacuna_model::{Activation, Block, EncoderConfig, EncoderWeights, Model, PoolingMode, Preset, seeded_ids};
 
 use super::*;
 use crate::error::{Error, Result};
@@ -126,36 +126,60 @@ fn what_cannot_be_done_is_refused() {
 }
 
 fn removed(structure: Structure) -> Result<Smaller> {
-    remove(&config(), &dense(), &ids(), structure, &mut |_, _| {})
+    let mut seen = 0;
+    let found = remove(&config(), &dense(), &ids(), structure, &mut |_| seen += 1)?;
+    assert_eq!((seen, found.layers.len()), (2, 2));
+    Ok(found)
+}
+
+fn structure(heads: usize, neurons: usize, damping: f64) -> Structure {
+    Structure { heads, neurons, damping, ..Structure::of(&config()) }
+}
+
+/// The error of the hidden states of a smaller model, as the f32 reference computes it.
+fn error_of(found: &Smaller) -> f64 {
+    let pooling = lacuna_model::Pooling::default();
+    let model = Model::from_parts(found.config.clone(), found.weights.clone(), pooling, None).unwrap();
+    let expected = Model::seeded(config(), 11).unwrap().reference().forward(&ids()).unwrap();
+    forward::distance(&model.reference().forward(&ids()).unwrap(), &expected)
 }
 
 #[test]
 fn all_heads_and_neurons_are_the_dense_model() {
-    let found = removed(Structure { heads: 4, neurons: 64, damping: 1e-4 }).unwrap();
-    assert_eq!((&found.heads[1][..], found.neurons[0].len()), (&[0, 1, 2, 3][..], 64));
-    assert!(found.hidden_errors.iter().all(|error| *error < 1e-6), "{:?}", found.hidden_errors);
+    let found = removed(structure(4, 64, 1e-4)).unwrap();
+    assert_eq!((&found.layers[1].heads[..], found.layers[0].neurons.len()), (&[0, 1, 2, 3][..], 64));
+    assert!(found.layers.iter().all(|layer| layer.hidden_error < 1e-6), "{:?}", found.layers);
+    assert_eq!(found.config, config());
 }
 
 #[test]
 fn fewer_heads_and_neurons_are_smaller_matrices() {
-    let found = removed(Structure { heads: 2, neurons: 40, damping: 0.01 }).unwrap();
+    let found = removed(structure(2, 40, 0.01)).unwrap();
     let shapes = found.weights.layers[0].linears().map(|linear| (linear.outputs(), linear.inputs()));
     assert_eq!(shapes, [(16, 32), (16, 32), (16, 32), (32, 16), (40, 32), (32, 40)]);
-    assert!(found.heads.iter().all(|heads| heads.len() == 2 && heads.is_sorted()));
-    let more = removed(Structure { heads: 3, neurons: 56, damping: 0.01 }).unwrap();
-    assert!(more.hidden_errors[1] < found.hidden_errors[1] && found.hidden_errors[1] < 0.5);
+    assert_eq!(found.config.linear_shapes(), shapes);
+    assert_eq!((found.config.head_size(), found.config.attention_features()), (8, 16));
+    assert!(found.layers.iter().all(|layer| layer.heads.len() == 2 && layer.heads.is_sorted()));
+    let more = removed(structure(3, 56, 0.01)).unwrap();
+    let error = |found: &Smaller| found.layers[1].hidden_error;
+    assert!(error(&more) < error(&found) && error(&found) < 0.5);
+    for found in [found, more] {
+        assert!((error_of(&found) - error(&found)).abs() < 1e-4);
+    }
     for (heads, neurons) in [(0, 64), (5, 64), (4, 0), (4, 65)] {
-        let refused = removed(Structure { heads, neurons, damping: 0.01 });
+        let refused = removed(structure(heads, neurons, 0.01));
         assert!(matches!(refused, Err(Error::Prune(PruneError::Setting { .. }))));
     }
 }
 
 #[test]
-fn fewer_neurons_are_a_model_of_their_own() {
-    let found = removed(Structure { heads: 4, neurons: 48, damping: 0.01 }).unwrap();
-    let config = EncoderConfig { intermediate_size: 48, ..config() };
-    let model = Model::from_parts(config, found.weights, lacuna_model::Pooling::default(), None).unwrap();
-    let expected = Model::seeded(self::config(), 11).unwrap().reference().forward(&ids()).unwrap();
-    let error = forward::distance(&model.reference().forward(&ids()).unwrap(), &expected);
-    assert!((error - found.hidden_errors[1]).abs() < 1e-4);
+fn another_activation_is_refitted() {
+    let relu = Structure { activation: Activation::Relu, ..structure(4, 64, 0.01) };
+    let found = removed(relu).unwrap();
+    assert_eq!(found.config, EncoderConfig { activation: Activation::Relu, ..config() });
+    let error = found.layers[1].hidden_error;
+    assert!((error_of(&found) - error).abs() < 1e-4);
+    // The same weights without refitting are worse.
+    let swapped = error_of(&Smaller { weights: dense(), ..found });
+    assert!(error < 0.7 * swapped, "{error} {swapped}");
 }

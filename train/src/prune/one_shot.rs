@@ -161,15 +161,10 @@ fn sparsities(sparsity: &Sparsity, layers: usize) -> Result<Vec<[f64; 6]>, Prune
 /// Refuses layers of other shapes than the configuration says.
 pub(super) fn check_weights(config: &EncoderConfig, weights: &EncoderWeights) -> Result<(), PruneError> {
     let check = PruneError::fit;
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let hidden = config.hidden_size;
     PruneError::fit("layers of the weights", weights.layers.len(), config.layers)?;
     for layer in &weights.layers {
-        for (linear, name) in layer.linears().into_iter().zip(LINEAR_NAMES) {
-            let (outputs, inputs) = match name {
-                "up" => (inner, hidden),
-                "down" => (hidden, inner),
-                _ => (hidden, hidden),
-            };
+        for (linear, (outputs, inputs)) in layer.linears().into_iter().zip(config.linear_shapes()) {
             check("outputs of a linear layer", linear.outputs(), outputs)?;
             check("inputs of a linear layer", linear.inputs(), inputs)?;
             check("weights of a linear layer", linear.weight.data.len(), outputs * inputs)?;

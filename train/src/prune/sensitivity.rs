@@ -157,7 +157,7 @@ impl<'a> Derivatives<'a> {
             q.forward(&x, &mut kept.q)?;
             k.forward(&x, &mut kept.k)?;
             v.forward(&x, &mut kept.v)?;
-            attention(heads, batch, [&kept.q, &kept.k, &kept.v], &mut inner, &mut kept.attention)?;
+            attention(heads, batch, [&kept.q, &kept.k, &kept.v], false, &mut inner, &mut kept.attention)?;
             o.forward(&inner, &mut projected)?;
             norm(&layer.attention_norm, eps, &x, Some(&projected), &mut y, &mut kept.attention_norm)?;
             up.forward(&y, &mut inner)?;

@@ -1,10 +1,15 @@
 //! Whole attention heads and feed-forward neurons are removed, and smaller dense matrices remain.
 //!
 //! A head is a block of inputs of `o`, and a neuron an input of `down`, so that both are eliminated as blocks of one group of all rows.
-//! What the removal costs is then exact, and `o` and `down` are refitted to what the dense model computes.
+//! What the removal costs is then exact, and `o` and `down` are refitted to what the dense model computes. The activation may become another
+//! one on the way: then `down` is refitted to its outputs.
+
+use std::time::Instant;
 
 use lacuna_model::reference::activate;
-use lacuna_model::{EncoderConfig, EncoderWeights, LINEAR_NAMES, LayerWeights, Linear, Matrix, TokenIds, check_tokens};
+use lacuna_model::{
+    Activation, EncoderConfig, EncoderWeights, LINEAR_NAMES, LayerWeights, Linear, Matrix, TokenIds, check_tokens,
+};
 
 use super::choose::choose;
 use super::eliminate::{Elimination, eliminate};
@@ -18,32 +23,58 @@ use super::refit::refit;
 use super::select::{columns_of, rows_of};
 use crate::error::Result;
 
-/// How many heads and neurons stay.
+/// What every layer keeps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Structure {
     /// Attention heads that every layer keeps.
     pub heads: usize,
     /// Feed-forward neurons that every layer keeps: features between the projections up and down.
     pub neurons: usize,
+    /// The activation of the smaller model.
+    pub activation: Activation,
     /// What is added to the diagonal of second moments, relative to its mean.
     pub damping: f64,
+}
+
+impl Structure {
+    /// All heads and neurons of a model, and its activation.
+    pub fn of(config: &EncoderConfig) -> Structure {
+        Structure {
+            heads: config.heads,
+            neurons: config.intermediate_size,
+            activation: config.activation,
+            damping: 0.01,
+        }
+    }
 }
 
 /// A model with fewer heads and neurons.
 ///
 /// With H' heads of S features and F' neurons left, `q`, `k` and `v` are `H' S x hidden`, `o` is `hidden x H' S`, `up` is `F' x hidden` and
-/// `down` is `hidden x F'`. Fewer neurons are [`EncoderConfig::intermediate_size`]; a configuration has no word yet for fewer heads of the
-/// same size.
+/// `down` is `hidden x F'`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Smaller {
+    /// The shape.
+    pub config: EncoderConfig,
     /// The weights.
     pub weights: EncoderWeights,
-    /// The heads that every layer keeps, ascending.
-    pub heads: Vec<Vec<usize>>,
-    /// The neurons that every layer keeps, ascending.
-    pub neurons: Vec<Vec<usize>>,
-    /// `sum |x - y|^2 / sum |y|^2` of the hidden states after every layer, y those of the dense model.
-    pub hidden_errors: Vec<f64>,
+    /// What every layer keeps.
+    pub layers: Vec<LayerCut>,
+}
+
+/// What a layer keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerCut {
+    /// The layer.
+    pub layer: usize,
+    /// Its heads that stay, ascending.
+    pub heads: Vec<usize>,
+    /// Its neurons that stay, ascending.
+    pub neurons: Vec<usize>,
+    /// `sum |x - y|^2 / sum |y|^2` of the hidden states after the layer, y those of the dense model.
+    pub hidden_error: f64,
+    /// Wall time.
+    pub seconds: f64,
 }
 
 /// Removes heads and neurons of every layer, first layer first, and refits what remains.
@@ -58,7 +89,7 @@ pub fn remove<S: TokenIds>(
     dense: &EncoderWeights,
     calibration: &[S],
     structure: Structure,
-    progress: &mut dyn FnMut(usize, f64),
+    progress: &mut dyn FnMut(&LayerCut),
 ) -> Result<Smaller> {
     check_tokens(config, calibration)?;
     check_weights(config, dense)?;
@@ -75,14 +106,22 @@ pub fn remove<S: TokenIds>(
     let states = embed(config, dense, calibration, &batches)?;
     let mut run = Run { config, structure, batches: &batches, student: states.clone(), dense: states };
     let mut weights = dense.clone();
-    let (mut heads, mut neurons, mut hidden_errors) = (vec![], vec![], vec![]);
+    let mut layers = Vec::with_capacity(weights.layers.len());
     for (index, (dense, layer)) in dense.layers.iter().zip(&mut weights.layers).enumerate() {
-        heads.push(run.attention(index, dense, layer)?);
-        neurons.push(run.feed_forward(index, dense, layer)?);
-        hidden_errors.push(distance(&run.student, &run.dense));
-        progress(index, hidden_errors[index]);
+        let start = Instant::now();
+        let heads = run.attention(index, dense, layer)?;
+        let neurons = run.feed_forward(index, dense, layer)?;
+        let hidden_error = distance(&run.student, &run.dense);
+        let cut = LayerCut { layer: index, heads, neurons, hidden_error, seconds: start.elapsed().as_secs_f64() };
+        progress(&cut);
+        layers.push(cut);
     }
-    Ok(Smaller { weights, heads, neurons, hidden_errors })
+    let config = EncoderConfig {
+        intermediate_size: structure.neurons,
+        activation: structure.activation,
+        ..config.with_heads(structure.heads)
+    };
+    Ok(Smaller { config, weights, layers })
 }
 
 /// Both models up to the layer that is being cut.
@@ -128,19 +167,20 @@ impl Run<'_> {
 
     /// Cuts neurons. Returns those that stay.
     fn feed_forward(&mut self, index: usize, dense: &LayerWeights, layer: &mut LayerWeights) -> Result<Vec<usize>> {
-        let (count, eps, activation) = (self.batches.len(), self.config.layer_norm_eps, self.config.activation);
+        let (count, eps) = (self.batches.len(), self.config.layer_norm_eps);
         let name = |linear: usize| format!("{index}.{}", LINEAR_NAMES[linear]);
         let moments = self.moments(&self.student, &self.dense, false)?;
         let inputs = Inputs::new(&moments, self.structure.damping, &name(4))?;
         layer.up = follow(&inputs, &moments, &dense.up, &name(4))?;
-        let activated = |x: &[Matrix], layer: &LayerWeights| {
+        let activated = |x: &[Matrix], layer: &LayerWeights, activation| {
             per_batch(count, |i| {
                 let mut inner = linear(&x[i], &layer.up);
                 activate(activation, &mut inner.data);
                 inner
             })
         };
-        let (dense_inner, inner) = (activated(&self.dense, dense), activated(&self.student, layer));
+        let dense_inner = activated(&self.dense, dense, self.config.activation);
+        let inner = activated(&self.student, layer, self.structure.activation);
         let moments = self.moments(&inner, &dense_inner, true)?;
         let (down, kept) = self.cut(&moments, &dense.down, 1, self.structure.neurons, &name(5))?;
         layer.down = down;

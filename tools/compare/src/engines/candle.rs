@@ -102,6 +102,9 @@ fn config(config: &EncoderConfig) -> Result<Config> {
     if config.projects_embeddings() {
         return cannot(EngineId::CandleF32, "embeddings of another width than the layers");
     }
+    if config.attention_size.is_some() {
+        return cannot(EngineId::CandleF32, "attention of another width than the layers");
+    }
     let hidden_act = match config.activation {
         Activation::Gelu => HiddenAct::Gelu,
         Activation::GeluTanh => HiddenAct::GeluApproximate,

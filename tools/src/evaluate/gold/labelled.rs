@@ -1,5 +1,6 @@
 //! Texts and pairs with gold labels.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use lacuna::heads::Head;
@@ -49,6 +50,47 @@ impl Object {
             pair: pair.map(str::to_owned),
             label: Label::Name(label.trim().to_owned()),
         })
+    }
+}
+
+impl Labelled {
+    /// The number of the gold label of each record, after [`Gold::bind`].
+    pub(crate) fn labels(&self) -> &[usize] {
+        &self.gold
+    }
+
+    /// The names that the labels of the file have, for a head that is made for them: numbers in their order, or names in the order of the
+    /// alphabet.
+    ///
+    /// # Errors
+    /// Fewer than two labels; numbers of JSON that are not 0, 1 and so on, since they are the numbers of the classes.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        let wrong = |found: String, expected: &str| {
+            let found = format!("{found} in {}", self.path.display());
+            Err(Error::Argument { option: "--labelled", found, expected: expected.into() })
+        };
+        let (mut numbers, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for label in &self.labels {
+            match label {
+                Label::Number(number) => drop(numbers.insert(*number)),
+                Label::Name(name) => drop(names.insert(name.clone())),
+            }
+        }
+        if let (Some(number), Some(name)) = (numbers.first(), names.first()) {
+            return wrong(format!("label {number} and label {name:?}"), "numbers only, or names only");
+        }
+        if let Some(missing) = numbers.iter().zip(0..).find_map(|(number, i)| (*number != i).then_some(i)) {
+            let found = format!("{}, but no text of class {missing}", plural(numbers.len(), "number"));
+            return wrong(found, "a text for each class from 0 on");
+        }
+        let mut names: Vec<String> = numbers.iter().map(usize::to_string).chain(names).collect();
+        if names.iter().all(|name| name.parse::<i64>().is_ok()) {
+            names.sort_by_key(|name| name.parse::<i64>().unwrap_or(i64::MAX));
+        }
+        match names.len() {
+            0 | 1 => wrong(plural(names.len(), "label"), "at least 2: there is nothing to choose between"),
+            _ => Ok(names),
+        }
     }
 }
 

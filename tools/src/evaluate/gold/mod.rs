@@ -8,8 +8,9 @@ mod tagged;
 mod tags;
 mod traits;
 
-pub(super) use self::labelled::Labelled;
+pub(crate) use self::labelled::Labelled;
 pub(super) use self::questions::Questions;
 pub(super) use self::ranked::RankedQueries;
 pub(super) use self::tagged::Tagged;
-pub(super) use self::traits::{Gold, Score};
+pub(crate) use self::traits::Gold;
+pub(super) use self::traits::Score;

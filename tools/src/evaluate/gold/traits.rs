@@ -12,7 +12,7 @@ pub(crate) type Score = (&'static str, f64);
 /// A file of gold answers.
 pub(crate) trait Gold: Sized {
     /// What the model does with its records.
-    type Task: Task;
+    type Task: Task<Record: Clone>;
 
     /// What a record is called.
     const NOUN: &'static str;

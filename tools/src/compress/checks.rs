@@ -1,0 +1,68 @@
+//! What is refused before the work begins.
+
+use lacuna::Model;
+use lacuna::tokens::SentenceTokenizer;
+use lacuna_console::error::{Error, Result};
+use lacuna_train::mask::{Mask, masks_of};
+
+use super::args::Args;
+use super::heads::Heads;
+
+/// Refuses figures that the model cannot have.
+pub(super) fn check_measured(args: &Args, heads: Option<&Heads>) -> Result<()> {
+    let wrong = |option, found: &str, expected: &str| {
+        Err(Error::Argument { option, found: found.into(), expected: expected.into() })
+    };
+    match heads {
+        Some(_) if args.pairs.is_some() => {
+            wrong("--pairs", "a model with a head, which gives no embeddings", "--labelled-dev, for a classification")
+        }
+        None if args.labelled_dev.is_some() => {
+            wrong("--labelled-dev", "a model without a head for labels", "--pairs, for a model that embeds")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a teacher whose tokens or states are others than those of the student.
+pub(super) fn check_teacher(args: &Args, student: &Model, teacher: &Model) -> Result<()> {
+    let refuse = |found: String, expected: String| Err(Error::Argument { option: "--teacher", found, expected });
+    let (own, other) = (student.config().hidden_size, teacher.config().hidden_size);
+    if own != other {
+        return refuse(format!("hidden size {other}"), format!("{own}, as the model has"));
+    }
+    let (own, other) = (args.layers.unwrap_or(student.config().layers), teacher.config().layers);
+    if own > other {
+        return refuse(format!("{other} layers"), format!("at least {own}, as the result has"));
+    }
+    if student.tokenizer().map(SentenceTokenizer::json) != teacher.tokenizer().map(SentenceTokenizer::json) {
+        return refuse("another tokenizer.json".into(), "the tokenizer of the model: both read the same tokens".into());
+    }
+    Ok(())
+}
+
+/// Refuses `--lock` for a model without zeros.
+pub(super) fn check_zeros(args: &Args, model: &Model) -> Result<()> {
+    let masks = masks_of(&model.weights().layers)?;
+    let sparsest = masks.iter().flatten().flatten().map(Mask::sparsity).fold(0.0, f64::max);
+    match args.lock && sparsest < 0.05 {
+        true => Err(Error::Argument {
+            option: "--lock",
+            found: format!("at most {:.1} % zeros in a linear layer of {}", sparsest * 1e2, args.source.name()),
+            expected: "a model that is already pruned, whose zeros are kept".into(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a sequence that the model cannot take.
+pub(super) fn check_seq(args: &Args, model: &Model) -> Result<()> {
+    let limit = model.config().max_position;
+    match args.seq > limit && args.is_timed() {
+        true => {
+            let (found, expected) = (args.seq.to_string(), format!("1 to {limit}, the positions of the model"));
+            Err(Error::Argument { option: "--seq", found, expected })
+        }
+        false => Ok(()),
+    }
+}

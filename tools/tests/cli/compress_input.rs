@@ -1,0 +1,95 @@
+//! What `lacuna compress` is given and cannot use: said before the work, with the name of the thing.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::checkpoint::{ModelDir, tensors};
+use crate::{refusal, run, stdout};
+
+const TEXTS: &str = "a cat\na dog sits\nthe cat sits on a dog\na cat, a dog\nthe dog\nsits a cat on the cat\n";
+
+struct Work {
+    model: ModelDir,
+    folder: tempfile::TempDir,
+}
+
+impl Work {
+    fn new() -> Work {
+        let work = Work { model: ModelDir::new(), folder: tempfile::tempdir().unwrap() };
+        fs::write(work.path("texts.txt"), TEXTS).unwrap();
+        work
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn compress(&self, data: &str, more: &[&str]) -> std::process::Output {
+        let (data, out) = (self.path(data), self.path("out"));
+        let args = ["compress", "--model", self.model.path(), "--data", &data, "--method", "one-shot", "--out", &out];
+        run(&[&args[..], more].concat())
+    }
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused_by_name() {
+    let work = Work::new();
+    let mut all = tensors();
+    let tensor = all.iter_mut().find(|tensor| tensor.0.ends_with("layer.1.output.dense.weight")).unwrap();
+    tensor.3[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let name = tensor.0.clone();
+    work.model.write_tensors(&all);
+    let line = refusal(work.compress("texts.txt", &["--sparsity", "0.5"]));
+    assert!(line.contains(&name) && line.contains("NaN or infinite values"), "{line}");
+    assert!(!fs::exists(work.path("out")).unwrap());
+}
+
+/// One text is too few to learn from, which is said, but enough to prune on.
+#[test]
+fn one_text_is_enough_to_prune_and_too_few_without_a_word() {
+    let work = Work::new();
+    fs::write(work.path("one.txt"), "a cat sits\n").unwrap();
+    let output = work.compress("one.txt", &["--sparsity", "0.5", "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("hold 1 texts, which are few") || said.contains("holds 1 text"), "{said}");
+    let found: Value = serde_json::from_str(&stdout(output)).unwrap();
+    assert!((found["zeros"].as_f64().unwrap() - 0.5).abs() < 1e-9, "{found}");
+}
+
+/// 4x4 blocks of 16 x 16 weights: 16 blocks, and 32 of the larger matrices. Elimination takes whole blocks.
+#[test]
+fn a_sparsity_between_blocks_is_reached_or_refused() {
+    let work = Work::new();
+    let output = work.compress("texts.txt", &["--sparsity", "0.99", "--block", "4x4", "--json"]);
+    if output.status.success() {
+        let found: Value = serde_json::from_str(&stdout(output)).unwrap();
+        assert!(found["zeros"].as_f64().unwrap() >= 0.99, "{found}");
+    } else {
+        let line = String::from_utf8_lossy(&output.stderr).lines().last().unwrap().to_owned();
+        assert!(line.contains("cannot be reached"), "{line}");
+        assert!(!fs::exists(work.path("out")).unwrap());
+    }
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn texts_of_parquet_files_are_taken() {
+    let work = Work::new();
+    let parquet = work.path("texts.parquet");
+    let texts = work.path("texts.txt");
+    let args = ["embed", "--model", work.model.path(), "--input", &texts, "--on-error", "null", "--output", &parquet];
+    stdout(run(&args));
+    let found: Value =
+        serde_json::from_str(&stdout(work.compress("texts.parquet", &["--sparsity", "0.5", "--json"]))).unwrap();
+    assert_eq!(found["texts"][0]["texts"], 6, "{found}");
+}
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn parquet_files_need_a_feature() {
+    let work = Work::new();
+    fs::write(work.path("texts.parquet"), "PAR1").unwrap();
+    let line = refusal(work.compress("texts.parquet", &["--sparsity", "0.5"]));
+    assert!(line.contains("parquet"), "{line}");
+}
