@@ -11,7 +11,7 @@ use super::pruning::{Pruner, SHAPES};
 use crate::times::Times;
 
 /// A shape must save this fraction of the time of 4x1 blocks, or it is not looked at: its blocks are larger, so it loses more.
-const LEAST_GAIN: f64 = 0.03;
+const LEAST_GAIN: f64 = 0.1;
 /// Halvings that find the sparsity of equal time.
 const HALVINGS: usize = 40;
 

@@ -13,7 +13,8 @@ pub(super) struct Candidate {
     pub(super) block: Block,
     /// Milliseconds of all linear layers at the sparsity that is asked for.
     pub(super) linear_ms: f64,
-    /// The mean over all matrices of the second-order error at that sparsity, of the energy of the outputs; none where it was not looked at.
+    /// The mean over all matrices of the second-order error at that sparsity, of the energy of the outputs; none where it was not looked
+    /// at.
     pub(super) error: Option<f64>,
     /// The sparsity at which the linear layers take as long as in 4x1 blocks at the sparsity that is asked for.
     pub(super) equal_sparsity: f64,
@@ -107,7 +108,8 @@ impl Plan {
         let mut out = String::new();
         if !self.candidates.is_empty() {
             out.push_str(
-                "Block shapes that were looked at: milliseconds of all linear layers and mean second-order error of their outputs at the sparsity \
+                "Block shapes that were looked at: milliseconds of all linear layers and mean second-order error of their outputs at \
+                 the sparsity \
                  that was asked for, and the error at the sparsity that takes as long as 4x1 blocks.\n\n\
                  | blocks | linear ms | error | zeros in the time of 4x1 | error then |\n| --- | --- | --- | --- | --- |\n",
             );
@@ -117,7 +119,10 @@ impl Plan {
             out.push('\n');
         }
         if self.reordered {
-            out.push_str("Neurons and features within heads were put in another order first; what the model computes does not depend on it.\n");
+            out.push_str(
+                "Neurons and features within heads were put in another order first; what the model computes does not depend on \
+                 it.\n",
+            );
         }
         if let Some(times) = &self.times {
             let _ = writeln!(out, "Time: {}.", times.text());

@@ -49,13 +49,6 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// The block shapes that were measured.
-    pub(crate) fn blocks(&self) -> Vec<Block> {
-        let mut blocks: Vec<Block> = self.rows.iter().map(|row| row.block).collect();
-        blocks.dedup();
-        blocks
-    }
-
     /// The lowest and the highest sparsity that was measured.
     pub(crate) fn range(&self) -> (f64, f64) {
         let sparsities = || self.rows.iter().map(|row| row.sparsity);
@@ -111,7 +104,8 @@ impl Times {
     /// What the figures of [`Times::table`] are.
     pub(crate) fn caption(&self) -> String {
         format!(
-            "linear layers of one encoder layer, {} tokens, {} of this machine; everything else in a layer takes {:.1} us; measured in {:.1} s",
+            "linear layers of one encoder layer, {} tokens, {} of this machine; everything else in a layer takes {:.1} us; \
+             measured in {:.1} s",
             self.seq,
             lacuna_console::table::plural(self.threads as u64, "thread"),
             self.rest_us,
@@ -146,7 +140,6 @@ pub(crate) mod tests {
         }
         close(Some(times.others()), 35.0);
         close(Some(times.dense_model()), 35.0 + 3.0 * 240.0);
-        assert_eq!(times.blocks(), [Block::B4x1, Block::B4x4]);
         assert!(times.table().to_string().contains("12.00"), "{}", times.table());
     }
 }
