@@ -6,6 +6,7 @@ mod identity;
 mod log;
 mod out;
 mod page;
+mod reach;
 mod run;
 mod summary;
 mod texts;

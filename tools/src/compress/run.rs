@@ -23,6 +23,7 @@ use super::identity::Identity;
 use super::log::{Event, Log};
 use super::out::Out;
 use super::page::page;
+use super::reach::check_reach;
 use super::summary::{Figures, Summary};
 use super::texts::Texts;
 use super::training::{Dev, Training};
@@ -49,6 +50,9 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         check_teacher(&dense, teacher)?;
     }
     check_zeros(args, &dense)?;
+    if let Some(sparsity) = args.sparsity {
+        check_reach(sparsity, args.block, &dense.weights().layers)?;
+    }
     out.check_room(&dense, args.method == Method::Distil)?;
     let texts = {
         let _spinner = Spinner::new("reading texts");
