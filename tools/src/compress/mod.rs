@@ -13,6 +13,7 @@ mod out;
 mod page;
 mod plan;
 mod pruning;
+mod reach;
 mod run;
 mod structure;
 mod summary;

@@ -17,7 +17,7 @@ use lacuna_jit::cpu::brand;
 use lacuna_train::distil::layer_map;
 use lacuna_train::ops::Pool;
 
-use super::args::{Args, Method};
+use super::args::{Args, Goal, Method};
 use super::checks::{check_measured, check_seq, check_teacher, check_zeros};
 use super::choose::pruned;
 use super::dev::{Dev, Metric, sequences};
@@ -28,6 +28,7 @@ use super::out::Out;
 use super::page::page;
 use super::plan::Plan;
 use super::pruning::Pruner;
+use super::reach::check_reach;
 use super::structure;
 use super::summary::{Figures, Summary};
 use super::texts::{Source, Texts};
@@ -71,6 +72,9 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         None => dense.clone(),
     };
     let structure = structure::wanted(args, whole.config())?;
+    if let Goal::Sparsity(sparsity, block) = args.goal() {
+        check_reach(sparsity, block, &whole.weights().layers)?;
+    }
     out.check_room(&dense, args.method == Method::Distil)?;
     let texts = {
         let _spinner = Spinner::new("reading texts");

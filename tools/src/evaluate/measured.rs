@@ -38,7 +38,8 @@ impl Measured {
 
     /// How it runs, and with `several` models which it is.
     pub(crate) fn title(&self, tier: &str, several: bool) -> String {
-        let mut title = if several { format!("{}, {}", self.model, self.name) } else { self.name.to_owned() };
+        let name = if self.name == "f32 pruned" { "f32, pruned" } else { self.name };
+        let mut title = if several { format!("{}, {name}", self.model) } else { name.to_owned() };
         if let "int8" | "packed" = self.name {
             title += &format!(" ({tier})");
         }

@@ -13,6 +13,7 @@ mod task_report;
 mod tasks;
 mod timing;
 
+use lacuna::PackedModel;
 use lacuna_console::context::{Context, pool};
 use lacuna_console::error::Result;
 use lacuna_console::output::{print, print_json};
@@ -23,6 +24,7 @@ use self::gold::{Labelled, Questions, RankedQueries, Tagged};
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     pool(context.threads())?.install(|| {
+        check_packed(args)?;
         if !args.beside.is_empty() || args.pareto.is_some() {
             let found = pareto::pareto(args, context)?;
             show(args, &found, || found.text())
@@ -45,6 +47,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
             show(args, &found, || found.text())
         }
     })
+}
+
+/// Refuses what is no packed file before the first model is measured.
+fn check_packed(args: &Args) -> Result<()> {
+    let mut others = args.packed.iter().filter(|path| !PackedModel::is_packed(path).unwrap_or(false));
+    others.try_for_each(|path| Ok(PackedModel::open(path).map(drop)?))
 }
 
 fn show<T: Serialize>(args: &Args, found: &T, text: impl FnOnce() -> String) -> Result<()> {
