@@ -85,12 +85,16 @@ impl Heads {
     /// What the training minimises.
     pub(super) fn losses(&self, has_teacher: bool, temperature: f64) -> LossWeights {
         let weights = LossWeights { logit_temperature: temperature, ..LossWeights::of_head() };
-        match (&self.teacher, self.is_new && !has_teacher) {
-            // A new head leads the encoder away from what it did before.
-            (_, true) => LossWeights { hidden: 0.0, logits: 0.0, ..weights },
-            (Some(_), _) => weights,
-            (None, _) => LossWeights { logits: 0.0, ..weights },
+        match &self.teacher {
+            _ if self.learns_from_labels_alone(has_teacher) => LossWeights { hidden: 0.0, logits: 0.0, ..weights },
+            Some(_) => weights,
+            None => LossWeights { logits: 0.0, ..weights },
         }
+    }
+
+    /// Whether there is nothing to follow: a new head leads the encoder away from what it did before.
+    pub(super) fn learns_from_labels_alone(&self, has_teacher: bool) -> bool {
+        self.is_new && !has_teacher
     }
 }
 

@@ -110,12 +110,6 @@ impl Texts {
         self.used.iter().map(|used| used.texts).sum()
     }
 
-    /// The steps in which every text with a label is drawn so many times: all files have the same share of a batch.
-    pub(crate) fn passes(&self, passes: usize, batch: usize) -> u64 {
-        let labelled = self.sources.iter().map(|source| source.labels.len()).max().unwrap_or(0);
-        (passes * labelled * self.sources.len()).div_ceil(batch.max(1)).max(1) as u64
-    }
-
     /// Texts of about `tokens` tokens, as many of each source, spread evenly over it.
     pub(crate) fn sample(&self, tokens: usize) -> Vec<Sequence> {
         let share = tokens.div_ceil(self.sources.len().max(1));

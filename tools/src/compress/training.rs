@@ -54,12 +54,23 @@ pub(super) struct Training<'a> {
 }
 
 impl Training<'_> {
+    /// The texts that there is something to learn from.
+    fn sources(&self) -> Vec<&Sequences> {
+        let has_teacher = self.args.teacher.is_some();
+        let alone = self.heads.is_some_and(|heads| heads.learns_from_labels_alone(has_teacher));
+        if alone && !self.args.data.is_empty() {
+            say("--data: a new head without --teacher learns from labels alone; other texts are used for pruning only");
+        }
+        self.texts.sources.iter().filter(|source| !alone || !source.labels.is_empty()).collect()
+    }
+
     /// Trains `weights`, whose zeros stay.
     pub(super) fn run(&self, weights: &EncoderWeights, log: &mut Log) -> Result<Distilled> {
         let args = self.args;
+        let sources = self.sources();
         let length = match (args.steps, args.time) {
             (Some(steps), _) => Length::Steps(steps as u64),
-            (None, None) if args.new_head => Length::Steps(self.texts.passes(PASSES, args.batch)),
+            (None, None) if args.new_head => Length::Steps(passes(&sources, args.batch)),
             (None, time) => Length::Time(time.unwrap_or(DEFAULT_TIME)),
         };
         let losses = self
@@ -83,8 +94,7 @@ impl Training<'_> {
             Some(_) => Pool::new(PoolingMode::Mean, true)?, // nothing reads it
             None => Pool::of(self.model.pooling())?,
         };
-        // As many texts of each file, however many it has.
-        let sources = self.texts.sources.iter().map(source).collect();
+        let sources = sources.into_iter().map(source).collect();
         let masks = masks_of(&weights.layers)?;
         let mut distiller = Distiller::new(&teacher, student, pool, sources, masks, options)?;
         if let Some(Heads { student, teacher, .. }) = self.heads {
@@ -107,7 +117,13 @@ impl Training<'_> {
     }
 }
 
-/// The texts of a file as the training draws them.
+/// The steps in which every text with a label is drawn [`PASSES`] times: all files have the same share of a batch.
+fn passes(sources: &[&Sequences], batch: usize) -> u64 {
+    let labelled = sources.iter().map(|source| source.labels.len()).max().unwrap_or(0);
+    (PASSES * labelled * sources.len()).div_ceil(batch.max(1)).max(1) as u64
+}
+
+/// The texts of a file as the training draws them: as many of each file, however many it has.
 fn source(texts: &Sequences) -> Source {
     let has_types = texts.sequences.iter().any(|sequence| sequence.types.is_some());
     let types = |sequence: &Sequence| sequence.types.clone().unwrap_or_else(|| vec![0; sequence.ids.len()]);
