@@ -24,7 +24,7 @@ pub(super) fn choose(pruner: &Pruner<'_>, sparsity: f64, log: &mut Log) -> Resul
     let mut candidates = Vec::new();
     let mut best: Option<(f64, Block, Pruned)> = None;
     for block in SHAPES {
-        let equal = equal_sparsity(&times, block, sparsity, limit);
+        let equal = if block == Block::B4x1 { sparsity } else { equal_sparsity(&times, block, sparsity, limit) };
         let mut candidate = Candidate {
             block,
             linear_ms: scale * time(block) * 1e3,

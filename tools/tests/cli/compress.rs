@@ -152,7 +152,11 @@ fn auto_says_what_it_chose_and_why() {
     assert_eq!(candidates.len(), 5, "{plan}");
     let chosen = candidates.iter().find(|candidate| candidate["block"] == found["block"]).unwrap();
     assert!(chosen["error"].as_f64().unwrap() > 0.0 && chosen["linear_ms"].as_f64().unwrap() > 0.0, "{plan}");
-    assert!(candidates.iter().any(|candidate| candidate["block"] == "4x1" && candidate["error"].is_number()));
+    let first = &candidates[0];
+    assert!(
+        first["block"] == "4x1" && first["equal_sparsity"] == 0.5 && first["error"] == first["equal_error"],
+        "{plan}"
+    );
     assert!(plan["times"]["predicted_ms"].as_f64().unwrap() > 0.0 && found["measured_ms"].as_f64().unwrap() > 0.0);
     assert!((found["zeros"].as_f64().unwrap() - 0.5).abs() < 1e-9, "{found}");
     let card = fs::read_to_string(Path::new(&out).join("README.md")).unwrap();
