@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::args::Args;
 use super::log::{Event, Log};
-use super::texts::Texts;
 
 /// The shape before and after, for reports.
 #[derive(Debug, Clone, Serialize)]
