@@ -1,7 +1,7 @@
 //! Three models timed in turn: f32, dense int8, sparse int8.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lacuna_console::error::Result;
 use lacuna_console::progress::Spinner;
@@ -15,6 +15,8 @@ const BUDGET: Budget = Budget { min_rounds: 5, max_rounds: 200, time: Duration::
 const UNSTEADY: f64 = 0.1;
 /// How often at most.
 const ATTEMPTS: usize = 3;
+/// Not again after this: without generated code a round takes seconds.
+const LONGEST: Duration = Duration::from_secs(6);
 
 /// A model's time.
 #[derive(Serialize)]
@@ -44,12 +46,14 @@ impl Times {
         [f32, int8, sparse]: [&mut (dyn FnMut() -> Result<()> + Send); 3],
     ) -> Result<Times> {
         let mut all: [Samples; 3] = Default::default();
+        let start = Instant::now();
         for attempt in 0..ATTEMPTS {
             let _spinner = Spinner::new(if attempt == 0 { "timing" } else { "timing again: the ratios vary" });
             let samples = interleaved([&mut *f32, &mut *int8, &mut *sparse], BUDGET)?;
             all.iter_mut().zip(samples).for_each(|(all, samples)| all.append(samples));
             let [f32, int8, sparse] = &all;
-            if [f32.ratio_range(sparse), int8.ratio_range(sparse)].iter().all(|ratio| ratio.spread() <= UNSTEADY) {
+            let ratios = [f32.ratio_range(sparse), int8.ratio_range(sparse)];
+            if ratios.iter().all(|ratio| ratio.spread() <= UNSTEADY) || start.elapsed() > LONGEST {
                 break;
             }
         }
