@@ -36,7 +36,8 @@ pub struct Timings {
 #[derive(Debug, Clone)]
 pub struct Model {
     pub(super) config: EncoderConfig,
-    pub(super) weights: EncoderWeights,
+    /// Shared by clones.
+    pub(super) weights: Arc<EncoderWeights>,
     pub(super) pooling: Pooling,
     pub(super) tokenizer: Option<SentenceTokenizer>,
     pub(super) prompts: Prompts,
@@ -91,7 +92,7 @@ impl Model {
         let _span = tracing::info_span!("prune").entered();
         crate::forked::check()?;
         let start = Instant::now();
-        if prune_encoder(&mut self.weights, block, sparsity)? {
+        if prune_encoder(Arc::make_mut(&mut self.weights), block, sparsity)? {
             self.pruning = Some(Pruning { block, sparsity });
         }
         self.timings.prune += start.elapsed();

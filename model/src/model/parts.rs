@@ -63,7 +63,7 @@ impl Model {
     /// As [`Model::from_parts`], for the weights.
     pub fn with_weights(self, weights: EncoderWeights) -> Result<Self> {
         check_weights(&self.config, &weights)?;
-        Ok(Self { weights, codes: None, pruning: None, ..self }.with_pooler_of_head())
+        Ok(Self { weights: Arc::new(weights), codes: None, pruning: None, ..self }.with_pooler_of_head())
     }
 
     /// The same model with another head than that of its files, or with a head where it has none. [`Model::head`] gives it from now on.
@@ -83,7 +83,7 @@ impl Model {
         if let (Architecture::Bert, Some(HeadWeights::First { dense, .. })) =
             (self.config.architecture, self.head.as_ref().map(|head| head.weights()))
         {
-            self.weights.pooler = Some(dense.linear.clone());
+            Arc::make_mut(&mut self.weights).pooler = Some(dense.linear.clone());
         }
         self
     }
@@ -103,7 +103,8 @@ impl Model {
             });
         };
         let config = EncoderConfig { layers: layers.len(), ..self.config };
-        let weights = EncoderWeights { layers, ..self.weights };
+        let EncoderWeights { embeddings, pooler, .. } = &*self.weights;
+        let weights = Arc::new(EncoderWeights { embeddings: embeddings.clone(), layers, pooler: pooler.clone() });
         Ok(Self { config, weights, codes: None, pruning: None, ..self })
     }
 
@@ -118,7 +119,7 @@ impl Model {
         check_weights(&config, &weights)?;
         self.pooling.check(config.hidden_size, path)?;
         check_length(&config, self.tokenizer.as_ref())?;
-        Ok(Self { config, weights, codes: None, pruning: None, ..self })
+        Ok(Self { config, weights: Arc::new(weights), codes: None, pruning: None, ..self })
     }
 
     /// A model that no file is known of.
@@ -133,7 +134,7 @@ impl Model {
         let (pruning, timings) = (None, Timings::default());
         Self {
             config,
-            weights,
+            weights: Arc::new(weights),
             pooling,
             tokenizer,
             prompts,

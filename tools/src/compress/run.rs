@@ -144,7 +144,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
             heads: heads.as_ref(),
             checkpoint: &checkpoint,
         };
-        let done = training.run(&weights, &mut log)?;
+        let done = training.run(weights, &mut log)?;
         weights = done.weights.clone();
         head = done.head.clone();
         trained = Some(done);

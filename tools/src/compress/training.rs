@@ -65,7 +65,7 @@ impl Training<'_> {
     }
 
     /// Trains `weights`, whose zeros stay.
-    pub(super) fn run(&self, weights: &EncoderWeights, log: &mut Log) -> Result<Distilled> {
+    pub(super) fn run(&self, weights: EncoderWeights, log: &mut Log) -> Result<Distilled> {
         let args = self.args;
         let sources = self.sources();
         let length = match (args.steps, args.time) {
@@ -88,14 +88,15 @@ impl Training<'_> {
             checkpoint_every: CHECKPOINT_STEPS,
             ..DistilOptions::default()
         };
-        let teacher = Encoder::new(self.teacher.config(), self.teacher.weights())?;
-        let student = Encoder::trained(self.model.config(), weights)?;
+        let teacher = Encoder::teacher(self.teacher.config(), self.teacher.weights())?;
+        let student = Encoder::trained(self.model.config(), &weights)?;
         let pool = match self.heads {
             Some(_) => Pool::new(PoolingMode::Mean, true)?, // nothing reads it
             None => Pool::of(self.model.pooling())?,
         };
         let sources = sources.into_iter().map(source).collect();
         let masks = masks_of(&weights.layers)?;
+        drop(weights); // a large model fits once, but not twice
         let mut distiller = Distiller::new(&teacher, student, pool, sources, masks, options)?;
         if let Some(Heads { student, teacher, .. }) = self.heads {
             let pair = HeadPair { student: student.weights(), teacher: teacher.as_ref(), form: LogitForm::of(student) };

@@ -8,6 +8,7 @@ mod quants;
 mod run;
 mod sample;
 mod task;
+mod tensor_file;
 
 pub use logits::{label_loss, logit_loss, value_loss};
 pub use losses::{LossWeights, Losses, add_difference, embedding_losses, layer_map, squared_error};

@@ -61,11 +61,10 @@ impl<'a> Distiller<'a> {
             Some(map) => map.clone(),
             None => layer_map(of_student.layers, of_teacher.layers)?,
         };
-        let mut layers = student.layers().to_vec();
-        let optimiser = AdamW::new(options.optimiser, &mut layers, masks)?;
+        let optimiser = AdamW::with_average(options.optimiser, student.layers().to_vec(), masks)?;
         let position = Position { seed: options.seed, ..Position::START };
         let sampler = Sampler::new(sources, options.batch, options.seed)?;
-        let gradients = zeros_like(&layers);
+        let gradients = zeros_like(student.layers());
         let (saved, scratch) = ([Saved::default(), Saved::default()], Scratch::default());
         let mut distiller = Distiller {
             teacher,
@@ -82,7 +81,7 @@ impl<'a> Distiller<'a> {
             best: None,
             task: None,
         };
-        distiller.replace(layers)?;
+        distiller.student.set_masks(distiller.optimiser.masks())?;
         Ok(distiller)
     }
 
@@ -102,17 +101,22 @@ impl<'a> Distiller<'a> {
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Checkpoint`] for a file that cannot be read, is not a checkpoint of this student, or has another seed.
+    /// After an error this training cannot go on: make another.
     pub fn resume(&mut self, path: &Path) -> Result<()> {
-        let loaded = load(path, self.student.layers(), self.task.as_ref().map(Task::layers))?;
+        // The buffers are read into: a second copy of a large model might not fit.
+        let AdamW { first, second, average, .. } = &mut self.optimiser;
+        let [first, second, average] = [first, second, average].map(std::mem::take);
+        let like = [self.student.layers().to_vec(), first, second, average];
+        let loaded = load(path, like, self.task.as_ref().map(Task::layers))?;
         if loaded.position.seed != self.options.seed {
             let reason = format!("its seed is {}; expected {}", loaded.position.seed, self.options.seed);
             return Err(Error::Checkpoint { path: path.to_owned(), reason });
         }
         let [mut weights, first, second, average] = loaded.groups;
-        let mut optimiser = AdamW::new(self.options.optimiser, &mut weights, loaded.masks)?;
+        let optimiser = &mut self.optimiser;
         (optimiser.first, optimiser.second, optimiser.average) = (first, second, average);
         optimiser.steps = loaded.position.updates;
-        self.optimiser = optimiser;
+        optimiser.set_masks(loaded.masks, &mut weights)?;
         if let (Some(task), Some(HeadState { groups, best })) = (&mut self.task, loaded.head) {
             task.restore(groups, best, loaded.position.updates)?;
         }
@@ -131,7 +135,7 @@ impl<'a> Distiller<'a> {
 
     /// The average of the student's weights.
     pub fn average(&self) -> EncoderWeights {
-        EncoderWeights { layers: self.optimiser.average().to_vec(), ..self.student.weights() }
+        self.student.weights_with(self.optimiser.average().to_vec())
     }
 
     /// Trains until the end, or until `stop` is set: then the state is kept, and the result is the best so far.

@@ -128,6 +128,21 @@ impl Encoder {
         Encoder::make(config, weights, false)
     }
 
+    /// An encoder that is only run, and keeps no second copy of its weights: its products have them, and the linear layers of
+    /// [`Encoder::layers`] and [`Encoder::weights`] are empty.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::new`]; [`Encoder::update`] is refused.
+    pub fn teacher(config: &EncoderConfig, weights: &EncoderWeights) -> Result<Encoder> {
+        let mut encoder = Encoder::make(config, weights, false)?;
+        for layer in &mut encoder.layers {
+            for kind in LinearKind::ALL {
+                kind.of_mut(layer).weight.data = Vec::new();
+            }
+        }
+        Ok(encoder)
+    }
+
     /// An encoder with gradients: a student.
     ///
     /// # Errors
@@ -166,11 +181,12 @@ impl Encoder {
 
     /// The weights of the whole encoder.
     pub fn weights(&self) -> EncoderWeights {
-        EncoderWeights {
-            embeddings: self.embeddings.weights.clone(),
-            layers: self.layers.clone(),
-            pooler: self.pooler.clone(),
-        }
+        self.weights_with(self.layers.clone())
+    }
+
+    /// The weights of the whole encoder with other layers.
+    pub(crate) fn weights_with(&self, layers: Vec<LayerWeights>) -> EncoderWeights {
+        EncoderWeights { embeddings: self.embeddings.weights.clone(), layers, pooler: self.pooler.clone() }
     }
 
     /// Changes parameters, and packs all linear layers again.

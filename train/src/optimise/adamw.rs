@@ -128,19 +128,20 @@ impl AdamW {
     /// # Errors
     /// [`Error::Setting`] for settings that mean nothing, [`Error::Size`] for masks of other shapes.
     pub fn new(options: AdamWOptions, layers: &mut [LayerWeights], masks: Masks) -> Result<AdamW> {
+        check_masks(&masks, layers)?;
+        apply(&masks, layers);
+        AdamW::with_average(options, layers.to_vec(), masks)
+    }
+
+    /// An optimiser whose average begins with these parameters, which the masks are applied to. They are not copied.
+    ///
+    /// # Errors
+    /// Those of [`AdamW::new`].
+    pub(crate) fn with_average(options: AdamWOptions, mut average: Vec<LayerWeights>, masks: Masks) -> Result<AdamW> {
         options.check()?;
-        let zeros = zeros_like(layers);
-        let mut optimiser = AdamW {
-            options,
-            masks: Masks::new(),
-            steps: 0,
-            first: zeros.clone(),
-            second: zeros.clone(),
-            average: zeros,
-        };
-        optimiser.set_masks(masks, layers)?;
-        optimiser.average = layers.to_vec();
-        Ok(optimiser)
+        check_masks(&masks, &average)?;
+        apply(&masks, &mut average);
+        Ok(AdamW { options, masks, steps: 0, first: zeros_like(&average), second: zeros_like(&average), average })
     }
 
     /// Other masks from now on: weights, moments and average outside them become zero.
