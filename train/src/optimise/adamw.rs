@@ -128,6 +128,7 @@ impl AdamW {
     /// # Errors
     /// [`Error::Setting`] for settings that mean nothing, [`Error::Size`] for masks of other shapes.
     pub fn new(options: AdamWOptions, layers: &mut [LayerWeights], masks: Masks) -> Result<AdamW> {
+        options.check()?;
         check_masks(&masks, layers)?;
         apply(&masks, layers);
         AdamW::with_average(options, layers.to_vec(), masks)
