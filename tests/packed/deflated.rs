@@ -100,7 +100,8 @@ fn streams_that_lie_are_refused() {
             f.replace(name, &[&f.data[place.clone()], &[0][..]].concat())
         });
         refused("half a stream", "a deflated stream of", &|f| {
-            f.replace(name, &f.data[place.start..place.start + place.len() / 2].to_vec());
+            let half = f.data[place.start..place.start + place.len() / 2].to_vec();
+            f.replace(name, &half);
         });
         refused("no stream", "a deflated stream of", &|f| f.section(name).fill(0xff));
         refused("an older version", "version 1", &|f| {

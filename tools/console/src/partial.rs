@@ -174,7 +174,7 @@ mod tests {
         std::fs::remove_file(partial_path(&path)).unwrap();
         // No process is started for it: until that runs its program, it would share the locks of the other tests.
         use rustix::fs::{CWD, FileType, Mode, mknodat};
-        mknodat(CWD, &partial_path(&path), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        mknodat(CWD, partial_path(&path), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         assert!(matches!(Partial::open(&path), Err(Error::Io { action: "open", .. })));
     }
 }

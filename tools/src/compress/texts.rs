@@ -91,10 +91,10 @@ impl Texts {
                 "--data was not given: a few hundred built-in texts are used, which are too few to train on".into(),
             );
         } else if found.count() < FEW {
-            let (count, files) = (found.count(), if files.len() == 1 { "the file" } else { "the files" });
-            found
-                .warnings
-                .push(format!("{files} of --data hold {count} texts, which are few: expect to lose accuracy"));
+            let (count, holds) =
+                (found.count(), if files.len() == 1 { "the file of --data holds" } else { "the files of --data hold" });
+            let texts = if count == 1 { "1 text, which is".into() } else { format!("{count} texts, which are") };
+            found.warnings.push(format!("{holds} {texts} few: expect to lose accuracy"));
         }
         Ok(found)
     }

@@ -30,7 +30,7 @@ const TIME: Duration = Duration::from_secs(10);
 const LEAST_ROUNDS: usize = 5;
 
 /// Everything that `--beside` and `--pareto` ask for.
-pub(in crate::evaluate) fn pareto(args: &Args, context: &Context) -> Result<Pareto> {
+pub(crate) fn pareto(args: &Args, context: &Context) -> Result<Pareto> {
     let unused = [("--sparsity", !args.sparsity.is_empty()), ("--schemes", args.schemes)];
     if let Some((option, _)) = unused.into_iter().find(|(_, given)| *given) {
         let (found, expected) = ("--beside or --pareto".into(), "one of them: these compare whole models as they are");
