@@ -67,6 +67,9 @@ fn chart(found: &Pareto) -> String {
 fn draw(found: &Pareto, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     let points: Vec<&Point> =
         found.points.iter().filter(|point| point.score.is_finite() && point.milliseconds.is_finite()).collect();
+    if points.is_empty() {
+        return Ok(()); // axes without an end are never done
+    }
     let (low, high) =
         points.iter().fold((f64::MAX, f64::MIN), |(low, high), point| (low.min(point.score), high.max(point.score)));
     let margin = ((high - low) * 0.1).max(1e-3);
