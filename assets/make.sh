@@ -7,6 +7,6 @@ cd "$(dirname "$0")/.."
 
 texts=target/assets
 assets/texts/fetch.sh "$texts"
-cargo run --release --package lacuna-tools --bin lacuna -- compress --model "$model" --sparsity 0.8 --keep-order --rounding never \
+cargo run --release --package lacuna-tools --bin lacuna -- compress --model "$model" --sparsity 0.8 --rounding never \
     --data "$texts"/{glosses,made-captions,made-headlines,made-questions,prose}.txt --steps 3000 --batch 64 \
     --small-tables --out assets/minilm-80.lacuna

@@ -68,8 +68,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = args::at_least_one)]
     pub(super) seq: usize,
 
-    /// Prune neurons and features of heads in the order that they have. Without it they change places first, so that blocks hold what
-    /// belongs together; what the dense model computes does not depend on their order
+    /// Prune neurons and features of heads in the order that they have. Without it they change places before blocks of 8x1, 16x1 and 4x4,
+    /// so that blocks hold what belongs together; what the dense model computes does not depend on their order
     #[arg(long, conflicts_with = "lock")]
     pub(super) keep_order: bool,
 

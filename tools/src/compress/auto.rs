@@ -56,7 +56,8 @@ pub(super) fn choose(pruner: &Pruner<'_>, sparsity: f64, log: &mut Log) -> Resul
         target_ms: None,
         predicted_ms: scale * (times.others() + time(block)) * 1e3,
     };
-    let uniform = Plan::uniform(pruner.dense.config().layers, block, sparsity, pruner.may_reorder);
+    let cuts = pruner.alike(block, sparsity);
+    let uniform = Plan::uniform(cuts.clone(), pruner.reorders(&cuts));
     Ok((Plan { candidates, times: Some(planned), ..uniform }, pruned))
 }
 

@@ -22,11 +22,14 @@ pub(super) fn pruned(
         return Ok(None);
     }
     say(format_args!("pruning on {} texts", pruner.calibration.len()));
-    let layers = pruner.dense.config().layers;
     let plan = match (known, goal) {
         (_, Goal::Keep) => return Ok(None),
         (Some(plan), _) => plan,
-        (None, Goal::Sparsity(sparsity, block)) => Plan::uniform(layers, block, sparsity, pruner.may_reorder),
+        (None, Goal::Sparsity(sparsity, block)) => {
+            let cuts = pruner.alike(block, sparsity);
+            let reordered = pruner.reorders(&cuts);
+            Plan::uniform(cuts, reordered)
+        }
         (None, Goal::Auto(sparsity)) => {
             let (plan, found) = auto::choose(pruner, sparsity, log)?;
             say(plan.text().trim_end());

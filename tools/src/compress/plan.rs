@@ -50,8 +50,8 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The same for all matrices.
-    pub(super) fn uniform(layers: usize, block: Block, sparsity: f64, reordered: bool) -> Plan {
-        Plan { cuts: vec![[Cut { block, sparsity }; 6]; layers], reordered, candidates: vec![], times: None }
+    pub(super) fn uniform(cuts: Cuts, reordered: bool) -> Plan {
+        Plan { cuts, reordered, candidates: vec![], times: None }
     }
 
     /// The block shapes, most blocks first, as `4x4` or `4x4, 4x1`. Matrices without zeros do not count.
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_plan_survives_its_file_and_names_its_shapes() {
-        let mut plan = Plan::uniform(2, Block::B4x4, 0.8, true);
+        let mut plan = Plan::uniform(vec![[Cut { block: Block::B4x4, sparsity: 0.8 }; 6]; 2], true);
         plan.cuts[1][5] = Cut { block: Block::B4x1, sparsity: 0.9 };
         plan.cuts[1][4] = Cut { block: Block::B8x1, sparsity: 0.0 };
         assert_eq!(plan.shapes(), "4x4, 4x1");

@@ -36,12 +36,19 @@ impl Pruner<'_> {
     /// The dense weights in an order that suits the cuts.
     pub(super) fn ordered(&self, cuts: &[[Cut; 6]]) -> Result<EncoderWeights> {
         let weights = self.dense.weights();
-        if !self.may_reorder {
+        if !self.reorders(cuts) {
             return Ok(weights.clone());
         }
         let _spinner = Spinner::new("ordering neurons and head features");
         let some = &self.calibration[..self.calibration.len().div_ceil(ORDER_SHARE)];
         Ok(group_alike(self.dense.config(), weights, some, cuts)?)
+    }
+
+    /// Whether neurons and features change places for these cuts. Blocks of 4x1 and smaller ones gain nothing by it: all-MiniLM-L6-v2 at 80 %
+    /// has 0.8450 with it and 0.8455 without.
+    pub(super) fn reorders(&self, cuts: &[[Cut; 6]]) -> bool {
+        let gains = |cut: &Cut| cut.sparsity > 0.0 && matches!(cut.block, Block::B8x1 | Block::B16x1 | Block::B4x4);
+        self.may_reorder && cuts.iter().flatten().any(gains)
     }
 
     /// Prunes and refits weights.

@@ -130,7 +130,8 @@ pub(super) fn choose(pruner: &Pruner<'_>, wanted: Wanted, shapes: &[Block], log:
         target_ms: Some(target * 1e3),
         predicted_ms: seconds * 1e3,
     };
-    Ok(Plan { cuts, reordered: pruner.may_reorder, candidates: vec![], times: Some(planned) })
+    let reordered = pruner.reorders(&cuts);
+    Ok(Plan { cuts, reordered, candidates: vec![], times: Some(planned) })
 }
 
 /// Whether a trial is better than another: within the limit the slower one, which has fewer zeros; else the faster one.
