@@ -168,8 +168,12 @@ fn times_that_cannot_be_are_refused() {
     let work = Work::new();
     let out = work.path("out");
     let refused = |more: &[&str], expected: &str| {
-        let line = refusal(work.run(&[&["--method", "one-shot", "--out", &out], more].concat()));
-        assert!(line.contains(expected), "{more:?}: {line}");
+        let output = work.run(&[&["--method", "one-shot", "--out", &out], more].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{more:?}: {said}");
+        // What was measured stands before the error.
+        let line = said.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        assert!(line.contains(expected), "{more:?}: {said}");
     };
     refused(&["--speedup", "1000", "--seq", "8"], "--speedup: found 1000; expected at most");
     refused(&["--target-ms", "0.000001", "--seq", "8"], "--target-ms: found 0.000001; expected at least");

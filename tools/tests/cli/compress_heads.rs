@@ -193,7 +193,7 @@ fn labels_and_options_that_mean_nothing_are_refused_before_the_work() {
     let other = file("other.csv", "a cat,meow\na dog,moo\n");
     let one = file("one.csv", "a cat,meow\na dog,meow\n");
     let numbers = file("numbers.jsonl", "{\"text\":\"a\",\"label\":0}\n{\"text\":\"a\",\"label\":2}\n");
-    let pairs = file("pairs.csv", "a cat,a dog,4\n");
+    let pairs = file("pairs.csv", "a cat,a dog,4\na cat,a car,1\n");
     for (model, more, expected) in [
         (encoder, vec!["--new-head"], "--labelled"),
         (encoder, vec!["--new-head", "--labelled", &one], "at least 2"),
