@@ -1,7 +1,7 @@
 //! Rounding as the int8 model rounds, in f32: a student that is trained so is what runs.
 
 use lacuna_kernels::{ChunksMut, Parallel, TILE};
-use lacuna_model::{ActivationQuant, EncoderConfig, LayerQuant, LayerWeights, Linear, QuantizedLinear};
+use lacuna_model::{ActivationQuant, EncoderConfig, LayerQuant, Linear, QuantizedLinear};
 
 use crate::Result;
 use crate::cpu::multiversion;
@@ -56,24 +56,7 @@ impl Rounding {
         &self.layers
     }
 
-    /// A layer with the weights that the int8 model has: their codes as f32, and biases that take the mean error of the codes.
-    ///
-    /// # Panics
-    /// If there is no such layer, or its shape is another.
-    pub fn layer(&self, layer: usize, weights: &LayerWeights) -> LayerWeights {
-        let linear = |kind: LinearKind| self.linear(layer, kind, kind.of(weights));
-        LayerWeights {
-            q: linear(LinearKind::Q),
-            k: linear(LinearKind::K),
-            v: linear(LinearKind::V),
-            o: linear(LinearKind::O),
-            up: linear(LinearKind::Up),
-            down: linear(LinearKind::Down),
-            attention_norm: weights.attention_norm.clone(),
-            output_norm: weights.output_norm.clone(),
-        }
-    }
-
+    /// A linear layer with the weights that the int8 model has: their codes as f32, and biases that take the mean error of the codes.
     pub(crate) fn linear(&self, layer: usize, kind: LinearKind, linear: &Linear) -> Linear {
         let quant = &self.layers[layer];
         let input = match kind {

@@ -218,6 +218,11 @@ impl Args {
         format!("{:?}, {} tokens, order kept: {}, {shape}", self.goal(), self.seq, self.keep_order)
     }
 
+    /// Whether the result is a packed file.
+    pub(super) fn is_packed(&self) -> bool {
+        self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"))
+    }
+
     /// Refuses options that would do nothing beside the others.
     pub(super) fn check(&self) -> Result<()> {
         let trains = [
@@ -231,13 +236,12 @@ impl Args {
             ("--labelled", self.labelled.is_some()),
             ("--layers", self.layers.is_some()),
         ];
-        let is_packed = self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
         let wrong = |option, found: &str, expected: &str| {
             Err(Error::Argument { option, found: found.into(), expected: expected.into() })
         };
         match trains.iter().find(|(_, given)| *given && self.method == Method::OneShot) {
             Some(&(option, _)) => wrong(option, "--method one-shot, which trains nothing", "--method distil"),
-            None if self.small_tables && !is_packed => {
+            None if self.small_tables && !self.is_packed() => {
                 wrong("--small-tables", "a folder as --out", "a packed file: a name that ends in .lacuna")
             }
             None => Ok(()),

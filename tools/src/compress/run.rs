@@ -10,7 +10,7 @@ use lacuna::{Compile, Model};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::interrupt;
-use lacuna_console::output::Target;
+use lacuna_console::output::{Target, say};
 use lacuna_console::progress::Spinner;
 use lacuna_console::remarks::warn;
 use lacuna_jit::cpu::brand;
@@ -160,9 +160,11 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     let packed = {
         let _spinner = Spinner::new("calibrating and packing");
         let mut calibration = sparse.clone().calibration();
-        // A rounded training has chosen the ranges, and its weights fit them.
-        if let Some(rounding) = done.and_then(|done| done.rounding.as_ref()) {
-            calibration = calibration.quantisation(rounding.layers().to_vec());
+        // A rounded training has chosen the ranges, and its weights fit them. A folder cannot hold them, so its figure is without them.
+        match done.and_then(|done| done.rounding.as_ref()) {
+            Some(rounding) if args.is_packed() => calibration = calibration.quantisation(rounding.layers().to_vec()),
+            Some(_) => say("a folder does not keep the ranges of the rounded training; --out FILE.lacuna does"),
+            None => {}
         }
         let calibrated = calibration.run_default()?;
         calibrated.compiler().tier(context.tier).small_tables(args.small_tables).pack()?

@@ -26,7 +26,7 @@ use super::log::{Event, Log};
 use super::plan::Plan;
 use super::texts::{Sequence, Source as Sequences, Texts};
 
-/// How often the pairs are looked at, in shares of the training.
+/// Steps between two figures of the dev set.
 const DEV_STEPS: u64 = 200;
 /// Steps between two checkpoints.
 const CHECKPOINT_STEPS: u64 = 200;
