@@ -1,6 +1,6 @@
 //! The parameters of the layers, one by one.
 
-use lacuna_model::{LayerNorm, LayerWeights, Linear, Matrix};
+use lacuna_model::{EmbeddingWeights, LayerNorm, LayerWeights, Linear, Matrix};
 
 /// The number of linear layers in an encoder layer.
 pub const LINEARS: usize = 6;
@@ -42,6 +42,51 @@ impl LinearKind {
             LinearKind::Up => &mut layer.up,
             LinearKind::Down => &mut layer.down,
         }
+    }
+}
+
+/// Tensors beside the layers of the encoder that are trained together: those of a head, or the embeddings.
+pub trait Tensors: Clone {
+    /// What they are, in errors and checkpoints.
+    const NAME: &'static str;
+    /// Names of the tensors in checkpoints, in the order of [`Tensors::tensors`].
+    const TENSORS: &'static [&'static str];
+
+    /// Their elements, in a fixed order.
+    fn tensors(&self) -> Vec<&[f32]>;
+
+    /// [`Tensors::tensors`], to be changed.
+    fn tensors_mut(&mut self) -> Vec<&mut [f32]>;
+
+    /// Whether weight decay applies to a tensor.
+    fn decays(tensor: usize) -> bool;
+
+    /// Zeros of the same shapes.
+    fn zeros_like(&self) -> Self {
+        let mut zeros = self.clone();
+        zeros.tensors_mut().into_iter().for_each(|values| values.fill(0.0));
+        zeros
+    }
+}
+
+/// Word, position and type embeddings, and their normalisation. A projection is not trained. None of them decays: words that no text has
+/// would lose what they mean.
+impl Tensors for EmbeddingWeights {
+    const NAME: &'static str = "embeddings";
+    const TENSORS: &'static [&'static str] = &["word", "position", "token_type", "norm.gamma", "norm.beta"];
+
+    fn tensors(&self) -> Vec<&[f32]> {
+        let EmbeddingWeights { word, position, token_type, norm, projection: _ } = self;
+        vec![&word.data, &position.data, &token_type.data, &norm.gamma, &norm.beta]
+    }
+
+    fn tensors_mut(&mut self) -> Vec<&mut [f32]> {
+        let EmbeddingWeights { word, position, token_type, norm, projection: _ } = self;
+        vec![&mut word.data, &mut position.data, &mut token_type.data, &mut norm.gamma, &mut norm.beta]
+    }
+
+    fn decays(_tensor: usize) -> bool {
+        false
     }
 }
 

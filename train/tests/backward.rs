@@ -3,9 +3,10 @@
 use candle_core::{D, DType, Device, Tensor, Var};
 use lacuna_kernels::Block;
 use lacuna_model::{
-    Activation, EncoderConfig, LayerNorm, LayerWeights, Linear, Matrix, Model, PoolingMode, Preset, seeded_ids,
+    Activation, EmbeddingWeights, EncoderConfig, LayerNorm, LayerWeights, Linear, Matrix, Model, PoolingMode, Preset,
+    seeded_ids,
 };
-use lacuna_train::encoder::{Encoder, Saved, Scratch, tensors, zeros_like};
+use lacuna_train::encoder::{Encoder, Saved, Scratch, Tensors, tensors, zeros_like};
 use lacuna_train::mask::{Masks, masks_of};
 use lacuna_train::ops::Pool;
 use lacuna_train::{Batch, Result, Tiles};
@@ -32,9 +33,10 @@ fn ours(
     layers: &[LayerWeights],
     model: &Model,
     sequences: &[Vec<u32>],
-) -> Result<(f64, Vec<LayerWeights>)> {
+) -> Result<(f64, Vec<LayerWeights>, EmbeddingWeights)> {
     let weights = lacuna_model::EncoderWeights { layers: layers.to_vec(), ..model.weights().clone() };
-    let encoder = Encoder::trained(config, &weights)?;
+    let mut encoder = Encoder::trained(config, &weights)?;
+    encoder.train_embeddings()?;
     let batch = Batch::new(config, sequences)?;
     let pool = Pool::new(PoolingMode::Mean, true)?;
     let (mut saved, mut gradients) = (Saved::default(), zeros_like(layers));
@@ -47,7 +49,8 @@ fn ours(
         let r = random(batch.tokens(), config.hidden_size, layer as f32);
         loss += saved.hidden(layer).to_rows().data.iter().zip(&r.data).map(|(x, r)| f64::from(x * r)).sum::<f64>();
     }
-    encoder.backward(&batch, &saved, &mut Scratch::default(), &mut gradients, |layer, dx| {
+    let (mut scratch, mut of_embeddings) = (Scratch::default(), encoder.embeddings().zeros_like());
+    encoder.backward(&batch, &saved, &mut scratch, &mut gradients, |layer, dx| {
         let seed = Tiles::from_rows(&random(batch.tokens(), config.hidden_size, layer as f32));
         dx.data_mut().iter_mut().zip(seed.data()).for_each(|(dx, r)| *dx += r);
         if layer + 1 == config.layers {
@@ -55,7 +58,8 @@ fn ours(
         }
         Ok(())
     })?;
-    Ok((loss, gradients))
+    encoder.embeddings_backward(&batch, &saved, &mut scratch, &mut of_embeddings)?;
+    Ok((loss, gradients, of_embeddings))
 }
 
 struct Candle {
@@ -67,6 +71,22 @@ impl Candle {
         let tensor = Tensor::from_slice(data, shape, &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
         self.vars.push(Var::from_tensor(&tensor).unwrap());
         self.vars[self.vars.len() - 1].as_tensor().clone()
+    }
+    fn embed(&mut self, batch: &Batch, weights: &EmbeddingWeights, eps: f64) -> Tensor {
+        let positions: Vec<u32> = batch.positions().map(|place| place as u32).collect();
+        let ids = [batch.ids(), &positions, batch.types()];
+        let tables = [&weights.word, &weights.position, &weights.token_type];
+        let rows = tables.into_iter().zip(ids).map(|(table, ids)| {
+            let ids = Tensor::from_slice(ids, ids.len(), &Device::Cpu).unwrap();
+            self.var(&table.data, &[table.rows, table.cols]).index_select(&ids, 0).unwrap()
+        });
+        let sum = rows.reduce(|a, b| (a + b).unwrap()).unwrap();
+        let x = self.norm(&sum, &weights.norm, eps);
+        // The projection is not trained.
+        match &weights.projection {
+            Some(linear) => Candle { vars: Vec::new() }.linear(&x, linear),
+            None => x,
+        }
     }
     fn linear(&mut self, x: &Tensor, linear: &Linear) -> Tensor {
         let w = self.var(&linear.weight.data, &[linear.outputs(), linear.inputs()]);
@@ -91,13 +111,12 @@ fn activation(kind: Activation, x: &Tensor) -> Tensor {
 
 /// Gradients by candle in f64, in the order of `tensors`.
 fn theirs(config: &EncoderConfig, model: &Model, sequences: &[Vec<u32>]) -> (f64, Vec<Vec<f64>>) {
-    let encoder = Encoder::new(config, model.weights()).unwrap();
     let batch = Batch::new(config, sequences).unwrap();
-    let embedded = encoder.embed(&batch).unwrap().to_rows();
     let wide =
         |m: &Matrix| Tensor::from_slice(&m.data, (m.rows, m.cols), &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
-    let (mut candle, mut x) = (Candle { vars: Vec::new() }, wide(&embedded));
     let (heads, size, eps) = (config.heads, config.head_size(), f64::from(config.layer_norm_eps));
+    let (mut candle, mut embeddings) = (Candle { vars: Vec::new() }, Candle { vars: Vec::new() });
+    let mut x = embeddings.embed(&batch, &model.weights().embeddings, eps);
     let mut loss = Tensor::zeros((), DType::F64, &Device::Cpu).unwrap();
     for (layer, weights) in model.weights().layers.iter().enumerate() {
         let [q, k, v] = [&weights.q, &weights.k, &weights.v].map(|linear| candle.linear(&x, linear));
@@ -146,7 +165,7 @@ fn theirs(config: &EncoderConfig, model: &Model, sequences: &[Vec<u32>]) -> (f64
         Some(gradient) => gradient.flatten_all().unwrap().to_vec1().unwrap(),
         None => vec![0.0; var.elem_count()],
     };
-    (loss.to_scalar().unwrap(), candle.vars.iter().map(gradient).collect())
+    (loss.to_scalar().unwrap(), candle.vars.iter().chain(&embeddings.vars).map(gradient).collect())
 }
 
 #[test]
@@ -158,10 +177,10 @@ fn gradients_are_those_of_candle() {
         let model = Model::seeded(config.clone(), 5).unwrap();
         let sequences: Vec<Vec<u32>> =
             [5, 1, 70, 16, 33].iter().zip(1..).flat_map(|(&n, seed)| seeded_ids(50, 1, n, seed)).collect();
-        let (loss, gradients) = ours(&config, &model.weights().layers, &model, &sequences).unwrap();
+        let (loss, gradients, of_embeddings) = ours(&config, &model.weights().layers, &model, &sequences).unwrap();
         let (expected_loss, expected) = theirs(&config, &model, &sequences);
         assert!((loss - expected_loss).abs() < 1e-3 * expected_loss.abs().max(1.0), "{kind}: {loss} {expected_loss}");
-        let found = tensors(&gradients);
+        let found = [tensors(&gradients), of_embeddings.tensors()].concat();
         assert_eq!(found.len(), expected.len());
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert_eq!(found.len(), expected.len());

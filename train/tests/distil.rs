@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use lacuna_kernels::Block;
 use lacuna_model::heads::HeadWeights;
 use lacuna_model::{Activation, EncoderConfig, EncoderWeights, LayerWeights, Model, PoolingMode, Preset, seeded_ids};
-use lacuna_train::distil::{DistilOptions, Distiller, Events, Length, Progress, Source};
+use lacuna_train::distil::{DistilOptions, Distiller, Events, Length, LossWeights, Progress, Source};
+use lacuna_train::encoder::Saved;
 use lacuna_train::mask::{Masks, masks_of};
 use lacuna_train::ops::Pool;
 use lacuna_train::optimise::AdamWOptions;
-use lacuna_train::{Encoder, Error, Result};
+use lacuna_train::{Batch, Encoder, Error, Result};
 
 fn config(layers: usize) -> EncoderConfig {
     let shape = Preset::BertMini.config();
@@ -116,11 +117,13 @@ fn smaller_students_learn() {
 #[test]
 fn interrupted_trainings_go_on_with_the_same_bits_on_any_number_of_threads() {
     for shape in [config(2), smaller()] {
-        interrupted(&shape);
+        interrupted(&shape, false);
     }
+    interrupted(&config(2), true);
 }
 
-fn interrupted(shape: &EncoderConfig) {
+fn interrupted(shape: &EncoderConfig, embeddings: bool) {
+    let options = |steps| DistilOptions { embeddings, ..options(steps) };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let teacher = teacher();
@@ -155,6 +158,43 @@ fn interrupted(shape: &EncoderConfig) {
     assert_eq!(events.losses, whole.2);
     assert!(result.weights == whole.0 && second.student().weights() == whole.1);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no half-written file is left");
+    let moved = result.weights.embeddings.word != Model::seeded(shape.clone(), 4).unwrap().weights().embeddings.word;
+    assert_eq!(moved, embeddings, "embeddings are trained where that is asked for");
+    if embeddings {
+        let (student, masks) = pruned_of(shape);
+        let plain = DistilOptions { embeddings: false, ..options(25) };
+        let mut other = Distiller::new(&teacher, student, pool(), sources(), masks, plain).unwrap();
+        assert!(matches!(other.resume(&path), Err(Error::Checkpoint { .. })), "another training");
+    }
+}
+
+/// Gold scores that contradict the teacher change the order of cosines.
+#[test]
+fn students_learn_the_order_of_gold_scores() {
+    let texts: Vec<Vec<u32>> = (0..24).flat_map(|i| seeded_ids(60, 1, 6, i)).collect();
+    let (teacher, (student, masks)) = (teacher(), pruned());
+    let cosines = |encoder: &Encoder| -> Vec<f32> {
+        let batch = Batch::new(&config(2), &texts).unwrap();
+        let mut saved = Saved::default();
+        encoder.forward(&batch, &mut saved).unwrap();
+        let e = pool().forward(&batch, saved.output()).unwrap().embeddings;
+        (0..12).map(|i| e.row(2 * i).iter().zip(e.row(2 * i + 1)).map(|(a, b)| a * b).sum()).collect()
+    };
+    // The reverse of what the teacher says.
+    let scores: Vec<f32> = cosines(&teacher).iter().map(|cosine| -cosine).collect();
+    let in_order = |cosines: &[f32]| {
+        let pairs = (0..12).flat_map(|i| (0..12).map(move |j| (i, j))).filter(|&(i, j)| scores[i] > scores[j]);
+        let right = pairs.clone().filter(|&(i, j)| cosines[i] > cosines[j]).count();
+        right as f64 / pairs.count() as f64
+    };
+    let source = Source { texts: texts.clone(), scores: scores.clone(), weight: 1.0, ..Source::default() };
+    let losses = LossWeights { hidden: 0.0, cosine: 0.0, similarity: 0.0, scores: 1.0, ..LossWeights::default() };
+    let options = DistilOptions { losses, dev_every: 0, ..options(200) };
+    let mut distiller = Distiller::new(&teacher, student, pool(), vec![source], masks, options).unwrap();
+    let before = in_order(&cosines(distiller.student()));
+    let result = distiller.run(&mut Recorded::default(), &AtomicBool::new(false)).unwrap();
+    let after = in_order(&cosines(&Encoder::new(&config(2), &result.weights).unwrap()));
+    assert!(before < 0.5 && after > 0.85, "{before} of the pairs in the right order, then {after}");
 }
 
 #[test]

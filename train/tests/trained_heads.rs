@@ -9,6 +9,7 @@ use lacuna_model::{Activation, EncoderConfig, Linear, Matrix, Model, PoolingMode
 use lacuna_train::distil::{
     DistilOptions, Distiller, Events, HeadPair, Length, LogitForm, LossWeights, Progress, Source,
 };
+use lacuna_train::encoder::Tensors;
 use lacuna_train::head::{HeadSaved, TrainedHead, new_classification};
 use lacuna_train::mask::{Masks, masks_of};
 use lacuna_train::ops::Pool;

@@ -28,7 +28,7 @@ pub(super) fn analyze(args: &Args, context: &Context) -> Result<Report> {
     }
     let model = model::read(&args.source.folder()?.unwrap_or_default())?; // clap guarantees that there is one
     let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer).map_err(lacuna::Error::from)?;
-    let texts = Texts::read(&args.data, None, tokenizer)?;
+    let texts = Texts::read(&args.data, vec![], tokenizer)?;
     let calibration = texts.sample(args.calibration_tokens);
     let (seq, limit) = (args.seq, model.config().max_position);
     if seq > limit {

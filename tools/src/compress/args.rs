@@ -121,6 +121,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CSV")]
     pub(super) pairs: Option<PathBuf>,
 
+    /// Sentence pairs with scores to train on, in the same form: the model also learns which pairs are more alike than others
+    #[arg(long, value_name = "CSV")]
+    pub(super) train_pairs: Option<PathBuf>,
+
     /// The model to learn from [default: the model itself, before it is pruned]
     #[arg(long, value_name = "DIR")]
     pub(super) teacher: Option<PathBuf>,
@@ -141,6 +145,10 @@ pub(crate) struct Args {
     /// The highest learning rate; 1e-4 with --new-head
     #[arg(long, value_name = "RATE", default_value_t = 5e-4, default_value_if("new_head", ArgPredicate::Equals("true".into()), "1e-4"), value_parser = rate)]
     pub(super) learning_rate: f64,
+
+    /// Train the embeddings of words, positions and types, too
+    #[arg(long)]
+    pub(super) train_embeddings: bool,
 
     /// Whether the last fifth of the training rounds activations and weights as int8 does
     #[arg(long, value_enum, default_value = "auto")]
@@ -234,6 +242,8 @@ impl Args {
             ("--rounding always", self.rounding == Rounding::Always),
             ("--new-head", self.new_head),
             ("--labelled", self.labelled.is_some()),
+            ("--train-pairs", self.train_pairs.is_some()),
+            ("--train-embeddings", self.train_embeddings),
             ("--layers", self.layers.is_some()),
         ];
         let wrong = |option, found: &str, expected: &str| {

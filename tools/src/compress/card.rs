@@ -99,13 +99,16 @@ pub(super) fn card(summary: &Summary) -> String {
     if let Some(teacher) = &summary.teacher {
         let _ = writeln!(out, "Teacher: {teacher}.");
     }
+    if summary.embeddings {
+        out.push_str("The embeddings were trained, too.\n");
+    }
     if summary.rounded {
         out.push_str("The last fifth of the training rounded weights and activations as int8 does.\n");
     }
     if summary.interrupted {
         out.push_str("The training was interrupted before its end.\n");
     }
-    out.push_str("\nTexts; labels were not used unless this table says so:\n\n| texts | number | tokens |\n| --- | --- | --- |\n");
+    out.push_str("\nTexts; labels and scores were not used unless this table says so:\n\n| texts | number | tokens |\n| --- | --- | --- |\n");
     for used in &summary.texts {
         let _ = writeln!(out, "| {} | {} | {} |", used.from, used.texts, used.tokens);
     }

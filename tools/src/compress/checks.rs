@@ -14,6 +14,9 @@ pub(super) fn check_measured(args: &Args, heads: Option<&Heads>) -> Result<()> {
         Err(Error::Argument { option, found: found.into(), expected: expected.into() })
     };
     match heads {
+        Some(_) if args.train_pairs.is_some() => {
+            wrong("--train-pairs", "a model with a head, which gives no embeddings", "--labelled, for a classification")
+        }
         Some(_) if args.pairs.is_some() => {
             wrong("--pairs", "a model with a head, which gives no embeddings", "--labelled-dev, for a classification")
         }

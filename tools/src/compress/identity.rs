@@ -32,6 +32,8 @@ pub(super) struct Identity {
     /// None without a head.
     #[serde(default)]
     temperature: Option<f64>,
+    #[serde(default)]
+    embeddings: bool,
     texts: Vec<Used>,
 }
 
@@ -51,6 +53,7 @@ impl Identity {
             layers: args.layers,
             new_head: args.new_head,
             temperature: has_head.then_some(args.temperature),
+            embeddings: args.train_embeddings,
             texts: texts.used.clone(),
         }
     }

@@ -34,6 +34,7 @@ pub(super) enum Event {
         similarity: f64,
         logits: f64,
         labels: f64,
+        scores: f64,
         rate: f64,
         gradient_norm: f64,
         tokens: u64,

@@ -52,14 +52,15 @@ impl Out {
 
     /// Refuses a disk without room for the result and, if the model is trained, for its checkpoint: weights, two moments, their average and the
     /// best of them in f32, twice, because the old file stays until the new one is complete.
-    pub(super) fn check_room(&self, model: &Model, is_trained: bool) -> Result<()> {
+    pub(super) fn check_room(&self, model: &Model, is_trained: bool, trains_embeddings: bool) -> Result<()> {
         let weights = model.weights();
         let linears = weights.layers.iter().flat_map(LayerWeights::linears);
-        let trained: usize = linears.map(|linear| linear.weight.data.len()).sum();
+        let linears: usize = linears.map(|linear| linear.weight.data.len()).sum();
         let embeddings = &weights.embeddings;
         let tables = [&embeddings.word, &embeddings.token_type, &embeddings.position];
-        let whole = trained + tables.iter().map(|table| table.data.len()).sum::<usize>();
-        let values = whole + if is_trained { 2 * 5 * trained } else { 0 };
+        let tables: usize = tables.iter().map(|table| table.data.len()).sum();
+        let trained_values = linears + if trains_embeddings { tables } else { 0 };
+        let values = linears + tables + if is_trained { 2 * 5 * trained_values } else { 0 };
         let path = match self {
             Out::Folder(folder) => folder,
             Out::Packed(target) => target.file("--out")?,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use lacuna::errors::ModelError;
 use lacuna::heads::{Head, HeadWeights};
+use lacuna::tokens::SentenceTokenizer;
 use lacuna::weights::EncoderWeights;
 use lacuna::{Compile, Model};
 use lacuna_console::context::Context;
@@ -13,6 +14,7 @@ use lacuna_console::interrupt;
 use lacuna_console::output::{Target, say};
 use lacuna_console::progress::Spinner;
 use lacuna_console::remarks::warn;
+use lacuna_console::table::plural;
 use lacuna_jit::cpu::brand;
 use lacuna_train::distil::layer_map;
 use lacuna_train::ops::Pool;
@@ -31,7 +33,7 @@ use super::pruning::Pruner;
 use super::reach::check_reach;
 use super::structure;
 use super::summary::{Figures, Summary};
-use super::texts::{Source, Texts};
+use super::texts::{Sequence, Source, Texts};
 use super::training::Training;
 use crate::command::quoted;
 use crate::evaluate::gold::{Gold, Labelled};
@@ -47,7 +49,8 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     if let Some(path) = args.source.packed_path()? {
         return Err(needs_weights(&open(path)?, "lacuna compress", "give the model's folder"));
     }
-    let pairs = args.pairs.as_deref().map(Pairs::read).transpose()?;
+    let pairs = args.pairs.as_deref().map(|path| Pairs::read("--pairs", path)).transpose()?;
+    let train_pairs = args.train_pairs.as_deref().map(|path| Pairs::read("--train-pairs", path)).transpose()?;
     let mut labelled = args.labelled.as_deref().map(Labelled::read).transpose()?;
     let mut gold = args.labelled_dev.as_deref().map(Labelled::read).transpose()?;
     let mut log = Log::new(args.log.as_deref(), args.resume)?;
@@ -75,14 +78,11 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     if let Goal::Sparsity(sparsity, block) = args.goal() {
         check_reach(sparsity, block, &whole.weights().layers)?;
     }
-    out.check_room(&dense, args.method == Method::Distil)?;
+    out.check_room(&dense, args.method == Method::Distil, args.train_embeddings)?;
     let texts = {
         let _spinner = Spinner::new("reading texts");
-        let source = |gold: &Labelled| -> Result<Source> {
-            Ok(Source { sequences: sequences(gold, tokenizer)?, labels: gold.labels().to_vec() })
-        };
-        let labelled = args.labelled.as_deref().zip(labelled.as_ref().map(source).transpose()?);
-        Texts::read(&args.data, labelled, tokenizer)?
+        let gold = gold_texts(args, labelled.as_ref(), train_pairs, pairs.as_ref(), tokenizer)?;
+        Texts::read(&args.data, gold, tokenizer)?
     };
     texts.warnings.iter().for_each(warn);
     let dev = match (&pairs, &gold, args.labelled_dev.as_deref()) {
@@ -211,6 +211,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         tokens: done.map_or(0, |done| done.tokens),
         pruning_seconds,
         training_seconds: done.map_or(0.0, |done| done.seconds),
+        embeddings: args.train_embeddings,
         rounded: done.is_some_and(|done| done.rounding.is_some()),
         interrupted: done.is_some_and(|done| done.stopped),
         seed: args.seed,
@@ -232,6 +233,49 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         html.write(|out| out.write_all(page(&summary, &curves).as_bytes()))?;
     }
     Ok(summary)
+}
+
+/// The texts with labels and the pairs with scores, and what they are. Pairs that are measured on are left out.
+fn gold_texts(
+    args: &Args,
+    labelled: Option<&Labelled>,
+    pairs: Option<Pairs>,
+    measured: Option<&Pairs>,
+    tokenizer: &SentenceTokenizer,
+) -> Result<Vec<(String, Source)>> {
+    let mut found = Vec::new();
+    if let (Some(path), Some(gold)) = (&args.labelled, labelled) {
+        let labels = gold.labels().to_vec();
+        let source = Source { sequences: sequences(gold, tokenizer)?, labels, ..Source::default() };
+        found.push((format!("{} (with labels)", path.display()), source));
+    }
+    if let (Some(path), Some(mut pairs)) = (&args.train_pairs, pairs) {
+        let dropped = measured.map_or(0, |measured| pairs.remove(measured));
+        if dropped > 0 {
+            say(format_args!("--train-pairs: {} left out, which --pairs has too", plural(dropped, "pair")));
+        }
+        if pairs.scores.len() < 2 {
+            return Err(Error::Argument {
+                option: "--train-pairs",
+                found: format!(
+                    "{} in {} that --pairs does not have",
+                    plural(pairs.scores.len(), "pair"),
+                    path.display()
+                ),
+                expected: "at least 2".into(),
+            });
+        }
+        found.push((format!("{} (pairs with scores)", path.display()), scored(&pairs, tokenizer)?));
+    }
+    Ok(found)
+}
+
+/// Pairs as token ids.
+fn scored(pairs: &Pairs, tokenizer: &SentenceTokenizer) -> Result<Source> {
+    let encoded = tokenizer.encode_batch(&pairs.sentences)?;
+    let sequences = encoded.into_iter().map(|encoded| Sequence { ids: encoded.ids, types: None }).collect();
+    let scores = pairs.scores.iter().map(|&score| score as f32).collect();
+    Ok(Source { sequences, scores, ..Source::default() })
 }
 
 /// The model with some of its layers, taken evenly.

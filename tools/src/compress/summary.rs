@@ -76,6 +76,8 @@ pub(super) struct Summary {
     pub(super) tokens: u64,
     pub(super) pruning_seconds: f64,
     pub(super) training_seconds: f64,
+    /// Whether the embeddings were trained.
+    pub(super) embeddings: bool,
     /// Whether the end of the training was rounded as int8.
     pub(super) rounded: bool,
     pub(super) interrupted: bool,

@@ -48,6 +48,8 @@ pub(crate) struct Source {
     pub(crate) sequences: Vec<Sequence>,
     /// The class of each; empty for texts without labels.
     pub(crate) labels: Vec<usize>,
+    /// The gold scores of texts 2i and 2i + 1; empty for texts that are no pairs.
+    pub(crate) scores: Vec<f32>,
 }
 
 /// Token ids of all texts, by where they came from; no text of `--data` twice.
@@ -59,17 +61,11 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// The texts of `files`, and those with labels, whose file is named; the built-in ones without any.
-    pub(crate) fn read(
-        files: &[PathBuf],
-        labelled: Option<(&Path, Source)>,
-        tokenizer: &SentenceTokenizer,
-    ) -> Result<Texts> {
+    /// The texts of `files`, and those of `gold` with what they are; the built-in ones without any.
+    pub(crate) fn read(files: &[PathBuf], gold: Vec<(String, Source)>, tokenizer: &SentenceTokenizer) -> Result<Texts> {
         let mut found = Texts { sources: vec![], used: vec![], warnings: vec![] };
-        let needs_no_data = labelled.is_some();
-        if let Some((path, source)) = labelled {
-            found.add(format!("{} (with labels)", path.display()), source);
-        }
+        let needs_no_data = !gold.is_empty();
+        gold.into_iter().for_each(|(from, source)| found.add(from, source));
         let mut seen = HashSet::new();
         for path in files {
             let texts: Vec<String> = read(path)?.into_iter().filter(|text| seen.insert(text.clone())).collect();
@@ -130,7 +126,7 @@ impl Texts {
 fn tokenized(texts: &[String], tokenizer: &SentenceTokenizer) -> Result<Source> {
     let encoded = tokenizer.encode_batch(texts)?;
     let sequences = encoded.into_iter().map(|encoded| Sequence { ids: encoded.ids, types: None }).collect();
-    Ok(Source { sequences, labels: vec![] })
+    Ok(Source { sequences, ..Source::default() })
 }
 
 /// All texts of a file that are not blank and no numbers.

@@ -81,6 +81,7 @@ impl Training<'_> {
             batch: args.batch,
             optimiser: AdamWOptions { rate: args.learning_rate, ..AdamWOptions::default() },
             losses,
+            embeddings: args.train_embeddings,
             seed: args.seed,
             dev_every: if self.dev.is_some() { DEV_STEPS } else { 0 },
             rounding_from: if args.rounding == args::Rounding::Never { 1.0 } else { ROUNDING_FROM },
@@ -132,6 +133,7 @@ fn source(texts: &Sequences) -> Source {
         texts: texts.sequences.iter().map(|sequence| sequence.ids.clone()).collect(),
         types: if has_types { texts.sequences.iter().map(types).collect() } else { vec![] },
         labels: texts.labels.clone(),
+        scores: texts.scores.clone(),
         weight: 1.0,
     }
 }
@@ -148,7 +150,7 @@ struct Watcher<'a> {
 impl Events for Watcher<'_> {
     fn progress(&mut self, progress: &Progress) {
         let &Progress { step, done, losses, loss, gradient_norm, rate, tokens, seconds } = progress;
-        let Losses { hidden, cosine, similarity, logits, labels } = losses;
+        let Losses { hidden, cosine, similarity, logits, labels, scores } = losses;
         self.log.add(&Event::Step {
             step,
             done,
@@ -158,6 +160,7 @@ impl Events for Watcher<'_> {
             similarity,
             logits,
             labels,
+            scores,
             rate,
             gradient_norm,
             tokens,

@@ -28,7 +28,7 @@ use crate::shipped;
 
 /// Everything that the options ask for. Without any model the shipped one is measured.
 pub(super) fn evaluate(args: &Args, path: &Path, context: &Context) -> Result<Evaluation> {
-    let pairs = Pairs::read(path)?;
+    let pairs = Pairs::read("--pairs", path)?;
     let source = args.source.packed_path()?;
     let has_weights = args.source.is_given() && source.is_none();
     let mut files = source.into_iter().chain(args.packed.iter().cloned());

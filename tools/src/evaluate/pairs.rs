@@ -1,5 +1,6 @@
 //! Sentence pairs with gold scores.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use lacuna_console::error::{Error, Result};
@@ -15,7 +16,8 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
-    pub(crate) fn read(path: &Path) -> Result<Pairs> {
+    /// Reads the file that an option names.
+    pub(crate) fn read(option: &'static str, path: &Path) -> Result<Pairs> {
         let (file, _) = lacuna_files::open(path).map_err(|error| Error::io(path, "open")(error.into()))?;
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(file);
         let mut pairs = Pairs { sentences: Vec::new(), scores: Vec::new() };
@@ -42,7 +44,7 @@ impl Pairs {
         }
         let wrong = |found: String, expected: &str| {
             let found = format!("{found} in {}", path.display());
-            Err(Error::Argument { option: "--pairs", found, expected: expected.to_owned() })
+            Err(Error::Argument { option, found, expected: expected.to_owned() })
         };
         match &pairs.scores[..] {
             [] | [_] => wrong(plural(pairs.scores.len(), "pair"), "at least 2"),
@@ -52,6 +54,24 @@ impl Pairs {
             ),
             _ => Ok(pairs),
         }
+    }
+
+    /// Takes the pairs out that others have too, in either order, and gives their number.
+    pub(crate) fn remove(&mut self, others: &Pairs) -> usize {
+        let pairs = others.sentences.as_chunks::<2>().0;
+        let known: HashSet<[&str; 2]> = pairs.iter().flat_map(|[a, b]| [[&a[..], b], [&b[..], a]]).collect();
+        let before = self.scores.len();
+        let all = std::mem::take(&mut self.sentences).into_iter();
+        let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
+        all.enumerate().for_each(|(i, text)| if i % 2 == 0 { firsts.push(text) } else { seconds.push(text) });
+        let scores = std::mem::take(&mut self.scores);
+        for ((first, second), score) in firsts.into_iter().zip(seconds).zip(scores) {
+            if !known.contains(&[&first[..], &second]) {
+                self.sentences.extend([first, second]);
+                self.scores.push(score);
+            }
+        }
+        before - self.scores.len()
     }
 
     /// Rank correlation of the cosines of the pairs with their scores.

@@ -198,6 +198,39 @@ fn the_order_of_neurons_may_stay() {
     assert!(error(&second) < error(&first), "{} {}", error(&second), error(&first));
 }
 
+/// Pairs with scores are trained on, those that are measured are left out, and the embeddings move where that is asked for.
+#[test]
+fn pairs_with_scores_are_trained_on() {
+    let work = Work::new();
+    let (gold, out) = (work.path("gold.csv"), work.path("sparse"));
+    fs::write(&gold, "a cat,a cat sits,5\na dog,the cat,2\nthe cat,a dog sits,1\na dog,a cat,4\n").unwrap();
+    let base = ["--sparsity", "0.5", "--steps", "3", "--batch", "4", "--train-pairs", &gold];
+    let output = work.run(&[&base[..], &["--train-embeddings", "--out", &out]].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && said.contains("--train-pairs: 1 pair left out, which --pairs has too"),
+        "{said}"
+    );
+    let card = fs::read_to_string(Path::new(&out).join("README.md")).unwrap();
+    assert!(card.contains("gold.csv (pairs with scores) | 6 |") && card.contains("embeddings were trained"), "{card}");
+    // The pairs are texts enough.
+    let alone = work.path("alone");
+    let args = [&["compress", "--model", work.model.path(), "--out", &alone][..], &base].concat();
+    let said = String::from_utf8_lossy(&run(&args).stderr).into_owned();
+    assert!(!said.contains("built-in") && Path::new(&alone).exists(), "{said}");
+    let refused = |text: &str, more: &[&str], expected: &str| {
+        fs::write(&gold, text).unwrap();
+        let line = refusal(
+            work.run(&[&["--sparsity", "0.5", "--train-pairs", &gold, "--out", &work.path("no")], more].concat()),
+        );
+        assert!(line.contains(expected), "{line}");
+    };
+    refused("a cat,a dog,4\nsits on,a cat,1\n", &[], "found 0 pairs in");
+    refused("a cat,a dog,4\n", &[], "--train-pairs: found 1 pair in");
+    refused("a cat,a dog,x\n", &[], "a heading is not read");
+    refused("a cat,a cat sits,5\na dog,the cat,2\n", &["--method", "one-shot"], "which trains nothing");
+}
+
 #[test]
 fn what_cannot_work_is_refused_before_the_work() {
     let work = Work::new();

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use lacuna_model::{LayerQuant, LayerWeights};
+use lacuna_model::{EmbeddingWeights, LayerQuant, LayerWeights};
 use serde::{Deserialize, Serialize};
 
 use super::quants::{quant_parts, read_quants};
 use super::tensor_file::{Part, TensorFile, write};
-use crate::head::{HEAD_TENSOR_NAMES, HeadLayers};
+use crate::head::HeadLayers;
 use crate::mask::{Mask, Masks};
-use crate::parameters::{LinearKind, TENSOR_NAMES, tensors, tensors_mut};
+use crate::parameters::{LinearKind, TENSOR_NAMES, Tensors, tensors, tensors_mut};
 use crate::{Error, Result};
 
 /// The key of the metadata.
@@ -67,11 +67,13 @@ pub(super) struct State<'a> {
     /// The best average so far, if there is a dev figure.
     pub(super) best: Option<&'a [LayerWeights]>,
     /// The same of the head, if one is trained.
-    pub(super) head: Option<HeadState<&'a HeadLayers>>,
+    pub(super) head: Option<GroupState<&'a HeadLayers>>,
+    /// The same of the embeddings, if they are trained.
+    pub(super) embeddings: Option<GroupState<&'a EmbeddingWeights>>,
 }
 
-/// What a training of a head goes on from.
-pub(super) struct HeadState<L> {
+/// What a training of tensors beside the layers goes on from.
+pub(super) struct GroupState<L> {
     /// Weights, both moments, average.
     pub(super) groups: [L; 4],
     /// The best average so far.
@@ -86,13 +88,8 @@ pub(super) fn save(path: &Path, state: &State<'_>) -> Result<()> {
         let tensors = tensors(layers).into_iter().enumerate();
         parts.extend(tensors.map(|(i, values)| Part::f32(tensor_name(group, i), values)));
     }
-    if let Some(HeadState { groups, best }) = &state.head {
-        let groups = GROUPS.iter().copied().zip(*groups).chain(best.map(|best| ("best", best)));
-        for (group, layers) in groups {
-            let tensors = layers.tensors().into_iter().zip(HEAD_TENSOR_NAMES);
-            parts.extend(tensors.map(|(values, name)| Part::f32(head_name(group, name), values)));
-        }
-    }
+    parts.extend(state.head.iter().flat_map(group_parts));
+    parts.extend(state.embeddings.iter().flat_map(group_parts));
     for (layer, masks) in state.masks.iter().enumerate() {
         for (kind, mask) in LinearKind::ALL.iter().zip(masks) {
             if let Some(mask) = mask {
@@ -116,19 +113,31 @@ pub(super) struct Loaded {
     pub(super) masks: Masks,
     pub(super) rounding: Option<Vec<LayerQuant>>,
     pub(super) best: Option<Vec<LayerWeights>>,
-    pub(super) head: Option<HeadState<HeadLayers>>,
+    pub(super) head: Option<GroupState<HeadLayers>>,
+    pub(super) embeddings: Option<GroupState<EmbeddingWeights>>,
 }
 
-/// Reads a checkpoint into parameters of the shape of the student, and those of a head of the shape of `head`.
-pub(super) fn load(path: &Path, mut groups: [Vec<LayerWeights>; 4], head: Option<&HeadLayers>) -> Result<Loaded> {
+/// What is trained beside the layers, whose shapes a checkpoint must have.
+#[derive(Default)]
+pub(super) struct Beside<'a> {
+    pub(super) head: Option<&'a HeadLayers>,
+    pub(super) embeddings: Option<&'a EmbeddingWeights>,
+}
+
+/// Reads a checkpoint into parameters of the shape of the student, and those of what is trained beside it.
+pub(super) fn load(path: &Path, mut groups: [Vec<LayerWeights>; 4], beside: &Beside<'_>) -> Result<Loaded> {
     let mut file = TensorFile::open(path)?;
     let text = file.text(KEY).ok_or_else(|| file.bad("it has no state of a training".to_owned()))?;
     let position: Position = serde_json::from_str(text).map_err(|error| file.bad(error.to_string()))?;
     if position.version != VERSION {
         return Err(file.bad(format!("its version is {}; expected {VERSION}", position.version)));
     }
-    if head.is_none() && file.has_prefix(&head_name(GROUPS[0], "")) {
-        return Err(file.bad("it is of a training with a head".to_owned()));
+    for (name, is_trained) in
+        [(HeadLayers::NAME, beside.head.is_some()), (EmbeddingWeights::NAME, beside.embeddings.is_some())]
+    {
+        if !is_trained && file.has_prefix(&group_name(GROUPS[0], name, "")) {
+            return Err(file.bad(format!("it is of a training of the {name}, too")));
+        }
     }
     let fill = |file: &mut TensorFile, group: &str, layers: &mut [LayerWeights]| -> Result<()> {
         let mut tensors = tensors_mut(layers).into_iter().enumerate();
@@ -154,26 +163,38 @@ pub(super) fn load(path: &Path, mut groups: [Vec<LayerWeights>; 4], head: Option
         fill(&mut file, "best", best)?;
     }
     let rounding = read_quants(&mut file, groups[0].len())?;
-    let mut of_head = |group: &str, like: &HeadLayers| -> Result<HeadLayers> {
-        let mut layers = like.clone();
-        for (to, name) in layers.tensors_mut().into_iter().zip(HEAD_TENSOR_NAMES) {
-            file.fill(&head_name(group, name), to)?;
-        }
-        Ok(layers)
-    };
-    let head = match head {
-        Some(like) => {
-            let [weights, first, second, average] = GROUPS.map(|group| of_head(group, like));
-            let best = position.best.map(|_| of_head("best", like)).transpose()?;
-            Some(HeadState { groups: [weights?, first?, second?, average?], best })
-        }
-        None => None,
-    };
-    Ok(Loaded { position, groups, masks, rounding, best, head })
+    let has_best = position.best.is_some();
+    let head = beside.head.map(|like| read_group(&mut file, like, has_best)).transpose()?;
+    let embeddings = beside.embeddings.map(|like| read_group(&mut file, like, has_best)).transpose()?;
+    Ok(Loaded { position, groups, masks, rounding, best, head, embeddings })
 }
 
-fn head_name(group: &str, name: &str) -> String {
-    format!("{group}.head.{name}")
+/// The tensors of what is trained beside the layers.
+fn group_parts<'a, P: Tensors + 'a>(state: &GroupState<&'a P>) -> Vec<Part<'a>> {
+    let groups = GROUPS.iter().copied().zip(state.groups).chain(state.best.map(|best| ("best", best)));
+    let parts = groups.flat_map(|(group, parameters)| {
+        let named = parameters.tensors().into_iter().zip(P::TENSORS);
+        named.map(move |(values, name)| Part::f32(group_name(group, P::NAME, name), values))
+    });
+    parts.collect()
+}
+
+/// Reads them into parameters of the shape of `like`.
+fn read_group<P: Tensors>(file: &mut TensorFile, like: &P, has_best: bool) -> Result<GroupState<P>> {
+    let mut of = |group: &str| -> Result<P> {
+        let mut parameters = like.clone();
+        for (to, name) in parameters.tensors_mut().into_iter().zip(P::TENSORS) {
+            file.fill(&group_name(group, P::NAME, name), to)?;
+        }
+        Ok(parameters)
+    };
+    let [weights, first, second, average] = GROUPS.map(&mut of);
+    let best = has_best.then(|| of("best")).transpose()?;
+    Ok(GroupState { groups: [weights?, first?, second?, average?], best })
+}
+
+fn group_name(group: &str, what: &str, name: &str) -> String {
+    format!("{group}.{what}.{name}")
 }
 
 fn tensor_name(group: &str, i: usize) -> String {

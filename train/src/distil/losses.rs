@@ -8,7 +8,8 @@
 //! similarity = mean over texts i of KL(softmax_j f_i . f_j / t  ||  softmax_j e_i . e_j / t),  j other than i
 //! logits     = mean over rows of    t^2 KL(softmax(teacher's logits / t) || softmax(logits / t))  of a head, see `LogitForm`
 //! labels     = mean over texts of   -log softmax(logits)[label]                                   of those that have a label
-//! total      = w_1 hidden + w_2 cosine + w_3 similarity + w_4 logits + w_5 labels
+//! scores     = how far the order of cosines is from that of gold scores, see `score_loss`            of texts that are pairs
+//! total      = w_1 hidden + w_2 cosine + w_3 similarity + w_4 logits + w_5 labels + w_6 scores
 //! ```
 
 use lacuna_kernels::{ChunksMut, Parallel};
@@ -35,6 +36,8 @@ pub struct LossWeights {
     pub logits: f64,
     /// Of the cross-entropy of a head's logits and labels; nothing without a head.
     pub labels: f64,
+    /// Of the order of cosines against gold scores; nothing without pairs.
+    pub scores: f64,
     /// The temperature t of the logits.
     pub logit_temperature: f64,
 }
@@ -48,6 +51,7 @@ impl Default for LossWeights {
             temperature: 0.05,
             logits: 1.0,
             labels: 1.0,
+            scores: 0.3,
             logit_temperature: 2.0,
         }
     }
@@ -56,17 +60,17 @@ impl Default for LossWeights {
 impl LossWeights {
     /// Of a model with a head: embeddings do not count.
     pub fn of_head() -> LossWeights {
-        LossWeights { cosine: 0.0, similarity: 0.0, ..LossWeights::default() }
+        LossWeights { cosine: 0.0, similarity: 0.0, scores: 0.0, ..LossWeights::default() }
     }
 
-    /// Whether embeddings count.
-    pub(super) fn reads_embeddings(&self) -> bool {
+    /// Whether embeddings of a student follow those of a teacher.
+    pub(super) fn compares_embeddings(&self) -> bool {
         self.cosine > 0.0 || self.similarity > 0.0
     }
 
     /// Whether anything follows the teacher.
     pub(super) fn follows_teacher(&self) -> bool {
-        self.hidden > 0.0 || self.reads_embeddings() || self.logits > 0.0
+        self.hidden > 0.0 || self.compares_embeddings() || self.logits > 0.0
     }
 }
 
@@ -83,6 +87,8 @@ pub struct Losses {
     pub logits: f64,
     /// The cross-entropy of logits and labels.
     pub labels: f64,
+    /// The order of cosines against gold scores.
+    pub scores: f64,
 }
 
 impl Losses {
@@ -90,17 +96,19 @@ impl Losses {
     pub fn total(&self, weights: &LossWeights) -> f64 {
         let of_encoder =
             weights.hidden * self.hidden + weights.cosine * self.cosine + weights.similarity * self.similarity;
-        of_encoder + weights.logits * self.logits + weights.labels * self.labels
+        let of_gold = weights.labels * self.labels + weights.scores * self.scores;
+        of_encoder + weights.logits * self.logits + of_gold
     }
 
     /// Adds a share of other losses.
     pub(super) fn add(&mut self, part: &Losses, share: f64) {
-        let Losses { hidden, cosine, similarity, logits, labels } = *part;
+        let Losses { hidden, cosine, similarity, logits, labels, scores } = *part;
         self.hidden += share * hidden;
         self.cosine += share * cosine;
         self.similarity += share * similarity;
         self.logits += share * logits;
         self.labels += share * labels;
+        self.scores += share * scores;
     }
 }
 

@@ -7,6 +7,8 @@ mod options;
 mod quants;
 mod run;
 mod sample;
+mod scores;
+mod tables;
 mod task;
 mod tensor_file;
 
@@ -15,4 +17,5 @@ pub use losses::{LossWeights, Losses, add_difference, embedding_losses, layer_ma
 pub use options::{DistilOptions, Distilled, Events, Length, Progress};
 pub use run::Distiller;
 pub use sample::{Drawn, Sampler, Source};
+pub use scores::{ScoredPair, score_loss};
 pub use task::{HeadPair, LogitForm};

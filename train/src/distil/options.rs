@@ -40,6 +40,8 @@ pub struct DistilOptions {
     pub layer_map: Option<Vec<usize>>,
     /// The share of the training after which [`Events::rounding`] is asked, 0 to 1; 1 for never.
     pub rounding_from: f64,
+    /// Whether the embeddings are trained, too.
+    pub embeddings: bool,
     /// The seed of the batches.
     pub seed: u64,
     /// Steps between two dev figures; 0 for none.
@@ -61,6 +63,7 @@ impl Default for DistilOptions {
             losses: LossWeights::default(),
             layer_map: None,
             rounding_from: 1.0,
+            embeddings: false,
             seed: 0,
             dev_every: 200,
             checkpoint: None,
@@ -81,9 +84,10 @@ impl DistilOptions {
         if !(0.0..=1.0).contains(&self.rounding_from) {
             return refuse("begin of the rounding", self.rounding_from.to_string(), "a share from 0 to 1");
         }
-        let LossWeights { hidden, cosine, similarity, temperature, logits, labels, logit_temperature } = self.losses;
+        let LossWeights { hidden, cosine, similarity, temperature, logits, labels, scores, logit_temperature } =
+            self.losses;
         if let Some(weight) =
-            [hidden, cosine, similarity, logits, labels].into_iter().find(|w| !(*w >= 0.0 && w.is_finite()))
+            [hidden, cosine, similarity, logits, labels, scores].into_iter().find(|w| !(*w >= 0.0 && w.is_finite()))
         {
             return refuse("weight of a loss", weight.to_string(), "0 or more");
         }

@@ -1,15 +1,18 @@
 //! The training loop.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use lacuna_model::{EncoderWeights, LayerWeights};
+use lacuna_model::{EncoderWeights, LayerWeights, Matrix};
 
-use super::checkpoint::{HeadState, Position, State, load, save};
+use super::checkpoint::{Beside, GroupState, Position, State, load, save};
 use super::losses::{Losses, add_difference, embedding_losses, layer_map, squared_error};
 use super::options::{DistilOptions, Distilled, Events, Length, Progress};
-use super::sample::{Sampler, Source};
+use super::sample::{Drawn, Sampler, Source};
+use super::scores::{ScoredPair, score_loss};
+use super::tables::Tables;
 use super::task::{HeadPair, Task};
 use crate::batch::Batch;
 use crate::encoder::{Encoder, Saved, Scratch};
@@ -21,6 +24,23 @@ use crate::parameters::{tensors_mut, zeros_like};
 use crate::profile::{Part, timed};
 use crate::rounding::Rounding;
 use crate::{Error, Result};
+
+/// What is known of the texts of a batch.
+struct Gold {
+    /// The class of each text that has one.
+    labels: Vec<Option<usize>>,
+    pairs: Vec<ScoredPair>,
+}
+
+impl Gold {
+    fn of(drawn: &[Drawn<'_>]) -> Gold {
+        let pair = |(first, text): (usize, &Drawn<'_>)| text.score.map(|score| ScoredPair { first, score });
+        Gold {
+            labels: drawn.iter().map(|text| text.label).collect(),
+            pairs: drawn.iter().enumerate().filter_map(pair).collect(),
+        }
+    }
+}
 
 /// Trains a student against a teacher.
 pub struct Distiller<'a> {
@@ -37,6 +57,7 @@ pub struct Distiller<'a> {
     scratch: Scratch,
     best: Option<Vec<LayerWeights>>,
     task: Option<Task>,
+    tables: Option<Tables>,
 }
 
 impl<'a> Distiller<'a> {
@@ -48,7 +69,7 @@ impl<'a> Distiller<'a> {
     /// masks of other shapes.
     pub fn new(
         teacher: &'a Encoder,
-        student: Encoder,
+        mut student: Encoder,
         pool: Pool,
         sources: Vec<Source>,
         masks: Masks,
@@ -64,6 +85,7 @@ impl<'a> Distiller<'a> {
         let optimiser = AdamW::with_average(options.optimiser, student.layers().to_vec(), masks)?;
         let position = Position { seed: options.seed, ..Position::START };
         let sampler = Sampler::new(sources, options.batch, options.seed)?;
+        let tables = options.embeddings.then(|| Tables::new(&mut student, options.optimiser)).transpose()?;
         let gradients = zeros_like(student.layers());
         let (saved, scratch) = ([Saved::default(), Saved::default()], Scratch::default());
         let mut distiller = Distiller {
@@ -80,6 +102,7 @@ impl<'a> Distiller<'a> {
             scratch,
             best: None,
             task: None,
+            tables,
         };
         distiller.student.set_masks(distiller.optimiser.masks())?;
         Ok(distiller)
@@ -107,7 +130,8 @@ impl<'a> Distiller<'a> {
         let AdamW { first, second, average, .. } = &mut self.optimiser;
         let [first, second, average] = [first, second, average].map(std::mem::take);
         let like = [self.student.layers().to_vec(), first, second, average];
-        let loaded = load(path, like, self.task.as_ref().map(Task::layers))?;
+        let embeddings = self.tables.is_some().then(|| self.student.embeddings());
+        let loaded = load(path, like, &Beside { head: self.task.as_ref().map(Task::layers), embeddings })?;
         if loaded.position.seed != self.options.seed {
             let reason = format!("its seed is {}; expected {}", loaded.position.seed, self.options.seed);
             return Err(Error::Checkpoint { path: path.to_owned(), reason });
@@ -117,8 +141,11 @@ impl<'a> Distiller<'a> {
         (optimiser.first, optimiser.second, optimiser.average) = (first, second, average);
         optimiser.steps = loaded.position.updates;
         optimiser.set_masks(loaded.masks, &mut weights)?;
-        if let (Some(task), Some(HeadState { groups, best })) = (&mut self.task, loaded.head) {
+        if let (Some(task), Some(GroupState { groups, best })) = (&mut self.task, loaded.head) {
             task.restore(groups, best, loaded.position.updates)?;
+        }
+        if let (Some(tables), Some(state)) = (&mut self.tables, loaded.embeddings) {
+            tables.restore(&mut self.student, state, loaded.position.updates)?;
         }
         self.replace(weights)?;
         let behind = loaded.position.drawn.saturating_sub(self.sampler.drawn());
@@ -135,7 +162,11 @@ impl<'a> Distiller<'a> {
 
     /// The average of the student's weights.
     pub fn average(&self) -> EncoderWeights {
-        self.student.weights_with(self.optimiser.average().to_vec())
+        let mut weights = self.student.weights_with(self.optimiser.average().to_vec());
+        if let Some(tables) = &self.tables {
+            weights.embeddings = Arc::new(tables.average().clone());
+        }
+        weights
     }
 
     /// Trains until the end, or until `stop` is set: then the state is kept, and the result is the best so far.
@@ -169,6 +200,9 @@ impl<'a> Distiller<'a> {
         if let Some(best) = &self.best {
             weights.layers.clone_from(best);
         }
+        if let Some(tables) = &self.tables {
+            weights.embeddings = Arc::new(tables.result().clone());
+        }
         let head = self.task.as_ref().map(Task::result);
         let Position { step, seconds, tokens, best, .. } = self.position;
         let masks = self.optimiser.masks().clone();
@@ -188,6 +222,7 @@ impl<'a> Distiller<'a> {
             self.best = None; // it has another pattern
             self.position.best = None;
             self.task.iter_mut().for_each(Task::forget_best);
+            self.tables.iter_mut().for_each(Tables::forget_best);
             self.replace(layers)?;
         }
         if !self.position.asked && done >= self.options.rounding_from {
@@ -197,17 +232,19 @@ impl<'a> Distiller<'a> {
                 self.best = None; // it was another model
                 self.position.best = None;
                 self.task.iter_mut().for_each(Task::forget_best);
+                self.tables.iter_mut().for_each(Tables::forget_best);
             }
         }
         tensors_mut(&mut self.gradients).into_iter().for_each(|tensor| tensor.values.fill(0.0));
         self.task.iter_mut().for_each(Task::clear);
+        self.tables.iter_mut().for_each(Tables::clear);
         let mut losses = Losses::default();
         for _ in 0..self.options.accumulate {
             let drawn = self.sampler.next_batch();
             let batch = Batch::new(self.teacher.config(), &drawn)?;
-            let labels: Vec<Option<usize>> = drawn.iter().map(|text| text.label).collect();
+            let gold = Gold::of(&drawn);
             self.position.tokens += batch.tokens() as u64;
-            let part = self.gradients_of(&batch, &labels)?;
+            let part = self.gradients_of(&batch, &gold)?;
             losses.add(&part, 1.0 / self.options.accumulate as f64);
         }
         let factor = self.options.schedule.factor(done);
@@ -218,11 +255,17 @@ impl<'a> Distiller<'a> {
         if let Some(task) = &self.task {
             task.check().map_err(at_step)?;
         }
+        if let Some(tables) = &self.tables {
+            tables.check().map_err(at_step)?;
+        }
         let (mut norm, optimiser, gradients) = (Ok(0.0), &mut self.optimiser, &mut self.gradients);
         self.student.update(|layers| norm = optimiser.step(layers, gradients, factor))?;
         let mut gradient_norm = norm.map_err(at_step)?;
         if let Some(task) = &mut self.task {
             gradient_norm = gradient_norm.hypot(task.step(factor)?);
+        }
+        if let Some(tables) = &mut self.tables {
+            gradient_norm = gradient_norm.hypot(tables.step(&mut self.student, factor)?);
         }
         let position = &mut self.position;
         position.step += 1;
@@ -252,8 +295,9 @@ impl<'a> Distiller<'a> {
         let groups = [self.student.layers(), first, second, average];
         let (masks, best) = (self.optimiser.masks(), self.best.as_deref());
         let head = self.task.as_ref().map(Task::state);
+        let embeddings = self.tables.as_ref().map(|tables| tables.state(&self.student));
         let rounding = self.student.rounding().map(Rounding::layers);
-        save(path, &State { position: self.position.clone(), groups, masks, rounding, best, head })
+        save(path, &State { position: self.position.clone(), groups, masks, rounding, best, head, embeddings })
     }
 
     fn replace(&mut self, layers: Vec<LayerWeights>) -> Result<()> {
@@ -269,12 +313,13 @@ impl<'a> Distiller<'a> {
             self.position.best = Some(figure);
             self.best = Some(self.optimiser.average().to_vec());
             self.task.iter_mut().for_each(Task::keep_best);
+            self.tables.iter_mut().for_each(Tables::keep_best);
         }
         Ok(())
     }
 
-    /// Adds the gradients of one batch, whose texts have these labels.
-    fn gradients_of(&mut self, batch: &Batch, labels: &[Option<usize>]) -> Result<Losses> {
+    /// Adds the gradients of one batch, and what is known of its texts.
+    fn gradients_of(&mut self, batch: &Batch, gold: &Gold) -> Result<Losses> {
         let [of_teacher, of_student] = &mut self.saved;
         let weights = self.options.losses;
         let follows_teacher = weights.follows_teacher();
@@ -291,14 +336,24 @@ impl<'a> Distiller<'a> {
                 losses.hidden += error / size / self.map.len() as f64;
                 sizes.push(size);
             }
-            if weights.reads_embeddings() {
+            let reads_pairs = weights.scores > 0.0 && !gold.pairs.is_empty();
+            if weights.compares_embeddings() || reads_pairs {
                 let pool = |saved: &Saved| -> Result<Pooled> { self.pool.forward(batch, saved.output()) };
-                let (of_student, of_teacher) = (pool(student)?, pool(teacher)?);
-                let (cosine, similarity, mut gradient) =
-                    embedding_losses(&of_student.embeddings, &of_teacher.embeddings, &weights)?;
+                let of_student = pool(student)?;
+                let mut gradient = Matrix::zeros(of_student.embeddings.rows, of_student.embeddings.cols);
+                if weights.compares_embeddings() {
+                    let of_teacher = pool(teacher)?;
+                    (losses.cosine, losses.similarity, gradient) =
+                        embedding_losses(&of_student.embeddings, &of_teacher.embeddings, &weights)?;
+                }
+                if reads_pairs {
+                    let (scores, part) = score_loss(&of_student.embeddings, &gold.pairs)?;
+                    losses.scores = scores;
+                    let weight = weights.scores as f32;
+                    gradient.data.iter_mut().zip(&part.data).for_each(|(g, x)| *g = weight.mul_add(*x, *g));
+                }
                 let share = 1.0 / self.options.accumulate as f32;
                 gradient.data.iter_mut().for_each(|g| *g *= share);
-                (losses.cosine, losses.similarity) = (cosine, similarity);
                 embeddings = Some((of_student, gradient));
             }
             Ok::<_, Error>(())
@@ -306,7 +361,7 @@ impl<'a> Distiller<'a> {
         let mut task = match &mut self.task {
             Some(task) => {
                 let followed = follows_teacher.then(|| teacher.output());
-                let found = task.losses(batch, labels, student.output(), followed, &weights)?;
+                let found = task.losses(batch, &gold.labels, student.output(), followed, &weights)?;
                 (losses.logits, losses.labels) = (found.logits, found.labels);
                 Some((task, found))
             }
@@ -337,6 +392,9 @@ impl<'a> Distiller<'a> {
                 }
             })
         })?;
+        if let Some(tables) = &mut self.tables {
+            tables.backward(&self.student, batch, student, &mut self.scratch)?;
+        }
         Ok(losses)
     }
 }

@@ -1,5 +1,7 @@
 //! Batches of texts, drawn from several sources.
 
+use std::ops::Range;
+
 use lacuna_model::TokenIds;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -20,12 +22,27 @@ pub struct Source {
     pub types: Vec<Vec<u32>>,
     /// The class of each text; empty if the texts have no labels.
     pub labels: Vec<usize>,
+    /// The gold scores of pairs: of texts 2i and 2i + 1, which are drawn together. Empty if the texts are no pairs.
+    pub scores: Vec<f32>,
     /// The weight of the source: of all texts, the share `weight / sum of weights` is drawn from it.
     pub weight: f64,
 }
 
+impl Source {
+    /// What is drawn at once: texts, or pairs.
+    fn units(&self) -> u32 {
+        (if self.scores.is_empty() { self.texts.len() } else { self.scores.len() }) as u32
+    }
+
+    /// The texts of a unit.
+    fn texts_of(&self, unit: u32) -> Range<usize> {
+        let unit = unit as usize;
+        if self.scores.is_empty() { unit..unit + 1 } else { 2 * unit..2 * unit + 2 }
+    }
+}
+
 /// A text of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drawn<'a> {
     /// Token ids.
     pub ids: &'a [u32],
@@ -33,6 +50,8 @@ pub struct Drawn<'a> {
     pub types: Option<&'a [u32]>,
     /// The class, if the text has a label.
     pub label: Option<usize>,
+    /// The gold score of this text and the next one of the batch, if they are a pair.
+    pub score: Option<f32>,
 }
 
 impl TokenIds for Drawn<'_> {
@@ -48,7 +67,8 @@ impl TokenIds for Drawn<'_> {
 /// Draws batches of texts of similar length.
 ///
 /// Every text of a source is drawn once before any is drawn again. 16 batches of texts are drawn at a time, sorted by length, cut into
-/// batches, and handed out in random order.
+/// batches, and handed out in random order. A pair counts as two texts of the length of the longer one, and is never cut: a batch may have a
+/// text more than the others because of it.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     sources: Vec<Source>,
@@ -73,11 +93,18 @@ impl Sampler {
         if let Some(source) = sources.iter().find(|source| !(source.weight >= 0.0 && source.weight.is_finite())) {
             return refuse("weight of a source", source.weight.to_string(), "0 or more");
         }
-        for Source { texts, types, labels, .. } in &sources {
-            for (what, found) in [("labels of texts", labels.len()), ("token types of texts", types.len())] {
+        for Source { texts, types, labels, scores, .. } in &sources {
+            for (what, found) in [
+                ("labels of texts", labels.len()),
+                ("token types of texts", types.len()),
+                ("texts of pairs with scores", 2 * scores.len()),
+            ] {
                 if found > 0 {
                     check_size(what, found, texts.len())?;
                 }
+            }
+            if let Some(score) = scores.iter().find(|score| !score.is_finite()) {
+                return refuse("score of a pair", score.to_string(), "a finite number");
             }
         }
         let sources: Vec<Source> = sources.into_iter().filter(|s| s.weight > 0.0 && !s.texts.is_empty()).collect();
@@ -106,12 +133,15 @@ impl Sampler {
     /// The next batch.
     pub fn next_batch(&mut self) -> Vec<Drawn<'_>> {
         let places = self.draw();
-        let drawn = |(source, text): (u32, u32)| {
-            let (source, text) = (&self.sources[source as usize], text as usize);
-            let types = source.types.get(text).map(|types| &types[..]);
-            Drawn { ids: &source.texts[text], types, label: source.labels.get(text).copied() }
+        let drawn = |(source, unit): (u32, u32)| {
+            let source = &self.sources[source as usize];
+            source.texts_of(unit).map(move |text| {
+                let types = source.types.get(text).map(|types| &types[..]);
+                let score = source.scores.get(text / 2).copied().filter(|_| text % 2 == 0);
+                Drawn { ids: &source.texts[text], types, label: source.labels.get(text).copied(), score }
+            })
         };
-        places.into_iter().map(drawn).collect()
+        places.into_iter().flat_map(drawn).collect()
     }
 
     fn draw(&mut self) -> Vec<(u32, u32)> {
@@ -125,20 +155,39 @@ impl Sampler {
     fn fill(&mut self) {
         let all = self.batch * BATCHES;
         let total: f64 = self.sources.iter().map(|source| source.weight).sum();
-        let (mut places, mut weight) = (Vec::with_capacity(all), 0.0);
+        let (mut places, mut texts, mut weight) = (Vec::with_capacity(all), 0, 0.0);
         for source in 0..self.sources.len() {
             weight += self.sources[source].weight;
             let end = if source + 1 == self.sources.len() { all } else { (all as f64 * weight / total) as usize };
-            while places.len() < end {
+            while texts < end {
                 if self.pools[source].is_empty() {
-                    self.pools[source] = (0..self.sources[source].texts.len() as u32).collect();
+                    self.pools[source] = (0..self.sources[source].units()).collect();
                     shuffle(&mut self.rng, &mut self.pools[source]);
                 }
-                places.extend(self.pools[source].pop().map(|text| (source as u32, text)));
+                if let Some(unit) = self.pools[source].pop() {
+                    places.push((source as u32, unit));
+                    texts += self.sources[source].texts_of(unit).len();
+                }
             }
         }
-        places.sort_by_key(|&(source, text)| self.sources[source as usize].texts[text as usize].len());
-        self.queue = places.chunks(self.batch).map(<[_]>::to_vec).collect();
+        let texts_of = |&(source, unit): &(u32, u32)| {
+            (&self.sources[source as usize], self.sources[source as usize].texts_of(unit))
+        };
+        let longest = |place: &(u32, u32)| {
+            let (source, texts) = texts_of(place);
+            texts.map(|text| source.texts[text].len()).max()
+        };
+        places.sort_by_key(longest);
+        let (mut queue, mut count) = (vec![vec![]], 0);
+        for place in places {
+            if count >= self.batch {
+                queue.push(vec![]);
+                count = 0;
+            }
+            count += texts_of(&place).1.len();
+            queue.last_mut().unwrap_or(&mut vec![]).push(place);
+        }
+        self.queue = queue;
         shuffle(&mut self.rng, &mut self.queue);
     }
 }
@@ -188,6 +237,41 @@ mod tests {
         assert_eq!(a.next_batch(), b.next_batch());
         assert_eq!((a.drawn(), b.drawn()), (22, 22));
         assert!(Sampler::new(Vec::new(), 4, 9).is_err() && Sampler::new(sources(), 0, 9).is_err());
+    }
+
+    #[test]
+    fn pairs_are_drawn_together() {
+        let pairs = Source {
+            texts: (0..24u32).map(|i| vec![i; 1 + (i as usize * 5) % 9]).collect(),
+            scores: (0..12).map(|i| i as f32).collect(),
+            weight: 1.0,
+            ..Source::default()
+        };
+        let single = Source { texts: (100..150).map(|i| vec![i; 4]).collect(), weight: 2.0, ..Source::default() };
+        let mut sampler = Sampler::new(vec![pairs.clone(), single], 5, 7).unwrap();
+        let mut counts = [0; 12];
+        for _ in 0..60 {
+            let batch = sampler.next_batch();
+            assert!((1..=6).contains(&batch.len()), "{}", batch.len());
+            let mut texts = batch.iter();
+            while let Some(text) = texts.next() {
+                let number = text.ids[0];
+                if number >= 100 {
+                    assert_eq!(text.score, None);
+                    continue;
+                }
+                assert_eq!((number % 2, text.score), (0, Some((number / 2) as f32)));
+                let second = texts.next().unwrap();
+                assert_eq!((second.ids[0], second.score), (number + 1, None));
+                counts[number as usize / 2] += 1;
+            }
+        }
+        let (min, max) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+        assert!(*min > 0 && max - min <= 1, "{counts:?}");
+        let odd = Source { scores: vec![0.0; 5], ..pairs.clone() };
+        assert!(matches!(Sampler::new(vec![odd], 4, 3), Err(Error::Size { found: 10, expected: 24, .. })));
+        let infinite = Source { scores: vec![f32::NAN; 12], ..pairs };
+        assert!(matches!(Sampler::new(vec![infinite], 4, 3), Err(Error::Setting { .. })));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use lacuna_model::Matrix;
 use lacuna_model::heads::{Head, HeadKind, HeadWeights, Problem};
 
-use super::checkpoint::HeadState;
+use super::checkpoint::GroupState;
 use super::logits::{label_loss, logit_loss, value_loss};
 use super::losses::LossWeights;
 use crate::batch::Batch;
 use crate::error::check_size;
 use crate::head::{HeadLayers, HeadSaved, TrainedHead};
-use crate::optimise::{AdamWOptions, HeadAdamW};
+use crate::optimise::{AdamWOptions, GroupAdamW};
+use crate::parameters::Tensors;
 use crate::tiles::Tiles;
 use crate::{Error, Result};
 
@@ -51,7 +52,7 @@ pub(super) struct Task {
     student: TrainedHead,
     teacher: Option<TrainedHead>,
     form: LogitForm,
-    optimiser: HeadAdamW,
+    optimiser: GroupAdamW<HeadLayers>,
     gradients: HeadLayers,
     saved: HeadSaved,
     /// The average with the best dev figure.
@@ -92,7 +93,7 @@ impl Task {
                 return Err(Error::Setting { setting, found, expected: "a class of the head" });
             }
         }
-        let optimiser = HeadAdamW::new(options, student.layers())?;
+        let optimiser = GroupAdamW::new(options, student.layers())?;
         let gradients = student.layers().zeros_like();
         Ok(Task { student, teacher, form: heads.form, optimiser, gradients, saved: HeadSaved::default(), best: None })
     }
@@ -112,9 +113,9 @@ impl Task {
     }
 
     /// What a checkpoint holds of it.
-    pub(super) fn state(&self) -> HeadState<&HeadLayers> {
-        let HeadAdamW { first, second, average, .. } = &self.optimiser;
-        HeadState { groups: [self.student.layers(), first, second, average], best: self.best.as_ref() }
+    pub(super) fn state(&self) -> GroupState<&HeadLayers> {
+        let GroupAdamW { first, second, average, .. } = &self.optimiser;
+        GroupState { groups: [self.student.layers(), first, second, average], best: self.best.as_ref() }
     }
 
     /// The average of the weights.

@@ -15,9 +15,10 @@ use crate::{Error, Result};
 /// Activation gradients of the backward pass, kept so that their memory is allocated once.
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
-    dx: Tiles,
+    /// After a backward pass: the gradient of the first layer's input, where the embeddings are trained.
+    pub(super) dx: Tiles,
     dinner: Tiles,
-    dattended: Tiles,
+    pub(super) dattended: Tiles,
     dq: Tiles,
     dk: Tiles,
     dv: Tiles,
@@ -27,8 +28,8 @@ impl Encoder {
     /// Adds the gradients of a loss to `gradients`.
     ///
     /// `seed(layer, dx)` adds the gradient of the loss with respect to the hidden states after `layer` to `dx`. It is called for each
-    /// layer from the last to the first; `dx` then holds what comes from the layers after it. The input of the first layer gets no
-    /// gradient: the embeddings are not trained.
+    /// layer from the last to the first; `dx` then holds what comes from the layers after it. The input of the first layer gets a gradient
+    /// only where the embeddings are trained.
     ///
     /// # Errors
     /// [`Error::Setting`] if this encoder is not a trained one or `saved` is not of a forward pass of it; [`Error::Size`] for a batch
@@ -88,7 +89,7 @@ impl Encoder {
         let LayerWeights { q, k, v, .. } = gradients;
         for (kind, dy, gradient) in [(LinearKind::Q, dq, q), (LinearKind::K, dk, k), (LinearKind::V, dv, v)] {
             self.linear_backward(layer, kind, x, dy, gradient)?;
-            if layer > 0 {
+            if layer > 0 || self.embeddings.trained {
                 timed(Part::InputGradient, || self.product(layer, kind).backward(dy, dx, true))?;
             }
         }

@@ -1,6 +1,6 @@
 //! The forward pass.
 
-use lacuna_model::{EncoderConfig, EncoderWeights, LayerNorm, LayerWeights, Linear};
+use lacuna_model::{EmbeddingWeights, EncoderConfig, EncoderWeights, LayerNorm, LayerWeights, Linear};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -17,11 +17,12 @@ use crate::{Error, Result};
 
 /// An encoder that runs on f32 tiles: a teacher, or a student that is trained or pruned.
 ///
-/// The embeddings stay as they are. The linear layers and normalisations of the layers are the parameters.
+/// The linear layers and normalisations of the layers are the parameters. The embeddings stay as they are, unless
+/// [`Encoder::train_embeddings`] says otherwise.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     pub(super) config: EncoderConfig,
-    embeddings: Embeddings,
+    pub(super) embeddings: Embeddings,
     pooler: Option<Linear>,
     pub(super) layers: Vec<LayerWeights>,
     pub(super) products: Vec<[Product; LINEARS]>,
@@ -31,9 +32,11 @@ pub struct Encoder {
 }
 
 #[derive(Debug, Clone)]
-struct Embeddings {
-    weights: Arc<lacuna_model::EmbeddingWeights>,
-    projection: Option<Product>,
+pub(super) struct Embeddings {
+    pub(super) weights: Arc<EmbeddingWeights>,
+    pub(super) projection: Option<Product>,
+    /// Whether there are gradients of them.
+    pub(super) trained: bool,
 }
 
 /// What a forward pass keeps of one layer, for losses and the backward pass.
@@ -67,6 +70,7 @@ impl LayerSaved {
 /// What a forward pass keeps. It is reused from batch to batch, so that its memory is allocated once.
 #[derive(Debug, Clone, Default)]
 pub struct Saved {
+    pub(super) embedding_norm: NormSaved,
     pub(super) embedded: Tiles,
     pub(super) layers: Vec<LayerSaved>,
 }
@@ -162,6 +166,7 @@ impl Encoder {
         let embeddings = Embeddings {
             weights: weights.embeddings.clone(),
             projection: projection.map(|linear| Product::new(linear, None, false)).transpose()?,
+            trained: false,
         };
         let (layers, pooler) = (weights.layers.clone(), weights.pooler.clone());
         let masks = Masks::new();
@@ -253,9 +258,13 @@ impl Encoder {
     /// # Errors
     /// [`Error::Setting`] for a batch that was made for larger tables, and errors of the kernels.
     pub fn embed(&self, batch: &Batch) -> Result<Tiles> {
+        self.embed_saving(batch, &mut NormSaved::default())
+    }
+
+    fn embed_saving(&self, batch: &Batch, saved: &mut NormSaved) -> Result<Tiles> {
         let (tables, mut x) = (&self.embeddings.weights, Tiles::default());
         let sum = embed(tables, batch)?;
-        norm(&tables.norm, self.config.layer_norm_eps, &sum, None, &mut x, &mut NormSaved::default())?;
+        norm(&tables.norm, self.config.layer_norm_eps, &sum, None, &mut x, saved)?;
         if let Some(projection) = &self.embeddings.projection {
             let mut projected = Tiles::default();
             projection.forward(&x, &mut projected)?;
@@ -375,7 +384,7 @@ impl Encoder {
     /// # Errors
     /// Those of the kernels.
     pub fn forward(&self, batch: &Batch, saved: &mut Saved) -> Result<()> {
-        saved.embedded = timed(Part::Embed, || self.embed(batch))?;
+        saved.embedded = timed(Part::Embed, || self.embed_saving(batch, &mut saved.embedding_norm))?;
         self.forward_layers(batch, saved)
     }
 
@@ -392,7 +401,7 @@ impl Encoder {
 
     fn forward_layers(&self, batch: &Batch, saved: &mut Saved) -> Result<()> {
         saved.layers.resize_with(self.layers.len(), LayerSaved::default);
-        let Saved { embedded, layers } = saved;
+        let Saved { embedded, layers, .. } = saved;
         let mut x = &*embedded;
         for (layer, saved) in layers.iter_mut().enumerate() {
             self.layer(layer, batch, x, saved)?;

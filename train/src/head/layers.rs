@@ -4,6 +4,7 @@ use lacuna_model::Linear;
 use lacuna_model::heads::{Dense, HeadWeights};
 
 use crate::error::check_size;
+use crate::parameters::Tensors;
 use crate::{Error, Result};
 
 /// The linear layers of a head: its parameters, their gradients, or moments of an optimiser.
@@ -14,9 +15,6 @@ pub struct HeadLayers {
     /// The last layer, to the logits.
     pub out: Linear,
 }
-
-/// Names of the tensors in checkpoints, in the order of [`HeadLayers::tensors`].
-pub const HEAD_TENSOR_NAMES: [&str; 4] = ["out.weight", "out.bias", "dense.weight", "dense.bias"];
 
 impl HeadLayers {
     /// The layers of a head.
@@ -60,25 +58,25 @@ impl HeadLayers {
     pub fn outputs(&self) -> usize {
         self.out.outputs()
     }
+}
 
-    /// Zeros of the same shapes.
-    pub fn zeros_like(&self) -> HeadLayers {
-        let mut zeros = self.clone();
-        zeros.tensors_mut().into_iter().for_each(|values| values.fill(0.0));
-        zeros
-    }
+impl Tensors for HeadLayers {
+    const NAME: &'static str = "head";
+    /// Weights and biases of the last layer, then those of the one before it, if there is one.
+    const TENSORS: &'static [&'static str] = &["out.weight", "out.bias", "dense.weight", "dense.bias"];
 
-    /// The elements of all tensors: weights and biases of the last layer, then those of the one before it, if there is one. Those with an
-    /// even number are weights.
-    pub fn tensors(&self) -> Vec<&[f32]> {
+    fn tensors(&self) -> Vec<&[f32]> {
         let dense = self.dense.as_ref().map(|dense| &dense.linear);
         [&self.out].into_iter().chain(dense).flat_map(|linear| [&linear.weight.data[..], &linear.bias[..]]).collect()
     }
 
-    /// [`HeadLayers::tensors`], to be changed.
-    pub fn tensors_mut(&mut self) -> Vec<&mut [f32]> {
+    fn tensors_mut(&mut self) -> Vec<&mut [f32]> {
         let dense = self.dense.as_mut().map(|dense| &mut dense.linear);
         let linears = [&mut self.out].into_iter().chain(dense);
         linears.flat_map(|linear| [&mut linear.weight.data[..], &mut linear.bias[..]]).collect()
+    }
+
+    fn decays(tensor: usize) -> bool {
+        tensor.is_multiple_of(2) // biases do not
     }
 }

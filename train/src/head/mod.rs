@@ -11,6 +11,6 @@ mod layers;
 mod new;
 mod trained;
 
-pub use layers::{HEAD_TENSOR_NAMES, HeadLayers};
+pub use layers::HeadLayers;
 pub use new::new_classification;
 pub use trained::{HeadSaved, TrainedHead};

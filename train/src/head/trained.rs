@@ -9,6 +9,7 @@ use crate::Result;
 use crate::batch::Batch;
 use crate::error::check_size;
 use crate::ops::{activate, activate_backward};
+use crate::parameters::Tensors;
 use crate::product::{Product, outer, sum_tokens};
 use crate::tiles::Tiles;
 

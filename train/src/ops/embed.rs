@@ -1,9 +1,10 @@
-//! The embeddings of tokens. Their tables are not trained.
+//! The embeddings of tokens.
 
 use lacuna_kernels::{ChunksMut, Parallel, TILE};
 use lacuna_model::EmbeddingWeights;
 
 use crate::batch::Batch;
+use crate::error::check_size;
 use crate::tiles::Tiles;
 use crate::{Error, Result};
 
@@ -40,4 +41,31 @@ pub fn embed(tables: &EmbeddingWeights, batch: &Batch) -> Result<Tiles> {
         }
     });
     Ok(x)
+}
+
+/// Adds the gradient of every token's embedding, `dx`, to its rows of the three tables.
+///
+/// # Numerics
+/// The tokens of a row are added in order, so that the sums do not depend on the number of threads.
+///
+/// # Errors
+/// [`Error::Size`] for gradients of other shapes; [`Error::Setting`] for an id, a type or a position that the tables do not have.
+pub fn embed_backward(batch: &Batch, dx: &Tiles, gradients: &mut EmbeddingWeights) -> Result<()> {
+    let EmbeddingWeights { word, position, token_type, .. } = gradients;
+    check_size("columns of the gradient", dx.columns(), batch.tokens())?;
+    for table in [&*word, position, token_type] {
+        check_size("features of an embedding table", table.cols, dx.features())?;
+    }
+    let tokens = batch.ids().iter().zip(batch.types()).zip(batch.positions()).enumerate();
+    for (token, ((&id, &token_type_id), place)) in tokens {
+        for (table, row) in [(&mut *word, id as usize), (position, place), (token_type, token_type_id as usize)] {
+            if row >= table.rows {
+                let (setting, found) = ("row of an embedding table", row.to_string());
+                return Err(Error::Setting { setting, found, expected: "a row that the table has" });
+            }
+            let values = table.row_mut(row).iter_mut().enumerate();
+            values.for_each(|(feature, sum)| *sum += dx.at(feature, token));
+        }
+    }
+    Ok(())
 }

@@ -14,6 +14,6 @@ pub(crate) mod small;
 
 pub use activation::{activate, activate_backward};
 pub use attention::{AttentionSaved, attention, attention_backward};
-pub use embed::embed;
+pub use embed::{embed, embed_backward};
 pub use norm::{NormSaved, norm, norm_backward};
 pub use pool::{Pool, Pooled};

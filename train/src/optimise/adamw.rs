@@ -11,7 +11,7 @@ use crate::profile::{Part, timed};
 use crate::{Error, Result};
 
 /// Elements that one task updates or sums: sums do not depend on the number of threads.
-const CHUNK: usize = 1 << 14;
+pub(super) const CHUNK: usize = 1 << 14;
 
 /// The settings of [`AdamW`].
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -38,7 +38,7 @@ pub(crate) fn pareto(args: &Args, context: &Context) -> Result<Pareto> {
     }
     let target = args.pareto.as_deref().map(|path| Target::new(Some(path))).transpose()?;
     let found = if let Some(path) = &args.pairs {
-        let pairs = Pairs::read(path)?;
+        let pairs = Pairs::read("--pairs", path)?;
         let score = |opened: &Opened, encoder: Arc<Encoder>| of_pairs(&pairs, opened, &encoder);
         measure::<ClassifyRecord>(args, path, pairs.scores.len(), context, &score)?
     } else if let Some(path) = &args.labelled {
