@@ -429,7 +429,7 @@ fn interrupted_trainings_of_heads_go_on_with_the_same_bits_on_any_number_of_thre
 
     // A checkpoint with a head is none of a training without, and the other way round.
     let error = new(with_file.clone()).resume(&path).unwrap_err();
-    assert!(matches!(&error, Error::Checkpoint { reason, .. } if reason.contains("with a head")), "{error}");
+    assert!(matches!(&error, Error::Checkpoint { reason, .. } if reason.contains("of the head, too")), "{error}");
     new(DistilOptions { dev_every: 0, ..with_file.clone() }).save().unwrap();
     let error = new(with_file).with_head(&pair).unwrap().resume(&path).unwrap_err();
     assert!(matches!(&error, Error::Checkpoint { reason, .. } if reason.contains("head.out.weight")), "{error}");
