@@ -65,7 +65,7 @@ mod tests;
 pub use budget::{Point, Way, least_loss};
 pub use choose::{Bounds, allocate, choose, lost};
 pub use cut::{Cut, Cuts};
-pub use eliminate::{Elimination, Losses, eliminate};
+pub use eliminate::{Elimination, Losses, eliminate, eliminate_rest};
 pub use error::PruneError;
 pub use grid::{Grid, Mask};
 pub use moments::Moments;
