@@ -87,14 +87,20 @@ fn zeros_grow_by_the_ramp_and_are_locked_then() {
     let mut distiller = distiller(&teacher, options());
     let mut events = Recorded { masks: vec![distiller.student().masks().clone()], ..Recorded::default() };
     let result = distiller.run(&mut events, &AtomicBool::new(false)).unwrap();
-    assert_eq!(events.prunings.iter().map(|p| (p.number, p.step)).collect::<Vec<_>>(), [(1, 3), (2, 5), (3, 8), (4, 10)]);
+    assert_eq!(
+        events.prunings.iter().map(|p| (p.number, p.step)).collect::<Vec<_>>(),
+        [(1, 3), (2, 5), (3, 8), (4, 10)]
+    );
     assert_eq!(result.prunings, events.prunings);
     for (masks, sparsity) in events.masks.iter().zip((0..=4).map(|number| RAMP.sparsity(number))) {
         assert!(all(masks).all(|mask| (mask.sparsity() - sparsity).abs() < 0.01), "{sparsity}");
     }
     for two in events.masks.windows(2) {
         for (earlier, later) in all(&two[0]).zip(all(&two[1])) {
-            assert!(earlier.kept().iter().zip(later.kept()).all(|(earlier, later)| *earlier || !later), "a zero came back");
+            assert!(
+                earlier.kept().iter().zip(later.kept()).all(|(earlier, later)| *earlier || !later),
+                "a zero came back"
+            );
         }
     }
     assert_eq!(&result.masks, events.masks.last().unwrap());

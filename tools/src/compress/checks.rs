@@ -30,7 +30,8 @@ pub(super) fn check_start(args: &Args) -> Result<()> {
     let Some(start) = args.start_sparsity else { return Ok(()) };
     let end = match args.goal() {
         Goal::Keep => {
-            let (found, expected) = ("nothing to prune".into(), "--sparsity, --speedup or --target-ms beside it".into());
+            let (found, expected) =
+                ("nothing to prune".into(), "--sparsity, --speedup or --target-ms beside it".into());
             return Err(Error::Argument { option: "--start-sparsity", found, expected });
         }
         Goal::Sparsity(sparsity, _) | Goal::Auto(sparsity) => sparsity,

@@ -88,8 +88,9 @@ mod tests {
     #[test]
     fn an_interruption_before_the_last_pruning_is_said() {
         let ramp = ramp(0.7, 0.9).unwrap();
-        let done: Vec<Pruning> =
-            (1..=4).map(|number| Pruning { number, step: 10 * u64::from(number), sparsity: ramp.sparsity(number) }).collect();
+        let done: Vec<Pruning> = (1..=4)
+            .map(|number| Pruning { number, step: 10 * u64::from(number), sparsity: ramp.sparsity(number) })
+            .collect();
         let whole = Gradual::of(&ramp, &done);
         assert_eq!(whole.locked, Some(40));
         assert!(whole.text().contains("4 more prunings; locked at 90.0 % after step 40"), "{}", whole.text());

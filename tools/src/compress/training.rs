@@ -12,8 +12,8 @@ use lacuna_console::interrupt;
 use lacuna_console::output::say;
 use lacuna_train::Encoder;
 use lacuna_train::distil::{
-    DistilOptions, Distilled, Distiller, Events, HeadPair, Length, LogitForm, LossWeights, Losses, Progress, Pruning, Ramp,
-    Source,
+    DistilOptions, Distilled, Distiller, Events, HeadPair, Length, LogitForm, LossWeights, Losses, Progress, Pruning,
+    Ramp, Source,
 };
 use lacuna_train::mask::{Masks, masks_of};
 use lacuna_train::ops::Pool;

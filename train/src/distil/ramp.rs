@@ -47,7 +47,11 @@ impl Ramp {
         let refuse = |setting, found: String, expected| Err(Error::Setting { setting, found, expected });
         let Ramp { start, end, until, prunings } = *self;
         if !(start > 0.0 && start < end && end < 1.0) {
-            return refuse("gradual pruning", format!("from {start} to {end}"), "0 < first sparsity < last sparsity < 1");
+            return refuse(
+                "gradual pruning",
+                format!("from {start} to {end}"),
+                "0 < first sparsity < last sparsity < 1",
+            );
         }
         if !(until > 0.0 && until < 1.0) {
             return refuse("share of the gradual pruning", until.to_string(), "a number between 0 and 1");
@@ -95,7 +99,10 @@ mod tests {
 
     #[test]
     fn prunings_are_spread_evenly_and_end_at_the_sparsity() {
-        assert_eq!([0.0, 0.09, 0.1, 0.25, 0.3, 0.39, 0.4, 1.0].map(|done| RAMP.last_due(done)), [0, 0, 1, 2, 3, 3, 4, 4]);
+        assert_eq!(
+            [0.0, 0.09, 0.1, 0.25, 0.3, 0.39, 0.4, 1.0].map(|done| RAMP.last_due(done)),
+            [0, 0, 1, 2, 3, 3, 4, 4]
+        );
         assert_eq!((RAMP.sparsity(0), RAMP.sparsity(4)), (0.5, 0.9));
         let rises: Vec<f64> = (1..=4).map(|number| RAMP.sparsity(number) - RAMP.sparsity(number - 1)).collect();
         assert!(rises.is_sorted_by(|a, b| a > b) && rises[3] > 0.0, "{rises:?}");

@@ -36,6 +36,8 @@
 //! # }
 //! ```
 //!
+//! [`OneShotOptions::keep_zeros`] prunes a sparse model again, for example a student in the middle of its training: its zeros stay.
+//!
 //! When *not* to use it: it keeps most of the accuracy in minutes, and training what is left against the dense model keeps more
 //! ([`distil`](crate::distil)).
 
