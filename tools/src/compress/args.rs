@@ -73,6 +73,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "lock")]
     pub(super) keep_order: bool,
 
+    /// Prune to this fraction first, and raise it to that of --sparsity in four prunings during the first 40 % of the training
+    #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity, conflicts_with = "lock")]
+    pub(super) start_sparsity: Option<f64>,
+
     /// Attention heads that every layer keeps; the others are removed, and the matrices become smaller
     #[arg(long, value_name = "N", value_parser = args::at_least_one, conflicts_with = "lock")]
     pub(super) heads: Option<usize>,
@@ -245,6 +249,7 @@ impl Args {
             ("--train-pairs", self.train_pairs.is_some()),
             ("--train-embeddings", self.train_embeddings),
             ("--layers", self.layers.is_some()),
+            ("--start-sparsity", self.start_sparsity.is_some()),
         ];
         let wrong = |option, found: &str, expected: &str| {
             Err(Error::Argument { option, found: found.into(), expected: expected.into() })

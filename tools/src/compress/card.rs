@@ -66,7 +66,7 @@ pub(super) fn card(summary: &Summary) -> String {
                 ),
             };
             let _ = write!(out, "\n\n| model | {} |\n| --- | --- |\n", metric.name());
-            for (name, value) in figures.rows("this model") {
+            for (name, value) in figures.rows("this model", summary.gradual.as_ref()) {
                 let _ = writeln!(out, "| {name} | {value:.4} |");
             }
         }
@@ -92,6 +92,9 @@ pub(super) fn card(summary: &Summary) -> String {
     }
     if let Some(plan) = &summary.plan {
         out.push_str(&plan.card());
+    }
+    if let Some(gradual) = &summary.gradual {
+        let _ = writeln!(out, "Zeros: {}.", gradual.text());
     }
     if let Some(measured) = summary.measured_text() {
         let _ = writeln!(out, "Measured: {measured}.");

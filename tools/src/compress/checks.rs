@@ -5,7 +5,8 @@ use lacuna::tokens::SentenceTokenizer;
 use lacuna_console::error::{Error, Result};
 use lacuna_train::mask::{Mask, masks_of};
 
-use super::args::Args;
+use super::args::{Args, Goal};
+use super::gradual::ramp;
 use super::heads::Heads;
 
 /// Refuses figures that the model cannot have.
@@ -23,6 +24,29 @@ pub(super) fn check_measured(args: &Args, heads: Option<&Heads>) -> Result<()> {
         None if args.labelled_dev.is_some() => {
             wrong("--labelled-dev", "a model without a head for labels", "--pairs, for a model that embeds")
         }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a gradual pruning that goes nowhere, or has no time.
+pub(super) fn check_start(args: &Args) -> Result<()> {
+    let Some(start) = args.start_sparsity else { return Ok(()) };
+    let end = match args.goal() {
+        Goal::Keep => {
+            let (found, expected) =
+                ("nothing to prune".into(), "--sparsity, --speedup or --target-ms beside it".into());
+            return Err(Error::Argument { option: "--start-sparsity", found, expected });
+        }
+        Goal::Sparsity(sparsity, _) | Goal::Auto(sparsity) => sparsity,
+        Goal::Time(..) => 1.0, // looked at again when the sparsity is chosen
+    };
+    let ramp = ramp(start, end)?;
+    match args.steps {
+        Some(steps) if !ramp.fits(steps as u64) => Err(Error::Argument {
+            option: "--steps",
+            found: steps.to_string(),
+            expected: "at least 2 with --start-sparsity, so that something is trained after the last pruning".into(),
+        }),
         _ => Ok(()),
     }
 }

@@ -1,23 +1,36 @@
 //! The pruning that the options ask for.
 
 use lacuna::Block;
+use lacuna::weights::EncoderWeights;
 use lacuna_console::error::Result;
 use lacuna_console::output::say;
+use lacuna_train::distil::Ramp;
 use lacuna_train::prune::{OneShotOptions, Pruned};
 
 use super::args::Goal;
+use super::gradual::ramp;
 use super::log::Log;
 use super::plan::Plan;
 use super::pruning::Pruner;
 use super::{auto, target};
 
-/// Prunes and refits, by the plan of an earlier run or one of its own; nothing if the zeros stay.
+/// A model that was pruned.
+pub(super) struct Found {
+    /// How it is pruned in the end.
+    pub(super) plan: Plan,
+    /// How it goes on from here, if the sparsity rises during the training.
+    pub(super) ramp: Option<Ramp>,
+    pub(super) pruned: Pruned,
+}
+
+/// Prunes and refits, by the plan of an earlier run or one of its own; nothing if the zeros stay. With a `start`, it has this sparsity now.
 pub(super) fn pruned(
     pruner: &Pruner<'_>,
     goal: Goal,
+    start: Option<f64>,
     known: Option<Plan>,
     log: &mut Log,
-) -> Result<Option<(Plan, Pruned)>> {
+) -> Result<Option<Found>> {
     if goal == Goal::Keep {
         return Ok(None);
     }
@@ -31,20 +44,50 @@ pub(super) fn pruned(
             Plan::uniform(cuts, reordered)
         }
         (None, Goal::Auto(sparsity)) => {
-            let (plan, found) = auto::choose(pruner, sparsity, log)?;
-            say(plan.text().trim_end());
-            return Ok(Some((plan, found)));
+            let (plan, pruned) = auto::choose(pruner, sparsity, log)?;
+            if start.is_none() {
+                say(plan.text().trim_end());
+                return Ok(Some(Found { plan, ramp: None, pruned }));
+            }
+            plan
         }
         (None, Goal::Time(wanted, shapes)) => target::choose(pruner, wanted, &shapes, log)?,
     };
     if plan.times.is_some() {
         say(plan.text().trim_end());
     }
+    let sparsity = plan.sparsity(&pruner.dense.config().linear_shapes());
+    let ramp = start.map(|start| ramp(start, sparsity)).transpose()?;
     let weights = pruner.ordered(&plan.cuts)?;
-    let mut options = OneShotOptions::new(Block::B4x1, 0.0).with_cuts(&plan.cuts);
+    let share = ramp.map_or(1.0, |ramp| ramp.start / ramp.end);
+    let pruned = prune(pruner, &plan, share, &weights, false, log)?;
+    Ok(Some(Found { plan, ramp, pruned }))
+}
+
+/// Prunes the student of a training again, to a sparsity of the ramp. Its zeros stay.
+pub(super) fn pruned_again(
+    pruner: &Pruner<'_>,
+    (plan, ramp): (&Plan, &Ramp),
+    sparsity: f64,
+    student: &EncoderWeights,
+    log: &mut Log,
+) -> lacuna_train::Result<Pruned> {
+    prune(pruner, plan, sparsity / ramp.end, student, true, log)
+}
+
+/// Prunes by a plan, to a share of its sparsities.
+fn prune(
+    pruner: &Pruner<'_>,
+    plan: &Plan,
+    share: f64,
+    weights: &EncoderWeights,
+    keep_zeros: bool,
+    log: &mut Log,
+) -> lacuna_train::Result<Pruned> {
+    let mut options = OneShotOptions::new(Block::B4x1, 0.0).with_cuts(&plan.scaled(share));
+    options.keep_zeros = keep_zeros;
     if plan.times.as_ref().is_some_and(|times| times.target_ms.is_some()) {
-        options.sensitivity = Some(target::sensitivity(pruner, &weights)?);
+        options.sensitivity = Some(target::sensitivity(pruner, weights)?);
     }
-    let found = pruner.prune(&weights, &options, log)?;
-    Ok(Some((plan, found)))
+    pruner.prune(weights, &options, log)
 }

@@ -17,6 +17,8 @@ pub(super) struct Identity {
     teacher: Option<PathBuf>,
     /// What is pruned, as it was asked for.
     goal: String,
+    #[serde(default)]
+    start_sparsity: Option<f64>,
     /// What is pruned, as it was chosen.
     plan: Option<Plan>,
     batch: usize,
@@ -43,6 +45,7 @@ impl Identity {
             model: args.source.name(),
             teacher: args.teacher.clone(),
             goal: args.goal_text(),
+            start_sparsity: args.start_sparsity,
             plan: plan.cloned(),
             batch: args.batch,
             learning_rate: args.learning_rate,

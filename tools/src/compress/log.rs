@@ -37,9 +37,13 @@ pub(super) enum Event {
         scores: f64,
         rate: f64,
         gradient_norm: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sparsity: Option<f64>,
         tokens: u64,
         seconds: f64,
     },
+    /// The student is pruned again: its matrices and layers follow.
+    Pruning { step: u64, number: u32, planned: u32, sparsity: f64 },
     /// How far int8 moves embeddings when it is asked whether to round, and the answer.
     Rounding { step: u64, distance: f64, rounds: bool },
     /// What is measured on the pairs, or on the labelled texts.
@@ -71,6 +75,8 @@ pub(super) struct Curves {
     pub(super) rate: Curve,
     pub(super) dev: Curve,
     pub(super) norm: Curve,
+    /// Empty without gradual pruning.
+    pub(super) sparsity: Curve,
 }
 
 /// Where events go.
@@ -101,11 +107,12 @@ impl Log {
             self.failed = file.write_all(&line).err();
         }
         match event {
-            Event::Step { step, done, loss, rate, gradient_norm, tokens, seconds, .. } => {
+            Event::Step { step, done, loss, rate, gradient_norm, sparsity, tokens, seconds, .. } => {
                 let at = *step as f64;
                 self.curves.loss.push((at, *loss));
                 self.curves.rate.push((at, *rate));
                 self.curves.norm.push((at, *gradient_norm));
+                self.curves.sparsity.extend(sparsity.map(|sparsity| (at, sparsity)));
                 if self.last.elapsed() >= LINE_EVERY {
                     self.last = Instant::now();
                     let left = if *done > 0.0 { seconds * (1.0 - done) / done } else { 0.0 };
@@ -130,6 +137,9 @@ impl Log {
                 "int8 moves embeddings by a cosine distance of {distance:.4}: the training goes on {}",
                 if *rounds { "rounded as int8" } else { "unrounded" }
             )),
+            Event::Pruning { step, number, planned, sparsity } => {
+                say(format_args!("step {step}: pruning {number} of {planned}, to {:.1} % zeros", sparsity * 1e2));
+            }
             Event::Matrix { .. } => {}
             Event::Cut { layer, heads, neurons, hidden_error, seconds } => {
                 let heads: Vec<String> = heads.iter().map(usize::to_string).collect();

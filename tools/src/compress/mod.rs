@@ -6,6 +6,7 @@ mod card;
 mod checks;
 mod choose;
 mod dev;
+mod gradual;
 mod heads;
 mod identity;
 mod log;

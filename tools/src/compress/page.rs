@@ -15,10 +15,12 @@ pub(super) fn page(summary: &Summary, curves: &Curves) -> String {
     let charts = [
         ("Loss", &curves.loss, "what the student does differently from the teacher, per step"),
         (&dev[..], &curves.dev, "in f32, of the averaged weights"),
+        ("Sparsity", &curves.sparsity, "the fraction of zeros in the linear layers, as gradual pruning raises it"),
         ("Learning rate", &curves.rate, ""),
         ("Gradient norm", &curves.norm, "before clipping"),
     ];
     let charts = charts.iter().filter(|(_, curve, _)| curve.len() > 1);
+    let error = if summary.gradual.is_some() { "error after the first pruning" } else { "error after pruning" };
     let title = format!("lacuna compress: {}", summary.model);
     html! {
         (DOCTYPE)
@@ -38,7 +40,7 @@ pub(super) fn page(summary: &Summary, curves: &Curves) -> String {
                 }
                 h2 { "Matrices" }
                 table {
-                    tr { th { "matrix" } th { "zeros" } th { "error after pruning" } }
+                    tr { th { "matrix" } th { "zeros" } th { (error) } }
                     @for matrix in &summary.matrices {
                         tr {
                             td { "layer " (matrix.layer) " " (matrix.name) }

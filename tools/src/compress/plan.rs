@@ -64,6 +64,24 @@ impl Plan {
         counts.iter().map(|(_, block)| block.name()).collect::<Vec<_>>().join(", ")
     }
 
+    /// The sparsity of all matrices together. `shapes` are those of a layer.
+    pub(super) fn sparsity(&self, shapes: &[(usize, usize); 6]) -> f64 {
+        let all = || self.cuts.iter().flatten().map(|cut| cut.sparsity);
+        let first = all().next().unwrap_or(0.0);
+        if all().all(|sparsity| sparsity == first) {
+            return first; // exactly as it was asked for
+        }
+        let sizes = shapes.iter().cycle().map(|&(m, k)| (m * k) as f64);
+        let (zeros, size) = all().zip(sizes).fold((0.0, 0.0), |(zeros, sum), (s, size)| (zeros + s * size, sum + size));
+        zeros / size
+    }
+
+    /// How the matrices are pruned at this share of their sparsities. Dense ones stay dense.
+    pub(super) fn scaled(&self, share: f64) -> Cuts {
+        let scale = |cut: Cut| Cut { sparsity: cut.sparsity * share, ..cut };
+        self.cuts.iter().map(|six| six.map(scale)).collect()
+    }
+
     /// The table of candidates, empty without any.
     pub(super) fn table(&self) -> Option<Table> {
         if self.candidates.is_empty() {
@@ -166,6 +184,11 @@ mod tests {
         plan.cuts[1][5] = Cut { block: Block::B4x1, sparsity: 0.9 };
         plan.cuts[1][4] = Cut { block: Block::B8x1, sparsity: 0.0 };
         assert_eq!(plan.shapes(), "4x4, 4x1");
+        assert_eq!(plan.scaled(0.5)[1].map(|cut| cut.sparsity), [0.4, 0.4, 0.4, 0.4, 0.0, 0.45]);
+        assert_eq!(plan.scaled(1.0), plan.cuts);
+        let shapes = [(4, 4), (4, 4), (4, 4), (4, 4), (8, 4), (4, 8)];
+        assert!((plan.sparsity(&shapes) - (12.0 * 0.8 + 2.0 * 0.9) / 16.0).abs() < 1e-12);
+        assert_eq!(Plan::uniform(plan.scaled(1.0)[..1].to_vec(), false).sparsity(&shapes), 0.8);
         let text = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
         assert!(plan.table().is_none() && plan.text().is_empty());

@@ -52,7 +52,12 @@ impl Pruner<'_> {
     }
 
     /// Prunes and refits weights.
-    pub(super) fn prune(&self, weights: &EncoderWeights, options: &OneShotOptions, log: &mut Log) -> Result<Pruned> {
+    pub(super) fn prune(
+        &self,
+        weights: &EncoderWeights,
+        options: &OneShotOptions,
+        log: &mut Log,
+    ) -> lacuna_train::Result<Pruned> {
         let mut progress = |progress: &Progress| match progress {
             Progress::Matrix(report) => {
                 let &MatrixReport { layer, name, sparsity, relative_error, seconds } = report;
@@ -64,7 +69,7 @@ impl Pruner<'_> {
             }
             _ => {}
         };
-        Ok(one_shot(self.dense.config(), weights, &self.calibration, options, &mut progress)?)
+        one_shot(self.dense.config(), weights, &self.calibration, options, &mut progress)
     }
 
     /// Times of kernels on this machine.

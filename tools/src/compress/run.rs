@@ -20,9 +20,10 @@ use lacuna_train::distil::layer_map;
 use lacuna_train::ops::Pool;
 
 use super::args::{Args, Goal, Method};
-use super::checks::{check_measured, check_seq, check_teacher, check_zeros};
-use super::choose::pruned;
+use super::checks::{check_measured, check_seq, check_start, check_teacher, check_zeros};
+use super::choose::{Found, pruned};
 use super::dev::{Dev, Metric, sequences};
+use super::gradual::Gradual;
 use super::heads::Heads;
 use super::identity::Identity;
 use super::log::{Event, Log};
@@ -44,6 +45,7 @@ use crate::packed::{needs_weights, open};
 /// Everything that the options ask for.
 pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     args.check()?;
+    check_start(args)?;
     let out = Out::new(&args.out)?;
     let html = args.html.as_deref().map(|path| Target::new(Some(path))).transpose()?;
     if let Some(path) = args.source.packed_path()? {
@@ -123,11 +125,12 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     let pruner =
         Pruner { dense: &student, calibration, may_reorder: !args.keep_order, seq: args.seq, seed: args.seed, context };
     let known = if args.resume && checkpoint.exists() { Identity::plan(&checkpoint) } else { None };
-    let (mut weights, reports, plan) = match pruned(&pruner, args.goal(), known, &mut log)? {
-        Some((plan, found)) => (found.weights, found.matrices, Some(plan)),
-        None => (student.weights().clone(), vec![], None),
+    let found = pruned(&pruner, args.goal(), args.start_sparsity, known, &mut log)?;
+    let (mut weights, reports, plan, ramp) = match found {
+        Some(Found { plan, ramp, pruned }) => (pruned.weights, pruned.matrices, Some(plan), ramp),
+        None => (student.weights().clone(), vec![], None, None),
     };
-    let pruning_seconds = start.elapsed().as_secs_f64();
+    let mut pruning_seconds = start.elapsed().as_secs_f64();
     let pruned_f32 = match plan.is_some() && has_figures {
         true => figure("pruned", &student, &weights, head.as_ref(), &mut log)?,
         false => None,
@@ -139,12 +142,15 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
             model: &student,
             teacher: teacher.as_ref().unwrap_or(&dense),
             texts: &texts,
+            pruner: &pruner,
             plan: plan.as_ref(),
+            ramp,
             dev: dev.as_ref(),
             heads: heads.as_ref(),
             checkpoint: &checkpoint,
         };
-        let done = training.run(weights, &mut log)?;
+        let (done, seconds) = training.run(weights, &mut log)?;
+        pruning_seconds += seconds;
         weights = done.weights.clone();
         head = done.head.clone();
         trained = Some(done);
@@ -194,6 +200,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         },
         block: plan.as_ref().map(Plan::shapes),
         plan: plan.clone(),
+        gradual: ramp.zip(done).map(|(ramp, done)| Gradual::of(&ramp, &done.prunings)),
         cut,
         measured_ms,
         layers: Some(sparse.config().layers).filter(|&layers| layers < dense.config().layers),

@@ -9,6 +9,7 @@ use lacuna_train::prune::MatrixReport;
 use serde::Serialize;
 
 use super::dev::Metric;
+use super::gradual::Gradual;
 use super::log::minutes;
 use super::plan::Plan;
 use super::structure::Cut;
@@ -21,7 +22,7 @@ pub(super) struct MatrixSummary {
     pub(super) name: &'static str,
     /// The fraction of its weights that are zero.
     pub(super) zeros: f64,
-    /// What pruning cost, of the energy of its outputs; none without pruning.
+    /// What the first pruning cost, of the energy of its outputs; none without pruning.
     pub(super) relative_error: Option<f64>,
 }
 
@@ -32,7 +33,7 @@ pub(super) struct Figures {
     pub(super) dense_f32: Option<f64>,
     /// After heads and neurons were removed, in f32.
     pub(super) cut_f32: Option<f64>,
-    /// After pruning and refitting, in f32.
+    /// After the first pruning and refitting, in f32.
     pub(super) pruned_f32: Option<f64>,
     /// The result in f32.
     pub(super) f32: f64,
@@ -52,6 +53,8 @@ pub(super) struct Summary {
     pub(super) layers: Option<usize>,
     /// How every matrix was pruned, and why; none if nothing was pruned.
     pub(super) plan: Option<Plan>,
+    /// How the sparsity rose during the training, if it did.
+    pub(super) gradual: Option<Gradual>,
     /// Milliseconds of a sequence as [`Plan`] has it, of the result; none where no time was asked for.
     pub(super) measured_ms: Option<f64>,
     /// Heads and neurons that were removed, if they were.
@@ -74,6 +77,7 @@ pub(super) struct Summary {
     pub(super) steps: u64,
     /// Tokens of all training steps.
     pub(super) tokens: u64,
+    /// Seconds of all prunings of this run, those during the training included.
     pub(super) pruning_seconds: f64,
     pub(super) training_seconds: f64,
     /// Whether the embeddings were trained.
@@ -90,11 +94,15 @@ pub(super) struct Summary {
 
 impl Figures {
     /// The figures that there are, with their names; `result` is what the result is called.
-    pub(super) fn rows(&self, result: &str) -> Vec<(String, f64)> {
+    pub(super) fn rows(&self, result: &str, gradual: Option<&Gradual>) -> Vec<(String, f64)> {
+        let pruned = match gradual {
+            Some(gradual) => format!("pruned to {:.1} % and refitted, f32", gradual.start_sparsity * 1e2),
+            None => "pruned and refitted, f32".to_owned(),
+        };
         let rows = [
             ("dense, f32".to_owned(), self.dense_f32),
             ("smaller and refitted, f32".to_owned(), self.cut_f32),
-            ("pruned and refitted, f32".to_owned(), self.pruned_f32),
+            (pruned, self.pruned_f32),
             (format!("{result}, f32"), Some(self.f32)),
             (format!("{result}, int8 as it runs"), Some(self.int8)),
         ];
@@ -155,6 +163,9 @@ impl Summary {
         if let Some(measured) = self.measured_text() {
             let _ = writeln!(out, "{measured}");
         }
+        if let Some(gradual) = &self.gradual {
+            let _ = writeln!(out, "{}", gradual.text());
+        }
         let mut times = format!("pruned in {}", minutes(self.pruning_seconds));
         if self.steps > 0 {
             times += &format!(
@@ -167,7 +178,7 @@ impl Summary {
         let _ = writeln!(out, "{times}, on {} threads of {}", self.threads, self.cpu);
         if let Some((metric, figures, count)) = self.figures() {
             let mut table = Table::new(&["<model", metric.name()]);
-            for (name, value) in figures.rows("result") {
+            for (name, value) in figures.rows("result", self.gradual.as_ref()) {
                 table.row([name, format!("{value:.4}")]);
             }
             let _ = write!(out, "on {count} {}, which were not trained on:\n{table}", metric.noun());

@@ -144,7 +144,7 @@ fn is_better(seconds: f64, than: f64, limit: f64) -> bool {
 }
 
 /// What errors of every row cost, measured on a part of the calibration.
-pub(super) fn sensitivity(pruner: &Pruner<'_>, weights: &EncoderWeights) -> Result<Sensitivity> {
+pub(super) fn sensitivity(pruner: &Pruner<'_>, weights: &EncoderWeights) -> lacuna_train::Result<Sensitivity> {
     let some = &pruner.calibration[..pruner.calibration.len().div_ceil(SENSITIVITY_SHARE)];
     let pool = Pool::of(pruner.dense.pooling())?;
     let found = Sensitivity::measure(pruner.dense.config(), weights, pool, some, pruner.seed)?;

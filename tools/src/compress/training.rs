@@ -1,29 +1,33 @@
 //! The training, and what is measured on the way.
 
 use std::path::Path;
+use std::time::Instant;
 
 use lacuna::Model;
 use lacuna::config::PoolingMode;
 use lacuna::heads::HeadWeights;
-use lacuna::weights::EncoderWeights;
+use lacuna::weights::{EncoderWeights, LayerWeights};
 use lacuna_console::error::Result;
 use lacuna_console::interrupt;
 use lacuna_console::output::say;
 use lacuna_train::Encoder;
 use lacuna_train::distil::{
-    DistilOptions, Distilled, Distiller, Events, HeadPair, Length, LogitForm, LossWeights, Losses, Progress, Source,
+    DistilOptions, Distilled, Distiller, Events, HeadPair, Length, LogitForm, LossWeights, Losses, Progress, Pruning,
+    Ramp, Source,
 };
-use lacuna_train::mask::masks_of;
+use lacuna_train::mask::{Masks, masks_of};
 use lacuna_train::ops::Pool;
 use lacuna_train::optimise::AdamWOptions;
 use lacuna_train::rounding::Rounding;
 
 use super::args::{self, Args};
+use super::choose::pruned_again;
 use super::dev::Dev;
 use super::heads::Heads;
 use super::identity::Identity;
 use super::log::{Event, Log};
 use super::plan::Plan;
+use super::pruning::Pruner;
 use super::texts::{Sequence, Source as Sequences, Texts};
 
 /// Steps between two figures of the dev set.
@@ -47,7 +51,10 @@ pub(super) struct Training<'a> {
     pub(super) model: &'a Model,
     pub(super) teacher: &'a Model,
     pub(super) texts: &'a Texts,
+    pub(super) pruner: &'a Pruner<'a>,
     pub(super) plan: Option<&'a Plan>,
+    /// How the sparsity rises, if it does.
+    pub(super) ramp: Option<Ramp>,
     pub(super) dev: Option<&'a Dev<'a>>,
     pub(super) heads: Option<&'a Heads>,
     pub(super) checkpoint: &'a Path,
@@ -64,8 +71,8 @@ impl Training<'_> {
         self.texts.sources.iter().filter(|source| !alone || !source.labels.is_empty()).collect()
     }
 
-    /// Trains `weights`, whose zeros stay.
-    pub(super) fn run(&self, weights: EncoderWeights, log: &mut Log) -> Result<Distilled> {
+    /// Trains `weights`, whose zeros stay. Returns the result, and the seconds of its prunings.
+    pub(super) fn run(&self, weights: EncoderWeights, log: &mut Log) -> Result<(Distilled, f64)> {
         let args = self.args;
         let sources = self.sources();
         let length = match (args.steps, args.time) {
@@ -82,6 +89,7 @@ impl Training<'_> {
             optimiser: AdamWOptions { rate: args.learning_rate, ..AdamWOptions::default() },
             losses,
             embeddings: args.train_embeddings,
+            ramp: self.ramp,
             seed: args.seed,
             dev_every: if self.dev.is_some() { DEV_STEPS } else { 0 },
             rounding_from: if args.rounding == args::Rounding::Never { 1.0 } else { ROUNDING_FROM },
@@ -114,8 +122,18 @@ impl Training<'_> {
             }
             identity.write(self.checkpoint)?;
         }
-        let mut watcher = Watcher { model: self.model, texts: self.texts, dev: self.dev, rounding: args.rounding, log };
-        Ok(distiller.run(&mut watcher, interrupt::flag())?)
+        let mut watcher = Watcher {
+            model: self.model,
+            texts: self.texts,
+            pruner: self.pruner,
+            way: self.plan.zip(self.ramp),
+            pruning_seconds: 0.0,
+            dev: self.dev,
+            rounding: args.rounding,
+            log,
+        };
+        let done = distiller.run(&mut watcher, interrupt::flag())?;
+        Ok((done, watcher.pruning_seconds))
     }
 }
 
@@ -142,6 +160,10 @@ fn source(texts: &Sequences) -> Source {
 struct Watcher<'a> {
     model: &'a Model,
     texts: &'a Texts,
+    pruner: &'a Pruner<'a>,
+    /// How it is pruned in the end, and how the sparsity rises until then.
+    way: Option<(&'a Plan, Ramp)>,
+    pruning_seconds: f64,
     dev: Option<&'a Dev<'a>>,
     rounding: args::Rounding,
     log: &'a mut Log,
@@ -149,7 +171,7 @@ struct Watcher<'a> {
 
 impl Events for Watcher<'_> {
     fn progress(&mut self, progress: &Progress) {
-        let &Progress { step, done, losses, loss, gradient_norm, rate, tokens, seconds } = progress;
+        let &Progress { step, done, losses, loss, gradient_norm, rate, sparsity, tokens, seconds } = progress;
         let Losses { hidden, cosine, similarity, logits, labels, scores } = losses;
         self.log.add(&Event::Step {
             step,
@@ -163,6 +185,7 @@ impl Events for Watcher<'_> {
             scores,
             rate,
             gradient_norm,
+            sparsity,
             tokens,
             seconds,
         });
@@ -178,6 +201,20 @@ impl Events for Watcher<'_> {
         let value = dev.measure(self.model, weights, head)?;
         self.log.add(&Event::dev(dev.metric(), "training", step, value));
         Ok(None) // nothing is chosen by it, so that it stays an honest figure
+    }
+
+    fn prune(
+        &mut self,
+        pruning: &Pruning,
+        weights: &EncoderWeights,
+    ) -> lacuna_train::Result<(Vec<LayerWeights>, Masks)> {
+        let Some((plan, ramp)) = self.way else { return ().prune(pruning, weights) }; // which refuses
+        let (start, &Pruning { number, step, sparsity }) = (Instant::now(), pruning);
+        self.log.add(&Event::Pruning { step, number, planned: ramp.prunings, sparsity });
+        let found = pruned_again(self.pruner, (plan, &ramp), sparsity, weights, self.log)?;
+        self.pruning_seconds += start.elapsed().as_secs_f64();
+        let masks = masks_of(&found.weights.layers)?;
+        Ok((found.weights.layers, masks))
     }
 
     fn rounding(&mut self, step: u64, weights: &EncoderWeights) -> lacuna_train::Result<Option<Rounding>> {

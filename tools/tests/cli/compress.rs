@@ -101,6 +101,63 @@ fn the_same_steps_and_seed_give_the_same_model_on_any_number_of_threads() {
 }
 
 #[test]
+fn the_sparsity_rises_during_the_training() {
+    let work = Work::new();
+    let (out, log, html) = (work.path("sparse"), work.path("log.jsonl"), work.path("page.html"));
+    let args = ["--sparsity", "0.75", "--start-sparsity", "0.25", "--steps", "10", "--batch", "4", "--out"];
+    let found = work.json(&[&args[..], &[&out, "--log", &log, "--html", &html]].concat());
+    assert!((found["zeros"].as_f64().unwrap() - 0.75).abs() < 1e-9, "{found}");
+    let gradual = &found["gradual"];
+    assert_eq!(
+        (&gradual["start_sparsity"], &gradual["locked"], &gradual["planned"]),
+        (&0.25.into(), &4.into(), &4.into())
+    );
+    assert_eq!(gradual["prunings"].as_array().unwrap().len(), 4, "{gradual}");
+    let lines: Vec<Value> =
+        fs::read_to_string(&log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    assert_eq!((of("pruning").len(), of("layer").len()), (4, 5 * 2));
+    let sparsities: Vec<f64> = of("step").iter().map(|line| line["sparsity"].as_f64().unwrap()).collect();
+    assert!(sparsities.is_sorted() && sparsities[0] == 0.25 && sparsities[4..] == [0.75; 6], "{sparsities:?}");
+    let card = fs::read_to_string(Path::new(&out).join("README.md")).unwrap();
+    assert!(
+        card.contains("gradual pruning from 25.0 % zeros: 4 more prunings; locked at 75.0 % after step 4"),
+        "{card}"
+    );
+    assert!(card.contains("pruned to 25.0 % and refitted, f32"), "{card}");
+    let page = fs::read_to_string(&html).unwrap();
+    assert!(page.contains("<h2>Sparsity</h2>") && page.contains("error after the first pruning"), "{page}");
+
+    // The same again on other threads, and in the shape that is best here.
+    let other = work.path("other");
+    work.json(&[&args[..], &[&other, "--threads", "2"]].concat());
+    let bytes = |folder: &str| fs::read(Path::new(folder).join("model.safetensors")).unwrap();
+    assert!(bytes(&out) == bytes(&other));
+    let auto = work.path("auto");
+    let found = work.json(&[&args[..], &[&auto, "--block", "auto", "--seq", "8"]].concat());
+    assert!((found["zeros"].as_f64().unwrap() - 0.75).abs() < 1e-9 && found["gradual"]["locked"] == 4, "{found}");
+}
+
+#[test]
+fn gradual_prunings_that_mean_nothing_are_refused_before_the_work() {
+    let work = Work::new();
+    let out = work.path("out");
+    let refused = |more: &[&str], expected: &str| {
+        let line = refusal(work.run(&[more, &["--out", &out]].concat()));
+        assert!(line.contains(expected), "{more:?}: {line}");
+    };
+    for start in ["0.5", "0.6", "0"] {
+        refused(&["--sparsity", "0.5", "--start-sparsity", start], "a number above 0 and below 0.5000");
+    }
+    refused(&["--sparsity", "0.5", "--start-sparsity", "1"], "0 <= sparsity < 1");
+    refused(&["--sparsity", "0.5", "--start-sparsity", "0.2", "--method", "one-shot"], "which trains nothing");
+    refused(&["--sparsity", "0.5", "--start-sparsity", "0.2", "--steps", "1"], "--steps: found 1; expected at least 2");
+    refused(&["--lock", "--start-sparsity", "0.2"], "--lock");
+    refused(&["--heads", "1", "--start-sparsity", "0.2"], "--start-sparsity: found nothing to prune");
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
 fn zeros_are_kept_when_they_are_locked() {
     let work = Work::new();
     let (sparse, tuned) = (work.path("sparse"), work.path("tuned"));

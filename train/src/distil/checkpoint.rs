@@ -6,6 +6,7 @@ use lacuna_model::{EmbeddingWeights, LayerQuant, LayerWeights};
 use serde::{Deserialize, Serialize};
 
 use super::quants::{quant_parts, read_quants};
+use super::ramp::Pruning;
 use super::tensor_file::{Part, TensorFile, write};
 use crate::head::HeadLayers;
 use crate::mask::{Mask, Masks};
@@ -15,7 +16,7 @@ use crate::{Error, Result};
 /// The key of the metadata.
 const KEY: &str = "lacuna-train";
 /// Raised when the content changes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Names of the groups of tensors.
 const GROUPS: [&str; 4] = ["weights", "first", "second", "average"];
 
@@ -40,6 +41,8 @@ pub(super) struct Position {
     pub(super) best: Option<f64>,
     /// Whether it was asked how to round.
     pub(super) asked: bool,
+    /// The prunings of the ramp that were done.
+    pub(super) prunings: Vec<Pruning>,
 }
 
 impl Position {
@@ -53,6 +56,7 @@ impl Position {
         tokens: 0,
         best: None,
         asked: false,
+        prunings: Vec::new(),
     };
 }
 

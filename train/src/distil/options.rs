@@ -7,6 +7,7 @@ use lacuna_model::heads::HeadWeights;
 use lacuna_model::{EncoderWeights, LayerWeights};
 
 use super::losses::{LossWeights, Losses};
+use super::ramp::{Pruning, Ramp};
 use crate::mask::Masks;
 use crate::optimise::{AdamWOptions, Schedule};
 use crate::rounding::Rounding;
@@ -17,7 +18,7 @@ use crate::{Error, Result};
 pub enum Length {
     /// A number of steps: the result depends on nothing but the data, the settings and the seed.
     Steps(u64),
-    /// Wall time, interruptions left out. The result depends on the speed of the machine.
+    /// Wall time, interruptions, dev figures and prunings left out. The result depends on the speed of the machine.
     Time(Duration),
 }
 
@@ -38,6 +39,8 @@ pub struct DistilOptions {
     pub losses: LossWeights,
     /// The teacher's layer for each layer of the student; evenly spaced if there is none.
     pub layer_map: Option<Vec<usize>>,
+    /// Gradual pruning in the first part of the training; without it, the pattern of the student stays as it is.
+    pub ramp: Option<Ramp>,
     /// The share of the training after which [`Events::rounding`] is asked, 0 to 1; 1 for never.
     pub rounding_from: f64,
     /// Whether the embeddings are trained, too.
@@ -62,6 +65,7 @@ impl Default for DistilOptions {
             schedule: Schedule::default(),
             losses: LossWeights::default(),
             layer_map: None,
+            ramp: None,
             rounding_from: 1.0,
             embeddings: false,
             seed: 0,
@@ -84,6 +88,18 @@ impl DistilOptions {
         if !(0.0..=1.0).contains(&self.rounding_from) {
             return refuse("begin of the rounding", self.rounding_from.to_string(), "a share from 0 to 1");
         }
+        if let Some(ramp) = &self.ramp {
+            ramp.check()?;
+            if let Length::Steps(steps) = self.length
+                && !ramp.fits(steps)
+            {
+                return refuse("steps of the training", steps.to_string(), "a step after the last pruning");
+            }
+            if self.rounding_from < ramp.until {
+                let found = self.rounding_from.to_string();
+                return refuse("begin of the rounding", found, "a share after the last pruning");
+            }
+        }
         let LossWeights { hidden, cosine, similarity, temperature, logits, labels, scores, logit_temperature } =
             self.losses;
         if let Some(weight) =
@@ -103,6 +119,14 @@ impl DistilOptions {
         }
         Ok(())
     }
+
+    /// The factor of the learning rate at a share of the training.
+    pub(super) fn factor(&self, done: f64) -> f64 {
+        match &self.ramp {
+            Some(ramp) => ramp.factor(&self.schedule, done),
+            None => self.schedule.factor(done),
+        }
+    }
 }
 
 /// Where a training stands after a step.
@@ -120,6 +144,8 @@ pub struct Progress {
     pub gradient_norm: f64,
     /// The learning rate of the step.
     pub rate: f64,
+    /// The sparsity of gradual pruning, if there is one.
+    pub sparsity: Option<f64>,
     /// Tokens so far.
     pub tokens: u64,
     /// Seconds of training so far.
@@ -142,14 +168,15 @@ pub trait Events {
         Ok(None)
     }
 
-    /// Other masks from this step on, or `None` to keep the pattern as it is: the hook of gradual pruning. `done` is the share of the
-    /// training that is done, see [`CubicRamp`](crate::optimise::CubicRamp).
+    /// A pruning of [`DistilOptions::ramp`]: the layers that the student has from this step on, and the masks of their zeros. `weights` are
+    /// the average so far. Zeros that they have should stay. Not called without a ramp.
     ///
     /// # Errors
-    /// Any error ends the training.
-    fn masks(&mut self, step: u64, done: f64, layers: &[LayerWeights]) -> Result<Option<Masks>> {
-        let _ = (step, done, layers);
-        Ok(None)
+    /// Any error ends the training. Unless it is written, [`Error::Setting`].
+    fn prune(&mut self, pruning: &Pruning, weights: &EncoderWeights) -> Result<(Vec<LayerWeights>, Masks)> {
+        let _ = weights;
+        let found = format!("due at step {}, but nothing prunes", pruning.step);
+        Err(Error::Setting { setting: "gradual pruning", found, expected: "events that prune" })
     }
 
     /// How the student is rounded from this step to the end, or `None` to train it unrounded. Asked once, before the first step at which
@@ -177,13 +204,15 @@ pub struct Distilled {
     pub masks: Masks,
     /// How the student was rounded at the end, if it was.
     pub rounding: Option<Rounding>,
+    /// The prunings of the ramp that were done.
+    pub prunings: Vec<Pruning>,
     /// The best dev figure.
     pub best: Option<f64>,
     /// Steps done.
     pub steps: u64,
     /// Tokens of all batches.
     pub tokens: u64,
-    /// Seconds of training, dev figures left out.
+    /// Seconds of training, dev figures and prunings left out.
     pub seconds: f64,
     /// Whether the stop flag ended it.
     pub stopped: bool,

@@ -10,6 +10,7 @@ use lacuna_model::{EncoderWeights, LayerWeights, Matrix};
 use super::checkpoint::{Beside, GroupState, Position, State, load, save};
 use super::losses::{Losses, add_difference, embedding_losses, layer_map, squared_error};
 use super::options::{DistilOptions, Distilled, Events, Length, Progress};
+use super::ramp::Pruning;
 use super::sample::{Drawn, Sampler, Source};
 use super::scores::{ScoredPair, score_loss};
 use super::tables::Tables;
@@ -176,7 +177,8 @@ impl<'a> Distiller<'a> {
     /// step. Errors of files, kernels and events.
     pub fn run(&mut self, events: &mut dyn Events, stop: &AtomicBool) -> Result<Distilled> {
         let mut stopped = false;
-        while self.done() < 1.0 {
+        // A slow step may end the time before the last pruning: it still comes, and a step after it.
+        while self.done() < 1.0 || self.due().is_some() {
             if stop.load(Ordering::Relaxed) {
                 stopped = true;
                 break;
@@ -205,9 +207,10 @@ impl<'a> Distiller<'a> {
         }
         let head = self.task.as_ref().map(Task::result);
         let Position { step, seconds, tokens, best, .. } = self.position;
+        let prunings = self.position.prunings.clone();
         let masks = self.optimiser.masks().clone();
         let rounding = self.student.rounding().cloned();
-        Ok(Distilled { weights, head, masks, rounding, best, steps: step, tokens, seconds, stopped })
+        Ok(Distilled { weights, head, masks, rounding, prunings, best, steps: step, tokens, seconds, stopped })
     }
 
     /// One step: a batch, or as many as an update takes.
@@ -215,24 +218,13 @@ impl<'a> Distiller<'a> {
     /// # Errors
     /// Those of [`Distiller::run`].
     pub fn step(&mut self, events: &mut dyn Events) -> Result<Progress> {
+        self.prune(events)?;
         let (start, done) = (Instant::now(), self.done());
-        if let Some(masks) = events.masks(self.position.step, done, self.student.layers())? {
-            let mut layers = self.student.layers().to_vec();
-            self.optimiser.set_masks(masks, &mut layers)?;
-            self.best = None; // it has another pattern
-            self.position.best = None;
-            self.task.iter_mut().for_each(Task::forget_best);
-            self.tables.iter_mut().for_each(Tables::forget_best);
-            self.replace(layers)?;
-        }
         if !self.position.asked && done >= self.options.rounding_from {
             self.position.asked = true;
             if let Some(rounding) = events.rounding(self.position.step, &self.average())? {
                 self.student.set_rounding(Some(rounding))?;
-                self.best = None; // it was another model
-                self.position.best = None;
-                self.task.iter_mut().for_each(Task::forget_best);
-                self.tables.iter_mut().for_each(Tables::forget_best);
+                self.forget_best();
             }
         }
         tensors_mut(&mut self.gradients).into_iter().for_each(|tensor| tensor.values.fill(0.0));
@@ -247,7 +239,7 @@ impl<'a> Distiller<'a> {
             let part = self.gradients_of(&batch, &gold)?;
             losses.add(&part, 1.0 / self.options.accumulate as f64);
         }
-        let factor = self.options.schedule.factor(done);
+        let factor = self.options.factor(done);
         let at_step = |error| match error {
             Error::NonFinite { place, .. } => Error::NonFinite { step: self.position.step, place },
             other => other,
@@ -274,7 +266,46 @@ impl<'a> Distiller<'a> {
         position.seconds += start.elapsed().as_secs_f64();
         let (step, tokens, seconds) = (position.step, position.tokens, position.seconds);
         let (loss, rate) = (losses.total(&self.options.losses), factor * self.options.optimiser.rate);
-        Ok(Progress { step, done: self.done(), losses, loss, gradient_norm, rate, tokens, seconds })
+        let sparsity = self.options.ramp.map(|ramp| ramp.sparsity(self.pruned()));
+        Ok(Progress { step, done: self.done(), losses, loss, gradient_norm, rate, sparsity, tokens, seconds })
+    }
+
+    /// The number of the last pruning of the ramp that was done.
+    fn pruned(&self) -> u32 {
+        self.position.prunings.last().map_or(0, |pruning| pruning.number)
+    }
+
+    /// The pruning of the ramp that comes before the next step. If several are due, it is the last one.
+    fn due(&self) -> Option<Pruning> {
+        let ramp = self.options.ramp?;
+        let number = ramp.last_due(self.done());
+        let pruning = Pruning { number, step: self.position.step, sparsity: ramp.sparsity(number) };
+        (number > self.pruned()).then_some(pruning)
+    }
+
+    /// Prunes the average again, if that is due. The training goes on from the result: it is the student and its average from now on.
+    fn prune(&mut self, events: &mut dyn Events) -> Result<()> {
+        let Some(pruning) = self.due() else { return Ok(()) };
+        let (mut layers, masks) = events.prune(&pruning, &self.average())?;
+        check_size("layers that were pruned", layers.len(), self.gradients.len())?;
+        self.optimiser.set_masks(masks, &mut layers)?;
+        self.optimiser.average.clone_from(&layers);
+        self.replace(layers)?;
+        self.task.iter_mut().try_for_each(Task::continue_from_average)?;
+        if let Some(tables) = &mut self.tables {
+            tables.continue_from_average(&mut self.student)?;
+        }
+        self.forget_best();
+        self.position.prunings.push(pruning);
+        Ok(())
+    }
+
+    /// What was best so far was another model.
+    fn forget_best(&mut self) {
+        self.best = None;
+        self.position.best = None;
+        self.task.iter_mut().for_each(Task::forget_best);
+        self.tables.iter_mut().for_each(Tables::forget_best);
     }
 
     /// The share of the training that is done.

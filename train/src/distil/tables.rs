@@ -64,7 +64,15 @@ impl Tables {
         self.best = Some(self.optimiser.average().clone());
     }
 
-    /// What was best has another pattern.
+    /// The student goes on from the average.
+    pub(super) fn continue_from_average(&self, student: &mut Encoder) -> Result<()> {
+        student.update_embeddings(|embeddings| {
+            embeddings.clone_from(self.optimiser.average());
+            Ok(())
+        })
+    }
+
+    /// What was best was another model.
     pub(super) fn forget_best(&mut self) {
         self.best = None;
     }

@@ -128,6 +128,11 @@ impl Task {
         self.best.as_ref().unwrap_or(self.optimiser.average()).weights()
     }
 
+    /// The head becomes its average.
+    pub(super) fn continue_from_average(&mut self) -> Result<()> {
+        self.student.replace(self.optimiser.average().clone())
+    }
+
     /// The average has the best dev figure so far.
     pub(super) fn keep_best(&mut self) {
         self.best = Some(self.optimiser.average().clone());

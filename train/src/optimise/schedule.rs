@@ -34,12 +34,16 @@ impl Schedule {
     /// The factor at a progress from 0 to 1.
     pub fn factor(&self, progress: f64) -> f64 {
         let progress = progress.clamp(0.0, 1.0);
-        let rise = if self.warm_up > 0.0 { ((progress + 1e-3) / self.warm_up).min(1.0) } else { 1.0 };
         let fall = match self.decay {
             Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
             Decay::Linear => 1.0 - progress,
         };
-        rise * (self.floor + (1.0 - self.floor) * fall)
+        self.rise(progress) * (self.floor + (1.0 - self.floor) * fall)
+    }
+
+    /// The warm-up alone: it rises to 1 and stays there.
+    pub fn rise(&self, progress: f64) -> f64 {
+        if self.warm_up > 0.0 { ((progress.clamp(0.0, 1.0) + 1e-3) / self.warm_up).min(1.0) } else { 1.0 }
     }
 }
 

@@ -10,8 +10,8 @@
 use rayon::prelude::*;
 
 use super::error::PruneError;
-use super::grid::Grid;
-use super::linalg::{View, ViewMut, cholesky, product, solve_lower};
+use super::grid::{Grid, Mask};
+use super::linalg::{View, ViewMut, cholesky, inverse, product, solve_lower};
 use super::problem::{Inputs, Target};
 
 /// Rows of the inverse that are updated by one product.
@@ -84,6 +84,27 @@ pub fn eliminate(
     options: Elimination,
     name: &str,
 ) -> Result<Losses, PruneError> {
+    eliminate_rest(inputs, target, &Mask::full(grid), options, name)
+}
+
+/// The same for a matrix that has zeros already: `left` says which blocks it still has.
+///
+/// The other blocks are gone before the first round, and cost nothing. Every block that is left costs more than they do, so
+/// [`choose`](super::choose()) takes them first: the zeros of a matrix stay when it is pruned again.
+///
+/// # Numerics
+/// A group starts from the inverse of the Hessian of its columns that are left, in f64.
+///
+/// # Errors
+/// Those of [`eliminate`].
+pub fn eliminate_rest(
+    inputs: &Inputs,
+    target: &Target,
+    left: &Mask,
+    options: Elimination,
+    name: &str,
+) -> Result<Losses, PruneError> {
+    let grid = left.grid();
     let check = PruneError::fit;
     check("columns of a grid", grid.cols(), inputs.features)?;
     check("rows of a grid", grid.rows(), target.outputs)?;
@@ -97,12 +118,20 @@ pub fn eliminate(
     }
     let size = inputs.features;
     let inverse: Vec<f32> = inputs.inverse.iter().map(|x| *x as f32).collect();
-    let mut losses = vec![f32::INFINITY; grid.blocks()];
+    let mut losses: Vec<f32> = left.kept().iter().map(|&kept| if kept { f32::INFINITY } else { 0.0 }).collect();
+    let least = if left.kept().contains(&false) { f32::MIN_POSITIVE } else { 0.0 };
     losses.par_chunks_mut(grid.across().max(1)).enumerate().try_for_each_init(
         || Group::new(size),
         |group, (index, losses)| {
-            group.start(&inverse, target, grid, index);
-            group.run(options, losses).map_err(|input| PruneError::NotPositive { matrix: name.to_owned(), input })
+            let columns = left.columns(index);
+            let mut run = || {
+                match columns.len() == size {
+                    true => group.start(&inverse, target, grid, index),
+                    false => group.start_with(&columns, inputs, target, left, index)?,
+                }
+                group.run(options, least, losses)
+            };
+            run().map_err(|input| PruneError::NotPositive { matrix: name.to_owned(), input })
         },
     )?;
     Ok(Losses { name: name.to_owned(), grid, losses, energy: target.energy })
@@ -162,10 +191,44 @@ impl Group {
         self.blocks.extend(0..grid.across());
     }
 
-    /// Removes blocks until few are left. An error is the index of a column, among those left, whose variance is not positive.
-    fn run(&mut self, options: Elimination, losses: &mut [f32]) -> Result<(), usize> {
+    /// The same with the columns that are left of the group: the rest of it was removed earlier. An error is the index of a column, among
+    /// those left, whose variance is not positive.
+    fn start_with(
+        &mut self,
+        columns: &[usize],
+        inputs: &Inputs,
+        target: &Target,
+        mask: &Mask,
+        group: usize,
+    ) -> Result<(), usize> {
+        let (size, grid, count) = (self.size, mask.grid(), columns.len());
+        let rows = grid.rows_of(group);
+        let hessian: Vec<f64> =
+            columns.iter().flat_map(|r| columns.iter().map(move |c| inputs.hessian[r * size + c])).collect();
+        let inverse = inverse(&hessian, count)?;
+        for (row, from) in inverse.chunks_exact(count.max(1)).enumerate() {
+            self.inverse[row * size..][..=row].iter_mut().zip(from).for_each(|(to, x)| *to = *x as f32);
+        }
+        self.weights.clear();
+        for row in rows.clone() {
+            let scale = target.importance[row].sqrt();
+            let rhs: Vec<f64> = columns.iter().map(|c| target.rhs[row * size + c]).collect();
+            let weight = |column: &[f64]| scale * column.iter().zip(&rhs).map(|(x, y)| x * y).sum::<f64>();
+            self.weights.extend(inverse.chunks_exact(count.max(1)).map(|column| weight(column) as f32));
+            self.weights.resize(self.weights.len() + size - count, 0.0);
+        }
+        self.rows = rows.len();
+        self.wide = grid.inputs();
+        self.cols = count;
+        self.blocks.clear();
+        self.blocks.extend((0..grid.across()).filter(|block| mask.kept()[group * grid.across() + block]));
+        Ok(())
+    }
+
+    /// Removes blocks until few are left; each costs at least `least`. An error is the index of a column, among those left, whose variance is not positive.
+    fn run(&mut self, options: Elimination, least: f32, losses: &mut [f32]) -> Result<(), usize> {
         let last = (options.keep * losses.len() as f64).floor() as usize;
-        let mut highest = 0.0f32;
+        let mut highest = least;
         while self.blocks.len() > last {
             let wanted = (self.blocks.len() as f64 * options.fraction).floor() as usize;
             let count = wanted.clamp(1, self.blocks.len() - last);

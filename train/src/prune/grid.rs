@@ -106,6 +106,19 @@ impl Mask {
         Self { grid, kept: vec![true; grid.blocks()] }
     }
 
+    /// A mask without the blocks whose weights are all zero.
+    ///
+    /// # Errors
+    /// [`PruneError::Shape`] when the weights are not those of the grid.
+    pub fn of_zeros(grid: Grid, weights: &[f32]) -> Result<Self, PruneError> {
+        PruneError::fit("weights of a matrix", weights.len(), grid.rows * grid.cols)?;
+        let holds = |group: usize, block: usize| {
+            grid.rows_of(group).any(|row| weights[row * grid.cols..][grid.cols_of(block)].iter().any(|&w| w != 0.0))
+        };
+        let kept = (0..grid.groups()).flat_map(|group| (0..grid.across()).map(move |block| holds(group, block)));
+        Ok(Self { grid, kept: kept.collect() })
+    }
+
     /// How the matrix is cut.
     pub fn grid(&self) -> Grid {
         self.grid

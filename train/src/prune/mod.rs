@@ -36,6 +36,8 @@
 //! # }
 //! ```
 //!
+//! [`OneShotOptions::keep_zeros`] prunes a sparse model again, for example a student in the middle of its training: its zeros stay.
+//!
 //! When *not* to use it: it keeps most of the accuracy in minutes, and training what is left against the dense model keeps more
 //! ([`distil`](crate::distil)).
 
@@ -65,7 +67,7 @@ mod tests;
 pub use budget::{Point, Way, least_loss};
 pub use choose::{Bounds, allocate, choose, lost};
 pub use cut::{Cut, Cuts};
-pub use eliminate::{Elimination, Losses, eliminate};
+pub use eliminate::{Elimination, Losses, eliminate, eliminate_rest};
 pub use error::PruneError;
 pub use grid::{Grid, Mask};
 pub use moments::Moments;

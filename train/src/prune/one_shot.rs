@@ -9,7 +9,7 @@ use lacuna_model::{
 
 use super::choose::{Bounds, allocate, check, choose};
 use super::cut::Cut;
-use super::eliminate::{Elimination, Losses, eliminate};
+use super::eliminate::{Elimination, Losses, eliminate_rest};
 use super::error::PruneError;
 use super::forward::{Batch, attend, batches, close, distance, embed, linear, per_batch};
 use super::grid::{Grid, Mask};
@@ -42,6 +42,8 @@ pub struct OneShotOptions {
     pub damping: f64,
     /// How blocks are eliminated.
     pub elimination: Elimination,
+    /// Whether blocks that are zero already stay zero: a sparse model is pruned again. Otherwise they are blocks like any other.
+    pub keep_zeros: bool,
     /// What an error in each output of each linear layer costs, and what it costs at each token. Without it, all outputs of a matrix and
     /// all tokens cost the same. Measure it on the calibration itself, because it speaks of these tokens.
     pub sensitivity: Option<Sensitivity>,
@@ -56,6 +58,7 @@ impl OneShotOptions {
             sparsity: Sparsity::Uniform(sparsity),
             damping: 0.01,
             elimination: Elimination::default(),
+            keep_zeros: false,
             sensitivity: None,
         }
     }
@@ -282,7 +285,11 @@ impl Run<'_> {
             }
             let grid = Grid::new(dense.outputs(), dense.inputs(), site.shapes[site.first + i])?;
             let sparsity = site.sparsity[site.first + i];
-            let losses = eliminate(&inputs, &target, grid, self.elimination(sparsity), &name)?;
+            let left = match self.options.keep_zeros {
+                true => Mask::of_zeros(grid, &dense.weight.data)?,
+                false => Mask::full(grid),
+            };
+            let losses = eliminate_rest(&inputs, &target, &left, self.elimination(sparsity), &name)?;
             let mask = choose(&losses, sparsity)?;
             *student = refit(&inputs, &target, &mask, &name)?;
             let report = MatrixReport {

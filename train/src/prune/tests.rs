@@ -228,3 +228,32 @@ fn threads_do_not_change_a_bit() {
     };
     assert_eq!(run(1), run(2));
 }
+
+/// A group that has lost blocks costs what the same problem without their inputs costs.
+#[test]
+fn blocks_that_are_gone_stay_gone_and_cost_nothing() {
+    let (x, layer) = (correlated(300, 22, 31), linear(18, 22, 33));
+    let (inputs, target) = problem(&x, &x, &layer, 0.01);
+    for block in BLOCKS {
+        let grid = Grid::new(18, 22, block).unwrap();
+        let first = eliminate(&inputs, &target, grid, ALL, "test").unwrap();
+        let left = choose(&first, 0.4).unwrap();
+        let sparse = refit(&inputs, &target, &left, "test").unwrap();
+        assert_eq!(Mask::of_zeros(grid, &sparse.weight.data).unwrap(), left, "{block}");
+        let second = eliminate_rest(&inputs, &target, &left, ONE_BY_ONE, "test").unwrap();
+        for sparsity in [0.4, 0.7, 0.9] {
+            let mask = choose(&second, sparsity).unwrap();
+            assert!(mask.kept().iter().zip(left.kept()).all(|(now, before)| !now || *before), "{block} {sparsity}");
+            // The losses are relative to the refitted sparse layer.
+            let rise = error(&inputs, &target, &mask) - error(&inputs, &target, &left);
+            let lost = lost(&second, &[sparsity])[0].unwrap() / target.energy();
+            assert!(lost >= 0.999 * rise - 1e-9 && lost <= 1.3 * rise + 1e-6, "{block} {sparsity}: {lost} {rise}");
+        }
+        assert!(second.losses().iter().zip(left.kept()).all(|(loss, kept)| (*loss > 0.0) == *kept), "{block}");
+        // All gone, or none: nothing is left to remove, or everything is as without a mask.
+        let none = Mask::new(grid, vec![false; grid.blocks()]).unwrap();
+        assert!(eliminate_rest(&inputs, &target, &none, ALL, "").unwrap().losses().iter().all(|loss| *loss == 0.0));
+        assert_eq!(eliminate_rest(&inputs, &target, &Mask::full(grid), ALL, "test").unwrap(), first);
+    }
+    assert!(Mask::of_zeros(Grid::new(18, 22, Block::B4x1).unwrap(), &[0.0; 7]).is_err());
+}
