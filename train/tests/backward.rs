@@ -241,6 +241,24 @@ fn sparse_products_give_what_dense_ones_give() {
     }
 }
 
+#[test]
+fn masks_from_the_start_are_masks_set_later() {
+    let config = config(Activation::Gelu);
+    let model = Model::seeded(config.clone(), 5).unwrap();
+    let masks = model_masks(&model.clone().prune(Block::B4x1, 0.7).unwrap());
+    let mut later = Encoder::trained(&config, model.weights()).unwrap();
+    later.set_masks(&masks).unwrap();
+    let start = Encoder::masked(&config, model.weights(), masks.clone()).unwrap();
+    let batch = Batch::new(&config, &seeded_ids(50, 3, 9, 4)).unwrap();
+    let output = |encoder: &Encoder| {
+        let mut saved = Saved::default();
+        encoder.forward(&batch, &mut saved).unwrap();
+        saved.output().data().to_vec()
+    };
+    assert!(start.layers() == later.layers() && start.masks() == later.masks() && output(&start) == output(&later));
+    assert!(Encoder::masked(&config, model.weights(), masks[..1].to_vec()).is_err());
+}
+
 fn model_masks(model: &Model) -> Masks {
     masks_of(&model.weights().layers).unwrap()
 }

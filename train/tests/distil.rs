@@ -71,7 +71,7 @@ impl Events for Recorded {
         }
     }
 
-    fn dev(&mut self, _step: u64, weights: &EncoderWeights, _: Option<&HeadWeights>) -> Result<Option<f64>> {
+    fn dev(&mut self, _step: u64, weights: EncoderWeights, _: Option<&HeadWeights>) -> Result<Option<f64>> {
         assert_eq!(weights.layers.len(), 2);
         Ok(Some(-self.losses[self.losses.len() - 1]))
     }

@@ -95,9 +95,9 @@ impl Events for Rounds {
         self.losses.push(progress.loss);
     }
 
-    fn rounding(&mut self, step: u64, weights: &EncoderWeights) -> Result<Option<Rounding>> {
+    fn rounding(&mut self, step: u64, weights: EncoderWeights) -> Result<Option<Rounding>> {
         self.asked.push(step);
-        let calibrated = calibrated(pruned().with_weights(weights.clone())?);
+        let calibrated = calibrated(pruned().with_weights(weights)?);
         Rounding::new(&config(), calibrated.quant().to_vec()).map(Some)
     }
 }
@@ -122,7 +122,7 @@ fn rounded_trainings_lower_the_loss_and_go_on_with_the_same_bits() {
     };
     let new = |options| {
         let (student, masks) = student();
-        let sources = vec![Source { texts: texts(40, 1), types: vec![], labels: vec![], weight: 1.0 }];
+        let sources = vec![Source { texts: texts(40, 1), weight: 1.0, ..Source::default() }];
         Distiller::new(&teacher, student, pool(), sources, masks, options).unwrap()
     };
     let (mut whole, mut events) = (new(options(40)), Rounds::default());

@@ -308,7 +308,7 @@ impl Events for Recorded {
     fn dev(
         &mut self,
         _: u64,
-        _: &lacuna_model::EncoderWeights,
+        _: lacuna_model::EncoderWeights,
         head: Option<&HeadWeights>,
     ) -> lacuna_train::Result<Option<f64>> {
         assert!(head.is_some());

@@ -3,7 +3,6 @@
 use lacuna::heads::{Head, HeadWeights};
 use lacuna::tasks::{Record, TaskModel};
 use lacuna::tokens::SentenceTokenizer;
-use lacuna::weights::EncoderWeights;
 use lacuna::{Model, PackedModel};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
@@ -77,14 +76,8 @@ impl<'a> Dev<'a> {
         }
     }
 
-    /// The figure of a model in f32, with these weights in place of its own, and with this head.
-    pub(super) fn measure(
-        &self,
-        model: &Model,
-        weights: &EncoderWeights,
-        head: Option<&HeadWeights>,
-    ) -> lacuna_train::Result<f64> {
-        let model = model.clone().with_weights(weights.clone())?;
+    /// The figure of a model in f32, with this head.
+    pub(super) fn measure(&self, model: &Model, head: Option<&HeadWeights>) -> lacuna_train::Result<f64> {
         match (self, head) {
             (Dev::Pairs { pairs, ids }, _) => Ok(pairs.spearman(&model.reference().embed(ids, model.pooling())?)),
             (Dev::Labelled { gold, sequences, .. }, Some(head)) => {

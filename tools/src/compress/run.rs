@@ -6,7 +6,6 @@ use std::time::Instant;
 use lacuna::errors::ModelError;
 use lacuna::heads::{Head, HeadWeights};
 use lacuna::tokens::SentenceTokenizer;
-use lacuna::weights::EncoderWeights;
 use lacuna::{Compile, Model};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
@@ -92,9 +91,9 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         (None, Some(gold), Some(path)) => Some(Dev::labelled(path, gold, tokenizer)?),
         _ => None,
     };
-    let figure = |stage, model: &Model, weights: &EncoderWeights, head: Option<&HeadWeights>, log: &mut Log| {
+    let figure = |stage, model: &Model, head: Option<&HeadWeights>, log: &mut Log| {
         let Some(dev) = &dev else { return Ok::<_, Error>(None) };
-        let value = dev.measure(model, weights, head)?;
+        let value = dev.measure(model, head)?;
         log.add(&Event::dev(dev.metric(), stage, 0, value));
         Ok(Some(value))
     };
@@ -104,7 +103,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
     let has_figures = !heads.as_ref().is_some_and(|heads| heads.is_new);
     let mut head = heads.as_ref().map(|heads| heads.student.weights().clone());
     let dense_f32 = match has_figures {
-        true => figure("dense", &dense, dense.weights(), head.as_ref(), &mut log)?,
+        true => figure("dense", &dense, head.as_ref(), &mut log)?,
         false => None,
     };
     let start = Instant::now();
@@ -118,7 +117,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         None => (whole, None),
     };
     let cut_f32 = match cut.is_some() && has_figures {
-        true => figure("smaller", &student, student.weights(), head.as_ref(), &mut log)?,
+        true => figure("smaller", &student, head.as_ref(), &mut log)?,
         false => None,
     };
     let checkpoint = checkpoint(args);
@@ -131,8 +130,11 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         None => (student.weights().clone(), vec![], None, None),
     };
     let mut pruning_seconds = start.elapsed().as_secs_f64();
-    let pruned_f32 = match plan.is_some() && has_figures {
-        true => figure("pruned", &student, &weights, head.as_ref(), &mut log)?,
+    let pruned_f32 = match plan.is_some() && has_figures && dev.is_some() {
+        true => {
+            let pruned = student.clone().with_weights(weights.clone()).map_err(lacuna::Error::from)?;
+            figure("pruned", &pruned, head.as_ref(), &mut log)?
+        }
         false => None,
     };
     let mut trained = None;
@@ -161,7 +163,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         let head = heads.student.clone().with_weights(head.clone()).map_err(lacuna::Error::from)?;
         sparse = sparse.with_head(head).map_err(lacuna::Error::from)?;
     }
-    let f32 = figure("result", &sparse, sparse.weights(), head.as_ref(), &mut log)?;
+    let f32 = figure("result", &sparse, head.as_ref(), &mut log)?;
     let done = trained.as_ref();
     let packed = {
         let _spinner = Spinner::new("calibrating and packing");

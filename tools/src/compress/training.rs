@@ -98,13 +98,13 @@ impl Training<'_> {
             ..DistilOptions::default()
         };
         let teacher = Encoder::teacher(self.teacher.config(), self.teacher.weights())?;
-        let student = Encoder::trained(self.model.config(), &weights)?;
+        let masks = masks_of(&weights.layers)?;
+        let student = Encoder::masked(self.model.config(), &weights, masks.clone())?;
         let pool = match self.heads {
             Some(_) => Pool::new(PoolingMode::Mean, true)?, // nothing reads it
             None => Pool::of(self.model.pooling())?,
         };
         let sources = sources.into_iter().map(source).collect();
-        let masks = masks_of(&weights.layers)?;
         drop(weights); // a large model fits once, but not twice
         let mut distiller = Distiller::new(&teacher, student, pool, sources, masks, options)?;
         if let Some(Heads { student, teacher, .. }) = self.heads {
@@ -194,11 +194,11 @@ impl Events for Watcher<'_> {
     fn dev(
         &mut self,
         step: u64,
-        weights: &EncoderWeights,
+        weights: EncoderWeights,
         head: Option<&HeadWeights>,
     ) -> lacuna_train::Result<Option<f64>> {
         let Some(dev) = self.dev else { return Ok(None) };
-        let value = dev.measure(self.model, weights, head)?;
+        let value = dev.measure(&self.model.clone().with_weights(weights)?, head)?;
         self.log.add(&Event::dev(dev.metric(), "training", step, value));
         Ok(None) // nothing is chosen by it, so that it stays an honest figure
     }
@@ -217,8 +217,8 @@ impl Events for Watcher<'_> {
         Ok((found.weights.layers, masks))
     }
 
-    fn rounding(&mut self, step: u64, weights: &EncoderWeights) -> lacuna_train::Result<Option<Rounding>> {
-        let student = self.model.clone().with_weights(weights.clone())?;
+    fn rounding(&mut self, step: u64, weights: EncoderWeights) -> lacuna_train::Result<Option<Rounding>> {
+        let student = self.model.clone().with_weights(weights)?;
         let config = student.config().clone();
         let calibrated = student.calibration().report(true).run_ids(&self.texts.sample(ROUNDING_TOKENS))?;
         let distance = calibrated.report().map_or(0.0, |report| 1.0 - report.cosine_mean);

@@ -163,7 +163,7 @@ pub trait Events {
     ///
     /// # Errors
     /// Any error ends the training.
-    fn dev(&mut self, step: u64, weights: &EncoderWeights, head: Option<&HeadWeights>) -> Result<Option<f64>> {
+    fn dev(&mut self, step: u64, weights: EncoderWeights, head: Option<&HeadWeights>) -> Result<Option<f64>> {
         let _ = (step, weights, head);
         Ok(None)
     }
@@ -184,7 +184,7 @@ pub trait Events {
     ///
     /// # Errors
     /// Any error ends the training.
-    fn rounding(&mut self, step: u64, weights: &EncoderWeights) -> Result<Option<Rounding>> {
+    fn rounding(&mut self, step: u64, weights: EncoderWeights) -> Result<Option<Rounding>> {
         let _ = (step, weights);
         Ok(None)
     }

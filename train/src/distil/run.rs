@@ -105,7 +105,9 @@ impl<'a> Distiller<'a> {
             task: None,
             tables,
         };
-        distiller.student.set_masks(distiller.optimiser.masks())?;
+        if distiller.student.masks() != distiller.optimiser.masks() {
+            distiller.student.set_masks(distiller.optimiser.masks())?;
+        }
         Ok(distiller)
     }
 
@@ -222,7 +224,7 @@ impl<'a> Distiller<'a> {
         let (start, done) = (Instant::now(), self.done());
         if !self.position.asked && done >= self.options.rounding_from {
             self.position.asked = true;
-            if let Some(rounding) = events.rounding(self.position.step, &self.average())? {
+            if let Some(rounding) = events.rounding(self.position.step, self.average())? {
                 self.student.set_rounding(Some(rounding))?;
                 self.forget_best();
             }
@@ -338,7 +340,7 @@ impl<'a> Distiller<'a> {
 
     fn develop(&mut self, events: &mut dyn Events) -> Result<()> {
         let head = self.task.as_ref().map(Task::average);
-        if let Some(figure) = events.dev(self.position.step, &self.average(), head.as_ref())?
+        if let Some(figure) = events.dev(self.position.step, self.average(), head.as_ref())?
             && self.position.best.is_none_or(|best| figure > best)
         {
             self.position.best = Some(figure);

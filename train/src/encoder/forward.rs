@@ -129,7 +129,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::Size`](crate::Error::Size) for weights that do not fit the configuration, and errors of the kernels.
     pub fn new(config: &EncoderConfig, weights: &EncoderWeights) -> Result<Encoder> {
-        Encoder::make(config, weights, false)
+        Encoder::make(config, weights, false, Masks::new())
     }
 
     /// An encoder that is only run, and keeps no second copy of its weights: its products have them, and the linear layers of
@@ -138,7 +138,7 @@ impl Encoder {
     /// # Errors
     /// Those of [`Encoder::new`]; [`Encoder::update`] is refused.
     pub fn teacher(config: &EncoderConfig, weights: &EncoderWeights) -> Result<Encoder> {
-        let mut encoder = Encoder::make(config, weights, false)?;
+        let mut encoder = Encoder::make(config, weights, false, Masks::new())?;
         for layer in &mut encoder.layers {
             for kind in LinearKind::ALL {
                 kind.of_mut(layer).weight.data = Vec::new();
@@ -152,10 +152,19 @@ impl Encoder {
     /// # Errors
     /// Those of [`Encoder::new`].
     pub fn trained(config: &EncoderConfig, weights: &EncoderWeights) -> Result<Encoder> {
-        Encoder::make(config, weights, true)
+        Encoder::make(config, weights, true, Masks::new())
     }
 
-    fn make(config: &EncoderConfig, weights: &EncoderWeights, trained: bool) -> Result<Encoder> {
+    /// [`Encoder::trained`], then [`Encoder::set_masks`], without packing the dense matrices first: that would take more memory than all that
+    /// follows.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn masked(config: &EncoderConfig, weights: &EncoderWeights, masks: Masks) -> Result<Encoder> {
+        Encoder::make(config, weights, true, masks)
+    }
+
+    fn make(config: &EncoderConfig, weights: &EncoderWeights, trained: bool, masks: Masks) -> Result<Encoder> {
         check_size("layers of the weights", weights.layers.len(), config.layers)?;
         if config.layers == 0 {
             let (setting, found) = ("layers of an encoder", "0".to_owned());
@@ -168,8 +177,11 @@ impl Encoder {
             projection: projection.map(|linear| Product::new(linear, None, false)).transpose()?,
             trained: false,
         };
-        let (layers, pooler) = (weights.layers.clone(), weights.pooler.clone());
-        let masks = Masks::new();
+        let (mut layers, pooler) = (weights.layers.clone(), weights.pooler.clone());
+        if !masks.is_empty() {
+            check_masks(&masks, &layers)?;
+            apply(&masks, &mut layers);
+        }
         let products = pack(&layers, &masks, trained, None)?;
         Ok(Encoder { config: config.clone(), embeddings, pooler, layers, products, trained, masks, rounding: None })
     }
