@@ -10,6 +10,8 @@ pub struct Facts {
     pub ghz: f64,
     /// `vpdpbusd`.
     pub dots: f64,
+    /// Cycles from one `vpdpbusd` to the next that adds to the same sums.
+    pub dot_latency: f64,
     /// Unpacks.
     pub shuffles: f64,
     /// Dot products and unpacks together, in the mix of which most are executed. `dots + shuffles` if they share nothing.
@@ -54,9 +56,9 @@ impl Facts {
     /// # Errors
     /// [`Implausible`] for the first such figure.
     pub fn check(&self) -> Result<(), Implausible> {
-        /// Least and greatest rate per cycle, and cycles of a branch miss.
+        /// Least and greatest rate per cycle, and cycles of a latency.
         const RATE: (f64, f64) = (0.05, 32.0);
-        const MISS: (f64, f64) = (1.0, 200.0);
+        const CYCLES: (f64, f64) = (1.0, 200.0);
         /// GHz.
         const CLOCK: (f64, f64) = (0.1, 20.0);
         /// Bytes.
@@ -64,6 +66,7 @@ impl Facts {
         let figures = [
             ("ghz", self.ghz, CLOCK),
             ("dots", self.dots, RATE),
+            ("dot_latency", self.dot_latency, CYCLES),
             ("shuffles", self.shuffles, RATE),
             ("dots_and_shuffles", self.dots_and_shuffles, RATE),
             ("operations", self.operations, RATE),
@@ -72,7 +75,7 @@ impl Facts {
             ("zmm_stores", self.zmm_stores, RATE),
             ("l2_loads", self.l2_loads, RATE),
             ("instructions", self.instructions, RATE),
-            ("branch_miss", self.branch_miss, MISS),
+            ("branch_miss", self.branch_miss, CYCLES),
             ("l1d", self.l1d as f64, CACHE),
             ("l2", self.l2 as f64, CACHE),
         ];

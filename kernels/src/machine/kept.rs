@@ -63,7 +63,6 @@ impl Identity {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    #[serde(flatten)]
     of: Identity,
     facts: Facts,
 }

@@ -15,6 +15,8 @@ pub(super) enum Subject {
     Clock,
     /// `vpdpbusd`.
     Dots,
+    /// `vpdpbusd`, each of which adds to the sums of the one before.
+    DotLatency,
     /// Unpacks.
     Shuffles,
     /// This many dot products of [`AT_ONCE`] instructions; the others are unpacks.
@@ -76,6 +78,7 @@ impl Subject {
     pub(super) fn rounds(self, bytes: usize) -> usize {
         match self {
             Subject::Clock => 1000,
+            Subject::DotLatency => 500,
             Subject::ZmmStores => 1500,
             Subject::Instructions | Subject::Branches => 2500,
             Subject::L2Loads => (32usize << 10).div_ceil(self.count(bytes)),
@@ -94,7 +97,7 @@ impl Subject {
         a.load_arg(r.end, &regs, offset_of!(ProbeArgs, end));
         a.load_arg(r.mask, &regs, offset_of!(ProbeArgs, mask));
         a.load_arg(r.random, &regs, offset_of!(ProbeArgs, seed));
-        for &zmm in r.vectors.iter().chain([&r.x, &r.w]) {
+        for &zmm in r.vectors.iter().chain([&r.sum, &r.x, &r.w]) {
             a.vpxord(zmm, zmm, zmm);
         }
         a.align_loop(64);
@@ -125,6 +128,7 @@ impl Subject {
                 }
             }
             Subject::Dots => each(a, r, |a, to, _| a.vpdpbusd(to, r.x, r.w)),
+            Subject::DotLatency => each(a, r, |a, _, _| a.vpdpbusd(r.sum, r.x, r.w)),
             Subject::Shuffles => each(a, r, |a, to, _| a.vpunpcklbw(to, r.x, r.w)),
             Subject::Operations => each(a, r, |a, to, _| a.vpaddd(to, r.x, r.w)),
             Subject::ZmmLoads => each(a, r, |a, to, at| a.vmovdqu32(to, ptr(r.buffer) + at)),
@@ -151,6 +155,8 @@ struct Regs {
     /// The random number, shifted; the next vector of the buffer.
     other: Gpr,
     vectors: Vec<Zmm>,
+    /// What a chain of dot products adds to.
+    sum: Zmm,
     x: Zmm,
     w: Zmm,
 }
@@ -165,6 +171,7 @@ impl Regs {
             random: file.gpr("random number; sum")?,
             other: file.gpr("random number, shifted; next vector")?,
             vectors: file.zmms(AT_ONCE, "results")?,
+            sum: file.zmm("sums of a chain")?,
             x: file.zmm("first operand (zeros)")?,
             w: file.zmm("second operand (zeros)")?,
         })

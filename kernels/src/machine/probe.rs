@@ -62,7 +62,7 @@ impl Probe {
         use Subject::*;
         const SUMMAND: u64 = 1;
         let mut subjects = vec![(Clock, SUMMAND), (Branches, 0), (Branches, RANDOM_BIT)];
-        let others = [Dots, Shuffles, Operations, ZmmLoads, YmmLoads, ZmmStores, L2Loads, Instructions];
+        let others = [Dots, DotLatency, Shuffles, Operations, ZmmLoads, YmmLoads, ZmmStores, L2Loads, Instructions];
         subjects.extend(others.into_iter().chain(MIXES.map(Mix)).map(|subject| (subject, 0)));
 
         let mut arena = CodeArena::new();
@@ -119,6 +119,7 @@ impl Probe {
         Facts {
             ghz: hertz * 1e-9,
             dots,
+            dot_latency: 1.0 / rate(Subject::DotLatency),
             shuffles,
             dots_and_shuffles: together,
             operations: rate(Subject::Operations).max(together),

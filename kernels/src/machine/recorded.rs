@@ -85,6 +85,7 @@ impl Family {
 const ZEN4: Facts = Facts {
     ghz: 3.7,
     dots: 1.0,
+    dot_latency: 4.0,
     shuffles: 1.0,
     dots_and_shuffles: 1.5,
     operations: 2.0,
@@ -104,6 +105,7 @@ const ZEN4: Facts = Facts {
 const ZEN5: Facts = Facts {
     ghz: 4.0,
     dots: 2.0,
+    dot_latency: 4.0,
     shuffles: 4.0,
     dots_and_shuffles: 4.0,
     operations: 4.0,
@@ -124,6 +126,7 @@ const ZEN5: Facts = Facts {
 const CASCADE_LAKE: Facts = Facts {
     ghz: 2.8,
     dots: 2.0,
+    dot_latency: 5.0,
     shuffles: 1.0,
     dots_and_shuffles: 2.0,
     operations: 2.0,
@@ -142,6 +145,7 @@ const CASCADE_LAKE: Facts = Facts {
 const ICE_LAKE: Facts = Facts {
     ghz: 3.45,
     dots: 2.0,
+    dot_latency: 5.0,
     shuffles: 1.0,
     dots_and_shuffles: 2.0,
     operations: 2.0,
@@ -160,6 +164,7 @@ const ICE_LAKE: Facts = Facts {
 const SAPPHIRE_RAPIDS: Facts = Facts {
     ghz: 3.0,
     dots: 2.0,
+    dot_latency: 5.0,
     shuffles: 1.0,
     dots_and_shuffles: 2.0,
     operations: 2.0,

@@ -11,9 +11,10 @@ use super::report::{CpuReport, Report};
 type Figure = (&'static str, &'static str, fn(&Facts) -> f64, usize);
 
 /// The rows of the table of facts, with decimals.
-const FIGURES: [Figure; 11] = [
+const FIGURES: [Figure; 12] = [
     ("clock while 512-bit instructions run", "GHz", |facts| facts.ghz, 2),
     ("vpdpbusd", "per cycle", |facts| facts.dots, 2),
+    ("vpdpbusd after vpdpbusd on the same sums", "cycles", |facts| facts.dot_latency, 1),
     ("unpacks", "per cycle", |facts| facts.shuffles, 2),
     ("vpdpbusd and unpacks together", "per cycle", |facts| facts.dots_and_shuffles, 2),
     ("vector operations of any kind", "per cycle", |facts| facts.operations, 2),

@@ -139,11 +139,10 @@ fn a_tier_that_was_chosen_is_a_reason() {
     let cache = tempfile::tempdir().unwrap();
     let report = json(&mut doctor(&cache, &["--json", "--tier", "portable"]));
     let higher = report["tier"]["higher"].as_array().unwrap();
-    assert_eq!(higher.iter().map(|tier| tier["name"].as_str().unwrap()).collect::<Vec<_>>(), [
-        "avx512vnni",
-        "avxvnni",
-        "avx2"
-    ]);
+    assert_eq!(
+        higher.iter().map(|tier| tier["name"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["avx512vnni", "avxvnni", "avx2"]
+    );
     if Tier::detect() == Tier::Avx512Vnni {
         assert_eq!(higher[0]["why"], "--tier or LACUNA_TIER chooses a lower one");
     }
