@@ -18,7 +18,7 @@ impl GemmPlan {
     /// [`KernelError::Jit`] if an instruction of a loop cannot be counted.
     pub fn executed(&self, code: &Code, columns: usize) -> Result<Vec<Executed>, KernelError> {
         let (whole, rest) = (self.row_blocks() / ROW_BLOCKS, self.row_blocks() % ROW_BLOCKS);
-        let single = columns % HALF_TILE > 0 && columns % HALF_TILE <= LANES;
+        let single = (1..=LANES).contains(&(columns % HALF_TILE));
         let halves = columns.div_ceil(HALF_TILE) - usize::from(single);
         let mut loops = Vec::new();
         for (width, parts) in [(HALF_TILE, halves), (LANES, usize::from(single))] {
