@@ -160,7 +160,7 @@ impl Error {
 
 fn kind_of_kernel(error: &KernelError) -> ErrorKind {
     match error {
-        KernelError::Feature { .. } => ErrorKind::Machine,
+        KernelError::Feature { .. } | KernelError::Facts(_) => ErrorKind::Machine,
         KernelError::Jit(error) => kind_of_jit(error),
         KernelError::Section { .. } => ErrorKind::InvalidFile,
         KernelError::TokenId { .. } => ErrorKind::InvalidInput,

@@ -1,7 +1,7 @@
 //! Position-independent machine code with its name, register map and line notes, and the assembler that makes it.
 
 use std::borrow::Cow;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, VecAssembler, dynasm};
@@ -9,7 +9,9 @@ use dynasmrt::{DynasmApi, VecAssembler, dynasm};
 use crate::error::JitError;
 use crate::evex::InstructionSink;
 use crate::features::Features;
+use crate::ports::PortCounts;
 use crate::registers::{Gpr, RegFile, RegisterRole};
+use crate::scalar;
 
 /// A remark on the instructions from `offset` to the next note, in matrix terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,24 @@ pub struct Note {
     pub offset: usize,
     /// The remark.
     pub text: Cow<'static, str>,
+}
+
+/// An inner loop of a matrix product, as [`Asm::begin_loop`] and [`Asm::end_loop`] mark it. One iteration adds the products of `depth`
+/// groups of four input features to `outputs` x `columns` sums.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loop {
+    /// Which of the kernel's loops it is.
+    pub name: &'static str,
+    /// Output features.
+    pub outputs: usize,
+    /// Columns: tokens.
+    pub columns: usize,
+    /// Groups of four input features per iteration.
+    pub depth: usize,
+    /// What the vector instructions of one iteration occupy.
+    ports: PortCounts,
+    /// Where its scalar instructions are: offsets in bytes from the start of the code.
+    scalar: Vec<Range<usize>>,
 }
 
 /// Finished code: position independent, entered at its first byte as `extern "sysv64" fn(*const Args)`.
@@ -33,9 +53,27 @@ pub struct Code {
     pub notes: Vec<Note>,
     /// The CPU features that its instructions need. Scalar instructions count as what every x86-64 CPU has.
     pub features: Features,
+    /// The loops that the emitter marked, in their order.
+    pub loops: Vec<Loop>,
 }
 
 impl Code {
+    /// What one iteration of a loop of this code occupies.
+    ///
+    /// # Errors
+    /// [`JitError::UnknownInstruction`] for a scalar instruction whose length is not known.
+    pub fn ports(&self, of: &Loop) -> Result<PortCounts, JitError> {
+        let mut ports = of.ports;
+        for range in &of.scalar {
+            let bytes = self.bytes.get(range.clone()).unwrap_or_default();
+            ports.scalar += scalar::count(bytes).map_err(|offset| JitError::UnknownInstruction {
+                name: self.name.clone(),
+                offset: range.start + offset,
+            })?;
+        }
+        Ok(ports)
+    }
+
     /// Refuses code that a machine with the features `available` cannot execute.
     ///
     /// # Errors
@@ -54,6 +92,28 @@ pub struct Asm {
     ops: VecAssembler<X64Relocation>,
     notes: Vec<Note>,
     features: Features,
+    ports: PortCounts,
+    loops: Vec<Loop>,
+    open: Option<OpenLoop>,
+}
+
+/// A loop under way.
+struct OpenLoop {
+    to: Loop,
+    /// What was counted when it began.
+    before: PortCounts,
+    /// Where the last vector instruction ended.
+    vector_end: usize,
+}
+
+impl OpenLoop {
+    /// Takes what lies between the last vector instruction and `offset` as scalar instructions.
+    #[inline]
+    fn scalar_until(&mut self, offset: usize) {
+        if offset > self.vector_end {
+            self.to.scalar.push(self.vector_end..offset);
+        }
+    }
 }
 
 impl Default for Asm {
@@ -69,6 +129,9 @@ impl Asm {
             ops: VecAssembler::new_with_capacity(0, 8192, 16, 0, 16, 16, 16),
             notes: Vec::with_capacity(32),
             features: Features::NONE,
+            ports: PortCounts::default(),
+            loops: Vec::new(),
+            open: None,
         }
     }
 
@@ -76,6 +139,19 @@ impl Asm {
     pub fn note(&mut self, text: impl Into<Cow<'static, str>>) {
         let offset = self.ops.offset().0;
         self.notes.push(Note { offset, text: text.into() });
+    }
+
+    /// Begins the body of an inner loop, at the target of its jump. Loops that are marked do not nest.
+    pub fn begin_loop(&mut self, name: &'static str, outputs: usize, columns: usize, depth: usize) {
+        let to = Loop { name, outputs, columns, depth, ports: PortCounts::default(), scalar: Vec::new() };
+        self.open = Some(OpenLoop { to, before: self.ports, vector_end: self.ops.offset().0 });
+    }
+
+    /// Ends the body of the inner loop, behind its jump.
+    pub fn end_loop(&mut self) {
+        let Some(mut open) = self.open.take() else { return };
+        open.scalar_until(self.ops.offset().0);
+        self.loops.push(Loop { ports: self.ports - open.before, ..open.to });
     }
 
     /// Saves the callee-saved registers that `regs` handed out. Emit it first, after all registers are drawn.
@@ -131,14 +207,21 @@ impl Asm {
     pub fn finish(self, name: String, regs: &RegFile) -> Result<Code, JitError> {
         let bytes =
             self.ops.finalize().map_err(|e| JitError::Assemble { name: name.clone(), message: e.to_string() })?;
-        Ok(Code { name, bytes, registers: regs.roles().to_vec(), notes: self.notes, features: self.features })
+        let Asm { notes, features, loops, .. } = self;
+        Ok(Code { name, bytes, registers: regs.roles().to_vec(), notes, features, loops })
     }
 }
 
 impl InstructionSink for Asm {
     #[inline]
-    fn instruction(&mut self, bytes: &[u8], needs: Features) {
+    fn instruction(&mut self, bytes: &[u8], needs: Features, ports: PortCounts) {
         self.features = self.features | needs;
+        self.ports += ports;
+        if let Some(open) = &mut self.open {
+            let offset = self.ops.offset().0;
+            open.scalar_until(offset);
+            open.vector_end = offset + bytes.len();
+        }
         self.ops.extend(bytes);
     }
 }

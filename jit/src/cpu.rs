@@ -1,4 +1,4 @@
-//! What the CPU says about itself: its name and its caches.
+//! What the CPU says about itself: its name, its numbers and its caches.
 
 /// The CPU's own name for itself, for reports.
 #[cfg(target_arch = "x86_64")]
@@ -20,6 +20,43 @@ pub fn brand() -> String {
 #[cfg(not(target_arch = "x86_64"))]
 pub fn brand() -> String {
     std::env::consts::ARCH.to_owned()
+}
+
+/// The numbers by which a CPU tells its design.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// The maker: `GenuineIntel`, `AuthenticAMD`.
+    pub vendor: String,
+    /// The family, with the extended one added.
+    pub family: u8,
+    /// The model, with the extended one before it.
+    pub model: u8,
+    /// The stepping.
+    pub stepping: u8,
+}
+
+impl Model {
+    /// What the CPU says; nothing if it does not.
+    #[cfg(target_arch = "x86_64")]
+    pub fn detect() -> Option<Model> {
+        let id = raw_cpuid::CpuId::new();
+        let (vendor, features) = (id.get_vendor_info()?, id.get_feature_info()?);
+        let (family, model, stepping) = (features.family_id(), features.model_id(), features.stepping_id());
+        Some(Model { vendor: vendor.as_str().to_owned(), family, model, stepping })
+    }
+
+    /// What the CPU says; nothing if it does not.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn detect() -> Option<Model> {
+        None
+    }
+}
+
+/// The version of the CPU's microcode, as Linux says it; nothing on other systems.
+pub fn microcode() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("microcode"))?;
+    line.split_once(':').map(|(_, version)| version.trim().to_owned())
 }
 
 /// Sizes of the data caches of one core, in bytes; of the last level, what its cores share.

@@ -170,12 +170,19 @@ pub(crate) struct Operands {
 pub(crate) struct Encoded {
     bytes: [u8; 16],
     len: usize,
+    memory: bool,
 }
 
 impl Encoded {
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+
+    /// Whether an operand is in memory.
+    #[inline]
+    pub(crate) fn has_memory(&self) -> bool {
+        self.memory
     }
 
     #[inline]
@@ -199,8 +206,9 @@ impl Operands {
     /// Adds the last operand and encodes.
     #[inline]
     pub(crate) fn source(self, source: Source, imm: Option<u8>) -> Encoded {
-        let mut out = Encoded { bytes: [0; 16], len: 0 };
         let broadcast = matches!(source, Source::Bcast(_));
+        let memory = broadcast || matches!(source, Source::Mem(_));
+        let mut out = Encoded { bytes: [0; 16], len: 0, memory };
         // Bits 3 and 4 of the register in ModRM.rm, or bit 3 of base and index.
         let (b, x) = match source {
             Source::Reg(r) => (r.code() >> 3 & 1, r.code() >> 4 & 1),

@@ -23,6 +23,14 @@ pub enum JitError {
         /// The assembler's own words.
         message: String,
     },
+    /// A scalar instruction whose length is not known, so that a loop cannot be counted.
+    #[error("counting the instructions of {name}: the scalar instruction at offset {offset} is not known")]
+    UnknownInstruction {
+        /// Kernel name.
+        name: String,
+        /// Offset from the start of the code, in bytes.
+        offset: usize,
+    },
     /// The operating system refused memory for code.
     #[error("mapping {bytes} bytes for generated code: {source}")]
     Map {

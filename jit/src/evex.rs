@@ -1,4 +1,5 @@
-//! AVX-512 instructions: one table row per instruction, in the manual's notation, with the CPU features that it needs.
+//! AVX-512 instructions: one table row per instruction, in the manual's notation, with the class of its
+//! execution units and the CPU features that it needs.
 //!
 //! dynasm-rs has no EVEX encodings. [`Evex`] adds them to every [`InstructionSink`] as methods named like the mnemonics, operands
 //! in Intel order. Suffixes tell apart what the mnemonic does not: `_st` stores, `_x` and `_y` are the 128- and 256-bit
@@ -10,6 +11,7 @@ use dynasmrt::SimpleAssembler;
 
 use crate::encoding::{Encoded, Encoding, Source, Tuple};
 use crate::features::Features;
+use crate::ports::{Access, PortClass, PortCounts};
 use crate::registers::{Dst, Gpr, Mask, Mem, MemDst, Rm, RmBcast, Zmm};
 
 /// Which operands an instruction takes, in Intel order.
@@ -56,154 +58,165 @@ pub struct Row {
     pub form: Form,
     /// The manual's notation and how displacements are compressed.
     pub encoding: Encoding,
+    /// The execution units that it occupies.
+    pub port: PortClass,
     /// The CPU features it needs.
     pub needs: Features,
 }
 
 /// What instructions are written to.
 pub trait InstructionSink {
-    /// Takes the bytes of one instruction and the CPU features that it needs.
-    fn instruction(&mut self, bytes: &[u8], needs: Features);
+    /// Takes the bytes of one instruction, the CPU features that it needs, and what it occupies.
+    fn instruction(&mut self, bytes: &[u8], needs: Features, ports: PortCounts);
 }
 
 /// Keeps the bytes alone: for looking at single instructions.
 impl InstructionSink for SimpleAssembler {
-    fn instruction(&mut self, bytes: &[u8], _: Features) {
+    fn instruction(&mut self, bytes: &[u8], _: Features, _: PortCounts) {
         self.extend(bytes);
     }
 }
 
 /// The method for one row. Every method ends in one call of the encoder with the row's constants.
 macro_rules! method {
-    (Rvm $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (Rvm $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<Rm>) {
-            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None), $needs);
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None), $port, $needs);
         }
     };
-    (RvmB $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (RvmB $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<RmBcast>) {
-            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None), $needs);
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), None), $port, $needs);
         }
     };
-    (RvmI $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (RvmI $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<Rm>, imm: u8) {
-            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), Some(imm)), $needs);
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), Some(imm)), $port, $needs);
         }
     };
-    (RvmBI $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (RvmBI $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, a: Zmm, b: impl Into<RmBcast>, imm: u8) {
-            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), Some(imm)), $needs);
+            emit(self, &const { $e }.masked(dst.into()).vector(a).source(b.into().into(), Some(imm)), $port, $needs);
         }
     };
-    (Rm $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (Rm $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<Rm>) {
-            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None), $needs);
+            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None), $port, $needs);
         }
     };
-    (RMem $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (RMem $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: Mem) {
-            emit(self, &const { $e }.masked(dst.into()).source(Source::Mem(src), None), $needs);
+            emit(self, &const { $e }.masked(dst.into()).source(Source::Mem(src), None), $port, $needs);
         }
     };
-    (RmB $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (RmB $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<RmBcast>) {
-            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None), $needs);
+            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), None), $port, $needs);
         }
     };
-    (RmBI $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (RmBI $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<RmBcast>, imm: u8) {
-            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), Some(imm)), $needs);
+            emit(self, &const { $e }.masked(dst.into()).source(src.into().into(), Some(imm)), $port, $needs);
         }
     };
-    (Mr $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (Mr $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<MemDst>, src: Zmm) {
             let dst = dst.into();
-            emit(
+            emit_store(
                 self,
                 &const { $e }.register(src.code()).writemask(dst.mask).source(Source::Mem(dst.mem), None),
+                $port,
                 $needs,
             );
         }
     };
-    (MrI $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (MrI $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<MemDst>, src: Zmm, imm: u8) {
             let dst = dst.into();
-            emit(
+            emit_store(
                 self,
                 &const { $e }.register(src.code()).writemask(dst.mask).source(Source::Mem(dst.mem), Some(imm)),
+                $port,
                 $needs,
             );
         }
     };
-    (VmBI $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (VmBI $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<RmBcast>, imm: u8) {
-            emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)), $needs);
+            emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)), $port, $needs);
         }
     };
-    (VmI $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (VmI $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: impl Into<Rm>, imm: u8) {
-            emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)), $needs);
+            emit(self, &const { $e }.masked_vector(dst.into()).source(src.into().into(), Some(imm)), $port, $needs);
         }
     };
-    (KvmBI $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (KvmBI $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: Mask, a: Zmm, b: impl Into<RmBcast>, imm: u8) {
-            emit(self, &const { $e }.register(dst.code()).vector(a).source(b.into().into(), Some(imm)), $needs);
+            emit(self, &const { $e }.register(dst.code()).vector(a).source(b.into().into(), Some(imm)), $port, $needs);
         }
     };
-    (RGpr $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (RGpr $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: impl Into<Dst>, src: Gpr) {
-            emit(self, &const { $e }.masked(dst.into()).source(Source::Gpr(src), None), $needs);
+            emit(self, &const { $e }.masked(dst.into()).source(Source::Gpr(src), None), $port, $needs);
         }
     };
-    (KGpr $name:ident $doc:expr, $e:expr, $needs:expr) => {
+    (KGpr $name:ident $doc:expr, $e:expr, $port:expr, $needs:expr) => {
         #[doc = $doc]
         #[inline]
         fn $name(&mut self, dst: Mask, src: Gpr) {
-            emit(self, &const { $e }.register(dst.code()).source(Source::Gpr(src), None), $needs);
+            emit(self, &const { $e }.register(dst.code()).source(Source::Gpr(src), None), $port, $needs);
         }
     };
 }
 
 #[inline]
-fn emit(sink: &mut (impl InstructionSink + ?Sized), code: &Encoded, needs: Features) {
-    sink.instruction(code.bytes(), needs);
+fn emit(sink: &mut (impl InstructionSink + ?Sized), code: &Encoded, port: PortClass, needs: Features) {
+    let access = if code.has_memory() { Access::Load } else { Access::None };
+    sink.instruction(code.bytes(), needs, port.counts(access));
+}
+
+#[inline]
+fn emit_store(sink: &mut (impl InstructionSink + ?Sized), code: &Encoded, port: PortClass, needs: Features) {
+    sink.instruction(code.bytes(), needs, port.counts(Access::Store));
 }
 
 macro_rules! instructions {
-    ($($name:ident $form:ident $tuple:ident $feature:ident $(+ $more:ident)* $spec:literal;)*) => {
+    ($($name:ident $form:ident $tuple:ident $port:ident $feature:ident $(+ $more:ident)* $spec:literal;)*) => {
         /// The AVX-512 instructions of [`ROWS`] as methods of every [`InstructionSink`].
         pub trait Evex: InstructionSink {
             $(
                 method! {
                     $form $name concat!("`", $spec, "`"), Encoding::parse($spec, Tuple::$tuple),
+                    PortClass::$port,
                     const { Features::$feature$(.with(Features::$more))* }
                 }
             )*
@@ -217,6 +230,7 @@ macro_rules! instructions {
                 name: stringify!($name),
                 form: Form::$form,
                 encoding: Encoding::parse($spec, Tuple::$tuple),
+                port: PortClass::$port,
                 needs: Features::$feature$(.with(Features::$more))*,
             },)*
         ];
@@ -225,120 +239,120 @@ macro_rules! instructions {
 
 instructions! {
     // Loads, stores, broadcasts.
-    vmovdqu32          Rm    FullMem AVX512F                "EVEX.512.F3.0F.W0 6F /r";
-    vmovdqu32_st       Mr    FullMem AVX512F                "EVEX.512.F3.0F.W0 7F /r";
-    vmovdqu64          Rm    FullMem AVX512F                "EVEX.512.F3.0F.W1 6F /r";
-    vmovdqu64_st       Mr    FullMem AVX512F                "EVEX.512.F3.0F.W1 7F /r";
-    vmovdqu8           Rm    FullMem AVX512BW               "EVEX.512.F2.0F.W0 6F /r";
-    vmovdqu8_st        Mr    FullMem AVX512BW               "EVEX.512.F2.0F.W0 7F /r";
-    vmovdqa32          Rm    FullMem AVX512F                "EVEX.512.66.0F.W0 6F /r";
-    vmovdqa64          Rm    FullMem AVX512F                "EVEX.512.66.0F.W1 6F /r";
-    vmovups            Rm    FullMem AVX512F                "EVEX.512.0F.W0 10 /r";
-    vmovups_st         Mr    FullMem AVX512F                "EVEX.512.0F.W0 11 /r";
-    vmovdqu32_x        Rm    FullMem AVX512F + AVX512VL     "EVEX.128.F3.0F.W0 6F /r";
-    vmovdqu32_x_st     Mr    FullMem AVX512F + AVX512VL     "EVEX.128.F3.0F.W0 7F /r";
-    vmovdqu32_y        Rm    FullMem AVX512F + AVX512VL     "EVEX.256.F3.0F.W0 6F /r";
-    vmovdqu32_y_st     Mr    FullMem AVX512F + AVX512VL     "EVEX.256.F3.0F.W0 7F /r";
-    vpbroadcastd       Rm    Scalar4 AVX512F                "EVEX.512.66.0F38.W0 58 /r";
-    vpbroadcastd_x     Rm    Scalar4 AVX512F + AVX512VL     "EVEX.128.66.0F38.W0 58 /r";
-    vpbroadcastd_y     Rm    Scalar4 AVX512F + AVX512VL     "EVEX.256.66.0F38.W0 58 /r";
-    vpbroadcastd_gpr   RGpr  FullMem AVX512F                "EVEX.512.66.0F38.W0 7C /r";
-    vpbroadcastd_x_gpr RGpr  FullMem AVX512F + AVX512VL     "EVEX.128.66.0F38.W0 7C /r";
-    vbroadcastss       Rm    Scalar4 AVX512F                "EVEX.512.66.0F38.W0 18 /r";
-    vbroadcasti32x4    RMem  Mem16   AVX512F                "EVEX.512.66.0F38.W0 5A /r";
-    vpmovzxbd          Rm    Quarter AVX512F                "EVEX.512.66.0F38.W0 31 /r";
-    vpmovsxbd          Rm    Quarter AVX512F                "EVEX.512.66.0F38.W0 21 /r";
-    vpmovdb_st         Mr    Quarter AVX512F                "EVEX.512.F3.0F38.W0 31 /r";
-    vextracti32x4_st   MrI   Mem16   AVX512F                "EVEX.512.66.0F3A.W0 39 /r ib";
+    vmovdqu32          Rm    FullMem Move         AVX512F                "EVEX.512.F3.0F.W0 6F /r";
+    vmovdqu32_st       Mr    FullMem Move         AVX512F                "EVEX.512.F3.0F.W0 7F /r";
+    vmovdqu64          Rm    FullMem Move         AVX512F                "EVEX.512.F3.0F.W1 6F /r";
+    vmovdqu64_st       Mr    FullMem Move         AVX512F                "EVEX.512.F3.0F.W1 7F /r";
+    vmovdqu8           Rm    FullMem Move         AVX512BW               "EVEX.512.F2.0F.W0 6F /r";
+    vmovdqu8_st        Mr    FullMem Move         AVX512BW               "EVEX.512.F2.0F.W0 7F /r";
+    vmovdqa32          Rm    FullMem Move         AVX512F                "EVEX.512.66.0F.W0 6F /r";
+    vmovdqa64          Rm    FullMem Move         AVX512F                "EVEX.512.66.0F.W1 6F /r";
+    vmovups            Rm    FullMem Move         AVX512F                "EVEX.512.0F.W0 10 /r";
+    vmovups_st         Mr    FullMem Move         AVX512F                "EVEX.512.0F.W0 11 /r";
+    vmovdqu32_x        Rm    FullMem Move         AVX512F + AVX512VL     "EVEX.128.F3.0F.W0 6F /r";
+    vmovdqu32_x_st     Mr    FullMem Move         AVX512F + AVX512VL     "EVEX.128.F3.0F.W0 7F /r";
+    vmovdqu32_y        Rm    FullMem Move         AVX512F + AVX512VL     "EVEX.256.F3.0F.W0 6F /r";
+    vmovdqu32_y_st     Mr    FullMem Move         AVX512F + AVX512VL     "EVEX.256.F3.0F.W0 7F /r";
+    vpbroadcastd       Rm    Scalar4 Broadcast    AVX512F                "EVEX.512.66.0F38.W0 58 /r";
+    vpbroadcastd_x     Rm    Scalar4 Broadcast    AVX512F + AVX512VL     "EVEX.128.66.0F38.W0 58 /r";
+    vpbroadcastd_y     Rm    Scalar4 Broadcast    AVX512F + AVX512VL     "EVEX.256.66.0F38.W0 58 /r";
+    vpbroadcastd_gpr   RGpr  FullMem Shuffle      AVX512F                "EVEX.512.66.0F38.W0 7C /r";
+    vpbroadcastd_x_gpr RGpr  FullMem Shuffle      AVX512F + AVX512VL     "EVEX.128.66.0F38.W0 7C /r";
+    vbroadcastss       Rm    Scalar4 Broadcast    AVX512F                "EVEX.512.66.0F38.W0 18 /r";
+    vbroadcasti32x4    RMem  Mem16   Broadcast    AVX512F                "EVEX.512.66.0F38.W0 5A /r";
+    vpmovzxbd          Rm    Quarter Shuffle      AVX512F                "EVEX.512.66.0F38.W0 31 /r";
+    vpmovsxbd          Rm    Quarter Shuffle      AVX512F                "EVEX.512.66.0F38.W0 21 /r";
+    vpmovdb_st         Mr    Quarter ShuffleTwice AVX512F                "EVEX.512.F3.0F38.W0 31 /r";
+    vextracti32x4_st   MrI   Mem16   Shuffle      AVX512F                "EVEX.512.66.0F3A.W0 39 /r ib";
 
     // Integer arithmetic.
-    vpdpbusd           RvmB  Full    AVX512_VNNI            "EVEX.512.66.0F38.W0 50 /r";
-    vpdpbusd_x         RvmB  Full    AVX512_VNNI + AVX512VL "EVEX.128.66.0F38.W0 50 /r";
-    vpaddd             RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 FE /r";
-    vpaddd_x           RvmB  Full    AVX512F + AVX512VL     "EVEX.128.66.0F.W0 FE /r";
-    vpsubd             RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 FA /r";
-    vpmulld            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 40 /r";
-    vpmulld_x          RvmB  Full    AVX512F + AVX512VL     "EVEX.128.66.0F38.W0 40 /r";
-    vpmaxsd            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 3D /r";
-    vpminsd            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 39 /r";
-    vpxord             RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 EF /r";
-    vpxord_x           RvmB  Full    AVX512F + AVX512VL     "EVEX.128.66.0F.W0 EF /r";
-    vpandd             RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 DB /r";
-    vpandnd            RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 DF /r";
-    vpord              RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 EB /r";
-    vpternlogd         RvmBI Full    AVX512F                "EVEX.512.66.0F3A.W0 25 /r ib";
-    vpslld_i           VmBI  Full    AVX512F                "EVEX.512.66.0F.W0 72 /6 ib";
-    vpsrld_i           VmBI  Full    AVX512F                "EVEX.512.66.0F.W0 72 /2 ib";
-    vpsrad_i           VmBI  Full    AVX512F                "EVEX.512.66.0F.W0 72 /4 ib";
-    vpminud            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 3B /r";
-    vpmulhrsw          Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W0 0B /r";
-    vpsrlvw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 10 /r";
-    vpsllvw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 12 /r";
-    vpsravd            RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 46 /r";
-    vpsravw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 11 /r";
-    vpsraw_i           VmI   FullMem AVX512BW               "EVEX.512.66.0F.W0 71 /4 ib";
-    vpsllw_i           VmI   FullMem AVX512BW               "EVEX.512.66.0F.W0 71 /6 ib";
-    vpsrlw_i           VmI   FullMem AVX512BW               "EVEX.512.66.0F.W0 71 /2 ib";
-    vpaddb             Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 FC /r";
-    vpsubw             Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 F9 /r";
-    vpmaxsw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 EE /r";
-    vpminsw            Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 EA /r";
-    vpmulhuw           Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 E4 /r";
+    vpdpbusd           RvmB  Full    Dot          AVX512_VNNI            "EVEX.512.66.0F38.W0 50 /r";
+    vpdpbusd_x         RvmB  Full    Dot          AVX512_VNNI + AVX512VL "EVEX.128.66.0F38.W0 50 /r";
+    vpaddd             RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F.W0 FE /r";
+    vpaddd_x           RvmB  Full    Alu          AVX512F + AVX512VL     "EVEX.128.66.0F.W0 FE /r";
+    vpsubd             RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F.W0 FA /r";
+    vpmulld            RvmB  Full    Dot          AVX512F                "EVEX.512.66.0F38.W0 40 /r";
+    vpmulld_x          RvmB  Full    Dot          AVX512F + AVX512VL     "EVEX.128.66.0F38.W0 40 /r";
+    vpmaxsd            RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F38.W0 3D /r";
+    vpminsd            RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F38.W0 39 /r";
+    vpxord             RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F.W0 EF /r";
+    vpxord_x           RvmB  Full    Alu          AVX512F + AVX512VL     "EVEX.128.66.0F.W0 EF /r";
+    vpandd             RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F.W0 DB /r";
+    vpandnd            RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F.W0 DF /r";
+    vpord              RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F.W0 EB /r";
+    vpternlogd         RvmBI Full    Alu          AVX512F                "EVEX.512.66.0F3A.W0 25 /r ib";
+    vpslld_i           VmBI  Full    Alu          AVX512F                "EVEX.512.66.0F.W0 72 /6 ib";
+    vpsrld_i           VmBI  Full    Alu          AVX512F                "EVEX.512.66.0F.W0 72 /2 ib";
+    vpsrad_i           VmBI  Full    Alu          AVX512F                "EVEX.512.66.0F.W0 72 /4 ib";
+    vpminud            RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F38.W0 3B /r";
+    vpmulhrsw          Rvm   FullMem Dot          AVX512BW               "EVEX.512.66.0F38.W0 0B /r";
+    vpsrlvw            Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F38.W1 10 /r";
+    vpsllvw            Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F38.W1 12 /r";
+    vpsravd            RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F38.W0 46 /r";
+    vpsravw            Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F38.W1 11 /r";
+    vpsraw_i           VmI   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 71 /4 ib";
+    vpsllw_i           VmI   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 71 /6 ib";
+    vpsrlw_i           VmI   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 71 /2 ib";
+    vpaddb             Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 FC /r";
+    vpsubw             Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 F9 /r";
+    vpmaxsw            Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 EE /r";
+    vpminsw            Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 EA /r";
+    vpmulhuw           Rvm   FullMem Dot          AVX512BW               "EVEX.512.66.0F.W0 E4 /r";
 
     // Shuffles, packs, blends.
-    vpunpcklbw         Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 60 /r";
-    vpunpckhbw         Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 68 /r";
-    vpunpcklwd         Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 61 /r";
-    vpunpckhwd         Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 69 /r";
-    vpunpckldq         RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 62 /r";
-    vpunpckhdq         RvmB  Full    AVX512F                "EVEX.512.66.0F.W0 6A /r";
-    vpunpcklqdq        RvmB  Full    AVX512F                "EVEX.512.66.0F.W1 6C /r";
-    vpunpckhqdq        RvmB  Full    AVX512F                "EVEX.512.66.0F.W1 6D /r";
-    vpackssdw          RvmB  Full    AVX512BW               "EVEX.512.66.0F.W0 6B /r";
-    vpacksswb          Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 63 /r";
-    vpackuswb          Rvm   FullMem AVX512BW               "EVEX.512.66.0F.W0 67 /r";
-    vpshufb            Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W0 00 /r";
-    vpshufd            RmBI  Full    AVX512F                "EVEX.512.66.0F.W0 70 /r ib";
-    vpermb             Rvm   FullMem AVX512_VBMI            "EVEX.512.66.0F38.W0 8D /r";
-    vpermi2b           Rvm   FullMem AVX512_VBMI            "EVEX.512.66.0F38.W0 75 /r";
-    vpermd             RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 36 /r";
-    vpermq             RvmB  Full    AVX512F                "EVEX.512.66.0F38.W1 36 /r";
-    vpermt2d           RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 7E /r";
-    vshufi32x4         RvmBI Full    AVX512F                "EVEX.512.66.0F3A.W0 43 /r ib";
-    vinserti32x4       RvmI  Mem16   AVX512F                "EVEX.512.66.0F3A.W0 38 /r ib";
-    vinserti64x4       RvmI  Mem32   AVX512F                "EVEX.512.66.0F3A.W1 3A /r ib";
-    vpblendmd          RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 64 /r";
-    vpermw             Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 8D /r";
-    vpermi2w           Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 75 /r";
-    vpermt2w           Rvm   FullMem AVX512BW               "EVEX.512.66.0F38.W1 7D /r";
+    vpunpcklbw         Rvm   FullMem Shuffle      AVX512BW               "EVEX.512.66.0F.W0 60 /r";
+    vpunpckhbw         Rvm   FullMem Shuffle      AVX512BW               "EVEX.512.66.0F.W0 68 /r";
+    vpunpcklwd         Rvm   FullMem Shuffle      AVX512BW               "EVEX.512.66.0F.W0 61 /r";
+    vpunpckhwd         Rvm   FullMem Shuffle      AVX512BW               "EVEX.512.66.0F.W0 69 /r";
+    vpunpckldq         RvmB  Full    Shuffle      AVX512F                "EVEX.512.66.0F.W0 62 /r";
+    vpunpckhdq         RvmB  Full    Shuffle      AVX512F                "EVEX.512.66.0F.W0 6A /r";
+    vpunpcklqdq        RvmB  Full    Shuffle      AVX512F                "EVEX.512.66.0F.W1 6C /r";
+    vpunpckhqdq        RvmB  Full    Shuffle      AVX512F                "EVEX.512.66.0F.W1 6D /r";
+    vpackssdw          RvmB  Full    Shuffle      AVX512BW               "EVEX.512.66.0F.W0 6B /r";
+    vpacksswb          Rvm   FullMem Shuffle      AVX512BW               "EVEX.512.66.0F.W0 63 /r";
+    vpackuswb          Rvm   FullMem Shuffle      AVX512BW               "EVEX.512.66.0F.W0 67 /r";
+    vpshufb            Rvm   FullMem Shuffle      AVX512BW               "EVEX.512.66.0F38.W0 00 /r";
+    vpshufd            RmBI  Full    Shuffle      AVX512F                "EVEX.512.66.0F.W0 70 /r ib";
+    vpermb             Rvm   FullMem Shuffle      AVX512_VBMI            "EVEX.512.66.0F38.W0 8D /r";
+    vpermi2b           Rvm   FullMem ShuffleTwice AVX512_VBMI            "EVEX.512.66.0F38.W0 75 /r";
+    vpermd             RvmB  Full    Shuffle      AVX512F                "EVEX.512.66.0F38.W0 36 /r";
+    vpermq             RvmB  Full    Shuffle      AVX512F                "EVEX.512.66.0F38.W1 36 /r";
+    vpermt2d           RvmB  Full    Shuffle      AVX512F                "EVEX.512.66.0F38.W0 7E /r";
+    vshufi32x4         RvmBI Full    Shuffle      AVX512F                "EVEX.512.66.0F3A.W0 43 /r ib";
+    vinserti32x4       RvmI  Mem16   Insert       AVX512F                "EVEX.512.66.0F3A.W0 38 /r ib";
+    vinserti64x4       RvmI  Mem32   Insert       AVX512F                "EVEX.512.66.0F3A.W1 3A /r ib";
+    vpblendmd          RvmB  Full    Alu          AVX512F                "EVEX.512.66.0F38.W0 64 /r";
+    vpermw             Rvm   FullMem Shuffle      AVX512BW               "EVEX.512.66.0F38.W1 8D /r";
+    vpermi2w           Rvm   FullMem ShuffleTwice AVX512BW               "EVEX.512.66.0F38.W1 75 /r";
+    vpermt2w           Rvm   FullMem ShuffleTwice AVX512BW               "EVEX.512.66.0F38.W1 7D /r";
 
     // Single precision arithmetic.
-    vaddps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 58 /r";
-    vsubps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 5C /r";
-    vmulps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 59 /r";
-    vdivps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 5E /r";
-    vmaxps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 5F /r";
-    vminps             RvmB  Full    AVX512F                "EVEX.512.0F.W0 5D /r";
-    vsqrtps            RmB   Full    AVX512F                "EVEX.512.0F.W0 51 /r";
-    vfmadd132ps        RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 98 /r";
-    vfmadd213ps        RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 A8 /r";
-    vfmadd231ps        RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 B8 /r";
-    vfnmadd213ps       RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 AC /r";
-    vfnmadd231ps       RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 BC /r";
-    vscalefps          RvmB  Full    AVX512F                "EVEX.512.66.0F38.W0 2C /r";
-    vreduceps          RmBI  Full    AVX512DQ               "EVEX.512.66.0F3A.W0 56 /r ib";
-    vrndscaleps        RmBI  Full    AVX512F                "EVEX.512.66.0F3A.W0 08 /r ib";
-    vcvtdq2ps          RmB   Full    AVX512F                "EVEX.512.0F.W0 5B /r";
-    vcvtps2dq          RmB   Full    AVX512F                "EVEX.512.66.0F.W0 5B /r";
-    vcvtne2ps2bf16     RvmB  Full    AVX512F + AVX512_BF16  "EVEX.512.F2.0F38.W0 72 /r";
-    vdpbf16ps          RvmB  Full    AVX512F + AVX512_BF16  "EVEX.512.F3.0F38.W0 52 /r";
-    vcmpps             KvmBI Full    AVX512F                "EVEX.512.0F.W0 C2 /r ib";
-    vpcmpd             KvmBI Full    AVX512F                "EVEX.512.66.0F3A.W0 1F /r ib";
+    vaddps             RvmB  Full    Alu          AVX512F                "EVEX.512.0F.W0 58 /r";
+    vsubps             RvmB  Full    Alu          AVX512F                "EVEX.512.0F.W0 5C /r";
+    vmulps             RvmB  Full    Dot          AVX512F                "EVEX.512.0F.W0 59 /r";
+    vdivps             RvmB  Full    Dot          AVX512F                "EVEX.512.0F.W0 5E /r";
+    vmaxps             RvmB  Full    Alu          AVX512F                "EVEX.512.0F.W0 5F /r";
+    vminps             RvmB  Full    Alu          AVX512F                "EVEX.512.0F.W0 5D /r";
+    vsqrtps            RmB   Full    Dot          AVX512F                "EVEX.512.0F.W0 51 /r";
+    vfmadd132ps        RvmB  Full    Dot          AVX512F                "EVEX.512.66.0F38.W0 98 /r";
+    vfmadd213ps        RvmB  Full    Dot          AVX512F                "EVEX.512.66.0F38.W0 A8 /r";
+    vfmadd231ps        RvmB  Full    Dot          AVX512F                "EVEX.512.66.0F38.W0 B8 /r";
+    vfnmadd213ps       RvmB  Full    Dot          AVX512F                "EVEX.512.66.0F38.W0 AC /r";
+    vfnmadd231ps       RvmB  Full    Dot          AVX512F                "EVEX.512.66.0F38.W0 BC /r";
+    vscalefps          RvmB  Full    Dot          AVX512F                "EVEX.512.66.0F38.W0 2C /r";
+    vreduceps          RmBI  Full    Alu          AVX512DQ               "EVEX.512.66.0F3A.W0 56 /r ib";
+    vrndscaleps        RmBI  Full    Alu          AVX512F                "EVEX.512.66.0F3A.W0 08 /r ib";
+    vcvtdq2ps          RmB   Full    Alu          AVX512F                "EVEX.512.0F.W0 5B /r";
+    vcvtps2dq          RmB   Full    Alu          AVX512F                "EVEX.512.66.0F.W0 5B /r";
+    vcvtne2ps2bf16     RvmB  Full    ShuffleTwice AVX512F + AVX512_BF16  "EVEX.512.F2.0F38.W0 72 /r";
+    vdpbf16ps          RvmB  Full    Dot          AVX512F + AVX512_BF16  "EVEX.512.F3.0F38.W0 52 /r";
+    vcmpps             KvmBI Full    Shuffle      AVX512F                "EVEX.512.0F.W0 C2 /r ib";
+    vpcmpd             KvmBI Full    Shuffle      AVX512F                "EVEX.512.66.0F3A.W0 1F /r ib";
 
     // Writemasks from general purpose registers (VEX).
-    kmovw              KGpr  FullMem AVX512F                "VEX.128.0F.W0 92 /r";
-    kmovd              KGpr  FullMem AVX512BW               "VEX.128.F2.0F.W0 92 /r";
-    kmovq              KGpr  FullMem AVX512BW               "VEX.128.F2.0F.W1 92 /r";
+    kmovw              KGpr  FullMem Shuffle      AVX512F                "VEX.128.0F.W0 92 /r";
+    kmovd              KGpr  FullMem Shuffle      AVX512BW               "VEX.128.F2.0F.W0 92 /r";
+    kmovq              KGpr  FullMem Shuffle      AVX512BW               "VEX.128.F2.0F.W1 92 /r";
 }
 
 /// `[base + bytes]`: shorthand for [`crate::ptr`] with a displacement.

@@ -3,6 +3,7 @@
 //! - [`Features`]: sets of CPU features. Every instruction row names those that it needs, and [`Code`] collects them.
 //!   [`Features::detect`] gives those of this machine that the user does not mask.
 //! - [`Tier`], [`Isa`], [`Avx512Vnni`]: CPU features as values that prove what may be executed.
+//! - [`PortClass`], [`PortCounts`], [`Loop`]: what instructions occupy, counted for every marked loop.
 //! - [`RegFile`], [`Gpr`], [`Zmm`], [`Mask`], [`ptr`]: registers, each handed out once, and memory operands.
 //! - [`Asm`], [`Evex`], [`Code`]: an assembler of scalar code (dynasm) and AVX-512 (own encoder), with line notes.
 //! - [`CodeArena`], [`Sealed`], [`Function`], [`Entry`]: memory that is written once, sealed, and called through a type.
@@ -20,10 +21,12 @@ mod features;
 mod isa;
 mod memory;
 mod perf;
+mod ports;
 mod registers;
+mod scalar;
 mod tier;
 
-pub use code::{Asm, Code, Note};
+pub use code::{Asm, Code, Loop, Note};
 pub use detect::{MASK_VARIABLE, TIER_VARIABLE};
 pub use encoding::{Encoding, Tuple};
 pub use error::JitError;
@@ -32,5 +35,6 @@ pub use features::Features;
 pub use isa::{Avx512Bf16, Avx512Vnni, Isa};
 pub use memory::{CodeArena, CodeId, Entry, Function, Sealed, WeakFunction};
 pub use perf::PERF_VARIABLE;
+pub use ports::{Access, PortClass, PortCounts};
 pub use registers::{Bcast, Dst, Gpr, Mask, Mem, MemDst, RegFile, RegisterRole, Rm, RmBcast, Scale, Zmm, ptr};
 pub use tier::Tier;

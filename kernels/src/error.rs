@@ -3,6 +3,8 @@
 use lacuna_jit::JitError;
 use lacuna_pattern::PatternError;
 
+use crate::machine::Implausible;
+
 /// Errors of planning, generating and calling kernels.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -103,6 +105,9 @@ pub enum KernelError {
         /// What belongs there.
         expected: String,
     },
+    /// A measurement of the machine that no CPU gives.
+    #[error("measuring this machine: {0}; try again when less runs beside it")]
+    Facts(#[from] Implausible),
     /// Code generation or executable memory.
     #[error(transparent)]
     Jit(#[from] JitError),

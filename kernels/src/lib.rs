@@ -13,8 +13,8 @@
 //! | [`elementwise`] | ReLU, GELU, quantisation | f32 tile | f32 tile, u8/s8 panel |
 //!
 //! [`layout`] defines panels and tiles, [`Sink`] says where results go, and [`epilogue`] what happens to accumulators. [`cache`] keeps
-//! one kernel per plan. [`mod@reference`] has the scalar references, and [`peak`] measures what the machine can do at most. Every kernel
-//! has a portable form in plain Rust that gives the same bits as the generated one.
+//! one kernel per plan. [`mod@reference`] has the scalar references, and [`peak`] measures what the machine can do at most.
+//! [`machine`] knows what it executes per cycle, and the bound of a kernel that follows. Every kernel has a portable form in plain Rust that gives the same bits as the generated one.
 //!
 //! When *not* to use it: for matrices whose weights change between calls. Packing and planning pay off only for weights that are loaded
 //! once.
@@ -38,6 +38,7 @@ pub mod intrinsics;
 mod kernel;
 pub mod layernorm;
 pub mod layout;
+pub mod machine;
 pub mod math;
 mod output;
 mod parallel;

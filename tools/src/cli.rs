@@ -13,8 +13,8 @@ use lacuna_console::remarks::{Level, set_level, warn};
 use lacuna_jit::{JitError, PERF_VARIABLE, Tier};
 
 use crate::{
-    analyze, answer, bench, calibrate, classify, completions, compress, demo, embed, evaluate, export, fill, inspect,
-    listing, man, pack, rank, tag,
+    analyze, answer, bench, calibrate, classify, completions, compress, demo, doctor, embed, evaluate, export, fill,
+    inspect, listing, man, pack, rank, tag,
 };
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.
@@ -71,6 +71,7 @@ Examples:
   lacuna bench spmm --m 768 --k 768,3072 --n 128 --sparsity 0.8,0.9
   lacuna bench model --arch minilm --seq 32,128
   lacuna listing spmm --m 768 --k 768 | less
+  lacuna doctor
 
 A model directory holds config.json, the weights and tokenizer.json as the Hugging Face hub has them, and where present \
 sentence-transformers' modules.json, pooling and length settings. Weights are model.safetensors or pytorch_model.bin, each in one \
@@ -103,6 +104,7 @@ enum Command {
     Bench(bench::Args),
     Compare(compare::Args),
     Listing(listing::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -143,6 +145,7 @@ impl Cli {
             Command::Bench(args) => bench::run(&args, &context),
             Command::Compare(args) => compare::run(&args, &context),
             Command::Listing(args) => listing::run(&args, &context),
+            Command::Doctor(args) => doctor::run(&args, &context),
             Command::Completions(_) | Command::Man(_) => Ok(()), // done
         }
     }

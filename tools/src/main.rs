@@ -16,6 +16,7 @@ mod command;
 mod completions;
 mod compress;
 mod demo;
+mod doctor;
 mod embed;
 mod evaluate;
 mod export;

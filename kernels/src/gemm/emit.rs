@@ -4,6 +4,7 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, JitError, Zmm, ptr};
 
 use super::args::GemmArgs;
+use super::bound::STEPS;
 use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
 use super::regs::{BLOCK_VECTORS, Regs};
 use crate::args::load_args;
@@ -126,6 +127,7 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, row_blocks: usize, vectors
     );
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>again);
+    a.begin_loop(STEPS, row_blocks * ROW_BLOCK, vectors * LANES, plan.unroll);
     for u in 0..plan.unroll as i32 {
         emit_step(a, r, &acc, u * X_ROW_BYTES, u * step_bytes);
     }
@@ -136,6 +138,7 @@ fn emit_block(a: &mut Asm, plan: &GemmPlan, r: &Regs, row_blocks: usize, vectors
         ; dec Rd(r.steps)
         ; jnz =>again
     );
+    a.end_loop();
 
     let out_bytes = (ROW_BLOCK * TILE * plan.epilogue.sink.store.element_bytes()) as i32;
     let lanes = if is_plain(plan) { OutputLanes::Dwords(r.lanes) } else { OutputLanes::WholeRow };

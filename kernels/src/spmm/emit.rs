@@ -129,15 +129,17 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
 /// The groups of a row block. A VNNI group of at most two vectors adds once to at most eight accumulators, so a chain of groups
 /// runs at the latency of `vpdpbusd`. So the second of two groups has its own accumulators, which are added at the end.
 fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
+    let columns = pass.vectors * LANES;
     if !plan.has_second_accumulators(pass.vectors) {
-        return emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, acc, ahead));
+        return emit_list(a, plan, r, columns, |a, ahead| emit_group(a, plan, r, pass, acc, ahead));
     }
     let free = r.acc[ROW_BLOCK * pass.vectors..].chunks_exact(pass.vectors);
     let second: Vec<Vec<Zmm>> = free.take(ROW_BLOCK).map(<[Zmm]>::to_vec).collect();
     for &zmm in second.iter().flatten() {
         a.vpxord(zmm, zmm, zmm);
     }
-    emit_list(a, plan, r, |a, ahead| emit_group(a, plan, r, pass, if ahead == 0 { acc } else { &second }, ahead));
+    let group = |a: &mut Asm, ahead| emit_group(a, plan, r, pass, if ahead == 0 { acc } else { &second }, ahead);
+    emit_list(a, plan, r, columns, group);
     for (&sum, &part) in acc.iter().flatten().zip(second.iter().flatten()) {
         a.vpaddd(sum, sum, part);
     }

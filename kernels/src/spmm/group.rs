@@ -3,15 +3,16 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
 
+use super::bound::GROUPS;
 use super::pass::{Pass, X, weight_scale};
-use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, SpmmPlan};
+use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
 use crate::{Block, LANES, VECTORS};
 
-/// The groups of one list, `unroll` at a time; `group(a, i)` emits the i-th of an iteration.
+/// The groups of one list on `columns` columns, `unroll` at a time; `group(a, i)` emits the i-th of an iteration.
 ///
 /// With two groups per iteration and an odd number of groups, the first iteration starts at its second half. So no second loop is needed.
-pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, group: impl Fn(&mut Asm, i32)) {
+pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, columns: usize, group: impl Fn(&mut Asm, i32)) {
     let (again, second, end) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
     let step = plan.group_index_bytes() as i32;
     let unroll = plan.schedule.unroll as i32;
@@ -29,6 +30,7 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, group: impl Fn(&
     }
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>again);
+    a.begin_loop(GROUPS, ROW_BLOCK, columns, plan.schedule.unroll);
     group(a, 0);
     if unroll == 2 {
         dynasm!(a ; .arch x64 ; =>second);
@@ -38,8 +40,9 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, group: impl Fn(&
         ; .arch x64
         ; add Rq(r.group), unroll * step
         ; jnz =>again
-        ; =>end
     );
+    a.end_loop();
+    dynasm!(a ; .arch x64 ; =>end);
     emit_end_list(a, plan, r, 1);
 }
 

@@ -13,9 +13,10 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Evex, Mem, Scale, Zmm, ptr};
 
 use super::args::SpmmArgs;
+use super::bound::PACKED_GROUPS;
 use super::group::{emit_begin_list, emit_end_list, emit_load_each_row, emit_spread_weights, weights};
 use super::pass::Pass;
-use super::plan::SpmmPlan;
+use super::plan::{ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
 use crate::args::load_args;
 use crate::layout::{VECTOR_BYTES, padded};
@@ -99,13 +100,15 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Zmm>]
     dynasm!(a ; .arch x64 ; jz =>end);
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>again);
+    a.begin_loop(PACKED_GROUPS, ROW_BLOCK, vectors * LANES, groups(vectors));
     emit_groups(a, plan, r, acc, vectors);
     dynasm!(a
         ; .arch x64
         ; add Rq(r.group), at_once * plan.group_index_bytes() as i32
         ; jnz =>again
-        ; =>end
     );
+    a.end_loop();
+    dynasm!(a ; .arch x64 ; =>end);
     emit_end_list(a, plan, r, at_once);
 }
 

@@ -140,7 +140,7 @@ impl SpmmWeights {
     }
 
     /// Groups that a full tile takes.
-    pub(super) fn groups(&self) -> usize {
+    pub fn groups(&self) -> usize {
         self.rows.iter().map(|row| row.groups as usize).sum()
     }
 

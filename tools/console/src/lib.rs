@@ -1,7 +1,7 @@
 //! What the `lacuna` command and its comparison with other engines share.
 //!
 //! For the shell: [`args`] parses option values, [`context`] holds the tier and the threads, [`source`] names a model, [`zeros`] prunes it, [`error`] is
-//! the one error type; [`process`] is what the system gives; [`input`] reads texts; [`output`], [`stream`], [`partial`], [`table`], [`remarks`] and [`progress`] print. For measurements: [`timing`] and [`stats`], [`limits`] of this
+//! the one error type; [`process`] is what the system gives; [`input`] reads texts; [`output`], [`stream`], [`partial`], [`table`], [`remarks`] and [`progress`] print. For measurements: [`timing`] and [`stats`], [`limits`] and [`mod@machine`] facts of this
 //! machine, and the [`products`] that are timed. This crate is a part of the command, not of the library: it makes no promise to others.
 
 #![deny(unsafe_code)]
@@ -12,6 +12,7 @@ pub mod error;
 pub mod input;
 pub mod interrupt;
 pub mod limits;
+pub mod machine;
 pub mod output;
 pub mod partial;
 #[allow(unsafe_code)] // calls of the system that the standard library does not have

@@ -65,9 +65,14 @@ impl Peak {
         Ok(())
     }
 
+    /// The peak of `threads` threads, in GOP/s.
+    pub(super) fn giga(&self, threads: usize) -> Option<f64> {
+        self.best.map(|peak| peak * threads as f64)
+    }
+
     /// Adds the peak of `threads` threads to a row, and the fraction of it that `gops` is.
     pub(super) fn report(&self, row: &mut Row, gops: Option<f64>, threads: usize) {
-        let peak = self.best.map(|peak| peak * threads as f64);
+        let peak = self.giga(threads);
         row.figure("peak_gops", None, peak, Unit::Decimals(0));
         let fraction = gops.zip(peak).map(|(gops, peak)| gops / peak);
         row.figure("fraction_of_peak", Some("of peak"), fraction, Unit::Percent);

@@ -2,12 +2,14 @@
 
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
+use lacuna_console::machine;
 use lacuna_console::products::call::{Products, Variant};
 use lacuna_console::products::int8::TuningArg;
 use lacuna_console::products::shapes::{ShapeArgs, Shapes, SparsityArgs};
 use lacuna_console::progress::Steps;
 use lacuna_console::timing::{Samples, Work};
 use lacuna_kernels::Block;
+use lacuna_kernels::machine::{Bound, Executed, Facts};
 
 use super::limits::Peak;
 use super::options::{Bench, NOTES, Options};
@@ -98,6 +100,10 @@ add is one operation); the latter over the peak of this machine's instruction fo
 f32 vfmadd231ps), measured in the same process around each shape; bytes of code, and time to emit it. With several threads the \
 peak is that of one thread times their number, and the calls of a sample of int8 follow each other in one team, as layers do.
 
+'of bound', of int8: the least time over the measured one. The least time is that of the inner loops alone: their instructions are \
+counted by the execution units that they need, and `lacuna doctor` shows how many of each this machine executes per cycle. 'bound by' \
+names the units. The rest of the time goes to epilogues, loops, caches and mispredicted branches.
+
 Epilogues of int8: requant-{u8,s8}-{plain,vnni}, and with the activations relu, gelu and gelutanh (GELU's tanh form) \
 instead of requant; the same as requant16-, relu16- and so on in 16-bit fixed point; f32, f32-residual, and an activation before \
 each (relu-f32); requant and an activation alone stand for requant16-u8-plain, relu16-u8-plain and so on, as models use. Of \
@@ -108,7 +114,8 @@ its name, predicted_cycles what the planner's model expects, if there is one.
 
 JSON: an array of objects with kernel, name, m, k, n, block, dtype, epilogue, sparsity, threads, caches (hot or cold), \
 tier, median_us, best_us (the fastest sample), spread, samples, gops_dense_equivalent, gops_nonzero, peak_gops, \
-fraction_of_peak, code_bytes, emit_us, fill_ratio (non-zero weights over weights that are multiplied), plan; with \
+fraction_of_peak, bound_gops (of the non-zero weights, if the loops alone took time), fraction_of_bound, bound_by, \
+code_bytes, emit_us, fill_ratio (non-zero weights over weights that are multiplied), plan; with \
 --baseline also baseline_us and ratio_to_baseline. CSV has the same columns.";
 
 const SPMM_COLUMNS: &str = "\
@@ -120,6 +127,16 @@ f32 and f32-residual, 4x1 blocks, one thread; beside requant16 they requantise i
 struct Run<'a> {
     bench: Bench<'a>,
     product: ProductOptions,
+    /// Of this machine, for bounds of int8 products in generated code.
+    facts: Option<Facts>,
+}
+
+impl<'a> Run<'a> {
+    fn new(bench: Bench<'a>, product: ProductOptions) -> Run<'a> {
+        let has_bounds = product.dtype == DTypeArg::Int8;
+        let facts = if has_bounds { machine::facts(bench.context.isa()) } else { None };
+        Run { bench, product, facts }
+    }
 }
 
 pub(super) fn spmm(args: &SpmmArgs, context: &Context) -> Result<()> {
@@ -135,7 +152,7 @@ pub(super) fn spmm(args: &SpmmArgs, context: &Context) -> Result<()> {
     if args.intrinsics {
         product.check_intrinsics(context)?;
     }
-    let run = Run { bench: Bench::new(&args.options, context)?, product };
+    let run = Run::new(Bench::new(&args.options, context)?, product);
     run.run(&args.shapes, &args.shapes.sparsities(&args.sparsity))
 }
 
@@ -149,7 +166,7 @@ pub(super) fn gemm(args: &GemmArgs, context: &Context) -> Result<()> {
         candidates: args.candidates,
         tuning: None,
     };
-    Run { bench: Bench::new(&args.options, context)?, product }.run(&args.shapes, &[0.0])
+    Run::new(Bench::new(&args.options, context)?, product).run(&args.shapes, &[0.0])
 }
 
 /// The figures of a shape that all its rows share.
@@ -225,6 +242,7 @@ impl Run<'_> {
             let samples = if row.mismatch().is_none() { samples.next() } else { None };
             bench.timing(row, samples);
             self.figures(row, shape, samples.map(Samples::median), &peak);
+            self.bound(row, shape, &variant.loops, samples.map(Samples::median), &peak);
             if self.product.intrinsics {
                 let ratio = intrinsics.as_ref().zip(samples).map(|(intrinsics, samples)| intrinsics.ratio_to(samples));
                 let intrinsics = intrinsics.as_ref().map(|samples| samples.median() * 1e6);
@@ -264,5 +282,23 @@ impl Run<'_> {
         row.figure("gops_dense_equivalent", Some("GOP/s dense"), gops(shape.m * shape.k), Unit::Decimals(0));
         row.figure("gops_nonzero", Some("GOP/s non-zero"), non_zero, Unit::Decimals(0));
         peak.report(row, non_zero, self.bench.threads);
+    }
+
+    /// How near the time is to the least that the inner loops take.
+    fn bound(&self, row: &mut Row, shape: &Shape, loops: &[Executed], seconds: Option<f64>, peak: &Peak) {
+        let facts = self.facts.as_ref();
+        let bound = facts.and_then(|facts| Bound::of(loops, facts));
+        let least = bound.zip(facts).zip(peak.giga(self.bench.threads));
+        let least = least.map(|((bound, facts), peak)| bound.seconds(facts, peak));
+        let gops = least.map(|least| 2.0 * (shape.nnz * shape.n) as f64 / least * 1e-9);
+        let fraction = least.zip(seconds).map(|(least, seconds)| least / seconds);
+        let heading = (self.product.dtype == DTypeArg::Int8).then_some("of bound");
+        row.figure("bound_gops", None, gops, Unit::Decimals(0));
+        row.figure("fraction_of_bound", heading, fraction, Unit::Percent);
+        let binds = bound.map(|bound| bound.binds.name());
+        match heading {
+            Some(_) => row.measured("bound_by", "bound by", binds),
+            None => row.fact("bound_by", binds),
+        }
     }
 }

@@ -201,7 +201,7 @@ fn summary(rows: &[Row]) -> String {
         return lines;
     }
     let figures = |key: &str| -> Vec<f64> { rows.iter().filter_map(|row| row.number(key)).collect() };
-    for key in ["fraction_of_peak", "fraction_of_limit"] {
+    for key in ["fraction_of_peak", "fraction_of_bound", "fraction_of_limit"] {
         let fractions = figures(key);
         let least = fractions.iter().copied().reduce(f64::min);
         if let Some((least, row)) = least.and_then(|l| Some((l, rows.iter().find(|row| row.number(key) == Some(l))?))) {

@@ -171,7 +171,7 @@ mod tests {
         let bytes = vec![0x48, 0xff, 0xcf, 0x75, 0xfb, 0x8b, 0x07, 0xc3];
         let notes = vec![lacuna_jit::Note { offset: 0, text: "count down".into() }];
         let features = lacuna_jit::Features::NONE;
-        let code = Code { name: "loop".into(), bytes, registers: Vec::new(), notes, features };
+        let code = Code { name: "loop".into(), bytes, registers: Vec::new(), notes, features, loops: Vec::new() };
         let listing = Listing::new(&code);
         let text: Vec<String> = listing.lines.iter().map(|line| line.text.clone()).collect();
         assert_eq!(text, ["dec         rdi", "jne         L0", "mov         eax, [rdi]", "ret"]);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{generates_code, keys, lacuna, refusal, refuses, run, stdout};
 
 /// The columns of SpMM and GEMM, in order.
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 27] = [
     "kernel",
     "name",
     "m",
@@ -30,6 +30,9 @@ const KEYS: [&str; 24] = [
     "gops_nonzero",
     "peak_gops",
     "fraction_of_peak",
+    "bound_gops",
+    "fraction_of_bound",
+    "bound_by",
     "code_bytes",
     "emit_us",
     "fill_ratio",
@@ -74,6 +77,11 @@ fn every_shape_is_a_row_with_consistent_figures() {
         if generates_code() {
             let fraction = number(row, "gops_nonzero") / number(row, "peak_gops");
             assert!((number(row, "fraction_of_peak") / fraction - 1.0).abs() < 1e-9, "{row}");
+            // The bound is at most the peak; a call does more than its loops, so that it takes longer (if the machine's speed stays).
+            assert!(number(row, "bound_gops") <= 1.001 * number(row, "peak_gops"), "{row}");
+            let fraction = number(row, "gops_nonzero") / number(row, "bound_gops");
+            assert!((number(row, "fraction_of_bound") / fraction - 1.0).abs() < 1e-9, "{row}");
+            assert!(number(row, "fraction_of_bound") < 1.5 && row["bound_by"].is_string(), "{row}");
             assert!(number(row, "code_bytes") > 0.0 && number(row, "emit_us") > 0.0, "{row}");
         }
     }

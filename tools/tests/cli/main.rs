@@ -9,6 +9,7 @@ mod compare;
 mod compress;
 mod compress_heads;
 mod compress_input;
+mod doctor;
 mod embed;
 mod engines;
 mod evaluate;
@@ -152,6 +153,7 @@ fn every_help_text_explains_and_shows_examples() {
         &["compare", "model"],
         &["compare", "sweep"],
         &["listing"],
+        &["doctor"],
         &["completions"],
         &["man"],
     ] {

@@ -1,9 +1,11 @@
 //! The planner: which schedule is fastest, by a model or by measurement, and how the choice is kept.
 //!
-//! The constants of the model were fitted on a Zen 5 core at 512 bits (docs/measurements.md). Only the order of candidates counts, and
-//! on other CPUs it may differ. [`Tuning::Measure`] times the candidates on the machine itself.
+//! The model counts the operations of the group loops by their port classes, and takes the rates of the machine from its
+//! [`Facts`](crate::machine::Facts). Its other constants were fitted on a Zen 5 core and on Sapphire Rapids (docs/measurements.md).
+//! Only the order of candidates counts. [`Tuning::Measure`] times the candidates on the machine itself.
 
 mod cost;
+mod counts;
 mod measure;
 mod table;
 mod tuner;

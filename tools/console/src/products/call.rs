@@ -3,6 +3,7 @@
 use lacuna_kernels::Parallel;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::gemm::GemmPlan;
+use lacuna_kernels::machine::Executed;
 use lacuna_kernels::spmm::SpmmPlan;
 
 use crate::error::Result;
@@ -46,6 +47,8 @@ pub struct Variant<'a> {
     pub fill_ratio: f64,
     /// What the cost model expects, if there is one.
     pub predicted_cycles: Option<f64>,
+    /// The inner loops that the product runs, for its bound; none where they are not counted.
+    pub loops: Vec<Executed>,
     /// The product itself.
     pub call: Box<dyn Call + 'a>,
 }

@@ -102,6 +102,7 @@ impl FloatMatrix {
                 code_bytes: kernel.code().map_or(0, |code| code.bytes.len()),
                 fill_ratio: weights.fill_ratio(),
                 predicted_cycles: None,
+                loops: Vec::new(),
                 call: Box::new(FloatCall { matrix: self, kernel, weights, x, panel, out, parallel }),
             }
         };

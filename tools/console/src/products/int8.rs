@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use lacuna_jit::Code;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::{GemmKernel, GemmWeights};
+use lacuna_kernels::machine::Executed;
 use lacuna_kernels::reference::gemm::Matrix as Dense;
 use lacuna_kernels::spmm::{SpmmKernel, SpmmPlan, SpmmWeights, Tuner, Tuning};
-use lacuna_kernels::{Buffer, Generate, Output, PanelLayout, Parallel, Team};
+use lacuna_kernels::{Buffer, Generate, KernelError, Output, PanelLayout, Parallel, Team};
 
 use super::call::{Call, Int8Plan, Matrix, Products, Variant};
 use super::intrinsics::{Intrinsics, in_f32};
@@ -133,6 +134,7 @@ impl Int8Matrix {
                 code_bytes: code_bytes(kernel.code()),
                 fill_ratio: self.nnz() as f64 / (self.weights.m * self.weights.k) as f64,
                 predicted_cycles: None,
+                loops: executed(kernel.code(), |code| kernel.plan().executed(code, tokens))?,
                 call: call(Kernel::Gemm(kernel, weights)),
             }),
             Packed::Spmm(plan, weights) => {
@@ -144,6 +146,7 @@ impl Int8Matrix {
                         code_bytes: code_bytes(kernel.code()),
                         fill_ratio: weights.fill_ratio(),
                         predicted_cycles: Some(cycles),
+                        loops: executed(kernel.code(), |code| plan.executed(code, weights.groups(), tokens))?,
                         call: call(Kernel::Spmm(kernel, weights)),
                     });
                 }
@@ -152,6 +155,14 @@ impl Int8Matrix {
         let intrinsics = self.intrinsics.as_ref().map(|intrinsics| call(Kernel::Intrinsics(intrinsics)));
         Ok(Products { variants, intrinsics })
     }
+}
+
+/// The inner loops of a call, where there is code.
+fn executed(
+    code: Option<&Code>,
+    loops: impl FnOnce(&Code) -> std::result::Result<Vec<Executed>, KernelError>,
+) -> Result<Vec<Executed>> {
+    Ok(code.map(loops).transpose()?.unwrap_or_default())
 }
 
 enum Kernel<'a> {

@@ -1,0 +1,80 @@
+//! What the group loops execute, counted without emitting them. A test compares these counts with those of the emitted rows.
+
+use lacuna_jit::PortCounts;
+
+use crate::spmm::plan::{IndexWidth, ROW_BLOCK, SpmmPlan};
+use crate::{Block, VECTORS};
+
+/// What one group on `vectors` vectors executes, and how many of its loads are of X. The scalar instructions of the loop are those of the
+/// first group.
+pub(super) fn group_counts(plan: &SpmmPlan, vectors: usize) -> (PortCounts, u32) {
+    let dot = (ROW_BLOCK * vectors) as u32;
+    let vectors = vectors as u32;
+    let (x_loads, weight_loads, shuffle) = match plan.cover() {
+        Block::B1x4 => (dot, 1, 4),
+        Block::B4x4 => (vectors, 4, 0),
+        // Two unpacks of bytes for every half of the tile, one of words for every vector.
+        _ => (4, 4, vectors + 2 * vectors.div_ceil(2)),
+    };
+    let indices = match (plan.index(), plan.group_indices() as u32) {
+        (IndexWidth::U32, indices) => indices,
+        (IndexWidth::U16, 4) => 8, // one load of four, and what takes them apart
+        (IndexWidth::U16, _) => 2,
+    };
+    let load = x_loads + weight_loads;
+    let vector = dot + shuffle + load;
+    (PortCounts { dot, shuffle, alu: 0, load, store: 0, vector, scalar: indices + 1 }, x_loads)
+}
+
+/// What one iteration of a narrow tail of `vectors` vectors executes: groups of which two or four share a vector.
+pub(super) fn narrow_counts(plan: &SpmmPlan, vectors: usize) -> PortCounts {
+    let groups = (VECTORS / vectors) as u32;
+    let dot = (ROW_BLOCK * VECTORS) as u32;
+    let indices = groups * plan.group_indices() as u32;
+    // Eight unpacks; weights of four groups are one load, four shuffles, and one more if two groups share a vector.
+    let shuffle = 8 + 4 + u32::from(vectors == 2);
+    let inserts = (groups - 1) * 4;
+    let load = groups * 4 + 1;
+    let vector = dot + shuffle + load; // insertions are loads too
+    PortCounts { dot, shuffle, alu: inserts, load, store: 0, vector, scalar: indices + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use lacuna_jit::Isa;
+
+    use super::*;
+    use crate::epilogue::Epilogue;
+    use crate::spmm::SpmmDesc;
+    use crate::{Generate, LANES, PanelLayout, Sign};
+
+    #[test]
+    fn counts_are_those_of_the_emitted_rows() {
+        let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
+        let mut loops = 0;
+        for k in [64, 8200] {
+            for block in Block::ALL.into_iter().filter(|&block| block != Block::Dense) {
+                let desc = SpmmDesc { m: 8, k, block, epilogue };
+                for plan in desc.plan(Isa::Portable).unwrap().candidates() {
+                    let code = plan.generate().unwrap();
+                    for of in &code.loops {
+                        let emitted = code.ports(of).unwrap();
+                        let vectors = of.columns / LANES;
+                        let expected = if of.name == "packed groups" {
+                            narrow_counts(&plan, vectors)
+                        } else {
+                            // The loop's own instruction is shared by all groups of an iteration.
+                            let (one, _) = group_counts(&plan, vectors);
+                            let mut all = PortCounts::default();
+                            (0..of.depth).for_each(|_| all += one);
+                            PortCounts { scalar: all.scalar - of.depth as u32 + 1, ..all }
+                        };
+                        assert_eq!(emitted, expected, "{}: {} on {} columns", code.name, of.name, of.columns);
+                        loops += 1;
+                    }
+                }
+            }
+        }
+        assert!(loops > 1000, "{loops} loops");
+    }
+}
