@@ -209,8 +209,6 @@ fn a_sparse_model_is_pruned_again_and_its_zeros_stay() {
             assert!((mask.sparsity() - cut.sparsity).abs() <= 1.0 / mask.kept().len() as f64);
             assert!(linear.weight.data.iter().zip(mask.weights()).all(|(w, kept)| (*w == 0.0) == (kept == 0.0)));
         }
-        // It follows the sparse model, not the dense one.
-        assert!(after.layers.iter().all(|layer| layer.hidden_error < before.layers[layer.layer].hidden_error.max(0.2)));
         before = after;
     }
 }
