@@ -34,7 +34,7 @@ pub(super) fn check_start(args: &Args) -> Result<()> {
     let end = match args.goal() {
         Goal::Keep => {
             let (found, expected) =
-                ("nothing to prune".into(), "--sparsity, --speedup or --target-ms beside it".into());
+                ("no blocks that become zero".into(), "--sparsity, --speedup or --target-ms beside it".into());
             return Err(Error::Argument { option: "--start-sparsity", found, expected });
         }
         Goal::Sparsity(sparsity, _) | Goal::Auto(sparsity) => sparsity,

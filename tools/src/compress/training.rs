@@ -126,7 +126,7 @@ impl Training<'_> {
             model: self.model,
             texts: self.texts,
             pruner: self.pruner,
-            way: self.plan.zip(self.ramp),
+            gradual: self.plan.zip(self.ramp),
             pruning_seconds: 0.0,
             dev: self.dev,
             rounding: args.rounding,
@@ -162,7 +162,7 @@ struct Watcher<'a> {
     texts: &'a Texts,
     pruner: &'a Pruner<'a>,
     /// How it is pruned in the end, and how the sparsity rises until then.
-    way: Option<(&'a Plan, Ramp)>,
+    gradual: Option<(&'a Plan, Ramp)>,
     pruning_seconds: f64,
     dev: Option<&'a Dev<'a>>,
     rounding: args::Rounding,
@@ -208,7 +208,7 @@ impl Events for Watcher<'_> {
         pruning: &Pruning,
         weights: &EncoderWeights,
     ) -> lacuna_train::Result<(Vec<LayerWeights>, Masks)> {
-        let Some((plan, ramp)) = self.way else { return ().prune(pruning, weights) }; // which refuses
+        let Some((plan, ramp)) = self.gradual else { return ().prune(pruning, weights) }; // which refuses
         let (start, &Pruning { number, step, sparsity }) = (Instant::now(), pruning);
         self.log.add(&Event::Pruning { step, number, planned: ramp.prunings, sparsity });
         let found = pruned_again(self.pruner, (plan, &ramp), sparsity, weights, self.log)?;

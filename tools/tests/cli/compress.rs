@@ -153,7 +153,7 @@ fn gradual_prunings_that_mean_nothing_are_refused_before_the_work() {
     refused(&["--sparsity", "0.5", "--start-sparsity", "0.2", "--method", "one-shot"], "which trains nothing");
     refused(&["--sparsity", "0.5", "--start-sparsity", "0.2", "--steps", "1"], "--steps: found 1; expected at least 2");
     refused(&["--lock", "--start-sparsity", "0.2"], "--lock");
-    refused(&["--heads", "1", "--start-sparsity", "0.2"], "--start-sparsity: found nothing to prune");
+    refused(&["--heads", "1", "--start-sparsity", "0.2"], "--start-sparsity: found no blocks that become zero");
     assert!(!Path::new(&out).exists());
 }
 

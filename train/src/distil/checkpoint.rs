@@ -42,6 +42,7 @@ pub(super) struct Position {
     /// Whether it was asked how to round.
     pub(super) asked: bool,
     /// The prunings of the ramp that were done.
+    #[serde(default)] // so that the version of an older file is read
     pub(super) prunings: Vec<Pruning>,
 }
 

@@ -183,3 +183,32 @@ fn another_activation_is_refitted() {
     let swapped = error_of(&Smaller { weights: dense(), ..found });
     assert!(error < 0.7 * swapped, "{error} {swapped}");
 }
+
+/// Every matrix has its own shape and sparsity, one stays dense.
+#[test]
+fn a_sparse_model_is_pruned_again_and_its_zeros_stay() {
+    let cut = |block, sparsity| Cut { block, sparsity };
+    let six = [
+        cut(Block::B4x1, 0.75),
+        cut(Block::B8x1, 0.5),
+        cut(Block::Unstructured, 0.9),
+        cut(Block::B4x4, 0.75),
+        cut(Block::B4x1, 0.0),
+        cut(Block::B16x1, 0.75),
+    ];
+    let at = |share: f64| vec![six.map(|cut| Cut { sparsity: share * cut.sparsity, ..cut }); 2];
+    let options = |share| OneShotOptions::new(Block::B4x1, 0.0).with_cuts(&at(share));
+    let mut before = run(&options(0.6)).unwrap();
+    for share in [0.8, 1.0] {
+        let again = OneShotOptions { keep_zeros: true, ..options(share) };
+        let after = one_shot(&config(), &before.weights, &ids(), &again, &mut |_| {}).unwrap();
+        for (earlier, later) in before.masks.iter().flatten().zip(after.masks.iter().flatten()) {
+            assert!(earlier.kept().iter().zip(later.kept()).all(|(earlier, later)| *earlier || !later));
+        }
+        for ((linear, mask), cut) in linears(&after.weights).zip(after.masks.iter().flatten()).zip(at(share).concat()) {
+            assert!((mask.sparsity() - cut.sparsity).abs() <= 1.0 / mask.kept().len() as f64);
+            assert!(linear.weight.data.iter().zip(mask.weights()).all(|(w, kept)| (*w == 0.0) == (kept == 0.0)));
+        }
+        before = after;
+    }
+}
