@@ -282,6 +282,7 @@ mod tests {
             labels: (0..9).map(|i| i % 4).collect(),
             texts,
             weight: 1.0,
+            ..Source::default()
         };
         let plain = Source { texts: vec![vec![100]], weight: 1.0, ..Source::default() };
         let mut sampler = Sampler::new(vec![labelled.clone(), plain], 4, 3).unwrap();
