@@ -260,9 +260,6 @@ fn gold_texts(
     }
     if let (Some(path), Some(mut pairs)) = (&args.train_pairs, pairs) {
         let dropped = measured.map_or(0, |measured| pairs.remove(measured));
-        if dropped > 0 {
-            say(format_args!("--train-pairs: {} left out, which --pairs has too", plural(dropped, "pair")));
-        }
         if pairs.scores.len() < 2 {
             return Err(Error::Argument {
                 option: "--train-pairs",
@@ -273,6 +270,9 @@ fn gold_texts(
                 ),
                 expected: "at least 2".into(),
             });
+        }
+        if dropped > 0 {
+            say(format_args!("--train-pairs: {} left out, which --pairs has too", plural(dropped, "pair")));
         }
         found.push((format!("{} (pairs with scores)", path.display()), scored(&pairs, tokenizer)?));
     }
