@@ -87,7 +87,6 @@ impl<'a> Distiller<'a> {
         let position = Position { seed: options.seed, ..Position::START };
         let sampler = Sampler::new(sources, options.batch, options.seed)?;
         let tables = options.embeddings.then(|| Tables::new(&mut student, options.optimiser)).transpose()?;
-        let gradients = zeros_like(student.layers());
         let (saved, scratch) = ([Saved::default(), Saved::default()], Scratch::default());
         let mut distiller = Distiller {
             teacher,
@@ -98,7 +97,7 @@ impl<'a> Distiller<'a> {
             optimiser,
             options,
             position,
-            gradients,
+            gradients: Vec::new(),
             saved,
             scratch,
             best: None,
@@ -224,12 +223,16 @@ impl<'a> Distiller<'a> {
         let (start, done) = (Instant::now(), self.done());
         if !self.position.asked && done >= self.options.rounding_from {
             self.position.asked = true;
+            self.free_buffers();
             if let Some(rounding) = events.rounding(self.position.step, self.average())? {
                 self.student.set_rounding(Some(rounding))?;
                 self.forget_best();
             }
         }
-        tensors_mut(&mut self.gradients).into_iter().for_each(|tensor| tensor.values.fill(0.0));
+        match self.gradients.is_empty() {
+            true => self.gradients = zeros_like(self.student.layers()),
+            false => tensors_mut(&mut self.gradients).into_iter().for_each(|tensor| tensor.values.fill(0.0)),
+        }
         self.task.iter_mut().for_each(Task::clear);
         self.tables.iter_mut().for_each(Tables::clear);
         let mut losses = Losses::default();
@@ -288,8 +291,9 @@ impl<'a> Distiller<'a> {
     /// Prunes the average again, if that is due. The training goes on from the result: it is the student and its average from now on.
     fn prune(&mut self, events: &mut dyn Events) -> Result<()> {
         let Some(pruning) = self.due() else { return Ok(()) };
+        self.free_buffers();
         let (mut layers, masks) = events.prune(&pruning, &self.average())?;
-        check_size("layers that were pruned", layers.len(), self.gradients.len())?;
+        check_size("layers that were pruned", layers.len(), self.student.layers().len())?;
         self.optimiser.set_masks(masks, &mut layers)?;
         self.optimiser.average.clone_from(&layers);
         self.replace(layers)?;
@@ -300,6 +304,13 @@ impl<'a> Distiller<'a> {
         self.forget_best();
         self.position.prunings.push(pruning);
         Ok(())
+    }
+
+    /// Gives back what only a step needs: events may need as much memory, and the next step allocates it again.
+    fn free_buffers(&mut self) {
+        self.gradients = Vec::new();
+        self.saved = Default::default();
+        self.scratch = Scratch::default();
     }
 
     /// What was best so far was another model.
@@ -339,6 +350,7 @@ impl<'a> Distiller<'a> {
     }
 
     fn develop(&mut self, events: &mut dyn Events) -> Result<()> {
+        self.free_buffers();
         let head = self.task.as_ref().map(Task::average);
         if let Some(figure) = events.dev(self.position.step, self.average(), head.as_ref())?
             && self.position.best.is_none_or(|best| figure > best)
