@@ -13,6 +13,7 @@ pub mod input;
 pub mod interrupt;
 pub mod limits;
 pub mod machine;
+pub mod memory;
 pub mod output;
 pub mod partial;
 #[allow(unsafe_code)] // calls of the system that the standard library does not have

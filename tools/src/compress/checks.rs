@@ -2,10 +2,12 @@
 
 use lacuna::Model;
 use lacuna::tokens::SentenceTokenizer;
+use lacuna::weights::LayerWeights;
 use lacuna_console::error::{Error, Result};
+use lacuna_console::table::bytes;
 use lacuna_train::mask::{Mask, masks_of};
 
-use super::args::{Args, Goal};
+use super::args::{Args, Goal, Method};
 use super::gradual::ramp;
 use super::heads::Heads;
 
@@ -91,5 +93,62 @@ pub(super) fn check_seq(args: &Args, model: &Model) -> Result<()> {
             Err(Error::Argument { option: "--seq", found, expected })
         }
         false => Ok(()),
+    }
+}
+
+/// How often a training holds the linear layers of the encoder in f32: the student, the teacher, gradients, two moments, the average, what is
+/// measured, and the products. BERT-base takes 8.3 times their size, with activations.
+const TRAINED_COPIES: u64 = 8;
+/// The same of a pruning.
+const PRUNED_COPIES: u64 = 2;
+/// How often a training holds the embeddings, if they are trained: gradients, two moments, the average and a copy that is changed.
+const EMBEDDING_COPIES: u64 = 5;
+
+/// A warning if the system has less memory than the work takes beside the model, `free` bytes.
+pub(super) fn memory_warning(args: &Args, model: &Model, free: Option<u64>) -> Option<String> {
+    let size = |values: usize| (values * size_of::<f32>()) as u64;
+    let weights = model.weights();
+    let linears = weights.layers.iter().flat_map(LayerWeights::linears);
+    let linears = size(linears.map(|linear| linear.weight.data.len()).sum());
+    let embeddings = size(weights.embeddings.word.data.len());
+    let (needed, work) = match args.method {
+        Method::OneShot => (PRUNED_COPIES * linears, "pruning"),
+        Method::Distil if args.train_embeddings => {
+            (TRAINED_COPIES * linears + EMBEDDING_COPIES * embeddings, "training")
+        }
+        Method::Distil => (TRAINED_COPIES * linears, "training"),
+    };
+    let free = free.filter(|&free| free < needed)?;
+    Some(format!(
+        "{work} takes about {} of memory beside the model, and {} are free: the system may end the command",
+        bytes(needed as usize),
+        bytes(free as usize)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command, FromArgMatches};
+    use lacuna::Preset;
+
+    use super::*;
+
+    #[test]
+    fn too_little_memory_is_said_with_both_numbers() {
+        let args = |more: &[&str]| {
+            let given = ["compress", "--model", "m", "--out", "o", "--sparsity", "0.8"].iter().chain(more);
+            let command = Args::augment_args(Command::new("compress"));
+            Args::from_arg_matches(&command.try_get_matches_from(given).unwrap()).unwrap()
+        };
+        let model = Model::seeded(Preset::BertMini.config(), 1).unwrap();
+        let of = |more: &[&str], free| memory_warning(&args(more), &model, free);
+        // BERT-mini has 3.1 million weights in its linear layers, and 7.8 million in its embeddings.
+        let said = of(&[], Some(50_000_000)).unwrap();
+        assert!(said.contains("training takes about 100.7 MB") && said.contains("50.0 MB are free"), "{said}");
+        assert!(of(&[], Some(110_000_000)).is_none() && of(&[], None).is_none());
+        assert!(of(&["--train-embeddings"], Some(110_000_000)).is_some());
+        let said = of(&["--method", "one-shot"], Some(20_000_000)).unwrap();
+        assert!(said.contains("pruning takes about 25.2 MB"), "{said}");
+        assert!(of(&["--method", "one-shot"], Some(50_000_000)).is_none());
     }
 }

@@ -10,6 +10,7 @@ use lacuna::{Compile, Model};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::interrupt;
+use lacuna_console::memory::free_memory;
 use lacuna_console::output::{Target, say};
 use lacuna_console::progress::Spinner;
 use lacuna_console::remarks::warn;
@@ -19,7 +20,7 @@ use lacuna_train::distil::layer_map;
 use lacuna_train::ops::Pool;
 
 use super::args::{Args, Goal, Method};
-use super::checks::{check_measured, check_seq, check_start, check_teacher, check_zeros};
+use super::checks::{check_measured, check_seq, check_start, check_teacher, check_zeros, memory_warning};
 use super::choose::{Found, pruned};
 use super::dev::{Dev, Metric, sequences};
 use super::gradual::Gradual;
@@ -80,6 +81,7 @@ pub(super) fn compress(args: &Args, context: &Context) -> Result<Summary> {
         check_reach(sparsity, block, &whole.weights().layers)?;
     }
     out.check_room(&dense, args.method == Method::Distil, args.train_embeddings)?;
+    memory_warning(args, &whole, free_memory()).iter().for_each(warn);
     let texts = {
         let _spinner = Spinner::new("reading texts");
         let gold = gold_texts(args, labelled.as_ref(), train_pairs, pairs.as_ref(), tokenizer)?;
