@@ -1,7 +1,7 @@
 //! Files with deflated sections: what comes back, and streams that lie.
 
 use flate2::{Compress, Compression, FlushCompress};
-use lacuna::{Block, Compile, Error, Model, PackedModel};
+use lacuna::{Block, Compile, Error, Form, Model, PackedModel};
 use rand::prelude::*;
 use serde_json::json;
 
@@ -12,7 +12,8 @@ const TEXTS: [&str; 3] = ["The cat sat on the mat.", "the film", ""];
 
 fn packed(small: bool) -> PackedModel {
     let model = Model::open(head_folder("bert-classify")).unwrap().prune(Block::B4x1, 0.6).unwrap();
-    model.calibration().run(TEXTS).unwrap().compiler().small_tables(small).pack().unwrap()
+    // Sparse on every machine: the choice between sparse and dense is the CPU's.
+    model.calibration().run(TEXTS).unwrap().compiler().form(Form::Sparse).small_tables(small).pack().unwrap()
 }
 
 /// A file with deflated sections, taken apart, and the names of these sections.
@@ -149,6 +150,5 @@ fn content_is_checked_behind_the_stream() {
         }
     }
     println!("{refused} refused, {opened} opened");
-    // Sections of a matrix that this machine computes densely have nothing that noise could contradict.
-    assert!(refused > 150, "{refused}");
+    assert!(refused > 200, "{refused}");
 }

@@ -24,7 +24,8 @@ pub enum Family {
 pub enum Source {
     /// Measured by this project: shared in docs/measurements.md.
     Measured,
-    /// Public tables of instructions and manuals of the makers. Nobody of this project measured it.
+    /// Public tables of instructions and manuals of the makers, named beside the figures. They were written down without the tables at hand:
+    /// compare them before you rely on one. The probe measures this machine's own.
     Tables,
 }
 

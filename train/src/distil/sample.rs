@@ -171,22 +171,24 @@ impl Sampler {
             }
         }
         let texts_of = |&(source, unit): &(u32, u32)| {
-            (&self.sources[source as usize], self.sources[source as usize].texts_of(unit))
+            let source = &self.sources[source as usize];
+            (source, source.texts_of(unit))
         };
         let longest = |place: &(u32, u32)| {
             let (source, texts) = texts_of(place);
             texts.map(|text| source.texts[text].len()).max()
         };
         places.sort_by_key(longest);
-        let (mut queue, mut count) = (vec![vec![]], 0);
+        let (mut queue, mut batch, mut count) = (Vec::with_capacity(BATCHES), Vec::new(), 0);
         for place in places {
+            count += texts_of(&place).1.len();
+            batch.push(place);
             if count >= self.batch {
-                queue.push(vec![]);
+                queue.push(std::mem::take(&mut batch));
                 count = 0;
             }
-            count += texts_of(&place).1.len();
-            queue.last_mut().unwrap_or(&mut vec![]).push(place);
         }
+        queue.extend((!batch.is_empty()).then_some(batch));
         self.queue = queue;
         shuffle(&mut self.rng, &mut self.queue);
     }
