@@ -1,17 +1,21 @@
 //! Position-independent machine code with its name, register map and line notes, and the assembler that makes it.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, VecAssembler, dynasm};
 
 use crate::error::JitError;
-use crate::evex::InstructionSink;
+use crate::evex::EvexSink;
 use crate::features::Features;
 use crate::ports::PortCounts;
 use crate::registers::{Gpr, RegFile, RegisterRole};
 use crate::scalar;
+use crate::sink::InstructionSink;
+use crate::vex::VexSink;
+use crate::width::{Ymm256, Zmm512};
 
 /// A remark on the instructions from `offset` to the next note, in matrix terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,15 +90,17 @@ impl Code {
     }
 }
 
-/// An assembler with notes, which collects the CPU features of what it assembles. [`crate::Evex`] methods work on it, and
-/// because it dereferences to the dynasm assembler, `dynasm!(a ; ..)` for scalar instructions too.
-pub struct Asm {
+/// An assembler with notes, which collects the CPU features of what it assembles. It takes vector instructions of one
+/// [`crate::Width`]: by the methods of [`crate::Evex`] or [`crate::Vex`], and of [`crate::Vector`]. Because it dereferences to the dynasm
+/// assembler, `dynasm!(a ; ..)` writes scalar instructions.
+pub struct Asm<W = Zmm512> {
     ops: VecAssembler<X64Relocation>,
     notes: Vec<Note>,
     features: Features,
     ports: PortCounts,
     loops: Vec<Loop>,
     open: Option<OpenLoop>,
+    width: PhantomData<W>,
 }
 
 /// A loop under way.
@@ -123,8 +129,21 @@ impl Default for Asm {
 }
 
 impl Asm {
-    /// An empty assembler.
+    /// An empty assembler of AVX-512.
     pub fn new() -> Asm {
+        Asm::empty()
+    }
+}
+
+impl Asm<Ymm256> {
+    /// An empty assembler of AVX2.
+    pub fn avx2() -> Asm<Ymm256> {
+        Asm::empty()
+    }
+}
+
+impl<W> Asm<W> {
+    fn empty() -> Asm<W> {
         Asm {
             ops: VecAssembler::new_with_capacity(0, 8192, 16, 0, 16, 16, 16),
             notes: Vec::with_capacity(32),
@@ -132,6 +151,7 @@ impl Asm {
             ports: PortCounts::default(),
             loops: Vec::new(),
             open: None,
+            width: PhantomData,
         }
     }
 
@@ -212,7 +232,11 @@ impl Asm {
     }
 }
 
-impl InstructionSink for Asm {
+impl EvexSink for Asm<Zmm512> {}
+
+impl VexSink for Asm<Ymm256> {}
+
+impl<W> InstructionSink for Asm<W> {
     #[inline]
     fn instruction(&mut self, bytes: &[u8], needs: Features, ports: PortCounts) {
         self.features = self.features | needs;
@@ -226,14 +250,14 @@ impl InstructionSink for Asm {
     }
 }
 
-impl Deref for Asm {
+impl<W> Deref for Asm<W> {
     type Target = VecAssembler<X64Relocation>;
     fn deref(&self) -> &Self::Target {
         &self.ops
     }
 }
 
-impl DerefMut for Asm {
+impl<W> DerefMut for Asm<W> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.ops
     }

@@ -87,9 +87,10 @@ impl Encoding {
         16 << self.length
     }
 
-    /// N of disp8*N.
+    /// N of disp8*N; 1 with a VEX prefix, whose displacements are not compressed.
     pub fn disp8_unit(&self, broadcast: bool) -> i32 {
         match self.tuple {
+            _ if self.vex => 1,
             Tuple::Full if broadcast => 4 << i32::from(self.wide),
             Tuple::Full | Tuple::FullMem => self.vector_bytes(),
             Tuple::Quarter => self.vector_bytes() / 4,
@@ -110,6 +111,12 @@ impl Encoding {
     pub(crate) fn masked_vector(self, dst: Dst) -> Operands {
         let digit = self.digit.unwrap_or(0);
         Operands { mask: dst.mask, zeroing: dst.zeroing, vector: dst.reg.code(), ..self.register(digit) }
+    }
+
+    /// Fills vvvv; ModRM.reg holds the row's digit.
+    #[inline]
+    pub(crate) fn digit_and_vector(self, dst: Zmm) -> Operands {
+        self.register(self.digit.unwrap_or(0)).vector(dst)
     }
 
     /// Fills ModRM.reg.

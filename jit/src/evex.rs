@@ -1,7 +1,7 @@
 //! AVX-512 instructions: one table row per instruction, in the manual's notation, with the class of its
 //! execution units and the CPU features that it needs.
 //!
-//! dynasm-rs has no EVEX encodings. [`Evex`] adds them to every [`InstructionSink`] as methods named like the mnemonics, operands
+//! dynasm-rs has no EVEX encodings. [`Evex`] adds them to every [`EvexSink`] as methods named like the mnemonics, operands
 //! in Intel order. Suffixes tell apart what the mnemonic does not: `_st` stores, `_x` and `_y` are the 128- and 256-bit
 //! forms, `_gpr` takes a general purpose register, `_i` shifts by an immediate.
 //!
@@ -9,73 +9,17 @@
 
 use dynasmrt::SimpleAssembler;
 
-use crate::encoding::{Encoded, Encoding, Source, Tuple};
+use crate::encoding::{Encoding, Source, Tuple};
 use crate::features::Features;
-use crate::ports::{Access, PortClass, PortCounts};
+use crate::ports::PortClass;
 use crate::registers::{Dst, Gpr, Mask, Mem, MemDst, Rm, RmBcast, Zmm};
+use crate::row::{Form, Row};
+use crate::sink::{InstructionSink, emit, emit_store};
 
-/// Which operands an instruction takes, in Intel order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// `zmm{k}, zmm, zmm/m`
-    Rvm,
-    /// `zmm{k}, zmm, zmm/m, imm8`
-    RvmI,
-    /// `zmm{k}, zmm, zmm/m/bcst`
-    RvmB,
-    /// `zmm{k}, zmm, zmm/m/bcst, imm8`
-    RvmBI,
-    /// `zmm{k}, zmm/m`
-    Rm,
-    /// `zmm{k}, m`: no register form exists
-    RMem,
-    /// `zmm{k}, zmm/m/bcst`
-    RmB,
-    /// `zmm{k}, zmm/m/bcst, imm8`
-    RmBI,
-    /// `m{k}, zmm`
-    Mr,
-    /// `m{k}, zmm, imm8`
-    MrI,
-    /// `zmm{k}, zmm/m/bcst, imm8`, the destination in the vvvv field, a digit in ModRM.reg
-    VmBI,
-    /// `zmm{k}, zmm/m, imm8`, the destination in the vvvv field, a digit in ModRM.reg
-    VmI,
-    /// `k, zmm, zmm/m/bcst, imm8`
-    KvmBI,
-    /// `zmm{k}, r32`
-    RGpr,
-    /// `k, r32/r64`
-    KGpr,
-}
+/// What takes instructions of 512 bits.
+pub trait EvexSink: InstructionSink {}
 
-/// One instruction: its method, its operands and its encoding.
-#[derive(Debug, Clone, Copy)]
-pub struct Row {
-    /// Method name: the mnemonic and a suffix where the mnemonic alone is ambiguous.
-    pub name: &'static str,
-    /// Operands.
-    pub form: Form,
-    /// The manual's notation and how displacements are compressed.
-    pub encoding: Encoding,
-    /// The execution units that it occupies.
-    pub port: PortClass,
-    /// The CPU features it needs.
-    pub needs: Features,
-}
-
-/// What instructions are written to.
-pub trait InstructionSink {
-    /// Takes the bytes of one instruction, the CPU features that it needs, and what it occupies.
-    fn instruction(&mut self, bytes: &[u8], needs: Features, ports: PortCounts);
-}
-
-/// Keeps the bytes alone: for looking at single instructions.
-impl InstructionSink for SimpleAssembler {
-    fn instruction(&mut self, bytes: &[u8], _: Features, _: PortCounts) {
-        self.extend(bytes);
-    }
-}
+impl EvexSink for SimpleAssembler {}
 
 /// The method for one row. Every method ends in one call of the encoder with the row's constants.
 macro_rules! method {
@@ -198,21 +142,10 @@ macro_rules! method {
     };
 }
 
-#[inline]
-fn emit(sink: &mut (impl InstructionSink + ?Sized), code: &Encoded, port: PortClass, needs: Features) {
-    let access = if code.has_memory() { Access::Load } else { Access::None };
-    sink.instruction(code.bytes(), needs, port.counts(access));
-}
-
-#[inline]
-fn emit_store(sink: &mut (impl InstructionSink + ?Sized), code: &Encoded, port: PortClass, needs: Features) {
-    sink.instruction(code.bytes(), needs, port.counts(Access::Store));
-}
-
 macro_rules! instructions {
     ($($name:ident $form:ident $tuple:ident $port:ident $feature:ident $(+ $more:ident)* $spec:literal;)*) => {
-        /// The AVX-512 instructions of [`ROWS`] as methods of every [`InstructionSink`].
-        pub trait Evex: InstructionSink {
+        /// The AVX-512 instructions of [`ROWS`] as methods of every [`EvexSink`].
+        pub trait Evex: EvexSink {
             $(
                 method! {
                     $form $name concat!("`", $spec, "`"), Encoding::parse($spec, Tuple::$tuple),
@@ -222,9 +155,9 @@ macro_rules! instructions {
             )*
         }
 
-        impl<T: InstructionSink + ?Sized> Evex for T {}
+        impl<T: EvexSink + ?Sized> Evex for T {}
 
-        /// Every instruction the encoder knows.
+        /// Every AVX-512 instruction that the encoder knows.
         pub static ROWS: &[Row] = &[
             $(Row {
                 name: stringify!($name),
@@ -353,9 +286,4 @@ instructions! {
     kmovw              KGpr  FullMem Shuffle      AVX512F                "VEX.128.0F.W0 92 /r";
     kmovd              KGpr  FullMem Shuffle      AVX512BW               "VEX.128.F2.0F.W0 92 /r";
     kmovq              KGpr  FullMem Shuffle      AVX512BW               "VEX.128.F2.0F.W1 92 /r";
-}
-
-/// `[base + bytes]`: shorthand for [`crate::ptr`] with a displacement.
-pub fn at(base: Gpr, bytes: i32) -> Mem {
-    crate::ptr(base) + bytes
 }

@@ -32,6 +32,38 @@ impl Avx512Vnni {
     }
 }
 
+/// Proof that AVX2 and FMA can be executed here, and whether kernels may use AVX-VNNI too.
+///
+/// Only [`Avx2::detect`] makes one, so a kernel that holds one may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Avx2 {
+    vnni: bool,
+}
+
+impl Avx2 {
+    /// The token, if this machine provides the features.
+    pub fn detect() -> Option<Avx2> {
+        let available = Features::detect();
+        let vnni = available.contains(Tier::AvxVnni.features());
+        available.contains(Tier::Avx2.features()).then_some(Avx2 { vnni })
+    }
+
+    /// Whether AVX-VNNI (`vpdpbusd` on 256 bits) can be executed here and is to be used.
+    pub const fn vnni(self) -> bool {
+        self.vnni
+    }
+
+    /// The same without AVX-VNNI: kernels planned with it are those of a CPU that lacks it.
+    pub const fn without_vnni(self) -> Avx2 {
+        Avx2 { vnni: false }
+    }
+
+    /// The tier that it stands for.
+    pub const fn tier(self) -> Tier {
+        if self.vnni { Tier::AvxVnni } else { Tier::Avx2 }
+    }
+}
+
 /// Proof that AVX512_BF16 (`vdpbf16ps` and the conversions to bf16) can be executed here.
 ///
 /// This feature is independent of the tiers: some CPUs of tier [`Tier::Avx512Vnni`] have it, some do not. Only
@@ -54,18 +86,27 @@ impl Avx512Bf16 {
 pub enum Isa {
     /// Generated AVX-512 VNNI code.
     Avx512Vnni(Avx512Vnni),
+    /// Generated AVX2 code for matrix products, with AVX-VNNI where the token says so; plain Rust, compiled for AVX2, for the rest.
+    Avx2(Avx2),
     /// Plain Rust.
     Portable,
 }
 
 impl Isa {
-    /// What runs on `tier`: generated code for [`Tier::Avx512Vnni`] where this machine has it, the portable kernels for
-    /// every other tier.
+    /// What runs on `tier`: generated code where this machine has the features, else the portable kernels.
     pub fn for_tier(tier: Tier) -> Isa {
-        match (tier, Avx512Vnni::detect()) {
-            (Tier::Avx512Vnni, Some(token)) => Isa::Avx512Vnni(token),
-            _ => Isa::Portable,
-        }
+        let isa = match tier {
+            Tier::Avx512Vnni => Avx512Vnni::detect().map(Isa::Avx512Vnni),
+            Tier::AvxVnni => Avx2::detect().filter(|token| token.vnni()).map(Isa::Avx2),
+            Tier::Avx2 => Avx2::detect().map(|token| Isa::Avx2(token.without_vnni())),
+            Tier::Portable => None,
+        };
+        isa.unwrap_or(Isa::Portable)
+    }
+
+    /// The same, for kernels that have no code of 256 bits: [`Isa::Portable`] in place of [`Isa::Avx2`].
+    pub fn or_portable_for_avx2(self) -> Isa {
+        if matches!(self, Isa::Avx2(_)) { Isa::Portable } else { self }
     }
 
     /// The best of this machine. `LACUNA_TIER` is ignored.
@@ -77,6 +118,7 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self {
             Isa::Avx512Vnni(_) => "avx512vnni",
+            Isa::Avx2(token) => token.tier().name(),
             Isa::Portable => "portable",
         }
     }

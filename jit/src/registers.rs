@@ -119,6 +119,11 @@ pub fn ptr(base: Gpr) -> Mem {
     Mem { base, index: None, disp: 0 }
 }
 
+/// `[base + bytes]`: shorthand for [`ptr`] with a displacement.
+pub fn at(base: Gpr, bytes: i32) -> Mem {
+    ptr(base) + bytes
+}
+
 impl Mem {
     /// Adds `index * scale` to the address. `rsp` cannot be an index and is ignored by the hardware; it is never
     /// handed out by [`RegFile`].
@@ -206,6 +211,15 @@ impl From<Zmm> for RmBcast {
     }
 }
 
+impl From<Rm> for RmBcast {
+    fn from(rm: Rm) -> RmBcast {
+        match rm {
+            Rm::Reg(reg) => RmBcast::Reg(reg),
+            Rm::Mem(mem) => RmBcast::Mem(mem),
+        }
+    }
+}
+
 impl From<Mem> for RmBcast {
     fn from(mem: Mem) -> RmBcast {
         RmBcast::Mem(mem)
@@ -234,6 +248,8 @@ pub struct RegisterRole {
 pub struct RegFile {
     gprs: Vec<Gpr>,
     zmms: Vec<Zmm>,
+    /// `zmm` or `ymm`.
+    vector: &'static str,
     masks: Vec<Mask>,
     roles: Vec<RegisterRole>,
     used_callee_saved: Vec<Gpr>,
@@ -246,14 +262,23 @@ impl Default for RegFile {
 }
 
 impl RegFile {
-    /// All registers free but `rsp` and `rdi`. Caller-saved general registers are handed out first.
+    /// All registers of AVX-512 free but `rsp` and `rdi`. Caller-saved general registers are handed out first.
     pub fn new() -> RegFile {
+        RegFile::with_vectors(32, "zmm", 1..8)
+    }
+
+    /// The registers of AVX2: 16 vectors and no masks; general registers as in [`RegFile::new`].
+    pub fn avx2() -> RegFile {
+        RegFile::with_vectors(16, "ymm", 0..0)
+    }
+
+    fn with_vectors(vectors: u8, vector: &'static str, masks: std::ops::Range<u8>) -> RegFile {
         // Taken from the back: rax, rcx, rdx, rsi, r8-r11, then the callee-saved ones.
         let gprs = [15, 14, 13, 12, 5, 3, 11, 10, 9, 8, 6, 2, 1, 0].into_iter().map(Gpr).collect();
-        let zmms = (0..32).rev().map(Zmm).collect();
-        let masks = (1..8).rev().map(Mask).collect();
+        let zmms = (0..vectors).rev().map(Zmm).collect();
+        let masks = masks.rev().map(Mask).collect();
         let roles = vec![RegisterRole { register: "rdi".into(), role: "arguments" }];
-        RegFile { gprs, zmms, masks, roles, used_callee_saved: Vec::new() }
+        RegFile { gprs, zmms, vector, masks, roles, used_callee_saved: Vec::new() }
     }
 
     /// The register that holds the pointer to the argument struct on entry.
@@ -280,7 +305,7 @@ impl RegFile {
     /// [`JitError::OutOfRegisters`] when none is left.
     pub fn zmm(&mut self, role: &'static str) -> Result<Zmm, JitError> {
         let zmm = self.zmms.pop().ok_or(JitError::OutOfRegisters { class: "vector", role })?;
-        self.roles.push(RegisterRole { register: format!("zmm{}", zmm.0), role });
+        self.roles.push(RegisterRole { register: format!("{}{}", self.vector, zmm.0), role });
         Ok(zmm)
     }
 
@@ -294,7 +319,8 @@ impl RegFile {
         }
         let taken: Vec<Zmm> = (0..count).filter_map(|_| self.zmms.pop()).collect();
         if let (Some(first), Some(last)) = (taken.first(), taken.last()) {
-            let register = if count == 1 { format!("zmm{}", first.0) } else { format!("zmm{}-{}", first.0, last.0) };
+            let last = if count == 1 { String::new() } else { format!("-{}", last.0) };
+            let register = format!("{}{}{last}", self.vector, first.0);
             self.roles.push(RegisterRole { register, role });
         }
         Ok(taken)

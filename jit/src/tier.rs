@@ -10,9 +10,9 @@ use crate::features::Features;
 pub enum Tier {
     /// Plain Rust on any CPU.
     Portable,
-    /// AVX2 and FMA. No kernels are generated for this tier yet. It runs the portable kernels and reports them as portable.
+    /// AVX2 and FMA. Matrix products are generated; the other kernels are the portable ones, compiled for AVX2.
     Avx2,
-    /// AVX2 with VEX-encoded VNNI. No kernels are generated for this tier yet. It runs the portable kernels and reports them as portable.
+    /// AVX2 with VEX-encoded VNNI: as [`Tier::Avx2`], with its dot products.
     AvxVnni,
     /// AVX-512 F, BW, VL, DQ and VNNI. Kernels are generated. Where the CPU has VBMI or BF16 too, the kernels that gain by
     /// them use them.

@@ -2,6 +2,7 @@
 //! method, decoded by an independent disassembler and compared with text made from the operands alone.
 
 mod manual;
+mod manual_vex;
 mod operands;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -9,11 +10,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dynasmrt::SimpleAssembler;
 use iced_x86::MemorySizeOptions;
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Formatter, Instruction as Decoded, IntelFormatter};
-use lacuna_jit::{Asm, Evex, Features, Form, Gpr, JitError, Mask, ROWS, RegFile, Row, Scale, Tier, Zmm, at};
+use lacuna_jit::{Asm, Evex, Features, Form, Gpr, JitError, Mask, ROWS, RegFile, Row, Scale, Tier, VEX_ROWS, Vector, Zmm, at, ptr};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use manual::{Instruction, MANUAL};
+use manual_vex::VEX_MANUAL;
 use operands::{Address, Operands, Source, edge_displacements, every_base_and_index, unit};
 
 /// Replays a failed random run.
@@ -22,6 +24,9 @@ const SEED_VARIABLE: &str = "LACUNA_TEST_SEED";
 /// The features of a disassembler, as the encoder calls them.
 fn named(feature: CpuidFeature) -> Features {
     match feature {
+        CpuidFeature::AVX | CpuidFeature::AVX2 => Features::AVX2, // no tier has AVX alone
+        CpuidFeature::FMA => Features::FMA,
+        CpuidFeature::AVX_VNNI => Features::AVX_VNNI,
         CpuidFeature::AVX512F => Features::AVX512F,
         CpuidFeature::AVX512BW => Features::AVX512BW,
         CpuidFeature::AVX512DQ => Features::AVX512DQ,
@@ -74,11 +79,18 @@ fn check(disassembler: &mut Disassembler, instruction: &Instruction, operands: &
     assert_eq!(instruction.row().needs, needs, "{name}");
 }
 
+/// Every instruction of the encoder.
+fn all() -> impl Iterator<Item = &'static Instruction> {
+    MANUAL.iter().chain(VEX_MANUAL)
+}
+
 #[test]
 fn every_row_has_its_line_of_the_manual() {
-    let rows: Vec<(&str, Form)> = ROWS.iter().map(|row| (row.name, row.form)).collect();
-    let manual: Vec<(&str, Form)> = MANUAL.iter().map(|i| (i.name, i.form)).collect();
-    assert_eq!(rows, manual, "a new row of the encoder needs a line in jit/tests/round_trip/manual.rs");
+    for (rows, manual, file) in [(ROWS, MANUAL, "manual.rs"), (VEX_ROWS, VEX_MANUAL, "manual_vex.rs")] {
+        let rows: Vec<(&str, Form)> = rows.iter().map(|row| (row.name, row.form)).collect();
+        let manual: Vec<(&str, Form)> = manual.iter().map(|i| (i.name, i.form)).collect();
+        assert_eq!(rows, manual, "a new row of the encoder needs a line in jit/tests/round_trip/{file}");
+    }
 }
 
 /// Features that the tier does not include are used by the kernels that need them.
@@ -108,9 +120,70 @@ fn code_collects_what_its_instructions_need() {
     assert_eq!(Asm::new().finish("none".to_owned(), &regs).unwrap().features, Features::NONE);
 }
 
+/// An emitter that is written once emits either width.
+#[test]
+fn common_mnemonics_are_those_of_the_width() {
+    fn emit(a: &mut impl Vector, regs: &mut RegFile) {
+        let (x, y) = (regs.zmm("x").unwrap(), regs.zmm("y").unwrap());
+        a.vmovdqu(x, ptr(regs.args()));
+        a.vpxor(y, y, y);
+        a.vpaddd(x, x, y);
+        a.vpsraw_i(x, x, 3);
+        a.vmovups_st(ptr(regs.args()) + 64, x);
+    }
+    fn shown<W>(mut a: Asm<W>, mut regs: RegFile) -> (Vec<String>, Features)
+    where
+        Asm<W>: Vector,
+    {
+        emit(&mut a, &mut regs);
+        let code = a.finish("common".to_owned(), &regs).unwrap();
+        let mut text = Disassembler::new();
+        let decoder = Decoder::new(64, &code.bytes, DecoderOptions::NONE);
+        let lines = decoder.into_iter().map(|instruction| {
+            let mut line = String::new();
+            text.0.format(&instruction, &mut line);
+            line
+        });
+        (lines.collect(), code.features)
+    }
+    let (wide, features) = shown(Asm::new(), RegFile::new());
+    assert_eq!(features, Features::AVX512F | Features::AVX512BW);
+    assert_eq!(
+        wide,
+        [
+            "vmovdqu32 zmm0, zmmword ptr [rdi]",
+            "vpxord zmm1, zmm1, zmm1",
+            "vpaddd zmm0, zmm0, zmm1",
+            "vpsraw zmm0, zmm0, 0x3",
+            "vmovups zmmword ptr [rdi+0x40], zmm0",
+        ]
+    );
+    let (narrow, features) = shown(Asm::avx2(), RegFile::avx2());
+    assert_eq!(features, Features::AVX2);
+    assert_eq!(
+        narrow,
+        [
+            "vmovdqu ymm0, ymmword ptr [rdi]",
+            "vpxor ymm1, ymm1, ymm1",
+            "vpaddd ymm0, ymm0, ymm1",
+            "vpsraw ymm0, ymm0, 0x3",
+            "vmovups ymmword ptr [rdi+0x40], ymm0",
+        ]
+    );
+}
+
+#[test]
+fn registers_of_avx2_are_sixteen_and_no_masks() {
+    let mut regs = RegFile::avx2();
+    assert_eq!(regs.zmms(16, "all").unwrap().last(), Zmm::new(15).as_ref());
+    assert!(regs.zmm("one more").is_err());
+    assert!(regs.mask("any").is_err());
+    assert_eq!(regs.roles().last().unwrap().register, "ymm0-15");
+}
+
 #[test]
 fn displacement_unit_is_the_size_of_the_memory_operand() {
-    for (row, instruction) in ROWS.iter().zip(MANUAL) {
+    for (row, instruction) in ROWS.iter().zip(MANUAL).chain(VEX_ROWS.iter().zip(VEX_MANUAL)) {
         for source in instruction.sources().filter(|s| s.starts_with('m')) {
             let broadcast = source.ends_with("bcst");
             assert_eq!(row.encoding.disp8_unit(broadcast), unit(instruction, broadcast), "{} {source}", row.name);
@@ -122,7 +195,7 @@ fn displacement_unit_is_the_size_of_the_memory_operand() {
 fn every_address() {
     let mut rng = StdRng::seed_from_u64(1);
     let mut disassembler = Disassembler::new();
-    for instruction in MANUAL {
+    for instruction in all() {
         for source in instruction.sources().filter(|s| s.starts_with('m')) {
             let broadcast = source.ends_with("bcst");
             let displacements = edge_displacements(unit(instruction, broadcast));
@@ -145,7 +218,7 @@ fn every_address() {
 fn random_operands() {
     let mut rng = StdRng::seed_from_u64(2);
     let mut disassembler = Disassembler::new();
-    for instruction in MANUAL {
+    for instruction in all() {
         for _ in 0..2000 {
             check(&mut disassembler, instruction, &Operands::random(&mut rng, instruction));
         }
@@ -160,10 +233,11 @@ fn random_operands_for_a_second() {
     println!("{SEED_VARIABLE}={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let mut disassembler = Disassembler::new();
+    let all: Vec<&Instruction> = all().collect();
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(1) {
         for _ in 0..1000 {
-            let instruction = &MANUAL[rng.random_range(0..MANUAL.len())];
+            let instruction = all[rng.random_range(0..all.len())];
             check(&mut disassembler, instruction, &Operands::random(&mut rng, instruction));
         }
     }

@@ -4,7 +4,7 @@
 //! The macro also makes the call of the public method, so that what is tested is what a generator emits.
 
 use dynasmrt::SimpleAssembler;
-use lacuna_jit::{Evex, Form, ROWS, Row};
+use lacuna_jit::{Evex, Form, ROWS, Row, VEX_ROWS};
 
 use crate::operands::Operands;
 
@@ -15,12 +15,20 @@ pub(crate) struct Instruction {
     /// `mnemonic operand, operand, ..`
     pub(crate) manual: &'static str,
     pub(crate) emit: fn(&mut SimpleAssembler, &Operands),
+    /// Whether it is a row of [`VEX_ROWS`], and not of [`ROWS`].
+    pub(crate) vex: bool,
 }
 
 impl Instruction {
     /// The encoder's row.
     pub(crate) fn row(&self) -> &'static Row {
-        ROWS.iter().find(|row| row.name == self.name).unwrap()
+        let rows = if self.vex { VEX_ROWS } else { ROWS };
+        rows.iter().find(|row| row.name == self.name).unwrap()
+    }
+
+    /// Vector registers that it can name.
+    pub(crate) fn registers(&self) -> u8 {
+        if self.vex { 16 } else { 32 }
     }
 
     pub(crate) fn mnemonic(&self) -> &'static str {
@@ -107,7 +115,7 @@ macro_rules! manual {
     ($($name:ident $form:ident $manual:literal;)*) => {
         /// In the order of `lacuna_jit::ROWS`.
         pub(crate) static MANUAL: &[Instruction] = &[
-            $(Instruction { name: stringify!($name), form: Form::$form, manual: $manual, emit: call!($form $name) },)*
+            $(Instruction { name: stringify!($name), form: Form::$form, manual: $manual, emit: call!($form $name), vex: false },)*
         ];
     };
 }

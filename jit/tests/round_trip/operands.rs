@@ -1,6 +1,6 @@
 //! Operands as plain values: random ones for the encoder, and their text as a disassembler shows it.
 
-use lacuna_jit::{Dst, Gpr, Mask, Mem, MemDst, Rm, RmBcast, Scale, Zmm, ptr};
+use lacuna_jit::{Dst, Form, Gpr, Mask, Mem, MemDst, Rm, RmBcast, Scale, Zmm, ptr};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -37,6 +37,8 @@ pub(crate) struct Operands {
     pub(crate) mask: Option<(Mask, bool)>,
     /// The second register: a first source, or what is stored.
     pub(crate) a: Zmm,
+    /// The third source.
+    pub(crate) c: Zmm,
     pub(crate) k: Mask,
     pub(crate) gpr: Gpr,
     pub(crate) source: Source,
@@ -116,14 +118,15 @@ impl Operands {
         let source = match sources[rng.random_range(0..sources.len())] {
             s if s.ends_with("bcst") => Source::Bcast(random_address(rng, bytes(s))),
             s if s.starts_with('m') => Source::Mem(random_address(rng, bytes(s))),
-            _ => Source::Reg(random_zmm(rng)),
+            _ => Source::Reg(random_zmm(rng, instruction)),
         };
         let mask = (instruction.masked() && rng.random())
             .then(|| (random_mask(rng), instruction.zeroing() && rng.random::<bool>()));
         Operands {
-            dst: random_zmm(rng),
+            dst: random_zmm(rng, instruction),
             mask,
-            a: random_zmm(rng),
+            a: random_zmm(rng, instruction),
+            c: random_zmm(rng, instruction),
             k: random_mask(rng),
             gpr: Gpr::new(rng.random_range(0..16)).unwrap(),
             source,
@@ -152,6 +155,7 @@ impl Operands {
             "k" => format!("k{}", self.k.code()),
             _ if is_source(slot) => self.source(slot) + &mask,
             _ if position == 0 => format!("{class}{}{mask}", self.dst.code()),
+            _ if position == 3 => format!("{class}{}", self.c.code()),
             _ => format!("{class}{}", self.a.code()),
         }
     }
@@ -174,19 +178,24 @@ impl Operands {
 
     /// Length in bytes of `instruction` with these operands.
     pub(crate) fn length(&self, instruction: &Instruction) -> usize {
-        let prefix = if instruction.mnemonic().starts_with('k') { 3 } else { 4 };
+        let vex = instruction.vex || instruction.mnemonic().starts_with('k');
+        let prefix = if vex { 3 } else { 4 };
         let address = match self.source {
             Source::Reg(_) => 0,
             Source::Mem(m) => m.bytes(unit(instruction, false)),
             Source::Bcast(m) => m.bytes(unit(instruction, true)),
         };
         let opcode_and_modrm = 2;
-        prefix + opcode_and_modrm + address + usize::from(instruction.immediate())
+        let immediate = instruction.immediate() || instruction.form == Form::RvmR;
+        prefix + opcode_and_modrm + address + usize::from(immediate)
     }
 }
 
-/// Size of the memory operand, which is N of disp8*N.
+/// N of disp8*N: the size of the memory operand, or 1 with a VEX prefix.
 pub(crate) fn unit(instruction: &Instruction, broadcast: bool) -> i32 {
+    if instruction.vex {
+        return 1;
+    }
     let slot = instruction.sources().find(|s| s.starts_with('m') && s.ends_with("bcst") == broadcast);
     bytes(slot.unwrap())
 }
@@ -239,8 +248,8 @@ pub(crate) fn every_base_and_index() -> impl Iterator<Item = Address> {
     gprs().flat_map(move |base| [None].into_iter().chain(indices()).map(move |index| Address { base, index, disp: 0 }))
 }
 
-fn random_zmm(rng: &mut StdRng) -> Zmm {
-    Zmm::new(rng.random_range(0..32)).unwrap()
+fn random_zmm(rng: &mut StdRng, instruction: &Instruction) -> Zmm {
+    Zmm::new(rng.random_range(0..instruction.registers())).unwrap()
 }
 
 fn random_mask(rng: &mut StdRng) -> Mask {
