@@ -44,7 +44,7 @@ pub trait Generate: Plan {
     fn emit(&self) -> Result<Code, KernelError> {
         match self.isa() {
             Isa::Portable => Err(KernelError::NoCode { kernel: self.name() }),
-            Isa::Avx512Vnni(_) => Ok(self.generate()?),
+            Isa::Avx512Vnni(_) | Isa::Avx2(_) => Ok(self.generate()?),
         }
     }
 

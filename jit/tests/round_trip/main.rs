@@ -10,7 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dynasmrt::SimpleAssembler;
 use iced_x86::MemorySizeOptions;
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Formatter, Instruction as Decoded, IntelFormatter};
-use lacuna_jit::{Asm, Evex, Features, Form, Gpr, JitError, Mask, ROWS, RegFile, Row, Scale, Tier, VEX_ROWS, Vector, Zmm, at, ptr};
+use lacuna_jit::{
+    Asm, Evex, Features, Form, Gpr, JitError, Mask, ROWS, RegFile, Row, Scale, Tier, VEX_ROWS, Vector, Zmm, at, ptr,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

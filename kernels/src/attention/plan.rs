@@ -23,7 +23,7 @@ impl AttentionDesc {
                 expected: "a multiple of 4 from 4 to 512",
             });
         }
-        Ok(AttentionPlan { isa, head_size: d, output: self.output })
+        Ok(AttentionPlan { isa: isa.or_portable_for_avx2(), head_size: d, output: self.output })
     }
 }
 

@@ -13,7 +13,7 @@ impl EmbeddingDesc {
     /// [`KernelError::Dimension`] if F is 0 or too large.
     pub fn plan(&self, isa: Isa) -> Result<EmbeddingPlan, KernelError> {
         check_features("embedding", self.features)?;
-        Ok(EmbeddingPlan { isa, features: self.features })
+        Ok(EmbeddingPlan { isa: isa.or_portable_for_avx2(), features: self.features })
     }
 }
 

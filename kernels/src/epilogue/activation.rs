@@ -2,13 +2,14 @@
 
 use std::mem::offset_of;
 
-use lacuna_jit::{Asm, Evex, Mem, Zmm};
+use lacuna_jit::{Mem, Zmm};
 
-use super::fixed::GeluTables;
+use super::fixed::{ENTRIES, FAR_SHIFT, GeluTables};
 use super::gelu::{
     CoarseTable, FineTable, GELU_COARSE_TABLE, GELU_TABLE, GELU_TANH_COARSE_TABLE, GELU_TANH_TABLE, emit_gelu,
     emit_gelu_coarse,
 };
+use super::verbs::Verbs;
 use crate::{Activation, math};
 
 /// How accurate an activation is: as its result is used.
@@ -40,7 +41,7 @@ impl Activation {
 /// `temps` are destroyed: one register for ReLU, for GELU what [`emit_gelu`] says. `table` is the address of the table of that
 /// activation and accuracy, which only GELU reads.
 pub(crate) fn emit_activation(
-    a: &mut Asm,
+    a: &mut impl Verbs,
     activation: Activation,
     accuracy: Accuracy,
     y: &[Zmm],
@@ -51,7 +52,7 @@ pub(crate) fn emit_activation(
         (Activation::Identity, _) => {}
         (Activation::Relu, _) => {
             let zero = temps[0];
-            a.vpxord(zero, zero, zero);
+            a.vpxor(zero, zero, zero);
             for &y in y {
                 a.vmaxps(y, zero, y); //                      NaN stays: it is the second operand
             }
@@ -67,16 +68,49 @@ pub(super) struct GeluConstants {
     fine: FineTable,
     coarse: CoarseTable,
     pub(super) fixed: GeluTables,
+    chunks: ChunkConstants,
+}
+
+/// What a look-up by `vpshufb`, 16 entries at a time, adds to and subtracts from indices.
+#[repr(C, align(64))]
+struct ChunkConstants {
+    /// Added with saturation, it makes every index from 16 on one that gives 0.
+    beyond: [u8; 32],
+    chunk: [u8; 32],
+    far_zeros: [u8; 32],
+}
+
+impl ChunkConstants {
+    const ALL: ChunkConstants =
+        ChunkConstants { beyond: [0x70; 32], chunk: [16; 32], far_zeros: [(ENTRIES >> FAR_SHIFT) as u8; 32] };
+
+    /// Offset of a field in [`GeluConstants`].
+    const fn offset(field: usize) -> i32 {
+        (offset_of!(GeluConstants, chunks) + field) as i32
+    }
 }
 
 impl GeluConstants {
-    pub(super) const ERF: GeluConstants =
-        GeluConstants { fine: GELU_TABLE, coarse: GELU_COARSE_TABLE, fixed: GeluTables::ERF };
-    pub(super) const TANH: GeluConstants =
-        GeluConstants { fine: GELU_TANH_TABLE, coarse: GELU_TANH_COARSE_TABLE, fixed: GeluTables::TANH };
+    pub(super) const ERF: GeluConstants = GeluConstants {
+        fine: GELU_TABLE,
+        coarse: GELU_COARSE_TABLE,
+        fixed: GeluTables::ERF,
+        chunks: ChunkConstants::ALL,
+    };
+    pub(super) const TANH: GeluConstants = GeluConstants {
+        fine: GELU_TANH_TABLE,
+        coarse: GELU_TANH_COARSE_TABLE,
+        fixed: GeluTables::TANH,
+        chunks: ChunkConstants::ALL,
+    };
     /// Offsets of the tables of the 16-bit GELU.
     pub(super) const NEAR: i32 = (offset_of!(GeluConstants, fixed) + offset_of!(GeluTables, near)) as i32;
     pub(super) const FAR: i32 = (offset_of!(GeluConstants, fixed) + offset_of!(GeluTables, far)) as i32;
+
+    /// Offsets of what a look-up by chunks needs.
+    pub(super) const BEYOND: i32 = ChunkConstants::offset(offset_of!(ChunkConstants, beyond));
+    pub(super) const CHUNK: i32 = ChunkConstants::offset(offset_of!(ChunkConstants, chunk));
+    pub(super) const FAR_ZEROS: i32 = ChunkConstants::offset(offset_of!(ChunkConstants, far_zeros));
 
     /// Offset of the table of an accuracy.
     pub(super) const fn offset(accuracy: Accuracy) -> i32 {

@@ -1,15 +1,17 @@
-//! The epilogue as instructions, for four output features by one to four vectors of 16 columns.
+//! The epilogue as instructions, for four output features by one to four vectors of columns.
 
-use lacuna_jit::{Asm, Evex, Isa, Mem, Zmm, ptr};
+use lacuna_jit::{Isa, Mem, Zmm, ptr};
 
 use super::activation::{Accuracy, emit_activation};
 use super::constants::Constants;
 use super::desc::{Arithmetic, Epilogue};
 use super::emit_fixed::{emit_bias, emit_fixed};
 use super::gelu::gelu_temps;
+use super::pack::OutputLanes;
 use super::regs::EpilogueRegs;
 use super::row::RowParams;
-use super::store::{OutputLanes, emit_store_bytes};
+use super::store::emit_store_bytes;
+use super::verbs::Verbs;
 use crate::layout::VECTOR_BYTES;
 use crate::{Activation, Store};
 
@@ -18,12 +20,12 @@ const PARAM_BYTES: i32 = size_of::<RowParams>() as i32;
 
 /// What `acc[row][vector]`, four rows, starts at: 0, or in 16-bit arithmetic the bias of [`super::BlockParams`] at `params`. If
 /// vectors consist of 2 or 4 `parts` that are summed before the epilogue, only the first part starts at the bias.
-pub(crate) fn emit_start(a: &mut Asm, epilogue: &Epilogue, params: Mem, acc: &[Vec<Zmm>], parts: usize) {
+pub(crate) fn emit_start(a: &mut impl Verbs, epilogue: &Epilogue, params: Mem, acc: &[Vec<Zmm>], parts: usize) {
     match epilogue.arithmetic {
         Arithmetic::I16 => emit_bias(a, params, acc, parts),
         Arithmetic::F32 => {
             for &zmm in acc.iter().flatten() {
-                a.vpxord(zmm, zmm, zmm); //                   acc[m][v] = 0
+                a.vpxor(zmm, zmm, zmm); //                    acc[m][v] = 0
             }
         }
     }
@@ -31,7 +33,7 @@ pub(crate) fn emit_start(a: &mut Asm, epilogue: &Epilogue, params: Mem, acc: &[V
 
 /// Finishes `acc[row][vector]`: four rows of equally many vectors, started by [`emit_start`]. Destroys `acc` and `temps`.
 pub(crate) fn emit_epilogue(
-    a: &mut Asm,
+    a: &mut impl Verbs,
     isa: Isa,
     epilogue: &Epilogue,
     acc: &[Vec<Zmm>],
@@ -39,11 +41,11 @@ pub(crate) fn emit_epilogue(
     lanes: OutputLanes<'_>,
 ) {
     if let (Arithmetic::I16, Store::Bytes { layout, sign }) = (epilogue.arithmetic, epilogue.sink.store) {
-        a.note(format!("epilogue {}: y = ((acc >> shift) multiplier) >> Q", epilogue.name()));
+        a.remark(format!("epilogue {}: y = ((acc >> shift) multiplier) >> Q", epilogue.name()));
         emit_fixed(a, isa, epilogue.sink.activation, (layout, sign), acc, regs, lanes);
         return;
     }
-    a.note(format!("epilogue {}: y = fma(acc, multiplier, addend)", epilogue.name()));
+    a.remark(format!("epilogue {}: y = fma(acc, multiplier, addend)", epilogue.name()));
     let at_once = rows_at_once(epilogue, acc[0].len(), regs.temps.len());
     for (i, rows) in acc.chunks(at_once).enumerate() {
         emit_rows(a, epilogue, i * at_once, rows, regs);
@@ -66,7 +68,7 @@ fn rows_at_once(epilogue: &Epilogue, vectors: usize, temps: usize) -> usize {
 }
 
 /// Some rows from `first` on, up to what is stored: f32, or s32 for 8-bit output.
-fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
+fn emit_rows(a: &mut impl Verbs, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
     let (multiplier, addend) = (regs.temps[0], regs.temps[1]);
     let (out_scale, out_zero) = (regs.temps[0], regs.temps[1]); // once the linear part is done
     let to_bytes = matches!(epilogue.sink.store, Store::Bytes { .. });
@@ -103,8 +105,8 @@ fn emit_rows(a: &mut Asm, epilogue: &Epilogue, first: usize, rows: &[Vec<Zmm>], 
     }
 }
 
-fn emit_store_f32(a: &mut Asm, residual: bool, acc: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
-    a.note(if residual { "add to the f32 rows" } else { "store f32 rows" });
+fn emit_store_f32(a: &mut impl Verbs, residual: bool, acc: &[Vec<Zmm>], regs: &EpilogueRegs<'_>) {
+    a.remark(if residual { "add to the f32 rows" } else { "store f32 rows" });
     for (&row, v) in regs.rows.iter().zip(acc) {
         for (i, &y) in v.iter().enumerate() {
             let out = row + i as i32 * VECTOR_BYTES;

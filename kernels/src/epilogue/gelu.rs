@@ -1,10 +1,11 @@
 //! GELU as instructions, in either form, for any kernel that has f32 vectors in registers.
 //!
-//! The polynomial of each lane comes from tables of 16 (`vpermd`). On the measured CPUs this uses other pipes than the
+//! The polynomial of each lane comes from tables of 16 (with AVX-512 one `vpermd`). On the measured CPUs this uses other pipes than the
 //! multiply-adds, and takes less than half the time of one polynomial for all lanes.
 
-use lacuna_jit::{Asm, Evex, Mem, Zmm};
+use lacuna_jit::{Mem, Zmm};
 
+use super::verbs::Verbs;
 use crate::LANES;
 use crate::math::{
     GELU_COARSE_MAGIC, GELU_COARSE_MAX, GELU_COARSE_MIN, GELU_COARSE_PHI, GELU_COARSE_STEP, GELU_MAGIC, GELU_MAX,
@@ -61,8 +62,8 @@ pub(crate) const fn gelu_temps(vectors: usize) -> usize {
 }
 
 /// How many vectors `temps` registers are enough for.
-fn vectors_at_once(temps: &[Zmm]) -> usize {
-    (temps.len() - 1) / 3
+fn vectors_at_once<A: Verbs>(temps: &[Zmm]) -> usize {
+    (temps.len() - 1 - A::LOOK_UP_TEMPS) / 3
 }
 
 /// Replaces each of `y` by GELU(y), step by step with [`crate::math::gelu`] or [`crate::math::gelu_tanh`] and with the same bits.
@@ -70,21 +71,21 @@ fn vectors_at_once(temps: &[Zmm]) -> usize {
 ///
 /// `temps` are at least 4 registers, best [`gelu_temps`], destroyed. `table` is the address of [`GELU_TABLE`] or
 /// [`GELU_TANH_TABLE`].
-pub(crate) fn emit_gelu(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
-    for y in y.chunks(vectors_at_once(temps)) {
+pub(crate) fn emit_gelu<A: Verbs>(a: &mut A, y: &[Zmm], temps: &[Zmm], table: Mem) {
+    for y in y.chunks(vectors_at_once::<A>(temps)) {
         emit_gelu_of(a, y, temps, table);
     }
 }
 
-fn emit_gelu_of(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
+fn emit_gelu_of(a: &mut impl Verbs, y: &[Zmm], temps: &[Zmm], table: Mem) {
     let constant = |i: usize| row(table, GELU_PHI.len()) + 4 * i as i32;
     let (c, temps) = (temps[0], &temps[1..]);
     let (x, rest) = temps.split_at(y.len());
     let (index, rest) = rest.split_at(y.len());
-    let p = &rest[..y.len()];
+    let (p, scratch) = rest.split_at(y.len());
     a.vbroadcastss(c, constant(SIGN));
     for (&x, &y) in x.iter().zip(y) {
-        a.vpandnd(x, c, y); // |x|
+        a.vpandn(x, c, y); // |x|
     }
     a.vbroadcastss(c, constant(MAX));
     for &x in x {
@@ -94,17 +95,16 @@ fn emit_gelu_of(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
     for (&index, &x) in index.iter().zip(x) {
         a.vaddps(index, x, c); // i in the lowest bits: |x| to the nearest 1/2
     }
-    for (&p, &x) in p.iter().zip(x) {
-        const NEAREST_HALF: u8 = 0x18; // to even, without a precision exception
-        a.vrndscaleps(p, x, NEAREST_HALF); // i/2
+    for ((&p, &index), &x) in p.iter().zip(index).zip(x) {
+        a.round_to_half(p, x, index, c); // i/2
     }
     for (&x, &p) in x.iter().zip(p) {
         a.vsubps(x, x, p); // distance from i/2
     }
-    emit_lookup(a, p, index, x, c, GELU_PHI.len(), table); // Phi(|x|) - 1/2
+    emit_lookup(a, p, index, x, (c, scratch), GELU_PHI.len(), table); // Phi(|x|) - 1/2
     a.vbroadcastss(c, constant(SIGN));
     for (&x, &y) in x.iter().zip(y) {
-        a.vpandnd(x, c, y); // |x|
+        a.vpandn(x, c, y); // |x|
     }
     a.vbroadcastss(c, constant(HALF));
     for &y in y {
@@ -115,14 +115,22 @@ fn emit_gelu_of(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
     }
 }
 
-/// `p = sum_k table[k][index] x^k`, Horner's rule. Destroys `c`.
-fn emit_lookup(a: &mut Asm, p: &[Zmm], index: &[Zmm], x: &[Zmm], c: Zmm, rows: usize, table: Mem) {
+/// `p = sum_k table[k][index] x^k`, Horner's rule. Destroys `c` and `scratch`.
+fn emit_lookup(
+    a: &mut impl Verbs,
+    p: &[Zmm],
+    index: &[Zmm],
+    x: &[Zmm],
+    (c, scratch): (Zmm, &[Zmm]),
+    rows: usize,
+    table: Mem,
+) {
     for (&p, &index) in p.iter().zip(index) {
-        a.vpermd(p, index, row(table, rows - 1));
+        a.look_up_16(p, index, row(table, rows - 1), scratch);
     }
     for k in (0..rows - 1).rev() {
         for ((&p, &index), &x) in p.iter().zip(index).zip(x) {
-            a.vpermd(c, index, row(table, k));
+            a.look_up_16(c, index, row(table, k), scratch);
             a.vfmadd213ps(p, x, c); // p = p x + table[k][index]
         }
     }
@@ -133,18 +141,18 @@ fn emit_lookup(a: &mut Asm, p: &[Zmm], index: &[Zmm], x: &[Zmm], c: Zmm, rows: u
 ///
 /// `temps` are at least 4 registers, best [`gelu_temps`], destroyed. `table` is the address of [`GELU_COARSE_TABLE`] or
 /// [`GELU_TANH_COARSE_TABLE`].
-pub(crate) fn emit_gelu_coarse(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
-    for y in y.chunks(vectors_at_once(temps)) {
+pub(crate) fn emit_gelu_coarse<A: Verbs>(a: &mut A, y: &[Zmm], temps: &[Zmm], table: Mem) {
+    for y in y.chunks(vectors_at_once::<A>(temps)) {
         emit_gelu_coarse_of(a, y, temps, table);
     }
 }
 
-fn emit_gelu_coarse_of(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
+fn emit_gelu_coarse_of(a: &mut impl Verbs, y: &[Zmm], temps: &[Zmm], table: Mem) {
     let constant = |i: usize| row(table, GELU_COARSE_PHI.len()) + 4 * i as i32;
     let (c, temps) = (temps[0], &temps[1..]);
     let (x, rest) = temps.split_at(y.len());
     let (index, rest) = rest.split_at(y.len());
-    let p = &rest[..y.len()];
+    let (p, scratch) = rest.split_at(y.len());
     a.vbroadcastss(c, constant(MAX));
     for (&x, &y) in x.iter().zip(y) {
         a.vminps(x, y, c);
@@ -156,7 +164,7 @@ fn emit_gelu_coarse_of(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
     a.vbroadcastss(c, constant(STEPS_PER_UNIT));
     for (&index, &x) in index.iter().zip(x) {
         a.vmovups(index, x);
-        a.vfmadd213ps(index, c, constant(MAGIC).bcast()); // the nearest centre's index i in the lowest bits
+        a.vfmadd213ps_broadcast(index, c, constant(MAGIC), p[0]); // the nearest centre's index i in the lowest bits
     }
     a.vbroadcastss(c, constant(MAGIC));
     for (&p, &index) in p.iter().zip(index) {
@@ -166,7 +174,7 @@ fn emit_gelu_coarse_of(a: &mut Asm, y: &[Zmm], temps: &[Zmm], table: Mem) {
     for (&x, &p) in x.iter().zip(p) {
         a.vfnmadd231ps(x, p, c); // distance from i step
     }
-    emit_lookup(a, p, index, x, c, GELU_COARSE_PHI.len(), table); // Phi(x)
+    emit_lookup(a, p, index, x, (c, scratch), GELU_COARSE_PHI.len(), table); // Phi(x)
     for (&y, &p) in y.iter().zip(p) {
         a.vmulps(y, p, y); // Phi(x) x
     }

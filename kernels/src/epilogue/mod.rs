@@ -23,17 +23,21 @@
 //! can be written in 16 bits: [`Epilogue::check`].
 
 mod activation;
+mod avx2;
+mod avx512;
 mod constants;
 mod desc;
 mod emit;
 mod emit_fixed;
 pub(crate) mod fixed;
 mod gelu;
+mod pack;
 mod params;
 mod portable;
 mod regs;
 mod row;
 mod store;
+mod verbs;
 
 pub use crate::sink::{Activation, Store};
 pub(crate) use activation::{Accuracy, emit_activation};
@@ -41,8 +45,9 @@ pub(crate) use constants::Constants;
 pub use desc::{Arithmetic, Epilogue};
 pub(crate) use emit::{emit_epilogue, emit_start};
 pub(crate) use gelu::{FineTable, GELU_TABLE, GELU_TANH_TABLE, gelu_temps};
+pub(crate) use pack::OutputLanes;
 pub(crate) use params::{BlockParams, PARAMS};
 pub(crate) use portable::finish_block;
 pub(crate) use regs::EpilogueRegs;
 pub use row::RowParams;
-pub(crate) use store::{OutputLanes, emit_store_bytes};
+pub(crate) use store::emit_store_bytes;

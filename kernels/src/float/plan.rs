@@ -100,6 +100,7 @@ impl FloatDesc {
     }
 
     fn plans(&self, isa: Isa, bf16: Option<Avx512Bf16>) -> Result<Vec<FloatPlan>, KernelError> {
+        let isa = isa.or_portable_for_avx2();
         let &FloatDesc { m, k, dtype, block, sink } = self;
         pattern::check_shape("float", m, k)?;
         check_sink(&sink)?;

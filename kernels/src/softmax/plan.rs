@@ -16,7 +16,7 @@ impl SoftmaxDesc {
     /// [`KernelError::Dimension`] if F is 0 or too large.
     pub fn plan(&self, isa: Isa) -> Result<SoftmaxPlan, KernelError> {
         check_features("softmax", self.features)?;
-        Ok(SoftmaxPlan { isa, features: self.features })
+        Ok(SoftmaxPlan { isa: isa.or_portable_for_avx2(), features: self.features })
     }
 }
 

@@ -186,7 +186,7 @@ impl ProductOptions {
             return wrong(format!("--epilogue {}", self.int8_epilogue()?.name()), expected);
         }
         match context.isa() {
-            Isa::Portable => wrong(format!("tier {}", context.tier), "tier avx512vnni"),
+            Isa::Portable | Isa::Avx2(_) => wrong(format!("tier {}", context.tier), "tier avx512vnni"),
             Isa::Avx512Vnni(_) => Ok(()),
         }
     }

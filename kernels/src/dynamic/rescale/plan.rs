@@ -26,7 +26,7 @@ impl ColumnRescaleDesc {
                 });
             }
         };
-        Ok(ColumnRescalePlan { isa, features, sink, form })
+        Ok(ColumnRescalePlan { isa: isa.or_portable_for_avx2(), features, sink, form })
     }
 }
 

@@ -1,0 +1,145 @@
+//! The verbs of epilogues in AVX2: four rows of two vectors of eight columns, all stored as whole vectors.
+
+use lacuna_jit::{Asm, Isa, Mem, Vex, Ymm256, Zmm};
+
+use super::activation::GeluConstants;
+use super::fixed::{ENTRIES, FAR_SHIFT};
+use super::pack::{OutputLanes, Pack};
+use super::verbs::Verbs;
+use crate::Sign;
+
+/// Entries that one `vpshufb` looks up.
+const CHUNK: i32 = 16;
+/// Entries of the far table that are 0, because the near table decides there.
+const FAR_ZEROS: i32 = (ENTRIES >> FAR_SHIFT) as i32;
+
+/// Registers of a look-up in tables of 128 bytes.
+pub(crate) struct GeluRegs {
+    index: Zmm,
+    value: Zmm,
+    chunk: Zmm,
+    place: Zmm,
+}
+
+impl Verbs for Asm<Ymm256> {
+    type Gelu = GeluRegs;
+    const LOOK_UP_TEMPS: usize = 2;
+    const ROWS_PER_LOOK_UP: usize = 2;
+
+    fn broadcast_to_first(&mut self, to: Zmm, source: Mem, parts: usize) {
+        debug_assert_eq!(parts, 1, "only AVX-512 lets groups share vectors");
+        self.vpbroadcastd(to, source);
+    }
+
+    fn look_up_16(&mut self, to: Zmm, index: Zmm, table: Mem, scratch: &[Zmm]) {
+        let [upper, select] = [scratch[0], scratch[1]];
+        self.vpermd(to, index, table); //                        entries 0-7
+        self.vpermd(upper, index, table + 32); //                entries 8-15
+        self.vpslld_i(select, index, 28); //                     bit 3 as the sign
+        self.vblendvps(to, to, upper, select);
+    }
+
+    fn round_to_half(&mut self, to: Zmm, _: Zmm, shifted: Zmm, magic: Zmm) {
+        self.vsubps(to, shifted, magic);
+    }
+
+    fn vfmadd213ps_broadcast(&mut self, y: Zmm, a: Zmm, c: Mem, scratch: Zmm) {
+        self.vbroadcastss(scratch, c);
+        self.vfmadd213ps(y, a, scratch);
+    }
+
+    /// Four of `temps`.
+    fn gelu(_: Isa, temps: &[Zmm]) -> (GeluRegs, &[Zmm]) {
+        let (own, params) = temps.split_at(4);
+        (GeluRegs { index: own[0], value: own[1], chunk: own[2], place: own[3] }, params)
+    }
+
+    /// Nothing: the tables are read where they are used.
+    fn load_gelu(&mut self, _: &GeluRegs, _: Mem) {}
+
+    fn look_up_gelu(&mut self, r: &GeluRegs, tables: Mem, p: &[Zmm], scratch: Zmm) {
+        let (first, last) = (p[0], p[p.len() - 1]);
+        let near = scratch;
+        self.vpacksswb(r.index, first, last); //                 min(p, 127)
+        emit_look_up_128(self, r, tables + GeluConstants::NEAR, 0, tables);
+        self.vmovdqa(near, r.value);
+        for &p in p {
+            self.vpsrlw_i(p, p, FAR_SHIFT);
+        }
+        self.vpacksswb(r.index, first, last); //                 min(p >> 2, 127)
+        emit_look_up_128(self, r, tables + GeluConstants::FAR, FAR_ZEROS, tables);
+        self.vpaddb(near, near, r.value); //                     g = near + far
+        self.vpxor(r.value, r.value, r.value);
+        if p.len() > 1 {
+            self.vpunpckhbw(last, r.value, near); //             g << 8
+        }
+        self.vpunpcklbw(first, r.value, near);
+    }
+
+    fn shift_right_words(&mut self, packs: &[Pack], bits: Mem, row: Option<i32>, params: &[Zmm]) {
+        /// The upper half of each 128-bit lane.
+        const UPPER: u8 = 0b1111_0000;
+        for pack in packs {
+            for (i, &[words, other]) in (0..).zip(&pack.pairs) {
+                match row {
+                    Some(row) => {
+                        self.vpmovzxwq_x(params[0], bits + 8 * row);
+                        self.vpsraw(words, words, params[0]);
+                    }
+                    None => {
+                        self.vpmovzxwq_x(params[0], bits + 16 * i);
+                        self.vpmovzxwq_x(params[1], bits + 16 * i + 8);
+                        self.vpsraw(other, words, params[0]); //  row 2i
+                        self.vpsraw(words, words, params[1]); //  row 2i + 1
+                        self.vpblendw(words, other, words, UPPER);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A vector of bytes has eight columns of two rows in each 128-bit lane.
+    fn store_plain(&mut self, sign: Sign, packs: &[Pack], rows: &[Mem; 4], _: OutputLanes<'_>) {
+        /// The 128-bit lanes in the other order.
+        const SWAP: u8 = 0b0100_1110;
+        for two in packs.chunks(2) {
+            let (first, second) = (two[0].pairs[0][0], two[two.len() - 1].pairs[0][0]);
+            let other = two[0].pairs[0][1];
+            match sign {
+                Sign::Unsigned => self.vpackuswb(first, first, second),
+                Sign::Signed => self.vpacksswb(first, first, second),
+            }
+            self.vpermq(other, first, SWAP);
+            for (lane, bytes) in [first, other].into_iter().enumerate() {
+                let at = |pack: &Pack| rows[pack.index] + 16 * lane as i32;
+                self.vmovq_x_st(at(&two[0]), bytes);
+                if let Some(second) = two.get(1) {
+                    self.vmovhps_st(at(second), bytes);
+                }
+            }
+        }
+    }
+
+    fn store_columns(&mut self, to: Mem, dwords: Zmm, _: usize, _: OutputLanes<'_>) {
+        self.vmovdqu_st(to, dwords);
+    }
+}
+
+/// `r.value = table[r.index]` of 128 bytes, whose entries before `first` are 0. Each chunk of 16 entries is looked up with indices that
+/// are out of its range replaced by ones that give 0. `index` is destroyed.
+fn emit_look_up_128(a: &mut Asm<Ymm256>, r: &GeluRegs, table: Mem, first: i32, constants: Mem) {
+    let constant = |offset: i32| constants + offset;
+    a.vpxor(r.value, r.value, r.value);
+    if first > 0 {
+        a.vpsubb(r.index, r.index, constant(GeluConstants::FAR_ZEROS));
+    }
+    for chunk in (first..ENTRIES as i32).step_by(CHUNK as usize) {
+        a.vbroadcasti128(r.chunk, table + chunk);
+        a.vpaddusb(r.place, r.index, constant(GeluConstants::BEYOND)); // 0-15 stay below 128
+        a.vpshufb(r.chunk, r.chunk, r.place);
+        a.vpor(r.value, r.value, r.chunk);
+        if chunk + CHUNK < ENTRIES as i32 {
+            a.vpsubb(r.index, r.index, constant(GeluConstants::CHUNK));
+        }
+    }
+}
