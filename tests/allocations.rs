@@ -108,7 +108,9 @@ fn calls_allocate_nothing() {
     // Plain Rust kernels take seconds for a round.
     let (presets, forms) = match Isa::detect() {
         Isa::Portable => (&[Preset::BertMini][..], &[Form::Sparse][..]),
-        Isa::Avx512Vnni(_) | Isa::Avx2(_) => (&[Preset::BertMini, Preset::ElectraSmall][..], &[Form::Sparse, Form::Dense][..]),
+        Isa::Avx512Vnni(_) | Isa::Avx2(_) => {
+            (&[Preset::BertMini, Preset::ElectraSmall][..], &[Form::Sparse, Form::Dense][..])
+        }
     };
     for &preset in presets {
         let mut config = preset.config();

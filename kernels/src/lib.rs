@@ -26,6 +26,7 @@ pub mod attention;
 mod buffer;
 pub mod cache;
 mod chunks;
+mod dot_avx2;
 pub mod dynamic;
 pub mod elementwise;
 pub mod embedding;

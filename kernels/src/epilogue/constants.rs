@@ -1,22 +1,36 @@
-//! Read-only memory of the generated epilogues.
+//! Read-only memory of generated products and their epilogues.
 
 use super::activation::{Accuracy, GeluConstants};
 use crate::Activation;
 
-/// Read-only memory the generated epilogues point to.
+/// Read-only memory that generated products and epilogues read.
 #[repr(C, align(64))]
 pub(crate) struct Constants {
     gelu: GeluConstants,
     /// 4x4 byte transpose within every 128-bit lane: byte `4 t + r` of the result is byte `4 r + t`.
     transpose: [u8; 64],
     gelu_tanh: GeluConstants,
+    /// AVX2: the even bytes of words.
+    even_bytes: [u16; 16],
+    /// AVX2: bytes 0 2 1 3 of every dword: those that meet even bytes, then those that meet odd ones.
+    even_first: [u8; 16],
 }
 
 impl Constants {
-    pub(crate) const TABLE: &'static Constants =
-        &Constants { gelu: GeluConstants::ERF, transpose: transpose_4x4(), gelu_tanh: GeluConstants::TANH };
+    pub(crate) const TABLE: &'static Constants = &Constants {
+        gelu: GeluConstants::ERF,
+        transpose: transpose_4x4(),
+        gelu_tanh: GeluConstants::TANH,
+        even_bytes: [0x00ff; 16],
+        even_first: [0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15],
+    };
     /// Offset of the byte transpose.
     pub(crate) const TRANSPOSE: i32 = std::mem::offset_of!(Constants, transpose) as i32;
+
+    /// Offset of the mask of even bytes.
+    pub(crate) const EVEN_BYTES: i32 = std::mem::offset_of!(Constants, even_bytes) as i32;
+    /// Offset of the order of bytes in which even ones are first.
+    pub(crate) const EVEN_FIRST: i32 = std::mem::offset_of!(Constants, even_first) as i32;
 
     /// What an activation reads; only GELU reads anything.
     pub(super) const fn gelu(&self, activation: Activation) -> &GeluConstants {

@@ -1,9 +1,10 @@
 //! The dense kernel as instructions.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, JitError, Zmm, ptr};
+use lacuna_jit::{Asm, Code, Evex, Isa, JitError, Zmm, ptr};
 
 use super::args::GemmArgs;
+use super::avx2;
 use super::bound::STEPS;
 use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
 use super::regs::{BLOCK_VECTORS, Regs};
@@ -18,7 +19,11 @@ const HALF_BYTES: i32 = X_ROW_BYTES / 2;
 
 impl Generate for GemmPlan {
     fn generate(&self) -> Result<Code, JitError> {
-        emit(self)
+        match self.isa {
+            Isa::Avx2(token) => avx2::emit(self, token),
+            // The portable plan has no code of its own. Tools show what AVX-512 would run.
+            Isa::Avx512Vnni(_) | Isa::Portable => emit(self),
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! use (32 K bytes) stays in L1 up to K = 1536.
 
 mod args;
+mod avx2;
 mod bound;
 mod desc;
 mod emit;

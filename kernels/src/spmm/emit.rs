@@ -2,9 +2,10 @@
 //! [`super::narrow`].
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, JitError, Scale, Zmm, ptr};
+use lacuna_jit::{Asm, Code, Evex, Isa, JitError, Scale, Zmm, ptr};
 
 use super::args::SpmmArgs;
+use super::avx2;
 use super::group::{emit_group, emit_list};
 use super::narrow;
 use super::pass::{Pass, X};
@@ -18,7 +19,11 @@ use crate::{Generate, LANES, PanelLayout, Plan, TILE, VECTORS};
 
 impl Generate for SpmmPlan {
     fn generate(&self) -> Result<Code, JitError> {
-        emit(self)
+        match self.isa {
+            Isa::Avx2(token) => avx2::emit(self, token),
+            // The portable plan has no code of its own. Tools show what AVX-512 would run.
+            Isa::Avx512Vnni(_) | Isa::Portable => emit(self),
+        }
     }
 }
 

@@ -12,7 +12,13 @@ use crate::{Block, LANES, VECTORS};
 /// The groups of one list on `columns` columns, `unroll` at a time; `group(a, i)` emits the i-th of an iteration.
 ///
 /// With two groups per iteration and an odd number of groups, the first iteration starts at its second half. So no second loop is needed.
-pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, columns: usize, group: impl Fn(&mut Asm, i32)) {
+pub(super) fn emit_list<W>(
+    a: &mut Asm<W>,
+    plan: &SpmmPlan,
+    r: &Regs,
+    columns: usize,
+    group: impl Fn(&mut Asm<W>, i32),
+) {
     let (again, second, end) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
     let step = plan.group_index_bytes() as i32;
     let unroll = plan.schedule.unroll as i32;
@@ -48,7 +54,7 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, columns: usize, 
 
 /// Points `indices` and `weights` at the end of the list's groups, of which there are a multiple of `multiple`, and `group` at
 /// the first. Sets the zero flag if the list is empty.
-pub(super) fn emit_begin_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: i32) {
+pub(super) fn emit_begin_list<W>(a: &mut Asm<W>, plan: &SpmmPlan, r: &Regs, multiple: i32) {
     dynasm!(a ; .arch x64 ; mov Rd(r.groups), [Rq(r.row)]);
     if multiple > 1 {
         dynasm!(a ; .arch x64 ; add Rd(r.groups), multiple - 1 ; and Rd(r.groups), -multiple);
@@ -62,7 +68,7 @@ pub(super) fn emit_begin_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: 
 }
 
 /// Steps over the groups that are stored and not computed.
-pub(super) fn emit_end_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: i32) {
+pub(super) fn emit_end_list<W>(a: &mut Asm<W>, plan: &SpmmPlan, r: &Regs, multiple: i32) {
     let stored = plan.stored_multiple() as i32;
     if stored > multiple {
         dynasm!(a ; .arch x64 ; mov Rd(r.groups), [Rq(r.row)]);
@@ -75,7 +81,7 @@ pub(super) fn emit_end_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, multiple: i3
 }
 
 /// Advances both streams by `groups`.
-fn emit_skip_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
+fn emit_skip_groups<W>(a: &mut Asm<W>, plan: &SpmmPlan, r: &Regs) {
     dynasm!(a
         ; .arch x64
         ; imul Rd(r.skipped), Rd(r.groups), plan.group_index_bytes() as i32
@@ -92,7 +98,7 @@ pub(super) fn emit_group(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, ac
             a.note("four blocks of one output each: dwords of 4 input features, times 4 weights");
             let (dword, weight) = (&r.temp[0..VECTORS], &r.temp[4..8]);
             emit_load_weights(a, plan, r, ahead, weight);
-            emit_load_rows(a, plan, r, pass, ahead, |a, m, source| {
+            emit_load_rows(a, plan, r, pass.row_scale(), ahead, |a, m, source| {
                 emit_load_dwords(a, pass, dword, source);
                 emit_dot_products(a, &acc[m..=m], dword, &weight[m..=m]);
             });
@@ -100,7 +106,9 @@ pub(super) fn emit_group(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, ac
         Block::B4x4 => {
             a.note("one block: dwords of 4 input features, times 4 weights of every output");
             let (dword, weight) = (&r.temp[0..VECTORS], &r.temp[4..8]);
-            emit_load_rows(a, plan, r, pass, ahead, |a, _, source| emit_load_dwords(a, pass, dword, source));
+            emit_load_rows(a, plan, r, pass.row_scale(), ahead, |a, _, source| {
+                emit_load_dwords(a, pass, dword, source)
+            });
             emit_load_weights(a, plan, r, ahead, weight);
             emit_dot_products(a, acc, dword, weight);
         }
@@ -130,7 +138,7 @@ pub(super) fn weights(plan: &SpmmPlan, r: &Regs, ahead: i32) -> Mem {
 /// The four rows of X that a group names, as dwords of four features per column. Returns one register per vector of the pass.
 fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead: i32) -> &'r [Zmm] {
     let (row, bytes, dword) = (&r.temp[0..4], &r.temp[4..8], &r.temp[8..12]);
-    emit_load_rows(a, plan, r, pass, ahead, |a, i, source| a.vmovdqu32(row[i], source));
+    emit_load_rows(a, plan, r, pass.row_scale(), ahead, |a, i, source| a.vmovdqu32(row[i], source));
     let vectors = pass.first..pass.first + pass.vectors;
     for (v, &dword) in vectors.clone().zip(dword) {
         let halves = if v < 2 { &bytes[..2] } else { &bytes[2..] };
@@ -167,7 +175,7 @@ fn emit_load_dwords(a: &mut Asm, pass: &Pass, dword: &[Zmm], source: Mem) {
 /// A load waits in the scheduler until its address is known. With indices loaded in their own group the scheduler is full of
 /// rows that wait, and the next indices come too late to keep two loads per cycle going: for the 16 rows of a 1x4 group that
 /// costs a quarter of the time.
-fn emit_first_indices(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
+fn emit_first_indices<W>(a: &mut Asm<W>, plan: &SpmmPlan, r: &Regs) {
     if plan.index == IndexWidth::U16 {
         emit_load_indices(a, plan, r, r.index[0], 0);
         emit_load_indices(a, plan, r, r.later, 1);
@@ -175,7 +183,7 @@ fn emit_first_indices(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
 }
 
 /// The u16 indices of the group `ahead` of the next.
-fn emit_load_indices(a: &mut Asm, plan: &SpmmPlan, r: &Regs, to: Gpr, ahead: i32) {
+fn emit_load_indices<W>(a: &mut Asm<W>, plan: &SpmmPlan, r: &Regs, to: Gpr, ahead: i32) {
     let first = ahead * plan.group_index_bytes() as i32;
     match plan.group_indices() {
         4 => dynasm!(a ; .arch x64 ; mov Rq(to), [Rq(r.indices) + Rq(r.group) + first]),
@@ -183,21 +191,15 @@ fn emit_load_indices(a: &mut Asm, plan: &SpmmPlan, r: &Regs, to: Gpr, ahead: i32
     }
 }
 
-/// `load(a, i, address)` for every row of X that the group `ahead` of the next names.
-fn emit_load_rows(
-    a: &mut Asm,
+/// `load(a, i, address)` for every row of X that the group `ahead` of the next names; rows are `8 * scale` bytes apart.
+pub(super) fn emit_load_rows<W>(
+    a: &mut Asm<W>,
     plan: &SpmmPlan,
     r: &Regs,
-    pass: &Pass,
+    scale: Scale,
     ahead: i32,
-    load: impl Fn(&mut Asm, usize, Mem),
+    load: impl Fn(&mut Asm<W>, usize, Mem),
 ) {
-    // Rows of packed dwords have a half or a quarter of the bytes.
-    let scale = match (pass.x, pass.vectors) {
-        (X::Dwords, 1) => Scale::X2,
-        (X::Dwords, 2) => Scale::X4,
-        _ => Scale::X8,
-    };
     if plan.index == IndexWidth::U32 {
         return emit_load_each_row(a, plan, r, ahead, scale, load);
     }
@@ -219,14 +221,14 @@ fn emit_load_rows(
     emit_load_indices(a, plan, r, r.later, ahead + 2); //       at the end of the stream, its padding
 }
 
-/// [`emit_load_rows`] with a load for each index, just before its row; rows are `8 * scale` bytes apart.
-pub(super) fn emit_load_each_row(
-    a: &mut Asm,
+/// [`emit_load_rows`] with a load for each index, just before its row.
+pub(super) fn emit_load_each_row<W>(
+    a: &mut Asm<W>,
     plan: &SpmmPlan,
     r: &Regs,
     ahead: i32,
     scale: Scale,
-    load: impl Fn(&mut Asm, usize, Mem),
+    load: impl Fn(&mut Asm<W>, usize, Mem),
 ) {
     for i in 0..plan.group_indices() {
         let at = r.index[i % 2];

@@ -25,6 +25,7 @@
 //! When *not* to use it: above about 90 % density [dense GEMM](crate::gemm) is faster.
 
 mod args;
+mod avx2;
 mod bound;
 mod check;
 mod desc;

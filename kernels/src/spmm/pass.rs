@@ -16,6 +16,17 @@ pub(super) struct Pass {
     pub(super) prefetch: Option<Gpr>,
 }
 
+impl Pass {
+    /// Bytes from one row of X to the next, over 8. Rows of packed dwords have a half or a quarter of the bytes.
+    pub(super) fn row_scale(&self) -> Scale {
+        match (self.x, self.vectors) {
+            (X::Dwords, 1) => Scale::X2,
+            (X::Dwords, 2) => Scale::X4,
+            _ => Scale::X8,
+        }
+    }
+}
+
 /// Where a pass reads X.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum X {

@@ -58,6 +58,17 @@ impl Schedule {
     }
 }
 
+impl Schedule {
+    /// The schedule that `isa` has for this one. With 256 bits a pass is always 16 columns wide, tails are not packed, and nothing is
+    /// prefetched.
+    fn on(self, isa: Isa) -> Schedule {
+        match isa {
+            Isa::Avx2(_) => Schedule { vectors: 1, narrow: 0, prefetch: false, ..self },
+            Isa::Avx512Vnni(_) | Isa::Portable => self,
+        }
+    }
+}
+
 impl SpmmDesc {
     /// Decides how to compute it on `isa`, by fixed rules. [`super::Tuner`] compares more schedules.
     ///
@@ -73,6 +84,7 @@ impl SpmmDesc {
             narrow: if can_be_narrow(self.block) { 16 } else { 0 },
             prefetch: true,
         };
+        let schedule = schedule.on(isa);
         let index = IndexWidth::for_features(self.k);
         Ok(SpmmPlan { isa, m: self.m, k: self.k, block: self.block, index, epilogue: self.epilogue, schedule })
     }
@@ -149,24 +161,25 @@ impl SpmmPlan {
         input(self.block)
     }
 
-    /// The same kernel computed another way, or nothing if it cannot be.
+    /// The same kernel computed another way, or nothing if it cannot be. On AVX2 the nearest way that it has.
     pub fn with_schedule(&self, schedule: Schedule) -> Option<SpmmPlan> {
         let Schedule { vectors, unroll, narrow, .. } = schedule;
         let possible = vectors > 0
             && VECTORS.is_multiple_of(vectors)
             && (1..=2).contains(&unroll)
             && (narrow == 0 || can_be_narrow(self.block) && [16, 32].contains(&narrow));
-        possible.then_some(SpmmPlan { schedule, ..*self })
+        possible.then_some(SpmmPlan { schedule: schedule.on(self.isa), ..*self })
     }
 
     /// Every way to compute it.
     pub fn candidates(&self) -> Vec<SpmmPlan> {
-        let mut plans = Vec::new();
+        let mut plans: Vec<SpmmPlan> = Vec::new();
         for vectors in [4, 2, 1] {
             for unroll in [1, 2] {
                 for narrow in [0, 16, 32] {
                     for prefetch in [false, true] {
-                        plans.extend(self.with_schedule(Schedule { vectors, unroll, narrow, prefetch }));
+                        let plan = self.with_schedule(Schedule { vectors, unroll, narrow, prefetch });
+                        plans.extend(plan.filter(|plan| !plans.contains(plan)));
                     }
                 }
             }
@@ -213,7 +226,7 @@ impl SpmmPlan {
     /// Whether a pass first copies its part of X to rows without gaps, which fit L1 where the whole tile does not. 4x4 blocks
     /// and 4x1 blocks read X so rarely that it does not pay.
     pub(super) fn packs_dwords(&self) -> bool {
-        self.cover() == Block::B1x4 && self.schedule.vectors < VECTORS
+        !matches!(self.isa, Isa::Avx2(_)) && self.cover() == Block::B1x4 && self.schedule.vectors < VECTORS
     }
 
     /// Whether the second of two groups adds to accumulators of its own, in a pass over `vectors` vectors.

@@ -70,7 +70,20 @@ pub(super) struct Regs {
 
 impl Regs {
     pub(super) fn new(plan: &SpmmPlan) -> Result<Regs, JitError> {
-        let mut file = RegFile::new();
+        let mut regs = Regs::scalar(plan, RegFile::new())?;
+        regs.lanes = match plan.epilogue.sink.store {
+            Store::Bytes { layout: PanelLayout::Plain, .. } if plan.schedule.vectors < VECTORS => {
+                Some(regs.file.mask("dwords of a plain row that the pass owns")?)
+            }
+            _ => None,
+        };
+        regs.acc = regs.file.zmms(ACCUMULATORS, "acc[m][v]")?;
+        regs.temp = regs.file.zmms(16, "X rows, interleaved rows, weights; epilogue temporaries")?;
+        Ok(regs)
+    }
+
+    /// The general registers.
+    pub(super) fn scalar(plan: &SpmmPlan, mut file: RegFile) -> Result<Regs, JitError> {
         let group = file.gpr("number of groups; - bytes of indices left in the list; output row")?;
         let index = [
             file.gpr("row to pack; row offset of X; bytes to step over; output row")?,
@@ -101,14 +114,9 @@ impl Regs {
             columns: file.gpr("columns left")?,
             count: file.gpr("row blocks left")?,
             next: if plan.schedule.prefetch { Some(file.gpr("line of the next tile of X")?) } else { None },
-            lanes: match plan.epilogue.sink.store {
-                Store::Bytes { layout: PanelLayout::Plain, .. } if plan.schedule.vectors < VECTORS => {
-                    Some(file.mask("dwords of a plain row that the pass owns")?)
-                }
-                _ => None,
-            },
-            acc: file.zmms(ACCUMULATORS, "acc[m][v]")?,
-            temp: file.zmms(16, "X rows, interleaved rows, weights; epilogue temporaries")?,
+            lanes: None,
+            acc: Vec::new(),
+            temp: Vec::new(),
             file,
         })
     }
