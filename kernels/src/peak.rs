@@ -3,6 +3,7 @@
 //! | function | measures | binds |
 //! | --- | --- | --- |
 //! | [`vnni_gops`] | `vpdpbusd zmm` from registers | GEMM, SpMM, attention |
+//! | [`avx2_gops`] | `vpdpbusd ymm` or `vpmaddwd ymm` from registers | GEMM, SpMM |
 //! | [`fma_gflops`] | `vfmadd231ps zmm` from registers | GELU, softmax |
 //! | [`load_gbs`] | reading a buffer again and again | |
 //! | [`copy_gbs`] | reading one buffer and writing another | quantisation |
@@ -15,13 +16,17 @@ use std::mem::offset_of;
 use std::time::Instant;
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Avx512Vnni, Code, CodeArena, Evex, Gpr, JitError, RegFile, Zmm, ptr};
+use lacuna_jit::{
+    Asm, Avx2, Avx512Vnni, Code, CodeArena, Evex, Features, Gpr, JitError, RegFile, Vector, Vex, Zmm, ptr,
+};
 
 use crate::layout::VECTOR_BYTES;
 use crate::{Buffer, KernelError, LANES};
 
 /// Independent accumulators: more than latency x throughput of any instruction measured (4-5 cycles x 2 per cycle).
 const ACCUMULATORS: usize = 24;
+/// The same of the 16 registers of AVX2.
+const AVX2_ACCUMULATORS: usize = 14;
 /// Iterations of one timed run of a loop on registers: about 50 us.
 const ITERATIONS: usize = 8192;
 /// Bytes of one timed run of a loop on memory: about 50 us.
@@ -41,6 +46,23 @@ pub fn vnni_gops(proof: Avx512Vnni, runs: usize) -> Result<f64, KernelError> {
     registers_giga(proof, runs, OPERATIONS, "peak-vpdpbusd-avx512vnni", |a, acc, x, w| a.vpdpbusd(acc, x, w))
 }
 
+/// The rate of the instruction by which kernels of `proof` multiply, in GOP/s (one multiply or add is one operation): `vpdpbusd ymm`
+/// with AVX-VNNI, else `vpmaddwd ymm`, whose sums need another instruction each. The best of `runs` runs.
+///
+/// # Errors
+/// [`KernelError::Jit`] if executable memory is refused.
+pub fn avx2_gops(proof: Avx2, runs: usize) -> Result<f64, KernelError> {
+    /// Multiply and add for each of the four bytes or two words in each of 8 lanes.
+    const OPERATIONS: [usize; 2] = [2 * 4 * 8, 2 * 2 * 8];
+    let (operations, name) =
+        if proof.vnni() { (OPERATIONS[0], "peak-vpdpbusd-avxvnni") } else { (OPERATIONS[1], "peak-vpmaddwd-avx2") };
+    let code = emit_registers(Asm::avx2(), RegFile::avx2(), AVX2_ACCUMULATORS, name, |a, acc, x, w| {
+        if proof.vnni() { a.vpdpbusd(acc, x, w) } else { a.vpmaddwd(acc, x, w) }
+    })?;
+    let count = ITERATIONS * AVX2_ACCUMULATORS * operations;
+    giga(code, &PeakArgs::of_registers(), count, runs)
+}
+
 /// The rate of `vfmadd231ps zmm, zmm, zmm`, in GFLOP/s (one multiply or add is one operation): the best of `runs` runs.
 ///
 /// # Errors
@@ -48,7 +70,9 @@ pub fn vnni_gops(proof: Avx512Vnni, runs: usize) -> Result<f64, KernelError> {
 pub fn fma_gflops(proof: Avx512Vnni, runs: usize) -> Result<f64, KernelError> {
     /// Multiply and add in each of 16 lanes.
     const OPERATIONS: usize = 2 * LANES;
-    registers_giga(proof, runs, OPERATIONS, "peak-vfmadd231ps-avx512vnni", |a, acc, x, w| a.vfmadd231ps(acc, x, w))
+    registers_giga(proof, runs, OPERATIONS, "peak-vfmadd231ps-avx512vnni", |a, acc, x, w| {
+        Evex::vfmadd231ps(a, acc, x, w)
+    })
 }
 
 /// The bandwidth of 64-byte loads from a buffer of `bytes` bytes, read in ascending order again and again, in GB/s (10^9 bytes):
@@ -91,8 +115,18 @@ struct PeakArgs {
     distance: usize,
 }
 
-/// `count` operations of `args.rounds` rounds of `code`, in billions per second: the best of `runs` runs.
-fn giga(_proof: Avx512Vnni, code: Code, args: &PeakArgs, count: usize, runs: usize) -> Result<f64, KernelError> {
+impl PeakArgs {
+    /// Of a loop on registers.
+    fn of_registers() -> PeakArgs {
+        let nowhere = std::ptr::null_mut();
+        PeakArgs { rounds: ITERATIONS, source: nowhere, source_end: nowhere, distance: 0 }
+    }
+}
+
+/// `count` operations of `args.rounds` rounds of `code`, in billions per second: the best of `runs` runs. The
+/// callers' tokens prove the CPU features, and [`Code::check`] makes sure.
+fn giga(code: Code, args: &PeakArgs, count: usize, runs: usize) -> Result<f64, KernelError> {
+    code.check(Features::detect())?;
     let mut arena = CodeArena::new();
     let id = arena.push(code);
     let sealed = arena.seal()?;
@@ -102,7 +136,7 @@ fn giga(_proof: Avx512Vnni, code: Code, args: &PeakArgs, count: usize, runs: usi
     let best = (0..runs.max(1))
         .map(|_| {
             let start = Instant::now();
-            // SAFETY: the token proves the CPU features; the code touches registers, or the buffers of `stream_gbs`.
+            // SAFETY: this CPU has the features of the code, which was checked; the code touches registers, or the buffers of `stream_gbs`.
             unsafe { entry.call(args) };
             count as f64 / start.elapsed().as_secs_f64() * 1e-9
         })
@@ -112,27 +146,33 @@ fn giga(_proof: Avx512Vnni, code: Code, args: &PeakArgs, count: usize, runs: usi
 
 /// The rate of `instruction`, an accumulation from two registers of `operations` operations.
 fn registers_giga(
-    proof: Avx512Vnni,
+    _proof: Avx512Vnni,
     runs: usize,
     operations: usize,
     name: &str,
     instruction: impl Fn(&mut Asm, Zmm, Zmm, Zmm),
 ) -> Result<f64, KernelError> {
-    let nowhere = std::ptr::null_mut();
-    let args = PeakArgs { rounds: ITERATIONS, source: nowhere, source_end: nowhere, distance: 0 };
-    giga(proof, emit_registers(name, instruction)?, &args, ITERATIONS * ACCUMULATORS * operations, runs)
+    let code = emit_registers(Asm::new(), RegFile::new(), ACCUMULATORS, name, instruction)?;
+    giga(code, &PeakArgs::of_registers(), ITERATIONS * ACCUMULATORS * operations, runs)
 }
 
-fn emit_registers(name: &str, instruction: impl Fn(&mut Asm, Zmm, Zmm, Zmm)) -> Result<Code, JitError> {
-    let mut regs = RegFile::new();
+fn emit_registers<W>(
+    mut a: Asm<W>,
+    mut regs: RegFile,
+    accumulators: usize,
+    name: &str,
+    instruction: impl Fn(&mut Asm<W>, Zmm, Zmm, Zmm),
+) -> Result<Code, JitError>
+where
+    Asm<W>: Vector,
+{
     let rounds = regs.gpr("rounds left")?;
-    let acc = regs.zmms(ACCUMULATORS, "accumulators")?;
+    let acc = regs.zmms(accumulators, "accumulators")?;
     let (x, w) = (regs.zmm("first factor (zeros)")?, regs.zmm("second factor (zeros)")?);
-    let mut a = Asm::new();
     a.begin_function(&regs);
     a.load_arg(rounds, &regs, offset_of!(PeakArgs, rounds));
-    for &zmm in acc.iter().chain([&x, &w]) {
-        a.vpxord(zmm, zmm, zmm);
+    for &vector in acc.iter().chain([&x, &w]) {
+        a.vpxor(vector, vector, vector);
     }
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; ->again:);
@@ -152,7 +192,7 @@ enum Stream {
     Update,
 }
 
-fn stream_gbs(proof: Avx512Vnni, stream: Stream, bytes: usize, runs: usize) -> Result<f64, KernelError> {
+fn stream_gbs(_proof: Avx512Vnni, stream: Stream, bytes: usize, runs: usize) -> Result<f64, KernelError> {
     let parts = if stream == Stream::Copy { 2 } else { 1 };
     let part = bytes.div_ceil(parts).next_multiple_of(STEP).max(STEP);
     let mut buffer = Buffer::<u8>::new(part * parts);
@@ -160,7 +200,7 @@ fn stream_gbs(proof: Avx512Vnni, stream: Stream, bytes: usize, runs: usize) -> R
     let moved = if stream == Stream::Load { part } else { 2 * part };
     let rounds = BYTES_PER_RUN.div_ceil(moved);
     let args = PeakArgs { rounds, source, source_end: source.wrapping_add(part), distance: part * (parts - 1) };
-    giga(proof, emit_stream(stream)?, &args, rounds * moved, runs)
+    giga(emit_stream(stream)?, &args, rounds * moved, runs)
 }
 
 fn emit_stream(stream: Stream) -> Result<Code, JitError> {
@@ -182,11 +222,11 @@ fn emit_stream(stream: Stream) -> Result<Code, JitError> {
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; ->vectors:);
     for (i, &data) in data.iter().enumerate() {
-        a.vmovups(data, ptr(source) + i as i32 * VECTOR_BYTES);
+        Evex::vmovups(&mut a, data, ptr(source) + i as i32 * VECTOR_BYTES);
     }
     if stream != Stream::Load {
         for (i, &data) in data.iter().enumerate() {
-            a.vmovups_st(ptr(destination) + i as i32 * VECTOR_BYTES, data);
+            Evex::vmovups_st(&mut a, ptr(destination) + i as i32 * VECTOR_BYTES, data);
         }
     }
     let step = STEP as i32;
@@ -206,6 +246,21 @@ fn emit_stream(stream: Stream) -> Result<Code, JitError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_twice_as_many_as_words() {
+        let Some(proof) = Avx2::detect() else {
+            println!("skipped: no AVX2");
+            return;
+        };
+        let runs = 20;
+        let words = avx2_gops(proof.without_vnni(), runs).unwrap();
+        assert!(words > 1.0, "{words} GOP/s");
+        if proof.vnni() {
+            let bytes = avx2_gops(proof, runs).unwrap();
+            assert!(bytes > 1.3 * words, "{bytes} and {words} GOP/s");
+        }
+    }
 
     #[test]
     fn limits_are_in_their_order() {

@@ -5,7 +5,7 @@ mod support;
 use std::collections::HashSet;
 
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Mnemonic};
-use lacuna_jit::{Avx512Vnni, Features, Isa, Tier};
+use lacuna_jit::{Avx2, Avx512Vnni, Code, Features, Isa, Tier};
 use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::cache::AnyPlan;
 use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnRescaleDesc};
@@ -67,6 +67,9 @@ fn named(feature: CpuidFeature) -> Result<Features, String> {
         INTEL8086 | INTEL186 | INTEL286 | INTEL386 | INTEL486 | X64 | CMOV | MULTIBYTENOP | SSE | SSE2 => {
             Ok(Features::NONE)
         }
+        AVX | AVX2 => Ok(Features::AVX2), // no tier has AVX alone
+        FMA => Ok(Features::FMA),
+        AVX_VNNI => Ok(Features::AVX_VNNI),
         AVX512F => Ok(Features::AVX512F),
         AVX512BW => Ok(Features::AVX512BW),
         AVX512DQ => Ok(Features::AVX512DQ),
@@ -76,6 +79,20 @@ fn named(feature: CpuidFeature) -> Result<Features, String> {
         AVX512_BF16 => Ok(Features::AVX512_BF16),
         other => Err(format!("{other:?}")),
     }
+}
+
+/// What the instructions of `code` need.
+fn needs_of(code: &Code) -> Features {
+    let mut needs = Features::NONE;
+    for instruction in &mut Decoder::new(64, &code.bytes, DecoderOptions::NONE) {
+        if instruction.mnemonic() == Mnemonic::Vzeroupper {
+            continue; // AVX, which all tiers with code include
+        }
+        for &feature in instruction.cpuid_features() {
+            needs = needs | named(feature).unwrap_or_else(|f| panic!("{}: {instruction:?} needs {f}", code.name));
+        }
+    }
+    needs
 }
 
 #[test]
@@ -88,17 +105,30 @@ fn code_needs_what_its_instructions_need() {
     let isas: HashSet<Isa> = [token, token.without_vbmi()].map(Isa::Avx512Vnni).into();
     for plan in isas.into_iter().flat_map(plans) {
         let (name, code) = (plan.name(), plan.emit().unwrap());
-        let mut needs = Features::NONE;
-        for instruction in &mut Decoder::new(64, &code.bytes, DecoderOptions::NONE) {
-            if instruction.mnemonic() == Mnemonic::Vzeroupper {
-                continue; // AVX, which AVX-512 includes
-            }
-            for &feature in instruction.cpuid_features() {
-                needs = needs | named(feature).unwrap_or_else(|f| panic!("{name}: {instruction:?} needs {f}"));
-            }
-        }
+        let needs = needs_of(&code);
         assert_eq!(code.features, needs, "{name}");
         assert!((Tier::Avx512Vnni.features() | optional).contains(needs), "{name}");
         assert!(Features::detect().contains(needs), "{name}");
     }
+}
+
+#[test]
+fn code_of_256_bits_needs_nothing_of_avx512() {
+    let Some(token) = Avx2::detect() else {
+        support::tiers(); // says what is skipped
+        return;
+    };
+    let mut generated = 0;
+    let isas: HashSet<Isa> = [token, token.without_vnni()].map(Isa::Avx2).into();
+    for isa in isas {
+        let tier = if let Isa::Avx2(token) = isa { token.tier() } else { panic!("{isa}") };
+        for plan in plans(isa).iter().filter(|plan| plan.isa() == isa) {
+            let (name, code) = (plan.name(), plan.emit().unwrap());
+            let needs = needs_of(&code);
+            assert_eq!(code.features, needs, "{name}");
+            assert!(tier.features().contains(needs), "{name}");
+            generated += 1;
+        }
+    }
+    assert!(generated > 100, "{generated} kernels");
 }

@@ -92,7 +92,8 @@ fn every_block_shape_and_every_schedule() {
             for isa in tiers() {
                 for epilogue in [plain, vnni, Epilogue::f32(true)] {
                     let plans = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap().candidates();
-                    assert!(plans.len() >= 4, "{block}");
+                    let least = if matches!(isa, Isa::Avx2(_)) { 2 } else { 4 };
+                    assert!(plans.len() >= least, "{block}");
                     let kernels: Vec<SpmmKernel> =
                         plans.into_iter().map(|plan| SpmmKernel::compile(plan).unwrap()).collect();
                     for n in TOKENS {

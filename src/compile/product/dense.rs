@@ -22,7 +22,8 @@ impl ProductKind for GemmKernel {
         match weights {
             &JobWeights::Codes { epilogue, .. } if chooser.form != Form::Sparse => {
                 let plan = GemmDesc { m, k, epilogue }.plan(chooser.isa)?;
-                let (reads, time) = (<GemmKernel as ProductKind>::reads(&plan), chooser.tuner.dense_cycles(m, k));
+                let (reads, time) =
+                    (<GemmKernel as ProductKind>::reads(&plan), chooser.tuner.dense_cycles(chooser.isa, m, k));
                 Ok(vec![Offer { reads, time, plan }])
             }
             _ => Ok(Vec::new()),

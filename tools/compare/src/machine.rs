@@ -18,9 +18,11 @@ pub(crate) fn facts(context: &Context) -> Result<Vec<(String, String)>> {
         let sizes = format!("L1 data {} KB, L2 {} KB, L3 {} MB", l1d >> 10, l2 >> 10, l3 >> 20);
         facts.insert(1, ("caches".to_owned(), sizes));
     }
-    for (limit, name) in [(Limit::Vnni, "vpdpbusd peak, one thread"), (Limit::Fma, "f32 FMA peak, one thread")] {
-        if let Some(gops) = limit.giga(context.isa(), 4 * RUNS)? {
-            facts.push((name.to_owned(), format!("{gops:.0} GOP/s")));
+    let isa = context.isa();
+    let dots = format!("{} peak, one thread", Limit::Dots.instruction(isa));
+    for (limit, name) in [(Limit::Dots, dots), (Limit::Fma, "f32 FMA peak, one thread".to_owned())] {
+        if let Some(gops) = limit.giga(isa, 4 * RUNS)? {
+            facts.push((name, format!("{gops:.0} GOP/s")));
         }
     }
     Ok(facts)

@@ -2,7 +2,7 @@
 
 use lacuna_jit::{Avx512Bf16, Isa};
 use lacuna_kernels::float::peak::bf16_gflops;
-use lacuna_kernels::peak::{copy_gbs, fma_gflops, load_gbs, update_gbs, vnni_gops};
+use lacuna_kernels::peak::{avx2_gops, copy_gbs, fma_gflops, load_gbs, update_gbs, vnni_gops};
 
 use crate::error::Result;
 
@@ -12,8 +12,8 @@ pub const RUNS: usize = 8;
 /// What kernels are compared with: the instruction that does most of their work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// `vpdpbusd`.
-    Vnni,
+    /// `vpdpbusd`; without any VNNI `vpmaddwd`.
+    Dots,
     /// `vdpbf16ps`.
     Bf16,
     /// `vfmadd231ps`.
@@ -22,14 +22,28 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 3] = [Limit::Vnni, Limit::Bf16, Limit::Fma];
+    pub const ALL: [Limit; 3] = [Limit::Dots, Limit::Bf16, Limit::Fma];
+
+    /// The instruction that sets it on `isa`.
+    pub fn instruction(self, isa: Isa) -> &'static str {
+        match (self, isa) {
+            (Limit::Dots, Isa::Avx2(proof)) if !proof.vnni() => "vpmaddwd",
+            (Limit::Dots, _) => "vpdpbusd",
+            (Limit::Bf16, _) => "vdpbf16ps",
+            (Limit::Fma, _) => "vfmadd231ps",
+        }
+    }
 
     /// The best of `runs` runs, in billions of operations per second; nothing on tiers without generated code and on CPUs without
     /// the instruction.
     pub fn giga(self, isa: Isa, runs: usize) -> Result<Option<f64>> {
-        let Isa::Avx512Vnni(proof) = isa else { return Ok(None) };
+        let proof = match (isa, self) {
+            (Isa::Avx512Vnni(proof), _) => proof,
+            (Isa::Avx2(proof), Limit::Dots) => return Ok(Some(avx2_gops(proof, runs)?)),
+            (Isa::Avx2(_) | Isa::Portable, _) => return Ok(None),
+        };
         Ok(match self {
-            Limit::Vnni => Some(vnni_gops(proof, runs)?),
+            Limit::Dots => Some(vnni_gops(proof, runs)?),
             Limit::Fma => Some(fma_gflops(proof, runs)?),
             Limit::Bf16 => match Avx512Bf16::detect() {
                 Some(proof) => Some(bf16_gflops(proof, runs)?),

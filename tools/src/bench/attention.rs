@@ -114,7 +114,7 @@ fn row(bench: &Bench, args: &Args, head_size: usize, batch: usize, seq: usize) -
     row.set_mismatch(problem.check(&out, output));
 
     let mut samples = Vec::new();
-    let mut peak = Peak::new(Limit::Vnni);
+    let mut peak = Peak::new(Limit::Dots);
     if row.mismatch().is_none() {
         let mut call = || Ok(kernel.run(&tables, &problem.params, &q, &k, &v, &mut out, bench.parallel())?);
         samples = bench.time(&mut [&mut call], || peak.measure(bench.context.isa()))?;

@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         steps.end();
     }
     drop(steps);
-    let limits: Vec<Reported> = rates.into_iter().map(Rate::report).collect();
+    let limits: Vec<Reported> = rates.into_iter().map(|rate| rate.report(isa)).collect();
     let vnni = &limits[0];
     let report = Report {
         cpu: lacuna_jit::cpu::brand(),
@@ -116,11 +116,10 @@ impl Rate {
         Rate { source, groups: Vec::with_capacity(GROUPS) }
     }
 
-    fn report(mut self) -> Reported {
+    fn report(mut self, isa: Isa) -> Reported {
         let (name, bytes, unit) = match self.source {
-            Source::Instruction(Limit::Vnni) => ("vpdpbusd", None, "GOP/s"),
-            Source::Instruction(Limit::Bf16) => ("vdpbf16ps", None, "GFLOP/s"),
-            Source::Instruction(Limit::Fma) => ("vfmadd231ps", None, "GFLOP/s"),
+            Source::Instruction(limit @ Limit::Dots) => (limit.instruction(isa), None, "GOP/s"),
+            Source::Instruction(limit) => (limit.instruction(isa), None, "GFLOP/s"),
             Source::Memory(Bandwidth::Load, bytes) => ("load", Some(bytes), "GB/s"),
             Source::Memory(Bandwidth::Copy, bytes) => ("copy", Some(bytes), "GB/s"),
             Source::Memory(Bandwidth::Update, bytes) => ("update", Some(bytes), "GB/s"),

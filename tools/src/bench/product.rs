@@ -61,7 +61,7 @@ impl DTypeArg {
     /// What its products are compared with.
     pub(crate) fn limit(self) -> Limit {
         match self {
-            DTypeArg::Int8 => Limit::Vnni,
+            DTypeArg::Int8 => Limit::Dots,
             DTypeArg::Bf16 => Limit::Bf16,
             DTypeArg::F32 => Limit::Fma,
         }

@@ -4,14 +4,15 @@
 //! that they wait for. A row block costs its epilogue and its loop. Rates are those of the [`Facts`]. The other constants were fitted on
 //! a Zen 5 core and on Sapphire Rapids (docs/measurements.md).
 
-use lacuna_jit::PortCounts;
+use lacuna_jit::{Isa, PortCounts};
 
+use super::avx2;
 use super::counts::{group_counts, narrow_counts};
 use crate::epilogue::{Activation, Store};
 use crate::layout::padded;
 use crate::machine::Facts;
 use crate::spmm::SpmmPlan;
-use crate::{Block, LANES, PanelLayout, TILE, VECTORS};
+use crate::{Block, LANES, PanelLayout, Plan, TILE, VECTORS};
 
 /// Share of the loads of L1 that are done while dot products run, with broadcasts.
 const LOADS: f64 = 0.8;
@@ -57,6 +58,9 @@ fn epilogue_cycles(plan: &SpmmPlan) -> f64 {
 
 /// Cycles of one call on `columns` columns with `groups` groups in all lists.
 pub(super) fn cycles(plan: &SpmmPlan, groups: usize, columns: usize, facts: &Facts) -> f64 {
+    if let Isa::Avx2(token) = plan.isa() {
+        return avx2::cycles(plan, token.vnni(), groups, columns);
+    }
     let (full, tail) = (columns / TILE, (columns % TILE).div_ceil(LANES));
     let mut total = full as f64 * tile(plan, groups, VECTORS, facts);
     if tail > 0 {
@@ -75,7 +79,10 @@ const DENSE_EFFICIENCY: f64 = 0.95;
 const DENSE_LOADS: f64 = 14.0 / 24.0;
 
 /// Cycles of the dense product of the same shape.
-pub(super) fn dense_cycles(m: usize, k: usize, columns: usize, facts: &Facts) -> f64 {
+pub(super) fn dense_cycles(isa: Isa, m: usize, k: usize, columns: usize, facts: &Facts) -> f64 {
+    if let Isa::Avx2(token) = isa {
+        return avx2::dense_cycles(m, k, token.vnni(), columns);
+    }
     let dots = padded(m) as f64 * k.div_ceil(4) as f64 * columns.div_ceil(LANES) as f64;
     dots * f64::max(1.0 / facts.dots, DENSE_LOADS / facts.zmm_loads) / DENSE_EFFICIENCY
 }

@@ -4,6 +4,7 @@
 //! [`Facts`](crate::machine::Facts). Its other constants were fitted on a Zen 5 core and on Sapphire Rapids (docs/measurements.md).
 //! Only the order of candidates counts. [`Tuning::Measure`] times the candidates on the machine itself.
 
+mod avx2;
 mod cost;
 mod counts;
 mod measure;

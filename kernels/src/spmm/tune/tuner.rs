@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use lacuna_jit::Isa;
+
 use super::{cost, measure};
 use crate::KernelError;
 use crate::machine::{Facts, assumed};
@@ -78,9 +80,9 @@ impl Tuner {
         least(plan, |plan| self.columns.iter().map(|&n| cost::cycles(plan, groups, n, &self.facts) / n as f64).sum())
     }
 
-    /// The same for the dense product of this shape, which has one schedule.
-    pub fn dense_cycles(&self, m: usize, k: usize) -> f64 {
-        self.columns.iter().map(|&n| cost::dense_cycles(m, k, n, &self.facts) / n as f64).sum()
+    /// The same for the dense product of this shape on `isa`, which has one schedule.
+    pub fn dense_cycles(&self, isa: Isa, m: usize, k: usize) -> f64 {
+        self.columns.iter().map(|&n| cost::dense_cycles(isa, m, k, n, &self.facts) / n as f64).sum()
     }
 
     /// All candidates for `columns` columns by the model, best first.
@@ -228,7 +230,9 @@ mod tests {
         let ratio = cycles(Family::IceLake) / cycles(Family::Zen5);
         assert!((1.3..1.7).contains(&ratio), "{ratio}");
         // A dense product has no interleaving, so 4x1 must leave out more on Intel before it is faster.
-        let dense = |family: Family| Tuner::for_columns(&[128]).with_facts(family.facts()).dense_cycles(768, 3072);
+        let dense = |family: Family| {
+            Tuner::for_columns(&[128]).with_facts(family.facts()).dense_cycles(Isa::Portable, 768, 3072)
+        };
         assert_eq!(dense(Family::SapphireRapids), dense(Family::Zen5));
         assert!(dense(Family::IceLake) > dense(Family::Zen5), "1.1 loads per cycle");
     }

@@ -1,0 +1,142 @@
+//! The cost model of 256 bits: the operations of a group, and rates that most cores with AVX2 have.
+//!
+//! | | per cycle |
+//! | --- | --- |
+//! | vector operations, shuffles among them | 3 |
+//! | loads | 2 |
+//! | dot products or multiplications | 2 |
+//!
+//! Source: uops.info for Haswell to Alder Lake. On Zen 5, whose four pipes do not share the work evenly, the same rates give the measured
+//! times within a tenth (docs/measurements.md).
+
+use lacuna_jit::PortCounts;
+
+use crate::dot_avx2::VECTORS;
+use crate::epilogue::Activation;
+use crate::layout::padded;
+use crate::spmm::SpmmPlan;
+use crate::spmm::plan::ROW_BLOCK;
+use crate::{Block, LANES, TILE};
+
+const OPERATIONS: f64 = 3.0;
+const LOADS: f64 = 2.0;
+const DOTS: f64 = 2.0;
+/// Cycles of a row block and pass without its groups: loop, list, mispredicted exit, epilogue.
+const ROW: f64 = 30.0;
+/// Cycles that GELU adds.
+const GELU: f64 = 70.0;
+
+/// Cycles of one call on `columns` columns with `groups` groups in all lists. `vnni` is whether there is `vpdpbusd`.
+pub(super) fn cycles(plan: &SpmmPlan, vnni: bool, groups: usize, columns: usize) -> f64 {
+    let activation = match plan.epilogue().sink.activation {
+        Activation::Identity | Activation::Relu => 0.0,
+        Activation::Gelu | Activation::GeluTanh => GELU,
+    };
+    let rows = plan.rows() as f64 * (ROW + activation);
+    passes(columns).map(|vectors| rows + groups as f64 * group_cycles(&group_counts(plan.cover(), vnni, vectors))).sum()
+}
+
+/// The same of the dense product.
+pub(super) fn dense_cycles(m: usize, k: usize, vnni: bool, columns: usize) -> f64 {
+    // A step of a row block is a 4x4 block.
+    let step = group_cycles(&group_counts(Block::B4x4, vnni, VECTORS));
+    let rows = padded(m) as f64 / ROW_BLOCK as f64;
+    passes(columns).map(|_| rows * (ROW + k.div_ceil(4) as f64 * step)).sum()
+}
+
+/// The vectors of each pass.
+fn passes(columns: usize) -> impl Iterator<Item = usize> {
+    let (full, tail) = (columns / TILE, columns % TILE);
+    let tail = match tail {
+        0 => (0, VECTORS),
+        1..=LANES => (2, 1),
+        _ if tail <= 2 * LANES => (2, VECTORS),
+        _ => (4, VECTORS),
+    };
+    std::iter::repeat_n(VECTORS, 4 * full).chain(std::iter::repeat_n(tail.1, tail.0))
+}
+
+fn group_cycles(counts: &PortCounts) -> f64 {
+    let operations = f64::from(counts.dot + counts.shuffle + counts.alu) / OPERATIONS;
+    operations.max(f64::from(counts.load) / LOADS).max(f64::from(counts.dot) / DOTS)
+}
+
+/// What the vector instructions of one group on `vectors` vectors occupy.
+pub(super) fn group_counts(cover: Block, vnni: bool, vectors: usize) -> PortCounts {
+    let (outputs, vectors) = (ROW_BLOCK as u32, vectors as u32);
+    // Loads of X, shuffles that interleave its rows, and how often dwords of X are made ready.
+    let (x, interleave, dwords) = match cover {
+        Block::B1x4 => (outputs * vectors, 0, outputs),
+        Block::B4x4 => (vectors, 0, 1),
+        _ => (4, 2 + vectors, 1),
+    };
+    // Loads that an unpack makes are no instructions of their own.
+    let fused = if interleave > 0 { 2 } else { 0 };
+    let products = outputs * vectors;
+    let counts = if vnni {
+        PortCounts { dot: products, shuffle: interleave, load: x + outputs, vector: 0, ..PortCounts::default() }
+    } else {
+        let permute = u32::from(interleave == 0); // weights, where rows are not interleaved to meet them
+        PortCounts {
+            dot: 2 * products,
+            shuffle: interleave + permute + 1, // vpmovsxbw
+            alu: 2 * products + 2 * vectors * dwords,
+            load: x + 1 + permute + vectors * dwords + 2 * outputs,
+            store: 1,
+            ..PortCounts::default()
+        }
+    };
+    let memory_operands = if vnni {
+        fused
+    } else if interleave > 0 {
+        fused + 1 + vectors * dwords // vpmovsxbw, vpand
+    } else {
+        1 + vectors * dwords // vpshufb, vpand
+    };
+    let all = counts.dot + counts.shuffle + counts.alu + counts.load + counts.store;
+    PortCounts { vector: all - memory_operands, ..counts }
+}
+
+#[cfg(test)]
+mod tests {
+    use lacuna_jit::{Avx2, Isa};
+
+    use super::*;
+    use crate::Generate;
+    use crate::epilogue::Epilogue;
+    use crate::gemm::GemmDesc;
+    use crate::spmm::SpmmDesc;
+
+    #[test]
+    fn counts_are_those_of_the_emitted_rows() {
+        let Some(token) = Avx2::detect() else {
+            println!("skipped: no AVX2");
+            return;
+        };
+        for token in [token, token.without_vnni()] {
+            let isa = Isa::Avx2(token);
+            let mut loops = 0;
+            let mut check = |code: lacuna_jit::Code, cover| {
+                for of in &code.loops {
+                    let one = group_counts(cover, token.vnni(), of.columns / (LANES / 2));
+                    let mut expected = PortCounts::default();
+                    (0..of.depth).for_each(|_| expected += one);
+                    let emitted = PortCounts { scalar: 0, ..code.ports(of).unwrap() };
+                    assert_eq!(emitted, expected, "{}: {} columns", code.name, of.columns);
+                    loops += 1;
+                }
+            };
+            for k in [64, 8200] {
+                let epilogue = Epilogue::f32(false);
+                for block in [Block::B4x1, Block::B4x4, Block::B1x4] {
+                    for plan in (SpmmDesc { m: 8, k, block, epilogue }).plan(isa).unwrap().candidates() {
+                        check(plan.generate().unwrap(), plan.cover());
+                    }
+                }
+                let gemm = GemmDesc { m: 8, k, epilogue }.plan(isa).unwrap();
+                check(gemm.generate().unwrap(), Block::B4x4);
+            }
+            assert!(loops > 50, "{loops} loops");
+        }
+    }
+}
