@@ -1,8 +1,11 @@
 //! Dot products of four input features, u8 activations times s8 weights, in vectors of 256 bits: `acc[m] += W[m] . X`.
 //!
-//! AVX-VNNI has them (`vpdpbusd`). AVX2 has none that is exact: `vpmaddubsw` saturates. So both factors are widened to words, and two
-//! `vpmaddwd` multiply two input features each: those of the even bytes of X, and those of its odd bytes. Weights are widened by
-//! one `vpmovsxbw` for four outputs, to memory from which they are broadcast.
+//! AVX-VNNI has them (`vpdpbusd`). AVX2 has none that is exact: `vpmaddubsw` saturates. There are two ways:
+//!
+//! - *pairs*: where input features may be stored in any order, the weights are stored in pairs whose sums fit (`spmm/paired.rs`). Then
+//!   `vpmaddubsw` is exact, and `vpmaddwd` with ones adds its sums;
+//! - *words*: both factors are widened, and two `vpmaddwd` multiply two input features each: those of the even bytes of X, and those of its
+//!   odd bytes. Weights are widened by one `vpmovsxbw` for four outputs, to memory from which they are broadcast.
 
 use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Avx2, Gpr, JitError, Mem, RegFile, Vex, Ymm256, Zmm, ptr};
@@ -13,6 +16,8 @@ use crate::epilogue::Constants;
 pub(crate) const VECTORS: usize = 2;
 /// Vector registers that dot products take.
 pub(crate) const TEMPS: usize = 8;
+/// Which of the registers for weights and products holds ones, words.
+const ONES: usize = TEMPS - VECTORS - 1;
 /// Bytes on the stack: widened weights of four outputs, aligned.
 const STACK: i32 = 64;
 
@@ -21,33 +26,22 @@ const STACK: i32 = 64;
 pub(crate) enum Dots {
     /// By `vpdpbusd`.
     Bytes,
+    /// By `vpmaddubsw`, with weights in pairs that fit.
+    Pairs,
     /// By `vpmaddwd`. The register points to the widened weights.
     Words(Gpr),
 }
 
-/// Which weight of four meets which byte of a dword of X.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Byte i meets weight i.
-    Natural,
-    /// Bytes 0 and 2 meet weights 0 and 1: dwords were interleaved so that the widened weights need no permutation.
-    EvenFirst,
-}
-
 impl Dots {
-    /// Draws what it needs from `file`.
+    /// How `token` computes them; `in_pairs` is whether the weights are in pairs that fit. Draws what it needs from `file`.
     ///
     /// # Errors
     /// [`JitError::OutOfRegisters`].
-    pub(crate) fn new(token: Avx2, file: &mut RegFile) -> Result<Dots, JitError> {
-        if token.vnni() { Ok(Dots::Bytes) } else { file.gpr("widened weights of four outputs").map(Dots::Words) }
-    }
-
-    /// The order of bytes in which dwords of a plain panel should be interleaved.
-    pub(crate) fn order(self) -> Order {
-        match self {
-            Dots::Bytes => Order::Natural,
-            Dots::Words(_) => Order::EvenFirst,
+    pub(crate) fn new(token: Avx2, in_pairs: bool, file: &mut RegFile) -> Result<Dots, JitError> {
+        match (token.vnni(), in_pairs) {
+            (true, _) => Ok(Dots::Bytes),
+            (false, true) => Ok(Dots::Pairs),
+            (false, false) => file.gpr("widened weights of four outputs").map(Dots::Words),
         }
     }
 
@@ -63,6 +57,15 @@ impl Dots {
         }
     }
 
+    /// Before the dot products of a row block, once `temps` are free: keeps what all of them need in the last of `temps`.
+    pub(crate) fn emit_begin_list(self, a: &mut Asm<Ymm256>, temps: &[Zmm]) {
+        if self == Dots::Pairs {
+            let ones = temps[ONES];
+            a.vpcmpeqd(ones, ones, ones);
+            a.vpsrlw_i(ones, ones, 15);
+        }
+    }
+
     /// Gives the room back. Call it before `end_function`.
     pub(crate) fn emit_end(self, a: &mut Asm<Ymm256>) {
         if let Dots::Words(_) = self {
@@ -70,13 +73,13 @@ impl Dots {
         }
     }
 
-    /// `acc[m][v] += W[m] . X[v]` for the outputs of `acc`, whose weights, a dword for each, are at `weights`, and whose X is `x`. `order` is that of
-    /// the bytes of X, `constants` [`Constants::address`]. Destroys `x` and `temps`, [`TEMPS`] less the registers of `x`.
+    /// `acc[m][v] += W[m] . X[v]` for the outputs of `acc`, whose weights, a dword for each, are at `weights`, and whose X is `x`.
+    /// `constants` is [`Constants::address`]. Destroys `x` and `temps`, which are [`TEMPS`] less two.
     pub(crate) fn emit(
         self,
         a: &mut Asm<Ymm256>,
         acc: &[&[Zmm]],
-        (x, order): (&[Zmm], Order),
+        x: &[Zmm],
         weights: Mem,
         constants: Gpr,
         temps: &[Zmm],
@@ -90,8 +93,20 @@ impl Dots {
                     }
                 }
             }
+            Dots::Pairs => {
+                let ones = temps[ONES];
+                for (m, acc) in acc.iter().enumerate() {
+                    let (weight, products) = (temps[m % 2], &temps[2..]);
+                    a.vpbroadcastd(weight, weights + 4 * m as i32); // W[m]
+                    for ((&acc, &x), &product) in acc.iter().zip(x).zip(products) {
+                        a.vpmaddubsw(product, x, weight); //          two sums of two products
+                        a.vpmaddwd(product, product, ones);
+                        a.vpaddd(acc, acc, product);
+                    }
+                }
+            }
             Dots::Words(widened) => {
-                emit_widen(a, weights, order, widened, constants, temps[0]);
+                emit_widen(a, weights, widened, constants, temps[0]);
                 let even = emit_split(a, x, constants, temps);
                 emit_words(a, acc, &even, x, ptr(widened), &temps[x.len()..]);
             }
@@ -101,11 +116,11 @@ impl Dots {
     /// Before four [`Dots::emit_one`] with weights at `weights`.
     pub(crate) fn emit_begin_each(self, a: &mut Asm<Ymm256>, weights: Mem, constants: Gpr, temps: &[Zmm]) {
         if let Dots::Words(widened) = self {
-            emit_widen(a, weights, Order::Natural, widened, constants, temps[0]);
+            emit_widen(a, weights, widened, constants, temps[0]);
         }
     }
 
-    /// `acc[v] += W[m] . X[v]` of output m alone, with dwords of X in [`Order::Natural`]. Destroys `x` and `temps`.
+    /// `acc[v] += W[m] . X[v]` of output m alone, in bytes or words. Destroys `x` and `temps`.
     #[allow(clippy::too_many_arguments)] // operands and registers
     pub(crate) fn emit_one(
         self,
@@ -118,7 +133,8 @@ impl Dots {
         temps: &[Zmm],
     ) {
         match self {
-            Dots::Bytes => {
+            Dots::Bytes | Dots::Pairs => {
+                debug_assert_ne!(self, Dots::Pairs, "features of one output are stored in their order");
                 a.vpbroadcastd(temps[0], weights + 4 * m as i32);
                 for (&acc, &x) in acc.iter().zip(x) {
                     a.vpdpbusd(acc, x, temps[0]);
@@ -133,15 +149,10 @@ impl Dots {
 }
 
 /// Weights of four outputs, as words: of each output those that meet the even bytes of X, then those that meet the odd ones.
-fn emit_widen(a: &mut Asm<Ymm256>, weights: Mem, order: Order, widened: Gpr, constants: Gpr, temp: Zmm) {
-    match order {
-        Order::EvenFirst => a.vpmovsxbw(temp, weights),
-        Order::Natural => {
-            a.vmovdqu_x(temp, weights);
-            a.vpshufb_x(temp, temp, ptr(constants) + Constants::EVEN_FIRST);
-            a.vpmovsxbw(temp, temp);
-        }
-    }
+fn emit_widen(a: &mut Asm<Ymm256>, weights: Mem, widened: Gpr, constants: Gpr, temp: Zmm) {
+    a.vmovdqu_x(temp, weights);
+    a.vpshufb_x(temp, temp, ptr(constants) + Constants::EVEN_FIRST);
+    a.vpmovsxbw(temp, temp);
     a.vmovdqu_st(ptr(widened), temp);
 }
 

@@ -10,7 +10,7 @@ use super::args::GemmArgs;
 use super::bound::STEPS;
 use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
 use crate::args::load_args;
-use crate::dot_avx2::{Dots, Order, TEMPS, VECTORS};
+use crate::dot_avx2::{Dots, TEMPS, VECTORS};
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::layout::VECTOR_BYTES;
 use crate::{LANES, PanelLayout, Plan, TILE};
@@ -56,7 +56,7 @@ struct Regs {
 impl Regs {
     fn new(token: Avx2) -> Result<Regs, JitError> {
         let mut file = RegFile::avx2();
-        let dots = Dots::new(token, &mut file)?;
+        let dots = Dots::new(token, false, &mut file)?;
         let blocks = file.gpr("register blocks left; row blocks of the last one")?;
         Ok(Regs {
             dots,
@@ -221,5 +221,5 @@ fn emit_step(a: &mut Asm<Ymm256>, r: &Regs, acc: &[Vec<Zmm>], x_offset: i32, w_o
         a.vmovdqu(x, ptr(r.x_step) + x_offset + v * VECTOR_BYTES);
     }
     let acc: Vec<&[Zmm]> = acc.iter().map(Vec::as_slice).collect();
-    r.dots.emit(a, &acc, (x, Order::Natural), ptr(r.w_step) + w_offset, r.constants, temps);
+    r.dots.emit(a, &acc, x, ptr(r.w_step) + w_offset, r.constants, temps);
 }

@@ -1,7 +1,7 @@
 //! What the kernel is called with.
 
 use super::pack_indices::PackIndices;
-use super::weights::RowBlock;
+use super::row_block::RowBlock;
 
 /// What the kernel is called with.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! must be what it repeats, or 0.
 
 use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
-use super::weights::RowBlock;
+use super::row_block::RowBlock;
 use crate::{Block, TILE};
 
 /// What a stream holds.

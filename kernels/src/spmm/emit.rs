@@ -11,7 +11,7 @@ use super::narrow;
 use super::pass::{Pass, X};
 use super::plan::{ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
-use super::weights::RowBlock;
+use super::row_block::RowBlock;
 use crate::args::load_args;
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::layout::padded;

@@ -64,6 +64,9 @@ impl SpmmKernel {
         if weights.cover != plan.cover() {
             return mismatch(format!("weights in {} blocks", weights.cover), format!("{} blocks", plan.cover()));
         }
+        if plan.needs_pairs() && weights.paired.is_none() {
+            return mismatch("weights packed for another tier".into(), format!("weights packed for {}", plan.isa()));
+        }
         if weights.epilogue != plan.epilogue {
             return mismatch(format!("weights for {}", weights.epilogue.name()), plan.epilogue.name());
         }
@@ -130,12 +133,13 @@ impl SpmmKernel {
         scratch: &mut [u8],
     ) -> SpmmArgs {
         let plan = &self.plan;
-        let first_group = weights.group_offsets[part.first_row];
+        let stream = weights.stream(plan);
+        let first_group = stream.group_offsets[part.first_row];
         SpmmArgs {
             x: x[part.first_tile * plan.x_tile_bytes()..].as_ptr(),
-            indices: weights.indices[first_group * plan.group_index_bytes()..].as_ptr(),
-            weights: weights.weights[first_group * GROUP_WEIGHT_BYTES..].as_ptr(),
-            rows: weights.rows[part.first_row..].as_ptr(),
+            indices: stream.indices[first_group * plan.group_index_bytes()..].as_ptr(),
+            weights: stream.weights[first_group * GROUP_WEIGHT_BYTES..].as_ptr(),
+            rows: stream.rows[part.first_row..].as_ptr(),
             params: weights.params.pointer(part.first_row),
             y: out.at(part.first_tile * plan.y_tile_elements()),
             constants: Constants::address(),

@@ -229,6 +229,11 @@ impl SpmmPlan {
         !matches!(self.isa, Isa::Avx2(_)) && self.cover() == Block::B1x4 && self.schedule.vectors < VECTORS
     }
 
+    /// Whether it reads a stream of [`super::paired`]: without an exact dot product of bytes, and where features may be stored in any order.
+    pub(super) fn needs_pairs(&self) -> bool {
+        matches!(self.isa, Isa::Avx2(token) if !token.vnni()) && self.cover() == Block::B4x1
+    }
+
     /// Whether the second of two groups adds to accumulators of its own, in a pass over `vectors` vectors.
     pub(super) fn has_second_accumulators(&self, vectors: usize) -> bool {
         self.input() == PanelLayout::Vnni && self.schedule.unroll == 2 && 2 * ROW_BLOCK * vectors <= ACCUMULATORS

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Counts, Misfit, check_stream};
 use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
+use super::row_block::RowBlock;
 use super::stream::OVERREAD;
-use super::weights::{RowBlock, SpmmWeights};
+use super::weights::SpmmWeights;
 use crate::epilogue::{BlockParams, PARAMS};
 use crate::layout::padded;
 use crate::{Block, KernelError, Plan, SharedSlice, TILE};
@@ -89,7 +90,7 @@ impl SpmmWeights {
         let facts = checked_facts(plan, facts, counts)?;
         let outputs = rows.iter().map(|row| row.outputs.map(|offset| offset as usize / TILE));
         let params = BlockParams::shared(&plan.epilogue, params, outputs, (plan.m, plan.k), &name)?;
-        Ok(SpmmWeights {
+        let weights = SpmmWeights {
             m: plan.m,
             k: plan.k,
             cover: plan.cover(),
@@ -105,7 +106,9 @@ impl SpmmWeights {
             density: facts.density,
             fill_ratio: facts.fill_ratio,
             fill_ratio_in_order: facts.fill_ratio_in_order,
-        })
+            paired: None,
+        };
+        Ok(weights.with_pairs(plan))
     }
 }
 

@@ -2,24 +2,14 @@
 
 use std::borrow::Cow;
 
-use bytemuck::{Pod, Zeroable};
-
 use super::order;
+use super::paired::Paired;
 use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
+use super::row_block::RowBlock;
 use super::stream::Stream;
 use crate::epilogue::{BlockParams, Epilogue, RowParams};
 use crate::pattern::BlockPattern;
 use crate::{Block, KernelError, Plan, SharedSlice, TILE};
-
-/// Four outputs that are finished together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
-#[repr(C)]
-pub(super) struct RowBlock {
-    /// Groups to compute. The stored number is rounded up to a [`SpmmPlan::stored_multiple`].
-    pub(super) groups: u32,
-    /// Output features times 64: the offsets of the output rows within a tile, in elements.
-    pub(super) outputs: [u32; ROW_BLOCK],
-}
 
 /// Weights of one layer, packed for [`super::SpmmKernel`].
 ///
@@ -56,6 +46,16 @@ pub struct SpmmWeights {
     pub(super) fill_ratio: f64,
     pub(super) fill_ratio_in_order: f64,
     pub(super) computed: usize,
+    /// What kernels of [`SpmmPlan::needs_pairs`] read in place of the stream.
+    pub(super) paired: Option<Paired>,
+}
+
+/// A stream as a kernel reads it.
+pub(super) struct StreamRef<'a> {
+    pub(super) indices: &'a [u8],
+    pub(super) weights: &'a [u8],
+    pub(super) rows: &'a [RowBlock],
+    pub(super) group_offsets: &'a [usize],
 }
 
 impl SpmmWeights {
@@ -115,7 +115,7 @@ impl SpmmWeights {
         }
         let computed = rows.iter().map(|row| row.groups as usize * GROUP_WEIGHT_BYTES).sum();
         let blocks = m.div_ceil(cover.outputs()) * k.div_ceil(cover.inputs());
-        Ok(SpmmWeights {
+        let weights = SpmmWeights {
             m,
             k,
             cover,
@@ -131,7 +131,25 @@ impl SpmmWeights {
             fill_ratio: pattern.fill_ratio(),
             fill_ratio_in_order: in_order.fill_ratio(),
             computed,
-        })
+            paired: None,
+        };
+        Ok(weights.with_pairs(plan))
+    }
+
+    /// These weights with what kernels of `plan` read.
+    pub(super) fn with_pairs(self, plan: &SpmmPlan) -> SpmmWeights {
+        let paired = plan.needs_pairs().then(|| {
+            let indices = |group| {
+                let mut indices = self.group_indices(plan, group);
+                std::array::from_fn(|_| indices.next().unwrap_or(0))
+            };
+            let weights = |group| {
+                let weights: &[[u8; 4]] = self.group_weights(group).as_chunks().0;
+                std::array::from_fn(|output| weights[output].map(|weight| weight as i8))
+            };
+            Paired::new(plan, &self.rows, &self.group_offsets, indices, weights)
+        });
+        SpmmWeights { paired, ..self }
     }
 
     /// Weights that a full tile is multiplied by, explicit zeros within groups included.
@@ -167,7 +185,21 @@ impl SpmmWeights {
 
     /// Bytes of the streams and their tables.
     pub fn bytes(&self) -> usize {
-        self.indices.len() + self.weights.len() + size_of_val(&self.rows[..]) + self.params.bytes()
+        let paired = self.paired.as_ref().map_or(0, Paired::bytes);
+        self.indices.len() + self.weights.len() + size_of_val(&self.rows[..]) + self.params.bytes() + paired
+    }
+
+    /// The stream that kernels of `plan` read.
+    pub(super) fn stream(&self, plan: &SpmmPlan) -> StreamRef<'_> {
+        match &self.paired {
+            Some(Paired { indices, weights, rows, group_offsets }) if plan.needs_pairs() => {
+                StreamRef { indices, weights, rows, group_offsets }
+            }
+            _ => {
+                let SpmmWeights { indices, weights, rows, group_offsets, .. } = self;
+                StreamRef { indices, weights, rows, group_offsets }
+            }
+        }
     }
 
     /// The indices of group `group`, times 8.

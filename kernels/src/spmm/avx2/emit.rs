@@ -6,7 +6,7 @@ use lacuna_jit::{Asm, Avx2, Code, JitError, Scale, Ymm256, Zmm, ptr};
 use super::super::args::SpmmArgs;
 use super::super::group::emit_list;
 use super::super::plan::{ROW_BLOCK, SpmmPlan};
-use super::super::weights::RowBlock;
+use super::super::row_block::RowBlock;
 use super::group::emit_group;
 use super::pass::Pass;
 use super::regs::Avx2Regs;
@@ -69,6 +69,7 @@ fn emit_pass(a: &mut Asm<Ymm256>, plan: &SpmmPlan, r: &Avx2Regs, pass: &Pass) {
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>row);
     emit_start(a, &plan.epilogue, ptr(r.params), &acc, 1);
+    r.dots.emit_begin_list(a, &r.temp[VECTORS..]);
     let columns = pass.vectors * LANES / 2;
     emit_list(a, plan, r, columns, |a, ahead| emit_group(a, plan, r, pass, &acc, ahead));
     emit_finish(a, plan, r, pass, &acc);

@@ -7,7 +7,7 @@ use super::super::plan::SpmmPlan;
 use super::pass::Pass;
 use super::regs::Avx2Regs;
 use crate::Block;
-use crate::dot_avx2::{Order, VECTORS};
+use crate::dot_avx2::VECTORS;
 
 /// `acc[m][v] += sum_i W[m][k_i] X[k_i][v]` for the input features k_i of the group `ahead` of the next.
 pub(super) fn emit_group(
@@ -34,31 +34,25 @@ pub(super) fn emit_group(
         Block::B4x4 => {
             a.note("one block: dwords of 4 input features, times 4 weights of every output");
             emit_load_rows(a, plan, r, Scale::X8, ahead, |a, _, row| emit_load_dwords(a, pass, x, row));
-            r.dots.emit(a, &acc, (x, Order::Natural), source, r.constants, temps);
+            r.dots.emit(a, &acc, x, source, r.constants, temps);
         }
         _ => {
             a.note("one group: 4 rows of X, interleaved to dwords, times 4 weights of every output");
             emit_gather(a, plan, r, pass, x, ahead);
-            r.dots.emit(a, &acc, (x, r.dots.order()), source, r.constants, temps);
+            r.dots.emit(a, &acc, x, source, r.constants, temps);
         }
     }
 }
 
-/// `x[v]`: the four rows of X that a group names, as dwords of four features per column, in the order of [`Dots::order`](crate::dot_avx2::Dots::order).
+/// `x[v]`: the four rows of X that a group names, as dwords of four features per column.
 fn emit_gather(a: &mut Asm<Ymm256>, plan: &SpmmPlan, r: &Avx2Regs, pass: &Pass, x: &[Zmm], ahead: i32) {
     let bytes = [r.temp[VECTORS], r.temp[VECTORS + 1]];
-    let order = r.dots.order();
     emit_load_rows(a, plan, r, Scale::X8, ahead, |a, i, row| {
-        let row = row + pass.plain_row();
-        // Which two rows are interleaved by bytes, and whether this is the first of them.
-        let (to, first) = match order {
-            Order::Natural => (bytes[i / 2], i % 2 == 0), //     k_0 k_1, and k_2 k_3
-            Order::EvenFirst => (bytes[i % 2], i < 2),    //        k_0 k_2, and k_1 k_3
-        };
-        match (first, pass.pair) {
-            (true, _) => a.vmovdqu(to, row),
-            (false, 0) => a.vpunpcklbw(to, to, row), //          columns of the vectors 0 and 1 of 16
-            (false, _) => a.vpunpckhbw(to, to, row), //          of 2 and 3
+        let (to, row) = (bytes[i / 2], row + pass.plain_row()); // k_0 k_1 are interleaved, and k_2 k_3
+        match (i % 2, pass.pair) {
+            (0, _) => a.vmovdqu(to, row),
+            (_, 0) => a.vpunpcklbw(to, to, row), //              columns of the vectors 0 and 1 of 16
+            (..) => a.vpunpckhbw(to, to, row),   //                of 2 and 3
         }
     });
     a.vpunpcklwd(x[0], bytes[0], bytes[1]);
