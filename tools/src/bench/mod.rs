@@ -18,6 +18,7 @@ mod report;
 mod row_kernels;
 mod rows;
 mod subject;
+mod subjects;
 mod text;
 
 use clap::Subcommand;

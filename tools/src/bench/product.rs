@@ -191,6 +191,28 @@ impl ProductOptions {
         }
     }
 
+    /// Given weights, packed for `plan`. A plan of floats has none.
+    ///
+    /// # Errors
+    /// Those of packing and compiling.
+    pub(crate) fn matrix_of(
+        &self,
+        shape: (usize, usize),
+        plan: &BenchPlan,
+        values: Vec<i8>,
+        seed: u64,
+        context: &Context,
+    ) -> Result<Box<dyn Matrix>> {
+        let BenchPlan::Int8(plan) = plan else {
+            let (option, found) = ("--dtype", self.dtype.name().to_owned());
+            return Err(Error::Argument { option, found, expected: "int8 with --model".to_owned() });
+        };
+        let epilogue = self.int8_epilogue()?;
+        let weights = Weights::of(values, shape, &epilogue, seed);
+        let matrix = Int8Matrix::pack(weights, epilogue, plan, self.intrinsics.then_some(context))?;
+        Ok(Box::new(matrix.with_schedules(self.tuning.unwrap_or(TuningArg::Fast), self.candidates)))
+    }
+
     /// Seeded weights with the fraction `sparsity` of blocks zero, packed for `plan`.
     ///
     /// # Errors

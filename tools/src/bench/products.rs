@@ -1,5 +1,7 @@
 //! `lacuna bench spmm` and `lacuna bench gemm`: every shape checked, then timed.
 
+use std::path::PathBuf;
+
 use lacuna_console::context::Context;
 use lacuna_console::error::Result;
 use lacuna_console::machine;
@@ -15,6 +17,7 @@ use super::limits::Peak;
 use super::options::{Bench, NOTES, Options};
 use super::product::{BenchPlan, DTypeArg, EpilogueArg, Kind, ProductOptions, emission_time};
 use super::report::{Row, Unit};
+use super::subjects::{self, Subject, Zeros};
 
 /// Sparse weights x dense activations
 ///
@@ -28,6 +31,10 @@ pub(super) struct SpmmArgs {
 
     #[command(flatten)]
     sparsity: SparsityArgs,
+
+    /// Measure the linear layers of this model, with the zeros they have, in place of random weights: a directory as that of `embed`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["m", "k", "grid", "sparsity"])]
+    model: Option<PathBuf>,
 
     /// Block shape of the zeros, outputs x inputs: 4x1, 8x1, 16x1, 1x4, 4x4, unstructured
     #[arg(long, default_value = "4x1")]
@@ -112,7 +119,7 @@ bf16 and f32: f32, f32-residual, bf16, and an activation before each; alone it s
 With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn; candidate is \
 its name, predicted_cycles what the planner's model expects, if there is one.
 
-JSON: an array of objects with kernel, name, m, k, n, block, dtype, epilogue, sparsity, threads, caches (hot or cold), \
+JSON: an array of objects with kernel, name, matrix (with --model: layer and name), m, k, n, block, dtype, epilogue, sparsity, threads, caches (hot or cold), \
 tier, median_us, best_us (the fastest sample), spread, samples, gops_dense_equivalent, gops_nonzero, peak_gops, \
 fraction_of_peak, bound_gops (of the non-zero weights, if the loops alone took time), fraction_of_bound, bound_by, \
 code_bytes, emit_us, fill_ratio (non-zero weights over weights that are multiplied), plan; with \
@@ -127,15 +134,13 @@ f32 and f32-residual, 4x1 blocks, one thread; beside requant16 they requantise i
 struct Run<'a> {
     bench: Bench<'a>,
     product: ProductOptions,
-    /// Of this machine, for bounds of int8 products in generated code.
+    /// Of this machine, for bounds of int8 products in generated code, once all products are planned.
     facts: Option<Facts>,
 }
 
 impl<'a> Run<'a> {
     fn new(bench: Bench<'a>, product: ProductOptions) -> Run<'a> {
-        let has_bounds = product.dtype == DTypeArg::Int8;
-        let facts = if has_bounds { machine::facts(bench.context.isa()) } else { None };
-        Run { bench, product, facts }
+        Run { bench, product, facts: None }
     }
 }
 
@@ -152,8 +157,14 @@ pub(super) fn spmm(args: &SpmmArgs, context: &Context) -> Result<()> {
     if args.intrinsics {
         product.check_intrinsics(context)?;
     }
-    let run = Run::new(Bench::new(&args.options, context)?, product);
-    run.run(&args.shapes, &args.shapes.sparsities(&args.sparsity))
+    let subjects = match &args.model {
+        Some(folder) => subjects::of_model(folder, &args.shapes)?,
+        None => {
+            let matrices = args.shapes.shapes(product.kind.name())?.matrices;
+            subjects::random(&matrices, &args.shapes.sparsities(&args.sparsity))
+        }
+    };
+    Run::new(Bench::new(&args.options, context)?, product).run(&subjects, &args.shapes.tokens())
 }
 
 pub(super) fn gemm(args: &GemmArgs, context: &Context) -> Result<()> {
@@ -166,49 +177,52 @@ pub(super) fn gemm(args: &GemmArgs, context: &Context) -> Result<()> {
         candidates: args.candidates,
         tuning: None,
     };
-    Run::new(Bench::new(&args.options, context)?, product).run(&args.shapes, &[0.0])
+    let Shapes { matrices, tokens } = args.shapes.shapes(product.kind.name())?;
+    Run::new(Bench::new(&args.options, context)?, product).run(&subjects::random(&matrices, &[0.0]), &tokens)
 }
 
 /// The figures of a shape that all its rows share.
-struct Shape {
-    m: usize,
-    k: usize,
+struct Shape<'a> {
+    subject: &'a Subject,
     n: usize,
     nnz: usize,
-    sparsity: f64,
 }
 
 impl Run<'_> {
-    fn run(&self, shapes: &ShapeArgs, sparsities: &[f64]) -> Result<()> {
-        let Shapes { matrices, tokens } = shapes.shapes(self.product.kind.name())?;
-        let mut planned = Vec::with_capacity(matrices.len());
-        for &(m, k) in &matrices {
-            planned.push((m, k, self.product.plan(m, k, self.bench.context.isa())?));
+    fn run(mut self, subjects: &[Subject], tokens: &[usize]) -> Result<()> {
+        let mut planned = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            planned.push((subject, self.product.plan(subject.m, subject.k, self.bench.context.isa())?));
         }
-        self.bench.run(|| self.measure(&planned, sparsities, &tokens))
+        if self.product.dtype == DTypeArg::Int8 {
+            self.facts = machine::facts(self.bench.context.isa());
+        }
+        self.bench.run(|| self.measure(&planned, tokens))
     }
 
-    fn measure(&self, planned: &[(usize, usize, BenchPlan)], sparsities: &[f64], tokens: &[usize]) -> Result<Vec<Row>> {
-        let steps = Steps::new(planned.len() * sparsities.len() * tokens.len());
+    fn measure(&self, planned: &[(&Subject, BenchPlan)], tokens: &[usize]) -> Result<Vec<Row>> {
+        let steps = Steps::new(planned.len() * tokens.len());
         let Bench { context, options, .. } = self.bench;
+        let (product, seed) = (&self.product, options.seed);
         let mut rows = Vec::new();
-        for &(m, k, ref plan) in planned {
-            for &sparsity in sparsities {
-                let matrix = self.product.matrix((m, k), plan, sparsity, options.seed, context)?;
-                for &n in tokens {
-                    steps.begin(format!("M {m} K {k} N {n}, {:.1} % zero", sparsity * 1e2));
-                    let products = matrix.products(n, options.seed.wrapping_add(1), self.bench.parallel())?;
-                    let shape = Shape { m, k, n, nnz: matrix.nnz(), sparsity };
-                    rows.append(&mut self.rows(&shape, products)?);
-                    steps.end();
-                }
+        for (subject, plan) in planned {
+            let shape = (subject.m, subject.k);
+            let matrix = match &subject.zeros {
+                Zeros::Random(sparsity) => product.matrix(shape, plan, *sparsity, seed, context)?,
+                Zeros::Real { values, .. } => product.matrix_of(shape, plan, values.clone(), seed, context)?,
+            };
+            for &n in tokens {
+                steps.begin(format!("{}, N {n}", subject.text()));
+                let products = matrix.products(n, seed.wrapping_add(1), self.bench.parallel())?;
+                rows.append(&mut self.rows(&Shape { subject, n, nnz: matrix.nnz() }, products)?);
+                steps.end();
             }
         }
         Ok(rows)
     }
 
     /// Checks and times the product of one shape in all ways.
-    fn rows(&self, shape: &Shape, products: Products<'_>) -> Result<Vec<Row>> {
+    fn rows(&self, shape: &Shape<'_>, products: Products<'_>) -> Result<Vec<Row>> {
         let bench = &self.bench;
         let Products { mut variants, mut intrinsics } = products;
         let wrong_intrinsics = match &mut intrinsics {
@@ -261,31 +275,39 @@ impl Run<'_> {
         Ok(rows)
     }
 
-    fn row(&self, shape: &Shape, variant: &Variant<'_>) -> Result<Row> {
+    fn row(&self, shape: &Shape<'_>, variant: &Variant<'_>) -> Result<Row> {
         let mut row = Row::new(self.product.kind.name(), variant.key.name());
-        row.size("m", "M", shape.m);
-        row.size("k", "K", shape.k);
+        if let Some(name) = shape.subject.name() {
+            row.tag("matrix", Some("matrix"), name);
+        }
+        row.size("m", "M", shape.subject.m);
+        row.size("k", "K", shape.subject.k);
         row.size("n", "N", shape.n);
         row.tag("block", None, self.product.block.name());
         row.tag("dtype", None, self.product.dtype.name());
         row.tag("epilogue", None, &self.product.epilogue_name()?);
-        row.sparsity(shape.sparsity);
+        row.sparsity(shape.subject.sparsity());
         if self.product.candidates {
             row.tag("candidate", None, &variant.key.name());
         }
         Ok(row)
     }
 
-    fn figures(&self, row: &mut Row, shape: &Shape, seconds: Option<f64>, peak: &Peak) {
+    fn figures(&self, row: &mut Row, shape: &Shape<'_>, seconds: Option<f64>, peak: &Peak) {
         let gops = |weights: usize| seconds.map(|s| 2.0 * weights as f64 * shape.n as f64 / s * 1e-9);
         let non_zero = gops(shape.nnz);
-        row.figure("gops_dense_equivalent", Some("GOP/s dense"), gops(shape.m * shape.k), Unit::Decimals(0));
+        row.figure(
+            "gops_dense_equivalent",
+            Some("GOP/s dense"),
+            gops(shape.subject.m * shape.subject.k),
+            Unit::Decimals(0),
+        );
         row.figure("gops_nonzero", Some("GOP/s non-zero"), non_zero, Unit::Decimals(0));
         peak.report(row, non_zero, self.bench.threads);
     }
 
     /// How near the time is to the least that the inner loops take.
-    fn bound(&self, row: &mut Row, shape: &Shape, loops: &[Executed], seconds: Option<f64>, peak: &Peak) {
+    fn bound(&self, row: &mut Row, shape: &Shape<'_>, loops: &[Executed], seconds: Option<f64>, peak: &Peak) {
         let facts = self.facts.as_ref();
         let bound = facts.and_then(|facts| Bound::of(loops, facts));
         let least = bound.zip(facts).zip(peak.giga(self.bench.threads));

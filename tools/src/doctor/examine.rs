@@ -2,6 +2,7 @@
 
 use lacuna_console::context::{Context, cores};
 use lacuna_console::error::Result;
+use lacuna_console::limits::{Limit, RUNS};
 use lacuna_jit::cpu::{Caches, Model};
 use lacuna_jit::{Features, Isa, MASK_VARIABLE, TIER_VARIABLE, Tier};
 use lacuna_kernels::machine::{Family, Identity, Kept, Origin, Source, cache_folder, facts_in};
@@ -37,12 +38,17 @@ pub(super) fn examine(context: &Context, again: bool) -> Result<Report> {
             Source::Measured => "measured",
             Source::Tables => "tables",
         }),
+        peak_instruction: None,
         peak_gops: None,
         kernels: Vec::new(),
         remarks: Vec::new(),
     };
     let isa = context.isa();
-    let Isa::Avx512Vnni(proof) = isa else { return Ok(report) };
+    report.peak_instruction = (isa != Isa::Portable).then(|| Limit::Dots.instruction(isa));
+    let Isa::Avx512Vnni(proof) = isa else {
+        report.peak_gops = Limit::Dots.giga(isa, 4 * RUNS)?;
+        return Ok(report);
+    };
     match facts_in(proof, cache_folder().as_deref(), again) {
         Ok(Kept { facts, origin, remarks }) => {
             (report.facts_from, report.facts_file) = match origin {

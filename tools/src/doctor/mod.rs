@@ -30,7 +30,7 @@ On tiers without generated code there are neither facts nor bounds.
 JSON: an object with version, cpu (name, model, microcode, family), tier (used, best, generates_code, higher: each tier above with \
 what is missing, masked, and why), features (present, absent, masked), caches (bytes), cpus (threads and cores that may be used, \
 threads of this command), facts (null where not measured), facts_from (file, measured or null), facts_file, recorded (facts of the \
-family) and recorded_source (measured or tables), peak_gops (by the facts), kernels (kernel, counts per 16 dot products, bound_by, \
+family) and recorded_source (measured or tables), peak_instruction, peak_gops (by the facts; measured where there are none), kernels (kernel, counts per 16 dot products, bound_by, \
 share_of_peak) and remarks.")]
 pub(crate) struct Args {
     /// Measure the facts again, also if they were kept

@@ -24,7 +24,9 @@ pub(super) struct Report {
     pub(super) recorded: Option<Facts>,
     /// `measured` or `tables`.
     pub(super) recorded_source: Option<&'static str>,
-    /// The rate of dot products of one core by the facts, in 10^9 multiplications and additions per second.
+    /// The instruction by which 8-bit kernels of this tier multiply.
+    pub(super) peak_instruction: Option<&'static str>,
+    /// Its rate on one core, by the facts, or measured where there are none: in 10^9 multiplications and additions per second.
     pub(super) peak_gops: Option<f64>,
     pub(super) kernels: Vec<KernelReport>,
     pub(super) remarks: Vec<String>,

@@ -41,7 +41,15 @@ pub(super) fn text(report: &Report) -> String {
                 "\nTier {tier} runs plain Rust kernels: same results, much slower. Facts and bounds are those of generated code, so there are none."
             );
         }
-        None => {}
+        None => {
+            if let (Some(instruction), Some(peak)) = (report.peak_instruction, report.peak_gops) {
+                let _ = writeln!(
+                    out,
+                    "\nThe {instruction} peak of one core is {} GOP/s. Facts and bounds are measured for AVX-512 only, so there are none.",
+                    number(Some(peak), 0)
+                );
+            }
+        }
     }
     for remark in &report.remarks {
         let _ = writeln!(out, "\n{remark}");

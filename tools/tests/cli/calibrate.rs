@@ -6,7 +6,7 @@ use lacuna_jit::Avx512Bf16;
 use serde_json::Value;
 
 use crate::checkpoint::ModelDir;
-use crate::{generates_code, keys, refuses, run, stdout};
+use crate::{generates_avx512, keys, refuses, run, stdout};
 
 /// A file of sentences, the first column of which are `count` different ones.
 fn sentences(dir: &tempfile::TempDir, count: usize) -> String {
@@ -19,7 +19,7 @@ fn sentences(dir: &tempfile::TempDir, count: usize) -> String {
 
 /// Whether the tier that the command takes by itself runs layers in bf16 here.
 fn runs_bf16() -> bool {
-    !generates_code() || Avx512Bf16::detect().is_some()
+    !generates_avx512() || Avx512Bf16::detect().is_some()
 }
 
 #[test]

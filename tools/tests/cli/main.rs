@@ -94,6 +94,16 @@ fn refuses(args: &[&str], expected: &str) {
     assert!(line.contains(expected), "{args:?}: {line}");
 }
 
+/// Whether this machine generates AVX-512 code, for which facts and bounds are measured.
+fn generates_avx512() -> bool {
+    let generates = matches!(Isa::for_tier(Tier::select(None).unwrap()), Isa::Avx512Vnni(_));
+    if !generates {
+        required::check_required_tier();
+        println!("skipped what needs code of AVX-512");
+    }
+    generates
+}
+
 /// Whether the tier that the command takes by itself has generated code; says so if not.
 fn generates_code() -> bool {
     let tier = Tier::select(None).unwrap();

@@ -37,6 +37,14 @@ impl Weights {
         Weights { m, k, values, params }
     }
 
+    /// Given weights, `[m][k]` row-major, with random parameters as those of [`Weights::seeded`].
+    pub fn of(values: Vec<i8>, (m, k): (usize, usize), epilogue: &Epilogue, seed: u64) -> Weights {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let nnz = values.iter().filter(|&&w| w != 0).count();
+        let params = (0..m).map(|_| params(nnz as f32 / m as f32, epilogue, &mut rng)).collect();
+        Weights { m, k, values, params }
+    }
+
     /// Non-zero weights.
     pub fn nnz(&self) -> usize {
         self.values.iter().filter(|&&w| w != 0).count()

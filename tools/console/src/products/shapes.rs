@@ -86,24 +86,38 @@ impl ShapeArgs {
             Some(_) => GRID_D.into_iter().flat_map(|d| [(d, d), (4 * d, d), (d, 4 * d)]).collect(),
             None => self.m.iter().flat_map(|&m| self.k.iter().map(move |&k| (m, k))).collect(),
         };
-        let tokens = match (&self.n[..], self.grid) {
+        let tokens = self.tokens();
+        for &(m, k) in &matrices {
+            self.check(kernel, m, k)?;
+        }
+        Ok(Shapes { matrices, tokens })
+    }
+
+    /// The numbers of tokens.
+    pub fn tokens(&self) -> Vec<usize> {
+        match (&self.n[..], self.grid) {
             ([], Some(grid)) => grid.tokens().to_vec(),
             ([], None) => vec![128],
             (given, _) => given.to_vec(),
-        };
-        for &(m, k) in &matrices {
-            check_weights(m, k)?;
-            for &n in &tokens {
-                if n == 0 {
-                    let (dimension, expected) = ("N", "at least 1");
-                    return Err(lacuna_kernels::KernelError::Dimension { kernel, dimension, found: 0, expected }.into());
-                }
-                if m.max(k).checked_mul(n.saturating_add(64)).is_none_or(|elements| elements > MAX_ACTIVATIONS) {
-                    return Err(too_large("--n", format!("{n} tokens of {} features", m.max(k)), MAX_ACTIVATIONS));
-                }
+        }
+    }
+
+    /// Refuses a matrix, or its activations, that this command does not allocate.
+    ///
+    /// # Errors
+    /// As [`ShapeArgs::shapes`].
+    pub fn check(&self, kernel: &'static str, m: usize, k: usize) -> Result<()> {
+        check_weights(m, k)?;
+        for n in self.tokens() {
+            if n == 0 {
+                let (dimension, expected) = ("N", "at least 1");
+                return Err(lacuna_kernels::KernelError::Dimension { kernel, dimension, found: 0, expected }.into());
+            }
+            if m.max(k).checked_mul(n.saturating_add(64)).is_none_or(|elements| elements > MAX_ACTIVATIONS) {
+                return Err(too_large("--n", format!("{n} tokens of {} features", m.max(k)), MAX_ACTIVATIONS));
             }
         }
-        Ok(Shapes { matrices, tokens })
+        Ok(())
     }
 
     /// The sparsities of the grid or the list.
