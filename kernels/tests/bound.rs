@@ -71,7 +71,8 @@ fn a_disassembler_counts_the_same() {
                     let memory = i.op_kinds().any(|kind| kind == iced_x86::OpKind::Memory);
                     found.vector += 1;
                     found.load += u32::from(memory);
-                    found.shuffle += u32::from(name.contains("unpck") || name.contains("shuf"));
+                    found.shuffle +=
+                        u32::from(name.contains("unpck") || name.contains("shuf") || name.contains("perm"));
                     found.alu += u32::from(memory && name.contains("insert"));
                 }
                 found

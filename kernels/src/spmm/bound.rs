@@ -1,8 +1,8 @@
 //! The inner loops that one call runs, for the bound of the kernel.
 
-use lacuna_jit::Code;
+use lacuna_jit::{Code, Loop};
 
-use super::plan::SpmmPlan;
+use super::plan::{ROW_BLOCK, SpmmPlan};
 use crate::machine::{Executed, executed};
 use crate::{KernelError, LANES, TILE, VECTORS};
 
@@ -10,6 +10,8 @@ use crate::{KernelError, LANES, TILE, VECTORS};
 pub(super) const GROUPS: &str = "groups";
 /// The name of the loop over groups that share vectors.
 pub(super) const PACKED_GROUPS: &str = "packed groups";
+/// The name of the loop over groups of several row blocks.
+pub(super) const ABREAST_GROUPS: &str = "groups of row blocks abreast";
 
 impl SpmmPlan {
     /// The inner loops of `code`, which this plan emitted, that a call on `columns` columns runs, with their iterations. `groups` is the
@@ -21,13 +23,18 @@ impl SpmmPlan {
         let mut loops = Vec::new();
         let mut add = |name: &str, vectors: usize, tiles: usize| -> Result<(), KernelError> {
             let of = code.loops.iter().find(|of| of.name == name && of.columns == vectors * LANES);
-            let times = |depth: usize| (groups * tiles) as f64 / depth as f64;
-            loops.extend(of.map(|of| executed(code, of, times(of.depth))).transpose()?);
+            let at_once = |of: &Loop| of.depth * of.outputs / ROW_BLOCK;
+            let times = |of: &Loop| (groups * tiles) as f64 / at_once(of) as f64;
+            loops.extend(of.map(|of| executed(code, of, times(of))).transpose()?);
             Ok(())
         };
         let (full, tail) = (columns / TILE, (columns % TILE).div_ceil(LANES));
         for (vectors, tiles) in [(VECTORS, full), (tail, 1)] {
             if vectors == 0 || tiles == 0 {
+                continue;
+            }
+            if self.runs_abreast(vectors) {
+                add(ABREAST_GROUPS, vectors, tiles)?;
                 continue;
             }
             if vectors * LANES <= self.schedule.narrow {

@@ -1,9 +1,10 @@
 //! The stream-form kernel as instructions: tiles, passes, row blocks. Groups are in [`super::group`], narrow tails in
-//! [`super::narrow`].
+//! [`super::narrow`], loops over several row blocks in [`super::abreast`].
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, JitError, Scale, Zmm, ptr};
 
+use super::abreast;
 use super::args::SpmmArgs;
 use super::group::{emit_group, emit_list};
 use super::narrow;
@@ -52,7 +53,8 @@ fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
         load_args!(a, r, SpmmArgs { scratch: packed });
         narrow::emit_pack_rows(a, plan, r, vectors);
         load_args!(a, r, SpmmArgs { scratch: pass_x });
-        emit_pass(a, plan, r, &Pass { first: 0, vectors, x: X::NarrowRows, prefetch: None });
+        let abreast = plan.runs_abreast(vectors);
+        emit_pass(a, plan, r, &Pass { first: 0, vectors, x: X::NarrowRows, abreast, prefetch: None });
         return;
     }
     for first in (0..vectors).step_by(plan.schedule.vectors) {
@@ -61,7 +63,8 @@ fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
             dynasm!(a ; .arch x64 ; lea Rq(next), [Rq(r.x) + plan.x_tile_bytes() as i32]);
         }
         let vectors = plan.schedule.vectors.min(vectors - first);
-        let pass = Pass { first, vectors, x: if plan.packs_dwords() { X::Dwords } else { X::Tile }, prefetch };
+        let x = if plan.packs_dwords() { X::Dwords } else { X::Tile };
+        let pass = Pass { first, vectors, x, abreast: plan.runs_abreast(vectors), prefetch };
         if pass.x == X::Dwords {
             dynasm!(a ; .arch x64 ; push Rq(r.x)); // until the pass, which reads packed rows, is done
             load_args!(a, r, SpmmArgs { scratch: packed });
@@ -93,8 +96,7 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     let narrow = pass.x == X::NarrowRows;
     let columns = if narrow { VECTORS } else { pass.vectors };
     let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(columns).take(ROW_BLOCK).map(<[Zmm]>::to_vec).collect();
-    let params_bytes = BlockParams::stride(&plan.epilogue);
-    let row = a.new_dynamic_label();
+    let (row, alone, end) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
 
     a.note(format!("row blocks on {} columns from {}", pass.vectors * LANES, pass.first * LANES));
     load_args!(a, r, SpmmArgs { indices, weights, rows: row, params, count });
@@ -105,6 +107,12 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     }
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>row);
+    if pass.abreast {
+        abreast::emit_begin(a, plan, r, pass, alone);
+        emit_abreast(a, plan, r, pass);
+        let count = abreast::row_blocks(pass.vectors) as i32;
+        dynasm!(a ; .arch x64 ; sub Rq(r.count), count ; jnz =>row ; jmp =>end ; =>alone);
+    }
     emit_prefetch(a, plan, pass);
     let groups = if narrow { narrow::groups(pass.vectors) } else { 1 };
     emit_start(a, &plan.epilogue, ptr(r.params), &acc, groups);
@@ -115,15 +123,38 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
         emit_groups(a, plan, r, pass, &acc);
         acc
     };
-    emit_finish(a, plan, r, pass, &finished);
+    emit_finish(a, plan, r, pass, 0, &finished);
+    emit_next_row_blocks(a, plan, r, 1);
+    dynasm!(a ; .arch x64 ; dec Rq(r.count) ; jnz =>row ; =>end);
+}
+
+fn emit_next_row_blocks(a: &mut Asm, plan: &SpmmPlan, r: &Regs, count: i32) {
     a.note("next row block");
     dynasm!(a
         ; .arch x64
-        ; add Rq(r.row), size_of::<RowBlock>() as i32
-        ; add Rq(r.params), params_bytes
-        ; dec Rq(r.count)
-        ; jnz =>row
+        ; add Rq(r.row), count * size_of::<RowBlock>() as i32
+        ; add Rq(r.params), count * BlockParams::stride(&plan.epilogue)
     );
+}
+
+/// Row blocks that run abreast, from their first groups to their outputs.
+fn emit_abreast(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
+    let of_output: Vec<Vec<Zmm>> = r.acc.chunks_exact(pass.vectors).map(<[Zmm]>::to_vec).collect();
+    let acc: Vec<Vec<Vec<Zmm>>> = of_output.chunks_exact(ROW_BLOCK).map(<[Vec<Zmm>]>::to_vec).collect();
+    for (b, acc) in (0..).zip(&acc) {
+        emit_start(a, &plan.epilogue, ptr(r.params) + b * BlockParams::stride(&plan.epilogue), acc, 1);
+    }
+    match pass.x {
+        X::NarrowRows => {
+            abreast::emit_load_tables(a, plan, r);
+            abreast::emit_lists(a, plan, r, pass, |a| abreast::emit_packed_rows(a, plan, r, &acc));
+        }
+        _ => abreast::emit_lists(a, plan, r, pass, |a| abreast::emit_tile_rows(a, plan, r, pass, &acc)),
+    }
+    for (b, acc) in (0..).zip(&acc) {
+        emit_finish(a, plan, r, pass, b, acc);
+    }
+    emit_next_row_blocks(a, plan, r, acc.len() as i32);
 }
 
 /// The groups of a row block. A VNNI group of at most two vectors adds once to at most eight accumulators, so a chain of groups
@@ -159,8 +190,8 @@ fn emit_prefetch(a: &mut Asm, plan: &SpmmPlan, pass: &Pass) {
 /// Most prefetches per row block.
 const MAX_PREFETCHES: usize = 16;
 
-/// The epilogue of a row block.
-fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
+/// The epilogue of the row block that is `b` behind the next.
+fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, b: i32, acc: &[Vec<Zmm>]) {
     let (scale, element) = match plan.epilogue.sink.store.element_bytes() {
         1 => (Scale::X1, 1),
         _ => (Scale::X4, 4),
@@ -172,10 +203,11 @@ fn emit_finish(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
         false => EpilogueRegs::rows_from(ptr(r.y).index(r.outputs[0], scale) + first_vector, TILE as i32 * element),
     };
     for (i, offset) in (0..).zip(r.outputs).take(if plan.scatters() { ROW_BLOCK } else { 1 }) {
-        let field = std::mem::offset_of!(RowBlock, outputs) as i32 + 4 * i;
+        let field = b * size_of::<RowBlock>() as i32 + std::mem::offset_of!(RowBlock, outputs) as i32 + 4 * i;
         dynasm!(a ; .arch x64 ; mov Rd(offset), [Rq(r.row) + field]);
     }
-    let regs = EpilogueRegs { params: ptr(r.params), rows, constants: r.constants, temps: &r.temp };
+    let params = ptr(r.params) + b * BlockParams::stride(&plan.epilogue);
+    let regs = EpilogueRegs { params, rows, constants: r.constants, temps: &r.temp };
     let lanes = r.lanes.map_or(OutputLanes::WholeRow, OutputLanes::Dwords);
     emit_epilogue(a, plan.isa, &plan.epilogue, acc, &regs, lanes);
 }

@@ -16,7 +16,7 @@
 //! broadcasts. Unstructured zeros are covered by 4x1 blocks, of whichever four outputs coincide most. 1x4 blocks share no input
 //! feature between outputs: each dot product needs a load of its own, and loads are the limit.
 //!
-//! **Schedule**: vectors per pass, unrolling, dense packing of short tails, prefetch: a [`Schedule`] never changes what is
+//! **Schedule**: vectors per pass, unrolling, dense packing of short tails, several row blocks in one loop, prefetch: a [`Schedule`] never changes what is
 //! computed. [`Tuner`] picks one by a cost model or by measurement, [`TuningTable`] keeps the choice.
 //!
 //! **Order**: row blocks are sorted by their number of groups, so that the loop exit predicts; tiles are the outer loop, so
@@ -24,6 +24,7 @@
 //!
 //! When *not* to use it: above about 90 % density [dense GEMM](crate::gemm) is faster.
 
+mod abreast;
 mod args;
 mod bound;
 mod check;
@@ -39,6 +40,7 @@ mod pass;
 mod plan;
 mod portable;
 mod regs;
+mod schedule;
 mod sections;
 mod stream;
 mod tune;
@@ -46,7 +48,8 @@ mod weights;
 
 pub use desc::SpmmDesc;
 pub use kernel::SpmmKernel;
-pub use plan::{IndexWidth, Schedule, SpmmPlan};
+pub use plan::{IndexWidth, SpmmPlan};
+pub use schedule::{Abreast, Schedule};
 pub use sections::SpmmFacts;
 pub use tune::{Candidate, Tuner, Tuning, TuningError, TuningTable};
 pub use weights::SpmmWeights;

@@ -12,6 +12,8 @@ pub(super) struct Pass {
     pub(super) vectors: usize,
     /// Where it reads X.
     pub(super) x: X,
+    /// Whether it computes several row blocks in one loop.
+    pub(super) abreast: bool,
     /// Where the next tile of X is prefetched from.
     pub(super) prefetch: Option<Gpr>,
 }

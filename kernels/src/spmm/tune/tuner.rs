@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::epilogue::{Epilogue, RowParams};
     use crate::machine::{Family, RECORDED};
-    use crate::spmm::SpmmDesc;
+    use crate::spmm::{Abreast, SpmmDesc};
     use crate::support::tiers;
     use crate::{Block, PanelLayout, Sign};
 
@@ -220,6 +220,23 @@ mod tests {
                 assert_eq!(schedule.vectors, 4, "{}, K = {k}: {}", family.name(), schedule.name());
             }
         }
+    }
+
+    /// Measured on Zen 5: at K = 768 four row blocks of 16 columns abreast gain 20 %, two of 32 columns 7 %; at K = 3072 both lose to groups
+    /// that share vectors (docs/measurements.md). Shuffles and dot products share ports on Intel, so broadcasts bring the weights there, unless
+    /// loads are scarce, as they were on the Ice Lake that was measured.
+    #[test]
+    fn tails_of_families() {
+        use Abreast::{Broadcast, No, Shuffle};
+        let abreast = |k, columns| RECORDED.map(|family| pick(family, k, columns).0.schedule().abreast);
+        assert_eq!(abreast(256, 16), [Shuffle, Shuffle, Broadcast, Shuffle, Broadcast]);
+        assert_eq!(abreast(768, 16), [Shuffle, Shuffle, Broadcast, Shuffle, Broadcast]);
+        assert_eq!(abreast(3072, 16), [No; 5]);
+        assert_eq!(abreast(256, 32), [Broadcast, Shuffle, Broadcast, Shuffle, Broadcast]);
+        assert_eq!(abreast(768, 32), [No, Shuffle, No, Shuffle, Broadcast]);
+        // Packed rows are a quarter of a tile, which L1 holds at K = 256.
+        let packed = |k| pick(Family::Zen5, k, 16).0.schedule().narrow == 16;
+        assert_eq!([256, 768, 3072].map(packed), [false, true, true]);
     }
 
     #[test]

@@ -1,0 +1,66 @@
+//! The decisions that change how fast a kernel is.
+
+/// The decisions that change how fast a kernel is, never what it computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Schedule {
+    /// Vectors of 16 columns that one pass over the weights computes: a divisor of 4. With 1x4 blocks and fewer than 4, a pass
+    /// first copies its part of X to rows without gaps.
+    pub vectors: usize,
+    /// Groups per iteration of the inner loop: 1 or 2.
+    pub unroll: usize,
+    /// Tails of up to this many columns (0, 16 or 32) first pack their rows of X densely (4x1 blocks only). One row block at a time, vectors
+    /// then hold columns of two or four groups.
+    pub narrow: usize,
+    /// Whether tails of up to 32 columns compute several row blocks in one loop (4x1 blocks only).
+    #[serde(default)]
+    pub abreast: Abreast,
+    /// Whether the next tile of X is prefetched into L2 while this one is computed.
+    pub prefetch: bool,
+}
+
+/// Whether tails of up to 32 columns compute several row blocks in one loop: four of 16 columns, two of 32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Abreast {
+    /// One row block after the other.
+    #[default]
+    No,
+    /// Several, with a broadcast for the weights of each output.
+    Broadcast,
+    /// Several, with one load for the weights of all outputs, which shuffles take apart.
+    Shuffle,
+}
+
+impl Abreast {
+    /// How weights are loaded.
+    pub(super) fn weights(self) -> WeightLoads {
+        match self {
+            Abreast::No | Abreast::Broadcast => WeightLoads::Broadcast,
+            Abreast::Shuffle => WeightLoads::Shuffle,
+        }
+    }
+}
+
+/// How the weights of a group are brought to all lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WeightLoads {
+    /// A broadcast for each output.
+    Broadcast,
+    /// One load for all, and a shuffle for each.
+    Shuffle,
+}
+
+impl Schedule {
+    /// The name used in kernel names: `v4u1`, `v4u2-narrow16-abreast-shuffle-prefetch`.
+    pub fn name(&self) -> String {
+        let Schedule { vectors, unroll, narrow, abreast, prefetch } = self;
+        let narrow = if *narrow > 0 { format!("-narrow{narrow}") } else { String::new() };
+        let abreast = match abreast {
+            Abreast::No => "",
+            Abreast::Broadcast => "-abreast",
+            Abreast::Shuffle => "-abreast-shuffle",
+        };
+        let prefetch = if *prefetch { "-prefetch" } else { "" };
+        format!("v{vectors}u{unroll}{narrow}{abreast}{prefetch}")
+    }
+}
