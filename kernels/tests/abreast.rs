@@ -138,7 +138,7 @@ fn wide_indices_and_other_blocks() {
 #[test]
 fn only_4x1_and_whole_tiles_have_such_tails() {
     let plan = |block| SpmmDesc { m: 16, k: 16, block, epilogue: epilogues()[0] }.plan(Isa::Portable).unwrap();
-    let schedule = Schedule { vectors: 4, unroll: 1, narrow: 0, abreast: Abreast::Shuffle, prefetch: false };
+    let schedule = Schedule { vectors: 4, unroll: 1, narrow: 0, abreast: Abreast::Shuffle, shared: 0, prefetch: false };
     assert!(plan(Block::B4x1).with_schedule(schedule).is_some());
     assert!(plan(Block::B4x1).with_schedule(Schedule { vectors: 2, ..schedule }).is_none());
     assert!(plan(Block::B4x1).with_schedule(Schedule { narrow: 32, ..schedule }).is_none());

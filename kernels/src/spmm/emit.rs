@@ -6,11 +6,13 @@ use lacuna_jit::{Asm, Code, Evex, JitError, Scale, Zmm, ptr};
 
 use super::abreast;
 use super::args::SpmmArgs;
+use super::bound::GROUPS;
 use super::group::{emit_group, emit_list};
 use super::narrow;
 use super::pass::{Pass, X};
 use super::plan::{ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
+use super::shared;
 use super::weights::RowBlock;
 use crate::args::load_args;
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
@@ -105,8 +107,20 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
         dynasm!(a ; .arch x64 ; mov Rd(r.dwords), dwords as i32);
         a.kmovw(lanes, r.dwords);
     }
+    let shares = plan.schedule.shared > 0 && pass.x == X::Tile && !pass.abreast;
+    let (first, finish) = (a.new_dynamic_label(), a.new_dynamic_label());
+    if shares {
+        shared::emit_begin_pass(a, r, first);
+    }
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>row);
+    if shares {
+        dynasm!(a ; .arch x64 ; cmp BYTE [Rq(r.repeats)], 0 ; je =>first);
+        emit_prefetch(a, plan, pass);
+        emit_start(a, &plan.epilogue, ptr(r.params), &acc, 1);
+        shared::emit_kept_list(a, plan, r, pass, &acc);
+        dynasm!(a ; .arch x64 ; jmp =>finish ; =>first);
+    }
     if pass.abreast {
         abreast::emit_begin(a, plan, r, pass, alone);
         emit_abreast(a, plan, r, pass);
@@ -120,12 +134,22 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
         narrow::emit_list(a, plan, r, &acc, pass.vectors);
         narrow::emit_combine(a, r, &acc, pass.vectors)
     } else {
-        emit_groups(a, plan, r, pass, &acc);
+        match shares {
+            true => shared::emit_keeping_list(a, plan, r, pass, &acc),
+            false => emit_groups(a, plan, r, pass, &acc),
+        }
         acc
     };
+    dynasm!(a ; .arch x64 ; =>finish);
     emit_finish(a, plan, r, pass, 0, &finished);
     emit_next_row_blocks(a, plan, r, 1);
+    if shares {
+        dynasm!(a ; .arch x64 ; inc Rq(r.repeats));
+    }
     dynasm!(a ; .arch x64 ; dec Rq(r.count) ; jnz =>row ; =>end);
+    if shares {
+        shared::emit_end_pass(a, r);
+    }
 }
 
 fn emit_next_row_blocks(a: &mut Asm, plan: &SpmmPlan, r: &Regs, count: i32) {
@@ -162,7 +186,7 @@ fn emit_abreast(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
 fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
     let columns = pass.vectors * LANES;
     if !plan.has_second_accumulators(pass.vectors) {
-        return emit_list(a, plan, r, columns, |a, ahead| emit_group(a, plan, r, pass, acc, ahead));
+        return emit_list(a, plan, r, GROUPS, columns, |a, ahead| emit_group(a, plan, r, pass, acc, ahead));
     }
     let free = r.acc[ROW_BLOCK * pass.vectors..].chunks_exact(pass.vectors);
     let second: Vec<Vec<Zmm>> = free.take(ROW_BLOCK).map(<[Zmm]>::to_vec).collect();
@@ -170,7 +194,7 @@ fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Z
         a.vpxord(zmm, zmm, zmm);
     }
     let group = |a: &mut Asm, ahead| emit_group(a, plan, r, pass, if ahead == 0 { acc } else { &second }, ahead);
-    emit_list(a, plan, r, columns, group);
+    emit_list(a, plan, r, GROUPS, columns, group);
     for (&sum, &part) in acc.iter().flatten().zip(second.iter().flatten()) {
         a.vpaddd(sum, sum, part);
     }

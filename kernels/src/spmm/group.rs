@@ -3,17 +3,23 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
 
-use super::bound::GROUPS;
 use super::pass::{Pass, X, weight_scale};
 use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
 use super::schedule::WeightLoads;
 use crate::{Block, LANES, VECTORS};
 
-/// The groups of one list on `columns` columns, `unroll` at a time; `group(a, i)` emits the i-th of an iteration.
+/// The groups of one list on `columns` columns, `unroll` at a time, in a loop of this name; `group(a, i)` emits the i-th of an iteration.
 ///
 /// With two groups per iteration and an odd number of groups, the first iteration starts at its second half. So no second loop is needed.
-pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, columns: usize, group: impl Fn(&mut Asm, i32)) {
+pub(super) fn emit_list(
+    a: &mut Asm,
+    plan: &SpmmPlan,
+    r: &Regs,
+    name: &'static str,
+    columns: usize,
+    group: impl Fn(&mut Asm, i32),
+) {
     let (again, second, end) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
     let step = plan.group_index_bytes() as i32;
     let unroll = plan.schedule.unroll as i32;
@@ -31,7 +37,7 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, columns: usize, 
     }
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>again);
-    a.begin_loop(GROUPS, ROW_BLOCK, columns, plan.schedule.unroll);
+    a.begin_loop(name, ROW_BLOCK, columns, plan.schedule.unroll);
     group(a, 0);
     if unroll == 2 {
         dynasm!(a ; .arch x64 ; =>second);
@@ -129,7 +135,7 @@ pub(super) fn weights(plan: &SpmmPlan, r: &Regs, ahead: i32) -> Mem {
 }
 
 /// The four rows of X that a group names, as dwords of four features per column. Returns one register per vector of the pass.
-fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead: i32) -> &'r [Zmm] {
+pub(super) fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead: i32) -> &'r [Zmm] {
     emit_load_rows(a, plan, r, pass, ahead, |a, i, source| a.vmovdqu32(r.temp[i], source));
     emit_interleave(a, r, pass)
 }
@@ -247,7 +253,7 @@ pub(super) fn emit_load_each_row(
 
 /// `weight[m] = W[m]`, four weights in every lane. Where every dot product needs a load of X, loads are the limit: one load with four
 /// shuffles is faster than four broadcasts.
-fn emit_load_weights(a: &mut Asm, plan: &SpmmPlan, r: &Regs, ahead: i32, weight: &[Zmm]) {
+pub(super) fn emit_load_weights(a: &mut Asm, plan: &SpmmPlan, r: &Regs, ahead: i32, weight: &[Zmm]) {
     let how = if plan.cover() == Block::B1x4 { WeightLoads::Shuffle } else { WeightLoads::Broadcast };
     emit_weights(a, how, weights(plan, r, ahead), weight);
 }

@@ -42,6 +42,7 @@ mod portable;
 mod regs;
 mod schedule;
 mod sections;
+mod shared;
 mod stream;
 mod tune;
 mod weights;

@@ -48,6 +48,7 @@ impl SpmmDesc {
             unroll: 2,
             narrow: if can_be_narrow(self.block) { 16 } else { 0 },
             abreast: if can_be_narrow(self.block) { Abreast::Shuffle } else { Abreast::No },
+            shared: 0,
             prefetch: true,
         };
         let index = IndexWidth::for_features(self.k);
@@ -128,12 +129,13 @@ impl SpmmPlan {
 
     /// The same kernel computed another way, or nothing if it cannot be.
     pub fn with_schedule(&self, schedule: Schedule) -> Option<SpmmPlan> {
-        let Schedule { vectors, unroll, narrow, abreast, .. } = schedule;
+        let Schedule { vectors, unroll, narrow, abreast, shared, .. } = schedule;
         let possible = vectors > 0
             && VECTORS.is_multiple_of(vectors)
             && (1..=2).contains(&unroll)
             && (narrow == 0 || can_be_narrow(self.block) && [16, 32].contains(&narrow))
-            && (abreast == Abreast::No || can_be_narrow(self.block) && vectors == VECTORS && narrow < 32);
+            && (abreast == Abreast::No || can_be_narrow(self.block) && vectors == VECTORS && narrow < 32)
+            && (shared == 0 || shared == equal_lists(self.block) && vectors == VECTORS);
         possible.then_some(SpmmPlan { schedule, ..*self })
     }
 
@@ -144,8 +146,9 @@ impl SpmmPlan {
             for unroll in [1, 2] {
                 for narrow in [0, 16, 32] {
                     for abreast in [Abreast::No, Abreast::Broadcast, Abreast::Shuffle] {
-                        for prefetch in [false, true] {
-                            plans.extend(self.with_schedule(Schedule { vectors, unroll, narrow, abreast, prefetch }));
+                        for (shared, prefetch) in [(0, false), (0, true), (4, true), (2, true)] {
+                            let schedule = Schedule { vectors, unroll, narrow, abreast, shared, prefetch };
+                            plans.extend(self.with_schedule(schedule));
                         }
                     }
                 }
@@ -195,6 +198,11 @@ impl SpmmPlan {
         self.schedule.abreast != Abreast::No && vectors <= VECTORS / 2
     }
 
+    /// The share of groups whose interleaved rows of X are kept for other row blocks, if row blocks share them.
+    pub(super) fn keeping_share(&self) -> Option<f64> {
+        (self.schedule.shared > 0).then_some(1.0 / self.schedule.shared as f64)
+    }
+
     /// Whether bytes of two vectors are permuted in one step.
     pub(super) fn has_byte_permutation(&self) -> bool {
         matches!(self.isa, Isa::Avx512Vnni(token) if token.vbmi())
@@ -239,6 +247,15 @@ pub(super) fn can_be_narrow(block: Block) -> bool {
     cover(block) == Block::B4x1
 }
 
+/// Row blocks that a block covers, which have equal lists; 0 if it covers one or less.
+fn equal_lists(block: Block) -> usize {
+    match block {
+        Block::B8x1 => 2,
+        Block::B16x1 => 4,
+        _ => 0,
+    }
+}
+
 /// The blocks that are computed. A taller block is four outputs at a time: with 16 accumulators that leaves four vectors of
 /// columns for each. So a group of rows of X is loaded and interleaved once per 16 dot products, for every block shape.
 fn cover(block: Block) -> Block {
@@ -251,7 +268,7 @@ fn cover(block: Block) -> Block {
 impl std::fmt::Display for SpmmPlan {
     /// The decisions in one line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Schedule { vectors, unroll, narrow, abreast, prefetch } = self.schedule;
+        let Schedule { vectors, unroll, narrow, abreast, shared, prefetch } = self.schedule;
         let (bits, isa, block) = (8 * self.index.bytes(), self.isa, self.cover());
         write!(f, "stream of {block} blocks on {isa}: tiles of {TILE} columns outside, row blocks by length inside, ")?;
         write!(f, "{} columns per pass, {unroll} groups per iteration, u{bits} indices", vectors * crate::LANES)?;
@@ -262,6 +279,9 @@ impl std::fmt::Display for SpmmPlan {
             Abreast::No => {}
             Abreast::Broadcast => write!(f, ", tails of several row blocks abreast")?,
             Abreast::Shuffle => write!(f, ", tails of several row blocks abreast with shuffled weights")?,
+        }
+        if shared > 0 {
+            write!(f, ", rows of X interleaved once for {shared} row blocks")?;
         }
         if self.packs_dwords() {
             write!(f, ", X copied without gaps for each pass")?;

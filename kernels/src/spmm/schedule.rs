@@ -14,6 +14,9 @@ pub struct Schedule {
     /// Whether tails of up to 32 columns compute several row blocks in one loop (4x1 blocks only).
     #[serde(default)]
     pub abreast: Abreast,
+    /// Row blocks that share interleaved rows of X where their lists are equal: 4 for 16x1 blocks, 2 for 8x1 blocks, else 0.
+    #[serde(default)]
+    pub shared: usize,
     /// Whether the next tile of X is prefetched into L2 while this one is computed.
     pub prefetch: bool,
 }
@@ -53,14 +56,15 @@ pub(super) enum WeightLoads {
 impl Schedule {
     /// The name used in kernel names: `v4u1`, `v4u2-narrow16-abreast-shuffle-prefetch`.
     pub fn name(&self) -> String {
-        let Schedule { vectors, unroll, narrow, abreast, prefetch } = self;
+        let Schedule { vectors, unroll, narrow, abreast, shared, prefetch } = self;
         let narrow = if *narrow > 0 { format!("-narrow{narrow}") } else { String::new() };
         let abreast = match abreast {
             Abreast::No => "",
             Abreast::Broadcast => "-abreast",
             Abreast::Shuffle => "-abreast-shuffle",
         };
+        let shared = if *shared > 0 { format!("-shared{shared}") } else { String::new() };
         let prefetch = if *prefetch { "-prefetch" } else { "" };
-        format!("v{vectors}u{unroll}{narrow}{abreast}{prefetch}")
+        format!("v{vectors}u{unroll}{narrow}{abreast}{shared}{prefetch}")
     }
 }

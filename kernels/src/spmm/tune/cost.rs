@@ -6,7 +6,7 @@
 
 use lacuna_jit::PortCounts;
 
-use super::counts::{abreast_counts, group_counts, narrow_counts};
+use super::counts::{abreast_counts, group_counts, keeping_counts, kept_counts, narrow_counts};
 use crate::epilogue::{Activation, Store};
 use crate::layout::padded;
 use crate::machine::Facts;
@@ -110,6 +110,9 @@ fn issue(counts: &PortCounts, unroll: usize, facts: &Facts) -> f64 {
 }
 
 fn pass(plan: &SpmmPlan, groups: usize, vectors: usize, facts: &Facts) -> f64 {
+    if let Some(share) = plan.keeping_share() {
+        return shared(plan, groups, vectors, share, facts);
+    }
     let (counts, x_loads) = group_counts(plan, vectors);
 
     // Lines of X in use by the pass; what exceeds L1 (with the streams passing through) comes from L2.
@@ -127,6 +130,23 @@ fn pass(plan: &SpmmPlan, groups: usize, vectors: usize, facts: &Facts) -> f64 {
     let group = group.into_iter().fold(0.0, f64::max);
     let copy = if plan.packs_dwords() { padded(plan.k()) as f64 / 4.0 * COPY_LINE * vectors as f64 } else { 0.0 };
     copy + groups as f64 * group + rows(plan, vectors, facts)
+}
+
+/// A pass whose row blocks keep interleaved rows of X for others: `share` of the groups are kept.
+fn shared(plan: &SpmmPlan, groups: usize, vectors: usize, share: f64, facts: &Facts) -> f64 {
+    let (keeping, x_loads) = keeping_counts(plan, vectors);
+    let kept = kept_counts(vectors);
+    // A 512-bit store takes a cycle of both of AMD's pipes of dot products.
+    let pipes = f64::from(keeping.dot + 2 * keeping.store) / facts.dots;
+    let kept_bytes = (vectors * TILE) as f64 * groups as f64 / plan.rows() as f64; // of a list
+    let lines = |loads: u32, bytes: f64| f64::from(loads) * missing(plan, bytes, facts) * L2_LINE / facts.l2_loads;
+    let x_lines = lines(x_loads, plan.x_tile_bytes() as f64 + kept_bytes);
+    let unroll = plan.schedule().unroll;
+    let keeping = operations(&keeping, facts).max(pipes).max(issue(&keeping, unroll, facts) + x_lines);
+    let kept_lines = lines(vectors as u32, kept_bytes.max(1.0));
+    let kept = operations(&kept, facts).max(issue(&kept, unroll, facts) + kept_lines);
+    let least = facts.dot_latency;
+    groups as f64 * (share * keeping.max(least) + (1.0 - share) * kept.max(least)) + rows(plan, vectors, facts)
 }
 
 /// The cost of row blocks without their groups.

@@ -27,6 +27,19 @@ pub(super) fn group_counts(plan: &SpmmPlan, vectors: usize) -> (PortCounts, u32)
     (PortCounts { dot, shuffle, alu: 0, load, store: 0, vector, scalar: indices + 1 }, x_loads)
 }
 
+/// What one group on `vectors` vectors executes if its interleaved rows of X are kept.
+pub(super) fn keeping_counts(plan: &SpmmPlan, vectors: usize) -> (PortCounts, u32) {
+    let (counts, x_loads) = group_counts(plan, vectors);
+    let (store, vector) = (vectors as u32, counts.vector + vectors as u32);
+    (PortCounts { store, vector, scalar: counts.scalar + 1, ..counts }, x_loads)
+}
+
+/// What one group on `vectors` vectors executes if its interleaved rows of X were kept.
+pub(super) fn kept_counts(vectors: usize) -> PortCounts {
+    let (dot, load) = ((ROW_BLOCK * vectors) as u32, vectors as u32 + 4);
+    PortCounts { dot, shuffle: 0, alu: 0, load, store: 0, vector: dot + load, scalar: 2 }
+}
+
 /// What one iteration of a narrow tail of `vectors` vectors executes: groups of which two or four share a vector.
 pub(super) fn narrow_counts(plan: &SpmmPlan, vectors: usize) -> PortCounts {
     let groups = (VECTORS / vectors) as u32;
@@ -93,7 +106,11 @@ mod tests {
                             abreast_counts(&plan, vectors, of.columns <= plan.schedule().narrow).0
                         } else {
                             // The loop's own instruction is shared by all groups of an iteration.
-                            let (one, _) = group_counts(&plan, vectors);
+                            let one = match of.name {
+                                "groups, kept" => keeping_counts(&plan, vectors).0,
+                                "kept groups" => kept_counts(vectors),
+                                _ => group_counts(&plan, vectors).0,
+                            };
                             let mut all = PortCounts::default();
                             (0..of.depth).for_each(|_| all += one);
                             PortCounts { scalar: all.scalar - of.depth as u32 + 1, ..all }

@@ -239,6 +239,24 @@ mod tests {
         assert_eq!([256, 768, 3072].map(packed), [false, true, true]);
     }
 
+    /// Interleaving once for several row blocks gains where unpacks use the ports of dot products, and loses where stores do.
+    #[test]
+    fn rows_are_shared_on_intel() {
+        let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
+        let shared = |block, k: usize| {
+            RECORDED.map(|family| {
+                let plan = SpmmDesc { m: 768, k, block, epilogue }.plan(Isa::Portable).unwrap();
+                let tuner = Tuner::for_columns(&[128]).with_facts(family.facts());
+                tuner.fastest_with(&plan, 768 / 4 * k / 10 / 4).0.schedule().shared
+            })
+        };
+        for k in [256, 768, 3072] {
+            assert_eq!(shared(Block::B16x1, k), [0, 0, 4, 4, 4], "K = {k}");
+            assert_eq!(shared(Block::B8x1, k), [0, 0, 2, 2, 2], "K = {k}");
+            assert_eq!(shared(Block::B4x1, k), [0; 5]);
+        }
+    }
+
     #[test]
     fn interleaving_costs_a_third_on_intel() {
         let cycles = |family| pick(family, 3072, 128).1;
