@@ -21,7 +21,7 @@ use super::bound::ABREAST_GROUPS;
 use super::group::{emit_dot_products, emit_interleave, emit_weights};
 use super::narrow::row_scale;
 use super::pack_indices::PackIndices;
-use super::pass::Pass;
+use super::pass::{Pass, X};
 use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, STORED_GROUPS, SpmmPlan};
 use super::regs::Regs;
 use super::weights::RowBlock;
@@ -58,16 +58,22 @@ pub(super) fn emit_begin(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, al
     );
 }
 
-/// All groups of the row blocks: `iteration` emits one of each. Then both streams are behind their lists.
-pub(super) fn emit_lists(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, iteration: impl Fn(&mut Asm)) {
+/// All groups of the row blocks, one of each at a time. Then both streams are behind their lists.
+pub(super) fn emit_lists(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Vec<Zmm>>]) {
     let (again, end) = (a.new_dynamic_label(), a.new_dynamic_label());
     let count = row_blocks(pass.vectors) as i32;
     let (index_bytes, weight_bytes) = (plan.group_index_bytes() as i32, GROUP_WEIGHT_BYTES as i32);
+    if pass.x == X::NarrowRows {
+        emit_load_tables(a, plan, r);
+    }
     dynasm!(a ; .arch x64 ; test Rd(r.groups), Rd(r.groups) ; jz =>end);
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>again);
     a.begin_loop(ABREAST_GROUPS, count as usize * ROW_BLOCK, pass.vectors * LANES, 1);
-    iteration(a);
+    match pass.x {
+        X::NarrowRows => emit_packed_rows(a, plan, r, acc),
+        _ => emit_tile_rows(a, plan, r, pass, acc),
+    }
     dynasm!(a
         ; .arch x64
         ; add Rq(r.indices), index_bytes
@@ -92,7 +98,7 @@ pub(super) fn emit_lists(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, it
 }
 
 /// `acc[b][m][v] += sum_i W[m][k_i of b] X[k_i of b][16v..16v+16]` for the next group of each row block b.
-pub(super) fn emit_tile_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Vec<Zmm>>]) {
+fn emit_tile_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Vec<Zmm>>]) {
     for (b, acc) in acc.iter().enumerate() {
         a.note(format!("one group of row block {b}"));
         let (row, weight) = (&r.temp[0..4], &r.temp[12..16]);
@@ -107,7 +113,7 @@ pub(super) fn emit_tile_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass
 }
 
 /// `acc[b][m][0] += sum_i W[m][k_i of b] X[k_i of b][0..16]` for the next group of each row block b, from packed rows.
-pub(super) fn emit_packed_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Vec<Zmm>>]) {
+fn emit_packed_rows(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Vec<Zmm>>]) {
     let (rows, x, weight) = (&r.temp[0..2], r.temp[2], &r.temp[8..12]);
     for (b, acc) in acc.iter().enumerate() {
         a.note(format!("one group of row block {b}"));
@@ -150,7 +156,7 @@ fn interleaving(plan: &SpmmPlan, r: &Regs) -> Interleaving {
 }
 
 /// Loads the tables that [`emit_packed_rows`] needs, by way of the register `skipped`.
-pub(super) fn emit_load_tables(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
+fn emit_load_tables(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
     load_args!(a, r, SpmmArgs { pack_indices: skipped });
     let table = |field: usize| ptr(r.skipped) + field as i32;
     match interleaving(plan, r) {
@@ -163,7 +169,7 @@ pub(super) fn emit_load_tables(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
 }
 
 /// Index i of the next group of list `list`, for i in ascending order. Returns the register that has it.
-pub(super) fn emit_load_index(a: &mut Asm, plan: &SpmmPlan, r: &Regs, list: usize, i: usize) -> Gpr {
+fn emit_load_index(a: &mut Asm, plan: &SpmmPlan, r: &Regs, list: usize, i: usize) -> Gpr {
     let [all, one] = r.index;
     if plan.index == IndexWidth::U32 {
         emit_load_indices(a, plan, r, list, 4 * i as i32, one);
@@ -200,7 +206,7 @@ fn emit_load_indices(a: &mut Asm, plan: &SpmmPlan, r: &Regs, list: usize, field:
 }
 
 /// Where the weights of the next group of list `list` are. A list has once or twice as many bytes of weights as of indices.
-pub(super) fn list_weights(plan: &SpmmPlan, r: &Regs, list: usize) -> Mem {
+fn list_weights(plan: &SpmmPlan, r: &Regs, list: usize) -> Mem {
     let (once, twice) = match plan.index {
         IndexWidth::U16 => (Scale::X2, Scale::X4),
         IndexWidth::U32 => (Scale::X1, Scale::X2),

@@ -1,7 +1,7 @@
 //! The stream-form kernel as instructions: tiles, passes, row blocks. Groups are in [`super::group`], narrow tails in
 //! [`super::narrow`], loops over several row blocks in [`super::abreast`].
 
-use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Code, Evex, JitError, Scale, Zmm, ptr};
 
 use super::abreast;
@@ -9,7 +9,7 @@ use super::args::SpmmArgs;
 use super::bound::GROUPS;
 use super::group::{emit_group, emit_list};
 use super::narrow;
-use super::pass::{Pass, X};
+use super::pass::{Pass, Rows, X};
 use super::plan::{ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
 use super::shared;
@@ -55,8 +55,8 @@ fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
         load_args!(a, r, SpmmArgs { scratch: packed });
         narrow::emit_pack_rows(a, plan, r, vectors);
         load_args!(a, r, SpmmArgs { scratch: pass_x });
-        let abreast = plan.runs_abreast(vectors);
-        emit_pass(a, plan, r, &Pass { first: 0, vectors, x: X::NarrowRows, abreast, prefetch: None });
+        let rows = Rows::of(plan, vectors, X::NarrowRows);
+        emit_pass(a, plan, r, &Pass { first: 0, vectors, x: X::NarrowRows, rows, prefetch: None });
         return;
     }
     for first in (0..vectors).step_by(plan.schedule.vectors) {
@@ -66,7 +66,7 @@ fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
         }
         let vectors = plan.schedule.vectors.min(vectors - first);
         let x = if plan.packs_dwords() { X::Dwords } else { X::Tile };
-        let pass = Pass { first, vectors, x, abreast: plan.runs_abreast(vectors), prefetch };
+        let pass = Pass { first, vectors, x, rows: Rows::of(plan, vectors, x), prefetch };
         if pass.x == X::Dwords {
             dynasm!(a ; .arch x64 ; push Rq(r.x)); // until the pass, which reads packed rows, is done
             load_args!(a, r, SpmmArgs { scratch: packed });
@@ -95,10 +95,9 @@ fn emit_next_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
 /// All row blocks of one pass.
 fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
     // Narrow code needs four accumulators per output, however few columns there are.
-    let narrow = pass.x == X::NarrowRows;
-    let columns = if narrow { VECTORS } else { pass.vectors };
+    let columns = if pass.x == X::NarrowRows { VECTORS } else { pass.vectors };
     let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(columns).take(ROW_BLOCK).map(<[Zmm]>::to_vec).collect();
-    let (row, alone, end) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
+    let (row, first, end) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
 
     a.note(format!("row blocks on {} columns from {}", pass.vectors * LANES, pass.first * LANES));
     load_args!(a, r, SpmmArgs { indices, weights, rows: row, params, count });
@@ -107,49 +106,47 @@ fn emit_pass(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
         dynasm!(a ; .arch x64 ; mov Rd(r.dwords), dwords as i32);
         a.kmovw(lanes, r.dwords);
     }
-    let shares = plan.schedule.shared > 0 && pass.x == X::Tile && !pass.abreast;
-    let (first, finish) = (a.new_dynamic_label(), a.new_dynamic_label());
-    if shares {
-        shared::emit_begin_pass(a, r, first);
+    if pass.rows == Rows::Shared {
+        shared::emit_begin_pass(a, r);
+        emit_begin(a, plan, r, pass, &acc);
+        dynasm!(a ; .arch x64 ; jmp =>first);
     }
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>row);
-    if shares {
-        dynasm!(a ; .arch x64 ; cmp BYTE [Rq(r.repeats)], 0 ; je =>first);
-        emit_prefetch(a, plan, pass);
-        emit_start(a, &plan.epilogue, ptr(r.params), &acc, 1);
-        shared::emit_kept_list(a, plan, r, pass, &acc);
-        dynasm!(a ; .arch x64 ; jmp =>finish ; =>first);
+    if pass.rows == Rows::Abreast {
+        emit_abreast(a, plan, r, pass, row, end); //           if they can; else one alone:
     }
-    if pass.abreast {
-        abreast::emit_begin(a, plan, r, pass, alone);
-        emit_abreast(a, plan, r, pass);
-        let count = abreast::row_blocks(pass.vectors) as i32;
-        dynasm!(a ; .arch x64 ; sub Rq(r.count), count ; jnz =>row ; jmp =>end ; =>alone);
-    }
-    emit_prefetch(a, plan, pass);
-    let groups = if narrow { narrow::groups(pass.vectors) } else { 1 };
-    emit_start(a, &plan.epilogue, ptr(r.params), &acc, groups);
-    let finished = if narrow {
-        narrow::emit_list(a, plan, r, &acc, pass.vectors);
-        narrow::emit_combine(a, r, &acc, pass.vectors)
-    } else {
-        match shares {
-            true => shared::emit_keeping_list(a, plan, r, pass, &acc),
-            false => emit_groups(a, plan, r, pass, &acc),
+    emit_begin(a, plan, r, pass, &acc);
+    let finished = match (pass.x, pass.rows) {
+        (X::NarrowRows, _) => {
+            narrow::emit_list(a, plan, r, &acc, pass.vectors);
+            narrow::emit_combine(a, r, &acc, pass.vectors)
         }
-        acc
+        (_, Rows::Shared) => {
+            shared::emit_list_or_kept(a, plan, r, pass, &acc, first);
+            acc
+        }
+        _ => {
+            emit_groups(a, plan, r, pass, &acc);
+            acc
+        }
     };
-    dynasm!(a ; .arch x64 ; =>finish);
     emit_finish(a, plan, r, pass, 0, &finished);
     emit_next_row_blocks(a, plan, r, 1);
-    if shares {
-        dynasm!(a ; .arch x64 ; inc Rq(r.repeats));
+    if pass.rows == Rows::Shared {
+        shared::emit_next_row_block(a, r);
     }
     dynasm!(a ; .arch x64 ; dec Rq(r.count) ; jnz =>row ; =>end);
-    if shares {
+    if pass.rows == Rows::Shared {
         shared::emit_end_pass(a, r);
     }
+}
+
+/// Begins a row block.
+fn emit_begin(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
+    let parts = if pass.x == X::NarrowRows { narrow::groups(pass.vectors) } else { 1 };
+    emit_prefetch(a, plan, pass);
+    emit_start(a, &plan.epilogue, ptr(r.params), acc, parts);
 }
 
 fn emit_next_row_blocks(a: &mut Asm, plan: &SpmmPlan, r: &Regs, count: i32) {
@@ -161,24 +158,22 @@ fn emit_next_row_blocks(a: &mut Asm, plan: &SpmmPlan, r: &Regs, count: i32) {
     );
 }
 
-/// Row blocks that run abreast, from their first groups to their outputs.
-fn emit_abreast(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass) {
+/// Row blocks that run abreast, from their first groups to their outputs; nothing if the next ones cannot.
+fn emit_abreast(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, row: DynamicLabel, end: DynamicLabel) {
+    let alone = a.new_dynamic_label();
     let of_output: Vec<Vec<Zmm>> = r.acc.chunks_exact(pass.vectors).map(<[Zmm]>::to_vec).collect();
     let acc: Vec<Vec<Vec<Zmm>>> = of_output.chunks_exact(ROW_BLOCK).map(<[Vec<Zmm>]>::to_vec).collect();
+    abreast::emit_begin(a, plan, r, pass, alone);
     for (b, acc) in (0..).zip(&acc) {
         emit_start(a, &plan.epilogue, ptr(r.params) + b * BlockParams::stride(&plan.epilogue), acc, 1);
     }
-    match pass.x {
-        X::NarrowRows => {
-            abreast::emit_load_tables(a, plan, r);
-            abreast::emit_lists(a, plan, r, pass, |a| abreast::emit_packed_rows(a, plan, r, &acc));
-        }
-        _ => abreast::emit_lists(a, plan, r, pass, |a| abreast::emit_tile_rows(a, plan, r, pass, &acc)),
-    }
+    abreast::emit_lists(a, plan, r, pass, &acc);
     for (b, acc) in (0..).zip(&acc) {
         emit_finish(a, plan, r, pass, b, acc);
     }
-    emit_next_row_blocks(a, plan, r, acc.len() as i32);
+    let count = acc.len() as i32;
+    emit_next_row_blocks(a, plan, r, count);
+    dynasm!(a ; .arch x64 ; sub Rq(r.count), count ; jnz =>row ; jmp =>end ; =>alone);
 }
 
 /// The groups of a row block. A VNNI group of at most two vectors adds once to at most eight accumulators, so a chain of groups

@@ -13,7 +13,7 @@
 //!
 //! **Blocks**: there is code for 4x1, 4x4 and 1x4 blocks. 8x1 and 16x1 blocks are two and four of 4x1: a group of 16 outputs x 16
 //! columns would load the same rows of X for the same 16 dot products, use a quarter of each, and need four times the
-//! broadcasts. Unstructured zeros are covered by 4x1 blocks, of whichever four outputs coincide most. 1x4 blocks share no input
+//! broadcasts. They can share interleaved rows of X. Unstructured zeros are covered by 4x1 blocks, of whichever four outputs coincide most. 1x4 blocks share no input
 //! feature between outputs: each dot product needs a load of its own, and loads are the limit.
 //!
 //! **Schedule**: vectors per pass, unrolling, dense packing of short tails, several row blocks in one loop, prefetch: a [`Schedule`] never changes what is

@@ -22,10 +22,13 @@ use crate::args::load_args;
 use crate::layout::VECTOR_BYTES;
 
 /// Begins a pass whose row blocks share rows: `repeats` takes the register of `columns`, which is saved.
-pub(super) fn emit_begin_pass(a: &mut Asm, r: &Regs, first: DynamicLabel) {
+pub(super) fn emit_begin_pass(a: &mut Asm, r: &Regs) {
     dynasm!(a ; .arch x64 ; push Rq(r.columns));
     load_args!(a, r, SpmmArgs { repeats });
-    dynasm!(a ; .arch x64 ; jmp =>first);
+}
+
+pub(super) fn emit_next_row_block(a: &mut Asm, r: &Regs) {
+    dynasm!(a ; .arch x64 ; inc Rq(r.repeats));
 }
 
 /// Ends such a pass.
@@ -33,8 +36,25 @@ pub(super) fn emit_end_pass(a: &mut Asm, r: &Regs) {
     dynasm!(a ; .arch x64 ; pop Rq(r.columns));
 }
 
+/// All groups of a list, with kept rows of X if it repeats the one before. `first` is where a list begins that does not.
+pub(super) fn emit_list_or_kept(
+    a: &mut Asm,
+    plan: &SpmmPlan,
+    r: &Regs,
+    pass: &Pass,
+    acc: &[Vec<Zmm>],
+    first: DynamicLabel,
+) {
+    let end = a.new_dynamic_label();
+    dynasm!(a ; .arch x64 ; cmp BYTE [Rq(r.repeats)], 0 ; je =>first);
+    emit_kept_list(a, plan, r, pass, acc);
+    dynasm!(a ; .arch x64 ; jmp =>end ; =>first);
+    emit_keeping_list(a, plan, r, pass, acc);
+    dynasm!(a ; .arch x64 ; =>end);
+}
+
 /// All groups of a list. Keeps their rows of X, interleaved.
-pub(super) fn emit_keeping_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
+fn emit_keeping_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
     load_args!(a, r, SpmmArgs { scratch: kept });
     emit_list(a, plan, r, KEEPING_GROUPS, pass.vectors * LANES, |a, ahead| {
         a.note("one group: 4 rows of X, interleaved to dwords and kept, times 4 weights of every output");
@@ -50,7 +70,7 @@ pub(super) fn emit_keeping_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &P
 }
 
 /// All groups of a list whose rows of X are kept.
-pub(super) fn emit_kept_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
+fn emit_kept_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
     load_args!(a, r, SpmmArgs { scratch: kept });
     emit_list(a, plan, r, KEPT_GROUPS, pass.vectors * LANES, |a, ahead| {
         a.note("one group: kept dwords of 4 rows of X, times 4 weights of every output");
