@@ -6,7 +6,7 @@ mod support;
 use lacuna_jit::{Avx512Vnni, Features, Isa};
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
-use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmWeights};
+use lacuna_kernels::spmm::{Abreast, Schedule, SpmmDesc, SpmmKernel, SpmmWeights};
 use lacuna_kernels::{Block, Generate, PanelLayout, Parallel, Plan, Sign};
 use product::{Case, Numbers, Place, TOKENS, weights};
 use rand::prelude::*;
@@ -70,20 +70,22 @@ fn check(case: &Case, isa: Isa, epilogue: Epilogue) {
     });
 }
 
-/// VBMI is needed by the 16-bit GELU alone, and only where it is planned with it.
+/// VBMI is needed by the 16-bit GELU and by packed tails alone, and only where they are planned with it.
 #[test]
 fn vbmi_is_needed_where_it_is_used() {
     for isa in isas() {
         let Isa::Avx512Vnni(token) = isa else { panic!("{isa} is not generated") };
         for epilogue in Epilogue::all() {
             let looks_up = epilogues().any(|gelu| gelu == epilogue);
-            let plans = [
-                GemmDesc { m: 8, k: 8, epilogue }.plan(isa).unwrap().key(),
-                SpmmDesc { m: 8, k: 8, block: Block::B4x1, epilogue }.plan(isa).unwrap().key(),
-            ];
-            for plan in plans {
+            let sparse = SpmmDesc { m: 8, k: 8, block: Block::B4x1, epilogue }.plan(isa).unwrap();
+            let mut plans = vec![(GemmDesc { m: 8, k: 8, epilogue }.plan(isa).unwrap().key(), looks_up)];
+            plans.extend(sparse.candidates().into_iter().map(|plan| {
+                let Schedule { narrow, abreast, .. } = *plan.schedule();
+                (plan.key(), looks_up || narrow > 0 && abreast != Abreast::No)
+            }));
+            for (plan, permutes_bytes) in plans {
                 let needs = plan.emit().unwrap().features.contains(Features::AVX512_VBMI);
-                assert_eq!(needs, looks_up && token.vbmi(), "{}", plan.name());
+                assert_eq!(needs, permutes_bytes && token.vbmi(), "{}", plan.name());
             }
         }
     }

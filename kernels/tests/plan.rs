@@ -45,7 +45,7 @@ fn names_are_unique_and_say_what_the_kernel_is() {
         |epilogue| SpmmDesc { m: 768, k: 3072, block: Block::B4x1, epilogue }.plan(Isa::Portable).unwrap().name();
     assert_eq!(
         name(Epilogue::f32(true)),
-        "spmm-u8s8-portable-m768k3072n64-4x1-stream-v4u2-narrow16-prefetch-f32-residual"
+        "spmm-u8s8-portable-m768k3072n64-4x1-stream-v4u2-narrow16-abreast-shuffle-prefetch-f32-residual"
     );
 }
 

@@ -23,7 +23,9 @@ pub(super) struct SpmmArgs {
     pub(super) constants: *const u8,
     /// [`PackIndices::TABLE`]
     pub(super) pack_indices: *const PackIndices,
-    /// Room for packed X, [`super::pack_indices::scratch_bytes`]; of no use where nothing is packed.
+    /// For every row block from the first on: 1 if its list of input features is that of the row block before it, else 0.
+    pub(super) repeats: *const u8,
+    /// Room for packed X and kept rows, [`super::pack_indices::scratch_bytes`] and [`super::shared::kept_bytes`], which are not needed at the same time.
     pub(super) scratch: *mut u8,
     /// Columns from the first tile on, >= 1.
     pub(super) columns: usize,

@@ -3,19 +3,20 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Evex, Gpr, Mem, Scale, Zmm, ptr};
 
-use super::bound::GROUPS;
 use super::pass::{Pass, X, weight_scale};
 use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
+use super::schedule::WeightLoads;
 use crate::{Block, LANES, VECTORS};
 
-/// The groups of one list on `columns` columns, `unroll` at a time; `group(a, i)` emits the i-th of an iteration.
+/// The groups of one list on `columns` columns, `unroll` at a time, in a loop of this name; `group(a, i)` emits the i-th of an iteration.
 ///
 /// With two groups per iteration and an odd number of groups, the first iteration starts at its second half. So no second loop is needed.
 pub(super) fn emit_list<W>(
     a: &mut Asm<W>,
     plan: &SpmmPlan,
     r: &Regs,
+    name: &'static str,
     columns: usize,
     group: impl Fn(&mut Asm<W>, i32),
 ) {
@@ -36,7 +37,7 @@ pub(super) fn emit_list<W>(
     }
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>again);
-    a.begin_loop(GROUPS, ROW_BLOCK, columns, plan.schedule.unroll);
+    a.begin_loop(name, ROW_BLOCK, columns, plan.schedule.unroll);
     group(a, 0);
     if unroll == 2 {
         dynasm!(a ; .arch x64 ; =>second);
@@ -122,7 +123,7 @@ pub(super) fn emit_group(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, ac
 }
 
 /// `acc[m][v] += X[v] . W[m]`.
-fn emit_dot_products(a: &mut Asm, acc: &[Vec<Zmm>], dword: &[Zmm], weight: &[Zmm]) {
+pub(super) fn emit_dot_products(a: &mut Asm, acc: &[Vec<Zmm>], dword: &[Zmm], weight: &[Zmm]) {
     for (acc, &weight) in acc.iter().zip(weight) {
         for (&acc, &x) in acc.iter().zip(dword) {
             a.vpdpbusd(acc, x, weight);
@@ -136,9 +137,14 @@ pub(super) fn weights(plan: &SpmmPlan, r: &Regs, ahead: i32) -> Mem {
 }
 
 /// The four rows of X that a group names, as dwords of four features per column. Returns one register per vector of the pass.
-fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead: i32) -> &'r [Zmm] {
+pub(super) fn emit_gather<'r>(a: &mut Asm, plan: &SpmmPlan, r: &'r Regs, pass: &Pass, ahead: i32) -> &'r [Zmm] {
+    emit_load_rows(a, plan, r, pass.row_scale(), ahead, |a, i, source| a.vmovdqu32(r.temp[i], source));
+    emit_interleave(a, r, pass)
+}
+
+/// The rows of X in `temp[0..4]` as dwords of four features per column. Returns one register per vector of the pass.
+pub(super) fn emit_interleave<'r>(a: &mut Asm, r: &'r Regs, pass: &Pass) -> &'r [Zmm] {
     let (row, bytes, dword) = (&r.temp[0..4], &r.temp[4..8], &r.temp[8..12]);
-    emit_load_rows(a, plan, r, pass.row_scale(), ahead, |a, i, source| a.vmovdqu32(row[i], source));
     let vectors = pass.first..pass.first + pass.vectors;
     for (v, &dword) in vectors.clone().zip(dword) {
         let halves = if v < 2 { &bytes[..2] } else { &bytes[2..] };
@@ -243,15 +249,23 @@ pub(super) fn emit_load_each_row<W>(
 
 /// `weight[m] = W[m]`, four weights in every lane. Where every dot product needs a load of X, loads are the limit: one load with four
 /// shuffles is faster than four broadcasts.
-fn emit_load_weights(a: &mut Asm, plan: &SpmmPlan, r: &Regs, ahead: i32, weight: &[Zmm]) {
-    let source = weights(plan, r, ahead);
-    if plan.cover() == Block::B1x4 {
-        a.vbroadcasti32x4(weight[0], source); //               W[0..4] in every 128-bit lane
-        emit_spread_weights(a, weight);
-        return;
-    }
-    for (m, &weight) in (0..).zip(weight) {
-        a.vpbroadcastd(weight, source + 4 * m);
+pub(super) fn emit_load_weights(a: &mut Asm, plan: &SpmmPlan, r: &Regs, ahead: i32, weight: &[Zmm]) {
+    let how = if plan.cover() == Block::B1x4 { WeightLoads::Shuffle } else { WeightLoads::Broadcast };
+    emit_weights(a, how, weights(plan, r, ahead), weight);
+}
+
+/// `weight[m]` = the dword m of `source`, in every lane.
+pub(super) fn emit_weights(a: &mut Asm, how: WeightLoads, source: Mem, weight: &[Zmm]) {
+    match how {
+        WeightLoads::Broadcast => {
+            for (m, &weight) in (0..).zip(weight) {
+                a.vpbroadcastd(weight, source + 4 * m);
+            }
+        }
+        WeightLoads::Shuffle => {
+            a.vbroadcasti32x4(weight[0], source); //           W[0..4] in every 128-bit lane
+            emit_spread_weights(a, weight);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::args::SpmmArgs;
 use super::pack_indices::{self, PackIndices};
 use super::plan::{GROUP_WEIGHT_BYTES, SpmmPlan};
 use super::portable;
+use super::shared;
 use super::weights::SpmmWeights;
 use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
@@ -115,11 +116,13 @@ impl SpmmKernel {
     }
 
     /// Bytes that the generated code needs in addition to its operands: packed X, if the part ends in a narrow tail or
-    /// passes pack.
+    /// passes pack, or kept rows.
     fn scratch_bytes(&self, columns: usize, part: Part) -> usize {
         let tail = (columns - part.first_tile * TILE).min(part.tiles * TILE) % TILE;
         let narrow = (1..=self.plan.schedule.narrow).contains(&tail);
-        if narrow || self.plan.packs_dwords() { pack_indices::scratch_bytes(self.plan.k) } else { 0 }
+        let packed = if narrow || self.plan.packs_dwords() { pack_indices::scratch_bytes(self.plan.k) } else { 0 };
+        let kept = if self.plan.schedule.shared > 0 { shared::kept_bytes(self.plan.k) } else { 0 };
+        packed.max(kept)
     }
 
     /// What the generated code is called with to compute `part`.
@@ -144,6 +147,7 @@ impl SpmmKernel {
             y: out.at(part.first_tile * plan.y_tile_elements()),
             constants: Constants::address(),
             pack_indices: PackIndices::TABLE,
+            repeats: weights.repeats[part.first_row..].as_ptr(),
             scratch: scratch.as_mut_ptr(),
             columns: (columns - part.first_tile * TILE).min(part.tiles * TILE),
             count: part.rows,
@@ -164,7 +168,7 @@ fn with_scratch<R>(bytes: usize, body: impl FnOnce(&mut [u8]) -> R) -> R {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SpmmDesc;
+    use super::super::{Schedule, SpmmDesc};
     use super::*;
     use crate::epilogue::{Epilogue, RowParams};
     use crate::output::OutputBuffer;
@@ -176,7 +180,11 @@ mod tests {
         let (m, k) = (17, 12);
         let plans = |isa| {
             let descs = |epilogue| Block::ALL[..5].iter().map(move |&block| SpmmDesc { m, k, block, epilogue });
-            Epilogue::all().into_iter().flat_map(descs).map(move |desc| desc.plan(isa).unwrap())
+            let plans = Epilogue::all().into_iter().flat_map(descs).map(move |desc| desc.plan(isa).unwrap());
+            plans.flat_map(|plan| {
+                let with = |shared| plan.with_schedule(Schedule { shared, ..*plan.schedule() });
+                [0, 2, 4].map(with).into_iter().flatten()
+            })
         };
         for code in plans_with_code(plans) {
             let plan = code.plan;

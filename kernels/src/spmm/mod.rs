@@ -13,10 +13,10 @@
 //!
 //! **Blocks**: there is code for 4x1, 4x4 and 1x4 blocks. 8x1 and 16x1 blocks are two and four of 4x1: a group of 16 outputs x 16
 //! columns would load the same rows of X for the same 16 dot products, use a quarter of each, and need four times the
-//! broadcasts. Unstructured zeros are covered by 4x1 blocks, of whichever four outputs coincide most. 1x4 blocks share no input
+//! broadcasts. They can share interleaved rows of X. Unstructured zeros are covered by 4x1 blocks, of whichever four outputs coincide most. 1x4 blocks share no input
 //! feature between outputs: each dot product needs a load of its own, and loads are the limit.
 //!
-//! **Schedule**: vectors per pass, unrolling, dense packing of short tails, prefetch: a [`Schedule`] never changes what is
+//! **Schedule**: vectors per pass, unrolling, dense packing of short tails, several row blocks in one loop, prefetch: a [`Schedule`] never changes what is
 //! computed. [`Tuner`] picks one by a cost model or by measurement, [`TuningTable`] keeps the choice.
 //!
 //! **Order**: row blocks are sorted by their number of groups, so that the loop exit predicts; tiles are the outer loop, so
@@ -24,6 +24,7 @@
 //!
 //! When *not* to use it: above about 90 % density [dense GEMM](crate::gemm) is faster.
 
+mod abreast;
 mod args;
 mod avx2;
 mod bound;
@@ -42,14 +43,17 @@ mod plan;
 mod portable;
 mod regs;
 mod row_block;
+mod schedule;
 mod sections;
+mod shared;
 mod stream;
 mod tune;
 mod weights;
 
 pub use desc::SpmmDesc;
 pub use kernel::SpmmKernel;
-pub use plan::{IndexWidth, Schedule, SpmmPlan};
+pub use plan::{IndexWidth, SpmmPlan};
+pub use schedule::{Abreast, Schedule};
 pub use sections::SpmmFacts;
 pub use tune::{Candidate, Tuner, Tuning, TuningError, TuningTable};
 pub use weights::SpmmWeights;

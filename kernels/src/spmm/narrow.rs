@@ -14,7 +14,9 @@ use lacuna_jit::{Asm, Evex, Mem, Scale, Zmm, ptr};
 
 use super::args::SpmmArgs;
 use super::bound::PACKED_GROUPS;
-use super::group::{emit_begin_list, emit_end_list, emit_load_each_row, emit_spread_weights, weights};
+use super::group::{
+    emit_begin_list, emit_dot_products, emit_end_list, emit_load_each_row, emit_spread_weights, weights,
+};
 use super::pass::Pass;
 use super::plan::{ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
@@ -28,7 +30,7 @@ pub(super) fn groups(vectors: usize) -> usize {
 }
 
 /// Bytes from one packed row to the next, over the 8 that an index counts.
-fn row_scale(vectors: usize) -> Scale {
+pub(super) fn row_scale(vectors: usize) -> Scale {
     if vectors == 1 { Scale::X2 } else { Scale::X4 }
 }
 
@@ -114,13 +116,26 @@ pub(super) fn emit_list(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Zmm>]
 
 /// `acc[m][q]`, part g `+= sum_i W[m][k_i of g] X[k_i of g][columns of q]` for the groups g of a vector.
 fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Zmm>], vectors: usize) {
-    let (row, bytes, dword, weight) = (&r.temp[0..4], &r.temp[4..8], &r.temp[8..12], &r.temp[12..16]);
+    let (row, weight) = (&r.temp[0..4], &r.temp[12..16]);
     a.note(format!("{} groups: their rows of X side by side, interleaved to dwords", groups(vectors)));
     for group in 0..groups(vectors) {
         emit_load_each_row(a, plan, r, group as i32, row_scale(vectors), |a, i, source| {
             emit_load_part(a, vectors, group, row[i], source); // row[i], part g = X[k_i of g]
         });
     }
+    let dword = emit_interleave_packed(a, r);
+
+    a.vmovdqu32(weight[0], weights(plan, r, 0)); //            W[0..4][k_0..k_3] of four groups, one per 128-bit lane
+    if vectors == 2 {
+        a.vshufi32x4(weight[0], weight[0], weight[0], 0b0101_0000); // of groups 0, 0, 1, 1
+    }
+    emit_spread_weights(a, weight);
+    emit_dot_products(a, acc, dword, weight);
+}
+
+/// The packed rows in `temp[0..4]` as dwords of four features: returns `dword[q]`.
+pub(super) fn emit_interleave_packed<'r>(a: &mut Asm, r: &'r Regs) -> &'r [Zmm] {
+    let (row, bytes, dword) = (&r.temp[0..4], &r.temp[4..8], &r.temp[8..12]);
     a.vpunpcklbw(bytes[0], row[0], row[1]);
     a.vpunpcklbw(bytes[1], row[2], row[3]);
     a.vpunpckhbw(bytes[2], row[0], row[1]);
@@ -129,17 +144,7 @@ fn emit_groups(a: &mut Asm, plan: &SpmmPlan, r: &Regs, acc: &[Vec<Zmm>], vectors
     a.vpunpckhwd(dword[1], bytes[0], bytes[1]);
     a.vpunpcklwd(dword[2], bytes[2], bytes[3]);
     a.vpunpckhwd(dword[3], bytes[2], bytes[3]);
-
-    a.vmovdqu32(weight[0], weights(plan, r, 0)); //            W[0..4][k_0..k_3] of four groups, one per 128-bit lane
-    if vectors == 2 {
-        a.vshufi32x4(weight[0], weight[0], weight[0], 0b0101_0000); // of groups 0, 0, 1, 1
-    }
-    emit_spread_weights(a, weight);
-    for (acc, &weight) in acc.iter().zip(weight) {
-        for (&acc, &x) in acc.iter().zip(dword) {
-            a.vpdpbusd(acc, x, weight);
-        }
-    }
+    dword
 }
 
 /// Part `group` of a row of groups.

@@ -12,6 +12,8 @@ pub(super) struct Pass {
     pub(super) vectors: usize,
     /// Where it reads X.
     pub(super) x: X,
+    /// How it walks the row blocks.
+    pub(super) rows: Rows,
     /// Where the next tile of X is prefetched from.
     pub(super) prefetch: Option<Gpr>,
 }
@@ -36,6 +38,28 @@ pub(super) enum X {
     NarrowRows,
     /// In dwords packed by [`super::narrow::emit_pack_dwords`].
     Dwords,
+}
+
+/// How a pass walks the row blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// One after the other.
+    Alone,
+    /// Several in one loop, by [`super::abreast`].
+    Abreast,
+    /// One after the other; those with equal lists share interleaved rows of X, by [`super::shared`].
+    Shared,
+}
+
+impl Rows {
+    /// What the plan's schedule says for `vectors` vectors.
+    pub(super) fn of(plan: &SpmmPlan, vectors: usize, x: X) -> Rows {
+        match x {
+            _ if plan.runs_abreast(vectors) => Rows::Abreast,
+            X::Tile if plan.schedule.shared > 0 => Rows::Shared,
+            _ => Rows::Alone,
+        }
+    }
 }
 
 /// The factor on `group` that addresses the weights of the next group; indices have factor 1.

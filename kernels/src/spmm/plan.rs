@@ -3,6 +3,7 @@
 use lacuna_jit::Isa;
 
 use super::desc::SpmmDesc;
+use super::schedule::{Abreast, Schedule};
 use crate::epilogue::{Epilogue, Store};
 use crate::layout::padded;
 use crate::pattern::{self, BlockPattern};
@@ -33,42 +34,6 @@ impl IndexWidth {
     }
 }
 
-/// The decisions that change how fast a kernel is, never what it computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Schedule {
-    /// Vectors of 16 columns that one pass over the weights computes: a divisor of 4. With 1x4 blocks and fewer than 4, a pass
-    /// first copies its part of X to rows without gaps.
-    pub vectors: usize,
-    /// Groups per iteration of the inner loop: 1 or 2.
-    pub unroll: usize,
-    /// Tails of up to this many columns (0, 16 or 32) first pack their rows of X densely, so that vectors hold columns of two or
-    /// four groups (4x1 blocks only).
-    pub narrow: usize,
-    /// Whether the next tile of X is prefetched into L2 while this one is computed.
-    pub prefetch: bool,
-}
-
-impl Schedule {
-    /// The name used in kernel names: `v4u1`, `v4u2-narrow16-prefetch`.
-    pub fn name(&self) -> String {
-        let Schedule { vectors, unroll, narrow, prefetch } = self;
-        let narrow = if *narrow > 0 { format!("-narrow{narrow}") } else { String::new() };
-        let prefetch = if *prefetch { "-prefetch" } else { "" };
-        format!("v{vectors}u{unroll}{narrow}{prefetch}")
-    }
-}
-
-impl Schedule {
-    /// The schedule that `isa` has for this one. With 256 bits a pass is always 16 columns wide, tails are not packed, and nothing is
-    /// prefetched.
-    fn on(self, isa: Isa) -> Schedule {
-        match isa {
-            Isa::Avx2(_) => Schedule { vectors: 1, narrow: 0, prefetch: false, ..self },
-            Isa::Avx512Vnni(_) | Isa::Portable => self,
-        }
-    }
-}
-
 impl SpmmDesc {
     /// Decides how to compute it on `isa`, by fixed rules. [`super::Tuner`] compares more schedules.
     ///
@@ -82,6 +47,8 @@ impl SpmmDesc {
             vectors: self.vectors(),
             unroll: 2,
             narrow: if can_be_narrow(self.block) { 16 } else { 0 },
+            abreast: if can_be_narrow(self.block) { Abreast::Shuffle } else { Abreast::No },
+            shared: 0,
             prefetch: true,
         };
         let schedule = schedule.on(isa);
@@ -163,11 +130,13 @@ impl SpmmPlan {
 
     /// The same kernel computed another way, or nothing if it cannot be. On AVX2 the nearest way that it has.
     pub fn with_schedule(&self, schedule: Schedule) -> Option<SpmmPlan> {
-        let Schedule { vectors, unroll, narrow, .. } = schedule;
+        let Schedule { vectors, unroll, narrow, abreast, shared, .. } = schedule;
         let possible = vectors > 0
             && VECTORS.is_multiple_of(vectors)
             && (1..=2).contains(&unroll)
-            && (narrow == 0 || can_be_narrow(self.block) && [16, 32].contains(&narrow));
+            && (narrow == 0 || can_be_narrow(self.block) && [16, 32].contains(&narrow))
+            && (abreast == Abreast::No || can_be_narrow(self.block) && vectors == VECTORS && narrow < 32)
+            && (shared == 0 || shared == equal_lists(self.block) && vectors == VECTORS);
         possible.then_some(SpmmPlan { schedule: schedule.on(self.isa), ..*self })
     }
 
@@ -177,9 +146,12 @@ impl SpmmPlan {
         for vectors in [4, 2, 1] {
             for unroll in [1, 2] {
                 for narrow in [0, 16, 32] {
-                    for prefetch in [false, true] {
-                        let plan = self.with_schedule(Schedule { vectors, unroll, narrow, prefetch });
-                        plans.extend(plan.filter(|plan| !plans.contains(plan)));
+                    for abreast in [Abreast::No, Abreast::Broadcast, Abreast::Shuffle] {
+                        for (shared, prefetch) in [(0, false), (0, true), (4, true), (2, true)] {
+                            let schedule = Schedule { vectors, unroll, narrow, abreast, shared, prefetch };
+                            let plan = self.with_schedule(schedule);
+                            plans.extend(plan.filter(|plan| !plans.contains(plan)));
+                        }
                     }
                 }
             }
@@ -220,7 +192,22 @@ impl SpmmPlan {
 
     /// Lists are stored as a multiple of this many groups, the last ones with zero weights.
     pub(super) fn stored_multiple(&self) -> usize {
-        if can_be_narrow(self.block) { NARROW_GROUPS } else { 1 }
+        if can_be_narrow(self.block) { STORED_GROUPS } else { 1 }
+    }
+
+    /// Whether a tail of `vectors` vectors computes several row blocks in one loop.
+    pub(super) fn runs_abreast(&self, vectors: usize) -> bool {
+        self.schedule.abreast != Abreast::No && vectors <= VECTORS / 2
+    }
+
+    /// The share of groups whose interleaved rows of X are kept for other row blocks, if row blocks share them.
+    pub(super) fn keeping_share(&self) -> Option<f64> {
+        (self.schedule.shared > 0).then_some(1.0 / self.schedule.shared as f64)
+    }
+
+    /// Whether bytes of two vectors are permuted in one step.
+    pub(super) fn has_byte_permutation(&self) -> bool {
+        matches!(self.isa, Isa::Avx512Vnni(token) if token.vbmi())
     }
 
     /// Whether a pass first copies its part of X to rows without gaps, which fit L1 where the whole tile does not. 4x4 blocks
@@ -254,8 +241,8 @@ impl SpmmPlan {
 pub(super) const ACCUMULATORS: usize = 16;
 /// Bytes of the weights of one group: a dword for each output.
 pub(super) const GROUP_WEIGHT_BYTES: usize = 4 * ROW_BLOCK;
-/// Groups that share a vector when 16 columns are computed.
-pub(super) const NARROW_GROUPS: usize = 4;
+/// Lists of 4x1 blocks are stored in multiples of this: the groups that share a vector when 16 columns are computed.
+pub(super) const STORED_GROUPS: usize = 4;
 
 /// The layout of X for a block shape.
 pub(super) fn input(block: Block) -> PanelLayout {
@@ -265,6 +252,15 @@ pub(super) fn input(block: Block) -> PanelLayout {
 /// Whether there is code for narrow tails.
 pub(super) fn can_be_narrow(block: Block) -> bool {
     cover(block) == Block::B4x1
+}
+
+/// Row blocks that a block covers, which have equal lists; 0 if it covers one or less.
+fn equal_lists(block: Block) -> usize {
+    match block {
+        Block::B8x1 => 2,
+        Block::B16x1 => 4,
+        _ => 0,
+    }
 }
 
 /// The blocks that are computed. A taller block is four outputs at a time: with 16 accumulators that leaves four vectors of
@@ -279,12 +275,20 @@ fn cover(block: Block) -> Block {
 impl std::fmt::Display for SpmmPlan {
     /// The decisions in one line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Schedule { vectors, unroll, narrow, prefetch } = self.schedule;
+        let Schedule { vectors, unroll, narrow, abreast, shared, prefetch } = self.schedule;
         let (bits, isa, block) = (8 * self.index.bytes(), self.isa, self.cover());
         write!(f, "stream of {block} blocks on {isa}: tiles of {TILE} columns outside, row blocks by length inside, ")?;
         write!(f, "{} columns per pass, {unroll} groups per iteration, u{bits} indices", vectors * crate::LANES)?;
         if narrow > 0 {
             write!(f, ", tails of up to {narrow} columns packed")?;
+        }
+        match abreast {
+            Abreast::No => {}
+            Abreast::Broadcast => write!(f, ", tails of several row blocks abreast")?,
+            Abreast::Shuffle => write!(f, ", tails of several row blocks abreast with shuffled weights")?,
+        }
+        if shared > 0 {
+            write!(f, ", rows of X interleaved once for {shared} row blocks")?;
         }
         if self.packs_dwords() {
             write!(f, ", X copied without gaps for each pass")?;

@@ -26,6 +26,11 @@ use crate::{PanelLayout, VECTORS};
 /// | `packs_left` | | | `index[1]`: row offset of X | `outputs[3]` |
 /// | `x`: tile of X | `pass_x`: tile of X or its packed rows | `pass_x` | `pass_x` | `pass_x` |
 ///
+/// Where row blocks share interleaved rows of X, `repeats` takes the place of `columns` during a pass, and `kept` that of `constants` during a list.
+///
+/// Where row blocks run abreast, `list` takes the place of `later` and `three_lists` that of `columns`, `groups` counts down, and `indices` and
+/// `weights` are at the next group of the first list.
+///
 /// Over a list, `group` counts from minus the bytes of its indices up to zero: indices and weights of the next group are at
 /// `indices + group` and `weights + 2 group` (4x1 blocks, u16 indices), so that one addition steps through both.
 pub(super) struct Regs {
@@ -41,6 +46,10 @@ pub(super) struct Regs {
     pub(super) params: Gpr,
     pub(super) constants: Gpr,
     pub(super) columns: Gpr,
+    /// Bytes of indices of each list of row blocks that run abreast, in the register of `later`.
+    pub(super) list: Gpr,
+    /// Three times that, in the register of `columns`: such a tail is the last.
+    pub(super) three_lists: Gpr,
     pub(super) count: Gpr,
     /// Minus the bytes of indices left in the list.
     pub(super) group: Gpr,
@@ -62,6 +71,10 @@ pub(super) struct Regs {
     pub(super) dwords: Gpr,
     /// Where the outputs of a row block are, once its groups are done.
     pub(super) outputs: [Gpr; 4],
+    /// Which row blocks repeat the list before them, in the register of `columns` during a pass.
+    pub(super) repeats: Gpr,
+    /// Rows of X that are kept interleaved, in the register of `constants` during a list.
+    pub(super) kept: Gpr,
     pub(super) next: Option<Gpr>,
     pub(super) lanes: Option<Mask>,
     pub(super) acc: Vec<Zmm>,
@@ -90,8 +103,10 @@ impl Regs {
             file.gpr("packs left; row offset of X; output row")?,
         ];
         let (indices, weights) = (file.gpr("indices, end of the list")?, file.gpr("weights, end of the list")?);
-        let later = file.gpr("packed row; bits of a mask; indices of a later group; output row")?;
+        let later = file.gpr("packed row; bits of a mask; indices of a later group; bytes of a list; output row")?;
         let x = file.gpr("tile of X; its packed rows")?;
+        let columns = file.gpr("columns left; bytes of three lists; which lists repeat")?;
+        let constants = file.gpr("constants; kept rows")?;
         Ok(Regs {
             x,
             pass_x: x,
@@ -110,8 +125,12 @@ impl Regs {
             y: file.gpr("tile of Y")?,
             row: file.gpr("row block")?,
             params: file.gpr("row parameters")?,
-            constants: file.gpr("constants")?,
-            columns: file.gpr("columns left")?,
+            constants,
+            kept: constants,
+            repeats: columns,
+            columns,
+            list: later,
+            three_lists: columns,
             count: file.gpr("row blocks left")?,
             next: if plan.schedule.prefetch { Some(file.gpr("line of the next tile of X")?) } else { None },
             lanes: None,

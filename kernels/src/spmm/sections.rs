@@ -9,7 +9,7 @@ use super::check::{Counts, Misfit, check_stream};
 use super::plan::{GROUP_WEIGHT_BYTES, IndexWidth, ROW_BLOCK, SpmmPlan};
 use super::row_block::RowBlock;
 use super::stream::OVERREAD;
-use super::weights::SpmmWeights;
+use super::weights::{SpmmWeights, repeats};
 use crate::epilogue::{BlockParams, PARAMS};
 use crate::layout::padded;
 use crate::{Block, KernelError, Plan, SharedSlice, TILE};
@@ -96,6 +96,7 @@ impl SpmmWeights {
             cover: plan.cover(),
             index: plan.index,
             epilogue: plan.epilogue,
+            repeats: repeats(plan, &rows, &group_offsets, &indices),
             indices: SharedSlice::shared(indices, &name, INDICES)?,
             weights: SharedSlice::shared(weights, &name, WEIGHTS)?,
             computed: rows.iter().map(|row| row.groups as usize * GROUP_WEIGHT_BYTES).sum(),

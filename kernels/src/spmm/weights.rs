@@ -39,6 +39,8 @@ pub struct SpmmWeights {
     pub(super) rows: Vec<RowBlock>,
     /// One record per row block.
     pub(super) params: BlockParams,
+    /// Which row blocks have the same list of input features as the row block before them: 1, else 0.
+    pub(super) repeats: Vec<u8>,
     /// Stored groups before each row block, and the total at the end.
     pub(super) group_offsets: Vec<usize>,
     pub(super) nnz: usize,
@@ -121,6 +123,7 @@ impl SpmmWeights {
             cover,
             index: plan.index,
             epilogue: plan.epilogue,
+            repeats: repeats(plan, &rows, &group_offsets, &stream.indices),
             indices: stream.indices.into(),
             weights: stream.weights.into(),
             rows,
@@ -212,6 +215,15 @@ impl SpmmWeights {
     pub(super) fn group_weights(&self, group: usize) -> &[u8] {
         &self.weights[group * GROUP_WEIGHT_BYTES..][..GROUP_WEIGHT_BYTES]
     }
+}
+
+/// [`SpmmWeights::repeats`] of row blocks with these lists.
+pub(super) fn repeats(plan: &SpmmPlan, rows: &[RowBlock], group_offsets: &[usize], indices: &[u8]) -> Vec<u8> {
+    let list = |row: usize| {
+        let first = group_offsets[row] * plan.group_index_bytes();
+        &indices[first..][..rows[row].groups as usize * plan.group_index_bytes()]
+    };
+    (0..rows.len()).map(|row| u8::from(row > 0 && list(row) == list(row - 1))).collect()
 }
 
 #[cfg(test)]

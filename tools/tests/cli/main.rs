@@ -336,7 +336,7 @@ fn listings_show_the_schedule_that_is_asked_for() {
         text.lines().next().unwrap_or_default().to_owned()
     };
     let rules = first_line(&[]);
-    assert!(rules.contains("-stream-v4u2-narrow16-prefetch-requant16"), "{rules}");
+    assert!(rules.contains("-stream-v4u2-narrow16-abreast-shuffle-prefetch-requant16"), "{rules}");
     assert_eq!(first_line(&["--tuning", "rules"]), rules);
     assert!(first_line(&["--schedule", "v1u1"]).contains("-stream-v1u1-requant16"));
     assert!(first_line(&["--schedule", "v2u1-prefetch", "--block", "1x4"]).contains("-1x4-stream-v2u1-prefetch-"));

@@ -4,6 +4,7 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use lacuna_jit::{Asm, Avx2, Code, JitError, Scale, Ymm256, Zmm, ptr};
 
 use super::super::args::SpmmArgs;
+use super::super::bound::GROUPS;
 use super::super::group::emit_list;
 use super::super::plan::{ROW_BLOCK, SpmmPlan};
 use super::super::row_block::RowBlock;
@@ -71,7 +72,7 @@ fn emit_pass(a: &mut Asm<Ymm256>, plan: &SpmmPlan, r: &Avx2Regs, pass: &Pass) {
     emit_start(a, &plan.epilogue, ptr(r.params), &acc, 1);
     r.dots.emit_begin_list(a, &r.temp[VECTORS..]);
     let columns = pass.vectors * LANES / 2;
-    emit_list(a, plan, r, columns, |a, ahead| emit_group(a, plan, r, pass, &acc, ahead));
+    emit_list(a, plan, r, GROUPS, columns, |a, ahead| emit_group(a, plan, r, pass, &acc, ahead));
     emit_finish(a, plan, r, pass, &acc);
     a.note("next row block");
     dynasm!(a

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::epilogue::{Epilogue, RowParams};
     use crate::machine::{Family, RECORDED};
-    use crate::spmm::SpmmDesc;
+    use crate::spmm::{Abreast, SpmmDesc};
     use crate::support::tiers;
     use crate::{Block, PanelLayout, Sign};
 
@@ -221,6 +221,41 @@ mod tests {
                 let schedule = *pick(family, k, 128).0.schedule();
                 assert_eq!(schedule.vectors, 4, "{}, K = {k}: {}", family.name(), schedule.name());
             }
+        }
+    }
+
+    /// Measured on Zen 5: at K = 768 four row blocks of 16 columns abreast gain 20 %, two of 32 columns 7 %; at K = 3072 both lose to groups
+    /// that share vectors (docs/measurements.md). Shuffles and dot products share ports on Intel, so broadcasts bring the weights there, unless
+    /// loads are scarce, as they were on the Ice Lake that was measured.
+    #[test]
+    fn tails_of_families() {
+        use Abreast::{Broadcast, No, Shuffle};
+        let abreast = |k, columns| RECORDED.map(|family| pick(family, k, columns).0.schedule().abreast);
+        assert_eq!(abreast(256, 16), [Shuffle, Shuffle, Broadcast, Shuffle, Broadcast]);
+        assert_eq!(abreast(768, 16), [Shuffle, Shuffle, Broadcast, Shuffle, Broadcast]);
+        assert_eq!(abreast(3072, 16), [No; 5]);
+        assert_eq!(abreast(256, 32), [Broadcast, Shuffle, Broadcast, Shuffle, Broadcast]);
+        assert_eq!(abreast(768, 32), [No, Shuffle, No, Shuffle, Broadcast]);
+        // Packed rows are a quarter of a tile, which L1 holds at K = 256.
+        let packed = |k| pick(Family::Zen5, k, 16).0.schedule().narrow == 16;
+        assert_eq!([256, 768, 3072].map(packed), [false, true, true]);
+    }
+
+    /// Interleaving once for several row blocks gains where unpacks use the ports of dot products, and loses where stores do.
+    #[test]
+    fn rows_are_shared_on_intel() {
+        let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
+        let shared = |block, k: usize| {
+            RECORDED.map(|family| {
+                let plan = SpmmDesc { m: 768, k, block, epilogue }.plan(Isa::Portable).unwrap();
+                let tuner = Tuner::for_columns(&[128]).with_facts(family.facts());
+                tuner.fastest_with(&plan, 768 / 4 * k / 10 / 4).0.schedule().shared
+            })
+        };
+        for k in [256, 768, 3072] {
+            assert_eq!(shared(Block::B16x1, k), [0, 0, 4, 4, 4], "K = {k}");
+            assert_eq!(shared(Block::B8x1, k), [0, 0, 2, 2, 2], "K = {k}");
+            assert_eq!(shared(Block::B4x1, k), [0; 5]);
         }
     }
 
