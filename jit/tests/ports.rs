@@ -1,7 +1,7 @@
 //! The execution units of every row, against what uops.info says of the 512-bit forms on Ice Lake.
 
 use dynasmrt::DynasmApi;
-use lacuna_jit::{Access, Asm, Evex, PortClass, PortCounts, ROWS, RegFile, ptr};
+use lacuna_jit::{Access, Asm, Evex, PortClass, PortCounts, ROWS, RegFile, VEX_ROWS, ptr};
 
 /// Rows by their ports on Ice Lake, of operands in registers: port 5 alone, port 5 twice, or ports 0 and 5 (port 0 alone for some, which
 /// counts as either). Multiplications and dot products are apart, because on AMD they have pipes of their own.
@@ -35,17 +35,54 @@ const PORTS: [(PortClass, &str); 7] = [
     (PortClass::Insert, "vinserti32x4 vinserti64x4"),
 ];
 
+/// The same of 256-bit forms on Skylake: port 5 alone, ports 0 and 1, or any of the three.
+///
+/// Source: uops.info, Skylake, ymm forms. vpdpbusd: Alder Lake.
+const VEX_PORTS: [(PortClass, &str); 5] = [
+    (
+        PortClass::Dot,
+        "vpdpbusd vpmaddwd vpmaddubsw vpmulld vpmulhrsw vpmulhuw vmulps vdivps vfmadd213ps vfmadd231ps vfnmadd231ps",
+    ),
+    (
+        PortClass::Shuffle,
+        "vpmovsxbw vpmovzxwq_x vpunpcklbw vpunpckhbw vpunpcklwd vpunpckhwd vpackssdw vpackusdw vpacksswb vpackuswb \
+         vpshufb vpshufb_x vpshufd vpermd vpermq vpblendw",
+    ),
+    (
+        PortClass::Alu,
+        "vpaddd vpsubd vpmaxsd vpminsd vpminud vpxor vpand vpandn vpor vpcmpeqd vpslld_i vpsrld_i vpsrad_i vpsravd \
+         vpsrlvd vpsraw vpsraw_i vpsllw_i vpsrlw_i vpaddb vpsubb vpaddusb vpsubw vpmaxsw vpminsw vblendvps vaddps \
+         vsubps vmaxps vminps vroundps vcvtdq2ps vcvtps2dq",
+    ),
+    (PortClass::Move, "vmovdqu vmovdqu_st vmovdqu_x vmovdqu_x_st vmovdqa vmovups vmovups_st vmovq_x_st vmovhps_st"),
+    (PortClass::Broadcast, "vpbroadcastd vbroadcastss vbroadcasti128"),
+];
+
 #[test]
 fn every_row_has_the_class_of_the_table() {
-    let mut listed = 0;
-    for (class, names) in PORTS {
-        for name in names.split_whitespace() {
-            let row = ROWS.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("no row {name}"));
-            assert_eq!(row.port, class, "{name}");
-            listed += 1;
+    for (rows, table) in [(ROWS, &PORTS[..]), (VEX_ROWS, &VEX_PORTS[..])] {
+        let mut listed = 0;
+        for &(class, names) in table {
+            for name in names.split_whitespace() {
+                let row = rows.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("no row {name}"));
+                assert_eq!(row.port, class, "{name}");
+                listed += 1;
+            }
         }
+        assert_eq!(listed, rows.len(), "a new row of the encoder needs a place in this table");
     }
-    assert_eq!(listed, ROWS.len(), "a new row of the encoder needs a place in this table");
+}
+
+/// What both widths have is of one class.
+#[test]
+fn both_widths_agree() {
+    let mut both = 0;
+    for row in VEX_ROWS {
+        let Some(wide) = ROWS.iter().find(|wide| wide.name == row.name) else { continue };
+        assert_eq!(row.port, wide.port, "{}", row.name);
+        both += 1;
+    }
+    assert!(both > 40, "{both} rows");
 }
 
 #[test]
