@@ -140,7 +140,6 @@ instructions! {
     vpsubd         Rvm  Alu       AVX2     "VEX.256.66.0F.W0 FA /r";
     vpmulld        Rvm  Dot       AVX2     "VEX.256.66.0F38.W0 40 /r";
     vpmaxsd        Rvm  Alu       AVX2     "VEX.256.66.0F38.W0 3D /r";
-    vpminsd        Rvm  Alu       AVX2     "VEX.256.66.0F38.W0 39 /r";
     vpminud        Rvm  Alu       AVX2     "VEX.256.66.0F38.W0 3B /r";
     vpxor          Rvm  Alu       AVX2     "VEX.256.66.0F.W0 EF /r";
     vpand          Rvm  Alu       AVX2     "VEX.256.66.0F.W0 DB /r";
@@ -149,9 +148,7 @@ instructions! {
     vpcmpeqd       Rvm  Alu       AVX2     "VEX.256.66.0F.W0 76 /r";
     vpslld_i       VmI  Alu       AVX2     "VEX.256.66.0F.W0 72 /6 ib";
     vpsrld_i       VmI  Alu       AVX2     "VEX.256.66.0F.W0 72 /2 ib";
-    vpsrad_i       VmI  Alu       AVX2     "VEX.256.66.0F.W0 72 /4 ib";
     vpsravd        Rvm  Alu       AVX2     "VEX.256.66.0F38.W0 46 /r";
-    vpsrlvd        Rvm  Alu       AVX2     "VEX.256.66.0F38.W0 45 /r";
     vpmulhrsw      Rvm  Dot       AVX2     "VEX.256.66.0F38.W0 0B /r";
     vpmulhuw       Rvm  Dot       AVX2     "VEX.256.66.0F.W0 E4 /r";
     vpsraw         Rvm  Alu       AVX2     "VEX.256.66.0F.W0 E1 /r";
@@ -159,8 +156,6 @@ instructions! {
     vpsllw_i       VmI  Alu       AVX2     "VEX.256.66.0F.W0 71 /6 ib";
     vpsrlw_i       VmI  Alu       AVX2     "VEX.256.66.0F.W0 71 /2 ib";
     vpaddb         Rvm  Alu       AVX2     "VEX.256.66.0F.W0 FC /r";
-    vpsubb         Rvm  Alu       AVX2     "VEX.256.66.0F.W0 F8 /r";
-    vpaddusb       Rvm  Alu       AVX2     "VEX.256.66.0F.W0 DC /r";
     vpsubw         Rvm  Alu       AVX2     "VEX.256.66.0F.W0 F9 /r";
     vpmaxsw        Rvm  Alu       AVX2     "VEX.256.66.0F.W0 EE /r";
     vpminsw        Rvm  Alu       AVX2     "VEX.256.66.0F.W0 EA /r";
@@ -171,7 +166,6 @@ instructions! {
     vpunpcklwd     Rvm  Shuffle   AVX2     "VEX.256.66.0F.W0 61 /r";
     vpunpckhwd     Rvm  Shuffle   AVX2     "VEX.256.66.0F.W0 69 /r";
     vpackssdw      Rvm  Shuffle   AVX2     "VEX.256.66.0F.W0 6B /r";
-    vpackusdw      Rvm  Shuffle   AVX2     "VEX.256.66.0F38.W0 2B /r";
     vpacksswb      Rvm  Shuffle   AVX2     "VEX.256.66.0F.W0 63 /r";
     vpackuswb      Rvm  Shuffle   AVX2     "VEX.256.66.0F.W0 67 /r";
     vpshufb        Rvm  Shuffle   AVX2     "VEX.256.66.0F38.W0 00 /r";
@@ -181,6 +175,7 @@ instructions! {
     vpermq         RmI  Shuffle   AVX2     "VEX.256.66.0F3A.W1 00 /r ib";
     vpblendw       RvmI Shuffle   AVX2     "VEX.256.66.0F3A.W0 0E /r ib";
     vblendvps      RvmR Alu       AVX2     "VEX.256.66.0F3A.W0 4A /r ib";
+    vpblendvb      RvmR Alu       AVX2     "VEX.256.66.0F3A.W0 4C /r ib";
 
     // Single precision arithmetic.
     vaddps         Rvm  Alu       AVX2     "VEX.256.0F.W0 58 /r";
@@ -192,7 +187,6 @@ instructions! {
     vfmadd213ps    Rvm  Dot       FMA      "VEX.256.66.0F38.W0 A8 /r";
     vfmadd231ps    Rvm  Dot       FMA      "VEX.256.66.0F38.W0 B8 /r";
     vfnmadd231ps   Rvm  Dot       FMA      "VEX.256.66.0F38.W0 BC /r";
-    vroundps       RmI  Alu       AVX2     "VEX.256.66.0F3A.W0 08 /r ib";
     vcvtdq2ps      Rm   Alu       AVX2     "VEX.256.0F.W0 5B /r";
     vcvtps2dq      Rm   Alu       AVX2     "VEX.256.66.0F.W0 5B /r";
 }

@@ -45,14 +45,14 @@ const VEX_PORTS: [(PortClass, &str); 5] = [
     ),
     (
         PortClass::Shuffle,
-        "vpmovsxbw vpmovzxwq_x vpunpcklbw vpunpckhbw vpunpcklwd vpunpckhwd vpackssdw vpackusdw vpacksswb vpackuswb \
+        "vpmovsxbw vpmovzxwq_x vpunpcklbw vpunpckhbw vpunpcklwd vpunpckhwd vpackssdw vpacksswb vpackuswb \
          vpshufb vpshufb_x vpshufd vpermd vpermq vpblendw",
     ),
     (
         PortClass::Alu,
-        "vpaddd vpsubd vpmaxsd vpminsd vpminud vpxor vpand vpandn vpor vpcmpeqd vpslld_i vpsrld_i vpsrad_i vpsravd \
-         vpsrlvd vpsraw vpsraw_i vpsllw_i vpsrlw_i vpaddb vpsubb vpaddusb vpsubw vpmaxsw vpminsw vblendvps vaddps \
-         vsubps vmaxps vminps vroundps vcvtdq2ps vcvtps2dq",
+        "vpaddd vpsubd vpmaxsd vpminud vpxor vpand vpandn vpor vpcmpeqd vpslld_i vpsrld_i vpsravd \
+         vpsraw vpsraw_i vpsllw_i vpsrlw_i vpaddb vpsubw vpmaxsw vpminsw vblendvps vpblendvb vaddps \
+         vsubps vmaxps vminps vcvtdq2ps vcvtps2dq",
     ),
     (PortClass::Move, "vmovdqu vmovdqu_st vmovdqu_x vmovdqu_x_st vmovdqa vmovups vmovups_st vmovq_x_st vmovhps_st"),
     (PortClass::Broadcast, "vpbroadcastd vbroadcastss vbroadcasti128"),

@@ -68,7 +68,6 @@ manual! {
     vpsubd         Rvm  "vpsubd ymm1, ymm2, ymm3/m256";
     vpmulld        Rvm  "vpmulld ymm1, ymm2, ymm3/m256";
     vpmaxsd        Rvm  "vpmaxsd ymm1, ymm2, ymm3/m256";
-    vpminsd        Rvm  "vpminsd ymm1, ymm2, ymm3/m256";
     vpminud        Rvm  "vpminud ymm1, ymm2, ymm3/m256";
     vpxor          Rvm  "vpxor ymm1, ymm2, ymm3/m256";
     vpand          Rvm  "vpand ymm1, ymm2, ymm3/m256";
@@ -77,9 +76,7 @@ manual! {
     vpcmpeqd       Rvm  "vpcmpeqd ymm1, ymm2, ymm3/m256";
     vpslld_i       VmI  "vpslld ymm1, ymm2, imm8";
     vpsrld_i       VmI  "vpsrld ymm1, ymm2, imm8";
-    vpsrad_i       VmI  "vpsrad ymm1, ymm2, imm8";
     vpsravd        Rvm  "vpsravd ymm1, ymm2, ymm3/m256";
-    vpsrlvd        Rvm  "vpsrlvd ymm1, ymm2, ymm3/m256";
     vpmulhrsw      Rvm  "vpmulhrsw ymm1, ymm2, ymm3/m256";
     vpmulhuw       Rvm  "vpmulhuw ymm1, ymm2, ymm3/m256";
     vpsraw         Rvm  "vpsraw ymm1, ymm2, xmm3/m128";
@@ -87,8 +84,6 @@ manual! {
     vpsllw_i       VmI  "vpsllw ymm1, ymm2, imm8";
     vpsrlw_i       VmI  "vpsrlw ymm1, ymm2, imm8";
     vpaddb         Rvm  "vpaddb ymm1, ymm2, ymm3/m256";
-    vpsubb         Rvm  "vpsubb ymm1, ymm2, ymm3/m256";
-    vpaddusb       Rvm  "vpaddusb ymm1, ymm2, ymm3/m256";
     vpsubw         Rvm  "vpsubw ymm1, ymm2, ymm3/m256";
     vpmaxsw        Rvm  "vpmaxsw ymm1, ymm2, ymm3/m256";
     vpminsw        Rvm  "vpminsw ymm1, ymm2, ymm3/m256";
@@ -97,7 +92,6 @@ manual! {
     vpunpcklwd     Rvm  "vpunpcklwd ymm1, ymm2, ymm3/m256";
     vpunpckhwd     Rvm  "vpunpckhwd ymm1, ymm2, ymm3/m256";
     vpackssdw      Rvm  "vpackssdw ymm1, ymm2, ymm3/m256";
-    vpackusdw      Rvm  "vpackusdw ymm1, ymm2, ymm3/m256";
     vpacksswb      Rvm  "vpacksswb ymm1, ymm2, ymm3/m256";
     vpackuswb      Rvm  "vpackuswb ymm1, ymm2, ymm3/m256";
     vpshufb        Rvm  "vpshufb ymm1, ymm2, ymm3/m256";
@@ -107,6 +101,7 @@ manual! {
     vpermq         RmI  "vpermq ymm1, ymm2/m256, imm8";
     vpblendw       RvmI "vpblendw ymm1, ymm2, ymm3/m256, imm8";
     vblendvps      RvmR "vblendvps ymm1, ymm2, ymm3/m256, ymm4";
+    vpblendvb      RvmR "vpblendvb ymm1, ymm2, ymm3/m256, ymm4";
     vaddps         Rvm  "vaddps ymm1, ymm2, ymm3/m256";
     vsubps         Rvm  "vsubps ymm1, ymm2, ymm3/m256";
     vmulps         Rvm  "vmulps ymm1, ymm2, ymm3/m256";
@@ -116,7 +111,6 @@ manual! {
     vfmadd213ps    Rvm  "vfmadd213ps ymm1, ymm2, ymm3/m256";
     vfmadd231ps    Rvm  "vfmadd231ps ymm1, ymm2, ymm3/m256";
     vfnmadd231ps   Rvm  "vfnmadd231ps ymm1, ymm2, ymm3/m256";
-    vroundps       RmI  "vroundps ymm1, ymm2/m256, imm8";
     vcvtdq2ps      Rm   "vcvtdq2ps ymm1, ymm2/m256";
     vcvtps2dq      Rm   "vcvtps2dq ymm1, ymm2/m256";
 }

@@ -4,7 +4,7 @@ use std::mem::offset_of;
 
 use lacuna_jit::{Mem, Zmm};
 
-use super::fixed::{ENTRIES, FAR_SHIFT, GeluTables};
+use super::fixed::GeluTables;
 use super::gelu::{
     CoarseTable, FineTable, GELU_COARSE_TABLE, GELU_TABLE, GELU_TANH_COARSE_TABLE, GELU_TANH_TABLE, emit_gelu,
     emit_gelu_coarse,
@@ -68,49 +68,16 @@ pub(super) struct GeluConstants {
     fine: FineTable,
     coarse: CoarseTable,
     pub(super) fixed: GeluTables,
-    chunks: ChunkConstants,
-}
-
-/// What a look-up by `vpshufb`, 16 entries at a time, adds to and subtracts from indices.
-#[repr(C, align(64))]
-struct ChunkConstants {
-    /// Added with saturation, it makes every index from 16 on one that gives 0.
-    beyond: [u8; 32],
-    chunk: [u8; 32],
-    far_zeros: [u8; 32],
-}
-
-impl ChunkConstants {
-    const ALL: ChunkConstants =
-        ChunkConstants { beyond: [0x70; 32], chunk: [16; 32], far_zeros: [(ENTRIES >> FAR_SHIFT) as u8; 32] };
-
-    /// Offset of a field in [`GeluConstants`].
-    const fn offset(field: usize) -> i32 {
-        (offset_of!(GeluConstants, chunks) + field) as i32
-    }
 }
 
 impl GeluConstants {
-    pub(super) const ERF: GeluConstants = GeluConstants {
-        fine: GELU_TABLE,
-        coarse: GELU_COARSE_TABLE,
-        fixed: GeluTables::ERF,
-        chunks: ChunkConstants::ALL,
-    };
-    pub(super) const TANH: GeluConstants = GeluConstants {
-        fine: GELU_TANH_TABLE,
-        coarse: GELU_TANH_COARSE_TABLE,
-        fixed: GeluTables::TANH,
-        chunks: ChunkConstants::ALL,
-    };
+    pub(super) const ERF: GeluConstants =
+        GeluConstants { fine: GELU_TABLE, coarse: GELU_COARSE_TABLE, fixed: GeluTables::ERF };
+    pub(super) const TANH: GeluConstants =
+        GeluConstants { fine: GELU_TANH_TABLE, coarse: GELU_TANH_COARSE_TABLE, fixed: GeluTables::TANH };
     /// Offsets of the tables of the 16-bit GELU.
     pub(super) const NEAR: i32 = (offset_of!(GeluConstants, fixed) + offset_of!(GeluTables, near)) as i32;
     pub(super) const FAR: i32 = (offset_of!(GeluConstants, fixed) + offset_of!(GeluTables, far)) as i32;
-
-    /// Offsets of what a look-up by chunks needs.
-    pub(super) const BEYOND: i32 = ChunkConstants::offset(offset_of!(ChunkConstants, beyond));
-    pub(super) const CHUNK: i32 = ChunkConstants::offset(offset_of!(ChunkConstants, chunk));
-    pub(super) const FAR_ZEROS: i32 = ChunkConstants::offset(offset_of!(ChunkConstants, far_zeros));
 
     /// Offset of the table of an accuracy.
     pub(super) const fn offset(accuracy: Accuracy) -> i32 {

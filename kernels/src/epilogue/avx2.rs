@@ -9,16 +9,20 @@ use super::verbs::Verbs;
 use crate::Sign;
 
 /// Entries that one `vpshufb` looks up.
-const CHUNK: i32 = 16;
-/// Entries of the far table that are 0, because the near table decides there.
-const FAR_ZEROS: i32 = (ENTRIES >> FAR_SHIFT) as i32;
+const CHUNK: usize = 16;
+/// Chunks of a table.
+const CHUNKS: usize = ENTRIES / CHUNK;
+/// Chunks of the far table that are 0, because the near table decides there.
+const FAR_ZEROS: usize = (ENTRIES >> FAR_SHIFT) / CHUNK;
 
 /// Registers of a look-up in tables of 128 bytes.
 pub(crate) struct GeluRegs {
     index: Zmm,
-    value: Zmm,
-    chunk: Zmm,
-    place: Zmm,
+    /// Bit 4 of the index, as the sign of each byte.
+    bit_4: Zmm,
+    /// Bit 5, then bit 6.
+    bit_5: Zmm,
+    values: [Zmm; 4],
 }
 
 impl Verbs for Asm<Ymm256> {
@@ -48,10 +52,11 @@ impl Verbs for Asm<Ymm256> {
         self.vfmadd213ps(y, a, scratch);
     }
 
-    /// Four of `temps`.
+    /// Seven of `temps`. The second register of parameters is one of them: a look-up destroys it.
     fn gelu(_: Isa, temps: &[Zmm]) -> (GeluRegs, &[Zmm]) {
-        let (own, params) = temps.split_at(4);
-        (GeluRegs { index: own[0], value: own[1], chunk: own[2], place: own[3] }, params)
+        let own = &temps[1..];
+        let values = [own[3], own[4], own[5], own[6]];
+        (GeluRegs { index: own[0], bit_4: own[1], bit_5: own[2], values }, &temps[..2])
     }
 
     /// Nothing: the tables are read where they are used.
@@ -59,21 +64,21 @@ impl Verbs for Asm<Ymm256> {
 
     fn look_up_gelu(&mut self, r: &GeluRegs, tables: Mem, p: &[Zmm], scratch: Zmm) {
         let (first, last) = (p[0], p[p.len() - 1]);
-        let near = scratch;
+        let (value, near) = (r.values[0], scratch);
         self.vpacksswb(r.index, first, last); //                 min(p, 127)
-        emit_look_up_128(self, r, tables + GeluConstants::NEAR, 0, tables);
-        self.vmovdqa(near, r.value);
+        emit_look_up_128(self, r, tables + GeluConstants::NEAR, 0);
+        self.vmovdqa(near, value);
         for &p in p {
             self.vpsrlw_i(p, p, FAR_SHIFT);
         }
         self.vpacksswb(r.index, first, last); //                 min(p >> 2, 127)
-        emit_look_up_128(self, r, tables + GeluConstants::FAR, FAR_ZEROS, tables);
-        self.vpaddb(near, near, r.value); //                     g = near + far
-        self.vpxor(r.value, r.value, r.value);
+        emit_look_up_128(self, r, tables + GeluConstants::FAR, FAR_ZEROS);
+        self.vpaddb(near, near, value); //                       g = near + far
+        self.vpxor(value, value, value);
         if p.len() > 1 {
-            self.vpunpckhbw(last, r.value, near); //             g << 8
+            self.vpunpckhbw(last, value, near); //               g << 8
         }
-        self.vpunpcklbw(first, r.value, near);
+        self.vpunpcklbw(first, value, near);
     }
 
     fn shift_right_words(&mut self, packs: &[Pack], bits: Mem, row: Option<i32>, params: &[Zmm]) {
@@ -125,21 +130,34 @@ impl Verbs for Asm<Ymm256> {
     }
 }
 
-/// `r.value = table[r.index]` of 128 bytes, whose entries before `first` are 0. Each chunk of 16 entries is looked up with indices that
-/// are out of its range replaced by ones that give 0. `index` is destroyed.
-fn emit_look_up_128(a: &mut Asm<Ymm256>, r: &GeluRegs, table: Mem, first: i32, constants: Mem) {
-    let constant = |offset: i32| constants + offset;
-    a.vpxor(r.value, r.value, r.value);
-    if first > 0 {
-        a.vpsubb(r.index, r.index, constant(GeluConstants::FAR_ZEROS));
+/// `r.values[0] = table[r.index]` of 128 bytes, whose first `zeros` chunks of 16 are 0. `vpshufb` takes the lowest four bits of an index, and
+/// the three bits above select among the chunks.
+fn emit_look_up_128(a: &mut Asm<Ymm256>, r: &GeluRegs, table: Mem, zeros: usize) {
+    let [value, other, ..] = r.values;
+    a.vpsllw_i(r.bit_4, r.index, 3);
+    a.vpsllw_i(r.bit_5, r.index, 2);
+    emit_four_chunks(a, r, table, zeros, 0, &r.values[..3]);
+    emit_four_chunks(a, r, table, zeros, CHUNKS / 2, &r.values[1..]);
+    let bit_6 = r.bit_5;
+    a.vpsllw_i(bit_6, r.index, 1);
+    a.vpblendvb(value, value, other, bit_6);
+}
+
+/// `values[0]`: what bits 0 to 5 of the index select of four chunks from `first` on.
+fn emit_four_chunks(a: &mut Asm<Ymm256>, r: &GeluRegs, table: Mem, zeros: usize, first: usize, values: &[Zmm]) {
+    emit_two_chunks(a, r, table, zeros, first, &values[..2]);
+    emit_two_chunks(a, r, table, zeros, first + 2, &values[1..]);
+    a.vpblendvb(values[0], values[0], values[1], r.bit_5);
+}
+
+/// `values[0]`: what bits 0 to 4 of the index select of two chunks from `first` on.
+fn emit_two_chunks(a: &mut Asm<Ymm256>, r: &GeluRegs, table: Mem, zeros: usize, first: usize, values: &[Zmm]) {
+    if first + 2 <= zeros {
+        return a.vpxor(values[0], values[0], values[0]);
     }
-    for chunk in (first..ENTRIES as i32).step_by(CHUNK as usize) {
-        a.vbroadcasti128(r.chunk, table + chunk);
-        a.vpaddusb(r.place, r.index, constant(GeluConstants::BEYOND)); // 0-15 stay below 128
-        a.vpshufb(r.chunk, r.chunk, r.place);
-        a.vpor(r.value, r.value, r.chunk);
-        if chunk + CHUNK < ENTRIES as i32 {
-            a.vpsubb(r.index, r.index, constant(GeluConstants::CHUNK));
-        }
+    for (chunk, &value) in (first..).zip(&values[..2]) {
+        a.vbroadcasti128(value, table + (CHUNK * chunk) as i32);
+        a.vpshufb(value, value, r.index);
     }
+    a.vpblendvb(values[0], values[0], values[1], r.bit_4);
 }
