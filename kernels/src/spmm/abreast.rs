@@ -67,12 +67,18 @@ pub(super) fn emit_lists(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, ac
         emit_load_tables(a, plan, r);
     }
     dynasm!(a ; .arch x64 ; test Rd(r.groups), Rd(r.groups) ; jz =>end);
+    if plan.schedule.prefetch {
+        dynasm!(a ; .arch x64 ; imul Rd(r.ahead), Rd(r.list), count); // from a list to that of the row blocks after these
+    }
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>again);
     a.begin_loop(ABREAST_GROUPS, count as usize * ROW_BLOCK, pass.vectors * LANES, 1);
     match pass.x {
         X::NarrowRows => emit_packed_rows(a, plan, r, acc),
         _ => emit_tile_rows(a, plan, r, pass, acc),
+    }
+    if plan.schedule.prefetch {
+        emit_prefetch_lists(a, plan, r, count);
     }
     dynasm!(a
         ; .arch x64
@@ -82,6 +88,9 @@ pub(super) fn emit_lists(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, ac
         ; jnz =>again
     );
     a.end_loop();
+    if plan.schedule.prefetch {
+        load_args!(a, r, SpmmArgs { constants });
+    }
     dynasm!(a
         ; .arch x64
         ; =>end
@@ -95,6 +104,17 @@ pub(super) fn emit_lists(a: &mut Asm, plan: &SpmmPlan, r: &Regs, pass: &Pass, ac
         ; imul Rd(r.skipped), Rd(r.skipped), weight_bytes / index_bytes
         ; add Rq(r.weights), Rq(r.skipped)
     );
+}
+
+/// Prefetches what `count` groups have of the lists of the next `count` row blocks. These lists lie one behind the other, but the streams
+/// that the loop reads are many and short, too short for the prefetcher of the CPU.
+fn emit_prefetch_lists(a: &mut Asm, plan: &SpmmPlan, r: &Regs, count: i32) {
+    dynasm!(a ; .arch x64 ; prefetcht0 [Rq(r.indices) + Rq(r.ahead)]);
+    match plan.index {
+        IndexWidth::U16 => dynasm!(a ; .arch x64 ; prefetcht0 [Rq(r.weights) + 2 * Rq(r.ahead)]),
+        IndexWidth::U32 => dynasm!(a ; .arch x64 ; prefetcht0 [Rq(r.weights) + Rq(r.ahead)]),
+    }
+    dynasm!(a ; .arch x64 ; add Rq(r.ahead), (count - 1) * plan.group_index_bytes() as i32); // the lists advance by one group
 }
 
 /// `acc[b][m][v] += sum_i W[m][k_i of b] X[k_i of b][16v..16v+16]` for the next group of each row block b.

@@ -28,7 +28,7 @@ use crate::{PanelLayout, VECTORS};
 ///
 /// Where row blocks share interleaved rows of X, `repeats` takes the place of `columns` during a pass, and `kept` that of `constants` during a list.
 ///
-/// Where row blocks run abreast, `list` takes the place of `later` and `three_lists` that of `columns`, `groups` counts down, and `indices` and
+/// Where row blocks run abreast, `list` takes the place of `later`, `three_lists` that of `columns`, `ahead` that of `constants` during lists, `groups` counts down, and `indices` and
 /// `weights` are at the next group of the first list.
 ///
 /// Over a list, `group` counts from minus the bytes of its indices up to zero: indices and weights of the next group are at
@@ -75,6 +75,8 @@ pub(super) struct Regs {
     pub(super) repeats: Gpr,
     /// Rows of X that are kept interleaved, in the register of `constants` during a list.
     pub(super) kept: Gpr,
+    /// From the indices of the next group to what is prefetched, in the register of `constants` during lists.
+    pub(super) ahead: Gpr,
     pub(super) next: Option<Gpr>,
     pub(super) lanes: Option<Mask>,
     pub(super) acc: Vec<Zmm>,
@@ -106,7 +108,7 @@ impl Regs {
         let later = file.gpr("packed row; bits of a mask; indices of a later group; bytes of a list; output row")?;
         let x = file.gpr("tile of X; its packed rows")?;
         let columns = file.gpr("columns left; bytes of three lists; which lists repeat")?;
-        let constants = file.gpr("constants; kept rows")?;
+        let constants = file.gpr("constants; kept rows; distance of prefetches")?;
         Ok(Regs {
             x,
             pass_x: x,
@@ -127,6 +129,7 @@ impl Regs {
             params: file.gpr("row parameters")?,
             constants,
             kept: constants,
+            ahead: constants,
             repeats: columns,
             columns,
             list: later,

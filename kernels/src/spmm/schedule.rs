@@ -19,7 +19,7 @@ pub struct Schedule {
     /// Row blocks that share interleaved rows of X where their lists are equal: 4 for 16x1 blocks, 2 for 8x1 blocks, else 0.
     #[serde(default)]
     pub shared: usize,
-    /// Whether the next tile of X is prefetched into L2 while this one is computed.
+    /// Whether the next tile of X is prefetched into L2 while this one is computed, and in loops over several row blocks the lists of the next.
     pub prefetch: bool,
 }
 

@@ -74,7 +74,7 @@ pub(super) fn abreast_counts(plan: &SpmmPlan, vectors: usize, packed: bool) -> (
         load: row_blocks * load,
         store: 0,
         vector: row_blocks * (dot + interleave + spread + load), // insertions are loads too, and two steps or a copy and one
-        scalar: row_blocks * indices + 3,
+        scalar: row_blocks * indices + if plan.schedule().prefetch { 6 } else { 3 },
     };
     (counts, row_blocks * 4)
 }
