@@ -124,6 +124,7 @@ instructions! {
     vmovdqa        Rm   Move      AVX2     "VEX.256.66.0F.W0 6F /r";
     vmovups        Rm   Move      AVX2     "VEX.256.0F.W0 10 /r";
     vmovups_st     Mr   Move      AVX2     "VEX.256.0F.W0 11 /r";
+    vmovd_x_st     Mr   Move      AVX2     "VEX.128.66.0F.W0 7E /r";
     vmovq_x_st     Mr   Move      AVX2     "VEX.128.66.0F.W0 D6 /r";
     vmovhps_st     Mr   Move      AVX2     "VEX.128.0F.W0 17 /r";
     vpbroadcastd   Rm   Broadcast AVX2     "VEX.256.66.0F38.W0 58 /r";

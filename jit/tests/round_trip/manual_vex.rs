@@ -54,6 +54,7 @@ manual! {
     vmovdqa        Rm   "vmovdqa ymm1, ymm2/m256";
     vmovups        Rm   "vmovups ymm1, ymm2/m256";
     vmovups_st     Mr   "vmovups m256, ymm1";
+    vmovd_x_st     Mr   "vmovd m32, xmm1";
     vmovq_x_st     Mr   "vmovq m64, xmm1";
     vmovhps_st     Mr   "vmovhps m64, xmm1";
     vpbroadcastd   Rm   "vpbroadcastd ymm1, xmm2/m32";

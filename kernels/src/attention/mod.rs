@@ -23,6 +23,7 @@
 //! equally, whatever their scores are.
 
 mod args;
+mod avx2;
 mod batch;
 mod constants;
 mod desc;
@@ -34,6 +35,7 @@ mod groups;
 mod interpreted;
 mod kernel;
 mod long;
+mod parabolas;
 mod plan;
 mod portable;
 mod regs;
