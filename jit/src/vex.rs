@@ -190,8 +190,11 @@ instructions! {
     vdivps         Rvm  Dot       AVX2     "VEX.256.0F.W0 5E /r";
     vmaxps         Rvm  Alu       AVX2     "VEX.256.0F.W0 5F /r";
     vminps         Rvm  Alu       AVX2     "VEX.256.0F.W0 5D /r";
+    vsqrtps        Rm   Dot       AVX2     "VEX.256.0F.W0 51 /r";
+    vfmadd132ps    Rvm  Dot       FMA      "VEX.256.66.0F38.W0 98 /r";
     vfmadd213ps    Rvm  Dot       FMA      "VEX.256.66.0F38.W0 A8 /r";
     vfmadd231ps    Rvm  Dot       FMA      "VEX.256.66.0F38.W0 B8 /r";
+    vfnmadd213ps   Rvm  Dot       FMA      "VEX.256.66.0F38.W0 AC /r";
     vfnmadd231ps   Rvm  Dot       FMA      "VEX.256.66.0F38.W0 BC /r";
     vroundps       RmI  Alu       AVX2     "VEX.256.66.0F3A.W0 08 /r ib";
     vcvtdq2ps      Rm   Alu       AVX2     "VEX.256.0F.W0 5B /r";

@@ -114,8 +114,11 @@ manual! {
     vdivps         Rvm  "vdivps ymm1, ymm2, ymm3/m256";
     vmaxps         Rvm  "vmaxps ymm1, ymm2, ymm3/m256";
     vminps         Rvm  "vminps ymm1, ymm2, ymm3/m256";
+    vsqrtps        Rm   "vsqrtps ymm1, ymm2/m256";
+    vfmadd132ps    Rvm  "vfmadd132ps ymm1, ymm2, ymm3/m256";
     vfmadd213ps    Rvm  "vfmadd213ps ymm1, ymm2, ymm3/m256";
     vfmadd231ps    Rvm  "vfmadd231ps ymm1, ymm2, ymm3/m256";
+    vfnmadd213ps   Rvm  "vfnmadd213ps ymm1, ymm2, ymm3/m256";
     vfnmadd231ps   Rvm  "vfnmadd231ps ymm1, ymm2, ymm3/m256";
     vroundps       RmI  "vroundps ymm1, ymm2/m256, imm8";
     vcvtdq2ps      Rm   "vcvtdq2ps ymm1, ymm2/m256";
