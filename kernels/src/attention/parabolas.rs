@@ -99,7 +99,7 @@ mod tests {
     /// p of place u in a segment.
     fn parabola([a, b, c]: [i64; 3], u: i64) -> i64 {
         let x = u * i64::from(SCALE);
-        a - (x * (b - (x * c >> 16)) >> 16)
+        a - ((x * (b - ((x * c) >> 16))) >> 16)
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
             for u in 0..256 {
                 let x = u * i64::from(SCALE);
                 assert!((0..1 << 15).contains(&x));
-                assert!((0..1 << 16).contains(&(b - (x * c >> 16))));
+                assert!((0..1 << 16).contains(&(b - ((x * c) >> 16))));
                 assert!((0..1 << 15).contains(&parabola([a, b, c], u)));
             }
         }
@@ -132,7 +132,7 @@ mod tests {
         const NEAR: i64 = 6;
         for (s, &expected) in COEFFICIENTS.iter().enumerate() {
             let wanted: Vec<i64> = (256 * s..256 * (s + 1))
-                .map(|f| (i64::from(EXP2_HIGH[f >> 5]) * i64::from(EXP2_LOW[f & 31]) + (1 << 14)) >> 15 >> 6)
+                .map(|f| (i64::from(EXP2_HIGH[f >> 5]) * i64::from(EXP2_LOW[f & 31]) + (1 << 14)) >> 21)
                 .collect();
             let exact = |u: f64| 255.0 * 128.0 * (-(256.0 * s as f64 + u + 0.5) / 2048.0).exp2();
             let (first, middle, last) = (exact(0.0), exact(128.0), exact(256.0));

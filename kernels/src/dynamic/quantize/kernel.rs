@@ -119,7 +119,7 @@ mod tests {
             for columns in [1, 17, 33, 49, 64] {
                 let (x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
                 let mut found = Buffer::new(TILE);
-                let args = args(&scales, &x, panel.as_mut_ptr(), found.as_mut_ptr(), columns);
+                let args = args(&scales, x.as_ptr(), panel.as_mut_ptr(), found.as_mut_ptr(), columns);
                 // SAFETY: as in `run`: the buffers hold a tile of the plan's width.
                 unsafe { code.assert_preserves(&args, columns) };
             }

@@ -123,9 +123,10 @@ mod tests {
         ];
         for code in plans_with_code(|isa| sinks.map(|sink| ColumnRescaleDesc { features, sink }.plan(isa).unwrap())) {
             let rows = RescaleRows::pack(&code.plan, &[RescaleParams::default(); 6]).unwrap();
+            let scales = [1.0; TILE];
             for columns in [1, 17, 33, 49, 64] {
                 let (mut t, mut out) = (Buffer::new(elements(features, 1)), Buffer::<f32>::new(elements(features, 1)));
-                let args = args(&rows, &[1.0; TILE], t.as_mut_ptr(), out.as_mut_ptr().cast(), columns);
+                let args = args(&rows, scales.as_ptr(), t.as_mut_ptr(), out.as_mut_ptr().cast(), columns);
                 // SAFETY: as in `run`: the buffers hold a tile of the plan's width.
                 unsafe { code.assert_preserves(&args, columns) };
             }
