@@ -167,7 +167,7 @@ impl AttentionKernel {
                     let args = self.args(tables, params, heads, panels, scratch);
                     // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that the panels hold `elements` of
                     // heads * D features, and `AttentionBatch::new` that its offsets stay inside whole tiles of that width. The
-                    // scratch was carved for this many groups. Stores are masked to the dwords or tokens of this sequence and to
+                    // scratch was carved for this many groups. Stores are limited to the dwords or tokens of this sequence and to
                     // the rows of these heads, so no two calls of one `run` write the same byte. The zeros that a flat head reads as K
                     // hold a head of any size, and its key groups all point to their start.
                     unsafe { entry.call(&args) };
@@ -286,7 +286,7 @@ fn heads_per_task(heads: usize, sequences: usize, parallel: Parallel) -> usize {
     .max(1)
 }
 
-/// The scratch of one sequence, each part a whole number of cache lines.
+/// The scratch of one sequence. Each part starts at a cache line.
 struct Carved {
     key_bias: *mut i32,
     scores: *mut i32,

@@ -1,6 +1,6 @@
 //! Attention for 256 bits, with AVX-VNNI and without: the same panels, tables and bits as for 512 bits.
 //!
-//! 16 queries are computed at a time, in two vectors of eight. Scores, probabilities and outputs are loops over groups of four keys, with
+//! Sixteen queries are computed at a time, in two vectors of eight. Scores, probabilities and outputs are loops over groups of four keys, with
 //! scores and probabilities in scratch memory.
 //!
 //! **Products**: `vpdpbusd` where the CPU has it ([`product::Product`]). AVX2 has no exact product of u8 and s8 (`vpmaddubsw` saturates),
