@@ -68,7 +68,7 @@ fn emit_chunk_addresses(a: &mut Asm<Ymm256>, plan: &AttentionPlan, r: &Regs) {
         ; add Rq(r.q), Rq(r.field)
         ; mov Rd(r.field), [Rq(r.chunk) + out]
         ; add Rq(r.out), Rq(r.field)
-        ; mov Rd(r.left_queries), [Rq(r.chunk) + vectors]
+        ; mov Rd(r.remaining), [Rq(r.chunk) + vectors]
         ; lea Rq(r.tokens), [Rq(r.chunk) + tokens]
     );
     if plan.output == PanelLayout::Plain {
@@ -88,7 +88,7 @@ fn emit_next_queries(a: &mut Asm<Ymm256>, plan: &AttentionPlan, r: &Regs) {
         ; add Rq(r.q), VECTOR_BYTES
         ; add Rq(r.out), out_bytes
         ; add Rq(r.tokens), size_of::<u16>() as i32
-        ; dec Rd(r.left_queries)
+        ; dec Rd(r.remaining)
         ; jnz ->queries
     );
 }

@@ -38,7 +38,7 @@ pub(super) struct Regs {
     pub(super) head: Gpr,
     pub(super) chunk: Gpr,
     /// Vectors of 16 queries of the chunk that are left.
-    pub(super) left_queries: Gpr,
+    pub(super) remaining: Gpr,
     /// Which tokens of these vectors belong to the sequence: words, one bit per token.
     pub(super) tokens: Gpr,
     pub(super) q: Gpr,
@@ -78,7 +78,7 @@ impl Regs {
         let (out, out_rows) = (file.gpr("output of 16 queries")?, file.gpr("output of four features")?);
         let blocks = file.gpr("blocks of four features left")?;
         let tokens = file.gpr("tokens that belong to the sequence")?;
-        let left_queries = file.gpr("vectors of 16 queries left")?;
+        let remaining = file.gpr("vectors of 16 queries left")?;
         let (chunk, head) = (file.gpr("query chunk")?, file.gpr("head")?);
         let acc = file.zmms(4 * VECTORS, "S[j][v]; 2^-x and sums of P; O[d][v]")?;
         let left = file.zmms(2 * VECTORS, "Q; tables of 2^-x; P; scale and zero point")?;
@@ -89,7 +89,7 @@ impl Regs {
             product,
             head,
             chunk,
-            left_queries,
+            remaining,
             tokens,
             q,
             out,
