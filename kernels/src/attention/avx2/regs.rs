@@ -16,10 +16,10 @@ pub(super) const BYTES: i32 = 4 * QUERIES as i32;
 ///
 /// | registers | key bias | scores | probabilities | output |
 /// | --- | --- | --- | --- | --- |
-/// | `acc`, 8 | sum | `S[j][v]` | 6 of 2^-x, 2 sums of P | `O[d][v]`, then bytes |
+/// | `acc`, 8 | sum, zero point of Q | `S[j][v]` | 6 of 2^-x, 2 sums of P | `O[d][v]`, then bytes |
 /// | `left`, 4 | ones | Q of four features, `[v][part]` | tables of 2^-x | `p`: P of four keys, `[v][part]`; scale, zero point |
-/// | `right`, 1 or 2 | K | K of one key | limit | V of one feature, `[part]`; bytes |
-/// | `product` | | of words | multiplier | of words |
+/// | `right`, 1 or 2 | K of four keys, `[part]` | K of one key | limit | V of one feature, `[part]`; bytes |
+/// | `temp` | product of words | product of words | multiplier | product of words |
 /// | `max`, 2 | | largest score per query | `max` | the first is the second of `right` |
 ///
 /// General registers that several roles share:
@@ -28,8 +28,8 @@ pub(super) const BYTES: i32 = 4 * QUERIES as i32;
 /// | --- | --- | --- | --- |
 /// | `bias` | `bias` | `parabolas`: constants of 2^-x | `out_scale`: output scales of the features |
 /// | `rows`: K of the head | `rows`: K, or K in words | | `rows`: V of the features |
-/// | `at`: offset of the key group; K in words in `scores` | `at` | | `at`; in stores `constants` of the epilogue |
-/// | | `scores` | `scores` | `reciprocal`: 1 / sum, in the memory of the scores |
+/// | `at`: offset of the key group | `at` | | `at`; in stores `constants` of the epilogue |
+/// | `key_words`: K in words | `scores` | `scores` | `reciprocal`: 1 / sum, in the memory of the scores |
 ///
 /// Where a query chunk begins, `at` is `field`: one of its fields.
 pub(super) struct Regs {
