@@ -86,7 +86,7 @@ impl Avx512Bf16 {
 pub enum Isa {
     /// Generated AVX-512 VNNI code.
     Avx512Vnni(Avx512Vnni),
-    /// Generated AVX2 code for matrix products, with AVX-VNNI where the token says so; plain Rust, compiled for AVX2, for the rest.
+    /// Generated AVX2 code, with AVX-VNNI where the token says so; plain Rust, compiled for AVX2, for what has no code of 256 bits.
     Avx2(Avx2),
     /// Plain Rust.
     Portable,

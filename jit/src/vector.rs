@@ -114,6 +114,7 @@ vector! {
         vbroadcastss   vbroadcastss    vbroadcastss;
         vcvtdq2ps      vcvtdq2ps       vcvtdq2ps;
         vcvtps2dq      vcvtps2dq       vcvtps2dq;
+        vsqrtps        vsqrtps         vsqrtps;
     }
     RMem {
         vbroadcasti128 vbroadcasti32x4 vbroadcasti128;
@@ -125,6 +126,7 @@ vector! {
     Rvm {
         vpaddd         vpaddd          vpaddd;
         vpsubd         vpsubd          vpsubd;
+        vpmaxsd        vpmaxsd         vpmaxsd;
         vpxor          vpxord          vpxor;
         vpand          vpandd          vpand;
         vpandn         vpandnd         vpandn;
@@ -150,8 +152,10 @@ vector! {
         vdivps         vdivps          vdivps;
         vmaxps         vmaxps          vmaxps;
         vminps         vminps          vminps;
+        vfmadd132ps    vfmadd132ps     vfmadd132ps;
         vfmadd213ps    vfmadd213ps     vfmadd213ps;
         vfmadd231ps    vfmadd231ps     vfmadd231ps;
+        vfnmadd213ps   vfnmadd213ps    vfnmadd213ps;
         vfnmadd231ps   vfnmadd231ps    vfnmadd231ps;
     }
     VmI {

@@ -124,6 +124,7 @@ instructions! {
     vmovdqa        Rm   Move      AVX2     "VEX.256.66.0F.W0 6F /r";
     vmovups        Rm   Move      AVX2     "VEX.256.0F.W0 10 /r";
     vmovups_st     Mr   Move      AVX2     "VEX.256.0F.W0 11 /r";
+    vmovd_x_st     Mr   Move      AVX2     "VEX.128.66.0F.W0 7E /r";
     vmovq_x_st     Mr   Move      AVX2     "VEX.128.66.0F.W0 D6 /r";
     vmovhps_st     Mr   Move      AVX2     "VEX.128.0F.W0 17 /r";
     vpbroadcastd   Rm   Broadcast AVX2     "VEX.256.66.0F38.W0 58 /r";
@@ -184,8 +185,11 @@ instructions! {
     vdivps         Rvm  Dot       AVX2     "VEX.256.0F.W0 5E /r";
     vmaxps         Rvm  Alu       AVX2     "VEX.256.0F.W0 5F /r";
     vminps         Rvm  Alu       AVX2     "VEX.256.0F.W0 5D /r";
+    vsqrtps        Rm   Dot       AVX2     "VEX.256.0F.W0 51 /r";
+    vfmadd132ps    Rvm  Dot       FMA      "VEX.256.66.0F38.W0 98 /r";
     vfmadd213ps    Rvm  Dot       FMA      "VEX.256.66.0F38.W0 A8 /r";
     vfmadd231ps    Rvm  Dot       FMA      "VEX.256.66.0F38.W0 B8 /r";
+    vfnmadd213ps   Rvm  Dot       FMA      "VEX.256.66.0F38.W0 AC /r";
     vfnmadd231ps   Rvm  Dot       FMA      "VEX.256.66.0F38.W0 BC /r";
     vcvtdq2ps      Rm   Alu       AVX2     "VEX.256.0F.W0 5B /r";
     vcvtps2dq      Rm   Alu       AVX2     "VEX.256.66.0F.W0 5B /r";

@@ -54,6 +54,7 @@ manual! {
     vmovdqa        Rm   "vmovdqa ymm1, ymm2/m256";
     vmovups        Rm   "vmovups ymm1, ymm2/m256";
     vmovups_st     Mr   "vmovups m256, ymm1";
+    vmovd_x_st     Mr   "vmovd m32, xmm1";
     vmovq_x_st     Mr   "vmovq m64, xmm1";
     vmovhps_st     Mr   "vmovhps m64, xmm1";
     vpbroadcastd   Rm   "vpbroadcastd ymm1, xmm2/m32";
@@ -108,8 +109,11 @@ manual! {
     vdivps         Rvm  "vdivps ymm1, ymm2, ymm3/m256";
     vmaxps         Rvm  "vmaxps ymm1, ymm2, ymm3/m256";
     vminps         Rvm  "vminps ymm1, ymm2, ymm3/m256";
+    vsqrtps        Rm   "vsqrtps ymm1, ymm2/m256";
+    vfmadd132ps    Rvm  "vfmadd132ps ymm1, ymm2, ymm3/m256";
     vfmadd213ps    Rvm  "vfmadd213ps ymm1, ymm2, ymm3/m256";
     vfmadd231ps    Rvm  "vfmadd231ps ymm1, ymm2, ymm3/m256";
+    vfnmadd213ps   Rvm  "vfnmadd213ps ymm1, ymm2, ymm3/m256";
     vfnmadd231ps   Rvm  "vfnmadd231ps ymm1, ymm2, ymm3/m256";
     vcvtdq2ps      Rm   "vcvtdq2ps ymm1, ymm2/m256";
     vcvtps2dq      Rm   "vcvtps2dq ymm1, ymm2/m256";

@@ -2,6 +2,7 @@
 
 use super::batch::{KeyGroup, QueryChunk};
 use super::constants::Constants;
+use super::parabolas::Parabolas;
 
 /// What differs between the heads of a call.
 #[derive(Debug, Clone, Copy)]
@@ -42,10 +43,14 @@ pub(super) struct AttentionArgs {
     pub(super) key_bias: *mut i32,
     /// `[group][4][vectors][16]` s32.
     pub(super) scores: *mut i32,
-    /// `[group][vectors][16][4]` u8.
+    /// `[group][vectors][16][4]` u8; without `vpdpbusd` words, for 16 queries.
     pub(super) probabilities: *mut u8,
+    /// [`super::plan::AttentionPlan::key_words_bytes`]: `[group][step][even, odd][4]` pairs of s16.
+    pub(super) key_words: *mut i16,
     /// [`Constants::TABLE`].
     pub(super) exponential: *const Constants,
+    /// [`Parabolas::TABLE`].
+    pub(super) parabolas: *const Parabolas,
     /// [`crate::epilogue::Constants::address`].
     pub(super) constants: *const u8,
     pub(super) last_group_bias: [i32; 4],
@@ -53,5 +58,7 @@ pub(super) struct AttentionArgs {
     pub(super) one: f32,
     /// u8 and s8 ones.
     pub(super) ones: i32,
+    /// s16 ones.
+    pub(super) one_words: i32,
     pub(super) lowest: i32,
 }

@@ -55,6 +55,8 @@ pub(super) struct QueryChunk {
     pub(super) vectors: u32,
     /// Bit `4 l + v`: whether that dword of a plain row belongs to the sequence.
     pub(super) dwords: u16,
+    /// Byte offset of the first vector in a row of a plain panel.
+    pub(super) column: u16,
     /// Bit t of element i: whether token t of the chunk's vector i belongs to the sequence (rounded up to 4 tokens).
     pub(super) tokens: [u16; VECTORS],
 }
@@ -234,7 +236,14 @@ impl QueryChunk {
             crate::PanelLayout::Plain => tile,
             crate::PanelLayout::Vnni => tile + within,
         };
-        QueryChunk { q: (tile + within) as u32, out: out as u32, vectors: vectors as u32, dwords, tokens }
+        QueryChunk {
+            q: (tile + within) as u32,
+            out: out as u32,
+            vectors: vectors as u32,
+            dwords,
+            column: lane_position(first % VECTORS * LANES) as u16,
+            tokens,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, JitError, Scale, ptr};
+use lacuna_jit::{Asm, Code, Evex, Isa, JitError, Scale, ptr};
 
 use super::args::{AttentionArgs, HeadParams};
 use super::batch::QueryChunk;
@@ -11,13 +11,16 @@ use super::groups::{begin_groups, load_k_offset, next_group};
 use super::plan::AttentionPlan;
 use super::regs::Regs;
 use super::sizes::{KEYS, MAX_SHORT_GROUPS, VNNI_ROW_BYTES};
-use super::{long, short};
+use super::{avx2, long, short};
 use crate::args::load_args;
 use crate::{Generate, Plan, VECTORS};
 
 impl Generate for AttentionPlan {
     fn generate(&self) -> Result<Code, JitError> {
-        emit(self)
+        match self.isa() {
+            Isa::Avx2(token) => avx2::emit(self, token),
+            Isa::Avx512Vnni(_) | Isa::Portable => emit(self),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::args::{AttentionArgs, HeadParams};
 use super::batch::{AttentionBatch, KeyGroup, SequenceTables};
 use super::constants;
 use super::flat;
+use super::parabolas::Parabolas;
 use super::plan::AttentionPlan;
 use super::portable::{self, Head};
 use crate::epilogue::Constants;
@@ -74,7 +75,7 @@ pub struct AttentionKernel {
 
 /// What one sequence needs while it is in work. Grows to the longest sequence and the most heads a thread has seen.
 struct Scratch {
-    /// Key biases, scores and probabilities.
+    /// [`Carved`].
     bytes: Buffer<u8>,
     heads: Vec<HeadParams>,
     /// Of a flat head.
@@ -166,7 +167,7 @@ impl AttentionKernel {
                     let args = self.args(tables, params, heads, panels, scratch);
                     // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that the panels hold `elements` of
                     // heads * D features, and `AttentionBatch::new` that its offsets stay inside whole tiles of that width. The
-                    // scratch was carved for this many groups. Stores are masked to the dwords or tokens of this sequence and to
+                    // scratch was carved for this many groups. Stores are limited to the dwords or tokens of this sequence and to
                     // the rows of these heads, so no two calls of one `run` write the same byte. The zeros that a flat head reads as K
                     // hold a head of any size, and its key groups all point to their start.
                     unsafe { entry.call(&args) };
@@ -205,7 +206,7 @@ impl AttentionKernel {
         let d = self.plan.head_size;
         let first = heads.start * d * TILE; // a head's features are whole rows: the offset is the same in both panel layouts
         let groups = tables.keys.len();
-        let (key_bias, scores, probabilities) = carve(&mut scratch.bytes, groups);
+        let scratched = carve(&mut scratch.bytes, groups, self.plan.key_words_bytes(groups));
         let is_flat = flat::is_flat(params.falloff(heads.start));
         scratch.keys.clear();
         if is_flat {
@@ -239,15 +240,18 @@ impl AttentionKernel {
             groups,
             chunks: chunks.start,
             chunks_end: chunks.end,
-            key_bias,
-            scores,
-            probabilities,
+            key_bias: scratched.key_bias,
+            scores: scratched.scores,
+            probabilities: scratched.probabilities,
+            key_words: scratched.key_words,
             exponential: constants::Constants::TABLE,
+            parabolas: Parabolas::TABLE,
             constants: Constants::address(),
             last_group_bias: tables.last_group_bias,
             out_zero: f32::from(params.out_zero),
             one: 1.0,
             ones: 0x0101_0101,
+            one_words: 0x0001_0001,
             lowest: i32::MIN,
         }
     }
@@ -282,15 +286,29 @@ fn heads_per_task(heads: usize, sequences: usize, parallel: Parallel) -> usize {
     .max(1)
 }
 
-/// The scratch of one sequence: key biases, scores, probabilities, each a whole number of cache lines.
-fn carve(buffer: &mut Buffer<u8>, groups: usize) -> (*mut i32, *mut i32, *mut u8) {
+/// The scratch of one sequence. Each part starts at a cache line.
+struct Carved {
+    key_bias: *mut i32,
+    scores: *mut i32,
+    probabilities: *mut u8,
+    key_words: *mut i16,
+}
+
+/// The parts for `groups` groups of four keys.
+fn carve(buffer: &mut Buffer<u8>, groups: usize, key_words_bytes: usize) -> Carved {
     let bias_bytes = (groups * 4 * size_of::<i32>()).next_multiple_of(64);
     let score_bytes = groups * 4 * VECTORS * LANES * size_of::<i32>();
     let probability_bytes = groups * VECTORS * LANES * 4;
-    buffer.reserve(bias_bytes + score_bytes + probability_bytes);
+    buffer.reserve(bias_bytes + score_bytes + probability_bytes + key_words_bytes);
     let (bias, rest) = buffer.split_at_mut(bias_bytes);
-    let (scores, probabilities) = rest.split_at_mut(score_bytes);
-    (bias.as_mut_ptr().cast(), scores.as_mut_ptr().cast(), probabilities.as_mut_ptr())
+    let (scores, rest) = rest.split_at_mut(score_bytes);
+    let (probabilities, key_words) = rest.split_at_mut(probability_bytes);
+    Carved {
+        key_bias: bias.as_mut_ptr().cast(),
+        scores: scores.as_mut_ptr().cast(),
+        probabilities: probabilities.as_mut_ptr(),
+        key_words: key_words.as_mut_ptr().cast(),
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@
 //!
 //! **Layout**: Q (u8) and K (s8) are VNNI panels, V (s8) is a plain panel, the output (u8) is a plain or VNNI panel, all of
 //! F features. Keys go in groups of four: K's dword of four features of one key and V's dword of one feature of four keys
-//! are broadcast operands, Q and P are vectors of 16 queries.
+//! are broadcast operands, Q and P are vectors of 16 queries, or of 8 with 256 bits.
 //!
 //! **Numerics**: integer sums are exact; P is computed in integers ([`crate::math::exp2_u8`]) and within 0.56 of the exact
 //! value, rounding to 8 bit included; everything is bit-identical on all tiers. Keys past the end of a sequence get a
@@ -23,6 +23,7 @@
 //! equally, whatever their scores are.
 
 mod args;
+mod avx2;
 mod batch;
 mod constants;
 mod desc;
@@ -34,6 +35,7 @@ mod groups;
 mod interpreted;
 mod kernel;
 mod long;
+mod parabolas;
 mod plan;
 mod portable;
 mod regs;

@@ -3,6 +3,7 @@
 use lacuna_jit::Isa;
 
 use super::desc::AttentionDesc;
+use super::sizes::KEY_PART_BYTES;
 use crate::{KernelError, PanelLayout, Plan};
 
 impl AttentionDesc {
@@ -23,7 +24,7 @@ impl AttentionDesc {
                 expected: "a multiple of 4 from 4 to 512",
             });
         }
-        Ok(AttentionPlan { isa: isa.or_portable_for_avx2(), head_size: d, output: self.output })
+        Ok(AttentionPlan { isa, head_size: d, output: self.output })
     }
 }
 
@@ -59,6 +60,14 @@ impl AttentionPlan {
     /// Steps of four features in Q K.
     pub(super) fn steps(&self) -> usize {
         self.head_size / 4
+    }
+
+    /// Bytes of scratch for `groups` groups of four keys in words, which only AVX2 without `vpdpbusd` needs.
+    pub(super) fn key_words_bytes(&self, groups: usize) -> usize {
+        match self.isa {
+            Isa::Avx2(token) if !token.vnni() => groups * self.steps() * 2 * KEY_PART_BYTES as usize,
+            _ => 0,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use dynasmrt::{DynasmApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, JitError, Zmm, ptr};
+use lacuna_jit::{Asm, Code, Isa, JitError, Vector, Ymm256, Zmm, Zmm512, ptr};
 
 use super::args::ElementwiseArgs;
 use super::params::QuantParams;
@@ -11,20 +11,27 @@ use super::plan::ElementwisePlan;
 use super::regs::Regs;
 use crate::args::load_args;
 use crate::rows::{
-    F32_ROW_BYTES, GROUP, PanelRows, element, emit_activate, emit_quantize, emit_rows, emit_store_f32, emit_store_panel,
+    F32_ROW_BYTES, GROUP, PanelRows, RowVerbs, element, emit_activate, emit_quantize, emit_rows, emit_store_f32,
+    emit_store_panel,
 };
 use crate::{Generate, Plan};
 
 impl Generate for ElementwisePlan {
     fn generate(&self) -> Result<Code, JitError> {
-        emit(self)
+        match self.isa {
+            Isa::Avx2(_) => emit::<Ymm256>(self),
+            Isa::Avx512Vnni(_) | Isa::Portable => emit::<Zmm512>(self),
+        }
     }
 }
 
 /// Generates the kernel.
-fn emit(plan: &ElementwisePlan) -> Result<Code, JitError> {
-    let r = Regs::new()?;
-    let mut a = Asm::new();
+fn emit<W>(plan: &ElementwisePlan) -> Result<Code, JitError>
+where
+    Asm<W>: RowVerbs,
+{
+    let (mut a, file) = Asm::<W>::begin();
+    let r = Regs::new::<Asm<W>>(file)?;
     a.begin_function(&r.file);
     load_args!(a, r, ElementwiseArgs { x, panel, params, constants, columns });
     emit_rows(&mut a, plan.features, [r.columns, r.count], &r.y, |a, y, rows| emit_group(a, plan, &r, y, rows));
@@ -33,7 +40,10 @@ fn emit(plan: &ElementwisePlan) -> Result<Code, JitError> {
 }
 
 /// Up to four rows; the panel gets zeros for those that are missing.
-fn emit_group(a: &mut Asm, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], rows: usize) {
+fn emit_group<W>(a: &mut Asm<W>, plan: &ElementwisePlan, r: &Regs, y: &[Vec<Zmm>], rows: usize)
+where
+    Asm<W>: RowVerbs,
+{
     for (row, y) in y[..rows].iter().enumerate() {
         for (v, &y) in y.iter().enumerate() {
             a.vmovups(y, element(r.x, row, v));

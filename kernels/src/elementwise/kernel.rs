@@ -12,7 +12,7 @@ use crate::kernel::kernel_methods;
 use crate::layout::elements;
 use crate::output::check_length;
 use crate::parallel::SharedMut;
-use crate::rows::{check_columns, for_each_tile, with_fma};
+use crate::rows::{check_columns, for_each_tile, parts, with_fma};
 use crate::{KernelError, Parallel, Plan};
 
 /// A callable element-wise function. Cheap to clone; keeps its code alive.
@@ -44,12 +44,19 @@ impl ElementwiseKernel {
             let x = x.at(tile * plan.tile_elements());
             match &self.entry {
                 Some(entry) => {
-                    let (panel, params) = (std::ptr::null_mut(), std::ptr::null());
-                    let args = ElementwiseArgs { x, panel, params, constants: Constants::address(), columns };
-                    // SAFETY: the plan's `Isa` token proves the CPU features; the length check made sure that `x` holds
-                    // every tile, of which each task has its own; panel and parameters are not touched by an in-place
-                    // plan.
-                    unsafe { entry.call(&args) };
+                    for part in parts(plan.isa, columns) {
+                        let args = ElementwiseArgs {
+                            x: x.wrapping_add(part.first),
+                            panel: std::ptr::null_mut(),
+                            params: std::ptr::null(),
+                            constants: Constants::address(),
+                            columns: part.columns,
+                        };
+                        // SAFETY: the plan's `Isa` token proves the CPU features; the length check made sure that `x` holds
+                        // every tile, of which each task has its own; panel and parameters are not touched by an in-place
+                        // plan.
+                        unsafe { entry.call(&args) };
+                    }
                 }
                 None => {
                     // SAFETY: as above.
@@ -79,9 +86,9 @@ impl ElementwiseKernel {
         parallel: Parallel<'_>,
     ) -> Result<(), KernelError> {
         let plan = &self.plan;
-        if plan.sink.store.codes().is_none() {
+        let Some((layout, _)) = plan.sink.store.codes() else {
             return Err(self.mismatch("a panel as output", "an f32 tile to be changed in place"));
-        }
+        };
         check_columns("elementwise", columns)?;
         check_length(plan, "quantisation parameters", params.len(), plan.features)?;
         check_length(plan, "x", x.len(), elements(plan.features, columns))?;
@@ -94,16 +101,18 @@ impl ElementwiseKernel {
             let panel = panel.at(at);
             match &self.entry {
                 Some(entry) => {
-                    let args = ElementwiseArgs {
-                        x: x.as_ptr().cast_mut(), // only read by a plan that writes a panel
-                        panel,
-                        params: params.as_ptr(),
-                        constants: Constants::address(),
-                        columns,
-                    };
-                    // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that `x` and
-                    // `panel` hold every tile and `params` every feature; each task has its own tile of the panel.
-                    unsafe { entry.call(&args) };
+                    for part in parts(plan.isa, columns) {
+                        let args = ElementwiseArgs {
+                            x: x.as_ptr().wrapping_add(part.first).cast_mut(), // only read by a plan that writes a panel
+                            panel: panel.wrapping_add(part.panel_offset(layout)),
+                            params: params.as_ptr(),
+                            constants: Constants::address(),
+                            columns: part.columns,
+                        };
+                        // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that `x` and
+                        // `panel` hold every tile and `params` every feature; each task has its own tile of the panel.
+                        unsafe { entry.call(&args) };
+                    }
                 }
                 None => {
                     // SAFETY: as above.

@@ -24,7 +24,7 @@ impl ElementwiseDesc {
             (_, Store::Bf16 | Store::F32 { residual: true }) => {
                 refused(&format!("{} output", self.sink.store.name()), "f32 output in place, or a panel of codes")
             }
-            _ => Ok(ElementwisePlan { isa: isa.or_portable_for_avx2(), features: self.features, sink: self.sink }),
+            _ => Ok(ElementwisePlan { isa, features: self.features, sink: self.sink }),
         }
     }
 }

@@ -51,3 +51,4 @@ pub(crate) use portable::finish_block;
 pub(crate) use regs::EpilogueRegs;
 pub use row::RowParams;
 pub(crate) use store::emit_store_bytes;
+pub(crate) use verbs::Verbs;

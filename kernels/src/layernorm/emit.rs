@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use dynasmrt::{DynasmApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, JitError, Zmm, ptr};
+use lacuna_jit::{Asm, Code, Isa, JitError, Vector, Ymm256, Zmm, Zmm512, ptr};
 
 use super::args::LayerNormArgs;
 use super::params::NormParams;
@@ -11,24 +11,29 @@ use super::plan::{CHAINS, LayerNormPlan};
 use super::regs::{Columns, Regs};
 use crate::args::load_args;
 use crate::rows::{
-    F32_ROW_BYTES, GROUP, PanelRows, element, emit_by_vectors, emit_quantize, emit_row_groups, emit_store_panel,
-    emit_zero,
+    F32_ROW_BYTES, GROUP, PanelRows, RowVerbs, element, emit_quantize, emit_row_groups, emit_store_panel, emit_zero,
 };
 use crate::{Generate, Plan, Sign};
 
 impl Generate for LayerNormPlan {
     fn generate(&self) -> Result<Code, JitError> {
-        emit(self)
+        match self.isa {
+            Isa::Avx2(_) => emit::<Ymm256>(self),
+            Isa::Avx512Vnni(_) | Isa::Portable => emit::<Zmm512>(self),
+        }
     }
 }
 
 /// Generates the kernel.
-fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
-    let r = Regs::new()?;
-    let mut a = Asm::new();
+fn emit<W>(plan: &LayerNormPlan) -> Result<Code, JitError>
+where
+    Asm<W>: RowVerbs,
+{
+    let (mut a, file) = Asm::<W>::begin();
+    let r = Regs::new::<Asm<W>>(file)?;
     a.begin_function(&r.file);
     load_args!(a, r, LayerNormArgs { columns, constants });
-    emit_by_vectors(&mut a, r.columns, |a, vectors| {
+    a.emit_by_vectors(r.columns, |a, vectors| {
         let columns = r.columns(vectors);
         emit_shift(a, plan, &r, &columns);
         emit_statistics(a, plan, &r, &columns);
@@ -40,8 +45,11 @@ fn emit(plan: &LayerNormPlan) -> Result<Code, JitError> {
 
 /// `shift = sum_(f < S) x[f] / S`, the mean of the first features. Those rows are in L1 when the statistics read them
 /// again.
-fn emit_shift(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>) {
-    a.note("shift: mean of the first features");
+fn emit_shift<W>(a: &mut Asm<W>, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>)
+where
+    Asm<W>: RowVerbs,
+{
+    a.remark("shift: mean of the first features");
     emit_zero(a, columns.sums.iter().flatten());
     load_args!(a, r, LayerNormArgs { x });
     emit_row_groups(a, plan.shift_features(), r.count, |a, rows| {
@@ -54,14 +62,17 @@ fn emit_shift(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>
     });
     for (v, &shift) in columns.shift.iter().enumerate() {
         a.vaddps(shift, columns.sums[0][v], columns.sums[1][v]);
-        a.vdivps(shift, shift, r.arg(offset_of!(LayerNormArgs, shift_features)).bcast());
+        a.vdivps_broadcast(shift, shift, r.arg(offset_of!(LayerNormArgs, shift_features)), r.scratch);
     }
 }
 
 /// With `d = shift - x[f]`: `mean = shift - sum_f d / F` and
 /// `rstd = 1 / sqrt(sum_f d^2 / F - (sum_f d / F)^2 + epsilon)`.
-fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>) {
-    a.note("mean and variance about the shift");
+fn emit_statistics<W>(a: &mut Asm<W>, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>)
+where
+    Asm<W>: RowVerbs,
+{
+    a.remark("mean and variance about the shift");
     emit_zero(a, columns.sums.iter().flatten());
     emit_zero(a, columns.squares.iter().flatten());
     load_args!(a, r, LayerNormArgs { x });
@@ -77,19 +88,19 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
         }
         emit_next_x(a, r);
     });
-    a.vpxord(r.zero, r.zero, r.zero);
+    a.vpxor(r.zero, r.zero, r.zero);
     for v in 0..columns.shift.len() {
         let (shift, mean, rstd) = (columns.shift[v], columns.mean[v], columns.rstd[v]);
         let (sum, square) = (columns.sums[0][v], columns.squares[0][v]);
         a.vaddps(sum, sum, columns.sums[1][v]);
         a.vaddps(square, square, columns.squares[1][v]);
         let (mean_d, variance) = (sum, square); //                      the sums end here
-        a.vdivps(mean_d, sum, r.arg(offset_of!(LayerNormArgs, features)).bcast());
-        a.vdivps(variance, square, r.arg(offset_of!(LayerNormArgs, features)).bcast());
+        a.vdivps_broadcast(mean_d, sum, r.arg(offset_of!(LayerNormArgs, features)), r.scratch);
+        a.vdivps_broadcast(variance, square, r.arg(offset_of!(LayerNormArgs, features)), r.scratch);
         a.vsubps(mean, shift, mean_d); //                               mean = shift - mean of d
         a.vfnmadd231ps(variance, mean_d, mean_d); //                    variance = mean of d^2 - (mean of d)^2
         a.vmaxps(variance, r.zero, variance); //                          not below 0; NaN stays: it is the second operand
-        a.vaddps(variance, variance, r.arg(offset_of!(LayerNormArgs, epsilon)).bcast());
+        a.vaddps_broadcast(variance, variance, r.arg(offset_of!(LayerNormArgs, epsilon)), r.scratch);
         let deviation = variance;
         a.vsqrtps(deviation, variance);
         a.vbroadcastss(rstd, r.arg(offset_of!(LayerNormArgs, one)));
@@ -98,8 +109,11 @@ fn emit_statistics(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Column
 }
 
 /// `y = (x - mean) rstd gamma + beta`, four rows at a time, to the f32 tile and the panel.
-fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>) {
-    a.note("normalise, quantise, store");
+fn emit_normalize<W>(a: &mut Asm<W>, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>)
+where
+    Asm<W>: RowVerbs,
+{
+    a.remark("normalise, quantise, store");
     load_args!(a, r, LayerNormArgs { x, params });
     if plan.panel.is_some() {
         load_args!(a, r, LayerNormArgs { panel });
@@ -119,7 +133,10 @@ fn emit_normalize(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns
 }
 
 /// One row: f32 to the tile; s32 stays in `y`.
-fn emit_normalize_row(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>, row: usize, y: &[Zmm]) {
+fn emit_normalize_row<W>(a: &mut Asm<W>, plan: &LayerNormPlan, r: &Regs, columns: &Columns<'_>, row: usize, y: &[Zmm])
+where
+    Asm<W>: RowVerbs,
+{
     let param = |field: usize| ptr(r.params) + (row * size_of::<NormParams>() + field) as i32;
     a.vbroadcastss(r.gamma, param(offset_of!(NormParams, gamma)));
     a.vbroadcastss(r.beta, param(offset_of!(NormParams, beta)));
@@ -137,6 +154,6 @@ fn emit_normalize_row(a: &mut Asm, plan: &LayerNormPlan, r: &Regs, columns: &Col
     }
 }
 
-fn emit_next_x(a: &mut Asm, r: &Regs) {
+fn emit_next_x<W>(a: &mut Asm<W>, r: &Regs) {
     dynasm!(a ; .arch x64 ; add Rq(r.x), GROUP as i32 * F32_ROW_BYTES);
 }

@@ -12,7 +12,7 @@ use crate::kernel::kernel_methods;
 use crate::layout::elements;
 use crate::output::check_length;
 use crate::parallel::SharedMut;
-use crate::rows::{check_columns, for_each_tile, with_fma};
+use crate::rows::{check_columns, for_each_tile, parts, with_fma};
 use crate::{KernelError, Parallel, Plan};
 
 /// A callable layernorm. Cheap to clone; keeps its code alive.
@@ -83,10 +83,14 @@ impl LayerNormKernel {
     pub(crate) unsafe fn run_tile(&self, params: &NormRows, x: *mut f32, panel: *mut u8, columns: usize) {
         match &self.entry {
             Some(entry) => {
-                let args = self.args(params, x, panel, columns);
-                // SAFETY: the plan's `Isa` token proves the CPU features; the code reads and writes only the tile, the
-                // tile of the panel and F parameters, all valid by the caller's promise.
-                unsafe { entry.call(&args) };
+                for part in parts(self.plan.isa, columns) {
+                    let x = x.wrapping_add(part.first);
+                    let panel = panel.wrapping_add(self.plan.panel.map_or(0, |layout| part.panel_offset(layout)));
+                    let args = self.args(params, x, panel, part.columns);
+                    // SAFETY: the plan's `Isa` token proves the CPU features; the code reads and writes only the tile, the
+                    // tile of the panel and F parameters, all valid by the caller's promise.
+                    unsafe { entry.call(&args) };
+                }
             }
             None => {
                 let elements = self.plan.tile_elements();

@@ -26,7 +26,7 @@ impl LayerNormDesc {
                 expected: "an f32 tile, a panel, or both".into(),
             });
         }
-        Ok(LayerNormPlan { isa: isa.or_portable_for_avx2(), features, f32, panel })
+        Ok(LayerNormPlan { isa, features, f32, panel })
     }
 }
 

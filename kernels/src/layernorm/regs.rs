@@ -3,17 +3,16 @@
 use lacuna_jit::{Gpr, JitError, Mem, RegFile, Zmm, ptr};
 
 use super::plan::CHAINS;
-use crate::VECTORS;
-use crate::rows::{GROUP, group_of};
+use crate::rows::{GROUP, RowVerbs, group_of};
 
-/// REGISTER LAYOUT, W = vectors of 16 columns
+/// REGISTER LAYOUT, W = vectors of columns: 4 of 16 columns, or 2 of 8
 ///
 /// | registers | shift | statistics | normalising |
 /// | --- | --- | --- | --- |
-/// | acc, 4 W of 16 | `sums[f mod 2][v]` of x | `sums[f mod 2][v]` of d, `squares[f mod 2][v]` of d^2 | `y[f mod 4][v]`, then packed |
-/// | mean, W of 4 | `shift[v]` | `shift[v]`, then `mean[v]` | `mean[v]` |
-/// | rstd, W of 4 | | 1 / sqrt(variance + epsilon) | the same |
-/// | temp, 4 | | `d`: deviations; after them `zero` | gamma, beta, out_scale, out_zero; in a store temporaries |
+/// | acc, 4 W | `sums[f mod 2][v]` of x | `sums[f mod 2][v]` of d, `squares[f mod 2][v]` of d^2 | `y[f mod 4][v]`, then packed |
+/// | mean, W | `shift[v]` | `shift[v]`, then `mean[v]` | `mean[v]` |
+/// | rstd, W | | 1 / sqrt(variance + epsilon) | the same |
+/// | temp, 4 | | `d`: deviations; after them `zero`, `scratch` | gamma, beta, out_scale, out_zero; in a store temporaries |
 ///
 /// [`Columns`] gives acc and mean the name that they have in a pass; the roles of temp have names of their own.
 pub(super) struct Regs {
@@ -30,6 +29,8 @@ pub(super) struct Regs {
     /// `[v]`: deviations.
     pub(super) d: Vec<Zmm>,
     pub(super) zero: Zmm,
+    /// A register of `d` beside `zero`.
+    pub(super) scratch: Zmm,
     pub(super) gamma: Zmm,
     pub(super) beta: Zmm,
     pub(super) out_scale: Zmm,
@@ -39,13 +40,13 @@ pub(super) struct Regs {
 }
 
 impl Regs {
-    pub(super) fn new() -> Result<Regs, JitError> {
-        let mut file = RegFile::new();
+    /// Draws from `file`, the registers of the assembler `A`.
+    pub(super) fn new<A: RowVerbs>(mut file: RegFile) -> Result<Regs, JitError> {
         let (x, panel) = (file.gpr("row of the f32 tile")?, file.gpr("row of the panel")?);
         let (params, constants) = (file.gpr("parameters of the feature")?, file.gpr("constants")?);
         let (columns, count) = (file.gpr("columns")?, file.gpr("groups of four rows left")?);
-        let acc = file.zmms(GROUP * VECTORS, "sums of d and d^2 [f mod 2][v]; y[f mod 4][v]")?;
-        let (mean, rstd) = (file.zmms(VECTORS, "shift[v]; mean[v]")?, file.zmms(VECTORS, "rstd[v]")?);
+        let acc = file.zmms(GROUP * A::VECTORS, "sums of d and d^2 [f mod 2][v]; y[f mod 4][v]")?;
+        let (mean, rstd) = (file.zmms(A::VECTORS, "shift[v]; mean[v]")?, file.zmms(A::VECTORS, "rstd[v]")?);
         let temp = file.zmms(4, "deviations; zero; gamma, beta, out_scale, out_zero; byte transpose")?;
         Ok(Regs {
             x,
@@ -59,6 +60,7 @@ impl Regs {
             rstd,
             d: temp.clone(),
             zero: temp[0],
+            scratch: temp[1],
             gamma: temp[0],
             beta: temp[1],
             out_scale: temp[2],

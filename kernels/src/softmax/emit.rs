@@ -10,7 +10,7 @@ use super::plan::{CHAINS, SoftmaxPlan};
 use super::regs::{Columns, Regs};
 use crate::args::load_args;
 use crate::math::EXP_R;
-use crate::rows::{F32_ROW_BYTES, GROUP, emit_by_vectors, emit_row_groups, emit_row_groups_back, emit_zero};
+use crate::rows::{F32_ROW_BYTES, GROUP, RowVerbs, emit_row_groups, emit_row_groups_back, emit_zero};
 use crate::{Generate, Plan};
 
 impl Generate for SoftmaxPlan {
@@ -32,7 +32,7 @@ fn emit(plan: &SoftmaxPlan) -> Result<Code, JitError> {
     a.vbroadcastss(r.log2_e, r.constant(offset_of!(Constants, log2_e)));
     a.vbroadcastss(r.magic, r.constant(offset_of!(Constants, magic)));
     a.vbroadcastss(r.min, r.constant(offset_of!(Constants, min)));
-    emit_by_vectors(&mut a, r.columns, |a, vectors| {
+    a.emit_by_vectors(r.columns, |a, vectors| {
         let columns = r.columns(vectors);
         emit_max(a, plan, &r, &columns);
         emit_exponentials(a, plan, &r, &columns);

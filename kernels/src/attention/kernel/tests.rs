@@ -27,6 +27,25 @@ fn generated_code_preserves_what_a_callee_must() {
     }
 }
 
+/// With AVX-VNNI and without.
+#[test]
+fn code_for_256_bits_needs_no_more_than_its_tier() {
+    let Some(token) = lacuna_jit::Avx2::detect() else {
+        crate::support::tiers(); // says what is skipped
+        return;
+    };
+    for (token, output) in [token, token.without_vnni()]
+        .into_iter()
+        .flat_map(|token| [PanelLayout::Plain, PanelLayout::Vnni].map(|output| (token, output)))
+    {
+        for head_size in [4, 32, 512] {
+            let plan = AttentionDesc { head_size, output }.plan(lacuna_jit::Isa::Avx2(token)).unwrap();
+            let needs = crate::Generate::emit(&plan).unwrap().features;
+            assert!(token.tier().features().contains(needs), "{}: {needs:?}", plan.name());
+        }
+    }
+}
+
 #[test]
 fn flat_heads_are_called_alone() {
     let params = |scales: &[f32]| AttentionParams {

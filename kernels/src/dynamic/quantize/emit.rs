@@ -3,31 +3,35 @@
 use std::mem::offset_of;
 
 use dynasmrt::{DynasmApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, JitError, ptr};
+use lacuna_jit::{Asm, Code, Isa, JitError, Vector, Ymm256, Zmm512, ptr};
 
 use super::args::ColumnQuantArgs;
 use super::plan::ColumnQuantPlan;
 use super::regs::{Columns, Regs};
 use crate::args::load_args;
 use crate::layout::VECTOR_BYTES;
-use crate::rows::{
-    F32_ROW_BYTES, GROUP, PanelRows, element, emit_by_vectors, emit_row_groups, emit_store_panel, emit_zero,
-};
+use crate::rows::{F32_ROW_BYTES, GROUP, PanelRows, RowVerbs, element, emit_row_groups, emit_store_panel, emit_zero};
 use crate::{Generate, Plan, Sign};
 
 impl Generate for ColumnQuantPlan {
     fn generate(&self) -> Result<Code, JitError> {
-        emit(self)
+        match self.isa {
+            Isa::Avx2(_) => emit::<Ymm256>(self),
+            Isa::Avx512Vnni(_) | Isa::Portable => emit::<Zmm512>(self),
+        }
     }
 }
 
 /// Generates the kernel.
-fn emit(plan: &ColumnQuantPlan) -> Result<Code, JitError> {
-    let r = Regs::new()?;
-    let mut a = Asm::new();
+fn emit<W>(plan: &ColumnQuantPlan) -> Result<Code, JitError>
+where
+    Asm<W>: RowVerbs,
+{
+    let (mut a, file) = Asm::<W>::begin();
+    let r = Regs::new::<Asm<W>>(file)?;
     a.begin_function(&r.file);
     load_args!(a, r, ColumnQuantArgs { panel, scales, constants, columns });
-    emit_by_vectors(&mut a, r.columns, |a, vectors| {
+    a.emit_by_vectors(r.columns, |a, vectors| {
         let columns = r.columns(vectors);
         emit_maxima(a, plan, &r, &columns);
         emit_scales(a, &r, &columns);
@@ -38,8 +42,11 @@ fn emit(plan: &ColumnQuantPlan) -> Result<Code, JitError> {
 }
 
 /// `max[v] = max_f |x[f] inverse[f]|`, compared as integers: a NaN is more than infinity.
-fn emit_maxima(a: &mut Asm, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<'_>) {
-    a.note("maximum of every column");
+fn emit_maxima<W>(a: &mut Asm<W>, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<'_>)
+where
+    Asm<W>: RowVerbs,
+{
+    a.remark("maximum of every column");
     load_args!(a, r, ColumnQuantArgs { x, inverse });
     a.vpbroadcastd(r.magnitude, r.arg(offset_of!(ColumnQuantArgs, magnitude)));
     emit_zero(a, columns.max);
@@ -48,7 +55,7 @@ fn emit_maxima(a: &mut Asm, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<
             a.vbroadcastss(r.inverse_scale, ptr(r.inverse) + 4 * row as i32);
             for (v, (&d, &max)) in columns.d.iter().zip(columns.max).enumerate() {
                 a.vmulps(d, r.inverse_scale, element(r.x, row, v)); //          d = x[f] inverse[f]
-                a.vpandd(d, d, r.magnitude); //                           |d|
+                a.vpand(d, d, r.magnitude); //                           |d|
                 a.vpmaxsd(max, max, d);
             }
         }
@@ -57,8 +64,11 @@ fn emit_maxima(a: &mut Asm, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<
 }
 
 /// `scale[v] = max[v] / 127` to memory, and `factor[v] = 127 / max[v]`.
-fn emit_scales(a: &mut Asm, r: &Regs, columns: &Columns<'_>) {
-    a.note("scales");
+fn emit_scales<W>(a: &mut Asm<W>, r: &Regs, columns: &Columns<'_>)
+where
+    Asm<W>: RowVerbs,
+{
+    a.remark("scales");
     a.vbroadcastss(r.least, r.arg(offset_of!(ColumnQuantArgs, least)));
     a.vbroadcastss(r.codes, r.arg(offset_of!(ColumnQuantArgs, codes)));
     for (v, (&max, &factor)) in columns.max.iter().zip(columns.factor).enumerate() {
@@ -71,8 +81,11 @@ fn emit_scales(a: &mut Asm, r: &Regs, columns: &Columns<'_>) {
 }
 
 /// `code = round(x[f] inverse[f] factor + 128)`, four rows at a time, to the panel.
-fn emit_codes(a: &mut Asm, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<'_>) {
-    a.note("codes");
+fn emit_codes<W>(a: &mut Asm<W>, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<'_>)
+where
+    Asm<W>: RowVerbs,
+{
+    a.remark("codes");
     load_args!(a, r, ColumnQuantArgs { x, inverse });
     emit_row_groups(a, plan.features, r.count, |a, rows| {
         a.vbroadcastss(r.zero, r.arg(offset_of!(ColumnQuantArgs, zero)));
@@ -91,6 +104,6 @@ fn emit_codes(a: &mut Asm, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<'
     });
 }
 
-fn emit_next(a: &mut Asm, r: &Regs) {
+fn emit_next<W>(a: &mut Asm<W>, r: &Regs) {
     dynasm!(a ; .arch x64 ; add Rq(r.x), GROUP as i32 * F32_ROW_BYTES ; add Rq(r.inverse), 4 * GROUP as i32);
 }

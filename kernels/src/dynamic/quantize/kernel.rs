@@ -13,7 +13,7 @@ use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::check_length;
 use crate::parallel::SharedMut;
-use crate::rows::{check_columns, for_each_tile, with_fma};
+use crate::rows::{check_columns, for_each_tile, parts, with_fma};
 use crate::{KernelError, Parallel, TILE};
 
 /// A callable quantisation with a scale per column. Cheap to clone; keeps its code alive.
@@ -55,10 +55,15 @@ impl ColumnQuantKernel {
             let (panel, scales) = (panel.at(at), scales.at(tile * TILE));
             match &self.entry {
                 Some(entry) => {
-                    let args = args(features, x, panel, scales, columns);
-                    // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that all buffers hold
-                    // every tile and `features` every feature; each task has its own tile of the panel and of the scales.
-                    unsafe { entry.call(&args) };
+                    for part in parts(plan.isa, columns) {
+                        let x = x.as_ptr().wrapping_add(part.first);
+                        let panel = panel.wrapping_add(part.panel_offset(plan.layout));
+                        let args = args(features, x, panel, scales.wrapping_add(part.first), part.columns);
+                        // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that all buffers
+                        // hold every tile and `features` every feature; each task has its own tile of the panel and of the
+                        // scales.
+                        unsafe { entry.call(&args) };
+                    }
                 }
                 None => {
                     // SAFETY: as above.
@@ -83,9 +88,9 @@ impl ColumnQuantKernel {
 }
 
 /// What the generated code is called with to compute one tile.
-fn args(features: &FeatureScales, x: &[f32], panel: *mut u8, scales: *mut f32, columns: usize) -> ColumnQuantArgs {
+fn args(features: &FeatureScales, x: *const f32, panel: *mut u8, scales: *mut f32, columns: usize) -> ColumnQuantArgs {
     ColumnQuantArgs {
-        x: x.as_ptr(),
+        x,
         panel,
         inverse: features.inverse.as_ptr(),
         scales,
@@ -114,7 +119,7 @@ mod tests {
             for columns in [1, 17, 33, 49, 64] {
                 let (x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
                 let mut found = Buffer::new(TILE);
-                let args = args(&scales, &x, panel.as_mut_ptr(), found.as_mut_ptr(), columns);
+                let args = args(&scales, x.as_ptr(), panel.as_mut_ptr(), found.as_mut_ptr(), columns);
                 // SAFETY: as in `run`: the buffers hold a tile of the plan's width.
                 unsafe { code.assert_preserves(&args, columns) };
             }

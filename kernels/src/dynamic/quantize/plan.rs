@@ -13,7 +13,7 @@ impl ColumnQuantDesc {
     /// [`KernelError::Dimension`] if K is 0 or too large.
     pub fn plan(&self, isa: Isa) -> Result<ColumnQuantPlan, KernelError> {
         check_features("column quantisation", self.features)?;
-        Ok(ColumnQuantPlan { isa: isa.or_portable_for_avx2(), features: self.features, layout: self.layout })
+        Ok(ColumnQuantPlan { isa, features: self.features, layout: self.layout })
     }
 }
 

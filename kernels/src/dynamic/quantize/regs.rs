@@ -2,15 +2,14 @@
 
 use lacuna_jit::{Gpr, JitError, Mem, RegFile, Zmm, ptr};
 
-use crate::VECTORS;
-use crate::rows::{GROUP, group_of};
+use crate::rows::{GROUP, RowVerbs, group_of};
 
-/// REGISTER LAYOUT, W = vectors of 16 columns
+/// REGISTER LAYOUT, W = vectors of columns: 4 of 16 columns, or 2 of 8
 ///
 /// | registers | maxima | scales | codes |
 /// | --- | --- | --- | --- |
-/// | y, 4 W of 16 | row 0: magnitudes `d[v]` | row 0: `scale[v]` | `y[f mod 4][v]`, then packed |
-/// | factor, W of 4 | `max[v]` | `max[v]`, then `factor[v]`, 127 / maximum | `factor[v]` |
+/// | y, 4 W | row 0: magnitudes `d[v]` | row 0: `scale[v]` | `y[f mod 4][v]`, then packed |
+/// | factor, W | `max[v]` | `max[v]`, then `factor[v]`, 127 / maximum | `factor[v]` |
 /// | temp, 2 | `inverse_scale`, `magnitude` (a mask) | `least` maximum, `codes` (127) | `inverse_scale`, `zero` (128); in a store temporaries |
 ///
 /// [`Columns`] gives y and factor the name that they have in a pass; the roles of temp have names of their own.
@@ -35,14 +34,14 @@ pub(super) struct Regs {
 }
 
 impl Regs {
-    pub(super) fn new() -> Result<Regs, JitError> {
-        let mut file = RegFile::new();
+    /// Draws from `file`, the registers of the assembler `A`.
+    pub(super) fn new<A: RowVerbs>(mut file: RegFile) -> Result<Regs, JitError> {
         let (x, panel) = (file.gpr("row of the f32 tile")?, file.gpr("row of the panel")?);
         let (inverse, scales) = (file.gpr("inverse scale of the feature")?, file.gpr("scales of the columns")?);
         let (constants, columns) = (file.gpr("constants")?, file.gpr("columns")?);
         let count = file.gpr("groups of four rows left")?;
-        let y = file.zmms(GROUP * VECTORS, "magnitudes; scale[v]; y[f mod 4][v]")?;
-        let factor = file.zmms(VECTORS, "maximum[v]; 127 / maximum[v]")?;
+        let y = file.zmms(GROUP * A::VECTORS, "magnitudes; scale[v]; y[f mod 4][v]")?;
+        let factor = file.zmms(A::VECTORS, "maximum[v]; 127 / maximum[v]")?;
         let temp = file.zmms(2, "inverse scale, mask; least maximum, 127; inverse scale, 128; byte transpose")?;
         Ok(Regs {
             x,

@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use dynasmrt::{DynasmApi, dynasm};
-use lacuna_jit::{Asm, Code, Evex, JitError, Mem, Zmm, ptr};
+use lacuna_jit::{Asm, Code, Isa, JitError, Mem, Vector, Ymm256, Zmm, Zmm512, ptr};
 
 use super::args::ColumnRescaleArgs;
 use super::params::RescaleParams;
@@ -12,20 +12,27 @@ use super::regs::Regs;
 use crate::args::load_args;
 use crate::layout::VECTOR_BYTES;
 use crate::rows::{
-    F32_ROW_BYTES, GROUP, PanelRows, element, emit_activate, emit_quantize, emit_rows, emit_store_f32, emit_store_panel,
+    F32_ROW_BYTES, GROUP, PanelRows, RowVerbs, element, emit_activate, emit_quantize, emit_rows, emit_store_f32,
+    emit_store_panel,
 };
 use crate::{Generate, Plan};
 
 impl Generate for ColumnRescalePlan {
     fn generate(&self) -> Result<Code, JitError> {
-        emit(self)
+        match self.isa {
+            Isa::Avx2(_) => emit::<Ymm256>(self),
+            Isa::Avx512Vnni(_) | Isa::Portable => emit::<Zmm512>(self),
+        }
     }
 }
 
 /// Generates the kernel.
-fn emit(plan: &ColumnRescalePlan) -> Result<Code, JitError> {
-    let r = Regs::new()?;
-    let mut a = Asm::new();
+fn emit<W>(plan: &ColumnRescalePlan) -> Result<Code, JitError>
+where
+    Asm<W>: RowVerbs,
+{
+    let (mut a, file) = Asm::<W>::begin();
+    let r = Regs::new::<Asm<W>>(file)?;
     a.begin_function(&r.file);
     load_args!(a, r, ColumnRescaleArgs { t, out, params, scales, constants, columns });
     emit_rows(&mut a, plan.features, [r.columns, r.count], &r.y, |a, y, rows| emit_group(a, plan, &r, y, rows));
@@ -34,7 +41,10 @@ fn emit(plan: &ColumnRescalePlan) -> Result<Code, JitError> {
 }
 
 /// Up to four rows; a panel gets zeros for those that are missing.
-fn emit_group(a: &mut Asm, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], rows: usize) {
+fn emit_group<W>(a: &mut Asm<W>, plan: &ColumnRescalePlan, r: &Regs, y: &[Vec<Zmm>], rows: usize)
+where
+    Asm<W>: RowVerbs,
+{
     let param = |row: usize, field: usize| ptr(r.params) + (row * size_of::<RescaleParams>() + field) as i32;
     for (row, y) in y[..rows].iter().enumerate() {
         a.vbroadcastss(r.bias, param(row, offset_of!(RescaleParams, bias)));

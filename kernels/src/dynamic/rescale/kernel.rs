@@ -12,7 +12,7 @@ use crate::kernel::kernel_methods;
 use crate::layout::{elements, tiles};
 use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::SharedMut;
-use crate::rows::{check_columns, for_each_tile, with_fma};
+use crate::rows::{check_columns, for_each_tile, parts, with_fma};
 use crate::{KernelError, Output, Parallel, Plan, TILE};
 
 /// A callable rescaling by a scale per column. Cheap to clone; keeps its code alive.
@@ -57,11 +57,14 @@ impl ColumnRescaleKernel {
             match &self.entry {
                 Some(entry) => {
                     let out = out.map_or(std::ptr::null_mut(), |out| out.at(at));
-                    let args = args(rows, scales, t.at(at), out, columns);
-                    // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that all buffers hold
-                    // every tile and `rows` every feature; each task has its own tile of each. The code writes what the plan's
-                    // store says. The kind of the output was checked before.
-                    unsafe { entry.call(&args) };
+                    for part in parts(plan.isa, columns) {
+                        let (t, scales) = (t.at(at + part.first), scales.as_ptr().wrapping_add(part.first));
+                        let args = args(rows, scales, t, out.wrapping_add(plan.out_offset(part)), part.columns);
+                        // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that all buffers
+                        // hold every tile and `rows` every feature; each task has its own tile of each. The code writes what the
+                        // plan's store says. The kind of the output was checked before.
+                        unsafe { entry.call(&args) };
+                    }
                 }
                 None => {
                     // SAFETY: as above.
@@ -98,15 +101,8 @@ impl ColumnRescaleKernel {
 }
 
 /// What the generated code is called with to compute one tile.
-fn args(rows: &RescaleRows, scales: &[f32], t: *mut f32, out: *mut u8, columns: usize) -> ColumnRescaleArgs {
-    ColumnRescaleArgs {
-        t,
-        out,
-        params: rows.rows.as_ptr(),
-        scales: scales.as_ptr(),
-        constants: Constants::address(),
-        columns,
-    }
+fn args(rows: &RescaleRows, scales: *const f32, t: *mut f32, out: *mut u8, columns: usize) -> ColumnRescaleArgs {
+    ColumnRescaleArgs { t, out, params: rows.rows.as_ptr(), scales, constants: Constants::address(), columns }
 }
 
 #[cfg(test)]
@@ -127,9 +123,10 @@ mod tests {
         ];
         for code in plans_with_code(|isa| sinks.map(|sink| ColumnRescaleDesc { features, sink }.plan(isa).unwrap())) {
             let rows = RescaleRows::pack(&code.plan, &[RescaleParams::default(); 6]).unwrap();
+            let scales = [1.0; TILE];
             for columns in [1, 17, 33, 49, 64] {
                 let (mut t, mut out) = (Buffer::new(elements(features, 1)), Buffer::<f32>::new(elements(features, 1)));
-                let args = args(&rows, &[1.0; TILE], t.as_mut_ptr(), out.as_mut_ptr().cast(), columns);
+                let args = args(&rows, scales.as_ptr(), t.as_mut_ptr(), out.as_mut_ptr().cast(), columns);
                 // SAFETY: as in `run`: the buffers hold a tile of the plan's width.
                 unsafe { code.assert_preserves(&args, columns) };
             }

@@ -3,7 +3,7 @@
 use lacuna_jit::Isa;
 
 use super::desc::ColumnRescaleDesc;
-use crate::rows::{check_features, tile_elements};
+use crate::rows::{Part, check_features, tile_elements};
 use crate::{KernelError, PanelLayout, Plan, Sign, Sink, Store};
 
 impl ColumnRescaleDesc {
@@ -26,7 +26,7 @@ impl ColumnRescaleDesc {
                 });
             }
         };
-        Ok(ColumnRescalePlan { isa: isa.or_portable_for_avx2(), features, sink, form })
+        Ok(ColumnRescalePlan { isa, features, sink, form })
     }
 }
 
@@ -65,6 +65,15 @@ impl ColumnRescalePlan {
     /// Whether the results replace the sums.
     pub fn is_in_place(&self) -> bool {
         self.form == StoreForm::InPlace
+    }
+
+    /// Offset in bytes of a part of the columns in a row of the output.
+    pub(super) fn out_offset(&self, part: Part) -> usize {
+        match self.form {
+            StoreForm::InPlace => 0,
+            StoreForm::Residual => part.first * size_of::<f32>(),
+            StoreForm::Panel(layout, _) => part.panel_offset(layout),
+        }
     }
 
     /// Elements of one tile, f32 or panel.

@@ -2,16 +2,14 @@
 
 use lacuna_jit::{Gpr, JitError, RegFile, Zmm};
 
-use crate::VECTORS;
-use crate::epilogue::gelu_temps;
-use crate::rows::GROUP;
+use crate::rows::{GROUP, RowVerbs};
 
-/// REGISTER LAYOUT, W = vectors of 16 columns
+/// REGISTER LAYOUT, W = vectors of columns: 4 of 16 columns, or 2 of 8
 ///
 /// | registers | role |
 /// | --- | --- |
-/// | y, 4 W of 16 | `y[f mod 4][v]`: columns 16v..16v+16, then packed |
-/// | temp, 13 | `bias`; activation; `out_scale` and `out_zero`; byte transpose |
+/// | y, 4 W | `y[f mod 4][v]`: vector v, then packed |
+/// | temp, 13 or 8 | `bias`; activation; `out_scale` and `out_zero`; byte transpose |
 pub(super) struct Regs {
     pub(super) file: RegFile,
     pub(super) t: Gpr,
@@ -30,15 +28,15 @@ pub(super) struct Regs {
 }
 
 impl Regs {
-    pub(super) fn new() -> Result<Regs, JitError> {
-        let mut file = RegFile::new();
+    /// Draws from `file`, the registers of the assembler `A`.
+    pub(super) fn new<A: RowVerbs>(mut file: RegFile) -> Result<Regs, JitError> {
         let t = file.gpr("row of sums")?;
         let out = file.gpr("row of the residual stream or of the panel")?;
         let params = file.gpr("parameters of the feature")?;
         let (scales, constants) = (file.gpr("scales of the columns")?, file.gpr("constants")?);
         let (columns, count) = (file.gpr("columns")?, file.gpr("groups of four rows left")?);
-        let y = file.zmms(GROUP * VECTORS, "y[f mod 4][v]")?;
-        let temp = file.zmms(gelu_temps(VECTORS), "bias; activation; scale and zero point; byte transpose")?;
+        let y = file.zmms(GROUP * A::VECTORS, "y[f mod 4][v]")?;
+        let temp = file.zmms(A::ACTIVATION_TEMPS, "bias; activation; scale and zero point; byte transpose")?;
         let (bias, out_scale, out_zero) = (temp[0], temp[0], temp[1]);
         Ok(Regs { t, out, params, scales, constants, columns, count, y, bias, out_scale, out_zero, temp, file })
     }
