@@ -41,7 +41,7 @@ const PORTS: [(PortClass, &str); 7] = [
 const VEX_PORTS: [(PortClass, &str); 5] = [
     (
         PortClass::Dot,
-        "vpdpbusd vpmaddwd vpmaddubsw vpmulld vpmulhrsw vpmulhuw vmulps vdivps vfmadd213ps vfmadd231ps vfnmadd231ps",
+        "vpdpbusd vpmaddwd vpmaddubsw vpmulld vpmulhrsw vpmulhuw vmulps vdivps vfmadd213ps vfmadd132ps vfnmadd213ps vsqrtps vfmadd231ps vfnmadd231ps",
     ),
     (
         PortClass::Shuffle,
@@ -54,7 +54,10 @@ const VEX_PORTS: [(PortClass, &str); 5] = [
          vpsraw vpsraw_i vpsllw_i vpsrlw_i vpaddb vpsubw vpmaxsw vpminsw vblendvps vpblendvb vaddps \
          vsubps vmaxps vminps vcvtdq2ps vcvtps2dq",
     ),
-    (PortClass::Move, "vmovdqu vmovdqu_st vmovdqu_x vmovdqu_x_st vmovdqa vmovups vmovups_st vmovq_x_st vmovhps_st"),
+    (
+        PortClass::Move,
+        "vmovdqu vmovdqu_st vmovdqu_x vmovdqu_x_st vmovdqa vmovups vmovups_st vmovq_x_st vmovd_x_st vmovhps_st",
+    ),
     (PortClass::Broadcast, "vpbroadcastd vbroadcastss vbroadcasti128"),
 ];
 

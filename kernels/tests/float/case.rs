@@ -9,7 +9,7 @@ use rand::prelude::*;
 
 use crate::assert_same_floats;
 pub(crate) use crate::support::Place;
-use crate::support::{mask_blocks, tiers};
+use crate::support::{mask_blocks, tiers_without_avx2};
 
 /// Feature counts around the pair, the row block, the block rows and the tile.
 pub(crate) const FEATURES: [usize; 13] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 17, 26, 65];
@@ -54,7 +54,7 @@ impl Case {
         Case::new(m, n, weights, rng)
     }
 
-    /// Computes the case on every tier and with every candidate plan; checks that the tiers agree to the bit and that
+    /// Computes the case on every tier and with every candidate plan; checks that the tiers_without_avx2 agree to the bit and that
     /// each result is as close to the exact one as the documentation promises.
     #[track_caller]
     pub(crate) fn check(&self, dtype: DType, block: Block, sink: Sink, place: Place, parallel: Parallel<'_>) {
@@ -78,7 +78,7 @@ impl Case {
     ) -> Vec<Vec<(FloatPlan, Vec<f32>)>> {
         let desc = FloatDesc { m: self.m, k: self.k, dtype, block, sink };
         let mut results: Vec<Vec<(FloatPlan, Vec<f32>)>> = Vec::new();
-        for isa in tiers() {
+        for isa in tiers_without_avx2() {
             for (i, plan) in candidates(desc, isa).into_iter().enumerate() {
                 let result = (plan, self.run(plan, place, parallel));
                 match results.get_mut(i) {

@@ -7,7 +7,7 @@ use lacuna_kernels::pattern::MAX_K;
 use lacuna_kernels::{Block, KernelError, Output, PanelLayout, Parallel, Plan, Sign, Sink};
 
 use crate::case::candidates;
-use crate::support::tiers;
+use crate::support::tiers_without_avx2;
 
 const M: usize = 5;
 const K: usize = 6;
@@ -19,7 +19,7 @@ fn desc(dtype: DType) -> FloatDesc {
 
 /// The first candidate of `desc` on every tier that has one.
 fn plans(desc: FloatDesc) -> Vec<FloatPlan> {
-    tiers().into_iter().filter_map(|isa| candidates(desc, isa).first().copied()).collect()
+    tiers_without_avx2().into_iter().filter_map(|isa| candidates(desc, isa).first().copied()).collect()
 }
 
 fn run(plan: FloatPlan, x: FloatInput<'_>, tokens: usize, out: Output<'_>) -> String {

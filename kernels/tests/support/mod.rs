@@ -39,3 +39,10 @@ pub(crate) fn tiers() -> Vec<Isa> {
     }
     isas
 }
+
+/// The same for kernels that have no code of 256 bits: tiers on which they are portable count once.
+pub(crate) fn tiers_without_avx2() -> Vec<Isa> {
+    let mut isas: Vec<Isa> = tiers().into_iter().map(Isa::or_portable_for_avx2).collect();
+    isas.dedup();
+    isas
+}
