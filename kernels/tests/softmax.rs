@@ -1,4 +1,4 @@
-//! Softmax against an f64 reference, and between tiers_without_avx2 bit by bit.
+//! Softmax against an f64 reference, and between tiers bit by bit.
 
 mod matrices;
 mod support;
@@ -19,7 +19,7 @@ fn run(isa: Isa, x: &[f32], features: usize, tokens: usize, parallel: Parallel) 
     from_tile(&tile, features, tokens)
 }
 
-/// Runs on all tiers_without_avx2: all the same, and within the stated bounds of the reference.
+/// Runs on all tiers: all the same, and within the stated bounds of the reference.
 fn check(x: &[f32], features: usize, tokens: usize) {
     let what = format!("F={features} N={tokens}");
     let expected = run(Isa::Portable, x, features, tokens, Parallel::Serial);

@@ -54,7 +54,7 @@ impl Case {
         Case::new(m, n, weights, rng)
     }
 
-    /// Computes the case on every tier and with every candidate plan; checks that the tiers_without_avx2 agree to the bit and that
+    /// Computes the case on every tier and with every candidate plan; checks that the tiers agree to the bit and that
     /// each result is as close to the exact one as the documentation promises.
     #[track_caller]
     pub(crate) fn check(&self, dtype: DType, block: Block, sink: Sink, place: Place, parallel: Parallel<'_>) {
