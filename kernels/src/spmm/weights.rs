@@ -49,7 +49,7 @@ pub struct SpmmWeights {
     pub(super) fill_ratio_in_order: f64,
     pub(super) computed: usize,
     /// What kernels of [`SpmmPlan::needs_pairs`] read in place of the stream.
-    pub(super) paired: Option<Paired>,
+    pub(super) paired: Option<Box<Paired>>,
 }
 
 /// A stream as a kernel reads it.
@@ -150,7 +150,7 @@ impl SpmmWeights {
                 let weights: &[[u8; 4]] = self.group_weights(group).as_chunks().0;
                 std::array::from_fn(|output| weights[output].map(|weight| weight as i8))
             };
-            Paired::new(plan, &self.rows, &self.group_offsets, indices, weights)
+            Box::new(Paired::new(plan, &self.rows, &self.group_offsets, indices, weights))
         });
         SpmmWeights { paired, ..self }
     }
@@ -188,13 +188,13 @@ impl SpmmWeights {
 
     /// Bytes of the streams and their tables.
     pub fn bytes(&self) -> usize {
-        let paired = self.paired.as_ref().map_or(0, Paired::bytes);
+        let paired = self.paired.as_deref().map_or(0, Paired::bytes);
         self.indices.len() + self.weights.len() + size_of_val(&self.rows[..]) + self.params.bytes() + paired
     }
 
     /// The stream that kernels of `plan` read.
     pub(super) fn stream(&self, plan: &SpmmPlan) -> StreamRef<'_> {
-        match &self.paired {
+        match self.paired.as_deref() {
             Some(Paired { indices, weights, rows, group_offsets }) if plan.needs_pairs() => {
                 StreamRef { indices, weights, rows, group_offsets }
             }
