@@ -87,7 +87,7 @@ impl Compiler<'_, CalibratedModel> {
     /// Quantises, plans and packs as [`Compiler::compile`] does, and takes along the tokenizer, the pooling settings and the head, if
     /// there is one that is run here.
     ///
-    /// The tier matters for measured schedules alone: what is packed runs on every tier.
+    /// Kernels are chosen for the tier. What is packed runs on every tier, with the same bits.
     ///
     /// # Errors
     /// Those of [`Compiler::compile`] and [`Model::head`](crate::Model::head), but for [`NoHead`](lacuna_model::Error::NoHead).

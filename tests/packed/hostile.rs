@@ -201,6 +201,9 @@ fn manifests_that_lie() {
                             "saturated",
                             "similarity",
                             "remarks",
+                            // Decisions of schedules that older files do not know.
+                            "abreast",
+                            "shared",
                         ]
                         .contains(&key),
                         "{path}"

@@ -30,9 +30,16 @@ fn check(config: EncoderConfig, zeros: Option<(Block, f64)>, form: Form) {
     for tier in tiers() {
         let expected = model.compiler().tier(tier).form(form).compile().unwrap();
         let states = expected.hidden_states(&ids).unwrap();
+        // What was packed for the best tier runs on every tier, with the same bits.
         for packed in [&packed, &opened] {
             let encoder = packed.compiler().tier(tier).compile().unwrap();
             assert_eq!(encoder.hidden_states(&ids).unwrap(), states, "{what} on {tier}");
+        }
+        // What is packed for a tier has the kernels that are chosen for it.
+        let packed = model.compiler().tier(tier).form(form).pack().unwrap();
+        for packed in [&packed, &through_file(&packed)] {
+            let encoder = packed.compiler().tier(tier).compile().unwrap();
+            assert_eq!(encoder.hidden_states(&ids).unwrap(), states, "{what} packed for {tier}");
             let forms = |encoder: &Encoder| {
                 let linears = encoder.report().linears.iter().chain(&encoder.report().projection);
                 linears.map(|linear| (linear.form, linear.kernel.clone(), linear.weight_bytes)).collect::<Vec<_>>()

@@ -109,7 +109,7 @@ impl SpmmWeights {
             fill_ratio_in_order: facts.fill_ratio_in_order,
             paired: None,
         };
-        Ok(weights.with_pairs(plan))
+        Ok(weights.for_plan(plan))
     }
 }
 

@@ -136,11 +136,12 @@ impl SpmmWeights {
             computed,
             paired: None,
         };
-        Ok(weights.with_pairs(plan))
+        Ok(weights.for_plan(plan))
     }
 
-    /// These weights with what kernels of `plan` read.
-    pub(super) fn with_pairs(self, plan: &SpmmPlan) -> SpmmWeights {
+    /// These weights for kernels of `plan`, which may be of another instruction set than that they were packed for, and of no other difference.
+    /// Kernels of AVX2 without VNNI read a stream of their own, which is made here.
+    pub fn for_plan(self, plan: &SpmmPlan) -> SpmmWeights {
         let paired = plan.needs_pairs().then(|| {
             let indices = |group| {
                 let mut indices = self.group_indices(plan, group);

@@ -30,6 +30,12 @@ pub(crate) trait ProductKind: Kernel<Plan: Copy + Send + Sync> + Send + Sync + '
     /// Packs the weights of the product.
     fn pack(plan: &Self::Plan, job: &Job<'_>) -> Result<Self::Weights, KernelError>;
 
+    /// Packed weights for a plan of another instruction set.
+    fn weights_for(weights: Self::Weights, plan: &Self::Plan) -> Self::Weights {
+        let _ = plan;
+        weights
+    }
+
     /// M and K.
     fn shape(plan: &Self::Plan) -> (usize, usize);
 

@@ -154,7 +154,8 @@ impl<K: ProductKind<Entry: Into<ProductEntry>>> PackedProduct for PackedPart<K, 
     }
 
     fn for_isa(&self, isa: Isa) -> Result<Box<dyn PackedProduct>, KernelError> {
-        Ok(Box::new(PackedPart::for_isa(self, isa)?))
+        let PackedPart::<K, K::Weights> { plan, weights } = PackedPart::for_isa(self, isa)?;
+        Ok(Box::new(PackedPart::<K, K::Weights> { weights: K::weights_for(weights, &plan), plan }))
     }
 
     fn request(&self, kernels: &mut KernelSet) {

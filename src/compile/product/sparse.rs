@@ -59,6 +59,10 @@ impl ProductKind for SpmmKernel {
         }
     }
 
+    fn weights_for(weights: SpmmWeights, plan: &SpmmPlan) -> SpmmWeights {
+        weights.for_plan(plan)
+    }
+
     fn shape(plan: &SpmmPlan) -> (usize, usize) {
         (plan.m(), plan.k())
     }
