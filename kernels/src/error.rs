@@ -78,7 +78,7 @@ pub enum KernelError {
         hint: &'static str,
     },
     /// Code was requested for a plan that runs in plain Rust.
-    #[error("{kernel} has no machine code: the portable tier runs plain Rust")]
+    #[error("{kernel} has no machine code: portable kernels are plain Rust")]
     NoCode {
         /// Kernel name.
         kernel: String,

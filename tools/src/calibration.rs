@@ -258,7 +258,7 @@ fn one_blank(texts: Vec<String>) -> Vec<String> {
 
 /// Whether layers in bf16 run in this tier on this machine: the portable tier needs no instructions for it.
 pub(crate) fn runs_bf16(tier: Tier) -> bool {
-    Isa::for_tier(tier) == Isa::Portable || Avx512Bf16::detect().is_some()
+    Isa::for_tier(tier).or_portable_for_avx2() == Isa::Portable || Avx512Bf16::detect().is_some()
 }
 
 /// A signal to noise ratio that can be asked for.

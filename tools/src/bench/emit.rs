@@ -116,6 +116,7 @@ fn plans(args: &Args, isa: Isa) -> Result<Vec<AnyPlan>> {
     plans.push(SoftmaxDesc { features: d }.plan(isa)?.key());
     let sink = Sink::bytes(layout, sign).with(Activation::Gelu);
     plans.push(ElementwiseDesc { features: d, sink }.plan(isa)?.key());
+    plans.retain(|plan| plan.isa() != Isa::Portable); // kernels that this tier has no code for
     Ok(plans)
 }
 

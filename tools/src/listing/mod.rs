@@ -134,7 +134,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         return Err(Error::Argument {
             option: "--tier",
             found: format!("{}, which runs plain Rust", context.tier),
-            expected: "avx512vnni, the tier with generated code, on a CPU that has it".into(),
+            expected: "a tier with generated code (avx512vnni, avxvnni or avx2), on a CPU that has it".into(),
         });
     }
     let listing = Listing::new(&args.kernel.plan(context.isa())?.emit()?);

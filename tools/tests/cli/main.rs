@@ -273,8 +273,10 @@ fn the_demo_as_json() {
 
 #[test]
 fn listings_show_code_registers_and_remarks() {
-    if !generates_code() {
-        refuses(&["listing", "spmm"], "the tier with generated code");
+    if !generates_avx512() {
+        if !generates_code() {
+            refuses(&["listing", "spmm"], "a tier with generated code");
+        }
         return;
     }
     for (args, name) in [
@@ -327,8 +329,20 @@ fn listings_show_code_registers_and_remarks() {
 }
 
 #[test]
+fn listings_of_256_bits_show_its_registers() {
+    for tier in [Tier::Avx2, Tier::AvxVnni].into_iter().filter(|tier| tier.missing().is_empty()) {
+        for (kernel, name) in [("spmm", "spmm-u8s8"), ("gemm", "gemm-u8s8"), ("attention", "attention-u8s8")] {
+            let text = stdout(run(&["listing", kernel, "--tier", tier.name()]));
+            assert!(text.starts_with(&format!("; {name}-{tier}-")), "{text}");
+            assert!(text.contains("; ymm") && !text.contains("zmm") && text.ends_with("ret\n"), "{text}");
+        }
+        refuses(&["listing", "softmax", "--tier", tier.name()], "has no machine code: portable kernels are plain Rust");
+    }
+}
+
+#[test]
 fn listings_show_the_schedule_that_is_asked_for() {
-    if !generates_code() {
+    if !generates_avx512() {
         return;
     }
     let first_line = |args: &[&str]| {
