@@ -61,10 +61,12 @@ fn every_tier_and_form_gives_the_same_bits() {
 #[test]
 fn zeros_of_every_shape_find_their_kernels() {
     let ids = lengths_to_ids(&[5, 64, 70]);
+    // On AVX2 without VNNI 4x1 blocks are faster: their weights are in pairs.
+    let of_4x4 = if Tier::detect() == Tier::Avx2 { "sparse 4x1" } else { "sparse 4x4" };
     for (block, form, expected) in [
         (Block::B4x1, Form::Auto, "sparse 4x1"),
         (Block::B8x1, Form::Auto, "sparse 4x1"),
-        (Block::B4x4, Form::Auto, "sparse 4x4"),
+        (Block::B4x4, Form::Auto, of_4x4),
         (Block::B1x4, Form::Auto, "sparse 1x4"),
         (Block::Unstructured, Form::Sparse, "sparse 4x1 reordered"),
     ] {

@@ -15,6 +15,7 @@ use super::plan::{ROW_BLOCK, SpmmPlan};
 use super::regs::Regs;
 use super::row_block::RowBlock;
 use super::shared;
+use super::tile::emit_next_tile;
 use crate::args::load_args;
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::layout::padded;
@@ -83,18 +84,6 @@ fn emit_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs, vectors: usize) {
             dynasm!(a ; .arch x64 ; pop Rq(r.x));
         }
     }
-}
-
-fn emit_next_tile(a: &mut Asm, plan: &SpmmPlan, r: &Regs) {
-    let y_step = (plan.y_tile_elements() * plan.epilogue.sink.store.element_bytes()) as i32;
-    a.note("next tile");
-    dynasm!(a
-        ; .arch x64
-        ; add Rq(r.x), plan.x_tile_bytes() as i32
-        ; add Rq(r.y), y_step
-        ; sub Rq(r.columns), TILE as i32
-        ; jg ->tile
-    );
 }
 
 /// All row blocks of one pass.

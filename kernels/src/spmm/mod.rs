@@ -47,6 +47,7 @@ mod schedule;
 mod sections;
 mod shared;
 mod stream;
+mod tile;
 mod tune;
 mod weights;
 

@@ -8,6 +8,7 @@ use super::super::bound::GROUPS;
 use super::super::group::emit_list;
 use super::super::plan::{ROW_BLOCK, SpmmPlan};
 use super::super::row_block::RowBlock;
+use super::super::tile::emit_next_tile;
 use super::group::emit_group;
 use super::pass::Pass;
 use super::regs::Avx2Regs;
@@ -47,18 +48,6 @@ fn emit_tile(a: &mut Asm<Ymm256>, plan: &SpmmPlan, r: &Avx2Regs, columns: usize)
     for pass in Pass::of_tile(columns) {
         emit_pass(a, plan, r, &pass);
     }
-}
-
-fn emit_next_tile(a: &mut Asm<Ymm256>, plan: &SpmmPlan, r: &Avx2Regs) {
-    let y_step = (plan.y_tile_elements() * plan.epilogue.sink.store.element_bytes()) as i32;
-    a.note("next tile");
-    dynasm!(a
-        ; .arch x64
-        ; add Rq(r.x), plan.x_tile_bytes() as i32
-        ; add Rq(r.y), y_step
-        ; sub Rq(r.columns), TILE as i32
-        ; jg ->tile
-    );
 }
 
 /// All row blocks of one pass.
