@@ -137,3 +137,95 @@ impl Waiting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use lacuna::{Compile, Model};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::error::Result;
+    use crate::schedule::work::Done;
+
+    fn model() -> Arc<ServedModel> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads/bert-classify");
+        let encoder = Model::open(folder).unwrap().calibration().run_default().unwrap().compile().unwrap();
+        Arc::new(ServedModel::new("tiny", Arc::new(encoder), None).unwrap())
+    }
+
+    type Receiver = oneshot::Receiver<Result<Done>>;
+
+    /// Adds a request whose sequences have these lengths. Its ids are its number.
+    fn push(queue: &mut Queue, model: &Arc<ServedModel>, want: Want, number: u32, lengths: &[usize]) -> Receiver {
+        let (sender, receiver) = oneshot::channel();
+        let sequence = |&length: &usize| Sequence { ids: vec![number; length], types: None };
+        let ticket = Arc::new(Ticket::new(lengths.len(), sender));
+        queue.push(Arc::clone(model), want, lengths.iter().map(sequence).collect(), ticket);
+        receiver
+    }
+
+    /// The requests of a batch, with their places.
+    fn taken(queue: &mut Queue, budget: usize) -> Vec<(u32, usize)> {
+        let batch = queue.take(budget).map_or(Vec::new(), |batch| batch.items);
+        batch.iter().map(|item| (item.sequence.ids[0], item.index)).collect()
+    }
+
+    const VECTOR: Want = Want::Vector { prompt: 0 };
+
+    #[test]
+    fn half_of_a_batch_is_for_the_oldest_request_and_half_for_all_others_in_turns() {
+        let (mut queue, model) = (Queue::default(), model());
+        let _receivers = [
+            push(&mut queue, &model, VECTOR, 0, &[10; 20]),
+            push(&mut queue, &model, VECTOR, 1, &[10; 20]),
+            push(&mut queue, &model, VECTOR, 2, &[10]),
+            push(&mut queue, &model, VECTOR, 3, &[10; 3]),
+        ];
+        assert_eq!((queue.sequences(), queue.tokens()), (44, 440));
+        let first = taken(&mut queue, 100);
+        let expected = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (1, 0), (2, 0), (3, 0), (1, 1), (3, 1)];
+        assert_eq!(first, expected);
+        let second = taken(&mut queue, 100);
+        let of = |number: u32| second.iter().filter(|(found, _)| *found == number).count();
+        assert_eq!((of(0), of(1), of(3)), (5, 4, 1));
+        assert_eq!((queue.sequences(), queue.tokens()), (24, 240));
+        // Alone, a request has whole batches.
+        while taken(&mut queue, 100).len() == 10 {}
+        assert_eq!((queue.sequences(), queue.tokens()), (0, 0));
+        assert!(queue.take(100).is_none());
+    }
+
+    #[test]
+    fn a_sequence_beyond_the_budget_is_a_batch_of_its_own() {
+        let (mut queue, model) = (Queue::default(), model());
+        let _receivers = [push(&mut queue, &model, VECTOR, 0, &[50, 5]), push(&mut queue, &model, VECTOR, 1, &[5])];
+        assert_eq!(taken(&mut queue, 20), [(0, 0)]);
+        assert_eq!(taken(&mut queue, 20), [(0, 1), (1, 0)]);
+    }
+
+    #[test]
+    fn kinds_of_results_take_turns() {
+        let (mut queue, model) = (Queue::default(), model());
+        let _receivers = [
+            push(&mut queue, &model, VECTOR, 0, &[10; 30]),
+            push(&mut queue, &model, Want::Logits, 1, &[10; 30]),
+            push(&mut queue, &model, Want::States, 2, &[10; 2]),
+            push(&mut queue, &model, VECTOR, 3, &[10]),
+        ];
+        let turns: Vec<u32> = (0..5).map(|_| taken(&mut queue, 100)[0].0).collect();
+        assert_eq!(turns, [0, 1, 2, 0, 1]);
+    }
+
+    #[test]
+    fn requests_whose_clients_have_gone_leave_the_queue() {
+        let (mut queue, model) = (Queue::default(), model());
+        let gone = push(&mut queue, &model, VECTOR, 0, &[10; 3]);
+        let _stays = push(&mut queue, &model, VECTOR, 1, &[10; 2]);
+        drop(gone);
+        assert_eq!(queue.drop_abandoned(), 3);
+        assert_eq!((queue.sequences(), queue.tokens()), (2, 20));
+        assert_eq!(taken(&mut queue, 100), [(1, 0), (1, 1)]);
+    }
+}

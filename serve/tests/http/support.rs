@@ -50,6 +50,11 @@ pub(crate) fn floats(value: &Value) -> Vec<f32> {
         .collect()
 }
 
+/// A value as JSON writes it: the shortest digits that give the same f32.
+pub(crate) fn number(value: f32) -> Value {
+    serde_json::from_str(&serde_json::to_string(&value).expect("a number")).expect("a number")
+}
+
 /// A tiny model with its head.
 pub(crate) fn with_head(name: &str) -> ServedModel {
     let (encoder, head) = open(name);

@@ -102,6 +102,7 @@ pub(super) async fn decode(
     let model = server.model(None)?;
     let tokenizer = model.tokenizer()?;
     let of = |input: &Input| match input {
+        Input::Ids(ids) if ids.is_empty() => Err(Error::invalid("ids", "an empty list", "token ids")),
         Input::Ids(ids) => Ok(tokenizer.decode(ids, skip_special_tokens)?),
         _ => Err(Error::invalid("ids", "a string", "a list of token ids, or a list of such lists")),
     };
