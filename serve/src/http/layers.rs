@@ -54,7 +54,7 @@ pub(crate) async fn observe(State(server): State<Arc<Server>>, request: Request,
     let tokens = header("x-compute-tokens");
     match status {
         500.. => tracing::warn!(route, status, us = took.as_micros() as u64, tokens, "request"),
-        _ => tracing::info!(route, status, us = took.as_micros() as u64, tokens, "request"),
+        _ => tracing::debug!(route, status, us = took.as_micros() as u64, tokens, "request"),
     }
     response
 }
