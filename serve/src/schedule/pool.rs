@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
+use super::options::{PoolOptions, PoolSnapshot};
 use super::queue::Queue;
 use super::work::{Batch, Done, Item, Output, Sequence, Ticket, Want};
 use crate::error::{Error, Result};
@@ -24,26 +25,6 @@ const KEPT_TOKENS: usize = 4096;
 const RATE_WEIGHT: f64 = 0.1;
 /// Tokens per second before anything was measured.
 const FIRST_RATE: f64 = 50_000.0;
-
-/// How many threads compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PoolOptions {
-    /// Batches that are computed at the same time.
-    pub instances: usize,
-    /// Threads of each instance.
-    pub threads: usize,
-}
-
-/// What the pool does at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PoolSnapshot {
-    /// Texts that wait.
-    pub waiting: usize,
-    /// Their tokens.
-    pub waiting_tokens: usize,
-    /// Batches that are computed.
-    pub running: usize,
-}
 
 /// The queue, and the instances that empty it.
 #[derive(Debug)]

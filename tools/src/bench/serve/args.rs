@@ -30,7 +30,7 @@ Examples:
 
 Columns: requests per second asked for (closed: as fast as they are answered); requests per second with status 200, and their tokens; requests
 by status; latencies of those with status 200. Loads run one after the other.")]
-pub(in crate::bench) struct Args {
+pub(crate) struct Args {
     /// Where requests go: /embed, /predict, or a route that reads `input`, such as /v1/embeddings
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080/embed", value_parser = Target::parse)]
     url: Target,
@@ -82,7 +82,7 @@ const SPECIAL: usize = 2;
 /// Different bodies.
 const BODIES: usize = 64;
 
-pub(in crate::bench) fn run(args: &Args, _: &Context) -> Result<()> {
+pub(crate) fn run(args: &Args, _: &Context) -> Result<()> {
     let bodies = Arc::new(args.bodies()?);
     let target = Target { api_key: args.api_key.clone(), ..args.url.clone() };
     let url = PathBuf::from(&target.authority);
