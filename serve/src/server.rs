@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use rayon::ThreadPoolBuildError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, Result};
@@ -12,61 +11,12 @@ use crate::key::ApiKeys;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::model::ServedModel;
+use crate::options::{Reload, ServerOptions, StartError};
 use crate::prepare::{Input, Prepared, Reading, Usage, check, is_long, prepare};
 use crate::schedule::{Output, Pool, PoolOptions, PoolSnapshot, Sequence, Want};
 
 /// Tasks that run on threads that may block, for each thread that computes: their sequences must fill batches.
 const TASKS_PER_THREAD: usize = 4;
-
-/// Loads the model of a name again.
-pub type Reload = Box<dyn Fn(&str) -> std::result::Result<ServedModel, String> + Send + Sync>;
-
-/// How a server runs.
-pub struct ServerOptions {
-    /// How many threads compute.
-    pub pool: PoolOptions,
-    /// What it takes at most.
-    pub limits: Limits,
-    /// The keys of which requests must give one; empty asks for none.
-    pub api_keys: Vec<String>,
-    /// How models are loaded again; `None` refuses to.
-    pub reload: Option<Reload>,
-}
-
-impl Default for ServerOptions {
-    /// One instance of one thread for each CPU that the process is granted.
-    fn default() -> ServerOptions {
-        let instances = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let pool = PoolOptions { instances, threads: 1 };
-        ServerOptions { pool, limits: Limits::default(), api_keys: Vec::new(), reload: None }
-    }
-}
-
-/// Why a server does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// There is nothing to serve.
-    #[error("found no model; expected at least one")]
-    NoModel,
-    /// Two models of one name.
-    #[error("found two models of the name {name:?}; expected different names")]
-    SameName {
-        /// The name.
-        name: String,
-    },
-    /// A request that is allowed would never find room in the queue.
-    #[error("queue: found room for {queue} texts; expected at least the {texts} texts that a request may have")]
-    ShortQueue {
-        /// Texts of the queue.
-        queue: usize,
-        /// Texts of a request.
-        texts: usize,
-    },
-    /// The threads.
-    #[error("found no threads to compute on: {0}")]
-    Threads(#[from] ThreadPoolBuildError),
-}
 
 /// A server: what [`router`](crate::router) needs.
 pub struct Server {
@@ -83,6 +33,8 @@ pub struct Server {
     /// Tasks that run or wait.
     tasks: Arc<AtomicUsize>,
     task_permits: Arc<Semaphore>,
+    /// Requests with long texts that are tokenized at the same time: as many as threads compute, which bounds the memory.
+    long_texts: Arc<Semaphore>,
     requests: AtomicU64,
 }
 
@@ -136,6 +88,7 @@ impl Server {
             is_draining: AtomicBool::new(false),
             tasks: Arc::default(),
             task_permits: Arc::new(Semaphore::new(tasks)),
+            long_texts: Arc::new(Semaphore::new(tasks / TASKS_PER_THREAD)),
             requests: AtomicU64::new(1),
         }))
     }
@@ -250,13 +203,26 @@ impl Server {
         reading: Reading,
     ) -> Result<Prepared> {
         check(&inputs, field, &self.limits)?;
-        if !is_long(&inputs) {
-            return prepare(model, &inputs, &reading, &self.limits);
+        let (shared, limits, is_long) = (Arc::clone(model), self.limits, is_long(&inputs));
+        self.tokenize(is_long, move || prepare(&shared, &inputs, &reading, &limits)).await
+    }
+
+    /// Tokenizes: long texts on another thread, so that connections are served meanwhile.
+    pub(crate) async fn tokenize<T: Send + 'static>(
+        &self,
+        is_long: bool,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if !is_long {
+            return work();
         }
-        let (model, limits) = (Arc::clone(model), self.limits);
-        let work = tokio::task::spawn_blocking(move || prepare(&model, &inputs, &reading, &limits));
-        work.await
-            .unwrap_or_else(|_| Err(Error::Tokenizer { reason: "the tokenizer stopped at a contradiction".into() }))
+        let permit = Arc::clone(&self.long_texts).acquire_owned().await.map_err(|_| Error::Draining)?;
+        let work = tokio::task::spawn_blocking(move || {
+            let _held = permit;
+            work()
+        });
+        let stopped = || Error::Tokenizer { reason: "the tokenizer stopped at a contradiction".into() };
+        work.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Computes sequences, and waits for the results.

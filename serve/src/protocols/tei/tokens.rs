@@ -55,13 +55,7 @@ pub(super) async fn tokenize(
         };
         all.iter().map(of).collect::<Result<Vec<_>>>()
     };
-    match is_long {
-        false => work().map(Json),
-        true => {
-            let done = tokio::task::spawn_blocking(work).await;
-            done.unwrap_or_else(|_| Err(Error::backend("the tokenizer stopped at a contradiction"))).map(Json)
-        }
-    }
+    server.tokenize(is_long, work).await.map(Json)
 }
 
 fn tokens(tokenizer: &SentenceTokenizer, text: &str, with_special: bool) -> Result<Vec<Token>> {
