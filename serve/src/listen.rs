@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -47,6 +48,12 @@ pub async fn serve(
         let _ = closing.send(());
     };
     let routes = router(Arc::clone(&server));
+    // Answers are short: a packet must not wait for more.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection without TCP_NODELAY");
+        }
+    });
     let serving = axum::serve(listener, routes).with_graceful_shutdown(wait);
     let late = async move {
         match closed.await {

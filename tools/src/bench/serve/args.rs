@@ -1,16 +1,14 @@
 //! The options, and what they ask for.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lacuna_console::args;
-use lacuna_console::context::{Context, cores};
+use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::{print, print_json};
 use lacuna_console::text::read_lines;
 use serde_json::json;
-use tokio::runtime::Builder;
 
 use super::client::Target;
 use super::load::{Load, run as run_load};
@@ -83,15 +81,8 @@ const SPECIAL: usize = 2;
 const BODIES: usize = 64;
 
 pub(crate) fn run(args: &Args, _: &Context) -> Result<()> {
-    let bodies = Arc::new(args.bodies()?);
+    let bodies = args.bodies()?;
     let target = Target { api_key: args.api_key.clone(), ..args.url.clone() };
-    let url = PathBuf::from(&target.authority);
-    let failed = |action: &'static str| {
-        let path = url.clone();
-        move |source| Error::Io { path, action, source }
-    };
-    let runtime = Builder::new_multi_thread().worker_threads(cores().min(2)).enable_all().build();
-    let runtime = runtime.map_err(failed("start threads for"))?;
     let rates: Vec<Option<f64>> = match args.rate.is_empty() {
         true => vec![None],
         false => args.rate.iter().copied().map(Some).collect(),
@@ -100,13 +91,14 @@ pub(crate) fn run(args: &Args, _: &Context) -> Result<()> {
     for rate in rates {
         let load = Load {
             target: target.clone(),
-            bodies: Arc::clone(&bodies),
+            bodies: bodies.clone(),
             rate,
             time: Duration::from_secs_f64(args.time),
             connections: args.connections,
             seed: args.seed,
         };
-        rows.push(Row::new(rate, &runtime.block_on(run_load(&load)).map_err(failed("connect to"))?));
+        let failed = |source| Error::Io { path: PathBuf::from(&target.authority), action: "connect to", source };
+        rows.push(Row::new(rate, &run_load(&load).map_err(failed)?));
     }
     match args.json {
         true => print_json(&rows),

@@ -1,9 +1,13 @@
 //! A connection to a server: one request after the other.
 
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+/// The longest wait for a part of a response.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Bytes that are read at once.
+const CHUNK: usize = 1 << 16;
 
 /// Where requests go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,29 +58,34 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(target: &Target) -> io::Result<Connection> {
-        let stream = TcpStream::connect(&target.authority).await?;
+    pub(super) fn open(target: &Target) -> io::Result<Connection> {
+        let stream = TcpStream::connect(&target.authority)?;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, buffer: Vec::with_capacity(1 << 16) })
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Connection { stream, buffer: Vec::with_capacity(CHUNK) })
     }
 
     /// Sends a request and reads its response.
-    pub(super) async fn send(&mut self, request: &[u8]) -> io::Result<Reply> {
-        self.stream.write_all(request).await?;
+    pub(super) fn send(&mut self, request: &[u8]) -> io::Result<Reply> {
+        self.stream.write_all(request)?;
         self.buffer.clear();
         loop {
             if let Some((reply, length)) = parse(&self.buffer)? {
                 while self.buffer.len() < length {
-                    self.read().await?;
+                    self.read()?;
                 }
                 return Ok(reply);
             }
-            self.read().await?;
+            self.read()?;
         }
     }
 
-    async fn read(&mut self) -> io::Result<()> {
-        match self.stream.read_buf(&mut self.buffer).await? {
+    fn read(&mut self) -> io::Result<()> {
+        let before = self.buffer.len();
+        self.buffer.resize(before + CHUNK, 0);
+        let read = self.stream.read(&mut self.buffer[before..]);
+        self.buffer.truncate(before + *read.as_ref().unwrap_or(&0));
+        match read? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }

@@ -4,14 +4,11 @@
 //! been sent, so that a server that stops for a second has that second in all latencies that it caused (no coordinated omission).
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::task::JoinSet;
-use tokio::time::sleep_until;
 
 use super::client::{Connection, Reply, Target};
 
@@ -20,7 +17,7 @@ use super::client::{Connection, Reply, Target};
 pub(super) struct Load {
     pub(super) target: Target,
     /// Bodies, taken in turns.
-    pub(super) bodies: Arc<Vec<String>>,
+    pub(super) bodies: Vec<String>,
     /// Requests per second; none sends the next request when the one before is answered.
     pub(super) rate: Option<f64>,
     pub(super) time: Duration,
@@ -56,58 +53,51 @@ fn arrivals(rate: f64, time: Duration, seed: u64) -> Vec<Duration> {
     std::iter::from_fn(next).take_while(|at| *at < time.as_secs_f64()).map(Duration::from_secs_f64).collect()
 }
 
-/// Runs a load to its end.
+/// Runs a load to its end: one thread for each connection, which sleeps more exactly than timers of a runtime.
 ///
 /// # Errors
-/// If no connection can be opened.
-pub(super) async fn run(load: &Load) -> io::Result<Outcome> {
-    let moments = load.rate.map(|rate| Arc::new(arrivals(rate, load.time, load.seed)));
-    let mut connections = Vec::with_capacity(load.connections);
-    for _ in 0..load.connections {
-        connections.push(Connection::open(&load.target).await?);
-    }
-    let next = Arc::new(AtomicUsize::new(0));
+/// If a connection cannot be opened.
+pub(super) fn run(load: &Load) -> io::Result<Outcome> {
+    let moments = load.rate.map(|rate| arrivals(rate, load.time, load.seed));
+    let requests: Vec<Vec<u8>> = load.bodies.iter().map(|body| load.target.request(body)).collect();
+    let connections = (0..load.connections).map(|_| Connection::open(&load.target)).collect::<io::Result<Vec<_>>>()?;
+    let next = AtomicUsize::new(0);
     let started = Instant::now();
-    let mut tasks = JoinSet::new();
-    for connection in connections {
-        tasks.spawn(one(load.clone(), connection, moments.clone(), Arc::clone(&next), started));
-    }
+    let due = || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let due = match &moments {
+            Some(moments) => started + *moments.get(number)?,
+            None => Some(Instant::now()).filter(|now| *now < started + load.time)?,
+        };
+        Some((due, &requests[number % requests.len()][..]))
+    };
     let mut outcome = Outcome::default();
-    while let Some(done) = tasks.join_next().await {
-        let (answered, broken) = done.unwrap_or_default();
-        outcome.answered.extend(answered);
-        outcome.broken += broken;
-    }
+    std::thread::scope(|scope| {
+        let one = |connection| scope.spawn(|| send_all(&load.target, connection, due));
+        let threads: Vec<_> = connections.into_iter().map(one).collect();
+        for (answered, broken) in threads.into_iter().filter_map(|thread| thread.join().ok()) {
+            outcome.answered.extend(answered);
+            outcome.broken += broken;
+        }
+    });
     outcome.took = started.elapsed();
     Ok(outcome)
 }
 
-/// One connection: takes the next request of all, waits for its moment, sends it.
-async fn one(
-    load: Load,
+/// One connection: takes the next request of all, waits for its moment, sends it. Also gives the number of requests that broke.
+fn send_all<'r>(
+    target: &Target,
     mut connection: Connection,
-    moments: Option<Arc<Vec<Duration>>>,
-    next: Arc<AtomicUsize>,
-    started: Instant,
+    due: impl Fn() -> Option<(Instant, &'r [u8])>,
 ) -> (Vec<Answered>, usize) {
-    let requests: Vec<Vec<u8>> = load.bodies.iter().map(|body| load.target.request(body)).collect();
     let (mut answered, mut broken) = (Vec::new(), 0);
-    loop {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        let due = match &moments {
-            Some(moments) => match moments.get(number) {
-                Some(moment) => started + *moment,
-                None => break,
-            },
-            None if started.elapsed() < load.time => Instant::now(),
-            None => break,
-        };
-        sleep_until(due.into()).await;
-        match connection.send(&requests[number % requests.len()]).await {
+    while let Some((due, request)) = due() {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        match connection.send(request) {
             Ok(reply) => answered.push(Answered { reply, latency: due.elapsed() }),
             Err(_) => {
                 broken += 1;
-                match Connection::open(&load.target).await {
+                match Connection::open(target) {
                     Ok(new) => connection = new,
                     Err(_) => break,
                 }
