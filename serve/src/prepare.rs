@@ -8,10 +8,10 @@ use lacuna::tokens::{TokenizedText, TruncationSide};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::model::{ServedModel, prompted};
-use crate::schedule::Sequence;
+use crate::schedule::{Places, Sequence};
 
 /// Bytes of text that are tokenized at once on a thread that serves connections.
-const SHORT_BYTES: usize = 16 << 10;
+const SHORT_BYTES: usize = 2 << 10;
 
 /// One input of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +87,11 @@ impl Usage {
     }
 }
 
-/// Sequences, ready to be admitted.
+/// Sequences, ready to be computed.
 #[derive(Debug)]
 pub(crate) struct Prepared {
+    /// Their places in the queue.
+    pub(crate) places: Places,
     pub(crate) sequences: Vec<Sequence>,
     /// Tokens at the beginning of each that are a prompt.
     pub(crate) prompt: usize,
@@ -121,7 +123,13 @@ pub(crate) fn check(inputs: &[Input], field: &'static str, limits: &Limits) -> R
 /// # Errors
 /// [`Error::TooLong`] for an input that must not be truncated; [`Error::Invalid`] for token ids that the model does not have, and for an
 /// unknown prompt; [`Error::Tokenizer`].
-pub(crate) fn prepare(model: &ServedModel, inputs: &[Input], reading: &Reading, limits: &Limits) -> Result<Prepared> {
+pub(crate) fn prepare(
+    places: Places,
+    model: &ServedModel,
+    inputs: &[Input],
+    reading: &Reading,
+    limits: &Limits,
+) -> Result<Prepared> {
     let mut usage = Usage::begin();
     let (prompt, prompt_tokens) = match reading.is_typed {
         true => (None, 0),
@@ -161,7 +169,7 @@ pub(crate) fn prepare(model: &ServedModel, inputs: &[Input], reading: &Reading, 
         sequences.push(sequence);
     }
     usage.tokenizing = usage.started.elapsed();
-    Ok(Prepared { sequences, prompt: prompt_tokens, usage })
+    Ok(Prepared { places, sequences, prompt: prompt_tokens, usage })
 }
 
 /// Token ids that the client gives.

@@ -194,7 +194,7 @@ impl Server {
         self.pool.options()
     }
 
-    /// Checks inputs and tokenizes them, on another thread where that takes long. `field` is the name of the inputs in the request.
+    /// Checks inputs, admits and tokenizes them, on another thread where that takes long. `field` is the name of the inputs in the request.
     pub(crate) async fn prepare(
         &self,
         model: &Arc<ServedModel>,
@@ -203,8 +203,9 @@ impl Server {
         reading: Reading,
     ) -> Result<Prepared> {
         check(&inputs, field, &self.limits)?;
+        let places = self.pool.reserve(inputs.len())?;
         let (shared, limits, is_long) = (Arc::clone(model), self.limits, is_long(&inputs));
-        self.tokenize(is_long, move || prepare(&shared, &inputs, &reading, &limits)).await
+        self.tokenize(is_long, move || prepare(places, &shared, &inputs, &reading, &limits)).await
     }
 
     /// Tokenizes: long texts on another thread, so that connections are served meanwhile.
@@ -232,12 +233,12 @@ impl Server {
         want: Want,
         prepared: Prepared,
     ) -> Result<(Vec<Output>, Usage)> {
-        let Prepared { sequences, mut usage, .. } = prepared;
+        let Prepared { places, sequences, mut usage, .. } = prepared;
         if want == Want::States && usage.tokens > self.limits.state_tokens {
             let (found, limit) = (usage.tokens.to_string(), self.limits.state_tokens);
             return Err(Error::TooLarge { what: "tokens of a request for states", found, limit });
         }
-        let receiver = self.pool.submit(model, want, sequences)?;
+        let receiver = self.pool.submit(places, model, want, sequences)?;
         let limit = self.limits.response_time;
         let answer = tokio::time::timeout(limit, receiver).await.map_err(|_| Error::Timeout { limit })?;
         let done = answer.unwrap_or(Err(Error::Draining))?; // the pool dropped the request
@@ -253,7 +254,8 @@ impl Server {
         want: Want,
         sequences: Vec<Sequence>,
     ) -> Result<Vec<Output>> {
-        let receiver = self.pool.submit(model, want, sequences)?;
+        let places = self.pool.reserve(sequences.len())?;
+        let receiver = self.pool.submit(places, model, want, sequences)?;
         Ok(receiver.blocking_recv().unwrap_or(Err(Error::Draining))?.outputs)
     }
 }

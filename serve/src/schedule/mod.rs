@@ -6,5 +6,5 @@ mod queue;
 mod work;
 
 pub use self::options::{PoolOptions, PoolSnapshot};
-pub(crate) use self::pool::Pool;
+pub(crate) use self::pool::{Places, Pool};
 pub(crate) use self::work::{Output, Sequence, Want};

@@ -46,6 +46,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     queue: Queue,
+    /// Places for texts that are admitted and not yet tokenized.
+    reserved: usize,
     running: usize,
     /// Tokens per second of all instances together.
     rate: f64,
@@ -59,7 +61,7 @@ impl Pool {
         limits: Limits,
         metrics: Arc<Metrics>,
     ) -> Result<Pool, ThreadPoolBuildError> {
-        let state = State { queue: Queue::default(), running: 0, rate: FIRST_RATE, is_stopping: false };
+        let state = State { queue: Queue::default(), reserved: 0, running: 0, rate: FIRST_RATE, is_stopping: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), options, limits, metrics });
         let start = |instance: usize| {
             let name = move |thread| format!("lacuna-{instance}.{thread}");
@@ -72,12 +74,38 @@ impl Pool {
         Ok(Pool { shared, instances: Mutex::new(instances) })
     }
 
-    /// Admits a request. Its results come through the channel; a receiver that is dropped takes the request back.
+    /// Admits so many texts: they have places in the queue from now on. A request is admitted before it is tokenized, so that one that is
+    /// refused costs nothing.
     ///
     /// # Errors
     /// [`Error::Overloaded`]; [`Error::Draining`] after [`Pool::stop`].
+    pub(crate) fn reserve(&self, texts: usize) -> Result<Places> {
+        let mut state = self.shared.lock();
+        if state.is_stopping {
+            return Err(Error::Draining);
+        }
+        let limit = self.shared.limits.queue;
+        if state.taken() + texts > limit {
+            let dropped = state.queue.drop_abandoned();
+            self.shared.metrics.abandoned.inc_by(dropped as u64);
+        }
+        let waiting = state.taken();
+        if waiting + texts > limit {
+            let retry = Duration::from_secs_f64(state.queue.tokens() as f64 / state.rate);
+            return Err(Error::Overloaded { waiting, asked: texts, limit, retry });
+        }
+        state.reserved += texts;
+        Ok(Places { shared: Arc::clone(&self.shared), texts })
+    }
+
+    /// Puts the sequences of a request into their places. Its results come through the channel; a receiver that is dropped takes the request
+    /// back.
+    ///
+    /// # Errors
+    /// [`Error::Draining`] after [`Pool::stop`].
     pub(crate) fn submit(
         &self,
+        places: Places,
         model: &Arc<ServedModel>,
         want: Want,
         sequences: Vec<Sequence>,
@@ -93,18 +121,9 @@ impl Pool {
         if state.is_stopping {
             return Err(Error::Draining);
         }
-        let limit = self.shared.limits.queue;
-        if state.queue.sequences() + asked > limit {
-            let dropped = state.queue.drop_abandoned();
-            self.shared.metrics.abandoned.inc_by(dropped as u64);
-        }
-        let waiting = state.queue.sequences();
-        if waiting + asked > limit {
-            let retry = Duration::from_secs_f64(state.queue.tokens() as f64 / state.rate);
-            return Err(Error::Overloaded { waiting, asked, limit, retry });
-        }
         state.queue.push(Arc::clone(model), want, sequences, ticket);
         drop(state);
+        drop(places); // for a moment the texts count twice, never not at all
         match asked {
             1 => self.shared.changed.notify_one(),
             _ => self.shared.changed.notify_all(),
@@ -115,7 +134,7 @@ impl Pool {
     /// What happens now.
     pub(crate) fn snapshot(&self) -> PoolSnapshot {
         let state = self.shared.lock();
-        let (waiting, waiting_tokens) = (state.queue.sequences(), state.queue.tokens());
+        let (waiting, waiting_tokens) = (state.taken(), state.queue.tokens());
         PoolSnapshot { waiting, waiting_tokens, running: state.running }
     }
 
@@ -132,6 +151,26 @@ impl Pool {
         drop(state);
         self.shared.changed.notify_all();
         self.instances.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl State {
+    /// Texts that have a place in the queue.
+    fn taken(&self) -> usize {
+        self.queue.sequences() + self.reserved
+    }
+}
+
+/// Places in the queue for texts that are not there yet. They are free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Places {
+    shared: Arc<Shared>,
+    texts: usize,
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.shared.lock().reserved -= self.texts;
     }
 }
 

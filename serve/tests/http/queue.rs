@@ -83,7 +83,7 @@ fn texts_of_a_client_that_has_gone_are_dropped() {
     for _ in 0..2 {
         let mut stream = TcpStream::connect(running.address).unwrap();
         stream.write_all(&request("POST", "/embed", &[], body.as_bytes())).unwrap();
-        let waits = || running.server.snapshot().waiting > 0;
+        let waits = || running.server.snapshot().waiting_tokens > 0;
         let asked = Instant::now();
         while !waits() && asked.elapsed() < Duration::from_secs(10) {
             std::thread::sleep(Duration::from_micros(200));

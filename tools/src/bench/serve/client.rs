@@ -49,6 +49,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     /// Tokens that the server counted; 0 where it does not say.
     pub(super) tokens: usize,
+    /// Whether the server closes the connection.
+    pub(super) closes: bool,
 }
 
 /// An open connection.
@@ -105,7 +107,9 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Reply, usize)>> {
         found.filter_map(|value| value.trim().parse::<usize>().ok()).next()
     };
     let length = header("content-length").ok_or_else(wrong)?;
-    Ok(Some((Reply { status, tokens: header("x-compute-tokens").unwrap_or(0) }, end + 4 + length)))
+    let closes = rest.lines().any(|line| line.eq_ignore_ascii_case("connection: close"));
+    let reply = Reply { status, tokens: header("x-compute-tokens").unwrap_or(0), closes };
+    Ok(Some((reply, end + 4 + length)))
 }
 
 #[cfg(test)]
@@ -124,7 +128,7 @@ mod tests {
     #[test]
     fn a_response_is_read_to_its_end() {
         let text = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 3\r\nx-compute-tokens: 7\r\n\r\nabc";
-        let reply = Reply { status: 429, tokens: 7 };
+        let reply = Reply { status: 429, tokens: 7, closes: false };
         assert_eq!(parse(text).unwrap(), Some((reply, text.len())));
         assert_eq!(parse(&text[..40]).unwrap(), None);
         assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());

@@ -93,14 +93,15 @@ fn send_all<'r>(
     let (mut answered, mut broken) = (Vec::new(), 0);
     while let Some((due, request)) = due() {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        match connection.send(request) {
-            Ok(reply) => answered.push(Answered { reply, latency: due.elapsed() }),
-            Err(_) => {
-                broken += 1;
-                match Connection::open(target) {
-                    Ok(new) => connection = new,
-                    Err(_) => break,
-                }
+        let sent = connection.send(request);
+        match &sent {
+            Ok(reply) => answered.push(Answered { reply: *reply, latency: due.elapsed() }),
+            Err(_) => broken += 1,
+        }
+        if !sent.is_ok_and(|reply| !reply.closes) {
+            match Connection::open(target) {
+                Ok(new) => connection = new,
+                Err(_) => break, // the server has ended
             }
         }
     }
