@@ -31,7 +31,7 @@ struct RerankRequest {
 
 /// A document: a string, or an object with a text.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a string, or an object with a text")]
 enum Document {
     Text(String),
     Object { text: String },

@@ -21,7 +21,7 @@ pub(super) struct ClassifyRequest {
 
 /// A text, or a pair of texts.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a string, or an object with text and text_pair")]
 enum ClassifyInput {
     Text(String),
     Pair { text: String, text_pair: Option<String> },

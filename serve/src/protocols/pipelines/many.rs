@@ -7,7 +7,7 @@ use crate::limits::Limits;
 
 /// One, or a list.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected an input that the pipeline of this model reads, or a list of them")]
 pub(super) enum Many<T> {
     One(T),
     List(Vec<T>),
