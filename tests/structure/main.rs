@@ -16,7 +16,7 @@ use graph::Graph;
 use source::Source;
 
 /// The crates of the workspace, each with the others that it may use. Its tests may also use those that these use, and so on.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("lacuna-assets", &[]),
     ("lacuna-files", &[]),
     ("lacuna-jit", &[]),
@@ -25,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("lacuna-model", &["lacuna-files", "lacuna-pattern"]),
     ("lacuna", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("lacuna-train", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
+    ("lacuna-serve", &["lacuna"]),
     ("lacuna-console", &["lacuna", "lacuna-files", "lacuna-jit", "lacuna-kernels", "lacuna-model", "lacuna-train"]),
     ("lacuna-compare", &["lacuna", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
     (
@@ -37,6 +38,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "lacuna-files",
             "lacuna-jit",
             "lacuna-kernels",
+            "lacuna-serve",
             "lacuna-train",
         ],
     ),

@@ -14,7 +14,7 @@ use lacuna_jit::{JitError, PERF_VARIABLE, Tier};
 
 use crate::{
     analyze, answer, bench, calibrate, classify, completions, compress, demo, doctor, embed, evaluate, export, fill,
-    inspect, listing, man, pack, rank, tag,
+    inspect, listing, man, pack, rank, serve, tag,
 };
 
 /// Pruned, quantised encoders on CPUs, with or without a head, through machine code generated for exactly their weights.
@@ -64,6 +64,7 @@ Examples:
   lacuna compress --model all-MiniLM-L6-v2 --sparsity 0.8 --data texts.txt --out minilm-80
   lacuna calibrate --model all-MiniLM-L6-v2 --calibrate sentences.txt
   lacuna evaluate --model all-MiniLM-L6-v2 --pairs stsb-dev.csv --calibrate stsb-train.csv
+  lacuna serve --model minilm.lacuna --port 8080
   lacuna embed --from-hub sentence-transformers/all-MiniLM-L6-v2 --input sentences.txt
   lacuna export onnx --model all-MiniLM-L6-v2 minilm.onnx
   lacuna pack --model all-MiniLM-L6-v2 --calibrate sentences.txt --output minilm.lacuna
@@ -94,6 +95,7 @@ enum Command {
     Tag(tag::Args),
     Answer(answer::Args),
     Fill(fill::Args),
+    Serve(Box<serve::Args>),
     Analyze(analyze::Args),
     Compress(compress::Args),
     Calibrate(calibrate::Args),
@@ -135,6 +137,7 @@ impl Cli {
             Command::Tag(args) => tag::run(&args, &context),
             Command::Answer(args) => answer::run(&args, &context),
             Command::Fill(args) => fill::run(&args, &context),
+            Command::Serve(args) => serve::run(*args, &context),
             Command::Analyze(args) => analyze::run(&args, &context),
             Command::Compress(args) => compress::run(&args, &context),
             Command::Calibrate(args) => calibrate::run(&args, &context),

@@ -28,6 +28,7 @@ mod model;
 mod pack;
 mod packed;
 mod rank;
+mod serve;
 mod shipped;
 mod tag;
 mod task;

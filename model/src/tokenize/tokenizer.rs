@@ -204,6 +204,14 @@ impl SentenceTokenizer {
         self.run(&[], || self.tokenizer.decode(&[id], false))
     }
 
+    /// The text of many tokens, without the special ones if `skip_special` says so.
+    ///
+    /// # Errors
+    /// [`Error::TokenizerText`].
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        self.run(&[], || self.tokenizer.decode(ids, skip_special))
+    }
+
     /// Calls the library for one input.
     fn run<T>(&self, texts: &[&str], call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
         let failed = |reason| Error::TokenizerText { path: self.path.clone(), reason };

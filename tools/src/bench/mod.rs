@@ -17,6 +17,7 @@ mod products;
 mod report;
 mod row_kernels;
 mod rows;
+mod serve;
 mod subject;
 mod subjects;
 mod text;
@@ -42,6 +43,7 @@ Examples:
   lacuna bench lengths --arch minilm --sequences 64 --lengths 5-60
   lacuna bench text --model all-MiniLM-L6-v2 --batch 1,32 --seq 16,64
   lacuna bench open --model minilm.lacuna
+  lacuna bench serve --rate 100,1000
   lacuna bench peak
   lacuna bench emit")]
 pub(crate) struct Args {
@@ -68,6 +70,7 @@ enum What {
     Lengths(lengths::Args),
     Text(text::Args),
     Open(open::Args),
+    Serve(serve::Args),
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
@@ -88,5 +91,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         What::Lengths(args) => lengths::run(args, context),
         What::Text(args) => text::run(args, context),
         What::Open(args) => open::run(args, context),
+        What::Serve(args) => serve::run(args, context),
     }
 }

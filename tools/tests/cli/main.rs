@@ -23,6 +23,7 @@ mod packed;
 #[path = "../../../kernels/tests/support/required.rs"]
 mod required;
 mod resume;
+mod serve;
 mod settings;
 mod shipped;
 mod streams;

@@ -1,0 +1,168 @@
+//! What waits for a batch, and how its results come back.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lacuna::tokens::{TokenIds, TokenizedText};
+use lacuna::weights::Matrix;
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Result};
+use crate::model::ServedModel;
+
+/// The tokens of a text or a pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sequence {
+    pub(crate) ids: Vec<u32>,
+    /// None where all are 0.
+    pub(crate) types: Option<Vec<u32>>,
+}
+
+impl From<TokenizedText> for Sequence {
+    fn from(text: TokenizedText) -> Sequence {
+        Sequence { ids: text.ids, types: Some(text.types) }
+    }
+}
+
+/// What is wanted of a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Want {
+    /// The embedding; the first `prompt` tokens are a prompt.
+    Vector { prompt: usize },
+    /// The hidden state of every token.
+    States,
+    /// The logits of the model's head.
+    Logits,
+}
+
+/// A result.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Output {
+    Vector(Vec<f32>),
+    Matrix(Matrix),
+}
+
+impl Output {
+    /// The values.
+    pub(crate) fn values(self) -> Vec<f32> {
+        match self {
+            Output::Vector(vector) => vector,
+            Output::Matrix(matrix) => matrix.data,
+        }
+    }
+
+    /// The matrix; a vector is one row.
+    pub(crate) fn matrix(self) -> Matrix {
+        match self {
+            Output::Vector(data) => Matrix { rows: 1, cols: data.len(), data },
+            Output::Matrix(matrix) => matrix,
+        }
+    }
+}
+
+/// The results of a request.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// In the order of its sequences.
+    pub(crate) outputs: Vec<Output>,
+    /// From admission until its first sequence entered a batch.
+    pub(crate) waited: Duration,
+    /// From there to the last result.
+    pub(crate) computed: Duration,
+}
+
+/// Where the results of a request are gathered. The one who waits has the other end of the channel; if that is gone, so is the client.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    admitted: Instant,
+    gathered: Mutex<Gathered>,
+    missing: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Gathered {
+    outputs: Vec<Option<Output>>,
+    started: Option<Instant>,
+    sender: Option<oneshot::Sender<Result<Done>>>,
+}
+
+impl Ticket {
+    /// For so many sequences.
+    pub(crate) fn new(sequences: usize, sender: oneshot::Sender<Result<Done>>) -> Ticket {
+        let gathered = Gathered { outputs: vec![None; sequences], started: None, sender: Some(sender) };
+        Ticket { admitted: Instant::now(), gathered: Mutex::new(gathered), missing: AtomicUsize::new(sequences) }
+    }
+
+    fn gathered(&self) -> std::sync::MutexGuard<'_, Gathered> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody waits for the results any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.gathered().sender.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Sequences of it are about to be computed.
+    pub(crate) fn start(&self) {
+        self.gathered().started.get_or_insert_with(Instant::now);
+    }
+
+    /// Takes a result; the last one sends them all.
+    pub(crate) fn put(&self, index: usize, output: Output) {
+        let mut gathered = self.gathered();
+        if let Some(place) = gathered.outputs.get_mut(index) {
+            *place = Some(output);
+        }
+        if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let started = gathered.started.unwrap_or(self.admitted);
+            let outputs = std::mem::take(&mut gathered.outputs).into_iter().flatten().collect();
+            let done = Done { outputs, waited: started - self.admitted, computed: started.elapsed() };
+            if let Some(sender) = gathered.sender.take() {
+                let _ = sender.send(Ok(done)); // the client may have gone meanwhile
+            }
+        }
+    }
+
+    /// Ends the request with an error, if it has not ended.
+    pub(crate) fn fail(&self, error: &Error) {
+        if let Some(sender) = self.gathered().sender.take() {
+            let _ = sender.send(Err(error.clone()));
+        }
+    }
+}
+
+/// What may be computed together: sequences of one model of which the same is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) model: u64,
+    pub(crate) want: Want,
+}
+
+/// One sequence of a batch.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) sequence: Sequence,
+    /// Its place in the request.
+    pub(crate) index: usize,
+    pub(crate) ticket: Arc<Ticket>,
+}
+
+impl TokenIds for Item {
+    fn ids(&self) -> &[u32] {
+        &self.sequence.ids
+    }
+
+    fn types(&self) -> Option<&[u32]> {
+        self.sequence.types.as_deref()
+    }
+}
+
+/// Sequences that are computed together.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) model: Arc<ServedModel>,
+    pub(crate) want: Want,
+    pub(crate) items: Vec<Item>,
+    pub(crate) tokens: usize,
+}

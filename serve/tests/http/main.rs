@@ -1,0 +1,13 @@
+//! The server over HTTP, with tiny models: protocols, batching, limits, operations.
+
+mod client;
+mod cohere;
+mod embeddings;
+mod kserve;
+mod malformed;
+mod openai;
+mod operations;
+mod pipelines;
+mod queue;
+mod rerank;
+mod support;

@@ -1,0 +1,8 @@
+//! `lacuna bench serve`: a running server under load.
+
+mod args;
+mod client;
+mod load;
+mod report;
+
+pub(super) use self::args::{Args, run};

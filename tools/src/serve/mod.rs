@@ -1,0 +1,10 @@
+//! `lacuna serve`: models behind HTTP.
+
+mod args;
+mod load;
+mod log;
+mod named;
+mod run;
+
+pub(crate) use self::args::Args;
+pub(crate) use self::run::run;

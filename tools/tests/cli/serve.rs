@@ -1,0 +1,137 @@
+//! The server as a command: its vectors, its signals, what it refuses.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::{lacuna, refuses, run, run_with, stdout};
+
+fn model(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/heads").join(name);
+    folder.to_str().unwrap().to_owned()
+}
+
+/// A running server.
+struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    address: String,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Running {
+        let mut command = lacuna(&["serve", "--port", "0", "--log", "warn"]);
+        let mut child = command.args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut running = Running { child, stderr, address: String::new() };
+        let mut said = String::new();
+        while running.address.is_empty() {
+            let mut line = String::new();
+            assert!(running.stderr.read_line(&mut line).unwrap() > 0, "{said}");
+            said += &line;
+            if let Some((_, rest)) = line.split_once("listening on http://") {
+                running.address = rest.split(',').next().unwrap().to_owned();
+            }
+        }
+        running
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{reply}");
+        serde_json::from_str(body).unwrap()
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn vectors_are_those_of_embed() {
+    let model = model("bert-fill");
+    let running = Running::start(&["--model", &format!("tiny={model}"), "--no-head"]);
+    let texts = ["The cat sat on the mat.", "Zoë met Émile in Paris.", ""];
+    let lines = stdout(run_with(&["embed", "--model", &model], (texts.join("\n") + "\n").as_bytes()));
+    let found = running.post("/v1/embeddings", &json!({ "input": texts, "model": "tiny" }));
+    assert_eq!(lines.lines().count(), texts.len());
+    for (i, line) in lines.lines().enumerate() {
+        let expected: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(found["data"][i]["embedding"], expected["embedding"], "{line}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_server_ends_with_a_signal_and_loads_models_again_with_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.lacuna");
+    let file = file.to_str().unwrap();
+    stdout(run(&["pack", "--model", &model("bert-classify"), "--output", file]));
+    for end in ["-TERM", "-INT"] {
+        let mut running = Running::start(&["--model", file]);
+        let before = running.post("/predict", &json!({ "inputs": "The cat sat." }));
+        if end == "-TERM" {
+            stdout(run(&["pack", "--model", &model("distilbert-classify"), "--output", file]));
+            running.signal("-HUP");
+            let changed = (0..200).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                running.post("/predict", &json!({ "inputs": "The cat sat." })) != before
+            });
+            assert!(changed, "the new model serves");
+        }
+        running.signal(end);
+        assert_eq!(running.child.wait().unwrap().code(), Some(0));
+        let mut rest = String::new();
+        running.stderr.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "nothing went wrong");
+    }
+}
+
+#[test]
+fn a_load_is_measured() {
+    let running = Running::start(&["--model", &model("bert-classify"), "--no-head"]);
+    let url = format!("http://{}/embed", running.address);
+    let json = stdout(run(&["bench", "serve", "--url", &url, "--rate", "50", "--time", "0.5", "--seq", "8", "--json"]));
+    let rows: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&rows[0]["refused"], &rows[0]["broken"], &rows[0]["overloaded"]), (&json!(0), &json!(0), &json!(0)));
+    assert!(rows[0]["served"].as_u64().unwrap() > 5 && rows[0]["tokens_per_s"].as_f64().unwrap() > 0.0, "{rows}");
+    let table = stdout(run(&["bench", "serve", "--url", &url, "--time", "0.2", "--connections", "2", "--texts", "3"]));
+    assert!(table.contains("closed"), "{table}");
+}
+
+#[test]
+fn what_cannot_be_served_is_refused() {
+    let tiny = model("bert-classify");
+    refuses(&["serve", "--model", "nothing"], "nothing");
+    refuses(&["serve", "--model", "=a"], "expected PATH or NAME=PATH");
+    refuses(&["serve", "--model", &tiny, "--instances", "100000"], "--instances: found 100000 with --threads 1");
+    refuses(&["serve", "--model", &tiny, "--max-queue", "3"], "--max-queue: found 3");
+    refuses(&["serve", "--model", &tiny, "--log", "lacuna=loud"], "--log: found");
+    refuses(&["serve", "--model", &tiny, "--timeout", "NaN"], "expected a number of seconds");
+    refuses(&["serve", "--model", &tiny, "--model", &tiny, "--port", "0"], "two models of the name \"bert-classify\"");
+    refuses(&["bench", "serve", "--url", "ftp://a"], "expected http://HOST:PORT/PATH");
+    refuses(&["bench", "serve", "--rate", "0"], "--rate");
+}
