@@ -5,9 +5,9 @@ mod support;
 
 use lacuna_jit::Isa;
 use lacuna_kernels::epilogue::Epilogue;
-use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, PanelLayout, Parallel, Plan, Sign};
-use product::{Case, Numbers, Place, weights};
+use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan};
+use lacuna_kernels::{Block, PanelLayout, Parallel, Sign};
+use product::{Case, Numbers, Place, check_spmm, weights};
 use rand::prelude::*;
 use support::{mask_blocks, tiers};
 
@@ -31,11 +31,7 @@ fn epilogues() -> [Epilogue; 4] {
 }
 
 fn check(case: &Case, plan: SpmmPlan, place: Place, parallel: Parallel) {
-    let kernel = SpmmKernel::compile(plan).unwrap();
-    let packed = SpmmWeights::pack(&plan, &case.weights, case.params_of(plan.epilogue())).unwrap();
-    let x = case.x_panel(plan.input(), place);
-    let what = format!("{} on {} tokens, {parallel:?}", plan.name(), case.n);
-    case.check(plan.epilogue(), place, &what, |out| kernel.run(&packed, &x, case.n, out, parallel));
+    check_spmm(case, &SpmmKernel::compile(plan).unwrap(), place, parallel);
 }
 
 /// Whole and partial blocks at the end, and weights whose blocks are smaller than the plan's, so that no two lists are equal.

@@ -10,7 +10,7 @@ use lacuna_kernels::layout::elements;
 use lacuna_kernels::pattern::MAX_K;
 use lacuna_kernels::spmm::{IndexWidth, SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
 use lacuna_kernels::{Block, KernelError, Output, PanelLayout, Parallel, Plan, Sign, Sink};
-use product::{Case, FEATURES, Numbers, Place, TOKENS, weights};
+use product::{Case, FEATURES, Numbers, Place, TOKENS, check_spmm, weights};
 use proptest::prelude::*;
 use rand::prelude::*;
 use support::{mask_blocks, tiers};
@@ -27,16 +27,7 @@ fn plan(isa: Isa, m: usize, k: usize, epilogue: Epilogue) -> SpmmPlan {
 fn check(case: &Case, isa: Isa, epilogue: Epilogue, place: Place, parallel: Parallel) {
     let plan = plan(isa, case.m, case.k, epilogue);
     let kernel = SpmmKernel::compile(plan).unwrap();
-    check_kernel(case, &kernel, place, parallel);
-}
-
-#[track_caller]
-fn check_kernel(case: &Case, kernel: &SpmmKernel, place: Place, parallel: Parallel) {
-    let plan = kernel.plan();
-    let packed = SpmmWeights::pack(plan, &case.weights, case.params_of(plan.epilogue())).unwrap();
-    let x = case.x_panel(plan.input(), place);
-    let what = format!("{} on {} tokens, {parallel:?}", plan.name(), case.n);
-    case.check(plan.epilogue(), place, &what, |out| kernel.run(&packed, &x, case.n, out, parallel));
+    check_spmm(case, &kernel, place, parallel);
 }
 
 fn sparse(m: usize, k: usize, n: usize, density: f64, numbers: Numbers, rng: &mut StdRng) -> Case {
@@ -58,7 +49,7 @@ fn every_epilogue_on_every_edge_size() {
             for n in TOKENS {
                 let case = sparse(m, k, n, 0.4, Numbers::Typical, &mut rng);
                 for kernel in &kernels {
-                    check_kernel(&case, kernel, Place::BOTH[(m + n) % 2], Parallel::Serial);
+                    check_spmm(&case, kernel, Place::BOTH[(m + n) % 2], Parallel::Serial);
                 }
             }
         }
@@ -99,7 +90,7 @@ fn every_block_shape_and_every_schedule() {
                     for n in TOKENS {
                         let case = sparse(m, k, n, density, Numbers::Typical, &mut rng);
                         for kernel in &kernels {
-                            check_kernel(&case, kernel, Place::BOTH[n % 2], Parallel::Serial);
+                            check_spmm(&case, kernel, Place::BOTH[n % 2], Parallel::Serial);
                         }
                     }
                 }
@@ -177,7 +168,7 @@ fn wide_inputs_use_wide_indices() {
                     let plans =
                         SpmmDesc { m, k, block, epilogue: Epilogue::f32(false) }.plan(isa).unwrap().candidates();
                     for plan in plans {
-                        check_kernel(&case, &SpmmKernel::compile(plan).unwrap(), Place::AtEnd, Parallel::Serial);
+                        check_spmm(&case, &SpmmKernel::compile(plan).unwrap(), Place::AtEnd, Parallel::Serial);
                     }
                 }
             }
@@ -201,7 +192,7 @@ fn threads_change_nothing() {
                     for block in [Block::B1x4, Block::Unstructured] {
                         let plan = SpmmDesc { m, k, block, epilogue: Epilogue::f32(true) }.plan(isa).unwrap();
                         let kernel = SpmmKernel::compile(plan).unwrap();
-                        pool.install(|| check_kernel(&case, &kernel, Place::AtEnd, Parallel::Rayon));
+                        pool.install(|| check_spmm(&case, &kernel, Place::AtEnd, Parallel::Rayon));
                     }
                 }
             }
@@ -236,7 +227,7 @@ fn many_threads_share_one_kernel() {
         let kernel = SpmmKernel::compile(plan).unwrap();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..50).for_each(|_| check_kernel(&case, &kernel, Place::AtEnd, Parallel::Serial)));
+                scope.spawn(|| (0..50).for_each(|_| check_spmm(&case, &kernel, Place::AtEnd, Parallel::Serial)));
             }
         });
     }
@@ -262,7 +253,7 @@ proptest! {
         for isa in tiers() {
             let plans = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap().candidates();
             let kernel = SpmmKernel::compile(*way.get(&plans)).unwrap();
-            check_kernel(&case, &kernel, place, Parallel::Serial);
+            check_spmm(&case, &kernel, place, Parallel::Serial);
         }
     }
 }

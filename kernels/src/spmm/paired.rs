@@ -3,7 +3,7 @@
 //! `vpmaddubsw` adds two products u8 x s8 and saturates the sum to s16. The sum fits if weights of equal sign are together at most 128:
 //! 255 x 128 < 2^15; weights of unequal signs always fit. So the input features of a row block are put in pairs that fit for all four
 //! outputs. A feature that fits no other is stored twice, with half of each weight, and is a pair of its own. What is computed is the
-//! same, exactly, in few more groups.
+//! same, exactly, in hardly more groups.
 //!
 //! The stream of a packed file stays as it is. This one is made from it when weights are packed or loaded.
 
@@ -123,6 +123,7 @@ fn pairs(mut features: Vec<Feature>) -> Vec<[Feature; 2]> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand::prelude::*;
 
     use super::*;
 
@@ -158,6 +159,22 @@ mod tests {
     fn small_weights_are_not_split() {
         let features: Vec<Feature> = (0..40).map(|i| Feature { index: 8 * i, weights: [64, -64, 3, 0] }).collect();
         assert_eq!(pairs(features).len(), 20);
+    }
+
+    /// Random weights of the whole range, more than trained ones have near its ends.
+    #[test]
+    fn few_features_are_halved() {
+        let mut rng = StdRng::seed_from_u64(1);
+        for (count, most) in [(38, 1.03), (154, 1.005), (768, 1.005)] {
+            let mut all = 0;
+            for _ in 0..20 {
+                let weights = || std::array::from_fn(|_| rng.random_range(-127..=127));
+                let features = std::iter::repeat_with(weights).take(count).enumerate();
+                all += pairs(features.map(|(i, weights)| Feature { index: 8 * i, weights }).collect()).len();
+            }
+            let ratio = all as f64 / (20 * count / 2) as f64;
+            assert!(ratio <= most, "{count} features: {ratio} times as many pairs");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ pub(crate) mod errors;
 use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, RowParams, Store};
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::{Matrix, finish_bytes, finish_f32, gemm};
-use lacuna_kernels::{KernelError, Output, PanelLayout};
+use lacuna_kernels::spmm::{SpmmKernel, SpmmWeights};
+use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan};
 use rand::prelude::*;
 
 use crate::support::Guarded;
@@ -198,4 +199,14 @@ fn assert_same<T: bytemuck::Pod + PartialEq + std::fmt::Debug>(found: &Matrix<T>
             expected.values.len(),
         );
     }
+}
+
+/// Runs the product of `case` on a sparse kernel, with weights packed for it, and checks every output.
+#[track_caller]
+pub(crate) fn check_spmm(case: &Case, kernel: &SpmmKernel, place: Place, parallel: Parallel) {
+    let plan = kernel.plan();
+    let packed = SpmmWeights::pack(plan, &case.weights, case.params_of(plan.epilogue())).unwrap();
+    let x = case.x_panel(plan.input(), place);
+    let what = format!("{} on {} tokens, {parallel:?}", plan.name(), case.n);
+    case.check(plan.epilogue(), place, &what, |out| kernel.run(&packed, &x, case.n, out, parallel));
 }

@@ -25,8 +25,6 @@ const DOTS: f64 = 2.0;
 const ROW: f64 = 30.0;
 /// Cycles that GELU adds.
 const GELU: f64 = 70.0;
-/// Groups of pairs that fit 16 bits over groups as they are. Real weights have 3 to 10 % more.
-const PAIRED: f64 = 1.07;
 
 /// Cycles of one call on `columns` columns with `groups` groups in all lists. `vnni` is whether there is `vpdpbusd`.
 pub(super) fn cycles(plan: &SpmmPlan, vnni: bool, groups: usize, columns: usize) -> f64 {
@@ -35,8 +33,8 @@ pub(super) fn cycles(plan: &SpmmPlan, vnni: bool, groups: usize, columns: usize)
         Activation::Gelu | Activation::GeluTanh => GELU,
     };
     let rows = plan.rows() as f64 * (ROW + activation);
-    let groups = groups as f64 * if plan.needs_pairs() { PAIRED } else { 1.0 };
-    passes(columns).map(|vectors| rows + groups * group_cycles(&group_counts(plan.cover(), vnni, vectors))).sum()
+    // Pairs that fit 16 bits need hardly more groups (docs/measurements.md).
+    passes(columns).map(|vectors| rows + groups as f64 * group_cycles(&group_counts(plan.cover(), vnni, vectors))).sum()
 }
 
 /// The same of the dense product.
