@@ -139,6 +139,9 @@ impl Server {
 pub(crate) struct Label {
     pub(crate) score: f32,
     pub(crate) label: String,
+    /// Its place among the labels of the model.
+    #[serde(skip)]
+    pub(crate) index: usize,
 }
 
 /// A text of a ranking.
@@ -158,9 +161,11 @@ fn labelled(head: &Head, logits: Vec<f32>, raw: bool) -> Result<Vec<Label>> {
     if !raw {
         head.problem().scores(&mut scores);
     }
-    let labels = head.labels().iter().zip(scores).zip(logits);
-    let mut all: Vec<(f32, Label)> =
-        labels.map(|((label, score), logit)| (logit, Label { score, label: label.clone() })).collect();
+    let labels = head.labels().iter().zip(scores).zip(logits).enumerate();
+    let label = |(index, ((label, score), logit)): (usize, ((&String, f32), f32))| {
+        (logit, Label { score, label: label.clone(), index })
+    };
+    let mut all: Vec<(f32, Label)> = labels.map(label).collect();
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
     Ok(all.into_iter().map(|(_, label)| label).collect())
 }

@@ -30,6 +30,7 @@
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+mod connection;
 mod error;
 mod http;
 mod infer;
@@ -45,6 +46,7 @@ mod queued;
 mod router;
 mod schedule;
 mod server;
+mod tune;
 
 pub use error::{Error, Result};
 pub use limits::Limits;
@@ -54,3 +56,4 @@ pub use options::{Reload, ServerOptions, StartError};
 pub use router::router;
 pub use schedule::{PoolOptions, PoolSnapshot};
 pub use server::Server;
+pub use tune::{TuneOptions, TunedSplit, choose, tune};

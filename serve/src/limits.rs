@@ -21,6 +21,12 @@ pub struct Limits {
     pub response_time: Duration,
     /// From the headers to the end of the body.
     pub body_time: Duration,
+    /// Connections that are open at the same time. Further ones are answered with 503.
+    pub connections: usize,
+    /// To the end of the headers, from the opening of a connection or from the response before: idle connections end, too.
+    pub header_time: Duration,
+    /// How long a client may take nothing of a response that is sent to it.
+    pub write_time: Duration,
     /// Whether texts that are longer than the model reads are truncated where the request does not say.
     pub truncate: bool,
 }
@@ -36,6 +42,9 @@ impl Default for Limits {
             text_bytes: 256 << 10,
             response_time: Duration::from_secs(60),
             body_time: Duration::from_secs(30),
+            connections: 16384,
+            header_time: Duration::from_secs(75),
+            write_time: Duration::from_secs(60),
             truncate: false,
         }
     }

@@ -40,8 +40,12 @@ pub(crate) struct Metrics {
     queue: Gauge,
     queue_tokens: Gauge,
     running: Gauge,
+    /// Connections that are open.
+    pub(crate) connections: Gauge,
     /// Texts whose clients went before they entered a batch.
     pub(crate) abandoned: Counter,
+    /// Batches that were stopped because all of their clients had gone.
+    pub(crate) cancelled: Counter,
 }
 
 /// From 50 microseconds to 14 minutes.
@@ -57,8 +61,9 @@ impl Metrics {
         let (waits, inferences) = (seconds(), seconds());
         let batch_tokens = Histogram::new(exponential_buckets(4.0, 2.0, 16));
         let batch_texts = Histogram::new(exponential_buckets(1.0, 2.0, 13));
-        let (tokens, abandoned) = (Counter::default(), Counter::default());
+        let (tokens, abandoned, cancelled) = (Counter::default(), Counter::default(), Counter::default());
         let (queue, queue_tokens, running) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let connections = Gauge::default();
         registry.register("te_request_count", "Requests by route and status", requests.clone());
         registry.register("te_request_duration_seconds", "From the headers to the response", durations.clone());
         registry.register("te_request_queue_duration_seconds", "From admission to the first batch", waits.clone());
@@ -67,9 +72,11 @@ impl Metrics {
         registry.register("te_batch_next_size", "Texts of a batch", batch_texts.clone());
         registry.register("te_tokens", "Tokens that were computed", tokens.clone());
         registry.register("te_abandoned_texts", "Texts dropped because their client had gone", abandoned.clone());
+        registry.register("te_cancelled_batches", "Batches stopped because all clients had gone", cancelled.clone());
         registry.register("te_queue_size", "Texts that wait", queue.clone());
         registry.register("te_queue_tokens", "Tokens that wait", queue_tokens.clone());
         registry.register("te_running_batches", "Batches that are computed", running.clone());
+        registry.register("te_connections", "Connections that are open", connections.clone());
         Metrics {
             registry,
             requests,
@@ -82,7 +89,9 @@ impl Metrics {
             queue,
             queue_tokens,
             running,
+            connections,
             abandoned,
+            cancelled,
         }
     }
 

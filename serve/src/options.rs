@@ -51,6 +51,12 @@ pub enum StartError {
         /// Texts of a request.
         texts: usize,
     },
+    /// The model does not compute.
+    #[error("measuring instances and threads: {reason}")]
+    Tune {
+        /// Why.
+        reason: String,
+    },
     /// The threads.
     #[error("found no threads to compute on: {0}")]
     Threads(#[from] ThreadPoolBuildError),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::http::{Dialect, authorize, no_route, observe, panicked, write_errors, wrong_method};
-use crate::protocols::{admin, cohere, kserve, openai, operations, pipelines, tei};
+use crate::http::{Dialect, authorize, deadline, no_route, observe, panicked, write_errors, wrong_method};
+use crate::protocols::{admin, cohere, kserve, openai, operations, pipelines, pooling, tei};
 use crate::server::Server;
 
 /// The routes of a server, as a program can put them into an application of its own.
@@ -29,6 +29,7 @@ use crate::server::Server;
 /// ```
 pub fn router(server: Arc<Server>) -> Router {
     let speaking = |dialect: Dialect, routes: Router<Arc<Server>>, needs_key: bool| {
+        let routes = routes.route_layer(from_fn(deadline));
         let routes = match needs_key {
             true => routes.route_layer(from_fn_with_state(Arc::clone(&server), authorize)),
             false => routes,
@@ -41,7 +42,7 @@ pub fn router(server: Arc<Server>) -> Router {
         .merge(speaking(Dialect::Tei, pipelines(), true))
         .merge(speaking(Dialect::Tei, admin(), true))
         .merge(speaking(Dialect::Tei, operations(), false))
-        .merge(speaking(Dialect::OpenAi, openai(), true))
+        .merge(speaking(Dialect::OpenAi, openai().merge(pooling()), true))
         .merge(speaking(Dialect::Cohere, cohere(), true))
         .merge(speaking(Dialect::KServe, kserve(), true))
         .fallback(no_route)

@@ -61,7 +61,11 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(models: Vec<ServedModel>, options: ServerOptions) -> std::result::Result<Arc<Server>, StartError> {
+    pub fn start<M: Into<Arc<ServedModel>>>(
+        models: Vec<M>,
+        options: ServerOptions,
+    ) -> std::result::Result<Arc<Server>, StartError> {
+        let models: Vec<Arc<ServedModel>> = models.into_iter().map(Into::into).collect();
         let ServerOptions { pool, limits, api_keys, reload } = options;
         if models.is_empty() {
             return Err(StartError::NoModel);
@@ -78,7 +82,7 @@ impl Server {
         let tasks = TASKS_PER_THREAD * pool.instances.max(1) * pool.threads.max(1);
         let pool = Pool::start(pool, limits, Arc::clone(&metrics))?;
         Ok(Arc::new(Server {
-            models: RwLock::new(models.into_iter().map(Arc::new).collect()),
+            models: RwLock::new(models),
             pool,
             limits,
             keys: ApiKeys::new(&api_keys),
@@ -238,10 +242,9 @@ impl Server {
             let (found, limit) = (usage.tokens.to_string(), self.limits.state_tokens);
             return Err(Error::TooLarge { what: "tokens of a request for states", found, limit });
         }
-        let receiver = self.pool.submit(places, model, want, sequences)?;
+        let answer = self.pool.submit(places, model, want, sequences)?;
         let limit = self.limits.response_time;
-        let answer = tokio::time::timeout(limit, receiver).await.map_err(|_| Error::Timeout { limit })?;
-        let done = answer.unwrap_or(Err(Error::Draining))?; // the pool dropped the request
+        let done = tokio::time::timeout(limit, answer.wait()).await.map_err(|_| Error::Timeout { limit })??;
         (usage.waited, usage.computed) = (done.waited, done.computed);
         self.metrics.inference(done.waited, done.computed);
         Ok((done.outputs, usage))
@@ -255,7 +258,6 @@ impl Server {
         sequences: Vec<Sequence>,
     ) -> Result<Vec<Output>> {
         let places = self.pool.reserve(sequences.len())?;
-        let receiver = self.pool.submit(places, model, want, sequences)?;
-        Ok(receiver.blocking_recv().unwrap_or(Err(Error::Draining))?.outputs)
+        Ok(self.pool.submit(places, model, want, sequences)?.wait_blocking()?.outputs)
     }
 }

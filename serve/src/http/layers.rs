@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
@@ -16,6 +16,10 @@ use crate::server::Server;
 
 /// What a route is called that no route has.
 const NO_ROUTE: &str = "none";
+/// The header with the time that the client waits, in milliseconds.
+const DEADLINE: &str = "x-request-timeout-ms";
+/// A day.
+const MOST_MILLISECONDS: u64 = 86_400_000;
 
 /// Lets requests through that have a key.
 pub(crate) async fn authorize(State(server): State<Arc<Server>>, request: Request, next: Next) -> Result<Response> {
@@ -30,6 +34,22 @@ pub(crate) async fn authorize(State(server): State<Arc<Server>>, request: Reques
         }
     }
     Ok(next.run(request).await)
+}
+
+/// Ends a request when its client waits no longer: the texts that are not computed yet are dropped.
+pub(crate) async fn deadline(request: Request, next: Next) -> Result<Response> {
+    let Some(value) = request.headers().get(DEADLINE) else { return Ok(next.run(request).await) };
+    let milliseconds = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    match milliseconds.filter(|ms| (1..=MOST_MILLISECONDS).contains(ms)) {
+        Some(ms) => {
+            let limit = Duration::from_millis(ms);
+            tokio::time::timeout(limit, next.run(request)).await.map_err(|_| Error::Timeout { limit })
+        }
+        None => {
+            let expected = format!("milliseconds from 1 to {MOST_MILLISECONDS}");
+            Err(Error::invalid(DEADLINE, format!("{value:?}"), &expected))
+        }
+    }
 }
 
 /// Writes the body of an error that has none yet.

@@ -36,7 +36,7 @@ struct EmbeddingsRequest {
 /// How a vector is written.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Encoding {
+pub(super) enum Encoding {
     /// A list of numbers.
     #[default]
     Float,
@@ -67,9 +67,9 @@ enum Vector {
 }
 
 #[derive(Debug, Serialize)]
-struct TokenUsage {
-    prompt_tokens: usize,
-    total_tokens: usize,
+pub(super) struct TokenUsage {
+    pub(super) prompt_tokens: usize,
+    pub(super) total_tokens: usize,
 }
 
 async fn embeddings(
@@ -82,10 +82,7 @@ async fn embeddings(
     let (vectors, usage) = server.vectors(&model, "input", input.all, options).await?;
     let written = |vector: Vec<f32>| match encoding_format.unwrap_or_default() {
         Encoding::Float => Vector::Float(vector),
-        Encoding::Base64 => {
-            let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
-            Vector::Base64(STANDARD.encode(bytes))
-        }
+        Encoding::Base64 => Vector::Base64(base64_of(&vector)),
     };
     let embedding = |(index, vector)| Embedding { object: "embedding", index, embedding: written(vector) };
     let response = EmbeddingsResponse {
@@ -95,6 +92,12 @@ async fn embeddings(
         usage: TokenUsage { prompt_tokens: usage.tokens, total_tokens: usage.tokens },
     };
     Ok(Answer(response, usage))
+}
+
+/// Values in f32, little-endian, as base64.
+pub(super) fn base64_of(values: &[f32]) -> String {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    STANDARD.encode(bytes)
 }
 
 async fn models(State(server): State<Arc<Server>>) -> Json<Value> {

@@ -3,8 +3,9 @@
 mod options;
 mod pool;
 mod queue;
+mod running;
 mod work;
 
 pub use self::options::{PoolOptions, PoolSnapshot};
 pub(crate) use self::pool::{Places, Pool};
-pub(crate) use self::work::{Output, Sequence, Want};
+pub(crate) use self::work::{Answer, Output, Sequence, Want};

@@ -6,12 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use lacuna::Cancel;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
-use tokio::sync::oneshot;
 
 use super::options::{PoolOptions, PoolSnapshot};
 use super::queue::Queue;
-use super::work::{Batch, Done, Item, Output, Sequence, Ticket, Want};
+use super::running::Running;
+use super::work::{Answer, Batch, Item, Output, Sequence, Want};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -98,8 +99,7 @@ impl Pool {
         Ok(Places { shared: Arc::clone(&self.shared), texts })
     }
 
-    /// Puts the sequences of a request into their places. Its results come through the channel; a receiver that is dropped takes the request
-    /// back.
+    /// Puts the sequences of a request into their places.
     ///
     /// # Errors
     /// [`Error::Draining`] after [`Pool::stop`].
@@ -109,14 +109,10 @@ impl Pool {
         model: &Arc<ServedModel>,
         want: Want,
         sequences: Vec<Sequence>,
-    ) -> Result<oneshot::Receiver<Result<Done>>> {
-        let (sender, receiver) = oneshot::channel();
+    ) -> Result<Answer> {
         let asked = sequences.len();
-        if asked == 0 {
-            let _ = sender.send(Ok(Done { outputs: Vec::new(), waited: Duration::ZERO, computed: Duration::ZERO }));
-            return Ok(receiver);
-        }
-        let ticket = Arc::new(Ticket::new(asked, sender));
+        let (answer, ticket) = Answer::new(asked);
+        let Some(ticket) = ticket else { return Ok(answer) };
         let mut state = self.shared.lock();
         if state.is_stopping {
             return Err(Error::Draining);
@@ -128,7 +124,7 @@ impl Pool {
             1 => self.shared.changed.notify_one(),
             _ => self.shared.changed.notify_all(),
         }
-        Ok(receiver)
+        Ok(answer)
     }
 
     /// What happens now.
@@ -191,8 +187,13 @@ impl Shared {
             let started = Instant::now();
             let tokens = batch.tokens;
             self.metrics.batch(batch.items.len(), tokens);
-            batch.items.iter().for_each(|item| item.ticket.start());
-            run(batch);
+            let tickets = batch.tickets();
+            let running = Arc::new(Running::new(tickets.len()));
+            tickets.iter().for_each(|ticket| ticket.start(&running));
+            if !run(batch, running.cancel()) {
+                self.metrics.cancelled.inc();
+            }
+            tickets.iter().for_each(|ticket| ticket.end(&running));
             let rate = tokens as f64 / started.elapsed().as_secs_f64().max(1e-9) * self.options.instances as f64;
             let mut state = self.lock();
             state.running -= 1;
@@ -221,41 +222,43 @@ impl Shared {
 }
 
 /// Computes a batch, and gives every request its results. If that fails, its sequences are computed one by one, so that only those
-/// with an error fail.
-fn run(batch: Batch) {
+/// with an error fail. Gives whether it was computed: a batch that nobody waits for any more is stopped.
+fn run(batch: Batch, cancel: &Cancel) -> bool {
     let Batch { model, want, items, .. } = batch;
-    match guarded(&model, want, &items) {
+    match guarded(&model, want, &items, cancel) {
         Ok(outputs) => {
             items.iter().zip(outputs).for_each(|(item, output)| item.ticket.put(item.index, output));
         }
+        Err(_) if cancel.is_cancelled() => return false,
         Err(error) if items.len() == 1 => items.iter().for_each(|item| item.ticket.fail(&error)),
         Err(_) => {
             for item in &items {
-                match guarded(&model, want, std::slice::from_ref(item)) {
+                match guarded(&model, want, std::slice::from_ref(item), cancel) {
                     Ok(outputs) => outputs.into_iter().for_each(|output| item.ticket.put(item.index, output)),
                     Err(error) => item.ticket.fail(&error),
                 }
             }
         }
     }
+    true
 }
 
 /// Computes, and makes an error of a panic: an instance outlives it.
-fn guarded(model: &ServedModel, want: Want, items: &[Item]) -> Result<Vec<Output>> {
-    let computed = catch_unwind(AssertUnwindSafe(|| compute(model, want, items)));
+fn guarded(model: &ServedModel, want: Want, items: &[Item], cancel: &Cancel) -> Result<Vec<Output>> {
+    let computed = catch_unwind(AssertUnwindSafe(|| compute(model, want, items, cancel)));
     computed.unwrap_or_else(|_| {
         tracing::error!(model = model.name(), sequences = items.len(), "a panic while computing a batch");
         Err(Error::backend("the model stopped at a contradiction; please report this"))
     })
 }
 
-fn compute(model: &ServedModel, want: Want, items: &[Item]) -> Result<Vec<Output>> {
-    let encoder = model.encoder();
+fn compute(model: &ServedModel, want: Want, items: &[Item], cancel: &Cancel) -> Result<Vec<Output>> {
+    let session = model.encoder().session().with_cancel(cancel.clone());
     match want {
         Want::Vector { prompt } => {
-            Ok(encoder.embed_prompted_ids(items, prompt)?.into_iter().map(Output::Vector).collect())
+            Ok(session.embed_prompted_ids(items, prompt)?.into_iter().map(Output::Vector).collect())
         }
-        Want::States => Ok(encoder.hidden_states(items)?.into_iter().map(Output::Matrix).collect()),
+        Want::States => Ok(session.hidden_states(items)?.into_iter().map(Output::Matrix).collect()),
         Want::Logits => {
             let head = model.head().ok_or_else(|| Error::backend("the model has no head"))?;
             let mut outputs = Vec::with_capacity(items.len());
@@ -267,7 +270,7 @@ fn compute(model: &ServedModel, want: Want, items: &[Item]) -> Result<Vec<Output
                     tokens <= KEPT_TOKENS
                 };
                 let (now, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
-                for states in encoder.hidden_states(now)? {
+                for states in session.hidden_states(now)? {
                     outputs.push(Output::Matrix(head.logits(&states)?));
                 }
                 rest = later;

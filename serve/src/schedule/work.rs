@@ -1,5 +1,6 @@
 //! What waits for a batch, and how its results come back.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use lacuna::tokens::{TokenIds, TokenizedText};
 use lacuna::weights::Matrix;
 use tokio::sync::oneshot;
 
+use super::running::Running;
 use crate::error::{Error, Result};
 use crate::model::ServedModel;
 
@@ -84,13 +86,66 @@ pub(crate) struct Ticket {
 struct Gathered {
     outputs: Vec<Option<Output>>,
     started: Option<Instant>,
+    /// Batches that compute sequences of it now.
+    running: Vec<Arc<Running>>,
     sender: Option<oneshot::Sender<Result<Done>>>,
+}
+
+/// The results of a request, as its client waits for them. Dropping it takes the request back: what waits is dropped, and a batch that
+/// nobody else waits for is stopped.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    receiver: oneshot::Receiver<Result<Done>>, // dropped first: then the ticket sees that the client has gone
+    client: Client,
+}
+
+/// Says that the client has gone when it is dropped. Without a ticket there is nothing to compute.
+#[derive(Debug)]
+struct Client(Option<Arc<Ticket>>);
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(ticket) = &self.0 {
+            ticket.abandon();
+        }
+    }
+}
+
+impl Answer {
+    /// An answer, and the ticket that gets its results; no ticket for no sequences.
+    pub(crate) fn new(sequences: usize) -> (Answer, Option<Arc<Ticket>>) {
+        let (sender, receiver) = oneshot::channel();
+        let ticket = match sequences {
+            0 => {
+                let done = Done { outputs: Vec::new(), waited: Duration::ZERO, computed: Duration::ZERO };
+                let _ = sender.send(Ok(done)); // the receiver is here
+                None
+            }
+            _ => Some(Arc::new(Ticket::new(sequences, sender))),
+        };
+        (Answer { receiver, client: Client(ticket.clone()) }, ticket)
+    }
+
+    /// Waits for the results.
+    ///
+    /// # Errors
+    /// Those of the batches; [`Error::Draining`] if the pool dropped the request.
+    pub(crate) async fn wait(self) -> Result<Done> {
+        let Answer { receiver, client: _client } = self;
+        receiver.await.unwrap_or(Err(Error::Draining))
+    }
+
+    /// The same on a thread that may block.
+    pub(crate) fn wait_blocking(self) -> Result<Done> {
+        let Answer { receiver, client: _client } = self;
+        receiver.blocking_recv().unwrap_or(Err(Error::Draining))
+    }
 }
 
 impl Ticket {
     /// For so many sequences.
     pub(crate) fn new(sequences: usize, sender: oneshot::Sender<Result<Done>>) -> Ticket {
-        let gathered = Gathered { outputs: vec![None; sequences], started: None, sender: Some(sender) };
+        let gathered = Gathered { outputs: vec![None; sequences], started: None, running: Vec::new(), sender: Some(sender) };
         Ticket { admitted: Instant::now(), gathered: Mutex::new(gathered), missing: AtomicUsize::new(sequences) }
     }
 
@@ -103,9 +158,24 @@ impl Ticket {
         self.gathered().sender.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    /// Sequences of it are about to be computed.
-    pub(crate) fn start(&self) {
-        self.gathered().started.get_or_insert_with(Instant::now);
+    /// Sequences of it are about to be computed in a batch.
+    pub(crate) fn start(&self, running: &Arc<Running>) {
+        let mut gathered = self.gathered();
+        gathered.started.get_or_insert_with(Instant::now);
+        match gathered.sender.as_ref().is_none_or(oneshot::Sender::is_closed) {
+            true => running.leave(),
+            false => gathered.running.push(Arc::clone(running)),
+        }
+    }
+
+    /// A batch has ended.
+    pub(crate) fn end(&self, running: &Arc<Running>) {
+        self.gathered().running.retain(|other| !Arc::ptr_eq(other, running));
+    }
+
+    /// The client has gone.
+    fn abandon(&self) {
+        std::mem::take(&mut self.gathered().running).iter().for_each(|running| running.leave());
     }
 
     /// Takes a result; the last one sends them all.
@@ -165,4 +235,13 @@ pub(crate) struct Batch {
     pub(crate) want: Want,
     pub(crate) items: Vec<Item>,
     pub(crate) tokens: usize,
+}
+
+impl Batch {
+    /// The requests whose sequences are in it.
+    pub(crate) fn tickets(&self) -> Vec<Arc<Ticket>> {
+        let mut seen = HashSet::new();
+        let tickets = self.items.iter().map(|item| &item.ticket);
+        tickets.filter(|ticket| seen.insert(Arc::as_ptr(ticket))).cloned().collect()
+    }
 }

@@ -161,16 +161,25 @@ impl SourceArgs {
             options = options.with_weights(file.to_string_lossy());
         }
         let offline = self.offline || options.is_offline();
-        let snapshot = {
-            let _spinner = Spinner::new(format!("looking for {model}"));
-            fetch(model, &options.with_offline(offline), &mut Download::default())?
-        };
-        if !snapshot.assumed_absent.is_empty() {
-            let files = snapshot.assumed_absent.join(", ");
-            say(format_args!("{model}: the cache does not tell whether the model has {files}: taken as absent"));
-        }
-        Ok(Some(self.weights_in(&snapshot.folder)?))
+        let folder = hub_folder(model, &options.with_offline(offline))?;
+        Ok(Some(self.weights_in(&folder)?))
     }
+}
+
+/// The folder of a model of the hub, which is downloaded first if necessary.
+///
+/// # Errors
+/// Those of the hub.
+pub fn hub_folder(model: &HubModel, options: &HubOptions) -> Result<PathBuf> {
+    let snapshot = {
+        let _spinner = Spinner::new(format!("looking for {model}"));
+        fetch(model, options, &mut Download::default())?
+    };
+    if !snapshot.assumed_absent.is_empty() {
+        let files = snapshot.assumed_absent.join(", ");
+        say(format_args!("{model}: the cache does not tell whether the model has {files}: taken as absent"));
+    }
+    Ok(snapshot.folder)
 }
 
 /// Whether a path leads to a file that no model has: of another name than weights, and without a `config.json` beside it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lacuna_console::args;
 use lacuna_console::context::{Context, cores};
 use lacuna_console::error::{Error, Result};
-use lacuna_serve::{DrainOptions, Limits, PoolOptions};
+use lacuna_serve::{DrainOptions, Limits, PoolOptions, TuneOptions};
 
 use super::log::LogFormat;
 use super::named::NamedModel;
@@ -32,8 +32,13 @@ serve until the new ones are ready. --threads is the number of threads of one in
 docs/serve.md has routes, limits and scheduling.")]
 pub(crate) struct Args {
     /// Model directory or file of lacuna pack, with the name that requests use before it [default name: that of the folder or file]
-    #[arg(long, value_name = "[NAME=]PATH")]
+    #[arg(long, value_name = "[NAME=]PATH", value_parser = NamedModel::path)]
     pub(super) model: Vec<NamedModel>,
+
+    /// Model of the Hugging Face hub, with the name that requests use before it [default name: its last part]. Those of --model come first. It is
+    /// downloaded once and then taken from the cache. Needs a build with --features hub
+    #[arg(long, value_name = "[NAME=]MODEL[@REVISION]", value_parser = NamedModel::hub)]
+    pub(super) from_hub: Vec<NamedModel>,
 
     /// Serve embeddings also of models that have a head
     #[arg(long)]
@@ -50,6 +55,18 @@ pub(crate) struct Args {
     /// Batches that are computed at the same time [default: the CPUs that the process is granted, divided by --threads]
     #[arg(long, value_name = "N", value_parser = args::at_least_one)]
     instances: Option<usize>,
+
+    /// Measure for so many seconds which instances and threads serve the first model best, and take them
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = args::positive, conflicts_with = "instances")]
+    auto_tune: Option<f64>,
+
+    /// Longest median time of a request that --auto-tune may choose [default: no bound]
+    #[arg(long, value_name = "MS", requires = "auto_tune", value_parser = args::positive)]
+    latency_ms: Option<f64>,
+
+    /// Tokens of the texts that --auto-tune measures with
+    #[arg(long, value_name = "N", requires = "auto_tune", default_value_t = 64, value_parser = args::at_least_one)]
+    tune_tokens: usize,
 
     /// Key that requests must have as `Authorization: Bearer KEY`; may be repeated. Other users of this machine can see options: a variable is
     /// safer
@@ -104,6 +121,22 @@ struct LimitArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().response_time.as_secs_f64(), value_parser = seconds)]
     timeout: f64,
 
+    /// Connections that are open at the same time; more are answered with 503
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections, value_parser = args::at_least_one)]
+    max_connections: usize,
+
+    /// Seconds to the end of a request's headers. Idle connections are closed after it, too
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().header_time.as_secs_f64(), value_parser = positive_seconds)]
+    header_timeout: f64,
+
+    /// Seconds to the end of a request's body
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().body_time.as_secs_f64(), value_parser = positive_seconds)]
+    body_timeout: f64,
+
+    /// Seconds in which a client may take nothing of a response
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().write_time.as_secs_f64(), value_parser = positive_seconds)]
+    write_timeout: f64,
+
     /// Truncate texts that are longer than the model reads, where the request does not say; without it they are refused
     #[arg(long)]
     auto_truncate: bool,
@@ -117,26 +150,64 @@ struct LimitArgs {
     drain_limit: f64,
 }
 
+/// A day.
+const MOST_SECONDS: f64 = 86400.0;
+
 /// A time of at most a day.
 fn seconds(text: &str) -> Result<f64, String> {
     let expected = "expected a number of seconds from 0 to 86400";
     match text.parse() {
-        Ok(seconds) if (0.0..=86400.0).contains(&seconds) => Ok(seconds),
+        Ok(seconds) if (0.0..=MOST_SECONDS).contains(&seconds) => Ok(seconds),
         _ => Err(expected.into()),
     }
 }
 
+/// A time of at most a day that is not 0.
+fn positive_seconds(text: &str) -> Result<f64, String> {
+    match seconds(text)? {
+        0.0 => Err("expected a number of seconds above 0, up to 86400".into()),
+        seconds => Ok(seconds),
+    }
+}
+
 impl Args {
+    /// All models, those of `--model` first.
+    pub(super) fn models(&self) -> Vec<NamedModel> {
+        self.model.iter().chain(&self.from_hub).cloned().collect()
+    }
+
+    /// What `--auto-tune` measures.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for `--threads` beside it.
+    pub(super) fn tuning(&self, context: &Context) -> Result<Option<TuneOptions>> {
+        let Some(seconds) = self.auto_tune else { return Ok(None) };
+        match context.thread_counts() {
+            [] => Ok(Some(TuneOptions {
+                threads: cores(),
+                time: Duration::from_secs_f64(seconds.min(MOST_SECONDS)),
+                tokens: self.tune_tokens,
+                texts: 1,
+                latency: self.latency_ms.map(|ms| Duration::from_secs_f64(ms.min(MOST_SECONDS * 1e3) / 1e3)),
+            })),
+            [threads, ..] => Err(Error::Argument {
+                option: "--auto-tune",
+                found: format!("--threads {threads} beside it"),
+                expected: "one of them: --auto-tune chooses the threads".into(),
+            }),
+        }
+    }
+
     /// Refuses two models of one name.
     pub(super) fn check_names(&self) -> Result<()> {
-        let names = self.model.iter().map(|model| &model.name);
+        let models = self.models();
         let mut earlier = std::collections::BTreeSet::new();
-        match names.into_iter().find(|name| !earlier.insert(*name)) {
+        match models.iter().map(|model| &model.name).find(|name| !earlier.insert(*name)) {
             None => Ok(()),
             Some(name) => Err(Error::Argument {
                 option: "--model",
                 found: format!("two models of the name {name:?}"),
-                expected: "another name for each: --model NAME=PATH".into(),
+                expected: "another name for each: NAME=PATH".into(),
             }),
         }
     }
@@ -181,7 +252,10 @@ impl Args {
             text_bytes: args.max_text_bytes,
             response_time: Duration::from_secs_f64(args.timeout),
             truncate: args.auto_truncate,
-            ..Limits::default()
+            connections: args.max_connections,
+            header_time: Duration::from_secs_f64(args.header_timeout),
+            body_time: Duration::from_secs_f64(args.body_timeout),
+            write_time: Duration::from_secs_f64(args.write_timeout),
         })
     }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use lacuna::errors::ModelError;
 use lacuna::heads::Head;
+use lacuna::hub::HubOptions;
 use lacuna::tasks::ClassifyRecord;
 use lacuna::{Compile, Encoder, Error as LibraryError, Model, PackedModel, Tier};
 use lacuna_console::context::pool;
 use lacuna_console::error::{Error, Result};
+use lacuna_console::source::hub_folder;
 use lacuna_serve::ServedModel;
 
-use super::named::NamedModel;
+use super::named::{NamedModel, Source};
 use crate::calibration::CalibrationArgs;
 use crate::shipped;
 
@@ -52,7 +54,10 @@ impl Loader {
 
     fn load(&self, model: &NamedModel) -> Result<ServedModel> {
         pool(self.threads)?.install(|| {
-            let (encoder, head) = self.open(&model.path)?;
+            let (encoder, head) = match &model.source {
+                Source::Path(path) => self.open(path)?,
+                Source::Hub(name) => self.open(&hub_folder(name, &HubOptions::from_env())?)?,
+            };
             self.served(&model.name, encoder, head.filter(|_| !self.no_head))
         })
     }

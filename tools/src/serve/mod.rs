@@ -1,6 +1,7 @@
 //! `lacuna serve`: models behind HTTP.
 
 mod args;
+mod files;
 mod load;
 mod log;
 mod named;

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use lacuna_console::context::{Context, cores};
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;
+use lacuna_console::progress::Spinner;
 use lacuna_console::table::plural;
-use lacuna_serve::{Server, ServerOptions, StartError, serve};
+use lacuna_serve::{PoolOptions, ServedModel, Server, ServerOptions, StartError, TuneOptions, choose, serve, tune};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
 use super::args::Args;
+use super::files;
 use super::load::Loader;
 use super::log;
 
@@ -22,27 +24,25 @@ const CONNECTION_THREADS: usize = 4;
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     args.check_names()?;
-    let (pool, limits, drain) = (args.pool(context)?, args.limits()?, args.drain());
+    let (mut pool, mut limits, drain) = (args.pool(context)?, args.limits()?, args.drain());
+    let tuning = args.tuning(context)?;
     log::start(&args.log, args.log_format)?;
     let address = SocketAddr::new(args.host, args.port);
     let loader = Loader {
-        models: args.model,
+        models: args.models(),
         calibration: args.calibration,
         no_head: args.no_head,
         tier: context.tier,
         threads: pool.instances * pool.threads,
     };
-    let models = loader.all()?;
+    limits.connections = files::grant(limits.connections);
+    let models: Vec<Arc<ServedModel>> = loader.all()?.into_iter().map(Arc::new).collect();
+    if let (Some(tuning), Some(model)) = (tuning, models.first()) {
+        pool = tuned(model, tuning)?;
+    }
     let reload = move |name: &str| loader.again(name).map_err(|error| error.one_line());
     let options = ServerOptions { pool, limits, api_keys: args.api_key, reload: Some(Box::new(reload)) };
-    let server = Server::start(models, options).map_err(|error| match error {
-        StartError::Threads(source) => Error::Threads { threads: pool.threads, source },
-        error => Error::Argument {
-            option: "--model",
-            found: error.to_string(),
-            expected: "models that can be served together".into(),
-        },
-    })?;
+    let server = Server::start(models, options).map_err(|error| refused(error, pool.threads))?;
     let failed =
         |action| move |source: io::Error| Error::Io { path: PathBuf::from(address.to_string()), action, source };
     let threads = cores().min(CONNECTION_THREADS);
@@ -61,6 +61,41 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
         say(format_args!("listening on http://{address}, {instances} of {threads}; routes: http://{address}/docs"));
         serve(Arc::clone(&server), listener, drain, end).await.map_err(failed("serve"))
     })
+}
+
+/// Measures how threads are best split among instances, and says what it found.
+fn tuned(model: &Arc<ServedModel>, options: TuneOptions) -> Result<PoolOptions> {
+    let splits = {
+        let _spinner = Spinner::new("measuring instances and threads");
+        tune(model, options).map_err(|error| refused(error, options.threads))?
+    };
+    for split in &splits {
+        let (instances, threads) = (plural(split.pool.instances, "instance"), plural(split.pool.threads, "thread"));
+        let (tokens, ms) = (split.tokens_per_second, split.latency.as_secs_f64() * 1e3);
+        say(format_args!("{instances} of {threads}: {tokens:.0} tokens/s, {ms:.2} ms per request under full load (median)"));
+    }
+    match choose(&splits, options.latency) {
+        Some((split, true)) => Ok(split.pool),
+        Some((split, false)) => {
+            let bound = options.latency.unwrap_or_default().as_secs_f64() * 1e3;
+            let found = split.latency.as_secs_f64() * 1e3;
+            say(format_args!("warning: no choice answers within --latency-ms {bound}; took the soonest, {found:.2} ms"));
+            Ok(split.pool)
+        }
+        None => Ok(PoolOptions { instances: 1, threads: 1 }),
+    }
+}
+
+/// Why a server does not start, as an error of the command.
+fn refused(error: StartError, threads: usize) -> Error {
+    match error {
+        StartError::Threads(source) => Error::Threads { threads, source },
+        error => Error::Argument {
+            option: "--model",
+            found: error.to_string(),
+            expected: "models that can be served together".into(),
+        },
+    }
 }
 
 /// Ready when a signal asks for the end. SIGHUP loads all models again.
