@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_io_timeout::TimeoutStream;
@@ -21,8 +21,12 @@ use crate::limits::Limits;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves a connection until the client closes it, a limit ends it, or `closing` changes: then the request that runs is the last.
-pub(crate) async fn serve(stream: TcpStream, routes: Router, limits: Limits, mut closing: watch::Receiver<bool>) {
-    without_delay(&stream);
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Send>(
+    stream: S,
+    routes: Router,
+    limits: Limits,
+    mut closing: watch::Receiver<bool>,
+) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write_time));
     let routes = routes.map_request(|request: axum::http::Request<Incoming>| request.map(Body::new));
@@ -32,7 +36,7 @@ pub(crate) async fn serve(stream: TcpStream, routes: Router, limits: Limits, mut
         pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(routes)));
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        _ = closing.wait_for(|closing| *closing) => {
+        _ = closing.changed() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -60,9 +64,69 @@ pub(crate) async fn turn_away(mut stream: TcpStream, limit: usize) {
 }
 
 /// Answers are short: a packet must not wait for more.
-fn without_delay(stream: &TcpStream) {
+pub(crate) fn without_delay(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(100);
+    const LONG: Duration = Duration::from_secs(60);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    /// A connection whose buffers have so many bytes, to routes with an answer of 10000 bytes.
+    fn connected(bytes: usize, limits: Limits) -> (DuplexStream, watch::Sender<bool>, JoinHandle<()>) {
+        let (client, server) = duplex(bytes);
+        let (closing, closed) = watch::channel(false);
+        let routes = Router::new().route("/", get(async || "a".repeat(10_000)));
+        (client, closing, tokio::spawn(serve(server, routes, limits, closed)))
+    }
+
+    #[tokio::test]
+    async fn headers_that_come_too_slowly_end_the_connection() {
+        let limits = Limits { header_time: SHORT, ..Limits::default() };
+        let (mut client, _closing, serving) = connected(1 << 16, limits);
+        client.write_all(&REQUEST[..20]).await.unwrap();
+        serving.await.unwrap();
+        // An idle connection ends as well, but not while it has a request.
+        let (mut client, _closing, serving) = connected(1 << 16, limits);
+        client.write_all(REQUEST).await.unwrap();
+        serving.await.unwrap();
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.unwrap();
+        assert!(all.starts_with(b"HTTP/1.1 200 OK") && all.len() > 10_000);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_of_a_response_loses_the_connection() {
+        let limits = Limits { write_time: SHORT, header_time: LONG, ..Limits::default() };
+        let (mut client, _closing, serving) = connected(256, limits);
+        client.write_all(REQUEST).await.unwrap();
+        serving.await.unwrap();
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.unwrap();
+        assert!(all.len() <= 256, "{}", all.len());
+    }
+
+    #[tokio::test]
+    async fn the_request_that_runs_is_the_last_when_the_server_closes() {
+        let (mut client, closing, serving) = connected(256, Limits { header_time: LONG, ..Limits::default() });
+        client.write_all(REQUEST).await.unwrap();
+        let mut first = [0; 15];
+        client.read_exact(&mut first).await.unwrap();
+        closing.send(true).unwrap();
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.unwrap();
+        serving.await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200 OK");
+        assert!(rest.len() > 10_000);
+    }
+}

@@ -67,6 +67,7 @@ pub async fn serve(
         let limits = *server.limits();
         match accepted {
             Ok((stream, _)) if open.len() < limits.connections => {
+                connection::without_delay(&stream);
                 open.spawn(connection::serve(stream, routes.clone(), limits, closed.clone()));
                 server.metrics().connections.set(open.len() as i64);
             }

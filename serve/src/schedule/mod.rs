@@ -8,4 +8,4 @@ mod work;
 
 pub use self::options::{PoolOptions, PoolSnapshot};
 pub(crate) use self::pool::{Places, Pool};
-pub(crate) use self::work::{Answer, Output, Sequence, Want};
+pub(crate) use self::work::{Output, Sequence, Want};

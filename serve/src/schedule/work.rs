@@ -245,3 +245,43 @@ impl Batch {
         tickets.filter(|ticket| seen.insert(Arc::as_ptr(ticket))).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_stopped_when_all_of_its_clients_have_gone() {
+        let (first, first_ticket) = Answer::new(3);
+        let (second, second_ticket) = Answer::new(1);
+        let (first_ticket, second_ticket) = (first_ticket.unwrap(), second_ticket.unwrap());
+        let [earlier, running] = [1, 2].map(|requests| Arc::new(Running::new(requests)));
+        first_ticket.start(&earlier);
+        first_ticket.start(&running);
+        second_ticket.start(&running);
+        first_ticket.end(&earlier);
+        drop(first);
+        assert!(first_ticket.is_abandoned());
+        assert!(!earlier.cancel().is_cancelled(), "it has ended");
+        assert!(!running.cancel().is_cancelled(), "the second client waits");
+        drop(second);
+        assert!(running.cancel().is_cancelled());
+        // One that had gone before its batch began.
+        let late = Arc::new(Running::new(1));
+        first_ticket.start(&late);
+        assert!(late.cancel().is_cancelled());
+    }
+
+    #[test]
+    fn the_last_result_sends_all() {
+        let (answer, ticket) = Answer::new(2);
+        let ticket = ticket.unwrap();
+        ticket.put(1, Output::Vector(vec![1.0]));
+        assert!(!ticket.is_abandoned());
+        ticket.put(0, Output::Vector(vec![0.0]));
+        let outputs = answer.wait_blocking().unwrap().outputs;
+        assert_eq!(outputs, [Output::Vector(vec![0.0]), Output::Vector(vec![1.0])]);
+        let (nothing, none) = Answer::new(0);
+        assert!(none.is_none() && nothing.wait_blocking().unwrap().outputs.is_empty());
+    }
+}

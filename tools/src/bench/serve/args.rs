@@ -6,12 +6,13 @@ use std::time::Duration;
 use lacuna_console::args;
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
-use lacuna_console::output::{print, print_json};
+use lacuna_console::output::{Target as Output, print, print_json};
 use lacuna_console::text::read_lines;
 use serde_json::json;
 
 use super::client::Target;
 use super::load::{Load, run as run_load};
+use super::page::page;
 use super::report::{Row, table};
 
 /// A running server under load
@@ -65,6 +66,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
+    /// Also write a page with charts of throughput and latency over --rate
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
     /// Print an array of objects
     #[arg(long)]
     json: bool,
@@ -82,6 +87,7 @@ const BODIES: usize = 64;
 
 pub(crate) fn run(args: &Args, _: &Context) -> Result<()> {
     let bodies = args.bodies()?;
+    let html = args.html.as_deref().map(|path| Output::new(Some(path))).transpose()?;
     let target = Target { api_key: args.api_key.clone(), ..args.url.clone() };
     let rates: Vec<Option<f64>> = match args.rate.is_empty() {
         true => vec![None],
@@ -99,6 +105,10 @@ pub(crate) fn run(args: &Args, _: &Context) -> Result<()> {
         };
         let failed = |source| Error::Io { path: PathBuf::from(&target.authority), action: "connect to", source };
         rows.push(Row::new(rate, &run_load(&load).map_err(failed)?));
+    }
+    if let Some(html) = &html {
+        let url = format!("http://{}{}", target.authority, target.path);
+        html.write(|out| out.write_all(page(&url, &rows).as_bytes()))?;
     }
     match args.json {
         true => print_json(&rows),

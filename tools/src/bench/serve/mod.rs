@@ -3,6 +3,7 @@
 mod args;
 mod client;
 mod load;
+mod page;
 mod report;
 
 pub(super) use self::args::{Args, run};

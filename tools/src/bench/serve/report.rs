@@ -7,27 +7,27 @@ use serde::Serialize;
 use super::load::Outcome;
 
 /// One load.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Row {
     /// Requests per second that were asked for; null for as many as the connections take.
-    rate: Option<f64>,
+    pub(super) rate: Option<f64>,
     /// Requests that were served (status 200), per second.
-    served_per_s: f64,
-    tokens_per_s: f64,
+    pub(super) served_per_s: f64,
+    pub(super) tokens_per_s: f64,
     /// Requests by what came of them.
-    served: usize,
+    pub(super) served: usize,
     /// Status 429.
-    overloaded: usize,
+    pub(super) overloaded: usize,
     /// Any other status.
-    refused: usize,
+    pub(super) refused: usize,
     /// Without an answer.
-    broken: usize,
+    pub(super) broken: usize,
     /// Latencies of served requests.
-    p50_ms: f64,
-    p90_ms: f64,
-    p99_ms: f64,
-    p999_ms: f64,
-    max_ms: f64,
+    pub(super) p50_ms: f64,
+    pub(super) p90_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) p999_ms: f64,
+    pub(super) max_ms: f64,
 }
 
 impl Row {
