@@ -45,6 +45,7 @@ mod queued;
 mod router;
 mod schedule;
 mod server;
+mod ui;
 
 pub use error::{Error, Result};
 pub use limits::Limits;
