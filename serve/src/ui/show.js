@@ -24,12 +24,12 @@ function table(caption, names, rows) {
 }
 
 const number = text => make("td", { class: "number" }, text);
-const bar = share => make("td", {}, make("div", { class: "bar", "aria-hidden": "true" }, withShare(make("span"), share)));
+const bar = share => make("div", { class: "bar", "aria-hidden": "true" }, withShare(make("span"), share));
 
-/** Rows of a name, its score and a bar. */
+/** Rows of a name, and its score with a bar. */
 function bars(caption, names, scored) {
   const row = ({ name, score, rest = [] }) =>
-    make("tr", { class: "scored" }, make("th", { scope: "row" }, name), number(decimals(score)), bar(score), ...rest.map(text => make("td", {}, text)));
+    make("tr", { class: "scored" }, make("th", { scope: "row" }, name), make("td", { class: "number" }, bar(score), decimals(score)), ...rest.map(text => make("td", {}, text)));
   return table(caption, names, scored.map(row));
 }
 

@@ -30,7 +30,7 @@ const tasks = [
     path: pipeline,
     body: (_, { text, pair }) => ({ inputs: pair ? { text, text_pair: pair } : text }),
     texts: ({ text, pair }) => [text, pair].filter(Boolean),
-    show: ([labels]) => [bars("Labels, the best first", ["Label", "Score", ""], labels.map(({ label, score }) => ({ name: label, score })))],
+    show: ([labels]) => [bars("Labels, the best first", ["Label", "Score"], labels.map(({ label, score }) => ({ name: label, score })))],
   },
   {
     id: "rerank", title: "Re-ranking", tags: ["text-ranking"],
@@ -79,7 +79,7 @@ const tasks = [
       const best = answers[0];
       if (!best?.answer) return [make("p", {}, "The context has no answer.")];
       const { shown } = marked(context, [{ start: best.start, end: best.end, style: "c0" }]);
-      return [shown, bars("Answers, the best first", ["Answer", "Score", ""], answers.map(({ answer, score }) => ({ name: answer, score })))];
+      return [shown, bars("Answers, the best first", ["Answer", "Score"], answers.map(({ answer, score }) => ({ name: answer, score })))];
     },
   },
   {
@@ -92,7 +92,7 @@ const tasks = [
       const masks = Array.isArray(answer[0]) ? answer : [answer]; // one mask comes without a list of masks
       const candidates = list => list.map(({ token_str: name, score, sequence }) => ({ name, score, rest: [sequence] }));
       const caption = i => masks.length > 1 ? `Candidates of mask ${i + 1}` : "Candidates of the mask";
-      return masks.map((list, i) => bars(caption(i), ["Token", "Score", "", "Text"], candidates(list)));
+      return masks.map((list, i) => bars(caption(i), ["Token", "Score", "Text"], candidates(list)));
     },
   },
 ];
