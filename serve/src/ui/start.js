@@ -119,7 +119,7 @@ async function connect() {
     byId("panels").append(...shown.map(({ task, of }) => panelOf(task, of, info.model_id)));
     byId("tabs").append(...shown.map(({ task }) => tabOf(task)));
     select(byId("tabs").firstChild);
-    const threads = `${info.instances} × ${info.threads} threads`;
+    const threads = `instances: ${info.instances}, threads of each: ${info.threads}`;
     byId("server").textContent = `Version ${info.version}; models: ${models.map(model => model.id).join(", ")}; ${threads}; the first model reads up to ${info.max_input_length} tokens.`;
   } catch (error) {
     byId("server").textContent = "";
