@@ -104,6 +104,7 @@ if [ -n "$lacuna" ] && command -v curl >/dev/null; then
     passed "options of kubernetes.yaml: probes, key, HUP, TERM"
 
     cp "$root/assets/minilm-80.lacuna" "$work/model.lacuna"
+    # shellcheck disable=SC2016 # the variable is Kubernetes'
     mapfile -t options < <(args kserve.yaml | sed -e "s#/mnt/models#$work#" -e 's/{{.Name}}/minilm/' -e 's/\$(LACUNA_FILE)/model.lacuna/' -e 's/drain-notice=.*/drain-notice=0/')
     start kserve.yaml "${options[@]}"
     for path in /v2/health/ready /v2/health/live /v2/models/minilm/ready; do
