@@ -47,6 +47,7 @@ mod router;
 mod schedule;
 mod server;
 mod tune;
+mod ui;
 
 pub use error::{Error, Result};
 pub use limits::Limits;

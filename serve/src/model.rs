@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lacuna::Encoder;
 use lacuna::config::PromptChoice;
 use lacuna::heads::{Head, HeadKind};
+use lacuna::tasks::MaskFiller;
 use lacuna::tokens::{PromptedTexts, SentenceTokenizer};
 
 use crate::error::{Error, Result};
@@ -40,6 +41,18 @@ impl ModelKind {
             ModelKind::Tagger => "a token classification model",
             ModelKind::Answerer => "a question answering model",
             ModelKind::Filler => "a masked language model",
+        }
+    }
+
+    /// What the Hugging Face hub calls the task.
+    pub const fn pipeline_tag(self) -> &'static str {
+        match self {
+            ModelKind::Embedder => "feature-extraction",
+            ModelKind::Classifier => "text-classification",
+            ModelKind::Reranker => "text-ranking",
+            ModelKind::Tagger => "token-classification",
+            ModelKind::Answerer => "question-answering",
+            ModelKind::Filler => "fill-mask",
         }
     }
 }
@@ -106,6 +119,14 @@ impl ServedModel {
     pub fn max_tokens(&self) -> usize {
         let positions = self.encoder.config().max_position;
         self.encoder.tokenizer().map_or(positions, |tokenizer| tokenizer.max_length().min(positions))
+    }
+
+    /// How masks are written in texts for a model that fills them in: `[MASK]`, `<mask>`.
+    pub(crate) fn mask_token(&self) -> Option<String> {
+        let head = self.head.as_ref().filter(|_| self.kind == ModelKind::Filler)?;
+        // Without such a token requests say so; the list of models need not fail.
+        let filler = MaskFiller::new(Arc::clone(&self.encoder) as _, Arc::clone(head)).ok()?;
+        Some(filler.mask_token().to_owned())
     }
 
     /// A number that no other model of this process has, also none that was loaded under the same name.

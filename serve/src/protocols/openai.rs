@@ -109,6 +109,17 @@ async fn model(State(server): State<Arc<Server>>, Path(name): Path<String>) -> R
     Ok(Json(described(&*server.model(Some(&name))?)))
 }
 
+/// A model, with two fields that OpenAI does not have and the hub does: what the model is for, and how masks are written for it.
 fn described(model: &ServedModel) -> Value {
-    json!({ "id": model.name(), "object": "model", "created": model.created(), "owned_by": "lacuna" })
+    let mut described = json!({
+        "id": model.name(),
+        "object": "model",
+        "created": model.created(),
+        "owned_by": "lacuna",
+        "pipeline_tag": model.kind().pipeline_tag(),
+    });
+    if let Some(mask) = model.mask_token() {
+        described["mask_token"] = json!(mask);
+    }
+    described
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::model::ModelKind;
 use crate::server::Server;
+use crate::ui::ui;
 
 /// What the text format of the metrics is called.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> Router<Arc<Server>> {
         .route("/ping", get(health))
         .route("/metrics", get(metrics))
         .route("/docs", get(docs))
+        .route("/ui", get(ui))
         .route("/openapi.json", get(openapi))
 }
 

@@ -47,6 +47,9 @@ fn models_are_listed_and_chosen_by_name() {
     let list = running.get("/v1/models").ok();
     let names: Vec<&str> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert_eq!(names, ["tiny", "bert-fill"]);
+    let extra = |index: usize, field: &str| &list["data"][index][field];
+    assert_eq!((extra(0, "pipeline_tag"), extra(0, "mask_token")), (&json!("feature-extraction"), &json!(null)));
+    assert_eq!((extra(1, "pipeline_tag"), extra(1, "mask_token")), (&json!("fill-mask"), &json!("[MASK]")));
     assert_eq!(running.get("/v1/models/bert-fill").ok()["object"], "model");
     let with = |model: &str| running.post("/v1/embeddings", &json!({ "input": "a cat", "model": model }));
     assert_ne!(with("tiny").ok()["data"], with("bert-fill").ok()["data"]);

@@ -7,8 +7,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use lacuna_serve::{DrainOptions, Limits, PoolOptions, ServedModel, ServerOptions};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::client::{raw, read, request};
 use crate::support::{Running, embedder, open};
@@ -36,7 +39,7 @@ fn keys_open_all_routes_but_probes() {
     for path in ["/v1/models", "/v2/health/live", "/info"] {
         assert_eq!(running.get(path).status, 401, "{path}");
     }
-    for path in ["/health", "/ping", "/metrics", "/docs", "/openapi.json"] {
+    for path in ["/health", "/ping", "/metrics", "/docs", "/ui", "/openapi.json"] {
         assert_eq!(running.get(path).status, 200, "{path}");
     }
 }
@@ -104,6 +107,35 @@ fn the_document_has_every_route_and_no_other() {
         assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
     }
     assert!(running.get("/docs").text().contains("openapi.json"));
+}
+
+#[test]
+fn the_page_may_run_its_own_script_and_ask_its_own_server_only() {
+    let running = Running::new(vec![embedder().0]);
+    let page = running.get("/ui");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    let html = page.text();
+    let policy = page.header("content-security-policy").unwrap();
+    for (name, directive) in [("script", "script-src"), ("style", "style-src")] {
+        let (_, rest) = html.split_once(&format!("<{name}>")).unwrap();
+        let (text, rest) = rest.split_once(&format!("</{name}>")).unwrap();
+        assert!(!rest.contains(&format!("<{name}")), "one element {name}");
+        let hash = STANDARD.encode(Sha256::digest(text));
+        assert!(policy.contains(&format!("{directive} 'sha256-{hash}';")), "{directive} in {policy}");
+    }
+    for part in
+        ["default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"]
+    {
+        assert!(policy.contains(part), "{part} in {policy}");
+    }
+    // The policy refuses these; a page with them would only be broken.
+    for refused in ["unsafe-", "*"] {
+        assert!(!policy.contains(refused), "{refused} in {policy}");
+    }
+    for outside in ["src=", "@import", "url(", "://", "innerHTML", " style=", " onclick="] {
+        assert!(!html.contains(outside), "{outside}");
+    }
 }
 
 #[test]
