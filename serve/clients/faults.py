@@ -260,23 +260,24 @@ def free_port():
 
 async def started(server, port):
     """Waits until a server whose log cannot be read is ready."""
-    server.url = f"http://127.0.0.1:{port}"
     for _ in range(600):
         try:
-            if (await ask(port, request("GET", "/health")))[0] == 200:
+            status, _ = await ask(port, request("GET", "/health"))
+            if status == 200:
                 return
         except OSError:
-            await asyncio.sleep(0.05)
+            status = "no connection"
+        await asyncio.sleep(0.05)
         if not server.is_running():
             raise RuntimeError(f"the server ended with status {server.process.returncode}")
-    raise RuntimeError("the server did not start")
+    raise RuntimeError(f"the server did not start: /health answers {status} (0: the connection was closed)")
 
 
 async def full_disk(_, wrong):
     port = free_port()
-    options = ("--port", port, "--model", f"{SHIPPED}={PACKED}", "--log-format", "json", "--log", "debug")
+    options = ("--model", f"{SHIPPED}={PACKED}", "--log-format", "json", "--log", "lacuna_serve=debug", "--quiet")
     with open("/dev/full", "wb") as full:
-        server = Server(*options, stderr=full)
+        server = Server(*options, port=port, stderr=full)
     try:
         await started(server, port)
         statuses = [(await post(port, "/embed", {"inputs": "a"}))[0] for _ in range(50)]

@@ -29,17 +29,16 @@ def command():
 class Server:
     """A running `lacuna serve`. Its log is a file, so that a full pipe cannot stop it."""
 
-    def __init__(self, *options, stderr=None, environment=None):
+    def __init__(self, *options, port=0, stderr=None, wait=True):
         self.log = Path(tempfile.mkstemp(suffix=".log")[1])
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [command(), "serve", "--port", "0", *map(str, options)],
+                [command(), "serve", "--port", str(port), *map(str, options)],
                 stdout=subprocess.DEVNULL,
                 stderr=log if stderr is None else stderr,
-                env=os.environ | (environment or {}),
             )
         atexit.register(self.kill)
-        self.url = self._url() if stderr is None else None
+        self.url = self._url() if stderr is None and wait else f"http://127.0.0.1:{port}"
 
     def _url(self):
         end = time.monotonic() + START_SECONDS
