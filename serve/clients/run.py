@@ -49,7 +49,8 @@ def install(python, lines):
 
 def environment(folder, names):
     """A virtual environment, and for each check that cannot run the reason."""
-    venv.create(folder, with_pip=True)
+    if not (Path(folder) / "bin" / "python").exists():
+        venv.create(folder, with_pip=True, symlinks=True)
     python, lines = str(Path(folder) / "bin" / "python"), pinned()
     if reason := install(python, [lines["numpy"]]):
         return python, dict.fromkeys([*names, *OTHERS], reason)
