@@ -21,6 +21,12 @@ pub enum Error {
         /// What the parser says, with its place.
         reason: String,
     },
+    /// The body is packed in a way that the server does not know.
+    #[error("found an unknown content encoding; expected one of: {expected}")]
+    UnknownEncoding {
+        /// The encodings that there are.
+        expected: String,
+    },
     /// The body is JSON, but a field is missing or has a value that is not allowed.
     #[error("{reason}")]
     Invalid {
@@ -130,6 +136,7 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Error::Malformed { .. } | Error::Empty { .. } => StatusCode::BAD_REQUEST,
+            Error::UnknownEncoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::Invalid { .. } | Error::Tokenizer { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Error::TooLarge { .. } | Error::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Backend { .. } => StatusCode::FAILED_DEPENDENCY,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::http::{Dialect, authorize, deadline, no_route, observe, panicked, write_errors, wrong_method};
+use crate::http::{
+    Dialect, authorize, deadline, describe_encoding, no_route, observe, panicked, write_errors, wrong_method,
+};
 use crate::protocols::{admin, cohere, kserve, openai, operations, pipelines, pooling, tei};
 use crate::server::Server;
 
@@ -36,7 +37,6 @@ pub fn router(server: Arc<Server>) -> Router {
         };
         routes.method_not_allowed_fallback(wrong_method).layer(map_response(write_errors(dialect)))
     };
-    let body_bytes = server.limits().body_bytes;
     Router::new()
         .merge(speaking(Dialect::Tei, tei(), true))
         .merge(speaking(Dialect::Tei, pipelines(), true))
@@ -49,7 +49,7 @@ pub fn router(server: Arc<Server>) -> Router {
         .layer(map_response(write_errors(Dialect::Tei)))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(RequestDecompressionLayer::new())
-        .layer(DefaultBodyLimit::max(body_bytes))
+        .layer(map_response(describe_encoding))
         .layer(from_fn_with_state(Arc::clone(&server), observe))
         .with_state(server)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -44,6 +45,11 @@ impl PackedFile {
     /// Maps a file and reads its manifest, whose checksum is compared; [`PackedFile::verify`] compares the others.
     pub(crate) fn open<M: DeserializeOwned>(path: &Path) -> Result<(PackedFile, M), PackedError> {
         PackedFile::read(path, map(path)?)
+    }
+
+    /// The same of a file that is read into memory: it may change afterwards.
+    pub(crate) fn copied<M: DeserializeOwned>(path: &Path) -> Result<(PackedFile, M), PackedError> {
+        PackedFile::read(path, copy(path)?)
     }
 
     /// The same of a file that is part of the program. `name` stands for its path.
@@ -205,7 +211,7 @@ impl PackedFile {
         let stored = self.bytes.slice(place.range.clone());
         let Some(length) = place.inflated else { return Ok(stored) };
         match inflate(&stored, length) {
-            Ok(inflated) => Ok(Bytes::from_owner(Inflated(inflated))),
+            Ok(inflated) => Ok(Bytes::from_owner(Owned(inflated))),
             Err(found) => Err(self.section_error(name, found, format!("a deflated stream of {length} bytes"))),
         }
     }
@@ -239,16 +245,17 @@ impl PackedFile {
     }
 }
 
-/// What keeps the bytes of an inflated section.
-struct Inflated(Buffer<u8>);
+/// What keeps the bytes of an inflated section, or of a file that was copied.
+struct Owned(Buffer<u8>);
 
-impl AsRef<[u8]> for Inflated {
+impl AsRef<[u8]> for Owned {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-fn map(path: &Path) -> Result<Bytes, PackedError> {
+/// A regular file and its length.
+fn regular(path: &Path) -> Result<(File, u64), PackedError> {
     // Before the opening, which for a pipe would wait for a writer.
     let kind = std::fs::metadata(path).map_err(PackedError::io(path, "open"))?;
     if !kind.is_file() {
@@ -256,7 +263,20 @@ fn map(path: &Path) -> Result<Bytes, PackedError> {
         return Err(PackedError::NotPacked { path: path.to_owned(), found: found.into() });
     }
     let file = File::open(path).map_err(PackedError::io(path, "open"))?;
-    if file.metadata().map_err(PackedError::io(path, "read the size of"))?.len() == 0 {
+    let length = file.metadata().map_err(PackedError::io(path, "read the size of"))?.len();
+    Ok((file, length))
+}
+
+fn copy(path: &Path) -> Result<Bytes, PackedError> {
+    let (mut file, length) = regular(path)?;
+    let mut bytes = Buffer::new(usize::try_from(length).unwrap_or(usize::MAX));
+    file.read_exact(&mut bytes).map_err(PackedError::io(path, "read"))?;
+    Ok(Bytes::from_owner(Owned(bytes)))
+}
+
+fn map(path: &Path) -> Result<Bytes, PackedError> {
+    let (file, length) = regular(path)?;
+    if length == 0 {
         return Ok(Bytes::new());
     }
     // SAFETY: the mapping is read-only. Its obligation is that nobody truncates or rewrites the file while it is mapped; this is

@@ -199,6 +199,18 @@ impl PackedModel {
         PackedModel::load(path, || PackedFile::open(path))
     }
 
+    /// Reads a file into memory, instead of mapping it as [`PackedModel::open`] does: the file may change afterwards. For processes that
+    /// run for long, such as servers. The memory is not shared with other processes.
+    ///
+    /// # Errors
+    /// Those of [`PackedModel::open`].
+    pub fn read(path: impl AsRef<Path>) -> Result<PackedModel> {
+        let _span = tracing::info_span!("read").entered();
+        lacuna_model::forked::check()?;
+        let path = path.as_ref();
+        PackedModel::load(path, || PackedFile::copied(path))
+    }
+
     /// Opens a packed file that is part of the program, as `include_bytes!` makes it. Nothing is copied that [`PackedModel::open`] would
     /// not copy. `name` stands for its path in messages.
     ///

@@ -1,5 +1,6 @@
 //! Packed models: exact round trips, damage of every kind, hostile files, and a file of every version so far.
 
+mod copied;
 mod damage;
 mod deflated;
 mod hostile;

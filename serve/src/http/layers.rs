@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -87,6 +87,17 @@ pub(crate) async fn no_route(request: Request) -> Error {
 /// A route that does not take the method.
 pub(crate) async fn wrong_method(request: Request) -> Error {
     Error::WrongMethod { method: request.method().to_string(), path: request.uri().path().to_owned() }
+}
+
+/// Writes the body of a response that refuses to unpack: the layer that unpacks writes none.
+pub(crate) async fn describe_encoding(mut response: Response) -> Response {
+    if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        let expected = response.headers_mut().remove(ACCEPT_ENCODING);
+        let named = expected.as_ref().and_then(|value| value.to_str().ok()).unwrap_or("identity").to_owned();
+        response = Dialect::Tei.response(&Error::UnknownEncoding { expected: named });
+        expected.map(|value| response.headers_mut().insert(ACCEPT_ENCODING, value));
+    }
+    response
 }
 
 /// The response after a panic.

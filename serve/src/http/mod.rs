@@ -10,4 +10,6 @@ pub(crate) use self::answer::Answer;
 pub(crate) use self::body::{Body, bytes, refused};
 pub(crate) use self::dialect::Dialect;
 pub(crate) use self::inputs::{Inputs, PairInputs};
-pub(crate) use self::layers::{authorize, deadline, no_route, observe, panicked, write_errors, wrong_method};
+pub(crate) use self::layers::{
+    authorize, deadline, describe_encoding, no_route, observe, panicked, write_errors, wrong_method,
+};

@@ -42,6 +42,9 @@ fn tensors_of_texts_become_tensors_of_floats() {
     }
     let reply = running.send(INFER, &[("content-encoding", "gzip")], b"no gzip");
     assert_eq!(reply.status, 400, "{}", reply.text());
+    let reply = running.send(INFER, &[("content-encoding", "other")], text.as_bytes());
+    let message = json!("found an unknown content encoding; expected one of: gzip,deflate");
+    assert_eq!((reply.status, &reply.json()["error"]), (415, &message));
 }
 
 /// JSON, and bytes behind it.

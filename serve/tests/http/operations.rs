@@ -206,11 +206,24 @@ fn large_and_slow_bodies_are_refused() {
         Limits { body_bytes: 10_000, text_bytes: 1000, body_time: Duration::from_millis(200), ..Limits::default() };
     let running = Running::limited(vec![embedder().0], limits);
     let text = |bytes: usize| json!({ "inputs": "a".repeat(bytes) });
-    for (bytes, what) in [(1001, "bytes of a text"), (10_001, "bytes of the body"), (10 << 20, "bytes of the body")] {
+    for (bytes, what) in [
+        (1001, "bytes of a text"),
+        (10_001, "bytes of the body"),
+        (70_000, "bytes of the body"),
+        (10 << 20, "bytes of the body"),
+    ] {
         let reply = running.post("/embed", &text(bytes));
         assert_eq!((reply.status, &reply.json()["error_type"]), (413, &json!("Validation")), "{bytes}");
         assert!(reply.json()["error"].as_str().unwrap().starts_with(what), "{}", reply.text());
     }
+    // A client that reads only when all is sent gets the answer, too.
+    let mut stream = TcpStream::connect(running.address).unwrap();
+    let large = text(70_000).to_string();
+    for part in request("POST", "/embed", &[], large.as_bytes()).chunks(10_000) {
+        stream.write_all(part).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(read(&mut stream).status, 413);
     let mut stream = TcpStream::connect(running.address).unwrap();
     stream.write_all(b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{").unwrap();
     assert_eq!(read(&mut stream).status, 408);

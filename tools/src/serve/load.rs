@@ -65,7 +65,8 @@ impl Loader {
     fn open(&self, path: &Path) -> Result<(Encoder, Option<Head>)> {
         let is_named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
         if PackedModel::is_packed(path).unwrap_or(false) || is_named && !path.is_dir() {
-            let packed = PackedModel::open(path)?;
+            // A mapped file that is cut would end the server.
+            let packed = PackedModel::read(path)?;
             self.calibration.check_packed(&packed)?;
             let head = packed.head_class().map(|_| packed.head()).transpose()?;
             return Ok((packed.compiler().tier(self.tier).compile()?, head));

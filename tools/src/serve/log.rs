@@ -25,6 +25,8 @@ pub(super) fn start(filter: &str, format: LogFormat) -> Result<()> {
     };
     let filter = EnvFilter::builder().parse(filter).map_err(|error| wrong(format!("{filter:?}: {error}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // A line that cannot be written is lost. Reporting that on the same standard error would end the request with a panic.
+    let builder = builder.log_internal_errors(false);
     let started = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
