@@ -32,8 +32,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Send>(
     let routes = routes.map_request(|request: axum::http::Request<Incoming>| request.map(Body::new));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_time);
-    let mut connection =
-        pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(routes)));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(routes)));
     let result = tokio::select! {
         result = connection.as_mut() => result,
         _ = closing.changed() => {
@@ -48,7 +47,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Send>(
 
 /// Says that there are too many connections. It is not a route: nothing of the request is read before.
 pub(crate) async fn turn_away(mut stream: TcpStream, limit: usize) {
-    let body = format!("{{\"error\":\"found {limit} open connections; expected fewer\",\"error_type\":\"Overloaded\"}}");
+    let body =
+        format!("{{\"error\":\"found {limit} open connections; expected fewer\",\"error_type\":\"Overloaded\"}}");
     let length = body.len();
     let response = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}"

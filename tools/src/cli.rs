@@ -26,8 +26,8 @@ pub(crate) struct Cli {
 
     /// CPU tier to run on: avx512vnni, avxvnni, avx2, portable [default: LACUNA_TIER, else the best of this machine]
     ///
-    /// A tier that this machine lacks is an error: there is no automatic fallback. Code is generated for avx512vnni; the
-    /// others run plain Rust kernels with the same results, much slower.
+    /// A tier that this machine lacks is an error: there is no automatic fallback. Code is generated for all tiers but
+    /// portable, which runs plain Rust kernels with the same results, much slower.
     #[arg(long, global = true, value_name = "TIER", value_parser = tier, help_heading = "Global options")]
     tier: Option<Tier>,
 

@@ -10,6 +10,5 @@ mod tei;
 
 pub(crate) use self::{
     cohere::routes as cohere, kserve::routes as kserve, openai::routes as openai, operations::admin,
-    operations::routes as operations, pipelines::routes as pipelines,
-    pooling::routes as pooling, tei::routes as tei,
+    operations::routes as operations, pipelines::routes as pipelines, pooling::routes as pooling, tei::routes as tei,
 };

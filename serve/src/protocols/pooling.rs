@@ -93,7 +93,8 @@ async fn pooling(
         }
         Task::TokenEmbed => {
             let (states, usage) = server.states(&model, "input", inputs, reading).await?;
-            let rows = |states: &lacuna::weights::Matrix| (0..states.rows).map(|row| states.row(row).to_vec()).collect();
+            let rows =
+                |states: &lacuna::weights::Matrix| (0..states.rows).map(|row| states.row(row).to_vec()).collect();
             (states.iter().map(|states| Numbers::Rows(rows(states))).collect(), usage)
         }
         Task::Classify => {
@@ -107,7 +108,8 @@ async fn pooling(
         }
     };
     let format = request.encoding_format.unwrap_or_default();
-    let pooled = |(index, numbers): (usize, Numbers)| Pooled { index, object: "pooling", data: numbers.written(format) };
+    let pooled =
+        |(index, numbers): (usize, Numbers)| Pooled { index, object: "pooling", data: numbers.written(format) };
     let response = PoolingResponse {
         id: server.next_request_id(),
         object: "list",
@@ -125,7 +127,9 @@ fn truncation(tokens: Option<i64>) -> Result<Option<bool>> {
     match tokens {
         None => Ok(None),
         Some(-1) => Ok(Some(true)),
-        Some(found) => Err(Error::invalid("truncate_prompt_tokens", found, "-1, which is the length that the model reads")),
+        Some(found) => {
+            Err(Error::invalid("truncate_prompt_tokens", found, "-1, which is the length that the model reads"))
+        }
     }
 }
 

@@ -145,7 +145,8 @@ impl Answer {
 impl Ticket {
     /// For so many sequences.
     pub(crate) fn new(sequences: usize, sender: oneshot::Sender<Result<Done>>) -> Ticket {
-        let gathered = Gathered { outputs: vec![None; sequences], started: None, running: Vec::new(), sender: Some(sender) };
+        let gathered =
+            Gathered { outputs: vec![None; sequences], started: None, running: Vec::new(), sender: Some(sender) };
         Ticket { admitted: Instant::now(), gathered: Mutex::new(gathered), missing: AtomicUsize::new(sequences) }
     }
 

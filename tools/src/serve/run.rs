@@ -72,14 +72,18 @@ fn tuned(model: &Arc<ServedModel>, options: TuneOptions) -> Result<PoolOptions> 
     for split in &splits {
         let (instances, threads) = (plural(split.pool.instances, "instance"), plural(split.pool.threads, "thread"));
         let (tokens, ms) = (split.tokens_per_second, split.latency.as_secs_f64() * 1e3);
-        say(format_args!("{instances} of {threads}: {tokens:.0} tokens/s, {ms:.2} ms per request under full load (median)"));
+        say(format_args!(
+            "{instances} of {threads}: {tokens:.0} tokens/s, {ms:.2} ms per request under full load (median)"
+        ));
     }
     match choose(&splits, options.latency) {
         Some((split, true)) => Ok(split.pool),
         Some((split, false)) => {
             let bound = options.latency.unwrap_or_default().as_secs_f64() * 1e3;
             let found = split.latency.as_secs_f64() * 1e3;
-            say(format_args!("warning: no choice answers within --latency-ms {bound}; took the soonest, {found:.2} ms"));
+            say(format_args!(
+                "warning: no choice answers within --latency-ms {bound}; took the soonest, {found:.2} ms"
+            ));
             Ok(split.pool)
         }
         None => Ok(PoolOptions { instances: 1, threads: 1 }),

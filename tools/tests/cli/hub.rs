@@ -32,6 +32,7 @@ fn a_model_comes_from_one_place() {
 #[cfg(not(feature = "hub"))]
 fn a_build_without_the_hub_says_how_to_build_one_with_it() {
     refuses(&["embed", "--from-hub", "a/b"], "build with --features hub");
+    refuses(&["serve", "--from-hub", "name=a/b"], "build with --features hub");
 }
 
 #[cfg(feature = "hub")]
@@ -43,6 +44,8 @@ mod server;
 #[cfg(feature = "hub")]
 fn a_model_of_the_hub_is_fetched_once() {
     use std::process::Stdio;
+
+    use serde_json::json;
 
     use self::server::{NAME, Server};
     use crate::{lacuna, refusal, stdout};
@@ -76,6 +79,13 @@ fn a_model_of_the_hub_is_fetched_once() {
     let shown: serde_json::Value =
         serde_json::from_str(&stdout(run(&["inspect", "--from-hub", NAME, "--json"]))).unwrap();
     assert_eq!(shown["model"], NAME);
+    let serves = crate::serve::Running::start_with(&["--from-hub", &format!("r={NAME}")], |command| {
+        command.env("HF_HOME", home.path()).env("HF_ENDPOINT", &endpoint).env_remove("HF_HUB_OFFLINE");
+    });
+    let ranked =
+        serves.post("/v2/rerank", &json!({ "model": "r", "query": "who", "documents": ["on the mat", "in Paris"] }));
+    assert_eq!(ranked["results"].as_array().unwrap().len(), 2);
+    drop(serves);
     let unknown = refusal(run(&[&rank[..], &["--from-hub", "tiny/model@v9"]].concat()));
     assert!(unknown.contains("no revision \"v9\""), "{unknown}");
 }

@@ -15,18 +15,26 @@ fn model(name: &str) -> String {
 }
 
 /// A running server.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
     address: String,
+    /// What it said until it listened.
+    said: String,
 }
 
 impl Running {
     fn start(args: &[&str]) -> Running {
+        Running::start_with(args, |_| {})
+    }
+
+    /// The same with a command that is changed first.
+    pub(crate) fn start_with(args: &[&str], change: impl FnOnce(&mut Command)) -> Running {
         let mut command = lacuna(&["serve", "--port", "0", "--log", "warn"]);
+        change(&mut command);
         let mut child = command.args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut running = Running { child, stderr, address: String::new() };
+        let mut running = Running { child, stderr, address: String::new(), said: String::new() };
         let mut said = String::new();
         while running.address.is_empty() {
             let mut line = String::new();
@@ -36,10 +44,11 @@ impl Running {
                 running.address = rest.split(',').next().unwrap().to_owned();
             }
         }
+        running.said = said;
         running
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         let body = body.to_string();
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
@@ -123,6 +132,27 @@ fn a_load_is_measured() {
 }
 
 #[test]
+fn instances_and_threads_are_chosen_by_measurement() {
+    let model = model("bert-classify");
+    let running = Running::start(&["--model", &model, "--auto-tune", "0.2", "--latency-ms", "0.000001"]);
+    let said = &running.said;
+    assert!(said.contains("1 instance of ") && said.contains(" tokens/s, "), "{said}");
+    assert!(said.contains("warning: no choice answers within --latency-ms 0.000001"), "{said}");
+    running.post("/predict", &json!({ "inputs": "The cat sat." }));
+}
+
+#[test]
+fn a_load_is_drawn() {
+    let running = Running::start(&["--model", &model("bert-classify"), "--no-head"]);
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("load.html");
+    let url = format!("http://{}/embed", running.address);
+    let html = page.to_str().unwrap();
+    stdout(run(&["bench", "serve", "--url", &url, "--rate", "20,40", "--time", "0.3", "--seq", "8", "--html", html]));
+    assert_eq!(std::fs::read_to_string(&page).unwrap().matches("<svg").count(), 2);
+}
+
+#[test]
 fn what_cannot_be_served_is_refused() {
     let tiny = model("bert-classify");
     refuses(&["serve", "--model", "nothing"], "nothing");
@@ -132,6 +162,11 @@ fn what_cannot_be_served_is_refused() {
     refuses(&["serve", "--model", &tiny, "--log", "lacuna=loud"], "--log: found");
     refuses(&["serve", "--model", &tiny, "--timeout", "NaN"], "expected a number of seconds");
     refuses(&["serve", "--model", &tiny, "--model", &tiny, "--port", "0"], "two models of the name \"bert-classify\"");
+    refuses(&["serve", "--model", &tiny, "--auto-tune", "--threads", "1"], "--auto-tune: found --threads 1 beside it");
+    refuses(&["serve", "--model", &tiny, "--auto-tune", "--instances", "1"], "cannot be used with");
+    refuses(&["serve", "--model", &tiny, "--latency-ms", "5"], "--auto-tune");
+    refuses(&["serve", "--model", &tiny, "--header-timeout", "0"], "above 0");
+    refuses(&["serve", "--model", &tiny, "--from-hub", "../b"], "expected");
     refuses(&["bench", "serve", "--url", "ftp://a"], "expected http://HOST:PORT/PATH");
     refuses(&["bench", "serve", "--rate", "0"], "--rate");
 }

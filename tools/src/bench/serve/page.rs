@@ -23,7 +23,8 @@ pub(super) fn page(url: &str, rows: &[Row]) -> String {
         color,
         points: rows.iter().filter_map(|row| Some((row.rate?, value(row)))).filter(|(_, y)| y.is_finite()).collect(),
     };
-    let throughput = [line("served", BLUE, |row| row.served_per_s), line("asked for", BLACK, |row| row.rate.unwrap_or(0.0))];
+    let throughput =
+        [line("served", BLUE, |row| row.served_per_s), line("asked for", BLACK, |row| row.rate.unwrap_or(0.0))];
     let latency = [
         line("p50", BLUE, |row| row.p50_ms),
         line("p90", MAGENTA, |row| row.p90_ms),
