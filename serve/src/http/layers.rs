@@ -66,8 +66,11 @@ pub(crate) fn write_errors(
 pub(crate) async fn observe(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
     let route = path.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    #[cfg(feature = "otlp")]
+    let response = super::traces::within(super::traces::span(&request, route), next.run(request)).await;
+    #[cfg(not(feature = "otlp"))]
+    let response = next.run(request).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
     server.metrics().request(route, status, took);
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());

@@ -5,6 +5,8 @@ mod body;
 mod dialect;
 mod inputs;
 mod layers;
+#[cfg(feature = "otlp")]
+mod traces;
 
 pub(crate) use self::answer::Answer;
 pub(crate) use self::body::{Body, bytes, refused};

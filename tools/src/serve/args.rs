@@ -85,6 +85,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "text")]
     pub(super) log_format: LogFormat,
 
+    /// Send a trace of every request to the collector at this address, in OTLP over HTTP without TLS. Needs a build with --features otlp
+    #[arg(long, value_name = "URL")]
+    pub(super) otlp: Option<String>,
+
     #[command(flatten)]
     pub(super) calibration: CalibrationArgs,
 }

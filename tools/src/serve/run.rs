@@ -18,6 +18,7 @@ use super::args::Args;
 use super::files;
 use super::load::Loader;
 use super::log;
+use super::traces::{self, Traces};
 
 /// Threads that serve connections, at most: they parse and tokenize.
 const CONNECTION_THREADS: usize = 4;
@@ -26,7 +27,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     args.check_names()?;
     let (mut pool, mut limits, drain) = (args.pool(context)?, args.limits()?, args.drain());
     let tuning = args.tuning(context)?;
-    log::start(&args.log, args.log_format)?;
+    let traces = args.otlp.as_deref().map(traces::start).transpose()?;
+    log::start(&args.log, args.log_format, traces.as_ref().map(Traces::layer))?;
     let address = SocketAddr::new(args.host, args.port);
     let loader = Loader {
         models: args.models(),

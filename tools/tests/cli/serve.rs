@@ -152,6 +152,57 @@ fn a_load_is_drawn() {
     assert_eq!(std::fs::read_to_string(&page).unwrap().matches("<svg").count(), 2);
 }
 
+/// Takes one request, and answers that it was taken. Gives its bytes.
+#[cfg(all(feature = "otlp", unix))]
+fn collected(listener: &std::net::TcpListener) -> Vec<u8> {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut all = Vec::new();
+    let mut buffer = [0; 65536];
+    loop {
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&all));
+        all.extend(&buffer[..read]);
+        let Some(end) = all.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&all[..end]).to_ascii_lowercase();
+        let length: usize = head.split_once("content-length: ").unwrap().1.lines().next().unwrap().parse().unwrap();
+        if all.len() >= end + 4 + length {
+            write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+            return all;
+        }
+    }
+}
+
+#[cfg(all(feature = "otlp", unix))]
+#[test]
+fn a_trace_of_a_request_reaches_the_collector() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut running = Running::start(&["--model", &model("bert-classify"), "--otlp", &url]);
+    let mut stream = TcpStream::connect(&running.address).unwrap();
+    let body = r#"{"inputs": "The cat sat."}"#;
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let length = body.len();
+    write!(
+        stream,
+        "POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntraceparent: {parent}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    running.signal("-TERM");
+    let sent = collected(&listener);
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+    let has = |bytes: &[u8]| sent.windows(bytes.len()).any(|found| found == bytes);
+    assert!(has(b"POST /v1/traces ") && has(b"POST /predict") && has(b"lacuna") && has(b"tokens"));
+    let trace = [0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c];
+    assert!(has(&trace) && has(&[0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]), "the client's span is the parent");
+}
+
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn a_build_without_traces_says_how_to_build_one_with_them() {
+    refuses(&["serve", "--otlp", "http://localhost:4318"], "build with --features otlp");
+}
+
 #[test]
 fn what_cannot_be_served_is_refused() {
     let tiny = model("bert-classify");

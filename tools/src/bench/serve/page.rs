@@ -94,7 +94,8 @@ fn draw(unit: &str, lines: &[Line], svg: &mut String) -> Result<(), Box<dyn std:
         let mut points = points.clone();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let color = *color;
-        let drawn = chart.draw_series(LineSeries::new(points, color).point_size(3))?;
+        chart.draw_series(points.iter().map(|&point| Circle::new(point, 3, color.filled())))?;
+        let drawn = chart.draw_series(std::iter::once(PathElement::new(points, color)))?;
         drawn.label(*name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color));
     }
     chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).border_style(BLACK).draw()?;
