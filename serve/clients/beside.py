@@ -124,6 +124,7 @@ def servers(options, folder):
     print("skipped: text-embeddings-inference: no package index has it; it needs its container or a build", file=sys.stderr)
 
 
+TOKENS = 32  # of a text
 LOADS = {"1 connection": (1, 1), "16 connections": (16, 1), "16 connections, 8 texts": (16, 8)}
 
 
@@ -131,7 +132,7 @@ def measure(server, seconds):
     """Each load once."""
     result = {}
     for name, (connections, texts) in LOADS.items():
-        load = ("--connections", connections, "--texts", texts, "--seq", 32, "--json")
+        load = ("--connections", connections, "--texts", texts, "--seq", TOKENS, "--json")
         bench = lambda time: run("bench", "serve", "--quiet", "--url", f"{server.url}/v1/embeddings", "--time", time, *load)
         bench(1)
         found = json.loads(bench(seconds))[0]
@@ -176,7 +177,7 @@ def main():
     for name, rounds in results.items():
         middle = lambda load, field: median(one[load][field] for one in rounds)
         cells = [
-            f"{middle(load, 'served_per_s'):.1f} | {middle(load, 'tokens_per_s'):.0f} | {middle(load, 'p50_ms'):.1f} | {middle(load, 'p99_ms'):.1f}"
+            f"{middle(load, 'served_per_s'):.1f} | {middle(load, 'served_per_s') * LOADS[load][1] * TOKENS:.0f} | {middle(load, 'p50_ms'):.1f} | {middle(load, 'p99_ms'):.1f}"
             for load in LOADS
         ]
         cosine = float((vectors[name] * exact).sum(1).min())

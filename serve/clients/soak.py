@@ -30,6 +30,7 @@ WARM_RELOADS = 5
 FLAT = 0.05
 HEALTH_MS = 50
 RESTART_MS = 200
+QUEUE_SECONDS = 4
 
 
 def models():
@@ -225,22 +226,28 @@ async def restarted(report, checked, times=10):
 
 async def overloaded(report, seconds):
     """Ten times as many requests as the server can compute."""
-    texts, tokens, queue = 16, 128, 256
-    server = Server("--model", f"{SHIPPED}={PACKED}", "--max-queue", queue, "--max-request-texts", 64)
-    bench = ("bench", "serve", "--quiet", "--url", f"{server.url}/embed", "--texts", texts, "--seq", tokens, "--json")
-    measured = lambda *more: json.loads(run(*bench, *more))[0]
+    texts, tokens = 16, 128
+    start = lambda queue: Server("--model", f"{SHIPPED}={PACKED}", "--max-queue", queue, "--max-request-texts", 64)
+    server = start(256)
+    bench = lambda: ("bench", "serve", "--quiet", "--url", f"{server.url}/embed", "--texts", texts, "--seq", tokens, "--json")
+    measured = lambda *more: json.loads(run(*bench(), *more))[0]
     capacity = await asyncio.to_thread(measured, "--time", max(3, seconds // 10), "--connections", 4)
     rate = capacity["served_per_s"]
+    server.kill()
+    # Some seconds of work: a queue for longer than --timeout ends in 504, as documented.
+    queue = max(64, round(rate * texts * QUEUE_SECONDS))
+    server = start(queue)
     probe, wrong = Probe(server.port), []
     found = await asyncio.to_thread(measured, "--time", seconds, "--connections", 256, "--rate", f"{10 * rate:.0f}")
     counts = {kind: found[kind] for kind in ("served", "overloaded", "refused", "broken")}
     if counts["refused"] or counts["broken"]:
         wrong.append(f"found {counts}; expected 200 (served) and 429 (overloaded) only")
-    bound = queue / (rate * texts) * 1000
-    if found["p99_ms"] > 2 * bound + 1000:
-        wrong.append(f"p99 is {found['p99_ms']:.0f} ms; a full queue takes {bound:.0f} ms")
+    # A request waits for a full queue, and for the batches before it: with few instances, these are as much as the queue once more.
+    bound = 2 * queue / (rate * texts) * 1000
+    if found["p99_ms"] > 1.5 * bound + 1000:
+        wrong.append(f"p99 is {found['p99_ms']:.0f} ms; batches and a full queue take {bound:.0f} ms")
     seen = f"{10 * rate:.0f} requests/s for {seconds} s where {rate:.1f} are possible: {counts}"
-    seen += f"; p50 {found['p50_ms']:.0f}, p99 {found['p99_ms']:.0f} ms of served ones, a full queue takes {bound:.0f} ms"
+    seen += f"; p50 {found['p50_ms']:.0f}, p99 {found['p99_ms']:.0f} ms of served ones, batches and a full queue take {bound:.0f} ms"
     report.say("overload", f"{seen}; {health(probe, wrong)}; memory {server.resident() >> 20} MiB", wrong)
     server.kill()
 
@@ -250,12 +257,17 @@ async def main():
     parser.add_argument("--quick", action="store_true", help="under a minute: 2000 requests, 3 reloads, 5 s of overload")
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--reloads", type=int, default=50)
+    parser.add_argument("--only", nargs="+", choices=["mixed", "restart", "overload"], help="parts [default: all]")
     options = parser.parse_args()
     report = Report()
     count, reloads = (2000, 3) if options.quick else (options.requests, options.reloads)
-    await mixed(report, count, reloads)
-    await restarted(report, not options.quick)
-    await overloaded(report, 5 if options.quick else 60)
+    parts = {
+        "mixed": lambda: mixed(report, count, reloads),
+        "restart": lambda: restarted(report, not options.quick),
+        "overload": lambda: overloaded(report, 5 if options.quick else 60),
+    }
+    for name in options.only or parts:
+        await parts[name]()
     sys.exit(1 if report.failed else 0)
 
 

@@ -98,7 +98,9 @@ pub(crate) async fn describe_encoding(mut response: Response) -> Response {
         let expected = response.headers_mut().remove(ACCEPT_ENCODING);
         let named = expected.as_ref().and_then(|value| value.to_str().ok()).unwrap_or("identity").to_owned();
         response = Dialect::Tei.response(&Error::UnknownEncoding { expected: named });
-        expected.map(|value| response.headers_mut().insert(ACCEPT_ENCODING, value));
+        if let Some(value) = expected {
+            response.headers_mut().insert(ACCEPT_ENCODING, value);
+        }
     }
     response
 }
