@@ -169,7 +169,7 @@ async def mixed(report, count, reloads):
     await working
     took = time.monotonic() - started
     wrong += load.wrong
-    if signals < reloads:
+    if report.checks_limits and signals < reloads:
         wrong.append(f"found time for {signals} reloads; expected {reloads}")
     # Medians: while a model is loaded, both are in memory.
     parts = [median(series[i * len(series) // 20 : (i + 1) * len(series) // 20 + 1]) for i in range(20)]
