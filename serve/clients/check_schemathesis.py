@@ -14,7 +14,7 @@ from harness import Checks
 from lacuna import REPOSITORY, SHIPPED, Server, head_server
 
 checks = Checks("schemathesis")
-EXAMPLES = 20  # for each operation and phase
+EXAMPLES = 10  # for each operation and phase
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
