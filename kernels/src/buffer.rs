@@ -1,5 +1,7 @@
 //! Memory for activations: cache-line aligned, never reallocated while in use.
 
+use std::collections::TryReserveError;
+
 use bytemuck::{Pod, Zeroable};
 
 /// One cache line.
@@ -20,6 +22,18 @@ impl<T: Pod> Buffer<T> {
     pub fn new(len: usize) -> Buffer<T> {
         let lines = vec![Line::zeroed(); (len * size_of::<T>()).div_ceil(size_of::<Line>())];
         Buffer { lines, len, element: std::marker::PhantomData }
+    }
+
+    /// The same where the length comes from outside.
+    ///
+    /// # Errors
+    /// If the system has not so much memory.
+    pub fn try_new(len: usize) -> Result<Buffer<T>, TryReserveError> {
+        let count = len.saturating_mul(size_of::<T>()).div_ceil(size_of::<Line>());
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(count)?;
+        lines.resize(count, Line::zeroed());
+        Ok(Buffer { lines, len, element: std::marker::PhantomData })
     }
 
     /// Grows to at least `len` elements; contents are unspecified afterwards.

@@ -269,7 +269,8 @@ fn regular(path: &Path) -> Result<(File, u64), PackedError> {
 
 fn copy(path: &Path) -> Result<Bytes, PackedError> {
     let (mut file, length) = regular(path)?;
-    let mut bytes = Buffer::new(usize::try_from(length).unwrap_or(usize::MAX));
+    let no_memory = |_| PackedError::io(path, "read")(std::io::ErrorKind::OutOfMemory.into());
+    let mut bytes = Buffer::try_new(usize::try_from(length).unwrap_or(usize::MAX)).map_err(no_memory)?;
     file.read_exact(&mut bytes).map_err(PackedError::io(path, "read"))?;
     Ok(Bytes::from_owner(Owned(bytes)))
 }

@@ -26,4 +26,10 @@ fn a_file_that_was_read_may_change() {
     let messages = [PackedModel::read(folder.path()), PackedModel::open(folder.path())];
     let messages = messages.map(|result| result.unwrap_err().to_string());
     assert_eq!(messages[0], messages[1]);
+    // A length that no machine has memory for: 2^62 bytes, where the file system takes them.
+    let huge = std::fs::File::options().write(true).open(&path).unwrap();
+    match huge.set_len(1 << 62) {
+        Ok(()) => assert!(PackedModel::read(&path).unwrap_err().to_string().contains("memory")),
+        Err(error) => println!("skipped: a file of 2^62 bytes: {error}"),
+    }
 }
