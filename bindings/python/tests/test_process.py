@@ -19,7 +19,7 @@ import pytest
 import lacuna
 from lacuna.errors import CancelledError, MachineError
 
-MANY = [f"This is sentence number {n}, which is neither long nor short." for n in range(20_000)]
+MANY = [f"This is sentence number {n}, which is neither long nor short." for n in range(2_000)]
 
 
 def run(code: str, *, stop_after: float | None = None, stop: int = signal.SIGINT) -> subprocess.CompletedProcess[str]:
@@ -62,13 +62,17 @@ except KeyboardInterrupt:
 
 
 def test_a_signal_handler_runs_during_a_call() -> None:
+    handler = """
+import signal
+def handle(*_):
+    raise SystemExit(5)
+signal.signal(signal.SIGUSR1, handle)
+print("ready"
+"""
     done = run(
-        START.replace('print("ready"', 'import signal; signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True)); print("ready"')
-        + "print(model.encode(many[:20_000]).shape)",
-        stop_after=0.3,
-        stop=signal.SIGUSR1,
+        START.replace('print("ready"', handler.strip()) + "model.encode(many)", stop_after=0.5, stop=signal.SIGUSR1
     )
-    assert done.returncode == 0 and sorted(done.stdout.split("\n")[1:3]) == ["(20000, 384)", "handled"], done
+    assert done.returncode == 5, done
 
 
 def test_the_interpreter_may_end_during_a_call_of_a_daemon_thread() -> None:
@@ -104,7 +108,7 @@ def test_other_threads_may_use_python_during_a_call(model: lacuna.SentenceTransf
     thread = threading.Thread(target=count)
     thread.start()
     start = time.monotonic()
-    model.encode(MANY[:3000])
+    model.encode(MANY)
     took = time.monotonic() - start
     ended.set()
     thread.join()
@@ -132,7 +136,7 @@ def test_sessions_are_cancelled(model: lacuna.SentenceTransformer) -> None:
     timer = threading.Timer(0.2, session.cancel)
     timer.start()
     with pytest.raises(CancelledError) as error:
-        session.embed(MANY * 10)
+        session.embed(MANY * 100)
     assert error.value.kind == "cancelled" and session.cancelled
     with pytest.raises(CancelledError):
         session.embed(["a"])
@@ -143,15 +147,15 @@ def test_sessions_are_cancelled(model: lacuna.SentenceTransformer) -> None:
 
 def test_progress_and_what_it_raises(model: lacuna.SentenceTransformer) -> None:
     seen: list[int] = []
-    model.encoder.embed(MANY, progress=seen.append)
-    assert seen == sorted(seen) and seen[-1] == len(MANY) and len(seen) > 1
+    model.encoder.embed(MANY * 3, progress=seen.append)
+    assert seen == sorted(seen) and seen[-1] == 3 * len(MANY) and len(seen) > 1
 
     def raises(done: int) -> None:
         raise RuntimeError(f"enough after {done}")
 
     start = time.monotonic()
     with pytest.raises(RuntimeError, match="enough"):
-        model.encoder.embed(MANY * 10, progress=raises)
+        model.encoder.embed(MANY * 100, progress=raises)
     assert time.monotonic() - start < 5
     with pytest.raises(RuntimeError, match="enough after 1"):
         model.encoder.embed(["a"], progress=raises)
@@ -163,7 +167,7 @@ def test_progress_and_what_it_raises(model: lacuna.SentenceTransformer) -> None:
 def test_a_callback_may_call_the_model(model: lacuna.SentenceTransformer) -> None:
     shapes = []
     model.encoder.embed(MANY, progress=lambda done: shapes.append(model.encode(MANY[:50]).shape))
-    assert set(shapes) == {(50, 384)}
+    assert shapes and set(shapes) == {(50, 384)}
 
 
 def test_a_progress_bar(model: lacuna.SentenceTransformer, capsys: pytest.CaptureFixture[str]) -> None:
