@@ -16,7 +16,7 @@ class LacunaDocumentEmbedder:
     def __init__(self, model: lacuna.SentenceTransformer) -> None:
         self.model = model
 
-    @component.output_types(documents=list[Document])  # type: ignore[misc, unused-ignore]
+    @component.output_types(documents=list[Document])  # type: ignore[misc, untyped-decorator, unused-ignore]
     def run(self, documents: list[Document]) -> dict[str, Any]:
         """The same documents with embeddings."""
         vectors = self.model.encode_document([document.content or "" for document in documents])
@@ -32,7 +32,7 @@ class LacunaTextEmbedder:
     def __init__(self, model: lacuna.SentenceTransformer) -> None:
         self.model = model
 
-    @component.output_types(embedding=list[float])  # type: ignore[misc, unused-ignore]
+    @component.output_types(embedding=list[float])  # type: ignore[misc, untyped-decorator, unused-ignore]
     def run(self, text: str) -> dict[str, Any]:
         """The embedding."""
         return {"embedding": self.model.encode_query(text).tolist()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,8 +45,8 @@ def test_results_do_not_depend_on_batches_threads_or_runs(model: lacuna.Sentence
 
 
 @pytest.mark.parametrize("empty", [[], (), np.array([], dtype=object), np.array([], dtype="U1")])
-def test_no_texts_give_no_vectors(model: lacuna.SentenceTransformer, empty: object) -> None:
-    vectors = model.encode(empty)  # type: ignore[arg-type]
+def test_no_texts_give_no_vectors(model: lacuna.SentenceTransformer, empty: Any) -> None:
+    vectors = model.encode(empty)
     assert vectors.shape == (0,)
 
 
@@ -65,9 +66,9 @@ def test_all_kinds_of_columns(model: lacuna.SentenceTransformer) -> None:
 
 
 @pytest.mark.parametrize("wrong", [[1], ["a", None], [b"a"], [["a"]], b"a", np.array([1.0])])
-def test_what_is_no_text_is_named(model: lacuna.SentenceTransformer, wrong: object) -> None:
+def test_what_is_no_text_is_named(model: lacuna.SentenceTransformer, wrong: Any) -> None:
     with pytest.raises(InvalidInputError, match="found"):
-        model.encode(wrong)  # type: ignore[arg-type]
+        model.encode(wrong)
 
 
 def test_a_lone_surrogate_is_an_error(model: lacuna.SentenceTransformer) -> None:
@@ -143,15 +144,17 @@ def test_what_is_unknown_or_unsupported_is_refused(model: lacuna.SentenceTransfo
         model.encode("a", nonsense=1)
     with pytest.raises(TypeError):
         model.similarity("a")  # type: ignore[call-arg]
+    options: Any
+    arguments: Any
     for options in ({"precision": "int4"}, {"output_value": None}, {"output_value": "x"}, {"device": "cuda"}, {"pool": {}}, {"chunk_size": 3}):
         with pytest.raises(UnsupportedError):
-            model.encode("a", **options)  # type: ignore[call-overload]
+            model.encode("a", **options)
     with pytest.raises(ValueError, match="batch_size"):
         model.encode("a", batch_size=0)
     for arguments in ({"trust_remote_code": True}, {"model_kwargs": {"a": 1}}, {"backend": "onnx"}, {"device": "cuda:0"}, {"modules": []}):
         with pytest.raises(UnsupportedError):
-            lacuna.SentenceTransformer(model.encoder, **arguments)  # type: ignore[arg-type]
-    assert model.encode("a", task="query").shape == (384,)  # type: ignore[call-overload]
+            lacuna.SentenceTransformer(model.encoder, **arguments)
+    assert model.encode("a", task="query").shape == (384,)
 
 
 def test_tokens(model: lacuna.SentenceTransformer) -> None:

@@ -126,8 +126,10 @@ def test_many_threads_get_the_same_vectors(model: lacuna.SentenceTransformer) ->
             results.append(np.array_equal(of.encode(MANY[n]), expected[n]))
 
     threads = [threading.Thread(target=work, args=(of,)) for of in (model, alone) * 4]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(results) == 80 and all(results)
 
 

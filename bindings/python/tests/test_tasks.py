@@ -96,7 +96,7 @@ def test_places_count_characters(heads: dict[str, Path]) -> None:
 
 
 def test_question_answering(heads: dict[str, Path]) -> None:
-    answer = lacuna.pipeline("question-answering", heads["answerer"])
+    answer: Any = lacuna.pipeline("question-answering", heads["answerer"])
     context = "🙂 the cat sat on the mat ."
     found = answer(question="the cat ?", context=context)
     assert found["answer"] == "on the mat" == context[found["start"] : found["end"]] and found["start"] == 14

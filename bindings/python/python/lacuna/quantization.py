@@ -37,9 +37,10 @@ def quantize_embeddings(
     if values.dtype in (np.uint8, np.int8):
         raise InvalidInputError(f"embeddings: found {values.dtype}; expected floats, which are not quantised yet")
     if precision == "float32":
-        return values.astype(np.float32)
+        floats: Array = values.astype(np.float32)
+        return floats
     if precision in ("binary", "ubinary"):
-        bits = np.packbits(values > 0, axis=-1)
+        bits: Array = np.packbits(values > 0, axis=-1)
         return bits if precision == "ubinary" else (bits - 128).astype(np.int8)
     if values.ndim == 2 and len(values) == 0:
         return np.zeros(values.shape, dtype=precision)
@@ -49,7 +50,7 @@ def quantize_embeddings(
     starts = ranges[0, :]
     steps = (ranges[1, :] - starts) / 255
     steps = np.where(steps == 0, 1, steps)
-    codes = np.clip(np.floor((values - starts) / steps), 0, 255)
+    codes: Array = np.clip(np.floor((values - starts) / steps), 0, 255)
     return codes.astype(np.uint8) if precision == "uint8" else (codes - 128).astype(np.int8)
 
 

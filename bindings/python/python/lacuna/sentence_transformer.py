@@ -171,7 +171,7 @@ class SentenceTransformer:
             )
         text = self._prompt(prompt, prompt_name)
         is_single = isinstance(inputs, str)
-        texts = [inputs] if is_single else as_list(inputs)
+        texts: list[str] = [inputs] if isinstance(inputs, str) else as_list(inputs)
         dim = self.truncate_dim if truncate_dim is None else _check_dim(truncate_dim)
         if output_value == "token_embeddings":
             return self._token_embeddings(texts, text, show_progress_bar, is_single)
