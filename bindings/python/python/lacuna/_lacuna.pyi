@@ -7,6 +7,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["CalibratedModel", "Encoder", "Model", "PackedModel", "Session", "__version__", "close", "shipped_name"]
+
 __version__: str
 
 def close() -> None: ...
