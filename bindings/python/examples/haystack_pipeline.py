@@ -1,5 +1,6 @@
 """Lacuna as the embedders of Haystack: pip install haystack-ai."""
 
+from dataclasses import replace
 from typing import Any
 
 from haystack import Document, component
@@ -18,11 +19,10 @@ class LacunaDocumentEmbedder:
 
     @component.output_types(documents=list[Document])  # type: ignore[misc, untyped-decorator, unused-ignore]
     def run(self, documents: list[Document]) -> dict[str, Any]:
-        """The same documents with embeddings."""
+        """Copies of the documents with embeddings."""
         vectors = self.model.encode_document([document.content or "" for document in documents])
-        for document, vector in zip(documents, vectors, strict=True):
-            document.embedding = vector.tolist()
-        return {"documents": documents}
+        embedded = [replace(document, embedding=vector.tolist()) for document, vector in zip(documents, vectors, strict=True)]
+        return {"documents": embedded}
 
 
 @component  # type: ignore[misc, unused-ignore]

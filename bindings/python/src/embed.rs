@@ -19,6 +19,12 @@ use crate::inputs::Input;
 /// Rows of numbers, and the inputs that were truncated: index, tokens before, tokens after.
 pub(crate) type Vectors<'py> = (Bound<'py, PyArray2<f32>>, Vec<Cut>);
 
+/// The hidden states of every input, and the inputs that were truncated.
+pub(crate) type States<'py> = (Vec<Bound<'py, PyArray2<f32>>>, Vec<Cut>);
+
+/// Token ids, token types, and the number of tokens before truncation.
+pub(crate) type Tokenized<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>, usize);
+
 /// A truncated input: index, tokens before, tokens after.
 pub(crate) type Cut = (usize, usize, usize);
 
@@ -147,17 +153,15 @@ pub(crate) fn chunk_len<T>(items: &[T], bytes: impl Fn(&T) -> usize) -> usize {
 /// The error of a text of a chunk, counted over the whole call.
 pub(crate) fn moved(error: lacuna::Error, start: usize) -> lacuna::Error {
     match error {
-        lacuna::Error::Model(ModelError::Text { text, source }) => ModelError::Text { text: start + text, source }.into(),
+        lacuna::Error::Model(ModelError::Text { text, source }) => {
+            ModelError::Text { text: start + text, source }.into()
+        }
         other => other,
     }
 }
 
 /// Texts and pairs as tokens, in parallel, cut to `limit`.
-pub(crate) fn located(
-    model: &PyEncoder,
-    inputs: &[TextInput<'_>],
-    limit: usize,
-) -> lacuna::Result<Vec<TokenizedText>> {
+pub(crate) fn located(model: &PyEncoder, inputs: &[TextInput<'_>], limit: usize) -> lacuna::Result<Vec<TokenizedText>> {
     use rayon::prelude::*;
     let tokenizer = model.encoder.tokenizer().ok_or(ModelError::NoTokenizer)?;
     let has_types = model.encoder.config().type_vocab_size > 1;
@@ -262,9 +266,8 @@ pub(crate) fn hidden_states<'py>(
     prompt: Option<&str>,
     max_length: Option<usize>,
     progress: Option<Py<PyAny>>,
-) -> PyResult<(Vec<Bound<'py, PyArray2<f32>>>, Vec<Cut>)> {
-    let (states, cuts) =
-        run(py, model, texts, (prompt, max_length), progress, None, |call, texts| call.states(texts))?;
+) -> PyResult<States<'py>> {
+    let (states, cuts) = run(py, model, texts, (prompt, max_length), progress, None, |call, texts| call.states(texts))?;
     let states = states.into_iter().map(|Matrix { rows: n, cols, data }| rows(py, data, n, cols));
     Ok((states.collect::<PyResult<_>>()?, cuts))
 }
@@ -275,7 +278,7 @@ pub(crate) fn tokenize<'py>(
     model: &PyEncoder,
     inputs: &[Input],
     max_length: Option<usize>,
-) -> PyResult<Vec<(Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>, usize)>> {
+) -> PyResult<Vec<Tokenized<'py>>> {
     check_fork(py, model.process)?;
     check_length(py, model, max_length)?;
     let inputs: Vec<TextInput<'_>> = inputs.iter().map(Input::as_input).collect();

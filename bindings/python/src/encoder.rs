@@ -6,14 +6,14 @@ use std::sync::Arc;
 use lacuna::config::{Prompt, Remark, Similarity};
 use lacuna::heads::Head;
 use lacuna::{Compile, Model, PackedModel, Tier};
-use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList};
 use pythonize::pythonize;
 
-use crate::embed::{self, Vectors};
+use crate::embed::{self, States, Tokenized, Vectors};
 use crate::error::{self, OrRaise};
+use crate::inputs::Input;
 use crate::session::PySession;
 use crate::shipped;
 use crate::threads::Threads;
@@ -158,6 +158,13 @@ impl PyEncoder {
         ["[PAD]", "<pad>"].iter().find_map(id).unwrap_or(0)
     }
 
+    /// The token that is to be filled in; `None` if the vocabulary has none.
+    #[getter]
+    fn mask_id(&self) -> Option<u32> {
+        let tokenizer = self.encoder.tokenizer()?;
+        ["[MASK]", "<mask>"].iter().find_map(|token| tokenizer.id_of(token))
+    }
+
     /// Threads of each call; `None` if calls share those of the process.
     #[getter]
     fn threads(&self) -> Option<usize> {
@@ -263,7 +270,6 @@ impl PyEncoder {
 
     /// The hidden states of every text, one row per token, and which texts were truncated.
     #[pyo3(signature = (texts, *, prompt=None, max_length=None, progress=None))]
-    #[allow(clippy::type_complexity)] // what Python sees
     fn hidden_states<'py>(
         &self,
         py: Python<'py>,
@@ -271,19 +277,18 @@ impl PyEncoder {
         prompt: Option<&str>,
         max_length: Option<usize>,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Vec<Bound<'py, PyArray2<f32>>>, Vec<(usize, usize, usize)>)> {
+    ) -> PyResult<States<'py>> {
         embed::hidden_states(py, self, &texts, prompt, max_length, progress)
     }
 
     /// Token ids, token types and the number of tokens before truncation, for each text or pair.
     #[pyo3(signature = (inputs, *, max_length=None))]
-    #[allow(clippy::type_complexity)] // what Python sees
     fn tokenize<'py>(
         &self,
         py: Python<'py>,
-        inputs: Vec<crate::inputs::Input>,
+        inputs: Vec<Input>,
         max_length: Option<usize>,
-    ) -> PyResult<Vec<(Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>, usize)>> {
+    ) -> PyResult<Vec<Tokenized<'py>>> {
         embed::tokenize(py, self, &inputs, max_length)
     }
 
@@ -299,7 +304,7 @@ impl PyEncoder {
     fn logits<'py>(
         &self,
         py: Python<'py>,
-        inputs: Vec<crate::inputs::Input>,
+        inputs: Vec<Input>,
         max_length: Option<usize>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vectors<'py>> {

@@ -192,6 +192,8 @@ def test_cross_encoders_agree(heads: dict[str, Path], head: str) -> None:
         ("token-classification", "tagger", "🙂 é Ada ran in 日本."),
         ("token-classification", "tagger", ["Ada", "a cat ran in Paris"]),
         ("fill-mask", "filler", "the [MASK] sat ."),
+        ("fill-mask", "filler", "The [MASK] sat on [MASK]."),
+        ("fill-mask", "filler", ["the [MASK]", "[MASK] 🙂"]),
     ],
 )
 def test_pipelines_give_the_same_dictionaries(heads: dict[str, Path], task: str, head: str, inputs: Any) -> None:

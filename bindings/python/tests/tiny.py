@@ -181,10 +181,11 @@ def answerer(folder: Path) -> Path:
 
 
 def filler(folder: Path) -> Path:
-    """A mask is a cat, and less probably a dog."""
+    """A mask is a cat, and less probably a dog, a mat, a rug, "ran" or "a"."""
     transform = np.eye(HIDDEN, dtype=np.float32)
     bias = np.zeros(len(VOCAB), np.float32)
-    bias[VOCAB["cat"]], bias[VOCAB["dog"]] = 200, 190
+    for place, word in enumerate(["cat", "dog", "mat", "rug", "ran", "a"]):
+        bias[VOCAB[word]] = 200 - 2 * place
     head = {
         "cls.predictions.transform.dense.weight": transform,
         "cls.predictions.transform.dense.bias": np.zeros(HIDDEN, np.float32),

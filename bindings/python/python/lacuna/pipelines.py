@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from ._inputs import as_list
 from ._lacuna import Encoder
 from ._loading import check_device, load
@@ -201,7 +203,10 @@ class QuestionAnsweringPipeline(Pipeline):
 
 
 class FillMaskPipeline(Pipeline):
-    """Candidates for a mask: ``[{"score": 0.4, "token": 4937, "token_str": "cat", "sequence": "the cat sat."}]``; a list of those where a text has several."""
+    """Candidates for a mask: ``[{"score": 0.4, "token": 4937, "token_str": "cat", "sequence": "the cat sat."}]``; a list of those where a text has several.
+
+    ``sequence`` is what the tokenizer makes of the filled tokens; of a text over the model's limit it is the text with the token in place.
+    """
 
     task = "fill-mask"
     _options = frozenset({"top_k", "targets"})
@@ -211,20 +216,30 @@ class FillMaskPipeline(Pipeline):
             raise UnsupportedError("targets: found a value; expected None, since candidates are those of the whole vocabulary")
         is_list = not isinstance(inputs, str)
         texts = as_list(inputs) if is_list else [inputs]
+        top_k = _positive("top_k", options.get("top_k", 5)) or 5
         results: list[Any] = []
-        for masks in self.encoder.fill(texts, top_k=_positive("top_k", options.get("top_k", 5)) or 5):
-            found = [
-                [
-                    {
-                        "score": candidate["score"],
-                        "token": candidate["id"],
-                        "token_str": candidate["token"],
-                        "sequence": candidate["sequence"],
-                    }
-                    for candidate in mask["candidates"]
-                ]
-                for mask in masks
-            ]
+        for text, masks in zip(texts, self.encoder.fill(texts, top_k=top_k), strict=True):
+            [(ids, _, tokens)] = self.encoder.tokenize([text])
+            places = np.flatnonzero(ids == self.encoder.mask_id)
+            is_whole = tokens == len(ids) and len(places) == len(masks)
+            found = []
+            for number, mask in enumerate(masks):
+                candidates = []
+                for candidate in mask["candidates"]:
+                    sequence = candidate["sequence"]  # of a text that was read in windows
+                    if is_whole:
+                        filled = ids.copy()
+                        filled[places[number]] = candidate["id"]
+                        sequence = self.encoder.decode(filled.tolist(), skip_special_tokens=len(masks) == 1)
+                    candidates.append(
+                        {
+                            "score": candidate["score"],
+                            "token": candidate["id"],
+                            "token_str": candidate["token"],
+                            "sequence": sequence,
+                        }
+                    )
+                found.append(candidates)
             results.append(found[0] if len(found) == 1 else found)
         return results if is_list else results[0]
 
