@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -91,8 +92,9 @@ class SentenceTransformer:
         self._similarity_fn_name: SimilarityName = check_name(own or "cosine")
         self.truncate_dim = _check_dim(truncate_dim)
         self._max_seq_length: int | None = None
-        #: Kept for programs that write model cards; nothing here reads it.
-        self.model_card_data = model_card_data if model_card_data is not None else _NoModelCard()
+        named = model_name_or_path if isinstance(model_name_or_path, (str, os.PathLike)) else "model"
+        #: What programs that evaluate models ask for; nothing here reads it.
+        self.model_card_data = ModelCard(f"lacuna/{Path(named).name}") if model_card_data is None else model_card_data
 
     @overload
     def encode(
@@ -451,8 +453,14 @@ def _torch(why: str) -> Any:
     return require("torch", why)
 
 
-class _NoModelCard:
-    """In place of a model card: takes what evaluators report, and keeps nothing."""
+class ModelCard:
+    """What programs that evaluate models ask of one: names. It takes what evaluators report, and keeps nothing."""
+
+    def __init__(self, name: str) -> None:
+        self.model_name: str | None = name
+        self.model_id: str | None = None
+        self.base_model: str | None = None
+        self.base_model_revision: str | None = None
 
     def set_evaluation_metrics(self, *_: Any, **__: Any) -> None:
         """Keeps nothing."""
