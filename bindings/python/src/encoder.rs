@@ -11,6 +11,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList};
 use pythonize::pythonize;
 
+use crate::closing::Active;
 use crate::embed::{self, States, Tokenized, Vectors};
 use crate::error::{self, OrRaise};
 use crate::inputs::Input;
@@ -100,6 +101,7 @@ impl PyEncoder {
     #[pyo3(signature = (path=None, *, threads=None, tier=None))]
     fn open(py: Python<'_>, path: Option<PathBuf>, threads: Option<usize>, tier: Option<&str>) -> PyResult<PyEncoder> {
         let tier = self::tier(py, tier)?;
+        let _active = Active::begin(py)?;
         let Some(path) = path else { return PyEncoder::packed(py, &shipped::open(py)?, tier, threads) };
         let is_packed = path.is_file() && py.detach(|| PackedModel::is_packed(&path)).or_raise(py)?;
         if is_packed {
