@@ -1,0 +1,87 @@
+"""From the name of a model to an encoder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from ._lacuna import Encoder, shipped_name
+from ._optional import require
+from .errors import NotFoundError, UnsupportedError
+
+logger = logging.getLogger("lacuna")
+
+#: The files that a model consists of. Other formats of the same weights are not downloaded.
+_PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bin", "*.jsonl"]
+_NOT = ["onnx/*", "openvino/*", "*.onnx", "*.msgpack", "*.h5", "*.ot", "coreml/*", "training_args.bin"]
+
+
+def load(
+    name: str | os.PathLike[str] | Encoder | None,
+    *,
+    organisation: str | None = None,
+    cache_folder: str | None = None,
+    revision: str | None = None,
+    token: bool | str | None = None,
+    local_files_only: bool = False,
+    threads: int | None = None,
+) -> Encoder:
+    """An encoder of a path, of a name of the Hugging Face hub, or of the model that comes with the package."""
+    if isinstance(name, Encoder):
+        if threads is not None:
+            raise UnsupportedError("threads: this encoder is compiled already; give threads to compile() or Encoder.open()")
+        return name
+    if name is None:
+        logger.info("no model is named: running the shipped model, %s", shipped_name())
+        return Encoder.open(threads=threads)
+    path = Path(name)
+    if not path.exists():
+        path = _download(str(name), organisation, cache_folder, revision, token, local_files_only)
+    if path.is_dir():
+        logger.info("%s is a directory: its weights are calibrated now. lacuna pack keeps the result in a file", path)
+    encoder = Encoder.open(path, threads=threads)
+    for remark in encoder.remarks:
+        logger.info("%s: %s", path, remark)
+    return encoder
+
+
+def _download(
+    name: str,
+    organisation: str | None,
+    cache_folder: str | None,
+    revision: str | None,
+    token: bool | str | None,
+    local_files_only: bool,
+) -> Path:
+    parts = name.split("/")
+    is_name = len(parts) <= 2 and all(parts) and not name.startswith((".", "~")) and not name.endswith(".lacuna")
+    if not is_name:
+        raise NotFoundError(f"{name}: found no such file or directory; expected a packed file or a model directory")
+    if len(parts) == 1 and organisation is not None:
+        name = f"{organisation}/{name}"
+    hub: Any = require("huggingface_hub", f"{name} is no file or directory here. To download it from the hub, lacuna")
+    folder: str = hub.snapshot_download(
+        name,
+        revision=revision,
+        cache_dir=cache_folder,
+        token=token,
+        local_files_only=local_files_only,
+        allow_patterns=_PATTERNS,
+        ignore_patterns=_NOT,
+    )
+    return Path(folder)
+
+
+def refuse(**arguments: tuple[Any, Any]) -> None:
+    """Refuses arguments that other libraries have and this one has no use for: name=(value, the value that changes nothing)."""
+    for name, (found, neutral) in arguments.items():
+        if found is not neutral and found != neutral:
+            raise UnsupportedError(f"{name}: found {found!r}; expected {neutral!r}, since lacuna has no such choice")
+
+
+def check_device(device: Any) -> None:
+    """Refuses devices other than the CPU."""
+    if device is not None and str(device).split(":")[0] != "cpu":
+        raise UnsupportedError(f"device: found {device!r}; expected None or 'cpu', since lacuna runs on CPUs only")
