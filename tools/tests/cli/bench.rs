@@ -218,7 +218,8 @@ fn cold_weights_come_from_memory() {
     let shape = ["gemm", "--m", "1024", "--k", "1024", "--n", "1"];
     let (hot, cold) = (rows(&shape), rows(&[&shape[..], &["--cold"]].concat()));
     assert_eq!((&hot[0]["caches"], &cold[0]["caches"]), (&"hot".into(), &"cold".into()));
-    if generates_code() {
+    // With 256 bits and less this product is bound by arithmetic.
+    if generates_avx512() {
         assert!(number(&cold[0], "median_us") > 1.2 * number(&hot[0], "median_us"), "{} {}", hot[0], cold[0]);
     }
     let table = stdout(run(&["bench", "gemm", "--m", "8", "--k", "8", "--n", "5", "--repeats", "3", "--cold"]));
