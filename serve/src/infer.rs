@@ -81,7 +81,11 @@ impl Server {
         model.require(&EMBEDDERS)?;
         let prepared = self.prepare(model, field, inputs, reading).await?;
         let (outputs, usage) = self.compute(model, Want::States, prepared).await?;
-        Ok((outputs.into_iter().map(Output::matrix).collect(), usage))
+        let states: Vec<Matrix> = outputs.into_iter().map(Output::matrix).collect();
+        if states.iter().flat_map(|states| &states.data).any(|value| !value.is_finite()) {
+            return Err(Error::backend("a hidden state has a value that is not finite"));
+        }
+        Ok((states, usage))
     }
 
     /// Every label with its score, the best first, for each input.
