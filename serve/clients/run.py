@@ -49,9 +49,12 @@ def install(python, lines):
 
 def environment(folder, names):
     """A virtual environment, and for each check that cannot run the reason."""
-    if not (Path(folder) / "bin" / "python").exists():
-        venv.create(folder, with_pip=True, symlinks=True)
     python, lines = str(Path(folder) / "bin" / "python"), pinned()
+    if not Path(python).exists():
+        try:
+            venv.create(folder, with_pip=True, symlinks=True)
+        except (subprocess.CalledProcessError, OSError) as error:
+            return python, dict.fromkeys([*names, *OTHERS], f"no virtual environment: {error}")
     if reason := install(python, [lines["numpy"]]):
         return python, dict.fromkeys([*names, *OTHERS], reason)
     wanted = [lines[package] for name in names for package in CLIENTS[name]]
