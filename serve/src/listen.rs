@@ -72,9 +72,10 @@ pub async fn serve(
                 server.metrics().connections.set(open.len() as i64);
             }
             Ok((stream, _)) if turned_away.len() < MOST_TURNED_AWAY => {
+                tracing::debug!(limit = limits.connections, "a connection is turned away");
                 turned_away.spawn(connection::turn_away(stream, limits.connections));
             }
-            Ok(_) => {} // closed without a word
+            Ok(_) => tracing::debug!(limit = limits.connections, "a connection is closed without an answer"),
             Err(error) if is_of_one_client(&error) => tracing::debug!(%error, "a connection ended before it was taken"),
             Err(error) => {
                 tracing::warn!(%error, "connections cannot be taken");

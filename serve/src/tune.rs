@@ -27,8 +27,6 @@ pub struct TuneOptions {
     pub tokens: usize,
     /// Texts of a request.
     pub texts: usize,
-    /// The longest median time of a request, from admission to result; `None` sets no bound.
-    pub latency: Option<Duration>,
 }
 
 /// One split under a load that keeps all of its threads busy.
@@ -61,8 +59,8 @@ pub fn tune(model: &Arc<ServedModel>, options: TuneOptions) -> std::result::Resu
     splits.iter().map(measured).collect()
 }
 
-/// The split with the most throughput of those within the bound; without one the split with the lowest latency. Also says whether the
-/// bound is kept.
+/// The split with the most throughput of those whose latency is within the bound; without one the split with the lowest latency. Also says
+/// whether the bound is kept.
 pub fn choose(splits: &[TunedSplit], bound: Option<Duration>) -> Option<(TunedSplit, bool)> {
     let within = splits.iter().filter(|split| split.keeps(bound));
     let fastest = within.max_by(|a, b| a.tokens_per_second.total_cmp(&b.tokens_per_second));

@@ -192,7 +192,6 @@ impl Args {
                 time: Duration::from_secs_f64(seconds.min(MOST_SECONDS)),
                 tokens: self.tune_tokens,
                 texts: 1,
-                latency: self.latency_ms.map(|ms| Duration::from_secs_f64(ms.min(MOST_SECONDS * 1e3) / 1e3)),
             })),
             [threads, ..] => Err(Error::Argument {
                 option: "--auto-tune",
@@ -200,6 +199,11 @@ impl Args {
                 expected: "one of them: --auto-tune chooses the threads".into(),
             }),
         }
+    }
+
+    /// The longest latency that `--auto-tune` may choose.
+    pub(super) fn latency_bound(&self) -> Option<Duration> {
+        self.latency_ms.map(|ms| Duration::from_secs_f64(ms.min(MOST_SECONDS * 1e3) / 1e3))
     }
 
     /// Refuses two models of one name.

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lacuna_console::context::{Context, cores};
 use lacuna_console::error::{Error, Result};
@@ -26,7 +27,7 @@ const CONNECTION_THREADS: usize = 4;
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     args.check_names()?;
     let (mut pool, mut limits, drain) = (args.pool(context)?, args.limits()?, args.drain());
-    let tuning = args.tuning(context)?;
+    let (tuning, bound) = (args.tuning(context)?, args.latency_bound());
     let traces = args.otlp.as_deref().map(traces::start).transpose()?;
     log::start(&args.log, args.log_format, traces.as_ref().map(Traces::layer))?;
     let address = SocketAddr::new(args.host, args.port);
@@ -40,7 +41,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     limits.connections = files::grant(limits.connections);
     let models: Vec<Arc<ServedModel>> = loader.all()?.into_iter().map(Arc::new).collect();
     if let (Some(tuning), Some(model)) = (tuning, models.first()) {
-        pool = tuned(model, tuning)?;
+        pool = tuned(model, tuning, bound)?;
     }
     let reload = move |name: &str| loader.again(name).map_err(|error| error.one_line());
     let options = ServerOptions { pool, limits, api_keys: args.api_key, reload: Some(Box::new(reload)) };
@@ -66,7 +67,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
 }
 
 /// Measures how threads are best split among instances, and says what it found.
-fn tuned(model: &Arc<ServedModel>, options: TuneOptions) -> Result<PoolOptions> {
+fn tuned(model: &Arc<ServedModel>, options: TuneOptions, bound: Option<Duration>) -> Result<PoolOptions> {
     let splits = {
         let _spinner = Spinner::new("measuring instances and threads");
         tune(model, options).map_err(|error| refused(error, options.threads))?
@@ -78,10 +79,10 @@ fn tuned(model: &Arc<ServedModel>, options: TuneOptions) -> Result<PoolOptions> 
             "{instances} of {threads}: {tokens:.0} tokens/s, {ms:.2} ms per request under full load (median)"
         ));
     }
-    match choose(&splits, options.latency) {
+    match choose(&splits, bound) {
         Some((split, true)) => Ok(split.pool),
         Some((split, false)) => {
-            let bound = options.latency.unwrap_or_default().as_secs_f64() * 1e3;
+            let bound = bound.unwrap_or_default().as_secs_f64() * 1e3;
             let found = split.latency.as_secs_f64() * 1e3;
             say(format_args!(
                 "warning: no choice answers within --latency-ms {bound}; took the soonest, {found:.2} ms"
