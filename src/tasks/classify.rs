@@ -59,6 +59,17 @@ impl SequenceClassifier {
         Ok(Outputs { results, truncated })
     }
 
+    /// The score of every label, in the order of [`Head::labels`], for each input.
+    ///
+    /// # Errors
+    /// Those of [`SequenceClassifier::classify`].
+    pub fn scores(&self, inputs: &[TextInput<'_>]) -> Result<Outputs<Vec<f32>>> {
+        let Outputs { mut results, truncated } = sequence_logits(&*self.backbone, &self.head, inputs)?;
+        results.iter().enumerate().try_for_each(|(input, logits)| finite(input, logits))?;
+        results.iter_mut().for_each(|scores| self.head.problem().scores(scores));
+        Ok(Outputs { results, truncated })
+    }
+
     fn labelled(&self, logits: &[f32]) -> Vec<Classification> {
         let mut scores = logits.to_vec();
         self.head.problem().scores(&mut scores);

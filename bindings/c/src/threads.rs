@@ -1,0 +1,42 @@
+//! Which threads a call computes on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::status::{Failed, LacunaStatus, Result};
+
+/// The threads of the calls of one encoder.
+#[derive(Debug)]
+pub(crate) enum Threads {
+    /// Those of the process, which all calls share: as many as it is granted CPUs.
+    Shared,
+    /// So many for each call. Calls at the same time have threads of their own, which are kept for the next call.
+    Own { count: usize, idle: Mutex<Vec<Arc<ThreadPool>>> },
+}
+
+impl Threads {
+    /// `count` threads for each call, or for 0 the shared ones.
+    pub(crate) fn new(count: usize) -> Threads {
+        match count {
+            0 => Threads::Shared,
+            count => Threads::Own { count, idle: Mutex::new(Vec::new()) },
+        }
+    }
+
+    /// Runs `work` on threads for one call.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let Threads::Own { count, idle } = self else { return work() };
+        let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let pool = match kept {
+            Some(pool) => pool,
+            None => {
+                let pool = ThreadPoolBuilder::new().num_threads(*count).build();
+                Arc::new(pool.map_err(|error| Failed::new(LacunaStatus::Machine, format!("threads: {error}")))?)
+            }
+        };
+        let done = pool.install(work); // after a panic the pool is dropped
+        idle.lock().unwrap_or_else(PoisonError::into_inner).push(pool);
+        done
+    }
+}
