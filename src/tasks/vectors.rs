@@ -69,22 +69,22 @@ impl VectorPrecision {
     /// The values of a vector.
     ///
     /// # Numerics
-    /// As sentence-transformers' `quantize_embeddings`: with `step = (largest - least) / 255` in f32, uint8 is `(x - least) / step` and int8 the same
-    /// less 128, both rounded towards zero. Values outside of the ranges, which wrap around there, are clipped. A feature of one value only gives 0.
-    /// Without ranges, which int8 and uint8 need, all their values are 0.
+    /// As `quantize_embeddings` of sentence-transformers 6: with `step = (largest - least) / 255` in f32, or 1 for a feature of one value only, the code
+    /// is `(x - least) / step`, rounded down and clipped to 0 to 255. uint8 is the code, int8 the code less 128. A NaN has the code 0, and so has
+    /// everything without ranges, which int8 and uint8 need.
     pub fn quantize(self, vector: &[f32], ranges: Option<&VectorRanges>) -> VectorValues {
-        let scaled = |i: usize, x: f32| {
-            let (least, largest) = ranges
-                .and_then(|ranges| Some((*ranges.least.get(i)?, *ranges.largest.get(i)?)))
-                .unwrap_or((f32::NAN, f32::NAN));
-            (x - least) / ((largest - least) / 255.0)
+        let code = |i: usize, x: f32| {
+            let range = ranges.and_then(|ranges| Some((*ranges.least.get(i)?, *ranges.largest.get(i)?)));
+            let (least, largest) = range.unwrap_or((f32::NAN, f32::NAN));
+            let step = (largest - least) / 255.0;
+            let step = if step == 0.0 { 1.0 } else { step };
+            ((x - least) / step) as u8 // rounds positive values down, clips, and takes NaN for 0
         };
-        let values = || vector.iter().enumerate().map(|(i, x)| scaled(i, *x));
+        let codes = || vector.iter().enumerate().map(|(i, x)| code(i, *x));
         match self {
             VectorPrecision::F32 => VectorValues::F32(vector.to_vec()),
-            // A conversion with `as` rounds towards zero, clips, and takes NaN for 0.
-            VectorPrecision::Int8 => VectorValues::I8(values().map(|x| (x - 128.0) as i8).collect()),
-            VectorPrecision::Uint8 => VectorValues::U8(values().map(|x| x as u8).collect()),
+            VectorPrecision::Int8 => VectorValues::I8(codes().map(|code| (code ^ 0x80).cast_signed()).collect()),
+            VectorPrecision::Uint8 => VectorValues::U8(codes().collect()),
             VectorPrecision::Binary => VectorValues::I8(bits(vector).map(|byte| (byte ^ 0x80).cast_signed()).collect()),
             VectorPrecision::Ubinary => VectorValues::U8(bits(vector).collect()),
         }
@@ -147,11 +147,15 @@ mod tests {
         assert_eq!(of(VectorPrecision::Uint8, 0), VectorValues::U8(vec![0, 0, 0]));
         assert_eq!(of(VectorPrecision::Uint8, 1), VectorValues::U8(vec![255, 254, 0]));
         assert_eq!(of(VectorPrecision::Uint8, 2), VectorValues::U8(vec![152, 191, 0]));
-        assert_eq!(of(VectorPrecision::Int8, 0), VectorValues::I8(vec![-128, -128, 0]));
-        assert_eq!(of(VectorPrecision::Int8, 1), VectorValues::I8(vec![127, 126, 0]));
-        assert_eq!(of(VectorPrecision::Int8, 2), VectorValues::I8(vec![24, 63, 0]));
-        let outside = VectorPrecision::Uint8.quantize(&[9.0, -9.0, 3.0], Some(&ranges));
-        assert_eq!(outside, VectorValues::U8(vec![255, 0, 255]));
+        assert_eq!(of(VectorPrecision::Int8, 0), VectorValues::I8(vec![-128, -128, -128]));
+        assert_eq!(of(VectorPrecision::Int8, 1), VectorValues::I8(vec![127, 126, -128]));
+        assert_eq!(of(VectorPrecision::Int8, 2), VectorValues::I8(vec![24, 63, -128]));
+        let outside = VectorPrecision::Uint8.quantize(&[9.0, -9.0, 3.5], Some(&ranges));
+        assert_eq!(outside, VectorValues::U8(vec![255, 0, 1]));
+        // Codes below 128 are rounded down, too: 100.5 is 100, and -28 as int8.
+        let between = VectorRanges { least: vec![0.0], largest: vec![255.0] };
+        assert_eq!(VectorPrecision::Int8.quantize(&[100.5], Some(&between)), VectorValues::I8(vec![-28]));
+        assert_eq!(VectorPrecision::Int8.quantize(&[100.5], None), VectorValues::I8(vec![-128]));
     }
 
     #[test]
