@@ -16,7 +16,7 @@ use graph::Graph;
 use source::Source;
 
 /// The crates of the workspace, each with the others that it may use. Its tests may also use those that these use, and so on.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("lacuna-assets", &[]),
     ("lacuna-files", &[]),
     ("lacuna-jit", &[]),
@@ -26,7 +26,12 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("lacuna", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("lacuna-train", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("lacuna-serve", &["lacuna"]),
-    ("lacuna-console", &["lacuna", "lacuna-files", "lacuna-jit", "lacuna-kernels", "lacuna-model", "lacuna-train"]),
+    ("lacuna-data", &["lacuna", "lacuna-files"]),
+    ("lacuna-compress", &["lacuna", "lacuna-data", "lacuna-files", "lacuna-jit", "lacuna-model", "lacuna-train"]),
+    (
+        "lacuna-console",
+        &["lacuna", "lacuna-data", "lacuna-files", "lacuna-jit", "lacuna-kernels", "lacuna-model", "lacuna-train"],
+    ),
     ("lacuna-compare", &["lacuna", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
     (
         "lacuna-tools",
@@ -34,7 +39,9 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "lacuna",
             "lacuna-assets",
             "lacuna-compare",
+            "lacuna-compress",
             "lacuna-console",
+            "lacuna-data",
             "lacuna-files",
             "lacuna-jit",
             "lacuna-kernels",
