@@ -34,7 +34,7 @@ pub(crate) fn choose(pruner: &Pruner<'_>, sparsity: f64, observer: &mut dyn Obse
         if block == Block::B4x1 || time(block) <= (1.0 - LEAST_GAIN) * limit {
             observer.remark(&format!("blocks of {block}: pruning"));
             let weights = pruner.ordered(&pruner.alike(block, sparsity), observer)?;
-            let pruned = pruner.prune(&weights, &OneShotOptions::new(block, sparsity), observer)?;
+            let pruned = pruner.prune(&weights, &OneShotOptions::new(block, sparsity), pruner.stop, observer)?;
             candidate.error = mean_error(&pruned, sparsity);
             candidate.equal_error = mean_error(&pruned, equal);
             let error = candidate.equal_error.unwrap_or(f64::INFINITY);

@@ -11,6 +11,7 @@ use crate::observer::Observer;
 use crate::options::Goal;
 use crate::plan::Plan;
 use crate::pruning::Pruner;
+use crate::stop::Stop;
 use crate::{auto, target};
 
 /// A model that was pruned.
@@ -88,5 +89,7 @@ fn prune(
     if plan.times.as_ref().is_some_and(|times| times.target_ms.is_some()) {
         options.sensitivity = Some(target::sensitivity(pruner, weights)?);
     }
-    pruner.prune(weights, &options, observer)
+    // A training saves its state between two steps only: a pruning within it comes to its end.
+    let stop = if keep_zeros { Stop::never() } else { pruner.stop };
+    pruner.prune(weights, &options, stop, observer)
 }

@@ -92,7 +92,10 @@ impl From<lacuna::errors::PackedError> for Error {
 
 impl From<lacuna_train::Error> for Error {
     fn from(error: lacuna_train::Error) -> Error {
-        Error::Train(Box::new(error)) // it is larger than the others
+        match error {
+            lacuna_train::Error::Stopped => Error::Stopped,
+            error => Error::Train(Box::new(error)), // it is larger than the others
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use lacuna_train::prune::{Cut, MatrixReport, OneShotOptions, Progress, Pruned, g
 use crate::error::Result;
 use crate::event::Event;
 use crate::observer::{Observer, Stage, during};
+use crate::stop::Stop;
 use crate::texts::Sequence;
 use crate::times::{TimeOptions, Times, measure, time_of, timed};
 
@@ -30,6 +31,7 @@ pub(crate) struct Pruner<'a> {
     /// Threads whose times count.
     pub(crate) measuring_threads: usize,
     pub(crate) tier: Tier,
+    pub(crate) stop: Stop<'a>,
 }
 
 impl Pruner<'_> {
@@ -50,23 +52,27 @@ impl Pruner<'_> {
         self.may_reorder && cuts.iter().flatten().any(gains)
     }
 
-    /// Prunes and refits weights.
+    /// Prunes and refits weights, unless the run is abandoned meanwhile.
     pub(crate) fn prune(
         &self,
         weights: &EncoderWeights,
         options: &OneShotOptions,
+        stop: Stop<'_>,
         observer: &mut dyn Observer,
     ) -> lacuna_train::Result<Pruned> {
-        let mut progress = |progress: &Progress| match progress {
-            Progress::Matrix(report) => {
-                let &MatrixReport { layer, name, sparsity, relative_error, seconds } = report;
-                observer.event(&Event::Matrix { layer, name, sparsity, relative_error, seconds });
+        let mut progress = |progress: &Progress| {
+            match progress {
+                Progress::Matrix(report) => {
+                    let &MatrixReport { layer, name, sparsity, relative_error, seconds } = report;
+                    observer.event(&Event::Matrix { layer, name, sparsity, relative_error, seconds });
+                }
+                Progress::Layer(report) => {
+                    let (layer, hidden_error, seconds) = (report.layer, report.hidden_error, report.seconds);
+                    observer.event(&Event::Layer { layer, hidden_error, seconds });
+                }
+                _ => {}
             }
-            Progress::Layer(report) => {
-                let (layer, hidden_error, seconds) = (report.layer, report.hidden_error, report.seconds);
-                observer.event(&Event::Layer { layer, hidden_error, seconds });
-            }
-            _ => {}
+            stop.flow()
         };
         one_shot(self.dense.config(), weights, &self.calibration, options, &mut progress)
     }

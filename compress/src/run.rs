@@ -148,7 +148,7 @@ fn run(prepared: Prepared<'_>, model: &Path, observer: &mut dyn Observer, stop: 
     let (student, cut) = match structure {
         Some(structure) => {
             let (smaller, cut) = during_with(observer, &Stage::Cut, |observer| {
-                structure::cut(&whole, structure, &calibration, observer)
+                structure::cut(&whole, structure, &calibration, stop, observer)
             })?;
             (smaller, Some(cut))
         }
@@ -167,6 +167,7 @@ fn run(prepared: Prepared<'_>, model: &Path, observer: &mut dyn Observer, stop: 
         seed: options.seed,
         measuring_threads: options.threads.unwrap_or(1),
         tier,
+        stop,
     };
     let known = if options.resume && checkpoint.exists() { Identity::plan(&checkpoint) } else { None };
     stop.check()?;

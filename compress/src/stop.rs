@@ -1,5 +1,6 @@
 //! Ending a run early.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
@@ -34,8 +35,13 @@ impl<'a> Stop<'a> {
     }
 
     /// Whether the run is to be abandoned.
-    pub(crate) fn is_abandoned(self) -> bool {
+    fn is_abandoned(self) -> bool {
         !self.keeps && self.wish.load(Ordering::Relaxed)
+    }
+
+    /// What work that can be ended is told.
+    pub(crate) fn flow(self) -> ControlFlow<()> {
+        if self.is_abandoned() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// # Errors

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::observer::Observer;
 use crate::options::Options;
+use crate::stop::Stop;
 use crate::texts::Sequence;
 
 /// The shape before and after, for reports.
@@ -95,12 +96,14 @@ pub(crate) fn cut(
     dense: &Model,
     structure: Structure,
     texts: &[Sequence],
+    stop: Stop<'_>,
     observer: &mut dyn Observer,
 ) -> Result<(Model, Cut)> {
     observer.remark(&format!("removing heads and neurons on {} texts", texts.len()));
     let mut progress = |cut: &LayerCut| {
         let LayerCut { layer, heads, neurons, hidden_error, seconds } = cut.clone();
         observer.event(&Event::Cut { layer, heads, neurons: neurons.len(), hidden_error, seconds });
+        stop.flow()
     };
     let found = remove(dense.config(), dense.weights(), texts, structure, &mut progress)?;
     let (before, after) = (dense.config(), &found.config);

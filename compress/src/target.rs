@@ -101,7 +101,7 @@ pub(crate) fn choose(
         let weights = pruner.ordered(&cuts, observer)?;
         let options =
             OneShotOptions { sensitivity: Some(sensitivity(pruner, &weights)?), ..OneShotOptions::new(block, first) };
-        all.push((block, pruner.prune(&weights, &options, observer)?.losses));
+        all.push((block, pruner.prune(&weights, &options, pruner.stop, observer)?.losses));
     }
     // Trials are whole models: they say how far the sum of the parts is off.
     let mut budget = target / scale - times.others();

@@ -7,7 +7,6 @@
 //! | [`gold`] | files of gold answers, one per task, and their metrics |
 //! | [`pairs`] | sentence pairs with scores |
 //! | [`isolate`] | running a task so that a record that fails does not take the others with it |
-//! | [`stats`] | medians, cosines, correlation |
 //! | [`words`] | counts, sizes and names of options in messages |
 //! | [`standard`] | the standard streams that were closed when the process began |
 //!
@@ -26,7 +25,6 @@ mod metrics;
 pub mod pairs;
 #[allow(unsafe_code)] // a call of the system that the standard library does not have
 pub mod standard;
-pub mod stats;
 pub mod text;
 pub mod words;
 

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use lacuna_measure::stats::{cosine, pearson, spearman};
+
 use crate::error::{Error, Result};
-use crate::stats::{cosine, pearson, spearman};
 use crate::text::csv_error;
 use crate::words::plural;
 

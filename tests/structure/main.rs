@@ -16,7 +16,7 @@ use graph::Graph;
 use source::Source;
 
 /// The crates of the workspace, each with the others that it may use. Its tests may also use those that these use, and so on.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("lacuna-assets", &[]),
     ("lacuna-files", &[]),
     ("lacuna-jit", &[]),
@@ -26,11 +26,24 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("lacuna", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("lacuna-train", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("lacuna-serve", &["lacuna"]),
-    ("lacuna-data", &["lacuna", "lacuna-files"]),
-    ("lacuna-compress", &["lacuna", "lacuna-data", "lacuna-files", "lacuna-jit", "lacuna-model", "lacuna-train"]),
+    ("lacuna-measure", &["lacuna"]),
+    ("lacuna-data", &["lacuna", "lacuna-files", "lacuna-measure"]),
+    (
+        "lacuna-compress",
+        &["lacuna", "lacuna-data", "lacuna-files", "lacuna-jit", "lacuna-measure", "lacuna-model", "lacuna-train"],
+    ),
     (
         "lacuna-console",
-        &["lacuna", "lacuna-data", "lacuna-files", "lacuna-jit", "lacuna-kernels", "lacuna-model", "lacuna-train"],
+        &[
+            "lacuna",
+            "lacuna-data",
+            "lacuna-files",
+            "lacuna-jit",
+            "lacuna-kernels",
+            "lacuna-measure",
+            "lacuna-model",
+            "lacuna-train",
+        ],
     ),
     ("lacuna-compare", &["lacuna", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
     (
@@ -45,6 +58,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "lacuna-files",
             "lacuna-jit",
             "lacuna-kernels",
+            "lacuna-measure",
             "lacuna-serve",
             "lacuna-train",
         ],

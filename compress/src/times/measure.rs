@@ -9,7 +9,7 @@ use lacuna::config::EncoderConfig;
 use lacuna::report::{Profile, Stage};
 use lacuna::tokens::seeded_ids;
 use lacuna::{Block, Compile, Encoder, Form, Model, Tier};
-use lacuna_data::stats::median;
+use lacuna_measure::stats::median;
 
 use super::table::{Row, Times};
 use crate::error::Result;

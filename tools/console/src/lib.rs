@@ -26,4 +26,5 @@ pub mod table;
 pub mod timing;
 pub mod zeros;
 
-pub use lacuna_data::{input, stats, text};
+pub use lacuna_data::{input, text};
+pub use lacuna_measure::stats;
