@@ -16,7 +16,7 @@ use graph::Graph;
 use source::Source;
 
 /// The crates of the workspace, each with the others that it may use. Its tests may also use those that these use, and so on.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("lacuna-assets", &[]),
     ("lacuna-files", &[]),
     ("lacuna-jit", &[]),
@@ -27,7 +27,25 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("lacuna-train", &["lacuna-jit", "lacuna-kernels", "lacuna-model"]),
     ("lacuna-serve", &["lacuna"]),
     ("lacuna-c", &["lacuna"]),
-    ("lacuna-console", &["lacuna", "lacuna-files", "lacuna-jit", "lacuna-kernels", "lacuna-model", "lacuna-train"]),
+    ("lacuna-measure", &["lacuna"]),
+    ("lacuna-data", &["lacuna", "lacuna-files", "lacuna-measure"]),
+    (
+        "lacuna-compress",
+        &["lacuna", "lacuna-data", "lacuna-files", "lacuna-jit", "lacuna-measure", "lacuna-model", "lacuna-train"],
+    ),
+    (
+        "lacuna-console",
+        &[
+            "lacuna",
+            "lacuna-data",
+            "lacuna-files",
+            "lacuna-jit",
+            "lacuna-kernels",
+            "lacuna-measure",
+            "lacuna-model",
+            "lacuna-train",
+        ],
+    ),
     ("lacuna-compare", &["lacuna", "lacuna-console", "lacuna-jit", "lacuna-kernels"]),
     (
         "lacuna-tools",
@@ -35,10 +53,13 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "lacuna",
             "lacuna-assets",
             "lacuna-compare",
+            "lacuna-compress",
             "lacuna-console",
+            "lacuna-data",
             "lacuna-files",
             "lacuna-jit",
             "lacuna-kernels",
+            "lacuna-measure",
             "lacuna-serve",
             "lacuna-train",
         ],

@@ -35,6 +35,9 @@ pub enum Error {
         /// What it may be.
         expected: &'static str,
     },
+    /// Who was told of the progress ended the work.
+    #[error("the work was stopped")]
+    Stopped,
     /// A computation gave NaN or an infinity.
     #[error("step {step}: {place} has values that are not finite")]
     NonFinite {

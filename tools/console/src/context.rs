@@ -47,6 +47,11 @@ impl Context {
         self.threads.first().copied().unwrap_or_else(cores)
     }
 
+    /// `--threads`, if it was given.
+    pub fn given_threads(&self) -> Option<usize> {
+        self.threads.first().copied()
+    }
+
     /// `--threads`, or one: for measurements.
     pub fn measuring_threads(&self) -> usize {
         self.threads.first().copied().unwrap_or(1)

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use lacuna_data::words::dashed;
+
 /// Exit status after an interruption: 128 and the signal's number, as shells have it.
 pub const INTERRUPTED: u8 = 130;
 
@@ -37,16 +39,6 @@ pub enum Error {
         action: &'static str,
         /// The operating system's answer.
         source: io::Error,
-    },
-    /// A disk with too little room for what a run would write.
-    #[error("{path}: found {free} bytes free on its disk; expected at least {needed} for what this run writes", path = .path.display())]
-    Room {
-        /// The file or folder.
-        path: PathBuf,
-        /// Free bytes.
-        free: u64,
-        /// About what is needed, in bytes.
-        needed: u64,
     },
     /// Standard output does not take what is written to it.
     #[error("standard output: cannot write: {0}")]
@@ -110,6 +102,9 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
+    /// An error whose message is complete.
+    #[error("{0}")]
+    Said(String),
     /// An engine of a comparison.
     #[error(transparent)]
     Engine(Box<dyn std::error::Error + Send + Sync>),
@@ -132,6 +127,20 @@ pub enum Error {
 impl From<lacuna::errors::ModelError> for Error {
     fn from(error: lacuna::errors::ModelError) -> Error {
         Error::Library(error.into())
+    }
+}
+
+impl From<lacuna_data::Error> for Error {
+    fn from(error: lacuna_data::Error) -> Error {
+        use lacuna_data::Error as Data;
+        match error {
+            Data::Library(error) => Error::Library(error),
+            Data::Io { path, action, source } => Error::Io { path, action, source },
+            Data::Content { path, what } => Error::Content { path, what },
+            Data::Line { path, line, reason } => Error::Line { path, line, reason },
+            Data::Row { path, line, found, expected } => Error::Row { path, line, found, expected },
+            other => Error::Said(dashed(&other.to_string(), &["labelled"])),
+        }
     }
 }
 

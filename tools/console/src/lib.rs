@@ -9,11 +9,9 @@
 pub mod args;
 pub mod context;
 pub mod error;
-pub mod input;
 pub mod interrupt;
 pub mod limits;
 pub mod machine;
-pub mod memory;
 pub mod output;
 pub mod partial;
 #[allow(unsafe_code)] // calls of the system that the standard library does not have
@@ -21,12 +19,12 @@ pub mod process;
 pub mod products;
 pub mod progress;
 pub mod remarks;
-pub mod room;
 pub mod sentences;
 pub mod source;
-pub mod stats;
 pub mod stream;
 pub mod table;
-pub mod text;
 pub mod timing;
 pub mod zeros;
+
+pub use lacuna_data::{input, text};
+pub use lacuna_measure::stats;

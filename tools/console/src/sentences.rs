@@ -3,10 +3,9 @@
 use std::path::Path;
 
 pub use lacuna::calibration::spread;
+use lacuna_data::text::read_texts;
 
 use crate::error::{Error, Result};
-use crate::table::plural;
-use crate::text::read_texts;
 
 /// Calibration sentences that are used of a file or of the built-in collection, where no option says another number.
 pub const CALIBRATION_SENTENCES: usize = lacuna::calibration::TEXTS;
@@ -22,19 +21,5 @@ pub fn calibration_file(path: &Path, limit: usize) -> Result<Vec<String>> {
             found: format!("no sentences in {}", path.display()),
             expected: "at least 1, better 200 of the kind that will be embedded".into(),
         }),
-    }
-}
-
-/// An error of the csv reader, in the words of this command.
-pub fn csv_error(path: &Path, error: &csv::Error) -> Error {
-    Error::Row {
-        path: path.to_owned(),
-        line: error.position().map_or(0, csv::Position::line),
-        found: match error.kind() {
-            csv::ErrorKind::Utf8 { err, .. } => format!("invalid UTF-8 in field {}", err.field() + 1),
-            csv::ErrorKind::UnequalLengths { len, .. } => plural(*len, "field"),
-            _ => error.to_string(),
-        },
-        expected: "comma-separated UTF-8 fields, quoted where they hold commas, the same number in every row",
     }
 }

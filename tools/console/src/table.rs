@@ -1,14 +1,10 @@
 //! Aligned tables without borders.
 
-use std::fmt::{self, Display};
+use std::fmt;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table as Inner};
-
-/// `1 row`, `2 rows`.
-pub fn plural<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == N::from(1) { "" } else { "s" })
-}
+pub use lacuna_data::words::{bytes, plural};
 
 /// A large count: `12 weights`, `1.50 M weights`.
 pub fn millions(count: usize, noun: &str) -> String {
@@ -60,15 +56,6 @@ pub fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{:.1} %", value * 1e2))
 }
 
-/// A number of bytes with a unit.
-pub fn bytes(bytes: usize) -> String {
-    match bytes as f64 {
-        b if b >= 1e6 => format!("{:.1} MB", b / 1e6),
-        b if b >= 1e4 => format!("{:.1} KB", b / 1e3),
-        _ => format!("{bytes} B"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +70,6 @@ mod tests {
 
     #[test]
     fn counts_have_their_noun() {
-        assert_eq!((plural(1, "row"), plural(0_u64, "row")), ("1 row".into(), "0 rows".into()));
         assert_eq!(
             (millions(1, "weight"), millions(1_500_000, "weight")),
             ("1 weight".into(), "1.50 M weights".into())

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use lacuna::errors::ModelError;
 use lacuna::tokens::seeded_ids;
 use lacuna::{Compile, Encoder, Form, Model};
+use lacuna_compress::Texts;
+use lacuna_compress::times::{TimeOptions, measure};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
 use lacuna_console::output::say;
@@ -14,10 +16,9 @@ use lacuna_train::prune::{Losses, OneShotOptions, Progress, lost, one_shot};
 
 use super::args::Args;
 use super::report::{Report, Row, Shape};
-use crate::compress::Texts;
+use crate::compress::in_words;
 use crate::model;
 use crate::packed::{needs_weights, open};
-use crate::times::{TimeOptions, measure};
 
 /// How long each model is timed.
 const TIME: Duration = Duration::from_millis(300);
@@ -28,7 +29,7 @@ pub(super) fn analyze(args: &Args, context: &Context) -> Result<Report> {
     }
     let model = model::read(&args.source.folder()?.unwrap_or_default())?; // clap guarantees that there is one
     let tokenizer = model.tokenizer().ok_or(ModelError::NoTokenizer).map_err(lacuna::Error::from)?;
-    let texts = Texts::read(&args.data, vec![], tokenizer)?;
+    let texts = Texts::read(&args.data, vec![], tokenizer).map_err(in_words)?;
     let calibration = texts.sample(args.calibration_tokens);
     let (seq, limit) = (args.seq, model.config().max_position);
     if seq > limit {
@@ -37,7 +38,11 @@ pub(super) fn analyze(args: &Args, context: &Context) -> Result<Report> {
     }
     let dense_ms = time(&compile(&model, context)?, &model, seq)?;
     let (blocks, sparsities, tier) = (&args.block[..], &args.sparsity[..], context.tier);
-    let kernels = measure(model.config(), &TimeOptions { seq, threads: context.threads(), tier, blocks, sparsities })?;
+    let kernels = {
+        let _spinner = Spinner::new("timing kernels");
+        let options = TimeOptions { seq, threads: context.threads(), tier, blocks, sparsities };
+        measure(model.config(), &options).map_err(in_words)?
+    };
     let mut shapes = Vec::new();
     for &block in &args.block {
         let start = Instant::now();

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use lacuna_compress::Used;
+use lacuna_compress::times::Times;
 use lacuna_console::table::Table;
 use serde::Serialize;
 
-use crate::compress::Used;
-use crate::times::Times;
+use crate::times::times_table;
 
 /// One matrix in blocks of one shape.
 #[derive(Debug, Clone, Serialize)]
@@ -70,7 +71,7 @@ impl Report {
             table.row(["times dense".to_owned()].into_iter().chain(shape.speedup.iter().map(|x| format!("{x:.2}"))));
             let _ = writeln!(out, "{table}");
         }
-        let _ = writeln!(out, "{}\n{}", self.kernels.caption(), self.kernels.table());
+        let _ = writeln!(out, "{}\n{}", self.kernels.caption(), times_table(&self.kernels));
         let _ = writeln!(
             out,
             "time of a sequence of {} tokens on {} threads, tier {}; dense int8 takes {:.3} ms",

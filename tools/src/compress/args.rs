@@ -1,18 +1,16 @@
 //! What the user says.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::ArgPredicate;
-use lacuna::Block;
 use lacuna::config::Activation;
+use lacuna_compress::{
+    BATCH, CALIBRATION_TOKENS, HIGHEST, LEARNING_RATE, Method, Options, Rounding, SEQ, Shape, TEMPERATURE,
+};
 use lacuna_console::args;
-use lacuna_console::error::{Error, Result};
+use lacuna_console::context::Context;
 use lacuna_console::source::{SourceArgs, exactly_one};
-
-use super::pruning::SHAPES;
-use super::target::Wanted;
 
 /// Prune a model in blocks and train what is left to do what the dense model does
 ///
@@ -48,7 +46,7 @@ pub(crate) struct Args {
     /// Fraction of the blocks of every linear layer of the encoder that becomes zero
     #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity,
         required_unless_present_any = ["lock", "new_head", "layers", "speedup", "target_ms", "heads", "ffn", "activation"])]
-    pub(super) sparsity: Option<f64>,
+    sparsity: Option<f64>,
 
     /// How the zeros are grouped: 4x1 (4 outputs of one input), 8x1, 16x1, 4x4, 1x4, unstructured; auto takes the shape that loses least in
     /// equal time, measured on this machine [default: 4x1 with --sparsity, auto with --speedup and --target-ms]
@@ -65,114 +63,114 @@ pub(crate) struct Args {
     target_ms: Option<f64>,
 
     /// Tokens of the sequence whose time counts; its time is that of --threads threads, or of one
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = args::at_least_one)]
-    pub(super) seq: usize,
+    #[arg(long, value_name = "N", default_value_t = SEQ, value_parser = args::at_least_one)]
+    seq: usize,
 
     /// Prune neurons and features of heads in the order that they have. Without it they change places before blocks of 8x1, 16x1 and 4x4,
     /// so that blocks hold what belongs together; what the dense model computes does not depend on their order
     #[arg(long, conflicts_with = "lock")]
-    pub(super) keep_order: bool,
+    keep_order: bool,
 
     /// Prune to this fraction first, and raise it to that of --sparsity in four prunings during the first 40 % of the training
     #[arg(long, value_name = "S", allow_hyphen_values = true, value_parser = args::sparsity, conflicts_with = "lock")]
-    pub(super) start_sparsity: Option<f64>,
+    start_sparsity: Option<f64>,
 
     /// Attention heads that every layer keeps; the others are removed, and the matrices become smaller
     #[arg(long, value_name = "N", value_parser = args::at_least_one, conflicts_with = "lock")]
-    pub(super) heads: Option<usize>,
+    heads: Option<usize>,
 
     /// Neurons that every feed-forward block keeps: intermediate_size of the smaller model
     #[arg(long, value_name = "N", value_parser = args::at_least_one, conflicts_with = "lock")]
-    pub(super) ffn: Option<usize>,
+    ffn: Option<usize>,
 
     /// Activation of the feed-forward blocks from now on; relu is the fastest, and its zeros cost accuracy
     #[arg(long, value_enum, value_name = "NAME", conflicts_with = "lock")]
-    pub(super) activation: Option<ActivationArg>,
+    activation: Option<ActivationArg>,
 
     /// What is done
     #[arg(long, value_enum, default_value = "distil")]
-    pub(super) method: Method,
+    method: MethodArg,
 
     /// Keep the zeros that the model has, and train the rest
     #[arg(long, conflicts_with = "sparsity")]
-    pub(super) lock: bool,
+    lock: bool,
 
     /// How many layers the result has, taken evenly from those of the model [default: all]
     #[arg(long, value_name = "N", value_parser = args::at_least_one)]
-    pub(super) layers: Option<usize>,
+    layers: Option<usize>,
 
     /// Texts with labels, .csv or lines of JSON: the head is trained on them, too
     #[arg(long, value_name = "FILE")]
-    pub(super) labelled: Option<PathBuf>,
+    labelled: Option<PathBuf>,
 
     /// Texts with labels: how well the model does is measured on them
     #[arg(long, value_name = "FILE", conflicts_with = "pairs")]
-    pub(super) labelled_dev: Option<PathBuf>,
+    labelled_dev: Option<PathBuf>,
 
     /// Put a new head for the labels of --labelled on the model, and train both on them
     #[arg(long, requires = "labelled")]
-    pub(super) new_head: bool,
+    new_head: bool,
 
     /// The temperature at which logits of two heads are compared
-    #[arg(long, value_name = "T", default_value_t = 2.0, value_parser = temperature)]
-    pub(super) temperature: f64,
+    #[arg(long, value_name = "T", default_value_t = TEMPERATURE, value_parser = temperature)]
+    temperature: f64,
 
     /// Texts to prune and train on; several files [default: the built-in calibration texts, which are too few for training]
     #[arg(long, value_name = "FILE", num_args = 1..)]
-    pub(super) data: Vec<PathBuf>,
+    data: Vec<PathBuf>,
 
     /// Sentence pairs with scores, a csv of sentence1,sentence2,score: how well the model does is measured on them
     #[arg(long, value_name = "CSV")]
-    pub(super) pairs: Option<PathBuf>,
+    pairs: Option<PathBuf>,
 
     /// Sentence pairs with scores to train on, in the same form: the model also learns which pairs are more alike than others
     #[arg(long, value_name = "CSV")]
-    pub(super) train_pairs: Option<PathBuf>,
+    train_pairs: Option<PathBuf>,
 
     /// The model to learn from [default: the model itself, before it is pruned]
     #[arg(long, value_name = "DIR")]
-    pub(super) teacher: Option<PathBuf>,
+    teacher: Option<PathBuf>,
 
     /// How long to train, as 90s, 15m or 2h; pruning comes first and is not counted [default: 15m; a new head sees every text with a
     /// label four times]
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "steps")]
-    pub(super) time: Option<Duration>,
+    time: Option<Duration>,
 
     /// How many steps to train, instead of a time: the same seed and steps give the same model
     #[arg(long, value_name = "N", value_parser = args::at_least_one)]
-    pub(super) steps: Option<usize>,
+    steps: Option<usize>,
 
     /// Texts of a training step
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = args::at_least_one)]
-    pub(super) batch: usize,
+    #[arg(long, value_name = "N", default_value_t = BATCH, value_parser = args::at_least_one)]
+    batch: usize,
 
     /// The highest learning rate; 1e-4 with --new-head
-    #[arg(long, value_name = "RATE", default_value_t = 5e-4, default_value_if("new_head", ArgPredicate::Equals("true".into()), "1e-4"), value_parser = rate)]
-    pub(super) learning_rate: f64,
+    #[arg(long, value_name = "RATE", default_value_t = LEARNING_RATE, default_value_if("new_head", ArgPredicate::Equals("true".into()), "1e-4"), value_parser = rate)]
+    learning_rate: f64,
 
     /// Train the embeddings of words, positions and types, too
     #[arg(long)]
-    pub(super) train_embeddings: bool,
+    train_embeddings: bool,
 
     /// Whether the last fifth of the training rounds activations and weights as int8 does
     #[arg(long, value_enum, default_value = "auto")]
-    pub(super) rounding: Rounding,
+    rounding: RoundingArg,
 
     /// Tokens of texts that pruning looks at
-    #[arg(long, value_name = "N", default_value_t = 32_000, value_parser = args::at_least_one)]
-    pub(super) calibration_tokens: usize,
+    #[arg(long, value_name = "N", default_value_t = CALIBRATION_TOKENS, value_parser = args::at_least_one)]
+    calibration_tokens: usize,
 
     /// Seed of everything that is drawn
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) seed: u64,
+    seed: u64,
 
     /// Where the model goes: a new folder, or a file that ends in .lacuna
     #[arg(long, value_name = "DIR|FILE.lacuna")]
-    pub(super) out: PathBuf,
+    out: PathBuf,
 
     /// Of a packed file: store word and position embeddings as bytes with a scale per row, for a quarter of their size
     #[arg(long)]
-    pub(super) small_tables: bool,
+    small_tables: bool,
 
     /// Go on where an interrupted run with the same options ended; its state is in OUT.checkpoint
     #[arg(long)]
@@ -191,93 +189,54 @@ pub(crate) struct Args {
     pub(super) json: bool,
 }
 
-/// What is asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Goal {
-    /// The zeros stay as they are.
-    Keep,
-    /// A fraction of zeros in blocks of one shape.
-    Sparsity(f64, Block),
-    /// A fraction of zeros in the shape that is best here.
-    Auto(f64),
-    /// A time, in some of these shapes.
-    Time(Wanted, Vec<Block>),
-}
-
 impl Args {
-    /// What is asked for.
-    pub(super) fn goal(&self) -> Goal {
-        let wanted = self.speedup.map(Wanted::Speedup).or(self.target_ms.map(Wanted::Ms));
-        match (wanted, self.sparsity, self.block) {
-            (Some(wanted), _, Some(Shape::Given(block))) => Goal::Time(wanted, vec![block]),
-            (Some(wanted), ..) => Goal::Time(wanted, SHAPES.to_vec()),
-            (None, None, _) => Goal::Keep,
-            (None, Some(sparsity), Some(Shape::Auto)) => Goal::Auto(sparsity),
-            (None, Some(sparsity), Some(Shape::Given(block))) => Goal::Sparsity(sparsity, block),
-            (None, Some(sparsity), None) => Goal::Sparsity(sparsity, Block::B4x1),
-        }
-    }
-
-    /// Whether times are measured.
-    pub(super) fn is_timed(&self) -> bool {
-        matches!(self.goal(), Goal::Auto(_) | Goal::Time(..))
-    }
-
-    /// The options that decide what is pruned, in words.
-    pub(super) fn goal_text(&self) -> String {
-        let Args { heads, ffn, activation, .. } = self;
-        let shape = format!("{heads:?} heads, {ffn:?} neurons, {activation:?}");
-        format!("{:?}, {} tokens, order kept: {}, {shape}", self.goal(), self.seq, self.keep_order)
-    }
-
-    /// Whether the result is a packed file.
-    pub(super) fn is_packed(&self) -> bool {
-        self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"))
-    }
-
-    /// Refuses options that would do nothing beside the others.
-    pub(super) fn check(&self) -> Result<()> {
-        let trains = [
-            ("--lock", self.lock),
-            ("--time", self.time.is_some()),
-            ("--steps", self.steps.is_some()),
-            ("--teacher", self.teacher.is_some()),
-            ("--resume", self.resume),
-            ("--rounding always", self.rounding == Rounding::Always),
-            ("--new-head", self.new_head),
-            ("--labelled", self.labelled.is_some()),
-            ("--train-pairs", self.train_pairs.is_some()),
-            ("--train-embeddings", self.train_embeddings),
-            ("--layers", self.layers.is_some()),
-            ("--start-sparsity", self.start_sparsity.is_some()),
-        ];
-        let wrong = |option, found: &str, expected: &str| {
-            Err(Error::Argument { option, found: found.into(), expected: expected.into() })
-        };
-        match trains.iter().find(|(_, given)| *given && self.method == Method::OneShot) {
-            Some(&(option, _)) => wrong(option, "--method one-shot, which trains nothing", "--method distil"),
-            None if self.small_tables && !self.is_packed() => {
-                wrong("--small-tables", "a folder as --out", "a packed file: a name that ends in .lacuna")
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-/// A block shape, or the best of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Auto,
-    Given(Block),
-}
-
-impl std::str::FromStr for Shape {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Shape::Auto),
-            _ => text.parse().map(Shape::Given).map_err(|error| format!("{error}, or auto")),
+    /// The options of the library. `command` is how the run is called.
+    pub(super) fn options(&self, context: &Context, command: String) -> Options {
+        Options {
+            name: self.source.name(),
+            sparsity: self.sparsity,
+            block: self.block,
+            speedup: self.speedup,
+            target_ms: self.target_ms,
+            seq: self.seq,
+            keep_order: self.keep_order,
+            start_sparsity: self.start_sparsity,
+            heads: self.heads,
+            ffn: self.ffn,
+            activation: self.activation.map(Into::into),
+            method: match self.method {
+                MethodArg::OneShot => Method::OneShot,
+                MethodArg::Distil => Method::Distil,
+            },
+            lock: self.lock,
+            layers: self.layers,
+            labelled: self.labelled.clone(),
+            labelled_dev: self.labelled_dev.clone(),
+            new_head: self.new_head,
+            temperature: self.temperature,
+            data: self.data.clone(),
+            pairs: self.pairs.clone(),
+            train_pairs: self.train_pairs.clone(),
+            teacher: self.teacher.clone(),
+            time: self.time,
+            steps: self.steps,
+            batch: self.batch,
+            learning_rate: Some(self.learning_rate),
+            train_embeddings: self.train_embeddings,
+            rounding: match self.rounding {
+                RoundingArg::Auto => Rounding::Auto,
+                RoundingArg::Always => Rounding::Always,
+                RoundingArg::Never => Rounding::Never,
+            },
+            calibration_tokens: self.calibration_tokens,
+            seed: self.seed,
+            small_tables: self.small_tables,
+            resume: self.resume,
+            threads: context.given_threads(),
+            tier: Some(context.tier),
+            command,
+            // The folder may have to be downloaded first.
+            ..Options::new("", &self.out)
         }
     }
 }
@@ -305,7 +264,7 @@ impl From<ActivationArg> for Activation {
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Method {
+pub(super) enum MethodArg {
     /// Prune and refit only: minutes
     OneShot,
     /// Prune, then train
@@ -314,23 +273,13 @@ pub(super) enum Method {
 
 /// Whether a training rounds as the int8 model does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Rounding {
+pub(super) enum RoundingArg {
     /// Where int8 moves embeddings of the texts by more than a cosine distance of 0.001 on average
     Auto,
     /// In every case
     Always,
     /// Not at all
     Never,
-}
-
-impl fmt::Display for Rounding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Rounding::Auto => "auto",
-            Rounding::Always => "always",
-            Rounding::Never => "never",
-        })
-    }
 }
 
 /// `90s`, `15m`, `2h`.
@@ -350,8 +299,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// A temperature.
 fn temperature(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(temperature) if temperature > 0.0 && temperature <= 100.0 => Ok(temperature),
-        _ => Err(format!("found {text:?}; expected a number above 0 and at most 100")),
+        Ok(temperature) if temperature > 0.0 && temperature <= HIGHEST.0 => Ok(temperature),
+        _ => Err(format!("found {text:?}; expected a number above 0 and at most {}", HIGHEST.0)),
     }
 }
 
@@ -374,14 +323,15 @@ fn milliseconds(text: &str) -> Result<f64, String> {
 /// A learning rate.
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= 0.1 => Ok(rate),
-        _ => Err(format!("found {text:?}; expected a number above 0 and at most 0.1")),
+        Ok(rate) if rate > 0.0 && rate <= HIGHEST.1 => Ok(rate),
+        _ => Err(format!("found {text:?}; expected a number above 0 and at most {}", HIGHEST.1)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::{Args as _, Command, FromArgMatches};
+    use lacuna_compress::NEW_HEAD_LEARNING_RATE;
 
     use super::*;
 
@@ -394,7 +344,7 @@ mod tests {
     #[test]
     fn new_heads_learn_slower() {
         assert_eq!(parsed(&["--sparsity", "0.8"]).learning_rate, 5e-4);
-        assert_eq!(parsed(&["--new-head", "--labelled", "l.csv"]).learning_rate, 1e-4);
+        assert_eq!(parsed(&["--new-head", "--labelled", "l.csv"]).learning_rate, NEW_HEAD_LEARNING_RATE);
         assert_eq!(parsed(&["--new-head", "--labelled", "l.csv", "--learning-rate", "1e-3"]).learning_rate, 1e-3);
     }
 
@@ -409,10 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_blocks_or_auto() {
-        assert_eq!("auto".parse(), Ok(Shape::Auto));
-        assert_eq!("4x4".parse(), Ok(Shape::Given(Block::B4x4)));
-        assert!("5x5".parse::<Shape>().unwrap_err().contains("or auto"));
+    fn goals_are_positive_numbers() {
         assert!(
             speedup("1").is_err()
                 && speedup("inf").is_err()

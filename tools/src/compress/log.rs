@@ -5,65 +5,19 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lacuna_compress::times::Times;
+use lacuna_compress::{Event, Metric, OPTIONS, Observer, Plan, Stage};
 use lacuna_console::error::{Error, Result};
-use lacuna_console::output::say;
-use serde::Serialize;
+use lacuna_console::interrupt;
+use lacuna_console::progress::Spinner;
+use lacuna_console::remarks::{say, warn};
+use lacuna_data::words::dashed;
 
-use super::dev::Metric;
+use super::words::{minutes, plan_text};
+use crate::times::times_table;
 
 /// Time between two lines of progress.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-
-/// A figure of the run, as it is logged.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub(super) enum Event {
-    /// A matrix was pruned.
-    Matrix { layer: usize, name: &'static str, sparsity: f64, relative_error: f64, seconds: f64 },
-    /// A layer was pruned.
-    Layer { layer: usize, hidden_error: f64, seconds: f64 },
-    /// Heads and neurons of a layer were removed; those that stay.
-    Cut { layer: usize, heads: Vec<usize>, neurons: usize, hidden_error: f64, seconds: f64 },
-    /// Training stands here.
-    Step {
-        step: u64,
-        done: f64,
-        loss: f64,
-        hidden: f64,
-        cosine: f64,
-        similarity: f64,
-        logits: f64,
-        labels: f64,
-        scores: f64,
-        rate: f64,
-        gradient_norm: f64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sparsity: Option<f64>,
-        tokens: u64,
-        seconds: f64,
-    },
-    /// The student is pruned again: its matrices and layers follow.
-    Pruning { step: u64, number: u32, planned: u32, sparsity: f64 },
-    /// How far int8 moves embeddings when it is asked whether to round, and the answer.
-    Rounding { step: u64, distance: f64, rounds: bool },
-    /// What is measured on the pairs, or on the labelled texts.
-    Dev {
-        stage: &'static str,
-        step: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        spearman: Option<f64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        accuracy: Option<f64>,
-    },
-}
-
-impl Event {
-    /// A figure.
-    pub(super) fn dev(metric: Metric, stage: &'static str, step: u64, value: f64) -> Event {
-        let of = |other| (metric == other).then_some(value);
-        Event::Dev { stage, step, spearman: of(Metric::Spearman), accuracy: of(Metric::Accuracy) }
-    }
-}
 
 /// A value over the steps of the training.
 pub(super) type Curve = Vec<(f64, f64)>;
@@ -83,6 +37,9 @@ pub(super) struct Curves {
 pub(super) struct Log {
     file: Option<(PathBuf, File)>,
     failed: Option<std::io::Error>,
+    deaf: Option<Error>,
+    /// The stages that have not ended; a stage with events has no spinner.
+    stages: Vec<(Stage, Option<Spinner>)>,
     last: Instant,
     pub(super) curves: Curves,
 }
@@ -96,11 +53,51 @@ impl Log {
             Ok((path.to_owned(), options.open(path).map_err(Error::io(path, "create"))?))
         };
         let file = path.map(open).transpose()?;
-        Ok(Log { file, failed: None, last: Instant::now(), curves: Curves::default() })
+        Ok(Log { file, failed: None, deaf: None, stages: vec![], last: Instant::now(), curves: Curves::default() })
     }
 
-    /// Takes an event.
-    pub(super) fn add(&mut self, event: &Event) {
+    /// The error that the log file gave, or that the system gave when Ctrl-C was to be listened to: the run went on without.
+    pub(super) fn finish(self) -> Result<Curves> {
+        if let Some(error) = self.deaf {
+            return Err(error);
+        }
+        match (self.failed, self.file) {
+            (Some(source), Some((path, _))) => Err(Error::Io { path, action: "write", source }),
+            _ => Ok(self.curves),
+        }
+    }
+}
+
+impl Observer for Log {
+    fn begin(&mut self, stage: &Stage) {
+        let spinner = (!stage.has_events()).then(|| Spinner::new(stage.to_string()));
+        self.stages.push((stage.clone(), spinner));
+    }
+
+    fn end(&mut self) {
+        // Until everything is read there is nothing to keep.
+        if let Some((Stage::Texts, _)) = self.stages.pop() {
+            self.deaf = interrupt::listen("keeping what was learned").err();
+        }
+    }
+
+    fn remark(&mut self, text: &str) {
+        say(dashed(text, &OPTIONS));
+    }
+
+    fn warning(&mut self, text: &str) {
+        warn(dashed(text, &OPTIONS));
+    }
+
+    fn times(&mut self, times: &Times) {
+        say(format_args!("{}\n{}", times.caption(), times_table(times)));
+    }
+
+    fn plan(&mut self, plan: &Plan) {
+        say(plan_text(plan).trim_end());
+    }
+
+    fn event(&mut self, event: &Event) {
         if let (Some((_, file)), None) = (&mut self.file, &self.failed) {
             let mut line = serde_json::to_vec(event).unwrap_or_default();
             line.push(b'\n');
@@ -140,7 +137,6 @@ impl Log {
             Event::Pruning { step, number, planned, sparsity } => {
                 say(format_args!("step {step}: pruning {number} of {planned}, to {:.1} % zeros", sparsity * 1e2));
             }
-            Event::Matrix { .. } => {}
             Event::Cut { layer, heads, neurons, hidden_error, seconds } => {
                 let heads: Vec<String> = heads.iter().map(usize::to_string).collect();
                 say(format_args!(
@@ -153,19 +149,7 @@ impl Log {
                     "layer {layer}: pruned in {seconds:.1} s; squared error of its output {hidden_error:.4}"
                 ));
             }
+            _ => {}
         }
     }
-
-    /// The error that the log file gave, if one did: the run went on without it.
-    pub(super) fn finish(self) -> Result<Curves> {
-        match (self.failed, self.file) {
-            (Some(source), Some((path, _))) => Err(Error::Io { path, action: "write", source }),
-            _ => Ok(self.curves),
-        }
-    }
-}
-
-/// `12 min`, `40 s`.
-pub(super) fn minutes(seconds: f64) -> String {
-    if seconds < 100.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
 }

@@ -1,10 +1,11 @@
 //! The curves of a run as a page: one file, no scripts.
 
+use lacuna_compress::Summary;
 use maud::{DOCTYPE, PreEscaped, html};
 use plotters::prelude::*;
 
 use super::log::{Curve, Curves};
-use super::summary::Summary;
+use super::words::text;
 
 /// Width and height of a chart in pixels.
 const SIZE: (u32, u32) = (640, 300);
@@ -32,7 +33,7 @@ pub(super) fn page(summary: &Summary, curves: &Curves) -> String {
             }
             body {
                 h1 { (title) }
-                pre { (summary.text()) }
+                pre { (text(summary)) }
                 @for (name, curve, caption) in charts {
                     h2 { (name) }
                     @if !caption.is_empty() { p { (caption) } }

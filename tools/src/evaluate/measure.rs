@@ -17,7 +17,6 @@ use lacuna_console::zeros::Pruned;
 
 use super::args::Args;
 use super::measured::Measured;
-use super::pairs::Pairs;
 use super::report::{Evaluation, Point};
 use super::schemes::Schemes;
 use super::timing::{self, Call};
@@ -25,6 +24,7 @@ use crate::calibration::CalibrationSummary;
 use crate::model::{self, of_embeddings};
 use crate::packed::{needs_weights, open};
 use crate::shipped;
+use lacuna_data::pairs::Pairs;
 
 /// Everything that the options ask for. Without any model the shipped one is measured.
 pub(super) fn evaluate(args: &Args, path: &Path, context: &Context) -> Result<Evaluation> {

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::gold::Score;
+use lacuna_data::gold::Score;
 
 /// One model in one arithmetic: how good its answers are, and how long they take. Every row of a report is one, whatever the task.
 #[derive(Debug, Clone, Serialize)]

@@ -1,11 +1,8 @@
 //! `lacuna evaluate`: what quantisation and pruning do to the answers of a model, on files with gold answers.
 
 mod args;
-pub(crate) mod gold;
 mod measure;
 pub(crate) mod measured;
-mod metrics;
-pub(crate) mod pairs;
 mod pareto;
 mod report;
 mod schemes;
@@ -20,7 +17,7 @@ use lacuna_console::output::{print, print_json};
 use serde::Serialize;
 
 pub(crate) use self::args::Args;
-use self::gold::{Labelled, Questions, RankedQueries, Tagged};
+use lacuna_data::gold::{Labelled, Questions, RankedQueries, Tagged};
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     pool(context.threads())?.install(|| {

@@ -13,9 +13,9 @@ use lacuna_console::table::{Table, number, plural};
 use lacuna_console::timing::{Samples, Timed};
 use serde::Serialize;
 
-use super::pairs::Pairs;
 use crate::calibration::CalibrationArgs;
 use crate::model;
+use lacuna_data::pairs::Pairs;
 
 /// Sentences of one sample, spread over all: many short samples in turn see the same disturbances.
 const TIMED_SENTENCES: usize = 96;

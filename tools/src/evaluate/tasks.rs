@@ -13,7 +13,6 @@ use lacuna_console::progress::Spinner;
 use lacuna_console::zeros::Pruned;
 
 use super::args::Args;
-use super::gold::Gold;
 use super::measured::Measured;
 use super::task_report::TaskEvaluation;
 use super::timing::{self, Call};
@@ -21,6 +20,7 @@ use crate::calibration::CalibrationSummary;
 use crate::model;
 use crate::packed::{Opened, needs_weights, open};
 use crate::task::{Isolated, of_head, run_isolated};
+use lacuna_data::gold::Gold;
 
 /// Records with gold answers, bound to the labels of a model, and what is needed to measure it on them.
 struct Bench<'a, G> {

@@ -1,89 +1,12 @@
-//! Running a batch so that a record that fails does not take the others with it.
+//! Running a batch so that a record that fails does not take the others with it, with errors in the words of the command.
 
-use lacuna::ErrorKind;
-use lacuna::tasks::{Record, Task, TaskModel, TaskOutput, TruncatedInput};
+use lacuna::tasks::{Task, TaskModel};
 use lacuna_console::error::Result;
+pub(crate) use lacuna_data::isolate::Isolated;
 
 use super::overlap;
 
-/// The rows of a batch, in its order, and what of it was truncated. `place[0]` of a truncated input counts in the batch.
-pub(crate) struct Isolated<T: Task> {
-    /// One per record, up to the first failure if the run ends there.
-    pub(crate) rows: Vec<Result<T::Row, String>>,
-    pub(crate) truncated: Vec<TruncatedInput>,
-}
-
-/// Runs all records at once. If that fails, halves are run, and so on until the records that fail are alone: results do not depend on what else is in
-/// a batch.
+/// Runs all records; with `stops` up to the first that fails.
 pub(crate) fn run<T: Task>(task: &T, model: &TaskModel, records: &[T::Record], stops: bool) -> Result<Isolated<T>> {
-    let mut isolated = Isolated { rows: Vec::with_capacity(records.len()), truncated: Vec::new() };
-    if !records.is_empty() {
-        isolated.add(task, model, records, stops)?;
-    }
-    Ok(isolated)
-}
-
-impl<T: Task> Isolated<T> {
-    /// Whether the run goes on.
-    fn add(&mut self, task: &T, model: &TaskModel, records: &[T::Record], stops: bool) -> Result<bool> {
-        match task.run(model, records) {
-            Ok(TaskOutput { rows, truncated, .. }) => {
-                let before = self.rows.len();
-                self.truncated.extend(truncated.into_iter().map(|mut cut| {
-                    cut.place.first_mut().into_iter().for_each(|(_, number)| *number += before);
-                    cut
-                }));
-                self.rows.extend(rows.into_iter().map(Ok));
-                Ok(true)
-            }
-            Err(error) if !is_of_input(&error) => Err(error.into()),
-            Err(error) => match records {
-                [record] => {
-                    let is_one = record.inputs().len() == 1;
-                    let said = overlap::in_words(&error).unwrap_or_else(|| error.to_string());
-                    self.rows.push(Err(if is_one { without_place(&said) } else { said }));
-                    Ok(!stops)
-                }
-                _ => {
-                    let (first, second) = records.split_at(records.len() / 2);
-                    Ok(self.add(task, model, first, stops)? && self.add(task, model, second, stops)?)
-                }
-            },
-        }
-    }
-}
-
-/// Whether another input could do better: texts and tokens that the model cannot take, texts that the tokenizer fails on, and questions that leave too
-/// little room for an overlap.
-fn is_of_input(error: &lacuna::Error) -> bool {
-    let is_tokenizer = matches!(error, lacuna::Error::Model(lacuna::errors::ModelError::Tokenizer { .. }));
-    let is_overlap = matches!(error, lacuna::Error::HeadOption { option: "overlap", .. });
-    error.kind() == ErrorKind::InvalidInput || is_tokenizer || is_overlap
-}
-
-/// A message of the library without the number of the text in its batch, which is always 0 here.
-fn without_place(message: &str) -> String {
-    for name in ["sequence 0", "sentence 0", "input 0", "text 0 (counted from 0)", "text 0"] {
-        if let Some(rest) = message.strip_prefix(name) {
-            for separator in [": ", ", "] {
-                if let Some(rest) = rest.strip_prefix(separator) {
-                    return rest.to_owned();
-                }
-            }
-        }
-    }
-    message.to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_in_a_batch_of_one_are_left_out() {
-        assert_eq!(without_place("sequence 0, position 3: token id 9"), "position 3: token id 9");
-        assert_eq!(without_place("input 0: found nothing"), "found nothing");
-        assert_eq!(without_place("text 0 (counted from 0): token \"x\""), "token \"x\"");
-        assert_eq!(without_place("sequence 07: no"), "sequence 07: no");
-    }
+    Ok(lacuna_data::isolate::run(task, model, records, stops, overlap::in_words)?)
 }

@@ -75,6 +75,6 @@ pub use one_shot::{OneShotOptions, Pruned, Sparsity, one_shot};
 pub use permute::group_alike;
 pub use problem::{Inputs, Target};
 pub use refit::refit;
-pub use report::{LayerReport, MatrixReport, Progress};
+pub use report::{Answer, LayerReport, MatrixReport, Progress};
 pub use sensitivity::Sensitivity;
 pub use structured::{LayerCut, Smaller, Structure, remove};

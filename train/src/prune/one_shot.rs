@@ -16,7 +16,7 @@ use super::grid::{Grid, Mask};
 use super::moments::Moments;
 use super::problem::{Inputs, Target};
 use super::refit::refit;
-use super::report::{LayerReport, MatrixReport, Progress};
+use super::report::{Answer, LayerReport, MatrixReport, Progress};
 use super::sensitivity::Sensitivity;
 use crate::error::Result;
 
@@ -107,19 +107,20 @@ impl Pruned {
 /// then. So each corrects what the ones before it got wrong. `o` and `down` correct the residual stream too: their target is the dense
 /// output plus the difference of the residual streams.
 ///
-/// `calibration` are sequences of token ids; 30,000 tokens are a good number. `progress` is called after every matrix and layer.
+/// `calibration` are sequences of token ids; 30,000 tokens are a good number. `progress` is called after every matrix and layer. If it returns a
+/// [`ControlFlow`](std::ops::ControlFlow), it can end the work.
 ///
 /// # Numerics
 /// The same bits on any number of threads. Threads are those of the current rayon pool.
 ///
 /// # Errors
-/// [`PruneError`]; errors of [`check_tokens`] for ids that the model does not have.
-pub fn one_shot<S: TokenIds>(
+/// [`PruneError`]; errors of [`check_tokens`] for ids that the model does not have; [`Error::Stopped`](crate::Error::Stopped).
+pub fn one_shot<S: TokenIds, A: Answer>(
     config: &EncoderConfig,
     dense: &EncoderWeights,
     calibration: &[S],
     options: &OneShotOptions,
-    progress: &mut dyn FnMut(&Progress),
+    progress: &mut dyn FnMut(&Progress) -> A,
 ) -> Result<Pruned> {
     check_tokens(config, calibration)?;
     check_weights(config, dense)?;
@@ -145,7 +146,7 @@ pub fn one_shot<S: TokenIds>(
         losses.push(loss);
         let hidden_error = distance(&run.student, &run.dense);
         let report = LayerReport { layer: index, hidden_error, seconds: start.elapsed().as_secs_f64() };
-        (run.progress)(&Progress::Layer(report.clone()));
+        (run.progress)(&Progress::Layer(report.clone())).check()?;
         layers.push(report);
     }
     Ok(Pruned { weights, masks, losses, matrices: run.matrices, layers })
@@ -182,7 +183,7 @@ pub(super) fn check_weights(config: &EncoderConfig, weights: &EncoderWeights) ->
 }
 
 /// Both models up to the layer that is being pruned.
-struct Run<'a> {
+struct Run<'a, A> {
     config: &'a EncoderConfig,
     options: &'a OneShotOptions,
     batches: &'a [Batch],
@@ -191,13 +192,13 @@ struct Run<'a> {
     /// That of the dense model.
     dense: Vec<Matrix>,
     matrices: Vec<MatrixReport>,
-    progress: &'a mut dyn FnMut(&Progress),
+    progress: &'a mut dyn FnMut(&Progress) -> A,
 }
 
 /// Masks and losses of matrices that read the same inputs.
 type Outcome = Vec<(Mask, Losses)>;
 
-impl Run<'_> {
+impl<A: Answer> Run<'_, A> {
     /// Prunes one layer, and moves both residual streams behind it.
     fn layer(
         &mut self,
@@ -273,7 +274,7 @@ impl Run<'_> {
         moments: &Moments,
         dense: &[&Linear; N],
         student: [&mut Linear; N],
-    ) -> Result<Outcome, PruneError> {
+    ) -> Result<Outcome> {
         let mut start = Instant::now();
         let inputs = Inputs::new(moments, self.options.damping, &site.name(0))?;
         let mut outcomes = Outcome::with_capacity(N);
@@ -299,7 +300,7 @@ impl Run<'_> {
                 relative_error: target.relative_error(&inputs, &student.weight),
                 seconds: start.elapsed().as_secs_f64(),
             };
-            (self.progress)(&Progress::Matrix(report.clone()));
+            (self.progress)(&Progress::Matrix(report.clone())).check()?;
             self.matrices.push(report);
             outcomes.push((mask, losses));
             start = Instant::now();

@@ -1,4 +1,8 @@
-//! What pruning says about its progress and its result.
+//! What pruning says about its progress and its result, and what it is answered.
+
+use std::ops::ControlFlow;
+
+use crate::error::{Error, Result};
 
 /// One pruned matrix.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -34,4 +38,23 @@ pub enum Progress {
     Matrix(MatrixReport),
     /// A layer was pruned.
     Layer(LayerReport),
+}
+
+/// What a caller answers to progress: `()` goes on, a [`ControlFlow`] may end the work.
+pub trait Answer {
+    /// # Errors
+    /// [`Error::Stopped`] to end the work.
+    fn check(self) -> Result<()>;
+}
+
+impl Answer for () {
+    fn check(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Answer for ControlFlow<()> {
+    fn check(self) -> Result<()> {
+        if self.is_break() { Err(Error::Stopped) } else { Ok(()) }
+    }
 }

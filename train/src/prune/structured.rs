@@ -20,6 +20,7 @@ use super::moments::Moments;
 use super::one_shot::check_weights;
 use super::problem::{Inputs, Target};
 use super::refit::refit;
+use super::report::Answer;
 use super::select::{columns_of, rows_of};
 use crate::error::Result;
 
@@ -84,12 +85,12 @@ pub struct LayerCut {
 ///
 /// # Errors
 /// [`PruneError::Setting`] for more heads or neurons than there are, or none; else those of [`one_shot`](super::one_shot()).
-pub fn remove<S: TokenIds>(
+pub fn remove<S: TokenIds, A: Answer>(
     config: &EncoderConfig,
     dense: &EncoderWeights,
     calibration: &[S],
     structure: Structure,
-    progress: &mut dyn FnMut(&LayerCut),
+    progress: &mut dyn FnMut(&LayerCut) -> A,
 ) -> Result<Smaller> {
     check_tokens(config, calibration)?;
     check_weights(config, dense)?;
@@ -113,7 +114,7 @@ pub fn remove<S: TokenIds>(
         let neurons = run.feed_forward(index, dense, layer)?;
         let hidden_error = distance(&run.student, &run.dense);
         let cut = LayerCut { layer: index, heads, neurons, hidden_error, seconds: start.elapsed().as_secs_f64() };
-        progress(&cut);
+        progress(&cut).check()?;
         layers.push(cut);
     }
     let config = EncoderConfig {

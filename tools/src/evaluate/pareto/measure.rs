@@ -15,13 +15,13 @@ use lacuna_console::progress::Spinner;
 use lacuna_console::timing::{Samples, Timed};
 
 use super::super::args::Args;
-use super::super::gold::{Gold, Labelled, Questions, RankedQueries, Score, Tagged};
-use super::super::pairs::Pairs;
 use super::page::page;
 use super::points::{Pareto, Point, first, mark_front};
 use crate::model;
 use crate::packed::{Opened, open};
 use crate::task::{Isolated, run_isolated};
+use lacuna_data::gold::{Gold, Labelled, Questions, RankedQueries, Score, Tagged};
+use lacuna_data::pairs::Pairs;
 
 /// Rounds, one sample of every model in each.
 const ROUNDS: usize = 101;

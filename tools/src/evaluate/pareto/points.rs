@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use lacuna_console::table::{Table, number};
 use serde::Serialize;
 
-use super::super::gold::Score;
+use lacuna_data::gold::Score;
 
 /// One model.
 #[derive(Debug, Clone, Serialize)]
