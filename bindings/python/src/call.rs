@@ -11,7 +11,7 @@ use crate::error;
 use crate::threads::Threads;
 
 /// How often a waiting thread looks for signals, Ctrl-C above all.
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// Whether `process`, in which a model was loaded, is not this one.
 pub(crate) fn check_fork(py: Python<'_>, process: u32) -> PyResult<()> {
@@ -89,14 +89,14 @@ fn start_and_wait<'s>(scope: &rayon::Scope<'s>, job: impl FnOnce() + Send + 's, 
 
 /// Whether the work has ended.
 #[derive(Debug, Default)]
-struct Ended {
+pub(crate) struct Ended {
     ended: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Ended {
     /// Waits for the end, not longer than `limit`, and says whether it was there.
-    fn wait(&self, limit: Duration) -> bool {
+    pub(crate) fn wait(&self, limit: Duration) -> bool {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.changed.wait_timeout_while(ended, limit, |ended| !*ended);
         *waited.unwrap_or_else(PoisonError::into_inner).0
@@ -104,7 +104,7 @@ impl Ended {
 }
 
 /// Says so when the work ends, in a panic as well.
-struct EndOnDrop<'a>(&'a Ended);
+pub(crate) struct EndOnDrop<'a>(pub(crate) &'a Ended);
 
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {

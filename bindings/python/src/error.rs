@@ -14,7 +14,7 @@ pub(crate) fn new(py: Python<'_>, kind: &str, text: &str) -> PyErr {
 }
 
 /// The name of a kind in Python.
-fn name(kind: ErrorKind) -> &'static str {
+pub(crate) fn name(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Io => "io",
         ErrorKind::NotFound => "not_found",
@@ -42,6 +42,10 @@ pub(crate) trait OrRaise<T> {
 
 impl<T, E: Into<Error>> OrRaise<T> for Result<T, E> {
     fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        // A record of the log runs code of Python, in which Ctrl-C may have raised. pyo3-log leaves that exception for us.
+        if let Some(raised) = PyErr::take(py) {
+            return Err(raised);
+        }
         self.map_err(|error| {
             let error: Error = error.into();
             new(py, name(error.kind()), &error.to_string())

@@ -5,8 +5,10 @@
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+mod bench;
 mod call;
 mod closing;
+mod compress;
 mod embed;
 mod encoder;
 mod error;
@@ -26,7 +28,11 @@ mod _lacuna {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::bench::{bench, bench_defaults};
+    #[pymodule_export]
     use crate::closing::close;
+    #[pymodule_export]
+    use crate::compress::{compress, compress_defaults};
     #[pymodule_export]
     use crate::encoder::PyEncoder;
     #[pymodule_export]

@@ -257,3 +257,25 @@ def test_memory_returns(model: lacuna.SentenceTransformer) -> None:
     print(f"resident: {before / 1e6:.1f} MB, after {calls} calls {after_calls / 1e6:.1f}, after {loads} loads {after_loads / 1e6:.1f}")
     assert after_calls - before < 8e6
     assert after_loads - after_calls < 16e6
+
+
+def test_ctrl_c_while_a_model_writes_a_log_record_is_raised() -> None:
+    done = run(
+        """
+import logging, signal
+import lacuna
+
+class Interrupts(logging.Handler):
+    def emit(self, record):
+        signal.raise_signal(signal.SIGINT)
+
+logging.getLogger("lacuna").addHandler(Interrupts())
+logging.getLogger("lacuna").setLevel(logging.INFO)
+try:
+    lacuna.Encoder.open()
+    print("not interrupted")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done

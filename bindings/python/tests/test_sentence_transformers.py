@@ -216,3 +216,35 @@ def check(theirs: Any, ours: Any) -> None:
             assert abs(value - ours[name]) < 0.05, (theirs, ours)
         elif name not in ("index", "word"):
             assert value == ours[name], (theirs, ours)
+
+
+def test_evaluators_of_cross_encoders_run_unmodified(heads: dict[str, Path]) -> None:
+    """On our object as on theirs, with figures that rest on the order of scores."""
+    from sentence_transformers.cross_encoder.evaluation import (
+        CrossEncoderClassificationEvaluator,
+        CrossEncoderCorrelationEvaluator,
+        CrossEncoderRerankingEvaluator,
+    )
+
+    pairs = [["a cat sat", "on the mat"], ["a dog ran", "in paris"], ["the cat", "a cat"], ["a rug", "the dog sat in paris"]]
+    samples = [
+        {"query": "a cat", "positive": ["the cat sat on the mat"], "negative": ["a dog ran", "ada in paris"]},
+        {"query": "the mat", "positive": ["cat cat cat"], "negative": ["the dog sat on the rug", "a rug"]},
+    ]
+    evaluators: list[tuple[str, Any]] = [
+        ("reranker", CrossEncoderCorrelationEvaluator(pairs, [1.0, 0.0, 1.2, 0.1], name="pairs")),
+        ("reranker", CrossEncoderClassificationEvaluator(pairs, [1, 0, 1, 0], name="pairs")),
+        ("classifier", CrossEncoderClassificationEvaluator([["good cat", "fine"], ["bad dog", "poor"]], [1, 0], name="words")),
+        ("reranker", CrossEncoderRerankingEvaluator(samples, name="samples")),
+    ]
+    for head, evaluator in evaluators:
+        ours = evaluator(lacuna.CrossEncoder(str(heads[head])))
+        theirs = evaluator(st.CrossEncoder(str(heads[head])))
+        assert ours.keys() == theirs.keys() and ours
+        for name, figure in theirs.items():
+            if "threshold" in name:  # a score, which int8 moves
+                assert ours[name] == pytest.approx(figure, abs=0.05), name
+            elif "pearson" in name or "loss" in name:
+                assert ours[name] == pytest.approx(figure, abs=0.02), name
+            else:
+                assert ours[name] == pytest.approx(figure), name

@@ -10,6 +10,8 @@ import atexit
 
 from . import errors
 from ._lacuna import CalibratedModel, Encoder, Model, PackedModel, Session, __version__, close
+from .benchmark import BenchReport, bench
+from .compression import CompressReport, compress
 from .cross_encoder import CrossEncoder
 from .errors import LacunaError
 from .pipelines import pipeline
@@ -18,7 +20,9 @@ from .report import LoadReport
 from .sentence_transformer import SentenceTransformer
 
 __all__ = [
+    "BenchReport",
     "CalibratedModel",
+    "CompressReport",
     "CrossEncoder",
     "Encoder",
     "LacunaError",
@@ -28,6 +32,8 @@ __all__ = [
     "SentenceTransformer",
     "Session",
     "__version__",
+    "bench",
+    "compress",
     "errors",
     "pipeline",
     "quantize_embeddings",

@@ -7,12 +7,65 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CalibratedModel", "Encoder", "Model", "PackedModel", "Session", "__version__", "close", "shipped_name"]
+__all__ = ["CalibratedModel", "Encoder", "Model", "PackedModel", "Session", "__version__", "bench", "bench_defaults", "close", "compress", "compress_defaults", "shipped_name"]
 
 __version__: str
 
 def close() -> None: ...
 def shipped_name() -> str: ...
+def bench_defaults() -> tuple[list[int], list[int], int]: ...
+def bench(
+    encoder: Encoder,
+    *,
+    name: str,
+    texts: Sequence[str] | None,
+    batch: Sequence[int],
+    seq: Sequence[int],
+    repeats: int,
+    threads: int,
+) -> list[dict[str, Any]]: ...
+def compress_defaults() -> dict[str, Any]: ...
+def compress(
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    name: str,
+    sparsity: float | None,
+    block: str | None,
+    speedup: float | None,
+    target_ms: float | None,
+    seq: int,
+    keep_order: bool,
+    start_sparsity: float | None,
+    heads: int | None,
+    ffn: int | None,
+    activation: str | None,
+    method: str,
+    lock: bool,
+    layers: int | None,
+    labelled: str | os.PathLike[str] | None,
+    labelled_dev: str | os.PathLike[str] | None,
+    new_head: bool,
+    temperature: float,
+    data: Sequence[str | os.PathLike[str]],
+    pairs: str | os.PathLike[str] | None,
+    train_pairs: str | os.PathLike[str] | None,
+    teacher: str | os.PathLike[str] | None,
+    time: float | None,
+    steps: int | None,
+    batch: int,
+    learning_rate: float | None,
+    train_embeddings: bool,
+    rounding: str,
+    calibration_tokens: int,
+    seed: int,
+    small_tables: bool,
+    resume: bool,
+    threads: int | None,
+    tier: str | None,
+    command: str,
+    progress: Callable[[Any], object] | None,
+) -> dict[str, Any]: ...
 
 @final
 class Encoder:

@@ -47,6 +47,12 @@ def load(
     return encoder
 
 
+def local(name: str | os.PathLike[str]) -> Path:
+    """The path of a model in f32, which is downloaded if it is a name of the Hugging Face hub."""
+    path = Path(name)
+    return path if path.exists() else _download(str(name), None, None, None, None, False)
+
+
 def _download(
     name: str,
     organisation: str | None,

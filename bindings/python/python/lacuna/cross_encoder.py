@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from ._optional import require
 from ._progress import bar
 from .errors import InvalidInputError, InvalidOptionError, MissingError
 from .report import LoadReport
-from .sentence_transformer import logger, warn_of_cuts
+from .sentence_transformer import ModelCard, logger, warn_of_cuts
 
 __all__ = ["CrossEncoder"]
 
@@ -73,7 +74,6 @@ class CrossEncoder:
             model_kwargs=(model_kwargs, None),
             processor_kwargs=(processor_kwargs, None),
             config_kwargs=(config_kwargs, None),
-            model_card_data=(model_card_data, None),
             backend=(backend, "torch"),
             keep_in_fp32_modules=(keep_in_fp32_modules, None),
         )
@@ -103,6 +103,9 @@ class CrossEncoder:
             self.max_length = max_length
         #: What makes scores of logits; it takes and gives a tensor. ``None`` is the model's own function.
         self.activation_fn = activation_fn
+        named = model_name_or_path if isinstance(model_name_or_path, (str, os.PathLike)) else "encoder"
+        #: Evaluators of sentence-transformers write their figures to it.
+        self.model_card_data = ModelCard(f"lacuna/{Path(named).name}") if model_card_data is None else model_card_data
 
     @property
     def num_labels(self) -> int:
