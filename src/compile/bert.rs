@@ -6,7 +6,7 @@ use lacuna_kernels::attention::AttentionDesc;
 use lacuna_kernels::elementwise::ElementwiseDesc;
 use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::layernorm::LayerNormDesc;
-use lacuna_kernels::{PanelLayout, Sign, Sink, Store};
+use lacuna_kernels::{ActivationBits, PanelLayout, Sign, Sink, Store};
 use lacuna_model::{LayerPrecision, Precision};
 
 use super::activation::kernel_activation;
@@ -68,7 +68,9 @@ pub(super) fn layer<M: Maker>(
     let attention = names::attention(index);
     let failed = |source| maker.failed(&attention, source);
     let output = layout(o.wants).ok_or_else(|| failed(incomplete("an output of attention that is no panel")))?;
-    let plan = AttentionDesc { head_size: heads.padded(), output }.plan(maker.isa()).map_err(failed)?;
+    let plan = AttentionDesc { head_size: heads.padded(), output, activation_bits: ActivationBits::Eight }
+        .plan(maker.isa())
+        .map_err(failed)?;
     let part = M::State::part(plan, maker.attention(index, &plan)?);
     all.push(Step { name: attention.clone(), stage: Stage::Attention, op: Op::Attend { part, features: attended } });
     all.extend(o.steps);
@@ -130,7 +132,7 @@ fn norm<M: Maker>(
     input: Option<InputName>,
 ) -> Result<Step<M::State>, M::Error> {
     let features = maker.config().hidden_size;
-    let desc = LayerNormDesc { features, f32: true, panel: layout(wants) };
+    let desc = LayerNormDesc { features, f32: true, panel: layout(wants), activation_bits: ActivationBits::Eight };
     let plan = desc.plan(maker.isa()).map_err(|source| maker.failed(&name.section(), source))?;
     let part = M::State::part(plan, maker.norm(name, input, &plan)?);
     let of = Place { tensor: Tensor::Hidden, format: Format::F32, features };
@@ -171,7 +173,7 @@ fn embed<M: Maker>(maker: &M, wants: Store) -> Result<Vec<Step<M::State>>, M::Er
     let failed = |source| maker.failed("embedding", source);
     let embedding = EmbeddingDesc { features }.plan(maker.isa()).map_err(failed)?;
     let name = NormName::Embedding;
-    let desc = LayerNormDesc { features, f32, panel: norm_panel };
+    let desc = LayerNormDesc { features, f32, panel: norm_panel, activation_bits: ActivationBits::Eight };
     let norm = desc.plan(maker.isa()).map_err(|source| maker.failed(&name.section(), source))?;
     let part = M::State::part((embedding, norm), maker.norm(name, Some(input), &norm)?);
     let to = Place { tensor, format: Format::F32, features };

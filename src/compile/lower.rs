@@ -8,7 +8,7 @@
 
 use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnRescaleDesc};
 use lacuna_kernels::elementwise::ElementwiseDesc;
-use lacuna_kernels::{KernelError, PanelLayout, Sign, Sink, Store};
+use lacuna_kernels::{ActivationBits, KernelError, PanelLayout, Sign, Sink, Store};
 use lacuna_model::Precision;
 
 use super::maker::{Maker, Wanted};
@@ -84,7 +84,9 @@ impl Group<'_> {
                 (Store::Bytes { layout, sign: Sign::Unsigned }, place(Format::Bytes))
             }
             (Precision::Dynamic, Reads::Codes(layout)) => {
-                let plan = ColumnQuantDesc { features, layout }.plan(maker.isa()).map_err(failed)?;
+                let plan = ColumnQuantDesc { features, layout, activation_bits: ActivationBits::Eight }
+                    .plan(maker.isa())
+                    .map_err(failed)?;
                 let part = M::State::part(plan, maker.token_scales(input, &plan)?);
                 steps.push(step(input.section(), Op::QuantizeTokens { part, from: place(Format::F32) }));
                 (Store::F32 { residual: false }, place(Format::Bytes))

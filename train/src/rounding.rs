@@ -87,8 +87,8 @@ impl Rounding {
 }
 
 fn affine(quant: &ActivationQuant, x: &mut Tiles) {
-    let zero = f32::from(quant.zero_point);
-    codes(x, |feature| quant.scale[feature], -zero, 255.0 - zero);
+    let (zero, largest) = (f32::from(quant.zero_point), f32::from(quant.bits.largest()));
+    codes(x, |feature| quant.scale[feature], -zero, largest - zero);
 }
 
 /// `x[k] = s[k] clamp(round(x[k] / s[k]), low, high)`, s being the scale of feature k. Zero stays zero, so padding does too.

@@ -30,7 +30,7 @@ const ONE_QUARTER: i32 = LANES as i32 / 2;
 /// | --- | --- | --- |
 /// | acc, 8 | `acc[m][v]`: s32, output feature m of 4, vector v of the quarter | the same as f32 or words, then packed |
 /// | temp 0-1 | X of four input features, v = 0, 1; with `vpmaddwd` its odd bytes as words | parameters |
-/// | temp 2-7 | weights; with `vpmaddwd` even bytes, weights, products | activation |
+/// | temp 2-7 | weights; with `vpmaddubsw` weights, products, ones; with `vpmaddwd` even bytes, weights, products | activation |
 struct Regs {
     file: RegFile,
     x: Gpr,
@@ -54,9 +54,9 @@ struct Regs {
 }
 
 impl Regs {
-    fn new(token: Avx2) -> Result<Regs, JitError> {
+    fn new(plan: &GemmPlan, token: Avx2) -> Result<Regs, JitError> {
         let mut file = RegFile::avx2();
-        let dots = Dots::new(token, false, &mut file)?;
+        let dots = Dots::new(token, plan.activation_bits, false, &mut file)?;
         let blocks = file.gpr("register blocks left; row blocks of the last one")?;
         Ok(Regs {
             dots,
@@ -82,7 +82,7 @@ impl Regs {
 
 /// Generates the kernel.
 pub(super) fn emit(plan: &GemmPlan, token: Avx2) -> Result<Code, JitError> {
-    let r = Regs::new(token)?;
+    let r = Regs::new(plan, token)?;
     let mut a = Asm::avx2();
     a.begin_function(&r.file);
     r.dots.emit_begin(&mut a);
@@ -188,6 +188,7 @@ fn emit_row_block(a: &mut Asm<Ymm256>, plan: &GemmPlan, r: &Regs, first: i32, st
     let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(VECTORS).map(<[Zmm]>::to_vec).collect();
     let again = a.new_dynamic_label();
     emit_start(a, &plan.epilogue, ptr(r.params), &acc, 1);
+    r.dots.emit_begin_list(a, &r.temp[VECTORS..]);
     dynasm!(a
         ; .arch x64
         ; lea Rq(r.x_step), [Rq(r.x) + Rq(r.quarter)]

@@ -120,6 +120,7 @@ impl GemmKernel {
 mod tests {
     use super::super::GemmDesc;
     use super::*;
+    use crate::ActivationBits;
     use crate::Buffer;
     use crate::epilogue::{Epilogue, RowParams};
     use crate::output::OutputBuffer;
@@ -128,8 +129,11 @@ mod tests {
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let (m, k) = (17, 12);
-        let plans =
-            |isa| Epilogue::all().into_iter().map(move |epilogue| GemmDesc { m, k, epilogue }.plan(isa).unwrap());
+        let plans = |isa| {
+            Epilogue::all().into_iter().map(move |epilogue| {
+                GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap()
+            })
+        };
         for code in plans_with_code(plans) {
             let plan = code.plan;
             let kernel = GemmKernel::new(plan, code.compiled.clone()).unwrap();

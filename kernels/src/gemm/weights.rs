@@ -128,6 +128,7 @@ mod tests {
 
     use super::super::GemmDesc;
     use super::*;
+    use crate::ActivationBits;
     use crate::epilogue::Epilogue;
 
     /// Where the documented layout puts the weight of an output and an input feature.
@@ -148,7 +149,7 @@ mod tests {
             (m, k, weights) in (1usize..40, 1usize..40)
                 .prop_flat_map(|(m, k)| (Just(m), Just(k), prop::collection::vec(any::<i8>(), m * k))),
         ) {
-            let plan = GemmDesc { m, k, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+            let plan = GemmDesc { m, k, epilogue: Epilogue::f32(false), activation_bits: ActivationBits::Eight }.plan(Isa::Portable).unwrap();
             let params: Vec<RowParams> =
                 (0..m).map(|row| RowParams { addend: row as f32, ..RowParams::default() }).collect();
             let packed = GemmWeights::pack(&plan, &weights, &params).unwrap();

@@ -66,7 +66,8 @@ impl SpmmKernel {
             return mismatch(format!("weights in {} blocks", weights.cover), format!("{} blocks", plan.cover()));
         }
         if plan.needs_pairs() && weights.paired.is_none() {
-            return mismatch("weights packed for another tier".into(), format!("weights packed for {}", plan.isa()));
+            let expected = format!("weights packed for {} and codes of {} bits", plan.isa(), plan.activation_bits());
+            return mismatch("weights packed for another tier, or for codes of seven bits".into(), expected);
         }
         if weights.epilogue != plan.epilogue {
             return mismatch(format!("weights for {}", weights.epilogue.name()), plan.epilogue.name());
@@ -173,13 +174,21 @@ mod tests {
     use crate::epilogue::{Epilogue, RowParams};
     use crate::output::OutputBuffer;
     use crate::preserved::plans_with_code;
-    use crate::{Block, Buffer};
+    use crate::{ActivationBits, Block, Buffer};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let (m, k) = (17, 12);
         let plans = |isa| {
-            let descs = |epilogue| Block::ALL[..5].iter().map(move |&block| SpmmDesc { m, k, block, epilogue });
+            let descs = |epilogue| {
+                Block::ALL[..5].iter().map(move |&block| SpmmDesc {
+                    m,
+                    k,
+                    block,
+                    epilogue,
+                    activation_bits: ActivationBits::Eight,
+                })
+            };
             let plans = Epilogue::all().into_iter().flat_map(descs).map(move |desc| desc.plan(isa).unwrap());
             plans.flat_map(|plan| {
                 let with = |shared| plan.with_schedule(Schedule { shared, ..*plan.schedule() });

@@ -1,7 +1,7 @@
 //! Dense products in 8 bit.
 
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
-use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan};
+use lacuna_kernels::{ActivationBits, KernelError, Output, PanelLayout, Parallel, Plan};
 use serde::{Deserialize, Serialize};
 
 use super::super::chooser::{Chooser, Form};
@@ -21,7 +21,7 @@ impl ProductKind for GemmKernel {
         let &Job { m, k, ref weights } = job;
         match weights {
             &JobWeights::Codes { epilogue, .. } if chooser.form != Form::Sparse => {
-                let plan = GemmDesc { m, k, epilogue }.plan(chooser.isa)?;
+                let plan = GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(chooser.isa)?;
                 let (reads, time) =
                     (<GemmKernel as ProductKind>::reads(&plan), chooser.tuner.dense_cycles(chooser.isa, m, k));
                 Ok(vec![Offer { reads, time, plan }])

@@ -2,7 +2,7 @@
 
 use lacuna_kernels::pattern::BlockPattern;
 use lacuna_kernels::spmm::{Schedule, SpmmDesc, SpmmFacts, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, KernelError, Output, Parallel, Plan};
+use lacuna_kernels::{ActivationBits, Block, KernelError, Output, Parallel, Plan};
 use serde::{Deserialize, Serialize};
 
 use super::super::chooser::{Chooser, Form};
@@ -41,7 +41,8 @@ impl ProductKind for SpmmKernel {
             // Zeros that are not in 4x1 blocks: packing reorders rows so that fewer blocks cover them.
             let scattered = block == Block::B4x1 && pattern.fill_ratio() < SCATTERED;
             let block = if scattered { Block::Unstructured } else { block };
-            let plan = SpmmDesc { m, k, block, epilogue: *epilogue }.plan(chooser.isa)?;
+            let plan = SpmmDesc { m, k, block, epilogue: *epilogue, activation_bits: ActivationBits::Eight }
+                .plan(chooser.isa)?;
             let (plan, time) = chooser.tuner.fastest(&plan, &pattern);
             Ok(Offer { reads: Reads::Codes(plan.input()), time, plan })
         };

@@ -8,7 +8,7 @@ use lacuna_kernels::dynamic::{
 };
 use lacuna_kernels::layout::tiles;
 use lacuna_kernels::reference::rows as reference;
-use lacuna_kernels::{Output, PanelLayout, Parallel, Sign, Sink, Store, TILE};
+use lacuna_kernels::{ActivationBits, Output, PanelLayout, Parallel, Sign, Sink, Store, TILE};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -33,7 +33,7 @@ impl ColumnQuant {
         isa: Isa,
         rng: &mut ChaCha8Rng,
     ) -> Result<ColumnQuant> {
-        let kernel = ColumnQuantDesc { features, layout }.compile(isa)?;
+        let kernel = ColumnQuantDesc { features, layout, activation_bits: ActivationBits::Eight }.compile(isa)?;
         let features: Vec<f32> = (0..features).map(|_| rng.random_range(0.1..2.0)).collect();
         let packed = FeatureScales::pack(kernel.plan(), &features)?;
         let scales = vec![0.0; tiles(columns) * TILE];

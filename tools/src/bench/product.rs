@@ -20,7 +20,7 @@ use lacuna_kernels::gemm::GemmDesc;
 #[cfg(target_arch = "x86_64")]
 use lacuna_kernels::intrinsics::IntrinsicsSpmm;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Sign, Sink};
+use lacuna_kernels::{ActivationBits, Block, PanelLayout, Sign, Sink};
 
 /// Which kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,8 +149,13 @@ impl ProductOptions {
             DTypeArg::Int8 => {
                 let epilogue = self.int8_epilogue()?;
                 return Ok(BenchPlan::Int8(match self.kind {
-                    Kind::Gemm => Int8Plan::Gemm(GemmDesc { m, k, epilogue }.plan(isa)?),
-                    Kind::Spmm => Int8Plan::Spmm(SpmmDesc { m, k, block: self.block, epilogue }.plan(isa)?),
+                    Kind::Gemm => {
+                        Int8Plan::Gemm(GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa)?)
+                    }
+                    Kind::Spmm => Int8Plan::Spmm(
+                        SpmmDesc { m, k, block: self.block, epilogue, activation_bits: ActivationBits::Eight }
+                            .plan(isa)?,
+                    ),
                 }));
             }
             DTypeArg::Bf16 => DType::Bf16,

@@ -12,7 +12,7 @@ use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::float::{DType, FloatDesc};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::spmm::{Schedule, SpmmDesc, SpmmPlan, SpmmWeights, Tuner};
-use lacuna_kernels::{Block, Generate, Sink};
+use lacuna_kernels::{ActivationBits, Block, Generate, Sink};
 
 /// Sparse int8 products.
 #[derive(clap::Args)]
@@ -115,7 +115,7 @@ impl From<FloatType> for DType {
 impl SpmmArgs {
     pub(super) fn plan(&self, isa: Isa) -> Result<AnyPlan> {
         let ProductArgs { m, k, epilogue } = self.product;
-        let plan = SpmmDesc { m, k, block: self.block, epilogue }.plan(isa)?;
+        let plan = SpmmDesc { m, k, block: self.block, epilogue, activation_bits: ActivationBits::Eight }.plan(isa)?;
         Ok(match (&self.schedule, self.tuning) {
             (Some(name), _) => scheduled(&plan, name)?.key(),
             (None, Some(tuning)) => self.tuned(&plan, tuning)?.key(),
@@ -148,7 +148,9 @@ fn scheduled(plan: &SpmmPlan, name: &str) -> Result<SpmmPlan> {
 impl ProductArgs {
     /// The dense product.
     pub(super) fn dense(&self, isa: Isa) -> Result<AnyPlan> {
-        Ok(GemmDesc { m: self.m, k: self.k, epilogue: self.epilogue }.plan(isa)?.key())
+        Ok(GemmDesc { m: self.m, k: self.k, epilogue: self.epilogue, activation_bits: ActivationBits::Eight }
+            .plan(isa)?
+            .key())
     }
 }
 

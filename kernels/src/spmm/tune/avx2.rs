@@ -9,14 +9,15 @@
 //! Source: uops.info for Haswell to Alder Lake. On Zen 5, whose four pipes do not share the work evenly, the same rates give the measured
 //! times within a tenth (docs/measurements.md).
 
-use lacuna_jit::PortCounts;
+use lacuna_jit::{Avx2, PortCounts};
 
 use crate::dot_avx2::VECTORS;
 use crate::epilogue::Activation;
+use crate::gemm::GemmPlan;
 use crate::layout::padded;
 use crate::spmm::SpmmPlan;
 use crate::spmm::plan::ROW_BLOCK;
-use crate::{Block, LANES, TILE};
+use crate::{ActivationBits, Block, LANES, TILE};
 
 const OPERATIONS: f64 = 3.0;
 const LOADS: f64 = 2.0;
@@ -26,23 +27,47 @@ const ROW: f64 = 30.0;
 /// Cycles that GELU adds.
 const GELU: f64 = 70.0;
 
-/// Cycles of one call on `columns` columns with `groups` groups in all lists. `vnni` is whether there is `vpdpbusd`.
-pub(super) fn cycles(plan: &SpmmPlan, vnni: bool, groups: usize, columns: usize) -> f64 {
+/// The instructions of a dot product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DotForm {
+    /// `vpdpbusd`.
+    Bytes,
+    /// `vpmaddubsw`, and `vpmaddwd` with ones.
+    Pairs,
+    /// `vpmaddwd` of widened factors.
+    Words,
+}
+
+impl DotForm {
+    /// Of codes of `bits` with the weights of `cover`.
+    fn of(token: Avx2, bits: ActivationBits, cover: Block) -> DotForm {
+        match (token.vnni(), bits, cover) {
+            (true, ..) => DotForm::Bytes,
+            (false, ActivationBits::Seven, _) | (false, _, Block::B4x1) => DotForm::Pairs,
+            (false, ActivationBits::Eight, _) => DotForm::Words,
+        }
+    }
+}
+
+/// Cycles of one call on `columns` columns with `groups` groups in all lists.
+pub(super) fn cycles(plan: &SpmmPlan, token: Avx2, groups: usize, columns: usize) -> f64 {
     let activation = match plan.epilogue().sink.activation {
         Activation::Identity | Activation::Relu => 0.0,
         Activation::Gelu | Activation::GeluTanh => GELU,
     };
     let rows = plan.rows() as f64 * (ROW + activation);
     // Pairs that fit 16 bits need hardly more groups (docs/measurements.md).
-    passes(columns).map(|vectors| rows + groups as f64 * group_cycles(&group_counts(plan.cover(), vnni, vectors))).sum()
+    let form = DotForm::of(token, plan.activation_bits(), plan.cover());
+    passes(columns).map(|vectors| rows + groups as f64 * group_cycles(&group_counts(plan.cover(), form, vectors))).sum()
 }
 
 /// The same of the dense product.
-pub(super) fn dense_cycles(m: usize, k: usize, vnni: bool, columns: usize) -> f64 {
+pub(super) fn dense_cycles(plan: &GemmPlan, token: Avx2, columns: usize) -> f64 {
     // A step of a row block is a 4x4 block.
-    let step = group_cycles(&group_counts(Block::B4x4, vnni, VECTORS));
-    let rows = padded(m) as f64 / ROW_BLOCK as f64;
-    passes(columns).map(|_| rows * (ROW + k.div_ceil(4) as f64 * step)).sum()
+    let form = DotForm::of(token, plan.activation_bits(), Block::B4x4);
+    let step = group_cycles(&group_counts(Block::B4x4, form, VECTORS));
+    let rows = padded(plan.m()) as f64 / ROW_BLOCK as f64;
+    passes(columns).map(|_| rows * (ROW + plan.k().div_ceil(4) as f64 * step)).sum()
 }
 
 /// The vectors of each pass.
@@ -63,7 +88,7 @@ fn group_cycles(counts: &PortCounts) -> f64 {
 }
 
 /// What the vector instructions of one group on `vectors` vectors occupy.
-pub(super) fn group_counts(cover: Block, vnni: bool, vectors: usize) -> PortCounts {
+pub(super) fn group_counts(cover: Block, form: DotForm, vectors: usize) -> PortCounts {
     let (outputs, vectors) = (ROW_BLOCK as u32, vectors as u32);
     // Loads of X, shuffles that interleave its rows, and how often dwords of X are made ready.
     let (x, interleave, dwords) = match cover {
@@ -73,16 +98,16 @@ pub(super) fn group_counts(cover: Block, vnni: bool, vectors: usize) -> PortCoun
     };
     let products = outputs * vectors;
     // What instructions read from memory in addition to what they do.
-    let (counts, memory_operands) = match (vnni, cover) {
-        (true, _) => {
-            let fused = if interleave > 0 { 2 } else { 0 }; // unpacks
+    let fused = if interleave > 0 { 2 } else { 0 }; // unpacks
+    let (counts, memory_operands) = match form {
+        DotForm::Bytes => {
             (PortCounts { dot: products, shuffle: interleave, load: x + outputs, ..PortCounts::default() }, fused)
         }
-        (false, Block::B4x1) => {
+        DotForm::Pairs => {
             let (dot, alu, load) = (2 * products, products, x + outputs);
-            (PortCounts { dot, shuffle: interleave, alu, load, ..PortCounts::default() }, 2)
+            (PortCounts { dot, shuffle: interleave, alu, load, ..PortCounts::default() }, fused)
         }
-        (false, _) => {
+        DotForm::Words => {
             let split = vectors * dwords;
             let counts = PortCounts {
                 dot: 2 * products,
@@ -101,7 +126,7 @@ pub(super) fn group_counts(cover: Block, vnni: bool, vectors: usize) -> PortCoun
 
 #[cfg(test)]
 mod tests {
-    use lacuna_jit::{Avx2, Isa};
+    use lacuna_jit::Isa;
 
     use super::*;
     use crate::Generate;
@@ -118,9 +143,9 @@ mod tests {
         for token in [token, token.without_vnni()] {
             let isa = Isa::Avx2(token);
             let mut loops = 0;
-            let mut check = |code: lacuna_jit::Code, cover| {
+            let mut check = |code: lacuna_jit::Code, cover, bits| {
                 for of in &code.loops {
-                    let one = group_counts(cover, token.vnni(), of.columns / (LANES / 2));
+                    let one = group_counts(cover, DotForm::of(token, bits, cover), of.columns / (LANES / 2));
                     let mut expected = PortCounts::default();
                     (0..of.depth).for_each(|_| expected += one);
                     let emitted = PortCounts { scalar: 0, ..code.ports(of).unwrap() };
@@ -128,17 +153,18 @@ mod tests {
                     loops += 1;
                 }
             };
-            for k in [64, 8200] {
+            for (k, activation_bits) in [64, 8200].into_iter().flat_map(|k| ActivationBits::ALL.map(|bits| (k, bits))) {
                 let epilogue = Epilogue::f32(false);
                 for block in [Block::B4x1, Block::B4x4, Block::B1x4] {
-                    for plan in (SpmmDesc { m: 8, k, block, epilogue }).plan(isa).unwrap().candidates() {
-                        check(plan.generate().unwrap(), plan.cover());
+                    for plan in (SpmmDesc { m: 8, k, block, epilogue, activation_bits }).plan(isa).unwrap().candidates()
+                    {
+                        check(plan.generate().unwrap(), plan.cover(), activation_bits);
                     }
                 }
-                let gemm = GemmDesc { m: 8, k, epilogue }.plan(isa).unwrap();
-                check(gemm.generate().unwrap(), Block::B4x4);
+                let gemm = GemmDesc { m: 8, k, epilogue, activation_bits }.plan(isa).unwrap();
+                check(gemm.generate().unwrap(), Block::B4x4, activation_bits);
             }
-            assert!(loops > 50, "{loops} loops");
+            assert!(loops > 100, "{loops} loops");
         }
     }
 }
