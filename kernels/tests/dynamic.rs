@@ -5,7 +5,7 @@ mod support;
 
 use lacuna_jit::Isa;
 use lacuna_kernels::dynamic::{
-    ColumnQuantDesc, ColumnRescaleDesc, FeatureScales, RescaleParams, RescaleRows, ZERO_CODE,
+    ColumnQuantDesc, ColumnRescaleDesc, FeatureScales, RescaleParams, RescaleRows, zero_code,
 };
 use lacuna_kernels::layout::{elements, tiles};
 use lacuna_kernels::{ActivationBits, KernelError, Output, PanelLayout, Parallel, Sign, Sink, Store, TILE, reference};
@@ -217,16 +217,16 @@ fn any_bits_give_the_same_on_every_tier() {
 fn tokens_without_a_scale_are_as_documented() {
     let tokens = 5;
     let rows = [[1.0, 0.0, 1e-45, 1.0, 1.0], [-2.0, -0.0, -1e-40, f32::NAN, 3.0], [0.5, 0.0, 0.0, 2.0, f32::INFINITY]];
-    let least = 2f32.powi(-100) / 127.0;
+    let (least, zero) = (2f32.powi(-100) / 127.0, zero_code(ActivationBits::Eight));
     for (isa, layout) in tiers().into_iter().flat_map(|isa| LAYOUTS.map(|layout| (isa, layout))) {
         let (codes, scales) =
             quantize(ActivationBits::Eight, isa, layout, (&rows.concat(), &[1.0; 3]), tokens, Parallel::Serial);
         let of = |n: usize| [codes[n], codes[tokens + n], codes[2 * tokens + n]];
         assert_eq!((of(0), scales[0]), ([192, 1, 160], 2.0 / 127.0)); // 63.5 and 31.75: to even, to nearest
-        assert_eq!((of(1), scales[1]), ([ZERO_CODE; 3], least));
-        assert_eq!((of(2), scales[2]), ([ZERO_CODE; 3], least));
+        assert_eq!((of(1), scales[1]), ([zero; 3], least));
+        assert_eq!((of(2), scales[2]), ([zero; 3], least));
         assert_eq!((of(3), scales[3].is_nan()), ([0; 3], true));
-        assert_eq!((of(4), scales[4]), ([ZERO_CODE, ZERO_CODE, 0], f32::INFINITY));
+        assert_eq!((of(4), scales[4]), ([zero, zero, 0], f32::INFINITY));
     }
 }
 

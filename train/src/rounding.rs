@@ -45,9 +45,11 @@ impl Rounding {
     /// The rounding of a calibrated model, see [`CalibratedModel::quant`](lacuna_model::CalibratedModel::quant).
     ///
     /// # Errors
-    /// [`Error::Model`](crate::Error::Model) for layers of another shape than the configuration's and scales that are not positive.
+    /// [`Error::Model`](crate::Error::Model) for layers of another shape than the configuration's, codes of
+    /// unequal bits, and scales that are not positive.
     pub fn new(config: &EncoderConfig, layers: Vec<LayerQuant>) -> Result<Rounding> {
-        LayerQuant::check_all(&layers, config).map_err(lacuna_model::Error::from)?;
+        let bits = layers.first().map(|layer| layer.attn_in.bits).unwrap_or_default();
+        LayerQuant::check_all(&layers, config, bits).map_err(lacuna_model::Error::from)?;
         Ok(Rounding { layers, head_size: config.head_size() })
     }
 

@@ -67,7 +67,7 @@ impl LayerNormPlan {
     }
 
     /// What the bytes of the panel are.
-    pub(crate) fn sign(&self) -> Sign {
+    pub fn sign(&self) -> Sign {
         Sign::of(self.activation_bits)
     }
 

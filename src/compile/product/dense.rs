@@ -1,7 +1,7 @@
 //! Dense products in 8 bit.
 
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
-use lacuna_kernels::{ActivationBits, KernelError, Output, PanelLayout, Parallel, Plan};
+use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan};
 use serde::{Deserialize, Serialize};
 
 use super::super::chooser::{Chooser, Form};
@@ -20,10 +20,9 @@ impl ProductKind for GemmKernel {
     fn offers(job: &Job<'_>, chooser: &Chooser<'_>) -> Result<Vec<Offer<GemmPlan>>, KernelError> {
         let &Job { m, k, ref weights } = job;
         match weights {
-            &JobWeights::Codes { epilogue, .. } if chooser.form != Form::Sparse => {
-                let plan = GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(chooser.isa)?;
-                let (reads, time) =
-                    (<GemmKernel as ProductKind>::reads(&plan), chooser.tuner.dense_cycles(chooser.isa, m, k));
+            &JobWeights::Codes { epilogue, activation_bits, .. } if chooser.form != Form::Sparse => {
+                let plan = GemmDesc { m, k, epilogue, activation_bits }.plan(chooser.isa)?;
+                let (reads, time) = (<GemmKernel as ProductKind>::reads(&plan), chooser.tuner.dense_cycles(&plan));
                 Ok(vec![Offer { reads, time, plan }])
             }
             _ => Ok(Vec::new()),
@@ -46,7 +45,7 @@ impl ProductKind for GemmKernel {
     }
 
     fn computes(plan: &GemmPlan) -> Computes {
-        Computes::Codes(*plan.epilogue())
+        Computes::Codes(plan.activation_bits(), *plan.epilogue())
     }
 
     fn save<'a>(plan: &GemmPlan, weights: &'a GemmWeights) -> (Entry, Vec<(&'static str, &'a [u8])>) {

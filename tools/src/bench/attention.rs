@@ -157,7 +157,7 @@ impl Problem {
             out_scale: (0..features).map(|feature| 1.0 + (feature % 8) as f32 / 4.0).collect(),
             out_zero: ZERO,
         };
-        let operand = |i| activations(features, tokens, seed.wrapping_add(i));
+        let operand = |i| activations(features, tokens, ActivationBits::Eight, seed.wrapping_add(i));
         Problem { heads, head_size, sequences, tokens, params, q: operand(0), k: operand(1), v: operand(2) }
     }
 

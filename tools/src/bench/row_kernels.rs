@@ -262,7 +262,8 @@ impl RowCase {
             }
             Kernel::Quantize(_, params) => {
                 let RowKind::Quantize { activation, layout, sign } = self.kind else { return Ok(None) };
-                let (low, high) = if sign == Sign::Signed { (-128, 127) } else { (0, 255) };
+                let (low, high) = sign.range();
+                let (low, high) = (i32::from(low), i32::from(high));
                 let q = |f: usize, t: usize| {
                     let y = reference::activated(activation, f64::from(x[f * n + t]));
                     reference::quantize(y, params[f].scale, params[f].zero, low, high)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lacuna::calibration::ActivationBits;
 use lacuna::report::{Profile, Stage};
 use lacuna::tokens::SentenceTokenizer;
 use lacuna::{Encoder, Form};
@@ -98,7 +99,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let sparsities = sparsities(&args.sparsity, false);
     let (mut rows, mut remarks) = (Vec::new(), Vec::new());
     for (&asked, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
-        let Prepared { calibrated, sparsity, remark } = prepare(model, asked, args.options.seed)?;
+        let Prepared { calibrated, sparsity, remark } =
+            prepare(model, asked, ActivationBits::default(), args.options.seed)?;
         remarks.extend(remark);
         let encoder = compile(&calibrated, Form::Auto, context)?;
         let texts = args.texts(tokenizer(&encoder)?, lines.as_deref())?;
