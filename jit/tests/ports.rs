@@ -51,7 +51,7 @@ const VEX_PORTS: [(PortClass, &str); 5] = [
     (
         PortClass::Alu,
         "vpaddd vpsubd vpmaxsd vpminud vpxor vpand vpandn vpor vpcmpeqd vpslld_i vpsrld_i vpsravd \
-         vpsraw vpsraw_i vpsllw_i vpsrlw_i vpaddb vpminub vpsubw vpmaxsw vpminsw vblendvps vpblendvb vaddps \
+         vpsraw vpsraw_i vpsllw_i vpsrlw_i vpaddb vpaddw vpminub vpsubw vpmaxsw vpminsw vblendvps vpblendvb vaddps \
          vsubps vmaxps vminps vcvtdq2ps vcvtps2dq",
     ),
     (

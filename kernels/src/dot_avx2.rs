@@ -5,7 +5,8 @@
 //!
 //! - *pairs*: where every sum of two products fits s16, `vpmaddubsw` is exact, and `vpmaddwd` with ones adds its sums. They fit if X has codes
 //!   of seven bits: 2 127 128 < 2^15. They also fit where input features may be stored in any order, and the weights are stored in pairs
-//!   whose sums fit (`spmm/paired.rs`);
+//!   whose sums fit (`spmm/paired.rs`). Where both hold, or where weights are put together so, two such sums fit s16 together: *twos*, one
+//!   `vpmaddwd` for two `vpmaddubsw`;
 //! - *words*: both factors are widened, and two `vpmaddwd` multiply two input features each: those of the even bytes of X, and those of its
 //!   odd bytes. Weights are widened by one `vpmovsxbw` for four outputs, to memory from which they are broadcast.
 
@@ -146,6 +147,32 @@ impl Dots {
                 let even = emit_split(a, x, constants, temps);
                 emit_words(a, &[acc], &even, x, ptr(widened) + 8 * m as i32, &temps[x.len()..]);
             }
+        }
+    }
+}
+
+/// `acc[m][v] += W0[m] . X0[v] + W1[m] . X1[v]`, where the sums of two times two products fit s16. `weights` are where the weights W0 and W1
+/// of the outputs of `acc` are, a dword for each. `constants` is [`Constants::address`]. Destroys `temps`, which are four.
+pub(crate) fn emit_twos(
+    a: &mut Asm<Ymm256>,
+    acc: &[&[Zmm]],
+    x: [&[Zmm]; 2],
+    weights: [Mem; 2],
+    constants: Gpr,
+    temps: &[Zmm],
+) {
+    let (weight, sums, products) = (temps[0], &temps[1..=VECTORS], temps[VECTORS + 1]);
+    for (m, acc) in (0..).zip(acc) {
+        a.vpbroadcastd(weight, weights[0] + 4 * m); //                W0[m]
+        for (&sum, &x) in sums.iter().zip(x[0]) {
+            a.vpmaddubsw(sum, x, weight); //                          two sums of two products
+        }
+        a.vpbroadcastd(weight, weights[1] + 4 * m); //                W1[m]
+        for ((&acc, &sum), &x) in acc.iter().zip(sums).zip(x[1]) {
+            a.vpmaddubsw(products, x, weight);
+            a.vpaddw(sum, sum, products); //                          two sums of four products
+            a.vpmaddwd(sum, sum, ptr(constants) + Constants::ONES);
+            a.vpaddd(acc, acc, sum);
         }
     }
 }

@@ -49,6 +49,11 @@ impl GemmKernel {
                 expected: format!("M={} K={}", plan.m, plan.k),
             });
         }
+        if plan.needs_twos() && weights.twos.is_none() {
+            let (found, expected) =
+                ("weights packed for another tier, or for codes of eight bits".into(), "weights packed for it".into());
+            return Err(KernelError::Mismatch { kernel: plan.name(), found, expected });
+        }
         check_length(plan, "x", x.len(), elements(plan.k, columns))?;
         check_output(plan, plan.epilogue.sink.store, &out, elements(plan.m, columns))?;
         let out = SharedOutput::from(out);
@@ -67,7 +72,8 @@ impl GemmKernel {
                 let args = self.args(weights, x, columns, out, part);
                 // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that x and out hold `elements` of
                 // the plan's shape, so every tile of the part is inside them; weights and parameters were packed for this
-                // shape by `GemmWeights::pack`, or checked by `GemmWeights::from_sections`. Parts are disjoint in (tile, block),
+                // shape by `GemmWeights::pack`, or checked by `GemmWeights::from_sections`; twos, whose places in X are below K, were made of
+                // them where the code reads twos, as was checked. Parts are disjoint in (tile, block),
                 // and a row block's outputs belong to it alone.
                 unsafe { entry.call(&args) };
             }
@@ -97,9 +103,17 @@ impl GemmKernel {
     fn args(&self, weights: &GemmWeights, x: &[u8], columns: usize, out: SharedOutput, part: Part) -> GemmArgs {
         let plan = &self.plan;
         let (first_row_block, row_blocks) = self.row_blocks(part);
+        let (packed, counts) = match weights.twos.as_deref().filter(|_| plan.needs_twos()) {
+            Some(twos) => {
+                let first = twos.first[first_row_block];
+                (twos.all[first..].as_ptr().cast(), twos.counts[first_row_block..].as_ptr())
+            }
+            None => (weights.packed[part.first_row * plan.block_bytes()..].as_ptr(), std::ptr::null()),
+        };
         GemmArgs {
             x: x[part.first_tile * plan.x_tile_bytes()..].as_ptr(),
-            weights: weights.packed[part.first_row * plan.block_bytes()..].as_ptr(),
+            weights: packed,
+            counts,
             params: weights.params.pointer(first_row_block),
             y: out.at(part.first_tile * plan.y_tile_elements() + first_row_block * ROW_BLOCK * TILE),
             constants: Constants::address(),

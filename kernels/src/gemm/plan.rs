@@ -65,6 +65,11 @@ impl GemmPlan {
         self.activation_bits
     }
 
+    /// Whether it reads weights as [`super::twos`] has them.
+    pub(super) fn needs_twos(&self) -> bool {
+        matches!(self.isa, Isa::Avx2(token) if !token.vnni()) && self.activation_bits == ActivationBits::Seven
+    }
+
     /// Steps of four input features.
     pub(super) fn steps(&self) -> usize {
         self.k.div_ceil(4)

@@ -66,8 +66,7 @@ impl SpmmKernel {
             return mismatch(format!("weights in {} blocks", weights.cover), format!("{} blocks", plan.cover()));
         }
         if plan.needs_pairs() && weights.paired.is_none() {
-            let expected = format!("weights packed for {} and codes of {} bits", plan.isa(), plan.activation_bits());
-            return mismatch("weights packed for another tier, or for codes of seven bits".into(), expected);
+            return mismatch("weights packed for another tier".into(), format!("weights packed for {}", plan.isa()));
         }
         if weights.epilogue != plan.epilogue {
             return mismatch(format!("weights for {}", weights.epilogue.name()), plan.epilogue.name());

@@ -224,11 +224,15 @@ impl SpmmPlan {
         !matches!(self.isa, Isa::Avx2(_)) && self.cover() == Block::B1x4 && self.schedule.vectors < VECTORS
     }
 
-    /// Whether it reads a stream of [`super::paired`]: without an exact dot product of the codes, and where features may be stored in any
+    /// Whether it reads a stream of [`super::paired`]: without an exact dot product of bytes, and where features may be stored in any
     /// order.
     pub(super) fn needs_pairs(&self) -> bool {
-        let is_exact = self.activation_bits == ActivationBits::Seven;
-        matches!(self.isa, Isa::Avx2(token) if !token.vnni()) && !is_exact && self.cover() == Block::B4x1
+        matches!(self.isa, Isa::Avx2(token) if !token.vnni()) && self.cover() == Block::B4x1
+    }
+
+    /// Whether it adds the sums of two groups in 16 bits: of pairs that fit with codes of eight bits, two fit with codes of seven.
+    pub(super) fn adds_in_twos(&self) -> bool {
+        self.needs_pairs() && self.activation_bits == ActivationBits::Seven
     }
 
     /// Whether the second of two groups adds to accumulators of its own, in a pass over `vectors` vectors.

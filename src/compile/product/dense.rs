@@ -36,6 +36,10 @@ impl ProductKind for GemmKernel {
         }
     }
 
+    fn weights_for(weights: GemmWeights, plan: &GemmPlan) -> GemmWeights {
+        weights.for_plan(plan)
+    }
+
     fn shape(plan: &GemmPlan) -> (usize, usize) {
         (plan.m(), plan.k())
     }

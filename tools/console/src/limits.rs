@@ -3,7 +3,7 @@
 use lacuna_jit::{Avx512Bf16, Isa};
 use lacuna_kernels::ActivationBits;
 use lacuna_kernels::float::peak::bf16_gflops;
-use lacuna_kernels::peak::{avx2_gops, avx2_pairs_gops, copy_gbs, fma_gflops, load_gbs, update_gbs, vnni_gops};
+use lacuna_kernels::peak::{avx2_gops, avx2_twos_gops, copy_gbs, fma_gflops, load_gbs, update_gbs, vnni_gops};
 
 use crate::error::Result;
 
@@ -15,7 +15,7 @@ pub const RUNS: usize = 8;
 pub enum Limit {
     /// `vpdpbusd`; without any VNNI `vpmaddwd`.
     Dots,
-    /// The same for activations of seven bits: `vpdpbusd`; without any VNNI `vpmaddubsw` and `vpmaddwd`.
+    /// The same for activations of seven bits: `vpdpbusd`; without any VNNI two `vpmaddubsw` for each `vpmaddwd`.
     Dots7,
     /// `vdpbf16ps`.
     Bf16,
@@ -39,7 +39,7 @@ impl Limit {
     pub fn instruction(self, isa: Isa) -> &'static str {
         match (self, isa) {
             (Limit::Dots, Isa::Avx2(proof)) if !proof.vnni() => "vpmaddwd",
-            (Limit::Dots7, Isa::Avx2(proof)) if !proof.vnni() => "vpmaddubsw, vpmaddwd",
+            (Limit::Dots7, Isa::Avx2(proof)) if !proof.vnni() => "2 vpmaddubsw, vpmaddwd",
             (Limit::Dots | Limit::Dots7, _) => "vpdpbusd",
             (Limit::Bf16, _) => "vdpbf16ps",
             (Limit::Fma, _) => "vfmadd231ps",
@@ -51,7 +51,7 @@ impl Limit {
     pub fn giga(self, isa: Isa, runs: usize) -> Result<Option<f64>> {
         let proof = match (isa, self) {
             (Isa::Avx512Vnni(proof), _) => proof,
-            (Isa::Avx2(proof), Limit::Dots7) if !proof.vnni() => return Ok(Some(avx2_pairs_gops(proof, runs)?)),
+            (Isa::Avx2(proof), Limit::Dots7) if !proof.vnni() => return Ok(Some(avx2_twos_gops(proof, runs)?)),
             (Isa::Avx2(proof), Limit::Dots | Limit::Dots7) => return Ok(Some(avx2_gops(proof, runs)?)),
             (Isa::Avx2(_) | Isa::Portable, _) => return Ok(None),
         };

@@ -111,7 +111,7 @@ Example:
 
 const COLUMNS: &str = "\
 Columns: median time of one product and its spread; GOP/s counting all weights, and counting the non-zero ones (a multiply or an \
-add is one operation); the latter over the peak of this machine's instruction for the data type (int8 vpdpbusd, without VNNI vpmaddwd, of 7-bit activations vpmaddubsw and vpmaddwd; bf16 vdpbf16ps; \
+add is one operation); the latter over the peak of this machine's instruction for the data type (int8 vpdpbusd, without VNNI vpmaddwd, of 7-bit activations two vpmaddubsw for each vpmaddwd; bf16 vdpbf16ps; \
 f32 vfmadd231ps), measured in the same process around each shape; bytes of code, and time to emit it. With several threads the \
 peak is that of one thread times their number, and the calls of a sample of int8 follow each other in one team, as layers do.
 

@@ -15,6 +15,7 @@ use crate::dot_avx2::{Dots, TEMPS, VECTORS};
 /// | acc, 8 | `acc[m][v]`: s32, output feature m of the row block, vector v of the pass | the same as f32 or words, then packed |
 /// | temp 0-1 | dwords of four input features; with `vpmaddwd` their odd bytes as words | parameters, activation |
 /// | temp 2-3 | rows interleaved by bytes; even bytes as words; weights | activation |
+/// | temp 2-3 | with codes of seven bits: dwords of the second of two groups | activation |
 /// | temp 4-7 | weights; products; with `vpmaddubsw`, 7 holds ones | activation |
 pub(super) struct Avx2Regs {
     regs: Regs,

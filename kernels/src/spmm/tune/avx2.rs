@@ -34,15 +34,26 @@ pub(super) enum DotForm {
     Bytes,
     /// `vpmaddubsw`, and `vpmaddwd` with ones.
     Pairs,
+    /// Two `vpmaddubsw`, whose sums are added, and one `vpmaddwd` with ones.
+    Twos,
     /// `vpmaddwd` of widened factors.
     Words,
 }
 
 impl DotForm {
+    /// How many groups are computed together.
+    fn at_once(self) -> usize {
+        match self {
+            DotForm::Twos => 2,
+            DotForm::Bytes | DotForm::Pairs | DotForm::Words => 1,
+        }
+    }
+
     /// Of codes of `bits` with the weights of `cover`.
     fn of(token: Avx2, bits: ActivationBits, cover: Block) -> DotForm {
         match (token.vnni(), bits, cover) {
             (true, ..) => DotForm::Bytes,
+            (false, ActivationBits::Seven, Block::B4x1 | Block::Dense) => DotForm::Twos,
             (false, ActivationBits::Seven, _) | (false, _, Block::B4x1) => DotForm::Pairs,
             (false, ActivationBits::Eight, _) => DotForm::Words,
         }
@@ -58,14 +69,13 @@ pub(super) fn cycles(plan: &SpmmPlan, token: Avx2, groups: usize, columns: usize
     let rows = plan.rows() as f64 * (ROW + activation);
     // Pairs that fit 16 bits need hardly more groups (docs/measurements.md).
     let form = DotForm::of(token, plan.activation_bits(), plan.cover());
-    passes(columns).map(|vectors| rows + groups as f64 * group_cycles(&group_counts(plan.cover(), form, vectors))).sum()
+    passes(columns).map(|vectors| rows + groups as f64 * group_cycles(plan.cover(), form, vectors)).sum()
 }
 
 /// The same of the dense product.
 pub(super) fn dense_cycles(plan: &GemmPlan, token: Avx2, columns: usize) -> f64 {
-    // A step of a row block is a 4x4 block.
-    let form = DotForm::of(token, plan.activation_bits(), Block::B4x4);
-    let step = group_cycles(&group_counts(Block::B4x4, form, VECTORS));
+    let form = DotForm::of(token, plan.activation_bits(), Block::Dense);
+    let step = group_cycles(Block::Dense, form, VECTORS);
     let rows = padded(plan.m()) as f64 / ROW_BLOCK as f64;
     passes(columns).map(|_| rows * (ROW + plan.k().div_ceil(4) as f64 * step)).sum()
 }
@@ -82,18 +92,20 @@ fn passes(columns: usize) -> impl Iterator<Item = usize> {
     std::iter::repeat_n(VECTORS, 4 * full).chain(std::iter::repeat_n(tail.1, tail.0))
 }
 
-fn group_cycles(counts: &PortCounts) -> f64 {
+/// Cycles of a group; of a dense product, of a step of a row block.
+fn group_cycles(cover: Block, form: DotForm, vectors: usize) -> f64 {
+    let counts = group_counts(cover, form, vectors);
     let operations = f64::from(counts.dot + counts.shuffle + counts.alu) / OPERATIONS;
-    operations.max(f64::from(counts.load) / LOADS).max(f64::from(counts.dot) / DOTS)
+    operations.max(f64::from(counts.load) / LOADS).max(f64::from(counts.dot) / DOTS) / form.at_once() as f64
 }
 
-/// What the vector instructions of one group on `vectors` vectors occupy.
+/// What the vector instructions of the groups that are computed together occupy, on `vectors` vectors.
 pub(super) fn group_counts(cover: Block, form: DotForm, vectors: usize) -> PortCounts {
     let (outputs, vectors) = (ROW_BLOCK as u32, vectors as u32);
     // Loads of X, shuffles that interleave its rows, and how often dwords of X are made ready.
     let (x, interleave, dwords) = match cover {
         Block::B1x4 => (outputs * vectors, 0, outputs),
-        Block::B4x4 => (vectors, 0, 1),
+        Block::B4x4 | Block::Dense => (vectors, 0, 1),
         _ => (4, 2 + vectors, 0),
     };
     let products = outputs * vectors;
@@ -106,6 +118,10 @@ pub(super) fn group_counts(cover: Block, form: DotForm, vectors: usize) -> PortC
         DotForm::Pairs => {
             let (dot, alu, load) = (2 * products, products, x + outputs);
             (PortCounts { dot, shuffle: interleave, alu, load, ..PortCounts::default() }, fused)
+        }
+        DotForm::Twos => {
+            let (dot, alu, load) = (3 * products, 2 * products, 2 * (x + outputs) + products);
+            (PortCounts { dot, shuffle: 2 * interleave, alu, load, ..PortCounts::default() }, 2 * fused + products)
         }
         DotForm::Words => {
             let split = vectors * dwords;
@@ -145,9 +161,10 @@ mod tests {
             let mut loops = 0;
             let mut check = |code: lacuna_jit::Code, cover, bits| {
                 for of in &code.loops {
-                    let one = group_counts(cover, DotForm::of(token, bits, cover), of.columns / (LANES / 2));
+                    let form = DotForm::of(token, bits, cover);
+                    let together = group_counts(cover, form, of.columns / (LANES / 2));
                     let mut expected = PortCounts::default();
-                    (0..of.depth).for_each(|_| expected += one);
+                    (0..of.depth / form.at_once()).for_each(|_| expected += together);
                     let emitted = PortCounts { scalar: 0, ..code.ports(of).unwrap() };
                     assert_eq!(emitted, expected, "{}: {} columns", code.name, of.columns);
                     loops += 1;
@@ -162,7 +179,7 @@ mod tests {
                     }
                 }
                 let gemm = GemmDesc { m: 8, k, epilogue, activation_bits }.plan(isa).unwrap();
-                check(gemm.generate().unwrap(), Block::B4x4, activation_bits);
+                check(gemm.generate().unwrap(), Block::Dense, activation_bits);
             }
             assert!(loops > 100, "{loops} loops");
         }
