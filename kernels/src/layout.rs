@@ -105,6 +105,20 @@ impl PanelLayout {
     }
 }
 
+/// In debug builds panics for codes of a panel of `features` x `columns` that have more bits than `bits`.
+pub(crate) fn debug_check_codes(
+    bits: ActivationBits,
+    layout: PanelLayout,
+    panel: &[u8],
+    (features, columns): (usize, usize),
+) {
+    let largest = || {
+        let all = (0..features).flat_map(|feature| (0..columns).map(move |column| (feature, column)));
+        all.map(|(feature, column)| panel[layout.index(features, feature, column)]).max().unwrap_or(0)
+    };
+    debug_assert!(bits == ActivationBits::Eight || largest() <= bits.largest(), "codes of more than {bits} bits");
+}
+
 /// Which numbers the bytes of a panel are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

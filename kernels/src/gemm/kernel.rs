@@ -8,11 +8,11 @@ use super::portable;
 use super::weights::GemmWeights;
 use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
-use crate::layout::{elements, tiles};
+use crate::layout::{debug_check_codes, elements, tiles};
 use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::{Part, Parts};
 use crate::rows::{check_columns, with_fma};
-use crate::{KernelError, Output, Parallel, Plan, TILE};
+use crate::{KernelError, Output, PanelLayout, Parallel, Plan, TILE};
 
 /// A callable dense GEMM. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
@@ -28,6 +28,9 @@ impl GemmKernel {
     ///
     /// **Shapes**: `x` is a VNNI panel of K x columns, `out` holds M x columns in the layout of the epilogue; both have
     /// [`elements`] elements. Padding columns and features of `out` are left unspecified.
+    ///
+    /// **Numerics**: codes of x have the bits of [`GemmPlan::activation_bits`]. The results of a column with larger ones are unspecified: on
+    /// AVX2 without VNNI its sums saturate. Debug builds panic.
     ///
     /// # Errors
     /// [`KernelError::Dimension`] for no columns, [`KernelError::Length`] for buffers of another size,
@@ -56,6 +59,7 @@ impl GemmKernel {
         }
         check_length(plan, "x", x.len(), elements(plan.k, columns))?;
         check_output(plan, plan.epilogue.sink.store, &out, elements(plan.m, columns))?;
+        debug_check_codes(plan.activation_bits, PanelLayout::Vnni, x, (plan.k, columns));
         let out = SharedOutput::from(out);
         // Rows of a part are register blocks.
         let parts = Parts::new(tiles(columns), plan.blocks(), |block| block, parallel);

@@ -211,7 +211,11 @@ fn forms(report: &LoadReport) -> String {
         }
     }
     let counts: Vec<String> = counts.into_iter().map(|(form, count)| format!("{count} {form}")).collect();
-    format!("{}: {}", report.isa, counts.join(", "))
+    let bits = match report.activation_bits {
+        ActivationBits::Eight => "",
+        ActivationBits::Seven => " of 7-bit activations",
+    };
+    format!("{}: {}{bits}", report.isa, counts.join(", "))
 }
 
 /// A batch on the f32 reference.

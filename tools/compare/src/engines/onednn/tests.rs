@@ -161,7 +161,14 @@ fn other_files_are_refused() {
 #[test]
 fn what_it_does_not_do_is_said() {
     let Some(mut engine) = open(EngineId::OneDnnInt8, 1) else { return };
-    let source = ModelSource { dir: None, arch: None, seed: 0, pruning: None, calibrate: None };
+    let source = ModelSource {
+        dir: None,
+        arch: None,
+        seed: 0,
+        pruning: None,
+        calibrate: None,
+        activation_bits: ActivationBits::Eight,
+    };
     let refusals = [
         engine.load_model(&ModelFiles { source, onnx: None }).unwrap_err().to_string(),
         engine.with_batch(&[], &mut |_| Ok(())).unwrap_err().to_string(),
