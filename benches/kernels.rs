@@ -16,7 +16,7 @@ use lacuna_kernels::layernorm::{LayerNormDesc, NormParams, NormRows};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmWeights};
-use lacuna_kernels::{Block, Buffer, Output, OutputBuffer, PanelLayout, Parallel, Plan, Sign, Sink};
+use lacuna_kernels::{ActivationBits, Block, Buffer, Output, OutputBuffer, PanelLayout, Parallel, Plan, Sign, Sink};
 use rand::prelude::*;
 
 const TOKENS: [usize; 3] = [32, 128, 384];
@@ -65,7 +65,9 @@ fn products(c: &mut Criterion) {
             let mut group = c.benchmark_group(format!("m{m}k{k} N={tokens}"));
             group.throughput(Throughput::Elements((2 * m * k * tokens) as u64));
             for sparsity in SPARSITIES {
-                let plan = SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa()).unwrap();
+                let plan = SpmmDesc { m, k, block: Block::B4x1, epilogue, activation_bits: ActivationBits::Eight }
+                    .plan(isa())
+                    .unwrap();
                 let weights =
                     SpmmWeights::pack(&plan, &sparse_weights(m, k, Block::B4x1, sparsity, rng), &params(m)).unwrap();
                 let kernel = SpmmKernel::compile(plan).unwrap();
@@ -73,7 +75,7 @@ fn products(c: &mut Criterion) {
                     b.iter(|| kernel.run(&weights, &x, tokens, Output::Bytes(&mut out), Parallel::Serial).unwrap());
                 });
             }
-            let plan = GemmDesc { m, k, epilogue }.plan(isa()).unwrap();
+            let plan = GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa()).unwrap();
             let weights = GemmWeights::pack(&plan, &sparse_weights(m, k, Block::Dense, 0.0, rng), &params(m)).unwrap();
             let kernel = GemmKernel::compile(plan).unwrap();
             group.bench_function(plan.name(), |b| {
@@ -96,7 +98,7 @@ fn sparse(c: &mut Criterion) {
     let epilogues = [requantize.fixed(), gelu, gelu.fixed(), Epilogue::f32(false), Epilogue::f32(true)];
     for (block, epilogue) in blocks.chain(epilogues.map(|epilogue| (Block::B4x1, epilogue))) {
         let params = vec![RowParams { multiplier: 1e-5, addend: 0.1, out_scale: 30.0, out_zero: 10.0 }; m];
-        let plan = SpmmDesc { m, k, block, epilogue }.plan(isa()).unwrap();
+        let plan = SpmmDesc { m, k, block, epilogue, activation_bits: ActivationBits::Eight }.plan(isa()).unwrap();
         let weights = SpmmWeights::pack(&plan, &sparse_weights(m, k, block, sparsity, rng), &params).unwrap();
         let kernel = SpmmKernel::compile(plan).unwrap();
         let mut out = OutputBuffer::new(epilogue.sink.store, elements(m, tokens));
@@ -121,7 +123,9 @@ fn attention(c: &mut Criterion) {
     for head_size in [32, 64] {
         for len in TOKENS {
             let features = heads * head_size;
-            let plan = AttentionDesc { head_size, output: PanelLayout::Plain }.plan(isa()).unwrap();
+            let plan = AttentionDesc { head_size, output: PanelLayout::Plain, activation_bits: ActivationBits::Eight }
+                .plan(isa())
+                .unwrap();
             let kernel = AttentionKernel::compile(plan).unwrap();
             let batch = AttentionBatch::new(&[Sequence { start: 0, len }], len, features, PanelLayout::Plain).unwrap();
             let params = AttentionParams {
@@ -148,7 +152,10 @@ fn rows(c: &mut Criterion) {
     let mut group = c.benchmark_group(format!("f{features} N={tokens}"));
     group.throughput(Throughput::Elements((features * tokens) as u64));
 
-    let norm = LayerNormDesc { features, f32: true, panel: Some(PanelLayout::Plain) }.compile(isa()).unwrap();
+    let norm =
+        LayerNormDesc { features, f32: true, panel: Some(PanelLayout::Plain), activation_bits: ActivationBits::Eight }
+            .compile(isa())
+            .unwrap();
     let row = NormParams { gamma: 1.0, beta: 0.1, out_scale: 30.0, out_zero: 128.0 };
     let weights = NormRows::pack(norm.plan(), &vec![row; features], 1e-12).unwrap();
     group.bench_function(norm.plan().name(), |b| {

@@ -127,6 +127,7 @@ impl Compiler<'_, CalibratedModel> {
             notes: model.notes().to_vec(),
             pruning: model.pruning(),
             precision: calibrated.precision().to_vec(),
+            activation_bits: calibrated.activation_bits(),
         };
         let (tokenizer, pooling) = (model.tokenizer().cloned(), model.pooling().clone());
         let texts = TextSettings {

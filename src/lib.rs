@@ -197,9 +197,9 @@ pub use packed::PackedModel;
 pub mod calibration {
     //! Options of a [`Calibration`](crate::Calibration), what it decided, and its report.
     pub use lacuna_model::{
-        CalibrationBasis, CalibrationOptions, CalibrationReport, CalibrationSource, CalibrationTexts, CandidateReport,
-        Choice, Keep, LayerPrecision, PrecisionReport, RangeMethod, SaturatedShares, Smoothing, TEXTS, TensorReport,
-        built_in_texts, spread,
+        ActivationBits, CalibrationBasis, CalibrationOptions, CalibrationReport, CalibrationSource, CalibrationTexts,
+        CandidateReport, Choice, Keep, LayerPrecision, PrecisionReport, RangeMethod, SaturatedShares, Smoothing, TEXTS,
+        TensorReport, built_in_texts, spread,
     };
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use lacuna_model::{Precision, plural};
+use lacuna_model::{ActivationBits, Precision, plural};
 use serde::Serialize;
 
 /// Wall time of one phase.
@@ -121,6 +121,8 @@ pub struct LoadReport {
     pub heads: usize,
     /// Activation of the feed-forward blocks: gelu, gelu-tanh or relu.
     pub activation: &'static str,
+    /// Bits of the codes that linear layers read: 8 or 7.
+    pub activation_bits: ActivationBits,
     /// The CPU's name.
     pub cpu: String,
     /// The tier in use.

@@ -227,6 +227,7 @@ instructions! {
     vpsllw_i           VmI   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 71 /6 ib";
     vpsrlw_i           VmI   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 71 /2 ib";
     vpaddb             Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 FC /r";
+    vpminub            Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 DA /r";
     vpsubw             Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 F9 /r";
     vpmaxsw            Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 EE /r";
     vpminsw            Rvm   FullMem Alu          AVX512BW               "EVEX.512.66.0F.W0 EA /r";

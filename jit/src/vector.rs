@@ -135,6 +135,7 @@ vector! {
         vpmulhrsw      vpmulhrsw       vpmulhrsw;
         vpmulhuw       vpmulhuw        vpmulhuw;
         vpaddb         vpaddb          vpaddb;
+        vpminub        vpminub         vpminub;
         vpsubw         vpsubw          vpsubw;
         vpmaxsw        vpmaxsw         vpmaxsw;
         vpminsw        vpminsw         vpminsw;

@@ -157,6 +157,8 @@ instructions! {
     vpsllw_i       VmI  Alu       AVX2     "VEX.256.66.0F.W0 71 /6 ib";
     vpsrlw_i       VmI  Alu       AVX2     "VEX.256.66.0F.W0 71 /2 ib";
     vpaddb         Rvm  Alu       AVX2     "VEX.256.66.0F.W0 FC /r";
+    vpminub        Rvm  Alu       AVX2     "VEX.256.66.0F.W0 DA /r";
+    vpaddw         Rvm  Alu       AVX2     "VEX.256.66.0F.W0 FD /r";
     vpsubw         Rvm  Alu       AVX2     "VEX.256.66.0F.W0 F9 /r";
     vpmaxsw        Rvm  Alu       AVX2     "VEX.256.66.0F.W0 EE /r";
     vpminsw        Rvm  Alu       AVX2     "VEX.256.66.0F.W0 EA /r";

@@ -23,7 +23,7 @@ const PORTS: [(PortClass, &str); 7] = [
     (
         PortClass::Alu,
         "vpaddd vpaddd_x vpsubd vpmaxsd vpminsd vpxord vpxord_x vpandd vpandnd vpord vpternlogd vpslld_i vpsrld_i vpsrad_i \
-         vpminud vpsrlvw vpsllvw vpsravd vpsravw vpsraw_i vpsllw_i vpsrlw_i vpaddb vpsubw vpmaxsw vpminsw vpblendmd vaddps \
+         vpminud vpsrlvw vpsllvw vpsravd vpsravw vpsraw_i vpsllw_i vpsrlw_i vpaddb vpminub vpsubw vpmaxsw vpminsw vpblendmd vaddps \
          vsubps vmaxps vminps vreduceps vrndscaleps vcvtdq2ps vcvtps2dq",
     ),
     (
@@ -51,7 +51,7 @@ const VEX_PORTS: [(PortClass, &str); 5] = [
     (
         PortClass::Alu,
         "vpaddd vpsubd vpmaxsd vpminud vpxor vpand vpandn vpor vpcmpeqd vpslld_i vpsrld_i vpsravd \
-         vpsraw vpsraw_i vpsllw_i vpsrlw_i vpaddb vpsubw vpmaxsw vpminsw vblendvps vpblendvb vaddps \
+         vpsraw vpsraw_i vpsllw_i vpsrlw_i vpaddb vpaddw vpminub vpsubw vpmaxsw vpminsw vblendvps vpblendvb vaddps \
          vsubps vmaxps vminps vcvtdq2ps vcvtps2dq",
     ),
     (

@@ -1,15 +1,19 @@
 //! Dot products of four input features, u8 activations times s8 weights, in vectors of 256 bits: `acc[m] += W[m] . X`.
 //!
-//! AVX-VNNI has them (`vpdpbusd`). AVX2 has none that is exact: `vpmaddubsw` saturates. There are two ways:
+//! AVX-VNNI has them (`vpdpbusd`). AVX2 has none that is exact for all numbers: `vpmaddubsw` saturates the sum of two products. There are
+//! two ways:
 //!
-//! - *pairs*: where input features may be stored in any order, the weights are stored in pairs whose sums fit (`spmm/paired.rs`). Then
-//!   `vpmaddubsw` is exact, and `vpmaddwd` with ones adds its sums;
+//! - *pairs*: where every sum of two products fits s16, `vpmaddubsw` is exact, and `vpmaddwd` with ones adds its sums. They fit if X has codes
+//!   of seven bits: 2 127 128 < 2^15. They also fit where input features may be stored in any order, and the weights are stored in pairs
+//!   whose sums fit (`spmm/paired.rs`). Where both hold, or where weights are put together so, two such sums fit s16 together: *twos*, one
+//!   `vpmaddwd` for two `vpmaddubsw`;
 //! - *words*: both factors are widened, and two `vpmaddwd` multiply two input features each: those of the even bytes of X, and those of its
 //!   odd bytes. Weights are widened by one `vpmovsxbw` for four outputs, to memory from which they are broadcast.
 
 use dynasmrt::{DynasmApi, dynasm};
 use lacuna_jit::{Asm, Avx2, Gpr, JitError, Mem, RegFile, Vex, Ymm256, Zmm, ptr};
 
+use crate::ActivationBits;
 use crate::epilogue::Constants;
 
 /// Vectors of eight columns that are multiplied together.
@@ -26,22 +30,23 @@ const STACK: i32 = 64;
 pub(crate) enum Dots {
     /// By `vpdpbusd`.
     Bytes,
-    /// By `vpmaddubsw`, with weights in pairs that fit.
+    /// By `vpmaddubsw`, where sums of two products fit s16.
     Pairs,
     /// By `vpmaddwd`. The register points to the widened weights.
     Words(Gpr),
 }
 
 impl Dots {
-    /// How `token` computes them; `in_pairs` is whether the weights are in pairs that fit. Draws what it needs from `file`.
+    /// How `token` computes them of codes of `bits`; `in_pairs` is whether the weights are in pairs that fit. Draws what it needs from `file`.
     ///
     /// # Errors
     /// [`JitError::OutOfRegisters`].
-    pub(crate) fn new(token: Avx2, in_pairs: bool, file: &mut RegFile) -> Result<Dots, JitError> {
-        match (token.vnni(), in_pairs) {
+    pub(crate) fn new(token: Avx2, bits: ActivationBits, in_pairs: bool, file: &mut RegFile) -> Result<Dots, JitError> {
+        match (token.vnni(), bits) {
             (true, _) => Ok(Dots::Bytes),
-            (false, true) => Ok(Dots::Pairs),
-            (false, false) => file.gpr("widened weights of four outputs").map(Dots::Words),
+            (false, ActivationBits::Seven) => Ok(Dots::Pairs),
+            (false, ActivationBits::Eight) if in_pairs => Ok(Dots::Pairs),
+            (false, ActivationBits::Eight) => file.gpr("widened weights of four outputs").map(Dots::Words),
         }
     }
 
@@ -94,15 +99,10 @@ impl Dots {
                 }
             }
             Dots::Pairs => {
-                let ones = temps[ONES];
                 for (m, acc) in acc.iter().enumerate() {
-                    let (weight, products) = (temps[m % 2], &temps[2..]);
+                    let weight = temps[m % 2];
                     a.vpbroadcastd(weight, weights + 4 * m as i32); // W[m]
-                    for ((&acc, &x), &product) in acc.iter().zip(x).zip(products) {
-                        a.vpmaddubsw(product, x, weight); //          two sums of two products
-                        a.vpmaddwd(product, product, ones);
-                        a.vpaddd(acc, acc, product);
-                    }
+                    emit_pairs(a, acc, x, weight, temps);
                 }
             }
             Dots::Words(widened) => {
@@ -120,7 +120,7 @@ impl Dots {
         }
     }
 
-    /// `acc[v] += W[m] . X[v]` of output m alone, in bytes or words. Destroys `x` and `temps`.
+    /// `acc[v] += W[m] . X[v]` of output m alone. Destroys `x` and `temps`.
     #[allow(clippy::too_many_arguments)] // operands and registers
     pub(crate) fn emit_one(
         self,
@@ -133,18 +133,57 @@ impl Dots {
         temps: &[Zmm],
     ) {
         match self {
-            Dots::Bytes | Dots::Pairs => {
-                debug_assert_ne!(self, Dots::Pairs, "features of one output are stored in their order");
+            Dots::Bytes => {
                 a.vpbroadcastd(temps[0], weights + 4 * m as i32);
                 for (&acc, &x) in acc.iter().zip(x) {
                     a.vpdpbusd(acc, x, temps[0]);
                 }
+            }
+            Dots::Pairs => {
+                a.vpbroadcastd(temps[0], weights + 4 * m as i32);
+                emit_pairs(a, acc, x, temps[0], temps);
             }
             Dots::Words(widened) => {
                 let even = emit_split(a, x, constants, temps);
                 emit_words(a, &[acc], &even, x, ptr(widened) + 8 * m as i32, &temps[x.len()..]);
             }
         }
+    }
+}
+
+/// `acc[m][v] += W0[m] . X0[v] + W1[m] . X1[v]`, where the sums of two times two products fit s16. `weights` are where the weights W0 and W1
+/// of the outputs of `acc` are, a dword for each. `constants` is [`Constants::address`]. Destroys `temps`, which are four.
+pub(crate) fn emit_twos(
+    a: &mut Asm<Ymm256>,
+    acc: &[&[Zmm]],
+    x: [&[Zmm]; 2],
+    weights: [Mem; 2],
+    constants: Gpr,
+    temps: &[Zmm],
+) {
+    let (weight, sums, products) = (temps[0], &temps[1..=VECTORS], temps[VECTORS + 1]);
+    for (m, acc) in (0..).zip(acc) {
+        a.vpbroadcastd(weight, weights[0] + 4 * m); //                W0[m]
+        for (&sum, &x) in sums.iter().zip(x[0]) {
+            a.vpmaddubsw(sum, x, weight); //                          two sums of two products
+        }
+        a.vpbroadcastd(weight, weights[1] + 4 * m); //                W1[m]
+        for ((&acc, &sum), &x) in acc.iter().zip(sums).zip(x[1]) {
+            a.vpmaddubsw(products, x, weight);
+            a.vpaddw(sum, sum, products); //                          two sums of four products
+            a.vpmaddwd(sum, sum, ptr(constants) + Constants::ONES);
+            a.vpaddd(acc, acc, sum);
+        }
+    }
+}
+
+/// `acc[v] += W[m] . X[v]` of output m, whose weights are `weight`, one of the first two of `temps`.
+fn emit_pairs(a: &mut Asm<Ymm256>, acc: &[Zmm], x: &[Zmm], weight: Zmm, temps: &[Zmm]) {
+    let (products, ones) = (&temps[2..], temps[ONES]);
+    for ((&acc, &x), &product) in acc.iter().zip(x).zip(products) {
+        a.vpmaddubsw(product, x, weight); //                          two sums of two products
+        a.vpmaddwd(product, product, ones);
+        a.vpaddd(acc, acc, product);
     }
 }
 

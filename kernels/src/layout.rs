@@ -14,6 +14,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ActivationBits;
+
 /// Columns in one tile.
 pub const TILE: usize = 64;
 /// 32-bit lanes of one vector; columns of a tail are computed in steps of this many.
@@ -103,21 +105,55 @@ impl PanelLayout {
     }
 }
 
-/// Whether the bytes of a panel are u8 or s8.
+/// In debug builds panics for codes of a panel of `features` x `columns` that have more bits than `bits`.
+pub(crate) fn debug_check_codes(
+    bits: ActivationBits,
+    layout: PanelLayout,
+    panel: &[u8],
+    (features, columns): (usize, usize),
+) {
+    let largest = || {
+        let all = (0..features).flat_map(|feature| (0..columns).map(move |column| (feature, column)));
+        all.map(|(feature, column)| panel[layout.index(features, feature, column)]).max().unwrap_or(0)
+    };
+    debug_assert!(bits == ActivationBits::Eight || largest() <= bits.largest(), "codes of more than {bits} bits");
+}
+
+/// Which numbers the bytes of a panel are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sign {
     /// 0..=255.
     Unsigned,
+    /// 0..=127: codes of seven bits.
+    Unsigned7,
     /// -128..=127.
     Signed,
 }
 
 impl Sign {
-    /// `u8` or `s8`.
+    /// That of codes which linear layers read.
+    pub const fn of(bits: ActivationBits) -> Sign {
+        match bits {
+            ActivationBits::Seven => Sign::Unsigned7,
+            ActivationBits::Eight => Sign::Unsigned,
+        }
+    }
+
+    /// The least and the largest number.
+    pub const fn range(self) -> (i16, i16) {
+        match self {
+            Sign::Unsigned => (0, 255),
+            Sign::Unsigned7 => (0, 127),
+            Sign::Signed => (-128, 127),
+        }
+    }
+
+    /// `u8`, `u7` or `s8`.
     pub const fn name(self) -> &'static str {
         match self {
             Sign::Unsigned => "u8",
+            Sign::Unsigned7 => "u7",
             Sign::Signed => "s8",
         }
     }

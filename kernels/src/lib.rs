@@ -61,7 +61,7 @@ mod team;
 pub use buffer::Buffer;
 pub use chunks::{Chunked, ChunksMut};
 pub use error::KernelError;
-pub use lacuna_pattern::{self as pattern, Block};
+pub use lacuna_pattern::{self as pattern, ActivationBits, Block};
 pub use layout::{LANES, PanelLayout, Sign, TILE, VECTORS};
 pub use output::OutputBuffer;
 pub use parallel::Parallel;

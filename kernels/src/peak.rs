@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`vnni_gops`] | `vpdpbusd zmm` from registers | GEMM, SpMM, attention |
 //! | [`avx2_gops`] | `vpdpbusd ymm` or `vpmaddwd ymm` from registers | GEMM, SpMM |
+//! | [`avx2_twos_gops`] | two `vpmaddubsw ymm` for each `vpmaddwd ymm`, from registers | GEMM, SpMM of seven bits |
 //! | [`fma_gflops`] | `vfmadd231ps zmm` from registers | GELU, softmax |
 //! | [`load_gbs`] | reading a buffer again and again | |
 //! | [`copy_gbs`] | reading one buffer and writing another | quantisation |
@@ -61,6 +62,23 @@ pub fn avx2_gops(proof: Avx2, runs: usize) -> Result<f64, KernelError> {
     })?;
     let count = ITERATIONS * AVX2_ACCUMULATORS * operations;
     giga(code, &PeakArgs::of_registers(), count, runs)
+}
+
+/// The rate of two `vpmaddubsw ymm` for each `vpmaddwd ymm`, by which kernels of AVX2 without VNNI multiply codes of seven bits, in GOP/s
+/// (one multiply or add is one operation). Their sums need other instructions. The best of `runs` runs.
+///
+/// # Errors
+/// [`KernelError::Jit`] if executable memory is refused.
+pub fn avx2_twos_gops(_proof: Avx2, runs: usize) -> Result<f64, KernelError> {
+    /// Multiply and add for each of two times four bytes in each of 8 lanes.
+    const OPERATIONS: usize = 2 * 2 * 4 * 8;
+    let name = "peak-vpmaddubsw-vpmaddwd-avx2";
+    let code = emit_registers(Asm::avx2(), RegFile::avx2(), AVX2_ACCUMULATORS, name, |a, product, x, w| {
+        a.vpmaddubsw(product, x, w);
+        a.vpmaddubsw(product, product, w);
+        a.vpmaddwd(product, product, w);
+    })?;
+    giga(code, &PeakArgs::of_registers(), ITERATIONS * AVX2_ACCUMULATORS * OPERATIONS, runs)
 }
 
 /// The rate of `vfmadd231ps zmm, zmm, zmm`, in GFLOP/s (one multiply or add is one operation): the best of `runs` runs.
@@ -256,6 +274,8 @@ mod tests {
         let runs = 20;
         let words = avx2_gops(proof.without_vnni(), runs).unwrap();
         assert!(words > 1.0, "{words} GOP/s");
+        let twos = avx2_twos_gops(proof, runs).unwrap();
+        assert!(twos > 0.9 * words, "{twos} and {words} GOP/s: three multiplications in place of four");
         if proof.vnni() {
             let bytes = avx2_gops(proof, runs).unwrap();
             assert!(bytes > 1.3 * words, "{bytes} and {words} GOP/s");

@@ -47,7 +47,7 @@ pub enum Store {
     Bytes {
         /// Panel layout.
         layout: PanelLayout,
-        /// u8 or s8.
+        /// u8, u7 or s8.
         sign: Sign,
     },
     /// bf16 panel, see [`crate::float::bf16_index`]; rounded by [`crate::float::round_to_bf16`].
@@ -131,7 +131,7 @@ impl Sink {
     pub fn all() -> Vec<Sink> {
         let codes = [PanelLayout::Plain, PanelLayout::Vnni]
             .into_iter()
-            .flat_map(|layout| [Sign::Unsigned, Sign::Signed].map(|sign| Sink::bytes(layout, sign)));
+            .flat_map(|layout| [Sign::Unsigned, Sign::Unsigned7, Sign::Signed].map(|sign| Sink::bytes(layout, sign)));
         let stores: Vec<Sink> = codes.chain([Sink::f32(false), Sink::f32(true), Sink::bf16()]).collect();
         let with = |activation| stores.iter().map(move |sink| sink.with(activation));
         Activation::ALL.into_iter().flat_map(with).collect()
@@ -150,7 +150,7 @@ impl Sink {
 /// The buffer that a kernel writes to; its kind must be the one that the [`Store`] says.
 #[derive(Debug)]
 pub enum Output<'a> {
-    /// A plain or VNNI panel of u8 or s8 (as two's complement bytes).
+    /// A plain or VNNI panel of u8, u7 or s8 (as two's complement bytes).
     Bytes(&'a mut [u8]),
     /// A bf16 panel.
     Bf16(&'a mut [bf16]),
@@ -188,7 +188,7 @@ mod tests {
         let mut names: Vec<String> = all.iter().map(Sink::name).collect();
         names.sort();
         names.dedup();
-        assert_eq!((names.len(), all.len()), (28, 28));
+        assert_eq!((names.len(), all.len()), (36, 36));
         let json = |sink: Sink| serde_json::to_string(&sink).unwrap();
         assert_eq!(json(Sink::f32(true)), r#"{"activation":"identity","store":{"f32":{"residual":true}}}"#);
         assert_eq!(json(Sink::bf16().with(Activation::Gelu)), r#"{"activation":"gelu","store":"bf16"}"#);

@@ -6,7 +6,7 @@ mod support;
 use lacuna_jit::{Avx512Vnni, Features, Isa};
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::spmm::{Abreast, Schedule, SpmmDesc, SpmmKernel, SpmmPlan};
-use lacuna_kernels::{Block, Generate, PanelLayout, Parallel, Plan, Sign};
+use lacuna_kernels::{ActivationBits, Block, Generate, PanelLayout, Parallel, Plan, Sign};
 use product::{Case, Numbers, Place, check_spmm, weights};
 use rand::prelude::*;
 use support::{mask_blocks, tiers};
@@ -24,7 +24,8 @@ fn isas() -> Vec<Isa> {
 
 /// All plans whose tails run abreast.
 fn plans(m: usize, k: usize, block: Block, epilogue: Epilogue, isa: Isa) -> Vec<SpmmPlan> {
-    let all = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap().candidates();
+    let all =
+        SpmmDesc { m, k, block, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap().candidates();
     all.into_iter().filter(|plan| plan.schedule().abreast != Abreast::No).collect()
 }
 
@@ -133,7 +134,11 @@ fn wide_indices_and_other_blocks() {
 
 #[test]
 fn only_4x1_and_whole_tiles_have_such_tails() {
-    let plan = |block| SpmmDesc { m: 16, k: 16, block, epilogue: epilogues()[0] }.plan(Isa::Portable).unwrap();
+    let plan = |block| {
+        SpmmDesc { m: 16, k: 16, block, epilogue: epilogues()[0], activation_bits: ActivationBits::Eight }
+            .plan(Isa::Portable)
+            .unwrap()
+    };
     let schedule = Schedule { vectors: 4, unroll: 1, narrow: 0, abreast: Abreast::Shuffle, shared: 0, prefetch: false };
     assert!(plan(Block::B4x1).with_schedule(schedule).is_some());
     assert!(plan(Block::B4x1).with_schedule(Schedule { vectors: 2, ..schedule }).is_none());

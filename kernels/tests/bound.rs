@@ -6,7 +6,7 @@ use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::machine::{Binds, Bound, Family, RECORDED};
 use lacuna_kernels::spmm::{Schedule, SpmmDesc, SpmmPlan};
-use lacuna_kernels::{Block, Generate, PanelLayout, Sign};
+use lacuna_kernels::{ActivationBits, Block, Generate, PanelLayout, Sign};
 
 const SPARSE: [Block; 6] = [Block::B4x1, Block::B8x1, Block::B16x1, Block::B1x4, Block::B4x4, Block::Unstructured];
 
@@ -16,14 +16,18 @@ fn epilogue() -> Epilogue {
 
 /// Code is emitted here and not run, so no CPU feature is needed.
 fn spmm(k: usize, block: Block) -> SpmmPlan {
-    SpmmDesc { m: 64, k, block, epilogue: epilogue() }.plan(Isa::Portable).unwrap()
+    SpmmDesc { m: 64, k, block, epilogue: epilogue(), activation_bits: ActivationBits::Eight }
+        .plan(Isa::Portable)
+        .unwrap()
 }
 
 /// The code of every schedule of every block shape, of both widths of indices, and of dense GEMM.
 fn codes() -> Vec<Code> {
     let shapes = [64, 8200].into_iter().flat_map(|k| SPARSE.map(|block| spmm(k, block)));
     let sparse = shapes.flat_map(|plan| plan.candidates()).map(|plan| plan.generate().unwrap());
-    let dense = [4, 8, 64].map(|k| GemmDesc { m: 64, k, epilogue: epilogue() }.plan(Isa::Portable).unwrap());
+    let dense = [4, 8, 64].map(|k| {
+        GemmDesc { m: 64, k, epilogue: epilogue(), activation_bits: ActivationBits::Eight }.plan(Isa::Portable).unwrap()
+    });
     sparse.chain(dense.map(|plan| plan.generate().unwrap())).collect()
 }
 
@@ -90,7 +94,9 @@ fn bound(block: Block, family: Family) -> Bound {
     let facts = family.facts();
     let loops = match block {
         Block::Dense => {
-            let plan = GemmDesc { m: 768, k: 768, epilogue: epilogue() }.plan(Isa::Portable).unwrap();
+            let plan = GemmDesc { m: 768, k: 768, epilogue: epilogue(), activation_bits: ActivationBits::Eight }
+                .plan(Isa::Portable)
+                .unwrap();
             plan.executed(&plan.generate().unwrap(), 128)
         }
         _ => {
@@ -154,7 +160,9 @@ fn a_call_runs_its_loops_once_for_every_group_and_column() {
         }
     }
     for (m, k) in [(4, 4), (5, 8), (12, 64), (17, 7), (48, 64)] {
-        let plan = GemmDesc { m, k, epilogue: epilogue() }.plan(Isa::Portable).unwrap();
+        let plan = GemmDesc { m, k, epilogue: epilogue(), activation_bits: ActivationBits::Eight }
+            .plan(Isa::Portable)
+            .unwrap();
         let code = plan.generate().unwrap();
         for columns in [1, 16, 17, 32, 33, 48, 49, 64, 100, 128] {
             let bound = Bound::of(&plan.executed(&code, columns).unwrap(), &Family::Zen5.facts()).unwrap();

@@ -13,7 +13,7 @@ use lacuna_kernels::cache::{AnyPlan, KernelCache};
 use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel};
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, Generate, KernelError, PanelLayout, Plan, Sign};
+use lacuna_kernels::{ActivationBits, Block, Generate, KernelError, PanelLayout, Plan, Sign};
 use rand::prelude::*;
 use rayon::prelude::*;
 
@@ -29,7 +29,7 @@ fn generated() -> Option<Isa> {
 }
 
 fn spmm(isa: Isa, m: usize, k: usize, epilogue: Epilogue) -> SpmmPlan {
-    SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa).unwrap()
+    SpmmDesc { m, k, block: Block::B4x1, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap()
 }
 
 /// `count` different plans of both kinds.
@@ -37,7 +37,10 @@ fn plans(isa: Isa, count: usize) -> Vec<AnyPlan> {
     (0..count)
         .map(|i| match i % 2 {
             0 => spmm(isa, 4 + i, 64, U8_PLAIN).key(),
-            _ => GemmDesc { m: 4 + i, k: 64, epilogue: U8_PLAIN }.plan(isa).unwrap().key(),
+            _ => GemmDesc { m: 4 + i, k: 64, epilogue: U8_PLAIN, activation_bits: ActivationBits::Eight }
+                .plan(isa)
+                .unwrap()
+                .key(),
         })
         .collect()
 }
@@ -70,7 +73,7 @@ fn different_plans_do_not() {
         spmm(isa, 8, 16, Epilogue::gelu(PanelLayout::Plain, Sign::Unsigned)).key(),
         spmm(isa, 8, 16, Epilogue::f32(false)).key(),
         spmm(isa, 8, 16, Epilogue::f32(true)).key(),
-        GemmDesc { m: 8, k: 16, epilogue: U8_PLAIN }.plan(isa).unwrap().key(),
+        GemmDesc { m: 8, k: 16, epilogue: U8_PLAIN, activation_bits: ActivationBits::Eight }.plan(isa).unwrap().key(),
     ];
     let (compiled, stats) = cache.compile(&different).unwrap();
     assert_eq!((stats.generated, stats.reused), (different.len(), 0));
@@ -110,7 +113,8 @@ fn code_goes_with_its_last_kernel() {
     let cache = KernelCache::default();
     assert_eq!(cache.live_bytes(), 0);
     let spmm_plan = spmm(isa, 8, 16, U8_PLAIN);
-    let gemm_plan = GemmDesc { m: 8, k: 16, epilogue: U8_PLAIN }.plan(isa).unwrap();
+    let gemm_plan =
+        GemmDesc { m: 8, k: 16, epilogue: U8_PLAIN, activation_bits: ActivationBits::Eight }.plan(isa).unwrap();
     let (mut compiled, _) = cache.compile(&[spmm_plan.key(), gemm_plan.key()]).unwrap();
     let gemm = GemmKernel::new(gemm_plan, compiled.pop().unwrap()).unwrap();
     let spmm = SpmmKernel::new(spmm_plan, compiled.pop().unwrap()).unwrap();

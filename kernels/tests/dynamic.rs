@@ -5,10 +5,10 @@ mod support;
 
 use lacuna_jit::Isa;
 use lacuna_kernels::dynamic::{
-    ColumnQuantDesc, ColumnRescaleDesc, FeatureScales, RescaleParams, RescaleRows, ZERO_CODE,
+    ColumnQuantDesc, ColumnRescaleDesc, FeatureScales, RescaleParams, RescaleRows, zero_code,
 };
 use lacuna_kernels::layout::{elements, tiles};
-use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Sign, Sink, Store, TILE, reference};
+use lacuna_kernels::{ActivationBits, KernelError, Output, PanelLayout, Parallel, Sign, Sink, Store, TILE, reference};
 use matrices::{
     FEATURES, TOKENS, assert_padding_features_are_zero, assert_padding_features_untouched, assert_same_bits,
     from_panel, from_tile, random, to_tile,
@@ -20,6 +20,7 @@ const LAYOUTS: [PanelLayout; 2] = [PanelLayout::Plain, PanelLayout::Vnni];
 
 /// Codes `[F][N]` and scales `[N]`.
 fn quantize(
+    activation_bits: ActivationBits,
     isa: Isa,
     layout: PanelLayout,
     (x, scales): (&[f32], &[f32]),
@@ -27,7 +28,7 @@ fn quantize(
     parallel: Parallel<'_>,
 ) -> (Vec<u8>, Vec<f32>) {
     let features = scales.len();
-    let kernel = ColumnQuantDesc { features, layout }.compile(isa).unwrap();
+    let kernel = ColumnQuantDesc { features, layout, activation_bits }.compile(isa).unwrap();
     let scales = FeatureScales::pack(kernel.plan(), scales).unwrap();
     let x = to_tile(x, features, tokens, 41);
     let mut panel = Guarded::new(elements(features, tokens), 42);
@@ -38,11 +39,15 @@ fn quantize(
 }
 
 fn check_quantize(x: &[f32], scales: &[f32], tokens: usize) {
+    ActivationBits::ALL.into_iter().for_each(|bits| check_quantize_to(bits, x, scales, tokens));
+}
+
+fn check_quantize_to(bits: ActivationBits, x: &[f32], scales: &[f32], tokens: usize) {
     let features = scales.len();
-    let portable = quantize(Isa::Portable, PanelLayout::Plain, (x, scales), tokens, Parallel::Serial);
+    let portable = quantize(bits, Isa::Portable, PanelLayout::Plain, (x, scales), tokens, Parallel::Serial);
     for n in 0..tokens {
         let column: Vec<f64> = (0..features).map(|f| f64::from(x[f * tokens + n]) / f64::from(scales[f])).collect();
-        let (scale, codes) = reference::rows::column_codes(&column);
+        let (scale, codes) = reference::rows::column_codes(&column, bits);
         let found = f64::from(portable.1[n]);
         assert!((found - scale).abs() <= 1e-6 * scale, "token {n}: scale {found}, expected {scale}");
         for (f, exact) in codes.into_iter().enumerate() {
@@ -52,7 +57,7 @@ fn check_quantize(x: &[f32], scales: &[f32], tokens: usize) {
         }
     }
     for (isa, layout) in tiers().into_iter().flat_map(|isa| LAYOUTS.map(|layout| (isa, layout))) {
-        let (codes, found) = quantize(isa, layout, (x, scales), tokens, Parallel::Serial);
+        let (codes, found) = quantize(bits, isa, layout, (x, scales), tokens, Parallel::Serial);
         assert_eq!(codes, portable.0, "F={features} N={tokens} {isa} {layout:?}");
         assert_same_bits(&found, &portable.1, &format!("scales, F={features} N={tokens} {isa} {layout:?}"));
     }
@@ -145,6 +150,7 @@ impl Case {
                     (Store::Bytes { sign, .. }, Found::Bytes(q)) => {
                         let (low, high, q) = match sign {
                             Sign::Unsigned => (0, 255, i32::from(q[i])),
+                            Sign::Unsigned7 => (0, 127, i32::from(q[i])),
                             Sign::Signed => (-128, 127, i32::from(q[i] as i8)),
                         };
                         let slack = slack + 3e-5 / f64::from(p.out_scale);
@@ -192,7 +198,7 @@ fn any_bits_give_the_same_on_every_tier() {
     for seed in 0..20 {
         let x: Vec<f32> = garbage(features * tokens, seed);
         let scales = feature_scales(features, seed);
-        let run = |isa, layout| quantize(isa, layout, (&x, &scales), tokens, Parallel::Serial);
+        let run = |isa, layout| quantize(ActivationBits::Eight, isa, layout, (&x, &scales), tokens, Parallel::Serial);
         let portable = run(Isa::Portable, PanelLayout::Plain);
         for (isa, layout) in tiers().into_iter().flat_map(|isa| LAYOUTS.map(|layout| (isa, layout))) {
             let found = run(isa, layout);
@@ -211,15 +217,16 @@ fn any_bits_give_the_same_on_every_tier() {
 fn tokens_without_a_scale_are_as_documented() {
     let tokens = 5;
     let rows = [[1.0, 0.0, 1e-45, 1.0, 1.0], [-2.0, -0.0, -1e-40, f32::NAN, 3.0], [0.5, 0.0, 0.0, 2.0, f32::INFINITY]];
-    let least = 2f32.powi(-100) / 127.0;
+    let (least, zero) = (2f32.powi(-100) / 127.0, zero_code(ActivationBits::Eight));
     for (isa, layout) in tiers().into_iter().flat_map(|isa| LAYOUTS.map(|layout| (isa, layout))) {
-        let (codes, scales) = quantize(isa, layout, (&rows.concat(), &[1.0; 3]), tokens, Parallel::Serial);
+        let (codes, scales) =
+            quantize(ActivationBits::Eight, isa, layout, (&rows.concat(), &[1.0; 3]), tokens, Parallel::Serial);
         let of = |n: usize| [codes[n], codes[tokens + n], codes[2 * tokens + n]];
         assert_eq!((of(0), scales[0]), ([192, 1, 160], 2.0 / 127.0)); // 63.5 and 31.75: to even, to nearest
-        assert_eq!((of(1), scales[1]), ([ZERO_CODE; 3], least));
-        assert_eq!((of(2), scales[2]), ([ZERO_CODE; 3], least));
+        assert_eq!((of(1), scales[1]), ([zero; 3], least));
+        assert_eq!((of(2), scales[2]), ([zero; 3], least));
         assert_eq!((of(3), scales[3].is_nan()), ([0; 3], true));
-        assert_eq!((of(4), scales[4]), ([ZERO_CODE, ZERO_CODE, 0], f32::INFINITY));
+        assert_eq!((of(4), scales[4]), ([zero, zero, 0], f32::INFINITY));
     }
 }
 
@@ -230,7 +237,7 @@ fn threads_compute_the_same() {
     let case = Case::new(features, tokens, 7);
     for isa in tiers() {
         for layout in LAYOUTS {
-            let run = |parallel| quantize(isa, layout, (&x, &scales), tokens, parallel);
+            let run = |parallel| quantize(ActivationBits::Eight, isa, layout, (&x, &scales), tokens, parallel);
             assert_eq!(run(Parallel::Rayon), run(Parallel::Serial));
         }
         for sink in sinks() {
@@ -252,7 +259,8 @@ proptest! {
 
 #[test]
 fn bad_arguments_are_named() {
-    let none = ColumnQuantDesc { features: 0, layout: PanelLayout::Plain }.plan(Isa::Portable);
+    let none = ColumnQuantDesc { features: 0, layout: PanelLayout::Plain, activation_bits: ActivationBits::Eight }
+        .plan(Isa::Portable);
     assert!(matches!(none, Err(KernelError::Dimension { found: 0, .. })));
     let none = ColumnRescaleDesc { features: 0, sink: Sink::f32(true) }.plan(Isa::Portable);
     assert!(matches!(none, Err(KernelError::Dimension { found: 0, .. })));
@@ -260,7 +268,10 @@ fn bad_arguments_are_named() {
     assert_eq!(bf16.to_string(), "column rescaling: given bf16 output, expected 8-bit or f32 output");
     let serial = Parallel::Serial;
     for isa in tiers() {
-        let kernel = ColumnQuantDesc { features: 3, layout: PanelLayout::Plain }.compile(isa).unwrap();
+        let kernel =
+            ColumnQuantDesc { features: 3, layout: PanelLayout::Plain, activation_bits: ActivationBits::Eight }
+                .compile(isa)
+                .unwrap();
         for bad in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-45] {
             let found = FeatureScales::pack(kernel.plan(), &[1.0, bad, 1.0]);
             assert!(matches!(found, Err(KernelError::Parameter { parameter: "feature scale", row: 1, .. })), "{bad}");
@@ -277,7 +288,9 @@ fn bad_arguments_are_named() {
         assert!(matches!(found, Err(KernelError::Length { buffer: "panel", found: 255, .. })));
         let found = kernel.run(&scales, &x, &mut panel, &mut tokens[..5], 5, serial);
         assert!(matches!(found, Err(KernelError::Length { buffer: "column scales", found: 5, expected: 64, .. })));
-        let wide = ColumnQuantDesc { features: 4, layout: PanelLayout::Plain }.compile(isa).unwrap();
+        let wide = ColumnQuantDesc { features: 4, layout: PanelLayout::Plain, activation_bits: ActivationBits::Eight }
+            .compile(isa)
+            .unwrap();
         let found = wide.run(&scales, &x, &mut panel, &mut tokens, 5, serial);
         assert!(matches!(found, Err(KernelError::Length { found: 3, expected: 4, .. })));
 

@@ -93,6 +93,7 @@ fn check_quantize(x: &[f32], params: &[QuantParams], tokens: usize) {
             let p = &params[i / tokens];
             let (low, high, q) = match sign {
                 Sign::Unsigned => (0, 255, i32::from(q)),
+                Sign::Unsigned7 => (0, 127, i32::from(q)),
                 Sign::Signed => (-128, 127, i32::from(q as i8)),
             };
             let (y, slack) = (reference::rows::activated(activation, f64::from(x[i])), stated_error(activation));

@@ -7,7 +7,7 @@ use lacuna_jit::Isa;
 use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingIds, EmbeddingKernel, EmbeddingTables};
 use lacuna_kernels::layernorm::{LayerNormDesc, NormParams, NormRows};
 use lacuna_kernels::layout::{elements, tiles};
-use lacuna_kernels::{KernelError, PanelLayout, Parallel, TILE, reference};
+use lacuna_kernels::{ActivationBits, KernelError, PanelLayout, Parallel, TILE, reference};
 use matrices::{FEATURES, TOKENS, assert_padding_features_untouched, assert_same_bits, from_panel, from_tile, random};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -113,7 +113,10 @@ fn together_with_layernorm_it_is_one_after_the_other() {
             .collect();
         for isa in tiers_without_avx2() {
             for parallel in [Parallel::Serial, Parallel::Rayon] {
-                let layernorm = LayerNormDesc { features, f32: true, panel: Some(layout) }.compile(isa).unwrap();
+                let layernorm =
+                    LayerNormDesc { features, f32: true, panel: Some(layout), activation_bits: ActivationBits::Eight }
+                        .compile(isa)
+                        .unwrap();
                 let weights = NormRows::pack(layernorm.plan(), &params, 1e-12).unwrap();
 
                 let mut x = case.run(isa, Parallel::Serial);
@@ -172,7 +175,9 @@ fn bad_arguments_are_named() {
         let short = EmbeddingIds { word: &ids.word[..70], ..ids };
         assert!(matches!(run(&tables, &short), Err(KernelError::Length { buffer: "word ids", found: 70, .. })));
 
-        let other = LayerNormDesc { features: 21, f32: true, panel: None }.compile(isa).unwrap();
+        let other = LayerNormDesc { features: 21, f32: true, panel: None, activation_bits: ActivationBits::Eight }
+            .compile(isa)
+            .unwrap();
         assert!(matches!(EmbedLayerNorm::new(kernel.clone(), other), Err(KernelError::Mismatch { .. })));
     }
 }

@@ -17,16 +17,19 @@ use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, Generate, PanelLayout, Sink};
+use lacuna_kernels::{ActivationBits, Block, Generate, PanelLayout, Sink};
 
 /// Kernels of every kind that generates code.
 fn plans(isa: Isa) -> Vec<AnyPlan> {
     let (m, k, features) = (40, 100, 70);
     let mut plans = Vec::new();
     for epilogue in Epilogue::all() {
-        plans.push(GemmDesc { m, k, epilogue }.plan(isa).unwrap().key());
+        plans.push(GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap().key());
         for block in [Block::B4x1, Block::B1x4, Block::B4x4] {
-            let candidates = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap().candidates();
+            let candidates = SpmmDesc { m, k, block, epilogue, activation_bits: ActivationBits::Eight }
+                .plan(isa)
+                .unwrap()
+                .candidates();
             plans.extend(candidates.iter().map(Generate::key));
         }
     }
@@ -42,10 +45,20 @@ fn plans(isa: Isa) -> Vec<AnyPlan> {
     }
     plans.push(EmbeddingDesc { features }.plan(isa).unwrap().key());
     plans.push(SoftmaxDesc { features }.plan(isa).unwrap().key());
-    plans.push(LayerNormDesc { features, f32: true, panel: None }.plan(isa).unwrap().key());
+    plans.push(
+        LayerNormDesc { features, f32: true, panel: None, activation_bits: ActivationBits::Eight }
+            .plan(isa)
+            .unwrap()
+            .key(),
+    );
     for f32 in [false, true] {
         let panels = [PanelLayout::Plain, PanelLayout::Vnni];
-        let norms = panels.map(|layout| LayerNormDesc { features, f32, panel: Some(layout) }.plan(isa).unwrap().key());
+        let norms = panels.map(|layout| {
+            LayerNormDesc { features, f32, panel: Some(layout), activation_bits: ActivationBits::Eight }
+                .plan(isa)
+                .unwrap()
+                .key()
+        });
         plans.extend(norms);
     }
     for sink in Sink::all() {
@@ -54,8 +67,15 @@ fn plans(isa: Isa) -> Vec<AnyPlan> {
         plans.extend(ElementwiseDesc { features, sink }.plan(isa).map(|plan| plan.key()).ok());
     }
     for layout in [PanelLayout::Plain, PanelLayout::Vnni] {
-        plans.push(ColumnQuantDesc { features, layout }.plan(isa).unwrap().key());
-        plans.push(AttentionDesc { head_size: 32, output: layout }.plan(isa).unwrap().key());
+        plans.push(
+            ColumnQuantDesc { features, layout, activation_bits: ActivationBits::Eight }.plan(isa).unwrap().key(),
+        );
+        plans.push(
+            AttentionDesc { head_size: 32, output: layout, activation_bits: ActivationBits::Eight }
+                .plan(isa)
+                .unwrap()
+                .key(),
+        );
     }
     plans
 }

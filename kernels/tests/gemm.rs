@@ -9,7 +9,7 @@ use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmPlan, GemmWeights};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::pattern::MAX_K;
-use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan, Sign, Sink};
+use lacuna_kernels::{ActivationBits, KernelError, Output, PanelLayout, Parallel, Plan, Sign, Sink};
 use product::{Case, FEATURES, Numbers, Place, TOKENS, weights};
 use proptest::prelude::*;
 use rand::prelude::*;
@@ -18,13 +18,17 @@ use support::tiers;
 const X: PanelLayout = PanelLayout::Vnni;
 
 fn plan(isa: Isa, m: usize, k: usize, epilogue: Epilogue) -> GemmPlan {
-    GemmDesc { m, k, epilogue }.plan(isa).unwrap()
+    plan_of(ActivationBits::Eight, isa, m, k, epilogue)
+}
+
+fn plan_of(activation_bits: ActivationBits, isa: Isa, m: usize, k: usize, epilogue: Epilogue) -> GemmPlan {
+    GemmDesc { m, k, epilogue, activation_bits }.plan(isa).unwrap()
 }
 
 /// Runs `case` with `epilogue` on `isa` and compares it with the reference.
 #[track_caller]
 fn check(case: &Case, isa: Isa, epilogue: Epilogue, place: Place, parallel: Parallel) {
-    let plan = plan(isa, case.m, case.k, epilogue);
+    let plan = plan_of(case.bits, isa, case.m, case.k, epilogue);
     let kernel = GemmKernel::compile(plan).unwrap();
     check_kernel(case, &kernel, place, parallel);
 }
@@ -46,14 +50,14 @@ fn dense(m: usize, k: usize, n: usize, numbers: Numbers, rng: &mut StdRng) -> Ca
 fn every_epilogue_on_every_edge_size() {
     let tiers = tiers();
     let mut rng = StdRng::seed_from_u64(1);
-    for m in FEATURES {
+    for (m, bits) in FEATURES.into_iter().flat_map(|m| ActivationBits::ALL.map(|bits| (m, bits))) {
         for k in FEATURES {
             let plans = Epilogue::all()
                 .into_iter()
-                .flat_map(|epilogue| tiers.iter().map(move |&isa| plan(isa, m, k, epilogue)));
+                .flat_map(|epilogue| tiers.iter().map(move |&isa| plan_of(bits, isa, m, k, epilogue)));
             let kernels: Vec<GemmKernel> = plans.map(|plan| GemmKernel::compile(plan).unwrap()).collect();
             for n in TOKENS {
-                let case = dense(m, k, n, Numbers::Typical, &mut rng);
+                let case = dense(m, k, n, Numbers::Typical, &mut rng).of(bits);
                 for kernel in &kernels {
                     check_kernel(&case, kernel, Place::BOTH[(m + n) % 2], Parallel::Serial);
                 }
@@ -66,7 +70,7 @@ fn every_epilogue_on_every_edge_size() {
 fn every_token_count_up_to_two_tiles_and_both_guards() {
     let mut rng = StdRng::seed_from_u64(2);
     for n in 1..=129 {
-        let case = dense(9, 14, n, Numbers::Typical, &mut rng);
+        let case = dense(9, 14, n, Numbers::Typical, &mut rng).of(ActivationBits::ALL[n % 2]);
         for isa in tiers() {
             for (i, epilogue) in Epilogue::all().into_iter().enumerate() {
                 check(&case, isa, epilogue, Place::BOTH[i % 2], Parallel::Serial);
@@ -80,9 +84,11 @@ fn every_token_count_up_to_two_tiles_and_both_guards() {
 fn extreme_numbers() {
     let mut rng = StdRng::seed_from_u64(3);
     for (m, k, n) in [(5, 1, 17), (8, 7, 64), (12, 65, 33), (4, 768, 66)] {
-        let case = dense(m, k, n, Numbers::Extreme, &mut rng);
-        for isa in tiers() {
-            for epilogue in Epilogue::all() {
+        let numbers = dense(m, k, n, Numbers::Extreme, &mut rng);
+        for case in ActivationBits::ALL.map(|bits| numbers.clone().of(bits)) {
+            for (isa, epilogue) in
+                tiers().into_iter().flat_map(|isa| Epilogue::all().into_iter().map(move |e| (isa, e)))
+            {
                 check(&case, isa, epilogue, Place::AtEnd, Parallel::Serial);
             }
         }
@@ -93,10 +99,10 @@ fn extreme_numbers() {
 #[test]
 fn the_largest_accumulators_are_exact() {
     let (m, n, k) = (4, 17, MAX_K);
-    for weight in [-128, 127] {
+    for (weight, bits) in [-128, 127].into_iter().flat_map(|weight| ActivationBits::ALL.map(|bits| (weight, bits))) {
         let mut case = Case::new(m, n, vec![weight; m * k], Numbers::Typical, &mut StdRng::seed_from_u64(4));
         case.x.values.fill(255);
-        let case = case.recomputed();
+        let case = case.of(bits);
         for isa in tiers() {
             check(&case, isa, Epilogue::f32(false), Place::AtEnd, Parallel::Serial);
         }
@@ -154,12 +160,13 @@ proptest! {
     fn random_shapes_and_parameters(
         (m, k, n) in (1usize..80, 1usize..150, 1usize..200),
         extreme in any::<bool>(),
+        bits in prop::sample::select(&ActivationBits::ALL[..]),
         epilogue in prop::sample::select(Epilogue::all()),
         at_start in any::<bool>(),
         seed in any::<u64>(),
     ) {
         let numbers = if extreme { Numbers::Extreme } else { Numbers::Typical };
-        let case = dense(m, k, n, numbers, &mut StdRng::seed_from_u64(seed));
+        let case = dense(m, k, n, numbers, &mut StdRng::seed_from_u64(seed)).of(bits);
         let place = Place::BOTH[usize::from(at_start)];
         for isa in tiers() {
             check(&case, isa, epilogue, place, Parallel::Serial);
@@ -167,4 +174,4 @@ proptest! {
     }
 }
 
-product::errors::product_errors!("gemm", GemmDesc {}, GemmKernel, GemmWeights);
+product::errors::product_errors!("gemm", GemmDesc { activation_bits: ActivationBits::Eight }, GemmKernel, GemmWeights);

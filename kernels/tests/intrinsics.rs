@@ -10,7 +10,7 @@ use lacuna_kernels::intrinsics::IntrinsicsSpmm;
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmWeights};
-use lacuna_kernels::{Block, KernelError, Output, PanelLayout, Parallel, Sign};
+use lacuna_kernels::{ActivationBits, Block, KernelError, Output, PanelLayout, Parallel, Sign};
 use product::{Case, FEATURES, Numbers, Place, TOKENS, weights};
 use proptest::prelude::*;
 use rand::prelude::*;
@@ -109,7 +109,7 @@ proptest! {
 
         let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Signed);
         let x = case.x.to_panel(PanelLayout::Plain);
-        let plan = SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(Isa::Avx512Vnni(proof)).unwrap();
+        let plan = SpmmDesc { m, k, block: Block::B4x1, epilogue, activation_bits: ActivationBits::Eight }.plan(Isa::Avx512Vnni(proof)).unwrap();
         let packed = SpmmWeights::pack(&plan, &case.weights, &case.params).unwrap();
         let [mut intrinsics, mut generated] = [vec![0; elements(m, n)], vec![0; elements(m, n)]];
         kernel(proof, &case, epilogue).run(&x, n, Output::Bytes(&mut intrinsics)).unwrap();

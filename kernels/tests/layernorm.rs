@@ -6,7 +6,7 @@ mod support;
 use lacuna_jit::Isa;
 use lacuna_kernels::layernorm::{LayerNormDesc, NormParams, NormRows};
 use lacuna_kernels::layout::elements;
-use lacuna_kernels::{KernelError, PanelLayout, Parallel, math, reference};
+use lacuna_kernels::{ActivationBits, KernelError, PanelLayout, Parallel, math, reference};
 use matrices::{
     FEATURES, TOKENS, assert_padding_features_are_zero, assert_padding_features_untouched, assert_same_bits,
     from_panel, from_tile, random, to_tile,
@@ -35,6 +35,7 @@ struct Case {
     params: Vec<NormParams>,
     epsilon: f32,
     seed: u64,
+    bits: ActivationBits,
 }
 
 impl Case {
@@ -48,7 +49,7 @@ impl Case {
             out_scale: 40.0 + 20.0 * r[2],
             out_zero: 121.0,
         });
-        Case { features, tokens, x, params: params.collect(), epsilon: EPSILON, seed }
+        Case { features, tokens, x, params: params.collect(), epsilon: EPSILON, seed, bits: ActivationBits::Eight }
     }
 
     fn reference(&self) -> Vec<f64> {
@@ -59,7 +60,7 @@ impl Case {
     /// The f32 tile and the panel afterwards, as matrices; padding and buffers are checked on the way.
     fn run(&self, isa: Isa, (f32, layout): Written, parallel: Parallel) -> (Vec<f32>, Vec<u8>) {
         let (features, tokens) = (self.features, self.tokens);
-        let kernel = LayerNormDesc { features, f32, panel: layout }.compile(isa).unwrap();
+        let kernel = LayerNormDesc { features, f32, panel: layout, activation_bits: self.bits }.compile(isa).unwrap();
         let weights = NormRows::pack(kernel.plan(), &self.params, self.epsilon).unwrap();
         let mut x = to_tile(&self.x, features, tokens, self.seed);
         let before = x.to_vec();
@@ -89,7 +90,7 @@ impl Case {
         }
         let quantized = |(i, &y): (usize, &f32)| {
             let p = &self.params[i / self.tokens];
-            math::quantize_u8(y.mul_add(p.out_scale, p.out_zero))
+            math::quantize_u8(y.mul_add(p.out_scale, p.out_zero)).min(self.bits.largest())
         };
         let expected_q: Vec<u8> = expected.iter().enumerate().map(quantized).collect();
         for isa in tiers() {
@@ -111,7 +112,11 @@ fn edge_sizes_match_the_reference_on_every_tier() {
     for features in FEATURES {
         for tokens in TOKENS {
             // One feature is its own mean: the deviation is exactly 0.
-            Case::new(features, tokens, 0.25, (features * 1000 + tokens) as u64).check(2e-6);
+            let mut case = Case::new(features, tokens, 0.25, (features * 1000 + tokens) as u64);
+            for bits in ActivationBits::ALL {
+                case.bits = bits;
+                case.check(2e-6);
+            }
         }
     }
 }
@@ -184,21 +189,33 @@ proptest! {
 
 #[test]
 fn bad_arguments_are_named() {
-    let desc = LayerNormDesc { features: 0, f32: true, panel: None };
+    let desc = LayerNormDesc { features: 0, f32: true, panel: None, activation_bits: ActivationBits::Eight };
     assert!(matches!(desc.plan(Isa::Portable), Err(KernelError::Dimension { found: 0, .. })));
-    let desc = LayerNormDesc { features: usize::MAX, f32: true, panel: None };
+    let desc = LayerNormDesc { features: usize::MAX, f32: true, panel: None, activation_bits: ActivationBits::Eight };
     assert!(matches!(desc.plan(Isa::Portable), Err(KernelError::Dimension { .. })));
-    let nothing = LayerNormDesc { features: 5, f32: false, panel: None }.plan(Isa::Portable).unwrap_err();
+    let nothing = LayerNormDesc { features: 5, f32: false, panel: None, activation_bits: ActivationBits::Eight }
+        .plan(Isa::Portable)
+        .unwrap_err();
     assert_eq!(nothing.to_string(), "layernorm: given no output, expected an f32 tile, a panel, or both");
 
     for isa in tiers() {
-        let kernel = LayerNormDesc { features: 5, f32: true, panel: None }.compile(isa).unwrap();
-        let with_panel =
-            LayerNormDesc { features: 5, f32: true, panel: Some(PanelLayout::Plain) }.compile(isa).unwrap();
+        let kernel = LayerNormDesc { features: 5, f32: true, panel: None, activation_bits: ActivationBits::Eight }
+            .compile(isa)
+            .unwrap();
+        let with_panel = LayerNormDesc {
+            features: 5,
+            f32: true,
+            panel: Some(PanelLayout::Plain),
+            activation_bits: ActivationBits::Eight,
+        }
+        .compile(isa)
+        .unwrap();
         let params = vec![NormParams { gamma: 1.0, ..Default::default() }; 5];
         let pack = |params: &[NormParams], epsilon| NormRows::pack(kernel.plan(), params, epsilon);
         let weights = pack(&params, EPSILON).unwrap();
-        let other = LayerNormDesc { features: 4, f32: true, panel: None }.plan(isa).unwrap();
+        let other = LayerNormDesc { features: 4, f32: true, panel: None, activation_bits: ActivationBits::Eight }
+            .plan(isa)
+            .unwrap();
         let narrow = NormRows::pack(&other, &params[..4], EPSILON).unwrap();
         let (mut x, mut panel) = (vec![0.0; elements(5, 3)], vec![0; elements(5, 3)]);
         let serial = Parallel::Serial;

@@ -7,7 +7,7 @@ use lacuna_jit::{Avx512Vnni, Features, Isa};
 use lacuna_kernels::epilogue::{Activation, Epilogue, Store};
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
 use lacuna_kernels::spmm::{Abreast, Schedule, SpmmDesc, SpmmKernel, SpmmWeights};
-use lacuna_kernels::{Block, Generate, PanelLayout, Parallel, Plan, Sign};
+use lacuna_kernels::{ActivationBits, Block, Generate, PanelLayout, Parallel, Plan, Sign};
 use product::{Case, Numbers, Place, TOKENS, weights};
 use rand::prelude::*;
 
@@ -53,7 +53,7 @@ fn check(case: &Case, isa: Isa, epilogue: Epilogue) {
     let (m, k, params) = (case.m, case.k, case.params_of(&epilogue));
     let what = |name: String| format!("{name} on {} tokens", case.n);
 
-    let plan = GemmDesc { m, k, epilogue }.plan(isa).unwrap();
+    let plan = GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap();
     let (kernel, packed) =
         (GemmKernel::compile(plan).unwrap(), GemmWeights::pack(&plan, &case.weights, params).unwrap());
     let x = case.x_panel(PanelLayout::Vnni, Place::AtEnd);
@@ -61,7 +61,8 @@ fn check(case: &Case, isa: Isa, epilogue: Epilogue) {
         kernel.run(&packed, &x, case.n, out, Parallel::Serial)
     });
 
-    let plan = SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa).unwrap();
+    let plan =
+        SpmmDesc { m, k, block: Block::B4x1, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap();
     let (kernel, packed) =
         (SpmmKernel::compile(plan).unwrap(), SpmmWeights::pack(&plan, &case.weights, params).unwrap());
     let x = case.x_panel(plan.input(), Place::AtEnd);
@@ -77,8 +78,13 @@ fn vbmi_is_needed_where_it_is_used() {
         let Isa::Avx512Vnni(token) = isa else { panic!("{isa} is not generated") };
         for epilogue in Epilogue::all() {
             let looks_up = epilogues().any(|gelu| gelu == epilogue);
-            let sparse = SpmmDesc { m: 8, k: 8, block: Block::B4x1, epilogue }.plan(isa).unwrap();
-            let mut plans = vec![(GemmDesc { m: 8, k: 8, epilogue }.plan(isa).unwrap().key(), looks_up)];
+            let sparse = SpmmDesc { m: 8, k: 8, block: Block::B4x1, epilogue, activation_bits: ActivationBits::Eight }
+                .plan(isa)
+                .unwrap();
+            let mut plans = vec![(
+                GemmDesc { m: 8, k: 8, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap().key(),
+                looks_up,
+            )];
             plans.extend(sparse.candidates().into_iter().map(|plan| {
                 let Schedule { narrow, abreast, .. } = *plan.schedule();
                 (plan.key(), looks_up || narrow > 0 && abreast != Abreast::No)
@@ -96,7 +102,10 @@ fn vbmi_is_needed_where_it_is_used() {
 fn plans_say_whether_they_use_vbmi() {
     let epilogue = epilogues().next().unwrap();
     let isas = isas();
-    let plans: Vec<_> = isas.iter().map(|&isa| GemmDesc { m: 8, k: 8, epilogue }.plan(isa).unwrap().key()).collect();
+    let plans: Vec<_> = isas
+        .iter()
+        .map(|&isa| GemmDesc { m: 8, k: 8, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap().key())
+        .collect();
     for (isa, plan) in isas.iter().zip(&plans) {
         let Isa::Avx512Vnni(token) = isa else { panic!("{isa} is not generated") };
         assert_eq!(plan.name().contains("-avx512vnni-novbmi-"), !token.vbmi(), "{}", plan.name());

@@ -11,7 +11,7 @@ use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::pattern::{BlockPattern, MAX_K, MAX_M};
 use lacuna_kernels::spmm::{IndexWidth, SpmmDesc};
-use lacuna_kernels::{Block, Generate, Plan};
+use lacuna_kernels::{ActivationBits, Block, Generate, Plan};
 use product::FEATURES;
 use proptest::prelude::*;
 use support::{assert_code_of_a_plan, tiers};
@@ -24,8 +24,10 @@ fn plans(isa: Isa) -> Vec<AnyPlan> {
         .into_iter()
         .flat_map(|(m, k)| Epilogue::all().into_iter().map(move |epilogue| (m, k, epilogue)))
         .flat_map(|(m, k, epilogue)| {
-            let spmm = SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa).unwrap();
-            let gemm = GemmDesc { m, k, epilogue }.plan(isa).unwrap();
+            let spmm = SpmmDesc { m, k, block: Block::B4x1, epilogue, activation_bits: ActivationBits::Eight }
+                .plan(isa)
+                .unwrap();
+            let gemm = GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap();
             assert_eq!((spmm.m(), spmm.k(), *spmm.epilogue()), (m, k, epilogue));
             assert_eq!((gemm.m(), gemm.k(), *gemm.epilogue()), (m, k, epilogue));
             [spmm.key(), gemm.key()]
@@ -41,8 +43,12 @@ fn names_are_unique_and_say_what_the_kernel_is() {
         assert!(by_name.insert(plan.name(), plan).is_none(), "{} names two plans", plan.name());
         assert!(plan.name().contains(plan.isa().name()));
     }
-    let name =
-        |epilogue| SpmmDesc { m: 768, k: 3072, block: Block::B4x1, epilogue }.plan(Isa::Portable).unwrap().name();
+    let name = |epilogue| {
+        SpmmDesc { m: 768, k: 3072, block: Block::B4x1, epilogue, activation_bits: ActivationBits::Eight }
+            .plan(Isa::Portable)
+            .unwrap()
+            .name()
+    };
     assert_eq!(
         name(Epilogue::f32(true)),
         "spmm-u8s8-portable-m768k3072n64-4x1-stream-v4u2-narrow16-abreast-shuffle-prefetch-f32-residual"
@@ -65,8 +71,15 @@ fn planning_is_pure() {
 fn the_narrowest_index_that_reaches_every_feature() {
     for (k, index) in [(1, IndexWidth::U16), (8192, IndexWidth::U16), (8193, IndexWidth::U32), (MAX_K, IndexWidth::U32)]
     {
-        let plan =
-            SpmmDesc { m: MAX_M, k, block: Block::B4x1, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+        let plan = SpmmDesc {
+            m: MAX_M,
+            k,
+            block: Block::B4x1,
+            epilogue: Epilogue::f32(false),
+            activation_bits: ActivationBits::Eight,
+        }
+        .plan(Isa::Portable)
+        .unwrap();
         assert_eq!(plan.index(), index);
     }
 }
@@ -87,8 +100,17 @@ fn code_size_does_not_grow_with_the_shape() {
     for isa in tiers().into_iter().filter(|&isa| isa != Isa::Portable) {
         for epilogue in Epilogue::all() {
             let bytes = |plan: AnyPlan| plan.emit().unwrap().bytes.len();
-            let spmm = |m, k| bytes(SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa).unwrap().key());
-            let gemm = |m, k| bytes(GemmDesc { m, k, epilogue }.plan(isa).unwrap().key());
+            let spmm = |m, k| {
+                bytes(
+                    SpmmDesc { m, k, block: Block::B4x1, epilogue, activation_bits: ActivationBits::Eight }
+                        .plan(isa)
+                        .unwrap()
+                        .key(),
+                )
+            };
+            let gemm = |m, k| {
+                bytes(GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap().key())
+            };
             assert!(spmm(MAX_M, MAX_K) <= spmm(64, 64) + 256, "{}", epilogue.name());
             assert!(gemm(MAX_M, MAX_K) <= gemm(64, 64) + 256, "{}", epilogue.name());
         }

@@ -11,7 +11,7 @@ use lacuna_kernels::float::{DType, FloatDesc, FloatInput, FloatKernel, FloatWeig
 use lacuna_kernels::gemm::{GemmDesc, GemmKernel, GemmWeights};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, Buffer, KernelError, Output, PanelLayout, Parallel, Sign, Sink};
+use lacuna_kernels::{ActivationBits, Block, Buffer, KernelError, Output, PanelLayout, Parallel, Sign, Sink};
 use product::{Case, Numbers, Place, weights};
 use rand::prelude::*;
 use support::{mask_blocks, tiers};
@@ -55,7 +55,9 @@ fn kernels_run_on_borrowed_sections() {
         for isa in tiers() {
             for epilogue in Epilogue::all() {
                 for block in &Block::ALL[..6] {
-                    let plan = SpmmDesc { m, k, block: *block, epilogue }.plan(isa).unwrap();
+                    let plan = SpmmDesc { m, k, block: *block, epilogue, activation_bits: ActivationBits::Eight }
+                        .plan(isa)
+                        .unwrap();
                     assert_eq!(plan.desc().plan(isa).unwrap(), plan);
                     let packed = SpmmWeights::pack(&plan, &case.weights, case.params_of(&epilogue)).unwrap();
                     let read = through_sections(&plan, &packed);
@@ -65,7 +67,7 @@ fn kernels_run_on_borrowed_sections() {
                         kernel.run(&read, &x, n, out, Parallel::Serial)
                     });
                 }
-                let plan = GemmDesc { m, k, epilogue }.plan(isa).unwrap();
+                let plan = GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap();
                 let packed = GemmWeights::pack(&plan, &case.weights, case.params_of(&epilogue)).unwrap();
                 let sections = packed.sections().map(aligned);
                 let read = GemmWeights::from_sections(&plan, sections.clone()).unwrap();
@@ -153,7 +155,9 @@ fn changed_sections_are_refused_or_harmless() {
     for isa in tiers() {
         for epilogue in Epilogue::all() {
             for block in &Block::ALL[..6] {
-                let plan = SpmmDesc { m, k, block: *block, epilogue }.plan(isa).unwrap();
+                let plan = SpmmDesc { m, k, block: *block, epilogue, activation_bits: ActivationBits::Eight }
+                    .plan(isa)
+                    .unwrap();
                 let kernel = SpmmKernel::compile(plan).unwrap();
                 for round in 0..6 {
                     let n = rng.random_range(1..140);
@@ -199,7 +203,8 @@ fn what_generated_code_relies_on_is_checked() {
     let plain = Epilogue::f32(false);
     let vnni = Epilogue::gelu(PanelLayout::Vnni, Sign::Unsigned).fixed();
     for (block, epilogue) in [Block::B4x1, Block::B1x4, Block::B4x4].into_iter().flat_map(|b| [(b, plain), (b, vnni)]) {
-        let plan = SpmmDesc { m, k, block, epilogue }.plan(Isa::Portable).unwrap();
+        let plan =
+            SpmmDesc { m, k, block, epilogue, activation_bits: ActivationBits::Eight }.plan(Isa::Portable).unwrap();
         let packed = SpmmWeights::pack(&plan, &case.weights, case.params_of(&epilogue)).unwrap();
         let inputs = plan.cover().inputs();
         let refuse = |section: usize, expected: &str, change: &dyn Fn(&mut Vec<u8>)| {
@@ -236,14 +241,16 @@ fn what_generated_code_relies_on_is_checked() {
             refuse(3, "no parameters", &|s| s[16..20].copy_from_slice(&32u32.to_le_bytes())); // a shift
         }
     }
-    let plan = SpmmDesc { m, k, block: Block::B4x1, epilogue: plain }.plan(Isa::Portable).unwrap();
+    let plan = SpmmDesc { m, k, block: Block::B4x1, epilogue: plain, activation_bits: ActivationBits::Eight }
+        .plan(Isa::Portable)
+        .unwrap();
     let packed = SpmmWeights::pack(&plan, &case.weights, case.params_of(&plain)).unwrap();
     let mut sections = packed.sections().map(aligned);
     sections[3] = aligned(&vec![255; sections[3].len()]); // NaN
     let error = SpmmWeights::from_sections(&plan, packed.facts(), sections).unwrap_err();
     assert!(matches!(error, KernelError::Parameter { parameter: "multiplier", .. }), "{error}");
 
-    let plan = GemmDesc { m, k, epilogue: vnni }.plan(Isa::Portable).unwrap();
+    let plan = GemmDesc { m, k, epilogue: vnni, activation_bits: ActivationBits::Eight }.plan(Isa::Portable).unwrap();
     let packed = GemmWeights::pack(&plan, &case.weights, case.params_of(&vnni)).unwrap();
     for section in 0..2 {
         for len in [0, 1, packed.sections()[section].len() - 1] {

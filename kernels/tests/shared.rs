@@ -6,7 +6,7 @@ mod support;
 use lacuna_jit::Isa;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::spmm::{SpmmDesc, SpmmKernel, SpmmPlan};
-use lacuna_kernels::{Block, PanelLayout, Parallel, Sign};
+use lacuna_kernels::{ActivationBits, Block, PanelLayout, Parallel, Sign};
 use product::{Case, Numbers, Place, check_spmm, weights};
 use rand::prelude::*;
 use support::{mask_blocks, tiers};
@@ -17,7 +17,8 @@ const COLUMNS: [usize; 8] = [1, 16, 32, 48, 63, 64, 65, 130];
 
 /// All plans whose row blocks share rows of X.
 fn plans(m: usize, k: usize, block: Block, epilogue: Epilogue, isa: Isa) -> Vec<SpmmPlan> {
-    let all = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap().candidates();
+    let all =
+        SpmmDesc { m, k, block, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap().candidates();
     all.into_iter().filter(|plan| plan.schedule().shared > 0).collect()
 }
 
@@ -117,7 +118,11 @@ fn wide_indices() {
 
 #[test]
 fn only_blocks_of_several_row_blocks_share_rows() {
-    let plan = |block| SpmmDesc { m: 16, k: 16, block, epilogue: epilogues()[0] }.plan(Isa::Portable).unwrap();
+    let plan = |block| {
+        SpmmDesc { m: 16, k: 16, block, epilogue: epilogues()[0], activation_bits: ActivationBits::Eight }
+            .plan(Isa::Portable)
+            .unwrap()
+    };
     let shared = |block| {
         let candidates = plan(block).candidates();
         candidates.iter().map(|plan| plan.schedule().shared).max()

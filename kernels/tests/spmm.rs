@@ -9,7 +9,7 @@ use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::pattern::MAX_K;
 use lacuna_kernels::spmm::{IndexWidth, SpmmDesc, SpmmKernel, SpmmPlan, SpmmWeights};
-use lacuna_kernels::{Block, KernelError, Output, PanelLayout, Parallel, Plan, Sign, Sink};
+use lacuna_kernels::{ActivationBits, Block, KernelError, Output, PanelLayout, Parallel, Plan, Sign, Sink};
 use product::{Case, FEATURES, Numbers, Place, TOKENS, check_spmm, weights};
 use proptest::prelude::*;
 use rand::prelude::*;
@@ -19,13 +19,17 @@ use support::{mask_blocks, tiers};
 const BLOCKS: &[Block] = &[Block::B4x1, Block::B1x4, Block::B4x4, Block::B8x1, Block::B16x1, Block::Unstructured];
 
 fn plan(isa: Isa, m: usize, k: usize, epilogue: Epilogue) -> SpmmPlan {
-    SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa).unwrap()
+    plan_of(ActivationBits::Eight, isa, m, k, epilogue)
+}
+
+fn plan_of(activation_bits: ActivationBits, isa: Isa, m: usize, k: usize, epilogue: Epilogue) -> SpmmPlan {
+    SpmmDesc { m, k, block: Block::B4x1, epilogue, activation_bits }.plan(isa).unwrap()
 }
 
 /// Runs `case` with `epilogue` on `isa` and compares it with the reference.
 #[track_caller]
 fn check(case: &Case, isa: Isa, epilogue: Epilogue, place: Place, parallel: Parallel) {
-    let plan = plan(isa, case.m, case.k, epilogue);
+    let plan = plan_of(case.bits, isa, case.m, case.k, epilogue);
     let kernel = SpmmKernel::compile(plan).unwrap();
     check_spmm(case, &kernel, place, parallel);
 }
@@ -40,14 +44,14 @@ fn sparse(m: usize, k: usize, n: usize, density: f64, numbers: Numbers, rng: &mu
 fn every_epilogue_on_every_edge_size() {
     let tiers = tiers();
     let mut rng = StdRng::seed_from_u64(1);
-    for m in FEATURES {
+    for (m, bits) in FEATURES.into_iter().flat_map(|m| ActivationBits::ALL.map(|bits| (m, bits))) {
         for k in FEATURES {
             let plans = Epilogue::all()
                 .into_iter()
-                .flat_map(|epilogue| tiers.iter().map(move |&isa| plan(isa, m, k, epilogue)));
+                .flat_map(|epilogue| tiers.iter().map(move |&isa| plan_of(bits, isa, m, k, epilogue)));
             let kernels: Vec<SpmmKernel> = plans.map(|plan| SpmmKernel::compile(plan).unwrap()).collect();
             for n in TOKENS {
-                let case = sparse(m, k, n, 0.4, Numbers::Typical, &mut rng);
+                let case = sparse(m, k, n, 0.4, Numbers::Typical, &mut rng).of(bits);
                 for kernel in &kernels {
                     check_spmm(&case, kernel, Place::BOTH[(m + n) % 2], Parallel::Serial);
                 }
@@ -60,7 +64,7 @@ fn every_epilogue_on_every_edge_size() {
 fn every_token_count_up_to_two_tiles_and_both_guards() {
     let mut rng = StdRng::seed_from_u64(2);
     for n in 1..=129 {
-        let case = sparse(9, 14, n, 0.5, Numbers::Typical, &mut rng);
+        let case = sparse(9, 14, n, 0.5, Numbers::Typical, &mut rng).of(ActivationBits::ALL[n % 2]);
         for isa in tiers() {
             for (i, epilogue) in Epilogue::all().into_iter().enumerate() {
                 check(&case, isa, epilogue, Place::BOTH[i % 2], Parallel::Serial);
@@ -82,13 +86,14 @@ fn every_block_shape_and_every_schedule() {
         for &block in BLOCKS {
             for isa in tiers() {
                 for epilogue in [plain, vnni, Epilogue::f32(true)] {
-                    let plans = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap().candidates();
+                    let activation_bits = ActivationBits::ALL[m % 2];
+                    let plans = SpmmDesc { m, k, block, epilogue, activation_bits }.plan(isa).unwrap().candidates();
                     let least = if matches!(isa, Isa::Avx2(_)) { 2 } else { 4 };
                     assert!(plans.len() >= least, "{block}");
                     let kernels: Vec<SpmmKernel> =
                         plans.into_iter().map(|plan| SpmmKernel::compile(plan).unwrap()).collect();
                     for n in TOKENS {
-                        let case = sparse(m, k, n, density, Numbers::Typical, &mut rng);
+                        let case = sparse(m, k, n, density, Numbers::Typical, &mut rng).of(activation_bits);
                         for kernel in &kernels {
                             check_spmm(&case, kernel, Place::BOTH[n % 2], Parallel::Serial);
                         }
@@ -101,7 +106,13 @@ fn every_block_shape_and_every_schedule() {
 
 #[test]
 fn dense_has_no_sparse_kernel() {
-    let desc = SpmmDesc { m: 4, k: 4, block: Block::Dense, epilogue: Epilogue::f32(false) };
+    let desc = SpmmDesc {
+        m: 4,
+        k: 4,
+        block: Block::Dense,
+        epilogue: Epilogue::f32(false),
+        activation_bits: ActivationBits::Eight,
+    };
     assert!(matches!(desc.plan(Isa::Portable), Err(KernelError::Block { found: Block::Dense, .. })));
 }
 
@@ -110,9 +121,11 @@ fn extreme_numbers() {
     let mut rng = StdRng::seed_from_u64(3);
     for (m, k, n) in [(5, 1, 17), (8, 7, 64), (12, 65, 33), (4, 768, 66)] {
         for density in [0.1, 1.0] {
-            let case = sparse(m, k, n, density, Numbers::Extreme, &mut rng);
-            for isa in tiers() {
-                for epilogue in Epilogue::all() {
+            let numbers = sparse(m, k, n, density, Numbers::Extreme, &mut rng);
+            for case in ActivationBits::ALL.map(|bits| numbers.clone().of(bits)) {
+                for (isa, epilogue) in
+                    tiers().into_iter().flat_map(|isa| Epilogue::all().into_iter().map(move |e| (isa, e)))
+                {
                     check(&case, isa, epilogue, Place::AtEnd, Parallel::Serial);
                 }
             }
@@ -124,10 +137,10 @@ fn extreme_numbers() {
 #[test]
 fn the_largest_accumulators_are_exact() {
     let (m, n, k) = (4, 17, MAX_K);
-    for weight in [-128, 127] {
+    for (weight, bits) in [-128, 127].into_iter().flat_map(|weight| ActivationBits::ALL.map(|bits| (weight, bits))) {
         let mut case = Case::new(m, n, vec![weight; m * k], Numbers::Typical, &mut StdRng::seed_from_u64(4));
         case.x.values.fill(255);
-        let case = case.recomputed();
+        let case = case.of(bits);
         for isa in tiers() {
             check(&case, isa, Epilogue::f32(false), Place::AtEnd, Parallel::Serial);
         }
@@ -165,8 +178,16 @@ fn wide_inputs_use_wide_indices() {
                     check(&case, isa, epilogue, Place::AtEnd, Parallel::Serial);
                 }
                 for block in [Block::B1x4, Block::B4x4] {
-                    let plans =
-                        SpmmDesc { m, k, block, epilogue: Epilogue::f32(false) }.plan(isa).unwrap().candidates();
+                    let plans = SpmmDesc {
+                        m,
+                        k,
+                        block,
+                        epilogue: Epilogue::f32(false),
+                        activation_bits: ActivationBits::Eight,
+                    }
+                    .plan(isa)
+                    .unwrap()
+                    .candidates();
                     for plan in plans {
                         check_spmm(&case, &SpmmKernel::compile(plan).unwrap(), Place::AtEnd, Parallel::Serial);
                     }
@@ -190,7 +211,15 @@ fn threads_change_nothing() {
                     }
                     // Row blocks of scattered outputs.
                     for block in [Block::B1x4, Block::Unstructured] {
-                        let plan = SpmmDesc { m, k, block, epilogue: Epilogue::f32(true) }.plan(isa).unwrap();
+                        let plan = SpmmDesc {
+                            m,
+                            k,
+                            block,
+                            epilogue: Epilogue::f32(true),
+                            activation_bits: ActivationBits::Eight,
+                        }
+                        .plan(isa)
+                        .unwrap();
                         let kernel = SpmmKernel::compile(plan).unwrap();
                         pool.install(|| check_spmm(&case, &kernel, Place::AtEnd, Parallel::Rayon));
                     }
@@ -241,6 +270,7 @@ proptest! {
         (m, k, n) in (1usize..80, 1usize..150, 1usize..200),
         density in 0.0..=1.0f64,
         extreme in any::<bool>(),
+        bits in prop::sample::select(&ActivationBits::ALL[..]),
         epilogue in prop::sample::select(Epilogue::all()),
         block in prop::sample::select(BLOCKS),
         way in any::<prop::sample::Index>(),
@@ -248,10 +278,10 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let numbers = if extreme { Numbers::Extreme } else { Numbers::Typical };
-        let case = sparse(m, k, n, density, numbers, &mut StdRng::seed_from_u64(seed));
+        let case = sparse(m, k, n, density, numbers, &mut StdRng::seed_from_u64(seed)).of(bits);
         let place = Place::BOTH[usize::from(at_start)];
         for isa in tiers() {
-            let plans = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap().candidates();
+            let plans = SpmmDesc { m, k, block, epilogue, activation_bits: bits }.plan(isa).unwrap().candidates();
             let kernel = SpmmKernel::compile(*way.get(&plans)).unwrap();
             check_spmm(&case, &kernel, place, Parallel::Serial);
         }
@@ -262,7 +292,9 @@ proptest! {
 #[test]
 fn weights_of_another_epilogue_or_cover_are_refused() {
     let (m, k) = (8, 8);
-    let plan = |block, epilogue| SpmmDesc { m, k, block, epilogue }.plan(Isa::Portable).unwrap();
+    let plan = |block, epilogue| {
+        SpmmDesc { m, k, block, epilogue, activation_bits: ActivationBits::Eight }.plan(Isa::Portable).unwrap()
+    };
     let pack = |plan| SpmmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
     let kernel = SpmmKernel::compile(plan(Block::B4x1, Epilogue::f32(false))).unwrap();
     let run = |weights| {
@@ -282,4 +314,9 @@ fn weights_of_another_epilogue_or_cover_are_refused() {
     }
 }
 
-product::errors::product_errors!("spmm", SpmmDesc { block: Block::B4x1 }, SpmmKernel, SpmmWeights);
+product::errors::product_errors!(
+    "spmm",
+    SpmmDesc { block: Block::B4x1, activation_bits: ActivationBits::Eight },
+    SpmmKernel,
+    SpmmWeights
+);

@@ -52,7 +52,7 @@ pub use checkpoint::{Checkpoint, TensorInfo};
 pub use codes::{FileCodes, LayerCodes, LinearCodes, TensorQuant};
 pub use config::{Activation, EncoderConfig};
 pub use error::{CalibrationError, Error, ErrorKind, HubError, OnnxError, Result, WeightError};
-pub use lacuna_pattern::Block;
+pub use lacuna_pattern::{ActivationBits, Block};
 pub use matrix::Matrix;
 pub use model::{LinearZeros, Model, OpenOptions, Timings};
 pub use pooling::{DenseModule, ModuleActivation, NormModule, Pooling, PoolingMode, PoolingSource, SentenceModule};

@@ -10,6 +10,8 @@
 //! so whatever depends on the input feature (activation scales) is folded into the weights before
 //! they are rounded, and whatever depends on the output feature alone goes into the two factors.
 
+use lacuna_pattern::ActivationBits;
+
 use crate::codes::{LayerCodes, LinearCodes, TensorQuant};
 use crate::config::EncoderConfig;
 use crate::error::CalibrationError;
@@ -31,13 +33,15 @@ pub(crate) fn round_code(x: f32, low: f32, high: f32) -> f32 {
 
 /// How a tensor of activations becomes u8: `x[k] ~ scale[k] * (xq[k] - zero_point)`.
 ///
-/// `xq[k] = clamp(round(x[k] / scale[k]) + zero_point, 0, 255)`, rounded to nearest even.
+/// `xq[k] = clamp(round(x[k] / scale[k]) + zero_point, 0, 255)`, rounded to nearest even; with seven bits the largest code is 127.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActivationQuant {
     /// Scale per feature, positive.
     pub scale: Vec<f32>,
     /// The code of zero.
     pub zero_point: u8,
+    /// Bits of the codes.
+    pub bits: ActivationBits,
     /// Mean of every feature over the calibration sentences. The kernels do not use it: it lets
     /// [`CalibratedModel::quantize_layer`](crate::CalibratedModel::quantize_layer) put the mean
     /// error of rounded weights into the bias.
@@ -48,13 +52,14 @@ impl ActivationQuant {
     /// The same scale and zero point for every feature.
     pub(crate) fn spread(tensor: TensorQuant, features: usize) -> ActivationQuant {
         let TensorQuant { scale, zero_point } = tensor;
-        ActivationQuant { scale: vec![scale; features], zero_point, mean: vec![0.0; features] }
+        let bits = ActivationBits::Eight;
+        ActivationQuant { scale: vec![scale; features], zero_point, bits, mean: vec![0.0; features] }
     }
 
     /// Quantises the value of one feature.
     pub fn quantize(&self, feature: usize, x: f32) -> u8 {
-        let zero = f32::from(self.zero_point);
-        (round_code(x / self.scale[feature], -zero, 255.0 - zero) + zero) as u8
+        let (zero, largest) = (f32::from(self.zero_point), f32::from(self.bits.largest()));
+        (round_code(x / self.scale[feature], -zero, largest - zero) + zero) as u8
     }
 
     /// The value of a code.
@@ -91,11 +96,25 @@ pub struct LayerQuant {
 }
 
 impl LayerQuant {
-    /// Refuses quantisations that are not of a model of this configuration.
+    /// The bits of the inputs of linear layers.
+    fn bits(&self) -> [(&'static str, ActivationBits); 4] {
+        [
+            ("codes of the inputs of q, k and v", self.attn_in.bits),
+            ("codes of the inputs of o", self.attn_out.bits),
+            ("codes of the inputs of up", self.ffn_in.bits),
+            ("codes of the inputs of down", self.gelu_out.bits),
+        ]
+    }
+
+    /// Refuses quantisations that are not of a model of this configuration, or whose inputs of linear layers do not have `bits` bits.
     ///
     /// # Errors
-    /// [`CalibrationError::Quantisation`] for another number of layers or features, and for scales that are not positive.
-    pub fn check_all(layers: &[LayerQuant], config: &EncoderConfig) -> Result<(), CalibrationError> {
+    /// [`CalibrationError::Quantisation`] for another number of layers, features or bits, and for scales that are not positive.
+    pub fn check_all(
+        layers: &[LayerQuant],
+        config: &EncoderConfig,
+        bits: ActivationBits,
+    ) -> Result<(), CalibrationError> {
         let size = |what, found: usize, expected: usize| match found == expected {
             true => Ok(()),
             false => {
@@ -104,6 +123,12 @@ impl LayerQuant {
             }
         };
         size("layers", layers.len(), config.layers)?;
+        for (what, found) in layers.iter().flat_map(LayerQuant::bits) {
+            if found != bits {
+                let (found, expected) = (format!("{found} bits"), format!("{bits}, as the options say"));
+                return Err(CalibrationError::Quantisation { what, found, expected });
+            }
+        }
         let (hidden, inner, heads) = (config.hidden_size, config.intermediate_size, config.heads);
         let width = heads * config.head_size();
         for layer in layers {

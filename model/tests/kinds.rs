@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lacuna_model::HubError;
 use lacuna_model::OnnxError;
 use lacuna_model::WeightError;
-use lacuna_model::{Block, CalibrationError, Error, ErrorKind};
+use lacuna_model::{ActivationBits, Block, CalibrationError, Error, ErrorKind};
 
 /// One of every variant, and its kind.
 #[test]
@@ -50,6 +50,7 @@ fn every_error_has_the_kind_that_callers_act_by() {
         (Error::PrecisionLayers { found: 1, expected: 2 }, ErrorKind::InvalidOption),
         (Error::UnknownPreset { found: found(), expected: expected() }, ErrorKind::InvalidOption),
         (Error::OnnxScales { layer: 0, tensor: "", found: [1.0, 2.0] }, ErrorKind::InvalidOption),
+        (Error::OnnxBits { found: ActivationBits::Seven }, ErrorKind::InvalidOption),
         (Error::WrongHead { path: path(), found: found(), expected: expected() }, ErrorKind::InvalidOption),
         (Error::Occupied { path: path() }, ErrorKind::InvalidOption),
         (
@@ -63,6 +64,16 @@ fn every_error_has_the_kind_that_callers_act_by() {
         (HubError::NoCache.into(), ErrorKind::NotFound),
         (CalibrationError::NotFinite { layer: 0, tensor: "" }.into(), ErrorKind::InvalidInput),
         (CalibrationError::UnknownRange { found: found() }.into(), ErrorKind::InvalidOption),
+        (
+            CalibrationError::FileCodes {
+                layer: None,
+                tensor: "",
+                found: ActivationBits::Eight,
+                expected: ActivationBits::Seven,
+            }
+            .into(),
+            ErrorKind::InvalidOption,
+        ),
         (OnnxError::Decode { path: path(), reason: String::new() }.into(), ErrorKind::InvalidFile),
         (OnnxError::Fused { path: path(), node: String::new(), domain: String::new() }.into(), ErrorKind::Unsupported),
     ];

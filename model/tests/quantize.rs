@@ -2,8 +2,8 @@
 
 use lacuna_model::reference::TapSet;
 use lacuna_model::{
-    ActivationQuant, Block, CalibrationOptions, EncoderConfig, Error, Linear, Matrix, Model, Preset, QuantizedLinear,
-    RangeMethod, Smoothing, seeded_ids,
+    ActivationBits, ActivationQuant, Block, CalibrationOptions, EncoderConfig, Error, Linear, Matrix, Model, Preset,
+    QuantizedLinear, RangeMethod, Smoothing, seeded_ids,
 };
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn linear_and_input() -> impl Strategy<Value = (Linear, ActivationQuant, Vec<f32
         (weights, bias, scale, any::<u8>(), mean, codes).prop_map(
             move |(data, bias, scale, zero_point, mean, codes)| {
                 let linear = Linear { weight: Matrix { rows: m, cols: k, data }, bias };
-                let input = ActivationQuant { scale, zero_point, mean };
+                let input = ActivationQuant { scale, zero_point, bits: ActivationBits::Eight, mean };
                 let x = codes.iter().enumerate().map(|(k, &code)| input.dequantize(k, code)).collect();
                 (linear, input, x)
             },
@@ -80,12 +80,19 @@ proptest! {
     }
 
     #[test]
-    fn activations_round_trip_within_half_a_step(scale in 0.001f32..10.0, zero_point in any::<u8>(), x in -5.0f32..5.0) {
-        let quant = ActivationQuant { scale: vec![scale], zero_point, mean: vec![0.0] };
+    fn activations_round_trip_within_half_a_step(
+        scale in 0.001f32..10.0,
+        zero_point in any::<u8>(),
+        bits in prop::sample::select(&ActivationBits::ALL[..]),
+        x in -5.0f32..5.0,
+    ) {
+        let zero_point = zero_point.min(bits.largest());
+        let quant = ActivationQuant { scale: vec![scale], zero_point, bits, mean: vec![0.0] };
         let code = quant.quantize(0, x);
         let back = quant.dequantize(0, code);
         let zero = f32::from(zero_point);
-        let clipped = x.clamp(-zero * scale, (255.0 - zero) * scale);
+        prop_assert!(code <= bits.largest());
+        let clipped = x.clamp(-zero * scale, (f32::from(bits.largest()) - zero) * scale);
         prop_assert!((back - clipped).abs() <= 0.501 * scale);
     }
 }

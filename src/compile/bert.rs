@@ -68,7 +68,9 @@ pub(super) fn layer<M: Maker>(
     let attention = names::attention(index);
     let failed = |source| maker.failed(&attention, source);
     let output = layout(o.wants).ok_or_else(|| failed(incomplete("an output of attention that is no panel")))?;
-    let plan = AttentionDesc { head_size: heads.padded(), output }.plan(maker.isa()).map_err(failed)?;
+    let plan = AttentionDesc { head_size: heads.padded(), output, activation_bits: maker.activation_bits() }
+        .plan(maker.isa())
+        .map_err(failed)?;
     let part = M::State::part(plan, maker.attention(index, &plan)?);
     all.push(Step { name: attention.clone(), stage: Stage::Attention, op: Op::Attend { part, features: attended } });
     all.extend(o.steps);
@@ -130,7 +132,7 @@ fn norm<M: Maker>(
     input: Option<InputName>,
 ) -> Result<Step<M::State>, M::Error> {
     let features = maker.config().hidden_size;
-    let desc = LayerNormDesc { features, f32: true, panel: layout(wants) };
+    let desc = LayerNormDesc { features, f32: true, panel: layout(wants), activation_bits: maker.activation_bits() };
     let plan = desc.plan(maker.isa()).map_err(|source| maker.failed(&name.section(), source))?;
     let part = M::State::part(plan, maker.norm(name, input, &plan)?);
     let of = Place { tensor: Tensor::Hidden, format: Format::F32, features };
@@ -171,7 +173,7 @@ fn embed<M: Maker>(maker: &M, wants: Store) -> Result<Vec<Step<M::State>>, M::Er
     let failed = |source| maker.failed("embedding", source);
     let embedding = EmbeddingDesc { features }.plan(maker.isa()).map_err(failed)?;
     let name = NormName::Embedding;
-    let desc = LayerNormDesc { features, f32, panel: norm_panel };
+    let desc = LayerNormDesc { features, f32, panel: norm_panel, activation_bits: maker.activation_bits() };
     let norm = desc.plan(maker.isa()).map_err(|source| maker.failed(&name.section(), source))?;
     let part = M::State::part((embedding, norm), maker.norm(name, Some(input), &norm)?);
     let to = Place { tensor, format: Format::F32, features };
@@ -180,7 +182,7 @@ fn embed<M: Maker>(maker: &M, wants: Store) -> Result<Vec<Step<M::State>>, M::Er
     if let Some(projection) = projection {
         steps.extend(projection.steps);
         if let Some(layout) = panel {
-            let sink = Sink::bytes(layout, Sign::Unsigned);
+            let sink = Sink::bytes(layout, Sign::of(maker.activation_bits()));
             let section = "projection.panel".to_owned();
             let plan = ElementwiseDesc { features: hidden, sink }.plan(maker.isa()).map_err(failed)?;
             let part = M::State::part(plan, maker.input_codes(first, &section, hidden)?);

@@ -44,10 +44,10 @@ impl Step<Packed> {
     /// The codes with a calibrated range that it writes, if it writes any. `layer` is the layer that it belongs to; none before the first.
     pub(super) fn static_codes(&self, layer: Option<usize>) -> Option<StaticCodes> {
         let (place, layout, sign) = match &self.op {
-            Op::Embed { part, to } => (*to, part.plan.1.panel()?, Sign::Unsigned),
+            Op::Embed { part, to } => (*to, part.plan.1.panel()?, part.plan.1.sign()),
             Op::Product { product, to, .. } => {
                 let store = match product.computes() {
-                    Computes::Codes(epilogue) => epilogue.sink.store,
+                    Computes::Codes(_, epilogue) => epilogue.sink.store,
                     Computes::Floats(_, sink) => sink.store,
                 };
                 let (layout, sign) = store.codes()?;
@@ -61,10 +61,10 @@ impl Step<Packed> {
                 let (layout, sign) = part.plan.sink().store.codes()?;
                 (*to, layout, sign)
             }
-            Op::Norm { part, of } => (*of, part.plan.panel()?, Sign::Unsigned),
+            Op::Norm { part, of } => (*of, part.plan.panel()?, part.plan.sign()),
             Op::Attend { part, features } => {
                 let place = Place { tensor: Tensor::Attended, format: Format::Bytes, features: *features };
-                (place, part.plan.output(), Sign::Unsigned)
+                (place, part.plan.output(), part.plan.sign())
             }
             // Scales per token fit every token.
             Op::QuantizeTokens { .. } | Op::Round { .. } => return None,

@@ -7,7 +7,7 @@ use lacuna_kernels::elementwise::QuantParams;
 use lacuna_kernels::epilogue::{Arithmetic, Epilogue};
 use lacuna_kernels::float::DType;
 use lacuna_kernels::layernorm::{LayerNormPlan, NormParams, NormRows};
-use lacuna_kernels::{KernelError, Store};
+use lacuna_kernels::{ActivationBits, KernelError, Store};
 use lacuna_model::{EncoderConfig, LINEAR_NAMES, Precision};
 use rayon::prelude::*;
 
@@ -29,6 +29,7 @@ struct Loaded<'a> {
     file: &'a PackedFile,
     config: &'a EncoderConfig,
     entry: &'a StepsEntry,
+    activation_bits: ActivationBits,
 }
 
 impl PackedSteps {
@@ -37,6 +38,7 @@ impl PackedSteps {
         file: &PackedFile,
         config: &EncoderConfig,
         entry: &StepsEntry,
+        activation_bits: ActivationBits,
     ) -> Result<PackedSteps, PackedError> {
         let (found, expected) = (entry.layers.len(), config.layers);
         if found != expected {
@@ -49,7 +51,7 @@ impl PackedSteps {
             let expected = format!("one exactly if embeddings of {features} features are not of {hidden}");
             return Err(file.content_error("projection", found.into(), expected));
         }
-        let maker = Loaded { file, config, entry };
+        let maker = Loaded { file, config, entry, activation_bits };
         let layers = entry.layers.par_iter().enumerate();
         let layers: Vec<Result<_, _>> = layers.map(|(i, entry)| bert::layer(&maker, i, entry.precision)).collect();
         bert::close(&maker, layers.into_iter().collect::<Result<_, _>>()?)
@@ -110,12 +112,12 @@ impl Wanted {
     /// Shape, arithmetic and epilogue that the model has here. Codes may be requantised in either arithmetic.
     fn say(&self, found: Computes) -> String {
         let computes = match (self.precision, found) {
-            (Precision::Static | Precision::Dynamic, Computes::Codes(found)) => {
+            (Precision::Static | Precision::Dynamic, Computes::Codes(_, found)) => {
                 let arithmetic = match self.sink.store {
                     Store::Bytes { .. } => found.arithmetic,
                     Store::Bf16 | Store::F32 { .. } => Arithmetic::F32,
                 };
-                Computes::Codes(Epilogue { sink: self.sink, arithmetic })
+                Computes::Codes(self.activation_bits, Epilogue { sink: self.sink, arithmetic })
             }
             (Precision::Bf16, Computes::Floats(..)) => Computes::Floats(DType::Bf16, self.sink),
             (Precision::F32, Computes::Floats(..)) => Computes::Floats(DType::F32, self.sink),
@@ -127,7 +129,7 @@ impl Wanted {
 
 fn say((m, k): (usize, usize), computes: Computes) -> String {
     match computes {
-        Computes::Codes(epilogue) => format!("{m} x {k} weights for {}", epilogue.name()),
+        Computes::Codes(bits, epilogue) => format!("{m} x {k} weights for {} of codes of {bits} bits", epilogue.name()),
         Computes::Floats(dtype, sink) => format!("{m} x {k} weights for {dtype} {}", sink.name()),
     }
 }
@@ -138,6 +140,10 @@ impl Maker for Loaded<'_> {
 
     fn config(&self) -> &EncoderConfig {
         self.config
+    }
+
+    fn activation_bits(&self) -> ActivationBits {
+        self.activation_bits
     }
 
     fn isa(&self) -> Isa {

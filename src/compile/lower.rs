@@ -65,11 +65,13 @@ impl Group<'_> {
     pub(super) fn lower<M: Maker>(&self, maker: &M) -> Result<Lowered<M::State>, M::Error> {
         let &Group { input, precision, from, features, stage, linears, .. } = self;
         let follow_ups: Vec<FollowUp> = linears.iter().map(|linear| FollowUp::of(precision, linear)).collect();
+        let bits = maker.activation_bits();
         let wanted = |(linear, follow_up): (&LinearStep, &FollowUp)| Wanted {
             name: linear.name,
             precision,
             m: linear.features,
             k: features,
+            activation_bits: bits,
             sink: follow_up.product_sink(linear.sink),
         };
         let wanted: Vec<Wanted> = linears.iter().zip(&follow_ups).map(wanted).collect();
@@ -81,10 +83,11 @@ impl Group<'_> {
         let mut steps = Vec::new();
         let (wants, operand) = match (precision, reads) {
             (Precision::Static, Reads::Codes(layout)) => {
-                (Store::Bytes { layout, sign: Sign::Unsigned }, place(Format::Bytes))
+                (Store::Bytes { layout, sign: Sign::of(bits) }, place(Format::Bytes))
             }
             (Precision::Dynamic, Reads::Codes(layout)) => {
-                let plan = ColumnQuantDesc { features, layout }.plan(maker.isa()).map_err(failed)?;
+                let plan =
+                    ColumnQuantDesc { features, layout, activation_bits: bits }.plan(maker.isa()).map_err(failed)?;
                 let part = M::State::part(plan, maker.token_scales(input, &plan)?);
                 steps.push(step(input.section(), Op::QuantizeTokens { part, from: place(Format::F32) }));
                 (Store::F32 { residual: false }, place(Format::Bytes))

@@ -5,7 +5,7 @@ use lacuna_kernels::attention::{AttentionParams, AttentionPlan};
 use lacuna_kernels::dynamic::{ColumnQuantPlan, ColumnRescalePlan, FeatureScales, RescaleRows};
 use lacuna_kernels::elementwise::QuantParams;
 use lacuna_kernels::layernorm::{LayerNormPlan, NormRows};
-use lacuna_kernels::{KernelError, Sink};
+use lacuna_kernels::{ActivationBits, KernelError, Sink};
 use lacuna_model::{EncoderConfig, Precision};
 
 use super::names::{InputName, LinearName, NormName};
@@ -20,6 +20,8 @@ pub(super) struct Wanted {
     /// M and K, as stored.
     pub(super) m: usize,
     pub(super) k: usize,
+    /// Bits of what it reads, where it reads codes.
+    pub(super) activation_bits: ActivationBits,
     /// What the product does with its sums.
     pub(super) sink: Sink,
 }
@@ -33,6 +35,9 @@ pub(super) trait Maker: Sync {
     type Error: Send;
 
     fn config(&self) -> &EncoderConfig;
+
+    /// Bits of the codes that linear layers read.
+    fn activation_bits(&self) -> ActivationBits;
 
     /// What plans are made for.
     fn isa(&self) -> Isa;

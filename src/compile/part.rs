@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lacuna_jit::Isa;
 use lacuna_kernels::attention::AttentionKernel;
 use lacuna_kernels::cache::{AnyPlan, CompileStats, Compiled, KernelCache};
-use lacuna_kernels::dynamic::{ColumnQuantDesc, ColumnQuantKernel, ColumnRescaleDesc, ColumnRescaleKernel};
+use lacuna_kernels::dynamic::{ColumnQuantKernel, ColumnRescaleDesc, ColumnRescaleKernel};
 use lacuna_kernels::elementwise::{ElementwiseDesc, ElementwiseKernel};
 use lacuna_kernels::embedding::{EmbedLayerNorm, EmbeddingDesc, EmbeddingKernel, EmbeddingPlan};
 use lacuna_kernels::layernorm::{LayerNormKernel, LayerNormPlan};
@@ -80,9 +80,7 @@ pub(super) use kernel;
 
 kernel!(AttentionKernel: lacuna_kernels::attention::AttentionPlan, |plan, isa| plan.desc().plan(isa));
 kernel!(LayerNormKernel: LayerNormPlan, |plan, isa| plan.desc().plan(isa));
-kernel!(ColumnQuantKernel: lacuna_kernels::dynamic::ColumnQuantPlan, |plan, isa| {
-    ColumnQuantDesc { features: plan.features(), layout: plan.layout() }.plan(isa)
-});
+kernel!(ColumnQuantKernel: lacuna_kernels::dynamic::ColumnQuantPlan, |plan, isa| plan.desc().plan(isa));
 kernel!(ColumnRescaleKernel: lacuna_kernels::dynamic::ColumnRescalePlan, |plan, isa| {
     ColumnRescaleDesc { features: plan.features(), sink: *plan.sink() }.plan(isa)
 });

@@ -1,15 +1,15 @@
 //! The parts of a model from a calibrated model: quantised, planned, packed.
 
 use lacuna_jit::Isa;
-use lacuna_kernels::KernelError;
 use lacuna_kernels::attention::{AttentionParams, AttentionPlan};
 use lacuna_kernels::dynamic::{
-    ColumnQuantPlan, ColumnRescalePlan, FeatureScales, RescaleParams, RescaleRows, ZERO_CODE,
+    ColumnQuantPlan, ColumnRescalePlan, FeatureScales, RescaleParams, RescaleRows, zero_code,
 };
 use lacuna_kernels::elementwise::QuantParams;
 use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams};
 use lacuna_kernels::float::DType;
 use lacuna_kernels::layernorm::{LayerNormPlan, NormParams, NormRows};
+use lacuna_kernels::{ActivationBits, KernelError};
 use lacuna_kernels::{Sink, Store};
 use lacuna_model::{ActivationQuant, CalibratedModel, EncoderConfig, Precision, QuantizedLayer, QuantizedLinear};
 use rayon::prelude::*;
@@ -136,7 +136,9 @@ impl<'a> Calibrated<'a, '_> {
     /// Weights of a product, and what turns its sums into results.
     fn weights(&self, wanted: &Wanted) -> Result<JobWeights<'a>, KernelError> {
         let source = self.source(wanted.name)?;
-        let codes = |params, epilogue| JobWeights::Codes { weights: source.integers(), params, epilogue };
+        let activation_bits = self.activation_bits();
+        let codes =
+            |params, epilogue| JobWeights::Codes { weights: source.integers(), params, epilogue, activation_bits };
         let floats = |dtype| {
             // Biases of 8-bit products correct for rounded weights. Float products need no correction.
             let bias = source.per_output(source.float.bias.clone());
@@ -148,7 +150,7 @@ impl<'a> Calibrated<'a, '_> {
                 codes(params, epilogue)
             }
             Precision::Dynamic => {
-                let params = source.per_output(params::code_params(source.quantized, ZERO_CODE));
+                let params = source.per_output(params::code_params(source.quantized, zero_code(activation_bits)));
                 codes(params, Epilogue::new(wanted.sink.activation, wanted.sink.store))
             }
             Precision::Bf16 => floats(DType::Bf16),
@@ -179,6 +181,10 @@ impl<'a> Maker for Calibrated<'a, '_> {
 
     fn config(&self) -> &EncoderConfig {
         self.calibrated.model().config()
+    }
+
+    fn activation_bits(&self) -> ActivationBits {
+        self.calibrated.activation_bits()
     }
 
     fn isa(&self) -> Isa {

@@ -10,14 +10,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytemuck::Pod;
 use bytes::Bytes;
-use lacuna_kernels::{Buffer, SharedSlice};
+use lacuna_kernels::{ActivationBits, Buffer, SharedSlice};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 
 use super::deflate::{MOST_GROWTH, inflate};
 use super::error::PackedError;
-use super::header::{ALIGNMENT, CHUNK, Header, PLAIN, checksum};
+use super::header::{ALIGNMENT, CHUNK, Header, PLAIN, SEVEN_BITS, checksum};
 use super::manifest::{Manifest, Section};
 use super::writer::replace;
 
@@ -79,6 +79,21 @@ impl PackedFile {
         file.places = file.place(&manifest.sections)?;
         file.sections = manifest.sections;
         Ok((file, manifest.model))
+    }
+
+    /// Refuses codes of activations of other bits than the version says.
+    pub(crate) fn check_activation_bits(&self, found: ActivationBits) -> Result<(), PackedError> {
+        let expected = match self.header.version {
+            SEVEN_BITS => ActivationBits::Seven,
+            _ => ActivationBits::Eight,
+        };
+        match found == expected {
+            true => Ok(()),
+            false => {
+                let expected = format!("{expected} in a file of version {}", self.header.version);
+                Err(self.content_error("activation_bits", found.to_string(), expected))
+            }
+        }
     }
 
     /// Compares all checksums, in parallel. The error is that of the first damage in the file.

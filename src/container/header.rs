@@ -12,8 +12,12 @@ use super::error::PackedError;
 pub(super) const PLAIN: u32 = 1;
 /// The version of files with deflated sections.
 pub(super) const DEFLATED: u32 = 2;
+/// The version of files whose activations have codes of seven bits. Sections may be deflated.
+pub(super) const SEVEN_BITS: u32 = 3;
+/// The newest version.
+const NEWEST: u32 = SEVEN_BITS;
 /// The versions that are read.
-const SUPPORTED: &str = "versions 1 and 2";
+const SUPPORTED: &str = "versions 1 to 3";
 /// Bytes per checksum.
 pub(super) const CHUNK: usize = 1 << 20;
 /// Sections start at multiples of this many bytes: cache lines, the width of a vector.
@@ -22,7 +26,7 @@ pub(super) const ALIGNMENT: usize = 64;
 /// The 64 bytes at the start, little-endian. [`Header::to_bytes`] has the layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
-    /// [`PLAIN`] or [`DEFLATED`]: the least that reads the file, so that older readers read what they can.
+    /// [`PLAIN`], [`DEFLATED`] or [`SEVEN_BITS`]: the least that reads the file, so that older readers read what they can.
     pub(super) version: u32,
     /// Where the sections end and the table of checksums begins.
     pub(super) end: u64,
@@ -75,8 +79,8 @@ impl Header {
         let bytes: &[u8; Header::BYTES] = file.first_chunk().ok_or_else(|| length(Header::BYTES))?;
         let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         let version = number(8) as u32;
-        if !(PLAIN..=DEFLATED).contains(&version) {
-            let remedy = match version > DEFLATED {
+        if !(PLAIN..=NEWEST).contains(&version) {
+            let remedy = match version > NEWEST {
                 true => "read it with the newer lacuna that packed it, or pack the model again with this one",
                 false => "pack the model again",
             };

@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use bytemuck::Pod;
+use lacuna_kernels::ActivationBits;
 use lacuna_model::files::{self, WriteError};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::deflate::deflate;
 use super::error::PackedError;
-use super::header::{ALIGNMENT, CHUNK, DEFLATED, Header, PLAIN};
+use super::header::{ALIGNMENT, CHUNK, DEFLATED, Header, PLAIN, SEVEN_BITS};
 use super::manifest::{Manifest, Section};
 
 /// The sections of a file to be written, in the order of the file.
@@ -69,13 +70,23 @@ impl<'a> Sections<'a> {
         (places.collect(), offset)
     }
 
-    /// Writes them with a manifest to `path`. Returns the length of the file in bytes.
-    pub(crate) fn write<M: Serialize>(self, path: &Path, model: M) -> Result<u64, PackedError> {
+    /// Writes them with a manifest to `path`, in the version that the model needs. Returns the length of the file in bytes.
+    pub(crate) fn write<M: Serialize>(
+        self,
+        path: &Path,
+        model: M,
+        activation_bits: ActivationBits,
+    ) -> Result<u64, PackedError> {
         let (sections, end) = self.places();
         let manifest = Manifest { writer: concat!("lacuna ", env!("CARGO_PKG_VERSION")).to_owned(), model, sections };
         let manifest =
             serde_json::to_vec(&manifest).map_err(|source| PackedError::Manifest { path: path.to_owned(), source })?;
-        let version = if self.list.iter().any(|part| part.inflated.is_some()) { DEFLATED } else { PLAIN };
+        let is_deflated = self.list.iter().any(|part| part.inflated.is_some());
+        let version = match (activation_bits, is_deflated) {
+            (ActivationBits::Seven, _) => SEVEN_BITS,
+            (ActivationBits::Eight, true) => DEFLATED,
+            (ActivationBits::Eight, false) => PLAIN,
+        };
         let mut header = Header { version, end: 0, manifest: manifest.len() as u64, table: 0 };
         header.end = (header.data() + end) as u64;
 

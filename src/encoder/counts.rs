@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use lacuna_kernels::attention::Sequence;
 use lacuna_kernels::layout::{lane_position, padded, tiles};
-use lacuna_kernels::{PanelLayout, Sign, TILE};
+use lacuna_kernels::{PanelLayout, TILE};
 
 use crate::compile::StaticCodes;
 
@@ -97,10 +97,8 @@ impl Sample<'_> {
 
 /// The codes at the ends of a range; twice the same where only one end clips.
 fn ends(codes: &StaticCodes) -> [u8; 2] {
-    let (low, high) = match codes.sign {
-        Sign::Unsigned => (u8::MIN, u8::MAX),
-        Sign::Signed => (i8::MIN as u8, i8::MAX as u8),
-    };
+    let (low, high) = codes.sign.range();
+    let (low, high) = (low as u8, high as u8); // s8 in two's complement
     [if codes.clips_below { low } else { high }, high]
 }
 
@@ -138,6 +136,8 @@ fn lanes<const N: usize>(rows: &[u8], [low, high]: [u8; 2]) -> [u32; N] {
 
 #[cfg(test)]
 mod tests {
+    use lacuna_kernels::Sign;
+
     use super::*;
     use crate::compile::{Format, Place, Tensor};
 
@@ -151,7 +151,9 @@ mod tests {
     fn counts_are_those_of_a_loop_over_tokens() {
         let sequences = [Sequence { start: 0, len: 5 }, Sequence { start: 8, len: 60 }, Sequence { start: 68, len: 1 }];
         for (layout, features) in [PanelLayout::Plain, PanelLayout::Vnni].into_iter().flat_map(|l| [(l, 7), (l, 600)]) {
-            for (sign, clips_below) in [(Sign::Unsigned, true), (Sign::Unsigned, false), (Sign::Signed, true)] {
+            for (sign, clips_below) in
+                [(Sign::Unsigned, true), (Sign::Unsigned, false), (Sign::Unsigned7, true), (Sign::Signed, true)]
+            {
                 let codes = codes(layout, sign, clips_below, features);
                 let panel: Vec<u8> = (0..2 * padded(features) * TILE).map(|i| (i * i / 7 % 256) as u8).collect();
                 let tokens = sequences.iter().flat_map(|s| s.start..s.start + s.len);

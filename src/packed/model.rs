@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use lacuna_jit::{Isa, Tier};
 use lacuna_kernels::KernelError;
 use lacuna_model::{
-    CalibrationBasis, EncoderConfig, LayerPrecision, Pooling, PoolingSource, Prompts, Pruning, Remark, SaturatedShares,
-    SentenceTokenizer, Similarity,
+    ActivationBits, CalibrationBasis, EncoderConfig, LayerPrecision, Pooling, PoolingSource, Prompts, Pruning, Remark,
+    SaturatedShares, SentenceTokenizer, Similarity,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,9 @@ struct ModelEntry {
     max_length: Option<usize>,
     head: Option<HeadEntry>,
     layers: StepsEntry,
+    /// Bits of the codes that linear layers read; left out if they have eight.
+    #[serde(default, skip_serializing_if = "ActivationBits::is_default")]
+    activation_bits: ActivationBits,
     pruning: Option<Pruning>,
     /// Calibration sentences that were truncated.
     truncated: usize,
@@ -160,6 +163,7 @@ impl PackedModel {
             max_length: self.tokenizer.as_ref().map(SentenceTokenizer::max_length),
             head,
             layers,
+            activation_bits: self.origin.activation_bits,
             pruning: self.origin.pruning,
             truncated: self.origin.truncated,
             calibration: self.origin.basis.clone(),
@@ -171,7 +175,7 @@ impl PackedModel {
         };
         // Whoever asks for small tables wants a small file.
         let sections = if self.tables.are_small() { sections.deflated() } else { sections };
-        Ok(sections.write(path.as_ref(), entry)?)
+        Ok(sections.write(path.as_ref(), entry, self.origin.activation_bits)?)
     }
 
     /// Whether a path leads to a regular file that begins as packed files do.
@@ -245,13 +249,18 @@ impl PackedModel {
         let mut phases = Phases::new();
         let (file, entry) = open()?;
         entry.config.validate(path)?;
+        file.check_activation_bits(entry.activation_bits)?;
         phases.end("map");
         let (loaded, tokenizer) = rayon::join(
             || {
                 file.verify()?;
                 let tables = Tables::load(&file, &entry.config)?;
                 let pooling = entry.pooling.load(&file, entry.config.hidden_size)?;
-                Ok::<_, PackedError>((tables, PackedSteps::load(&file, &entry.config, &entry.layers)?, pooling))
+                Ok::<_, PackedError>((
+                    tables,
+                    PackedSteps::load(&file, &entry.config, &entry.layers, entry.activation_bits)?,
+                    pooling,
+                ))
             },
             || tokenizer(&file, &entry),
         );
@@ -274,6 +283,7 @@ impl PackedModel {
                 notes: entry.notes,
                 pruning: entry.pruning,
                 precision: entry.layers.precision(),
+                activation_bits: entry.activation_bits,
             },
             head: entry.head.map_or(StoredHead::None, StoredHead::InFile),
             file: Some(file),
@@ -301,6 +311,7 @@ impl PackedModel {
             hidden_size: config.hidden_size,
             heads: config.heads,
             activation: config.activation.name(),
+            activation_bits: self.origin.activation_bits,
             cpu: lacuna_jit::cpu::brand(),
             tier: tier.name(),
             isa: isa.name(),
@@ -395,6 +406,11 @@ impl PackedModel {
     /// The arithmetic of every layer.
     pub fn precision(&self) -> &[LayerPrecision] {
         &self.origin.precision
+    }
+
+    /// Bits of the codes that linear layers read.
+    pub fn activation_bits(&self) -> ActivationBits {
+        self.origin.activation_bits
     }
 
     /// What the model was calibrated on; none for files of versions that did not say it.

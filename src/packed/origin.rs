@@ -1,7 +1,7 @@
 //! How a model came to be packed.
 
 use lacuna_jit::{Features, Isa, MASK_VARIABLE, Tier};
-use lacuna_model::{CalibrationBasis, LayerPrecision, Precision, Pruning, SaturatedShares};
+use lacuna_model::{ActivationBits, CalibrationBasis, LayerPrecision, Precision, Pruning, SaturatedShares};
 
 use crate::loaded::Phase;
 
@@ -22,6 +22,8 @@ pub(crate) struct Origin {
     pub(crate) pruning: Option<Pruning>,
     /// The arithmetic of every layer.
     pub(crate) precision: Vec<LayerPrecision>,
+    /// Bits of the codes that linear layers read.
+    pub(crate) activation_bits: ActivationBits,
 }
 
 impl Origin {
@@ -39,6 +41,9 @@ impl Origin {
             && !masked.is_empty()
         {
             notes.push(format!("{MASK_VARIABLE} masks {masked}: kernels are those of a CPU without these features"));
+        }
+        if self.activation_bits != ActivationBits::default() {
+            notes.push(format!("linear layers read codes of {} bits", self.activation_bits));
         }
         notes.extend(precision_note(&self.precision));
         notes.extend_from_slice(&self.notes);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lacuna::calibration::LayerPrecision;
+use lacuna::calibration::{ActivationBits, LayerPrecision};
 use lacuna::config::{Architecture, EncoderConfig};
 use lacuna::errors::{ModelError, PackedError};
 use lacuna::tasks::MaskFiller;
@@ -15,18 +15,23 @@ const FORMS: [Form; 3] = [Form::Auto, Form::Dense, Form::Sparse];
 
 /// The same bits from the calibrated model, from it packed in memory, and from the file, on every tier.
 fn check(config: EncoderConfig, zeros: Option<(Block, f64)>, form: Form) {
+    check_in(ActivationBits::Eight, config, zeros, form);
+}
+
+fn check_in(bits: ActivationBits, config: EncoderConfig, zeros: Option<(Block, f64)>, form: Form) {
     let what = format!("{} {zeros:?} {form:?}", config.architecture);
     let model = Model::seeded(config, 3).unwrap();
     let model = match zeros {
         Some((block, sparsity)) => model.prune(block, sparsity).unwrap(),
         None => model,
     };
-    let model = calibrated(model);
-    let ids = batch(model.model().config());
+    let ids = batch(model.config());
+    let model = model.calibration().activation_bits(bits).run_ids(&ids).unwrap();
     let packed = model.compiler().form(form).pack().unwrap();
     let opened = through_file(&packed);
     assert_eq!(opened.config(), model.model().config());
     assert_eq!(opened.pruning(), model.model().pruning());
+    assert_eq!(opened.activation_bits(), bits);
     for tier in tiers() {
         let expected = model.compiler().tier(tier).form(form).compile().unwrap();
         let states = expected.hidden_states(&ids).unwrap();
@@ -79,6 +84,18 @@ fn every_pattern_of_zeros() {
     }
     check(wide.clone(), None, Form::Auto);
     check(wide, None, Form::Dense);
+}
+
+/// Activations in seven bits, with every form of product and a projection of the embeddings.
+#[test]
+fn seven_bits() {
+    for (architecture, block) in
+        [(Architecture::Bert, Block::B4x1), (Architecture::Electra, Block::B4x4), (Architecture::Bert, Block::B1x4)]
+    {
+        for form in FORMS {
+            check_in(ActivationBits::Seven, tiny(architecture), Some((block, 0.8)), form);
+        }
+    }
 }
 
 /// Every precision of every tensor, and mixtures; the same bits as from the calibrated model.

@@ -1,5 +1,6 @@
 //! Files of other versions: older ones are read or refused by name, newer ones refused.
 
+use lacuna::calibration::ActivationBits;
 use lacuna::errors::PackedError;
 use lacuna::tasks::SequenceClassifier;
 use lacuna::{Compile, Compiler, Model, PackedModel, TextInput};
@@ -14,7 +15,7 @@ const TEXTS: [&str; 3] = ["The cat sat on the mat.", "the film", ""];
 fn other_versions_are_refused_by_name() {
     let bench = Bench::new();
     let bytes = smallest();
-    for version in [0u32, 3, 7, u32::MAX] {
+    for version in [0u32, 4, 7, u32::MAX] {
         let mut other = bytes.clone();
         other[8..12].copy_from_slice(&version.to_le_bytes());
         let error = bench.refused(&other, "another version");
@@ -38,7 +39,7 @@ fn results(model: &PackedModel, compiler: Compiler<'_, PackedModel>) -> Value {
 /// The files that every version wrote, with what they gave then.
 #[test]
 fn older_versions_stay_readable() {
-    for version in [1u32, 2] {
+    for version in [1u32, 2, 3] {
         let path = fixture(&format!("packed-v{version}.lacuna"));
         assert_eq!(std::fs::read(&path).unwrap()[8..12], version.to_le_bytes());
         let model = PackedModel::open(path).unwrap();
@@ -51,14 +52,32 @@ fn older_versions_stay_readable() {
     }
 }
 
+/// Only files of version 3 have activations in seven bits, so that older readers refuse them; and they always do.
+#[test]
+fn the_version_says_how_many_bits_activations_have() {
+    let bench = Bench::new();
+    let seven = std::fs::read(fixture("packed-v3.lacuna")).unwrap();
+    for (mut bytes, version, expected) in [
+        (seven, 2u32, "found 7, expected 8 in a file of version 2"),
+        (smallest(), 3, "found 8, expected 7 in a file of version 3"),
+    ] {
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
+        let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[..56]);
+        bytes[56..64].copy_from_slice(&checksum.to_le_bytes());
+        let error = bench.refused(&bytes, "another version").to_string();
+        assert!(error.contains("activation_bits") && error.contains(expected), "{error}");
+    }
+}
+
 /// Makes the fixture, when a version is new: `cargo test --test packed -- --ignored make`.
 #[test]
 #[ignore = "writes tests/fixtures"]
 fn make() {
     let model = Model::open(head_folder("bert-classify")).unwrap();
-    let model = model.prune(lacuna::Block::B4x1, 0.6).unwrap().calibration().run(TEXTS).unwrap();
+    let model = model.prune(lacuna::Block::B4x1, 0.6).unwrap().calibration();
+    let model = model.activation_bits(ActivationBits::Seven).run(TEXTS).unwrap();
     let packed = model.compiler().small_tables(true).pack().unwrap();
-    packed.write(fixture("packed-v2.lacuna")).unwrap();
+    packed.write(fixture("packed-v3.lacuna")).unwrap();
     let results = results(&packed, packed.compiler());
-    std::fs::write(fixture("packed-v2.json"), serde_json::to_vec(&results).unwrap()).unwrap();
+    std::fs::write(fixture("packed-v3.json"), serde_json::to_vec(&results).unwrap()).unwrap();
 }

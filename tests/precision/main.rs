@@ -2,7 +2,7 @@
 
 mod simulation;
 
-use lacuna::calibration::LayerPrecision;
+use lacuna::calibration::{ActivationBits, LayerPrecision};
 use lacuna::config::{Activation, EncoderConfig};
 use lacuna::tokens::seeded_ids;
 use lacuna::weights::Matrix;
@@ -26,7 +26,8 @@ fn config(hidden: usize, heads: usize, intermediate: usize, activation: Activati
     }
 }
 
-/// Head sizes of 26 and 32, every activation, dense and pruned, with and without a projection of the embeddings.
+/// Head sizes of 26 and 32, every activation, dense and pruned, with and without a projection of the embeddings; activations in eight bits,
+/// then in seven.
 fn models(layers: usize) -> Vec<(&'static str, CalibratedModel)> {
     let electra = |config| EncoderConfig { embedding_size: Some(36), ..config };
     let cases = [
@@ -46,9 +47,16 @@ fn models(layers: usize) -> Vec<(&'static str, CalibratedModel)> {
         if let Some((block, sparsity)) = pruning {
             model = model.prune(block, sparsity).unwrap();
         }
-        (name, model.calibration().run_ids(&seeded_ids(VOCAB, 16, 40, 1)).unwrap())
+        [ActivationBits::Eight, ActivationBits::Seven].map(|bits| {
+            let calibration = model.clone().calibration().activation_bits(bits);
+            (name, calibration.run_ids(&seeded_ids(VOCAB, 16, 40, 1)).unwrap())
+        })
     };
-    cases.map(calibrated).into()
+    let [eight, seven]: [Vec<_>; 2] = {
+        let all = cases.map(calibrated);
+        [0, 1].map(|i| all.iter().map(|bits| bits[i].clone()).collect())
+    };
+    [eight, seven].concat()
 }
 
 /// Whether `precisions` run here; says so if not.

@@ -4,7 +4,7 @@ use lacuna::calibration::LayerPrecision;
 use lacuna::config::Activation;
 use lacuna::weights::{LayerNorm, Linear, Matrix};
 use lacuna::{CalibratedModel, Precision};
-use lacuna_model::{ActivationQuant, LayerQuant, QuantizedLinear};
+use lacuna_model::{ActivationBits, ActivationQuant, LayerQuant, QuantizedLinear};
 
 type Rows = Vec<Vec<f64>>;
 
@@ -49,15 +49,21 @@ fn linear(
     quantized: &QuantizedLinear,
 ) -> Rows {
     let scale = |k: usize| f64::from(quant.scale[k]);
+    // The largest code, and of dynamic codes how many there are on either side of zero.
+    let (largest, half_range) = match quant.bits {
+        ActivationBits::Seven => (127.0, 63.0),
+        ActivationBits::Eight => (255.0, 127.0),
+    };
     let input = |x: &Vec<f64>| -> Vec<f64> {
         match precision {
             Precision::Static => {
-                x.iter().enumerate().map(|(k, &x)| code(x / scale(k), quant.zero_point) * scale(k)).collect()
+                x.iter().enumerate().map(|(k, &x)| code(x / scale(k), quant.zero_point, largest) * scale(k)).collect()
             }
             Precision::Dynamic => {
                 let max = x.iter().enumerate().map(|(k, x)| (x / scale(k)).abs()).fold(0.0, f64::max);
-                let step = if max == 0.0 { 1.0 } else { max / 127.0 };
-                let rounded = |(k, x): (usize, &f64)| code(x / scale(k) / step, 128) * step * scale(k);
+                let step = if max == 0.0 { 1.0 } else { max / half_range };
+                let rounded =
+                    |(k, x): (usize, &f64)| code(x / scale(k) / step, half_range as u8 + 1, largest) * step * scale(k);
                 x.iter().enumerate().map(rounded).collect()
             }
             Precision::Bf16 => x.iter().map(|&x| half(x as f32)).collect(),
@@ -80,8 +86,8 @@ fn linear(
 }
 
 /// The nearest code, less that of zero.
-fn code(x: f64, zero: u8) -> f64 {
-    (x.round_ties_even() + f64::from(zero)).clamp(0.0, 255.0) - f64::from(zero)
+fn code(x: f64, zero: u8, largest: f64) -> f64 {
+    (x.round_ties_even() + f64::from(zero)).clamp(0.0, largest) - f64::from(zero)
 }
 
 /// To the upper 16 bits, to nearest even.

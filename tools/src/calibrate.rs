@@ -4,7 +4,9 @@ mod advice;
 
 use std::fmt::Write as _;
 
-use lacuna::calibration::{CalibrationOptions, CalibrationReport, CalibrationTexts, TensorReport, spread};
+use lacuna::calibration::{
+    ActivationBits, CalibrationOptions, CalibrationReport, CalibrationTexts, TensorReport, spread,
+};
 use lacuna::tasks::ClassifyRecord;
 use lacuna::{CalibratedModel, Precision, Tier};
 use lacuna_console::context::{Context, pool};
@@ -127,6 +129,9 @@ fn text(args: &Args, output: &Output<'_>, tier: Tier) -> String {
         plural(*tokens, "token"),
         output.seconds
     );
+    if report.activation_bits != ActivationBits::default() {
+        let _ = writeln!(text, "linear layers read codes of {} bits", report.activation_bits);
+    }
     let judged = match held_out {
         0 => "measured on the same sentence: one cannot be divided".to_owned(),
         _ => {

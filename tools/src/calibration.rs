@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use lacuna::calibration::{
-    CalibrationBasis, CalibrationOptions, CalibrationSource, CalibrationTexts, Choice, Keep, RangeMethod, Smoothing,
+    ActivationBits, CalibrationBasis, CalibrationOptions, CalibrationSource, CalibrationTexts, Choice, Keep,
+    RangeMethod, Smoothing,
 };
 use lacuna::tasks::Record;
 use lacuna::{CalibratedModel, Model, PackedModel, Tier};
@@ -47,6 +48,10 @@ pub(crate) struct SchemeArgs {
     #[arg(long, value_name = "ALPHA", allow_hyphen_values = true)]
     smoothing: Option<Smoothing>,
 
+    /// Bits of the codes that linear layers read: 8, or 7, which are less accurate and faster on CPUs with AVX2 alone [default: 8]
+    #[arg(long, value_name = "BITS")]
+    activation_bits: Option<ActivationBits>,
+
     /// Choose range and smoothing tensor by tensor, by the error they measure on held-out sentences; --range and --smoothing
     /// are used where no other choice is clearly better
     #[arg(long)]
@@ -66,6 +71,7 @@ impl SchemeArgs {
         CalibrationOptions {
             range: self.range.unwrap_or(default.range),
             smoothing: self.smoothing.unwrap_or(default.smoothing),
+            activation_bits: self.activation_bits.unwrap_or(default.activation_bits),
             choice: if self.choose { Choice::Measured } else { Choice::Fixed },
             keep: self.keep_below.map(keep),
             ..default
@@ -76,9 +82,10 @@ impl SchemeArgs {
     fn given(&self) -> impl Iterator<Item = (&'static str, Option<String>)> {
         let range = self.range.map(|range| ("--range", Some(range.to_string())));
         let smoothing = self.smoothing.map(|smoothing| ("--smoothing", Some(smoothing.to_string())));
+        let bits = self.activation_bits.map(|bits| ("--activation-bits", Some(bits.to_string())));
         let choose = self.choose.then_some(("--choose", None));
         let keep = self.keep_below.map(|db| ("--keep-below", Some(db.to_string())));
-        [range, smoothing, choose, keep].into_iter().flatten()
+        [range, smoothing, bits, choose, keep].into_iter().flatten()
     }
 
     /// The first option that was given, for refusing it.
@@ -285,18 +292,35 @@ mod tests {
     fn options_are_the_library_s() {
         let of = |args: &[&str]| Line::try_parse_from([&["x"], args].concat()).map(|line| line.calibration.scheme);
         assert_eq!(of(&[]).unwrap().options(Tier::Portable), CalibrationOptions::default());
-        let line = ["--range", "percentile:99.9", "--smoothing", "search", "--choose", "--keep-below", "35"];
+        let line = [
+            "--range",
+            "percentile:99.9",
+            "--smoothing",
+            "search",
+            "--activation-bits",
+            "7",
+            "--choose",
+            "--keep-below",
+            "35",
+        ];
         let scheme = of(&line).unwrap();
         let expected = CalibrationOptions {
             range: RangeMethod::Percentile(99.9),
             smoothing: Smoothing::Search,
+            activation_bits: ActivationBits::Seven,
             choice: Choice::Measured,
             keep: Some(Keep::below(35.0)),
             ..CalibrationOptions::default()
         };
         assert_eq!(scheme.options(Tier::Portable), expected);
         assert_eq!(scheme.again(), line);
-        for bad in [["--range", "percentile:40"], ["--smoothing", "2"], ["--keep-below", "-1"], ["--sentences", "0"]] {
+        for bad in [
+            ["--range", "percentile:40"],
+            ["--smoothing", "2"],
+            ["--keep-below", "-1"],
+            ["--sentences", "0"],
+            ["--activation-bits", "6"],
+        ] {
             assert!(of(&bad).is_err(), "{bad:?}");
         }
     }

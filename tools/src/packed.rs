@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use lacuna::calibration::ActivationBits;
 use lacuna::config::{PoolingMode, Prompt, Prompts, Remark, Similarity};
 use lacuna::heads::Head;
 use lacuna::tokens::SentenceTokenizer;
@@ -160,6 +161,8 @@ pub(crate) struct Contents {
     /// Longest sequence in tokens; none without a tokenizer.
     tokenizer_limit: Option<usize>,
     pruning: Option<Pruning>,
+    /// Bits of the codes that linear layers read.
+    activation_bits: ActivationBits,
     sections: Vec<Section>,
 }
 
@@ -193,6 +196,7 @@ impl Contents {
             head: model.head_class().map(str::to_owned),
             tokenizer_limit: model.tokenizer().map(lacuna::tokens::SentenceTokenizer::max_length),
             pruning: model.pruning(),
+            activation_bits: model.activation_bits(),
             sections: model
                 .sections()
                 .iter()
@@ -249,6 +253,9 @@ impl fmt::Display for Contents {
         )?;
         if let Some(pruning) = &self.pruning {
             line("pruned", format!("{:.0} % of {} blocks", pruning.sparsity * 1e2, pruning.block))?;
+        }
+        if self.activation_bits != ActivationBits::default() {
+            line("activations", format!("codes of {} bits", self.activation_bits))?;
         }
         line("pooling", self.modules.clone())?;
         line("embeddings", embeddings(self.features, self.similarity))?;

@@ -45,9 +45,11 @@ impl Rounding {
     /// The rounding of a calibrated model, see [`CalibratedModel::quant`](lacuna_model::CalibratedModel::quant).
     ///
     /// # Errors
-    /// [`Error::Model`](crate::Error::Model) for layers of another shape than the configuration's and scales that are not positive.
+    /// [`Error::Model`](crate::Error::Model) for layers of another shape than the configuration's, codes of
+    /// unequal bits, and scales that are not positive.
     pub fn new(config: &EncoderConfig, layers: Vec<LayerQuant>) -> Result<Rounding> {
-        LayerQuant::check_all(&layers, config).map_err(lacuna_model::Error::from)?;
+        let bits = layers.first().map(|layer| layer.attn_in.bits).unwrap_or_default();
+        LayerQuant::check_all(&layers, config, bits).map_err(lacuna_model::Error::from)?;
         Ok(Rounding { layers, head_size: config.head_size() })
     }
 
@@ -87,8 +89,8 @@ impl Rounding {
 }
 
 fn affine(quant: &ActivationQuant, x: &mut Tiles) {
-    let zero = f32::from(quant.zero_point);
-    codes(x, |feature| quant.scale[feature], -zero, 255.0 - zero);
+    let (zero, largest) = (f32::from(quant.zero_point), f32::from(quant.bits.largest()));
+    codes(x, |feature| quant.scale[feature], -zero, largest - zero);
 }
 
 /// `x[k] = s[k] clamp(round(x[k] / s[k]), low, high)`, s being the scale of feature k. Zero stays zero, so padding does too.

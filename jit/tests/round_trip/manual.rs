@@ -175,6 +175,7 @@ manual! {
     vpsllw_i           VmI   "vpsllw zmm1{k1}{z}, zmm2/m512, imm8";
     vpsrlw_i           VmI   "vpsrlw zmm1{k1}{z}, zmm2/m512, imm8";
     vpaddb             Rvm   "vpaddb zmm1{k1}{z}, zmm2, zmm3/m512";
+    vpminub            Rvm   "vpminub zmm1{k1}{z}, zmm2, zmm3/m512";
     vpsubw             Rvm   "vpsubw zmm1{k1}{z}, zmm2, zmm3/m512";
     vpmaxsw            Rvm   "vpmaxsw zmm1{k1}{z}, zmm2, zmm3/m512";
     vpminsw            Rvm   "vpminsw zmm1{k1}{z}, zmm2, zmm3/m512";

@@ -85,6 +85,8 @@ manual! {
     vpsllw_i       VmI  "vpsllw ymm1, ymm2, imm8";
     vpsrlw_i       VmI  "vpsrlw ymm1, ymm2, imm8";
     vpaddb         Rvm  "vpaddb ymm1, ymm2, ymm3/m256";
+    vpminub        Rvm  "vpminub ymm1, ymm2, ymm3/m256";
+    vpaddw         Rvm  "vpaddw ymm1, ymm2, ymm3/m256";
     vpsubw         Rvm  "vpsubw ymm1, ymm2, ymm3/m256";
     vpmaxsw        Rvm  "vpmaxsw ymm1, ymm2, ymm3/m256";
     vpminsw        Rvm  "vpminsw ymm1, ymm2, ymm3/m256";

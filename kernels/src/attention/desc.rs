@@ -1,6 +1,6 @@
 //! What the caller wants.
 
-use crate::PanelLayout;
+use crate::{ActivationBits, PanelLayout};
 
 /// Attention wanted. The number of heads and the sequences are run-time facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -9,4 +9,6 @@ pub struct AttentionDesc {
     pub head_size: usize,
     /// Layout of the output.
     pub output: PanelLayout,
+    /// Bits of the codes of the output. Queries, keys, values and probabilities have eight.
+    pub activation_bits: ActivationBits,
 }

@@ -4,7 +4,7 @@ use lacuna_jit::Isa;
 
 use super::desc::AttentionDesc;
 use super::sizes::KEY_PART_BYTES;
-use crate::{KernelError, PanelLayout, Plan};
+use crate::{ActivationBits, KernelError, PanelLayout, Plan, Sign};
 
 impl AttentionDesc {
     /// Largest head size: keeps the unrolled code within a few tens of kilobytes.
@@ -24,7 +24,7 @@ impl AttentionDesc {
                 expected: "a multiple of 4 from 4 to 512",
             });
         }
-        Ok(AttentionPlan { isa, head_size: d, output: self.output })
+        Ok(AttentionPlan { isa, head_size: d, output: self.output, activation_bits: self.activation_bits })
     }
 }
 
@@ -34,12 +34,13 @@ pub struct AttentionPlan {
     pub(super) isa: Isa,
     pub(super) head_size: usize,
     pub(super) output: PanelLayout,
+    pub(super) activation_bits: ActivationBits,
 }
 
 impl AttentionPlan {
     /// What it was planned for.
     pub fn desc(&self) -> AttentionDesc {
-        AttentionDesc { head_size: self.head_size, output: self.output }
+        AttentionDesc { head_size: self.head_size, output: self.output, activation_bits: self.activation_bits }
     }
 
     /// Features per head.
@@ -50,6 +51,11 @@ impl AttentionPlan {
     /// Layout of the output.
     pub fn output(&self) -> PanelLayout {
         self.output
+    }
+
+    /// What the bytes of the output are.
+    pub fn sign(&self) -> Sign {
+        Sign::of(self.activation_bits)
     }
 
     /// Whether sequences of at most 16 tokens have code of their own: unrolled over all keys, so for usual head sizes only.
@@ -73,7 +79,7 @@ impl AttentionPlan {
 
 impl Plan for AttentionPlan {
     fn name(&self) -> String {
-        format!("attention-u8s8-{}-d{}-u8-{}", self.isa, self.head_size, self.output.name())
+        format!("attention-u8s8-{}-d{}-{}-{}", self.isa, self.head_size, self.sign().name(), self.output.name())
     }
 
     fn isa(&self) -> Isa {

@@ -6,7 +6,8 @@ use super::batch::SequenceTables;
 use super::plan::AttentionPlan;
 use crate::layout::lane_position;
 use crate::math::{Falloff, exp2_u8};
-use crate::{PanelLayout, TILE, math};
+use crate::rows::quantize;
+use crate::{PanelLayout, TILE};
 
 /// What the kernel needs of one head; slices start at the head's first row in the first tile.
 pub(super) struct Head<'a> {
@@ -96,7 +97,7 @@ fn sequence_in(
                 PanelLayout::Plain => plain(start + i, f),
                 PanelLayout::Vnni => vnni(start + i, f),
             };
-            store(offset, math::quantize_u8(y));
+            store(offset, quantize(plan.sign(), y));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::plan::AttentionPlan;
 use super::regs::Regs;
 use crate::args::load_args;
 use crate::epilogue::{EpilogueRegs, OutputLanes, emit_store_bytes};
-use crate::{PanelLayout, Sign, TILE};
+use crate::{PanelLayout, TILE};
 
 /// `reciprocal[v] = 1 / sum[v]`; afterwards `out_scale` points to the head's output scales.
 pub(super) fn emit_reciprocal(a: &mut Asm, r: &Regs, vectors: usize) {
@@ -41,11 +41,11 @@ pub(super) fn emit_store(a: &mut Asm, plan: &AttentionPlan, r: &Regs, first: usi
         PanelLayout::Plain => OutputLanes::Dwords(r.dwords),
         PanelLayout::Vnni => OutputLanes::Columns(&r.tokens),
     };
-    load_args!(a, r, AttentionArgs { constants }); // which a VNNI store reads
+    load_args!(a, r, AttentionArgs { constants }); // which stores of VNNI panels and of seven bits read
     for (block, acc) in acc.chunks(4).enumerate() {
         // Four plain rows and one VNNI row are both 256 bytes.
         let rows = EpilogueRegs::rows_from(ptr(r.out) + ((first + 4 * block) * TILE) as i32, TILE as i32);
         let regs = EpilogueRegs { params: ptr(r.out_scale), rows, constants: r.constants, temps: &r.value };
-        emit_store_bytes(a, plan.output, Sign::Unsigned, acc, &regs, lanes);
+        emit_store_bytes(a, plan.output, plan.sign(), acc, &regs, lanes);
     }
 }

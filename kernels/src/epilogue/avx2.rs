@@ -4,7 +4,8 @@ use lacuna_jit::{Asm, Isa, Mem, Vex, Ymm256, Zmm};
 
 use super::activation::GeluConstants;
 use super::fixed::{ENTRIES, FAR_SHIFT};
-use super::pack::{OutputLanes, Pack};
+use super::pack::{OutputLanes, Pack, emit_pack};
+use super::regs::EpilogueRegs;
 use super::verbs::Verbs;
 use crate::Sign;
 
@@ -104,19 +105,16 @@ impl Verbs for Asm<Ymm256> {
     }
 
     /// A vector of bytes has eight columns of two rows in each 128-bit lane.
-    fn store_plain(&mut self, sign: Sign, packs: &[Pack], rows: &[Mem; 4], _: OutputLanes<'_>) {
+    fn store_plain(&mut self, sign: Sign, packs: &[Pack], regs: &EpilogueRegs<'_>, _: OutputLanes<'_>) {
         /// The 128-bit lanes in the other order.
         const SWAP: u8 = 0b0100_1110;
         for two in packs.chunks(2) {
             let (first, second) = (two[0].pairs[0][0], two[two.len() - 1].pairs[0][0]);
             let other = two[0].pairs[0][1];
-            match sign {
-                Sign::Unsigned => self.vpackuswb(first, first, second),
-                Sign::Signed => self.vpacksswb(first, first, second),
-            }
+            emit_pack(self, sign, regs.constants, first, second);
             self.vpermq(other, first, SWAP);
             for (lane, bytes) in [first, other].into_iter().enumerate() {
-                let at = |pack: &Pack| rows[pack.index] + 16 * lane as i32;
+                let at = |pack: &Pack| regs.rows[pack.index] + 16 * lane as i32;
                 self.vmovq_x_st(at(&two[0]), bytes);
                 if let Some(second) = two.get(1) {
                     self.vmovhps_st(at(second), bytes);

@@ -5,6 +5,7 @@ use lacuna_jit::{Asm, Evex, Isa, Mem, Zmm};
 use super::activation::GeluConstants;
 use super::fixed::FAR_SHIFT;
 use super::pack::{OutputLanes, Pack, emit_load_words};
+use super::regs::EpilogueRegs;
 use super::verbs::Verbs;
 use crate::Sign;
 
@@ -90,10 +91,10 @@ impl Verbs for Asm {
         }
     }
 
-    fn store_plain(&mut self, sign: Sign, packs: &[Pack], rows: &[Mem; 4], lanes: OutputLanes<'_>) {
+    fn store_plain(&mut self, sign: Sign, packs: &[Pack], regs: &EpilogueRegs<'_>, lanes: OutputLanes<'_>) {
         for pack in packs {
-            let bytes = pack.emit_bytes(self, sign);
-            let out = rows[pack.index];
+            let bytes = pack.emit_bytes(self, sign, regs.constants);
+            let out = regs.rows[pack.index];
             match lanes {
                 OutputLanes::Dwords(mask) => self.vmovdqu32_st(out.k(mask), bytes),
                 OutputLanes::WholeRow | OutputLanes::Columns(_) => self.vmovdqu32_st(out, bytes),

@@ -1,7 +1,7 @@
 //! Read-only memory of generated products and their epilogues.
 
 use super::activation::{Accuracy, GeluConstants};
-use crate::Activation;
+use crate::{Activation, ActivationBits};
 
 /// Read-only memory that generated products and epilogues read.
 #[repr(C, align(64))]
@@ -12,6 +12,10 @@ pub(crate) struct Constants {
     gelu_tanh: GeluConstants,
     /// AVX2: the even bytes of words.
     even_bytes: [u16; 16],
+    /// AVX2: ones, words.
+    ones: [u16; 16],
+    /// The largest code of seven bits, in every byte.
+    largest_u7: [u8; 64],
     /// AVX2: bytes 0 2 1 3 of every dword: those that meet even bytes, then those that meet odd ones.
     even_first: [u8; 16],
 }
@@ -22,11 +26,17 @@ impl Constants {
         transpose: transpose_4x4(),
         gelu_tanh: GeluConstants::TANH,
         even_bytes: [0x00ff; 16],
+        ones: [1; 16],
+        largest_u7: [ActivationBits::Seven.largest(); 64],
         even_first: [0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15],
     };
     /// Offset of the byte transpose.
     pub(crate) const TRANSPOSE: i32 = std::mem::offset_of!(Constants, transpose) as i32;
 
+    /// Offset of the largest code of seven bits, in every byte.
+    pub(crate) const LARGEST_U7: i32 = std::mem::offset_of!(Constants, largest_u7) as i32;
+    /// Offset of words of 1.
+    pub(crate) const ONES: i32 = std::mem::offset_of!(Constants, ones) as i32;
     /// Offset of the mask of even bytes.
     pub(crate) const EVEN_BYTES: i32 = std::mem::offset_of!(Constants, even_bytes) as i32;
     /// Offset of the order of bytes in which even ones are first.

@@ -120,10 +120,8 @@ type Misfit = (&'static str, f32, &'static str);
 impl FixedRow {
     /// The numbers of a row with finite parameters.
     pub(crate) fn new(p: &RowParams, activation: Activation, sign: Sign) -> Result<FixedRow, Misfit> {
-        let (low, high) = match sign {
-            Sign::Unsigned => (0.0, 255.0),
-            Sign::Signed => (-128.0, 127.0),
-        };
+        let (low, high) = sign.range();
+        let (low, high) = (f64::from(low), f64::from(high));
         let [multiplier, addend, out_scale, out_zero] =
             [p.multiplier, p.addend, p.out_scale, p.out_zero].map(f64::from);
         match activation {

@@ -6,7 +6,7 @@
 //! y = fma(acc as f32, multiplier[m], addend[m])
 //! y = relu(y), gelu(y) or gelu_tanh(y)             if there is an activation
 //! f32 output:    out[m][n] = y                     or out[m][n] + y (residual, in place)
-//! 8-bit output:  out[m][n] = saturate(round(y))                              without activation
+//! 8-bit output:  out[m][n] = saturate(round(y))                              without activation; to the numbers of the sink's `Sign`
 //!                out[m][n] = saturate(round(fma(y, out_scale[m], out_zero[m])))  with activation
 //! ```
 //!
@@ -45,7 +45,7 @@ pub(crate) use constants::Constants;
 pub use desc::{Arithmetic, Epilogue};
 pub(crate) use emit::{emit_epilogue, emit_start};
 pub(crate) use gelu::{FineTable, GELU_TABLE, GELU_TANH_TABLE, gelu_temps};
-pub(crate) use pack::OutputLanes;
+pub(crate) use pack::{OutputLanes, emit_pack};
 pub(crate) use params::{BlockParams, PARAMS};
 pub(crate) use portable::finish_block;
 pub(crate) use regs::EpilogueRegs;

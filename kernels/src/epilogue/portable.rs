@@ -8,8 +8,8 @@ use super::fixed::{
 };
 use super::params::BlockParam;
 use super::row::RowParams;
-use crate::rows::store_panel_row;
-use crate::{Activation, Output, Sign, Store, TILE, math};
+use crate::rows::{quantize, store_panel_row};
+use crate::{Activation, Output, Sign, Store, TILE};
 
 /// Finishes `acc[row][column]`, plain sums without any bias, for the first `columns` columns of a tile. `out` are four plain rows, one VNNI
 /// row, or four f32 rows.
@@ -58,10 +58,7 @@ fn float_row(acc: &[i32; TILE], p: &RowParams, activation: Activation, sign: Sig
     acc.map(|acc| {
         let y = activation.apply(Accuracy::Bytes, linear(acc, p));
         let y = if activation == Activation::Identity { y } else { y.mul_add(p.out_scale, p.out_zero) };
-        match sign {
-            Sign::Unsigned => math::quantize_u8(y),
-            Sign::Signed => math::quantize_s8(y) as u8,
-        }
+        quantize(sign, y)
     })
 }
 
@@ -75,10 +72,8 @@ fn fixed_linear(acc: i32, block: &FixedBlock, row: usize) -> i16 {
 
 #[inline(always)]
 fn saturate(y: i16, sign: Sign) -> u8 {
-    match sign {
-        Sign::Unsigned => y.clamp(0, 255) as u8,
-        Sign::Signed => y.clamp(-128, 127) as u8,
-    }
+    let (least, largest) = sign.range();
+    y.clamp(least, largest) as u8
 }
 
 #[inline(always)]

@@ -35,7 +35,7 @@ pub(super) fn emit_store_words(
     match layout {
         PanelLayout::Plain => {
             a.remark("store plain rows");
-            a.store_plain(sign, packs, &regs.rows, lanes);
+            a.store_plain(sign, packs, regs, lanes);
         }
         PanelLayout::Vnni => emit_store_vnni(a, sign, packs, regs, lanes),
     }
@@ -47,7 +47,7 @@ fn emit_store_vnni(a: &mut impl Verbs, sign: Sign, packs: &[Pack], regs: &Epilog
     let transpose = regs.temps[0];
     a.vmovdqu(transpose, ptr(regs.constants) + Constants::TRANSPOSE);
     for pack in packs {
-        let bytes = pack.emit_bytes(a, sign);
+        let bytes = pack.emit_bytes(a, sign, regs.constants);
         a.vpshufb(bytes, bytes, transpose);
         let out = regs.rows[0] + pack.index as i32 * VECTOR_BYTES;
         a.store_columns(out, bytes, pack.index, lanes);

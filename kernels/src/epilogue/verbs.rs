@@ -3,6 +3,7 @@
 use lacuna_jit::{Isa, Mem, Vector, Zmm};
 
 use super::pack::{OutputLanes, Pack};
+use super::regs::EpilogueRegs;
 use crate::Sign;
 
 /// The verbs of epilogues that AVX-512 and AVX2 say differently. What both say alike is in [`Vector`].
@@ -40,7 +41,7 @@ pub(crate) trait Verbs: Vector {
     fn shift_right_words(&mut self, packs: &[Pack], bits: Mem, row: Option<i32>, params: &[Zmm]);
 
     /// Packs words to bytes and stores them as plain rows.
-    fn store_plain(&mut self, sign: Sign, packs: &[Pack], rows: &[Mem; 4], lanes: OutputLanes<'_>);
+    fn store_plain(&mut self, sign: Sign, packs: &[Pack], regs: &EpilogueRegs<'_>, lanes: OutputLanes<'_>);
 
     /// Stores a vector of dwords, one for each column; it is the vector `index` of the row.
     fn store_columns(&mut self, to: Mem, dwords: Zmm, index: usize, lanes: OutputLanes<'_>);

@@ -6,8 +6,10 @@
 pub(super) struct GemmArgs {
     /// VNNI panel, first tile.
     pub(super) x: *const u8,
-    /// First register block.
+    /// First register block; with codes of seven bits and AVX2 without VNNI the first of [`super::twos::Two`].
     pub(super) weights: *const u8,
+    /// How many of these every row block has, from the first on; nothing without them.
+    pub(super) counts: *const u32,
     /// The first row block's record of [`crate::epilogue::BlockParams`].
     pub(super) params: *const u8,
     /// Output of the first row block, first tile: bytes or f32.

@@ -4,13 +4,14 @@
 //! each of two neighbouring vectors of 16. One row block of four outputs is computed at a time, over all K.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
-use lacuna_jit::{Asm, Avx2, Code, Gpr, JitError, RegFile, Vex, Ymm256, Zmm, ptr};
+use lacuna_jit::{Asm, Avx2, Code, Gpr, JitError, RegFile, Scale, Vex, Ymm256, Zmm, ptr};
 
 use super::args::GemmArgs;
 use super::bound::STEPS;
 use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
+use super::twos::Two;
 use crate::args::load_args;
-use crate::dot_avx2::{Dots, TEMPS, VECTORS};
+use crate::dot_avx2::{Dots, TEMPS, VECTORS, emit_twos};
 use crate::epilogue::{BlockParams, EpilogueRegs, OutputLanes, Store, emit_epilogue, emit_start};
 use crate::layout::VECTOR_BYTES;
 use crate::{LANES, PanelLayout, Plan, TILE};
@@ -21,6 +22,8 @@ const X_ROW_BYTES: i32 = 4 * TILE as i32;
 const QUARTER: i32 = VECTOR_BYTES / 2;
 /// Bytes, in a VNNI row, from the first to the third quarter: 32 columns.
 const HALF: i32 = X_ROW_BYTES / 2;
+/// Where a two says where its steps are.
+const X_OF_TWO: i32 = std::mem::offset_of!(Two, x) as i32;
 /// Columns that are left when the second quarter has none.
 const ONE_QUARTER: i32 = LANES as i32 / 2;
 
@@ -30,7 +33,7 @@ const ONE_QUARTER: i32 = LANES as i32 / 2;
 /// | --- | --- | --- |
 /// | acc, 8 | `acc[m][v]`: s32, output feature m of 4, vector v of the quarter | the same as f32 or words, then packed |
 /// | temp 0-1 | X of four input features, v = 0, 1; with `vpmaddwd` its odd bytes as words | parameters |
-/// | temp 2-7 | weights; with `vpmaddwd` even bytes, weights, products | activation |
+/// | temp 2-7 | weights; in twos X of the second step, weights, sums, products; with `vpmaddwd` even bytes, weights, products | activation |
 struct Regs {
     file: RegFile,
     x: Gpr,
@@ -49,21 +52,28 @@ struct Regs {
     quarter: Gpr,
     out: Gpr,
     dots: Dots,
+    /// Where X of the two steps of a two is; without twos nothing.
+    two: Option<[Gpr; 2]>,
     acc: Vec<Zmm>,
     temp: Vec<Zmm>,
 }
 
 impl Regs {
-    fn new(token: Avx2) -> Result<Regs, JitError> {
+    fn new(plan: &GemmPlan, token: Avx2) -> Result<Regs, JitError> {
         let mut file = RegFile::avx2();
-        let dots = Dots::new(token, false, &mut file)?;
+        let dots = Dots::new(token, plan.activation_bits, false, &mut file)?;
+        let two = match plan.needs_twos() {
+            true => Some([file.gpr("first step of a two")?, file.gpr("second step of a two")?]),
+            false => None,
+        };
         let blocks = file.gpr("register blocks left; row blocks of the last one")?;
         Ok(Regs {
             dots,
-            steps: file.gpr("steps left; offset of the quarter in a plain row")?,
+            two,
+            steps: file.gpr("steps or twos left; offset of the quarter in a plain row")?,
             x_step: file.gpr("four input features of X")?,
-            weights: file.gpr("weights of the register block")?,
-            w_step: file.gpr("weights of four input features")?,
+            weights: file.gpr("weights of the register block; numbers of twos")?,
+            w_step: file.gpr("weights of four input features; twos")?,
             x: file.gpr("tile of X")?,
             y: file.gpr("tile of Y")?,
             params: file.gpr("row parameters")?,
@@ -82,7 +92,7 @@ impl Regs {
 
 /// Generates the kernel.
 pub(super) fn emit(plan: &GemmPlan, token: Avx2) -> Result<Code, JitError> {
-    let r = Regs::new(token)?;
+    let r = Regs::new(plan, token)?;
     let mut a = Asm::avx2();
     a.begin_function(&r.file);
     r.dots.emit_begin(&mut a);
@@ -131,6 +141,9 @@ fn emit_next_quarter(a: &mut Asm<Ymm256>, plan: &GemmPlan, r: &Regs) {
 fn emit_blocks(a: &mut Asm<Ymm256>, plan: &GemmPlan, r: &Regs) {
     a.note("row blocks on one quarter");
     load_args!(a, r, GemmArgs { weights, params, blocks });
+    if r.two.is_some() {
+        load_args!(a, r, GemmArgs { weights: w_step, counts: weights });
+    }
     dynasm!(a ; .arch x64 ; mov Rq(r.out), Rq(r.y));
     emit_add_quarter(a, plan, r);
     let (whole, last, end) = (a.new_dynamic_label(), a.new_dynamic_label(), a.new_dynamic_label());
@@ -177,10 +190,15 @@ fn emit_block(a: &mut Asm<Ymm256>, plan: &GemmPlan, r: &Regs, row_blocks: usize)
     let step_bytes = (row_blocks * ROW_BLOCK * 4) as i32;
     for row_block in 0..row_blocks as i32 {
         a.note(format!("row block {row_block} of a register block of {row_blocks}"));
-        emit_row_block(a, plan, r, 4 * ROW_BLOCK as i32 * row_block, step_bytes);
+        match r.two {
+            Some(two) => emit_row_block_in_twos(a, plan, r, two),
+            None => emit_row_block(a, plan, r, 4 * ROW_BLOCK as i32 * row_block, step_bytes),
+        }
         dynasm!(a ; .arch x64 ; add Rq(r.params), params_bytes ; add Rq(r.out), out_bytes);
     }
-    dynasm!(a ; .arch x64 ; add Rq(r.weights), plan.steps() as i32 * step_bytes);
+    if r.two.is_none() {
+        dynasm!(a ; .arch x64 ; add Rq(r.weights), plan.steps() as i32 * step_bytes);
+    }
 }
 
 /// Four outputs, whose weights begin `first` bytes behind those of the register block, over all K.
@@ -208,10 +226,54 @@ fn emit_row_block(a: &mut Asm<Ymm256>, plan: &GemmPlan, r: &Regs, first: i32, st
         ; jnz =>again
     );
     a.end_loop();
+    emit_finish(a, plan, r, &acc);
+}
+
+/// Four outputs over all K, two steps at a time: `w_step` points to the next two, `weights` to how many there are.
+fn emit_row_block_in_twos(a: &mut Asm<Ymm256>, plan: &GemmPlan, r: &Regs, [first, second]: [Gpr; 2]) {
+    let acc: Vec<Vec<Zmm>> = r.acc.chunks_exact(VECTORS).map(<[Zmm]>::to_vec).collect();
+    let again = a.new_dynamic_label();
+    emit_start(a, &plan.epilogue, ptr(r.params), &acc, 1);
+    dynasm!(a
+        ; .arch x64
+        ; lea Rq(r.x_step), [Rq(r.x) + Rq(r.quarter)]
+        ; mov Rd(r.steps), [Rq(r.weights)]
+    );
+    a.align_loop(64);
+    dynasm!(a ; .arch x64 ; =>again);
+    a.begin_loop(STEPS, ROW_BLOCK, LANES, 2);
+    dynasm!(a
+        ; .arch x64
+        ; mov Rd(first), [Rq(r.w_step) + X_OF_TWO]
+        ; mov Rd(second), [Rq(r.w_step) + X_OF_TWO + 4]
+    );
+    let (x, temps) = r.temp.split_at(2 * VECTORS);
+    let x = [&x[..VECTORS], &x[VECTORS..]];
+    for (step, x) in [first, second].into_iter().zip(x) {
+        for (v, &x) in (0..).zip(x) {
+            a.vmovdqu(x, ptr(r.x_step).index(step, Scale::X1) + v * VECTOR_BYTES);
+        }
+    }
+    let weights = ptr(r.w_step) + std::mem::offset_of!(Two, weights) as i32;
+    let rows: Vec<&[Zmm]> = acc.iter().map(Vec::as_slice).collect();
+    emit_twos(a, &rows, x, [weights, weights + 4 * ROW_BLOCK as i32], r.constants, temps);
+    dynasm!(a
+        ; .arch x64
+        ; add Rq(r.w_step), size_of::<Two>() as i32
+        ; dec Rd(r.steps)
+        ; jnz =>again
+    );
+    a.end_loop();
+    dynasm!(a ; .arch x64 ; add Rq(r.weights), size_of::<u32>() as i32);
+    emit_finish(a, plan, r, &acc);
+}
+
+/// The epilogue of a row block.
+fn emit_finish(a: &mut Asm<Ymm256>, plan: &GemmPlan, r: &Regs, acc: &[Vec<Zmm>]) {
     let row_bytes = (TILE * plan.epilogue.sink.store.element_bytes()) as i32;
     let rows = EpilogueRegs::rows_from(ptr(r.out), row_bytes);
     let regs = EpilogueRegs { params: ptr(r.params), rows, constants: r.constants, temps: &r.temp };
-    emit_epilogue(a, plan.isa, &plan.epilogue, &acc, &regs, OutputLanes::WholeRow);
+    emit_epilogue(a, plan.isa, &plan.epilogue, acc, &regs, OutputLanes::WholeRow);
 }
 
 /// `acc[m][v] += W[m][k..k+4] . X[k..k+4][v]`.

@@ -1,5 +1,6 @@
 //! What the caller wants.
 
+use crate::ActivationBits;
 use crate::epilogue::Epilogue;
 
 /// A dense product wanted: shape and epilogue.
@@ -11,4 +12,7 @@ pub struct GemmDesc {
     pub k: usize,
     /// What happens to the accumulators.
     pub epilogue: Epilogue,
+    /// Bits of the codes of x.
+    #[serde(default, skip_serializing_if = "ActivationBits::is_default")]
+    pub activation_bits: ActivationBits,
 }

@@ -8,11 +8,11 @@ use super::portable;
 use super::weights::GemmWeights;
 use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
-use crate::layout::{elements, tiles};
+use crate::layout::{debug_check_codes, elements, tiles};
 use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::{Part, Parts};
 use crate::rows::{check_columns, with_fma};
-use crate::{KernelError, Output, Parallel, Plan, TILE};
+use crate::{KernelError, Output, PanelLayout, Parallel, Plan, TILE};
 
 /// A callable dense GEMM. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
@@ -28,6 +28,9 @@ impl GemmKernel {
     ///
     /// **Shapes**: `x` is a VNNI panel of K x columns, `out` holds M x columns in the layout of the epilogue; both have
     /// [`elements`] elements. Padding columns and features of `out` are left unspecified.
+    ///
+    /// **Numerics**: codes of x have the bits of [`GemmPlan::activation_bits`]. The results of a column with larger ones are unspecified: on
+    /// AVX2 without VNNI its sums saturate. Debug builds panic.
     ///
     /// # Errors
     /// [`KernelError::Dimension`] for no columns, [`KernelError::Length`] for buffers of another size,
@@ -49,8 +52,14 @@ impl GemmKernel {
                 expected: format!("M={} K={}", plan.m, plan.k),
             });
         }
+        if plan.needs_twos() && weights.twos.is_none() {
+            let (found, expected) =
+                ("weights packed for another tier, or for codes of eight bits".into(), "weights packed for it".into());
+            return Err(KernelError::Mismatch { kernel: plan.name(), found, expected });
+        }
         check_length(plan, "x", x.len(), elements(plan.k, columns))?;
         check_output(plan, plan.epilogue.sink.store, &out, elements(plan.m, columns))?;
+        debug_check_codes(plan.activation_bits, PanelLayout::Vnni, x, (plan.k, columns));
         let out = SharedOutput::from(out);
         // Rows of a part are register blocks.
         let parts = Parts::new(tiles(columns), plan.blocks(), |block| block, parallel);
@@ -67,7 +76,8 @@ impl GemmKernel {
                 let args = self.args(weights, x, columns, out, part);
                 // SAFETY: the plan's `Isa` token proves the CPU features. `run` made sure that x and out hold `elements` of
                 // the plan's shape, so every tile of the part is inside them; weights and parameters were packed for this
-                // shape by `GemmWeights::pack`, or checked by `GemmWeights::from_sections`. Parts are disjoint in (tile, block),
+                // shape by `GemmWeights::pack`, or checked by `GemmWeights::from_sections`; twos, whose places in X are below K, were made of
+                // them where the code reads twos, as was checked. Parts are disjoint in (tile, block),
                 // and a row block's outputs belong to it alone.
                 unsafe { entry.call(&args) };
             }
@@ -97,9 +107,17 @@ impl GemmKernel {
     fn args(&self, weights: &GemmWeights, x: &[u8], columns: usize, out: SharedOutput, part: Part) -> GemmArgs {
         let plan = &self.plan;
         let (first_row_block, row_blocks) = self.row_blocks(part);
+        let (packed, counts) = match weights.twos.as_deref().filter(|_| plan.needs_twos()) {
+            Some(twos) => {
+                let first = twos.first[first_row_block];
+                (twos.all[first..].as_ptr().cast(), twos.counts[first_row_block..].as_ptr())
+            }
+            None => (weights.packed[part.first_row * plan.block_bytes()..].as_ptr(), std::ptr::null()),
+        };
         GemmArgs {
             x: x[part.first_tile * plan.x_tile_bytes()..].as_ptr(),
-            weights: weights.packed[part.first_row * plan.block_bytes()..].as_ptr(),
+            weights: packed,
+            counts,
             params: weights.params.pointer(first_row_block),
             y: out.at(part.first_tile * plan.y_tile_elements() + first_row_block * ROW_BLOCK * TILE),
             constants: Constants::address(),
@@ -120,6 +138,7 @@ impl GemmKernel {
 mod tests {
     use super::super::GemmDesc;
     use super::*;
+    use crate::ActivationBits;
     use crate::Buffer;
     use crate::epilogue::{Epilogue, RowParams};
     use crate::output::OutputBuffer;
@@ -128,8 +147,11 @@ mod tests {
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let (m, k) = (17, 12);
-        let plans =
-            |isa| Epilogue::all().into_iter().map(move |epilogue| GemmDesc { m, k, epilogue }.plan(isa).unwrap());
+        let plans = |isa| {
+            Epilogue::all().into_iter().map(move |epilogue| {
+                GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap()
+            })
+        };
         for code in plans_with_code(plans) {
             let plan = code.plan;
             let kernel = GemmKernel::new(plan, code.compiled.clone()).unwrap();

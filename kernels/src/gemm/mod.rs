@@ -19,6 +19,7 @@ mod kernel;
 mod plan;
 mod portable;
 mod regs;
+mod twos;
 mod weights;
 
 pub use desc::GemmDesc;

@@ -5,7 +5,7 @@ use lacuna_jit::Isa;
 use super::desc::GemmDesc;
 use crate::epilogue::Epilogue;
 use crate::layout::padded;
-use crate::{KernelError, Plan, TILE, pattern};
+use crate::{ActivationBits, KernelError, Plan, TILE, pattern};
 
 /// Output features per row block: what one epilogue call finishes.
 pub(super) const ROW_BLOCK: usize = 4;
@@ -22,7 +22,8 @@ impl GemmDesc {
         self.epilogue.check_form("gemm")?;
         let steps = self.k.div_ceil(4);
         let unroll = [4, 2, 1].into_iter().find(|u| steps.is_multiple_of(*u)).unwrap_or(1);
-        Ok(GemmPlan { isa, m: self.m, k: self.k, unroll, epilogue: self.epilogue })
+        let &GemmDesc { m, k, epilogue, activation_bits } = self;
+        Ok(GemmPlan { isa, m, k, unroll, epilogue, activation_bits })
     }
 }
 
@@ -35,6 +36,7 @@ pub struct GemmPlan {
     /// Steps of four input features per iteration of the inner loop; divides K / 4.
     pub(super) unroll: usize,
     pub(super) epilogue: Epilogue,
+    pub(super) activation_bits: ActivationBits,
 }
 
 impl GemmPlan {
@@ -50,12 +52,22 @@ impl GemmPlan {
 
     /// What it was planned for.
     pub fn desc(&self) -> GemmDesc {
-        GemmDesc { m: self.m, k: self.k, epilogue: self.epilogue }
+        GemmDesc { m: self.m, k: self.k, epilogue: self.epilogue, activation_bits: self.activation_bits }
     }
 
     /// What happens to the accumulators.
     pub fn epilogue(&self) -> &Epilogue {
         &self.epilogue
+    }
+
+    /// Bits of the codes of x.
+    pub fn activation_bits(&self) -> ActivationBits {
+        self.activation_bits
+    }
+
+    /// Whether it reads weights as [`super::twos`] has them.
+    pub(super) fn needs_twos(&self) -> bool {
+        matches!(self.isa, Isa::Avx2(token) if !token.vnni()) && self.activation_bits == ActivationBits::Seven
     }
 
     /// Steps of four input features.
@@ -104,8 +116,9 @@ impl std::fmt::Display for GemmPlan {
 
 impl Plan for GemmPlan {
     fn name(&self) -> String {
-        let GemmPlan { isa, m, k, unroll, epilogue, .. } = self;
-        format!("gemm-u8s8-{isa}-m{m}k{k}n{TILE}-dense-u{unroll}-{}", epilogue.name())
+        let GemmPlan { isa, m, k, unroll, epilogue, activation_bits } = self;
+        let x = activation_bits.name();
+        format!("gemm-{x}s8-{isa}-m{m}k{k}n{TILE}-dense-u{unroll}-{}", epilogue.name())
     }
 
     fn isa(&self) -> Isa {

@@ -1,8 +1,11 @@
 //! Dense weights, packed in the order the register blocks read them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::plan::{GemmPlan, ROW_BLOCK, ROW_BLOCKS};
+use super::twos::Twos;
 use crate::epilogue::{BlockParams, PARAMS, RowParams};
 use crate::{Buffer, KernelError, Plan, SharedSlice};
 
@@ -17,6 +20,8 @@ pub struct GemmWeights {
     pub(super) packed: SharedSlice<u8>,
     /// One record per row block.
     pub(super) params: BlockParams,
+    /// What kernels of [`GemmPlan::needs_twos`] read in place of the packed weights.
+    pub(super) twos: Option<Arc<Twos>>,
 }
 
 impl GemmWeights {
@@ -48,7 +53,7 @@ impl GemmWeights {
                 }
             }
         }
-        Ok(GemmWeights { m, k, packed: packed.into(), params })
+        Ok(GemmWeights { m, k, packed: packed.into(), params, twos: None }.for_plan(plan))
     }
 
     /// The names of the sections, in the order of [`GemmWeights::sections`].
@@ -74,16 +79,34 @@ impl GemmWeights {
         }
         check_padding(plan, &packed)?;
         let params = BlockParams::shared(&plan.epilogue, params, row_blocks(plan), (plan.m, plan.k), &name)?;
-        Ok(GemmWeights { m: plan.m, k: plan.k, packed: SharedSlice::shared(packed, &name, WEIGHTS)?, params })
+        let packed = SharedSlice::shared(packed, &name, WEIGHTS)?;
+        Ok(GemmWeights { m: plan.m, k: plan.k, packed, params, twos: None }.for_plan(plan))
+    }
+
+    /// These weights for kernels of `plan`, which may be of another instruction set than that they were packed for, and of no other difference.
+    /// Kernels of AVX2 without VNNI read codes of seven bits with weights of their own order, which is made here.
+    pub fn for_plan(self, plan: &GemmPlan) -> GemmWeights {
+        let twos = plan.needs_twos().then(|| {
+            Arc::new(Twos::new(plan, |row_block, step| {
+                let (block, within) = (row_block / ROW_BLOCKS, row_block % ROW_BLOCKS);
+                let row_blocks = ROW_BLOCKS.min(plan.row_blocks() - block * ROW_BLOCKS);
+                let at = block * plan.block_bytes() + (step * row_blocks + within) * STEP_BYTES;
+                let rows: &[[u8; 4]] = self.packed[at..at + STEP_BYTES].as_chunks().0;
+                std::array::from_fn(|row| rows[row].map(|weight| weight as i8))
+            }))
+        });
+        GemmWeights { twos, ..self }
     }
 
     /// Bytes of the packed weights and their parameters.
     pub fn bytes(&self) -> usize {
-        self.packed.len() + self.params.bytes()
+        self.packed.len() + self.params.bytes() + self.twos.as_deref().map_or(0, Twos::bytes)
     }
 }
 
 const WEIGHTS: &str = "weights";
+/// Bytes of a step of a row block.
+const STEP_BYTES: usize = 4 * ROW_BLOCK;
 
 /// Bytes of all packed weights.
 fn packed_bytes(plan: &GemmPlan) -> usize {
@@ -128,6 +151,7 @@ mod tests {
 
     use super::super::GemmDesc;
     use super::*;
+    use crate::ActivationBits;
     use crate::epilogue::Epilogue;
 
     /// Where the documented layout puts the weight of an output and an input feature.
@@ -148,7 +172,7 @@ mod tests {
             (m, k, weights) in (1usize..40, 1usize..40)
                 .prop_flat_map(|(m, k)| (Just(m), Just(k), prop::collection::vec(any::<i8>(), m * k))),
         ) {
-            let plan = GemmDesc { m, k, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+            let plan = GemmDesc { m, k, epilogue: Epilogue::f32(false), activation_bits: ActivationBits::Eight }.plan(Isa::Portable).unwrap();
             let params: Vec<RowParams> =
                 (0..m).map(|row| RowParams { addend: row as f32, ..RowParams::default() }).collect();
             let packed = GemmWeights::pack(&plan, &weights, &params).unwrap();

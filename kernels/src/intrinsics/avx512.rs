@@ -152,6 +152,7 @@ unsafe fn store_plain<const V: usize>(y: &[[__m512i; V]; ROWS], sign: Sign, out:
         let high = _mm512_packs_epi32(y[2 % V], y[3 % V]);
         let bytes = match sign {
             Sign::Unsigned => _mm512_packus_epi16(low, high),
+            Sign::Unsigned7 => _mm512_min_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(i8::MAX)),
             Sign::Signed => _mm512_packs_epi16(low, high),
         };
         // SAFETY: the caller's promise; m is below 4.

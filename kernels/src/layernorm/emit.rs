@@ -13,7 +13,7 @@ use crate::args::load_args;
 use crate::rows::{
     F32_ROW_BYTES, GROUP, PanelRows, RowVerbs, element, emit_quantize, emit_row_groups, emit_store_panel, emit_zero,
 };
-use crate::{Generate, Plan, Sign};
+use crate::{Generate, Plan};
 
 impl Generate for LayerNormPlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -123,7 +123,7 @@ where
             emit_normalize_row(a, plan, r, columns, row, y);
         }
         if let Some(layout) = plan.panel {
-            let sign = Sign::Unsigned;
+            let sign = plan.sign();
             let panel = PanelRows { layout, sign, group: r.panel, constants: r.constants, temps: &r.temp };
             emit_store_panel(a, &panel, &columns.y, rows);
         }

@@ -135,13 +135,17 @@ mod tests {
     use super::super::NormParams;
     use super::*;
     use crate::preserved::plans_with_code;
-    use crate::{Buffer, PanelLayout};
+    use crate::{ActivationBits, Buffer, PanelLayout};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
         let outputs = [(true, None), (false, Some(PanelLayout::Plain)), (true, Some(PanelLayout::Vnni))];
-        let plans = |isa| outputs.map(|(f32, panel)| LayerNormDesc { features, f32, panel }.plan(isa).unwrap());
+        let plans = |isa| {
+            outputs.map(|(f32, panel)| {
+                LayerNormDesc { features, f32, panel, activation_bits: ActivationBits::Eight }.plan(isa).unwrap()
+            })
+        };
         for code in plans_with_code(plans) {
             let kernel = LayerNormKernel::new(code.plan, code.compiled.clone()).unwrap();
             let params = NormRows::pack(&code.plan, &[NormParams::default(); 6], 1e-12).unwrap();

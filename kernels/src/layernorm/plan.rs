@@ -4,7 +4,7 @@ use lacuna_jit::Isa;
 
 use super::desc::LayerNormDesc;
 use crate::rows::{check_features, tile_elements};
-use crate::{KernelError, PanelLayout, Plan};
+use crate::{ActivationBits, KernelError, PanelLayout, Plan, Sign};
 
 /// The most features whose mean is the shift: 64 rows of a tile are 16 KiB, which stay in L1.
 const SHIFT_FEATURES: usize = 64;
@@ -18,7 +18,7 @@ impl LayerNormDesc {
     /// [`KernelError::Dimension`] if F is 0 or too large, [`KernelError::Mismatch`] if nothing is written.
     pub fn plan(&self, isa: Isa) -> Result<LayerNormPlan, KernelError> {
         check_features("layernorm", self.features)?;
-        let &LayerNormDesc { features, f32, panel } = self;
+        let &LayerNormDesc { features, f32, panel, activation_bits } = self;
         if !f32 && panel.is_none() {
             return Err(KernelError::Mismatch {
                 kernel: "layernorm".into(),
@@ -26,7 +26,7 @@ impl LayerNormDesc {
                 expected: "an f32 tile, a panel, or both".into(),
             });
         }
-        Ok(LayerNormPlan { isa, features, f32, panel })
+        Ok(LayerNormPlan { isa, features, f32, panel, activation_bits })
     }
 }
 
@@ -37,12 +37,18 @@ pub struct LayerNormPlan {
     pub(super) features: usize,
     pub(super) f32: bool,
     pub(super) panel: Option<PanelLayout>,
+    pub(super) activation_bits: ActivationBits,
 }
 
 impl LayerNormPlan {
     /// What it was planned for.
     pub fn desc(&self) -> LayerNormDesc {
-        LayerNormDesc { features: self.features, f32: self.f32, panel: self.panel }
+        LayerNormDesc {
+            features: self.features,
+            f32: self.f32,
+            panel: self.panel,
+            activation_bits: self.activation_bits,
+        }
     }
 
     /// Features F.
@@ -60,6 +66,11 @@ impl LayerNormPlan {
         self.panel
     }
 
+    /// What the bytes of the panel are.
+    pub fn sign(&self) -> Sign {
+        Sign::of(self.activation_bits)
+    }
+
     /// Features whose mean is the shift.
     pub(super) fn shift_features(&self) -> usize {
         self.features.min(SHIFT_FEATURES)
@@ -73,13 +84,17 @@ impl LayerNormPlan {
 
 impl Plan for LayerNormPlan {
     fn name(&self) -> String {
-        let LayerNormPlan { isa, features, f32, panel } = self;
+        let LayerNormPlan { isa, features, f32, panel, activation_bits } = self;
         let output = match panel {
             None => "f32".to_owned(),
             Some(layout) if *f32 => layout.name().to_owned(),
             Some(layout) => format!("{}-only", layout.name()),
         };
-        format!("layernorm-f32-{isa}-f{features}-{output}")
+        let bits = match (activation_bits, panel) {
+            (ActivationBits::Seven, Some(_)) => "-u7",
+            _ => "",
+        };
+        format!("layernorm-f32-{isa}-f{features}-{output}{bits}")
     }
 
     fn isa(&self) -> Isa {

@@ -2,7 +2,7 @@
 
 use super::params::NormRows;
 use super::plan::{CHAINS, LayerNormPlan};
-use crate::rows::{lanes, store_panel_row, zero_padding_features};
+use crate::rows::{lanes, quantize, store_panel_row, zero_padding_features};
 use crate::{TILE, math};
 
 /// One tile. `panel` is empty if none is written.
@@ -53,7 +53,7 @@ pub(super) fn tile(plan: &LayerNormPlan, params: &NormRows, x: &mut [f32], panel
         if let Some(layout) = plan.panel {
             let mut q = [0; TILE];
             for t in 0..lanes {
-                q[t] = math::quantize_u8(y[t].mul_add(p.out_scale, p.out_zero));
+                q[t] = quantize(plan.sign(), y[t].mul_add(p.out_scale, p.out_zero));
             }
             store_panel_row(layout, panel, f, &q, lanes);
         }

@@ -127,6 +127,7 @@ pub fn finish_bytes(acc: &Matrix<i32>, params: &[RowParams], epilogue: &Epilogue
         };
         match sign {
             Sign::Unsigned => y.clamp(0.0, 255.0) as u8,
+            Sign::Unsigned7 => y.clamp(0.0, 127.0) as u8,
             Sign::Signed => y.clamp(-128.0, 127.0) as i8 as u8,
         }
     })

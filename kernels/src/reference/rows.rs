@@ -1,5 +1,6 @@
 //! Obvious f64 references of the row kernels, on plain row-major `[F][N]` matrices.
 
+use crate::ActivationBits;
 use crate::epilogue::Activation;
 
 /// Layernorm down each column of `x` (`[F][N]`): `(x - mean) / sqrt(variance + epsilon) * gamma[f] + beta[f]`.
@@ -84,12 +85,16 @@ pub fn embedding(tables: [&[f32]; 3], ids: [&[u32]; 3], features: usize, columns
     x
 }
 
-/// The scale of one column and the codes of its features, before they are rounded: `scale = max |x| / 127`, `x / scale + 128`.
-/// A column of zeros has the code 128 everywhere. Its scale is the least possible one.
-pub fn column_codes(x: &[f64]) -> (f64, Vec<f64>) {
+/// The scale of one column and the codes of its features, before they are rounded: `scale = max |x| / 127`, `x / scale + 128`; of seven
+/// bits `max |x| / 63` and `x / scale + 64`. A column of zeros has the code 128 (64) everywhere. Its scale is the least possible one.
+pub fn column_codes(x: &[f64], bits: ActivationBits) -> (f64, Vec<f64>) {
+    let (codes, zero) = match bits {
+        ActivationBits::Seven => (63.0, 64.0),
+        ActivationBits::Eight => (127.0, 128.0),
+    };
     let max = x.iter().fold(2f64.powi(-100), |max, x| max.max(x.abs()));
-    let scale = max / 127.0;
-    (scale, x.iter().map(|x| x / scale + 128.0).collect())
+    let scale = max / codes;
+    (scale, x.iter().map(|x| x / scale + zero).collect())
 }
 
 #[cfg(test)]

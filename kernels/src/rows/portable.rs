@@ -2,7 +2,7 @@
 
 use super::heads::GROUP;
 use crate::layout::{LANE_POSITIONS, padded};
-use crate::{LANES, PanelLayout, Sign, TILE, math};
+use crate::{ActivationBits, LANES, PanelLayout, Sign, TILE, math};
 
 /// Lanes that are computed for `columns` columns of one tile: whole vectors.
 pub(crate) fn lanes(columns: usize) -> usize {
@@ -14,6 +14,7 @@ pub(crate) fn lanes(columns: usize) -> usize {
 pub(crate) fn quantize(sign: Sign, y: f32) -> u8 {
     match sign {
         Sign::Unsigned => math::quantize_u8(y),
+        Sign::Unsigned7 => math::quantize_u8(y).min(ActivationBits::Seven.largest()),
         Sign::Signed => math::quantize_s8(y) as u8,
     }
 }

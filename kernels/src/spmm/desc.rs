@@ -1,7 +1,7 @@
 //! What the caller wants.
 
-use crate::Block;
 use crate::epilogue::Epilogue;
+use crate::{ActivationBits, Block};
 
 /// A sparse product wanted: shape, block shape and epilogue. The pattern belongs to the weights: stream-form code is the same
 /// for all.
@@ -15,4 +15,7 @@ pub struct SpmmDesc {
     pub block: Block,
     /// What happens to the accumulators.
     pub epilogue: Epilogue,
+    /// Bits of the codes of x.
+    #[serde(default, skip_serializing_if = "ActivationBits::is_default")]
+    pub activation_bits: ActivationBits,
 }

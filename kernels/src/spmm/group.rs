@@ -53,6 +53,33 @@ pub(super) fn emit_list<W>(
     emit_end_list(a, plan, r, 1);
 }
 
+/// All groups of a list, two at a time; behind an odd number of them is one of zero weights.
+pub(super) fn emit_list_in_twos<W>(
+    a: &mut Asm<W>,
+    plan: &SpmmPlan,
+    r: &Regs,
+    name: &'static str,
+    columns: usize,
+    two: impl Fn(&mut Asm<W>),
+) {
+    let (again, end) = (a.new_dynamic_label(), a.new_dynamic_label());
+    emit_begin_list(a, plan, r, 2);
+    dynasm!(a ; .arch x64 ; jz =>end);
+    emit_first_indices(a, plan, r);
+    a.align_loop(64);
+    dynasm!(a ; .arch x64 ; =>again);
+    a.begin_loop(name, ROW_BLOCK, columns, 2);
+    two(a);
+    dynasm!(a
+        ; .arch x64
+        ; add Rq(r.group), 2 * plan.group_index_bytes() as i32
+        ; jnz =>again
+    );
+    a.end_loop();
+    dynasm!(a ; .arch x64 ; =>end);
+    emit_end_list(a, plan, r, 2);
+}
+
 /// Points `indices` and `weights` at the end of the list's groups, of which there are a multiple of `multiple`, and `group` at
 /// the first. Sets the zero flag if the list is empty.
 pub(super) fn emit_begin_list<W>(a: &mut Asm<W>, plan: &SpmmPlan, r: &Regs, multiple: i32) {

@@ -12,7 +12,7 @@ use super::shared;
 use super::weights::SpmmWeights;
 use crate::epilogue::Constants;
 use crate::kernel::kernel_methods;
-use crate::layout::{elements, tiles};
+use crate::layout::{debug_check_codes, elements, tiles};
 use crate::output::{SharedOutput, check_length, check_output};
 use crate::parallel::{Part, Parts};
 use crate::rows::{check_columns, with_fma};
@@ -33,6 +33,9 @@ impl SpmmKernel {
     /// **Shapes**: `x` is a panel of K x columns in the layout of [`SpmmPlan::input`], `out` holds M x columns in the layout of the
     /// epilogue; both have [`elements`] elements. Padding columns and features of `out` are left unspecified.
     ///
+    /// **Numerics**: codes of x have the bits of [`SpmmPlan::activation_bits`]. The results of a column with larger ones are unspecified: on
+    /// AVX2 without VNNI its sums saturate. Debug builds panic.
+    ///
     /// # Errors
     /// [`KernelError::Dimension`] for no columns, [`KernelError::Length`] for buffers of another size,
     /// [`KernelError::Mismatch`] for weights packed for another shape or an output of another kind.
@@ -46,6 +49,7 @@ impl SpmmKernel {
     ) -> Result<(), KernelError> {
         self.check(weights, x, columns, &out)?;
         let plan = &self.plan;
+        debug_check_codes(plan.activation_bits, plan.input(), x, (plan.k, columns));
         let out = SharedOutput::from(out);
         // An empty row block still costs an epilogue: count each row block as one group more.
         let cost = |row: usize| weights.group_offsets[row] + row;
@@ -173,13 +177,21 @@ mod tests {
     use crate::epilogue::{Epilogue, RowParams};
     use crate::output::OutputBuffer;
     use crate::preserved::plans_with_code;
-    use crate::{Block, Buffer};
+    use crate::{ActivationBits, Block, Buffer};
 
     #[test]
     fn generated_code_preserves_what_a_callee_must() {
         let (m, k) = (17, 12);
         let plans = |isa| {
-            let descs = |epilogue| Block::ALL[..5].iter().map(move |&block| SpmmDesc { m, k, block, epilogue });
+            let descs = |epilogue| {
+                Block::ALL[..5].iter().map(move |&block| SpmmDesc {
+                    m,
+                    k,
+                    block,
+                    epilogue,
+                    activation_bits: ActivationBits::Eight,
+                })
+            };
             let plans = Epilogue::all().into_iter().flat_map(descs).map(move |desc| desc.plan(isa).unwrap());
             plans.flat_map(|plan| {
                 let with = |shared| plan.with_schedule(Schedule { shared, ..*plan.schedule() });

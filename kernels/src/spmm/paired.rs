@@ -5,6 +5,9 @@
 //! outputs. A feature that fits no other is stored twice, with half of each weight, and is a pair of its own. What is computed is the
 //! same, exactly, in hardly more groups.
 //!
+//! Codes of seven bits give sums of at most 127 x 128, and two of them fit 16 bits together. So kernels add the sums of two groups before
+//! they widen them.
+//!
 //! The stream of a packed file stays as it is. This one is made from it when weights are packed or loaded.
 
 use super::plan::{GROUP_WEIGHT_BYTES, ROW_BLOCK, SpmmPlan};

@@ -7,7 +7,7 @@ use super::schedule::{Abreast, Schedule};
 use crate::epilogue::{Epilogue, Store};
 use crate::layout::padded;
 use crate::pattern::{self, BlockPattern};
-use crate::{Block, KernelError, PanelLayout, Plan, TILE, VECTORS};
+use crate::{ActivationBits, Block, KernelError, PanelLayout, Plan, TILE, VECTORS};
 
 /// How the weight stream stores an input feature. In both cases the number is feature x 8, so its row of X is at
 /// `x + 8 * index`.
@@ -53,7 +53,8 @@ impl SpmmDesc {
         };
         let schedule = schedule.on(isa);
         let index = IndexWidth::for_features(self.k);
-        Ok(SpmmPlan { isa, m: self.m, k: self.k, block: self.block, index, epilogue: self.epilogue, schedule })
+        let &SpmmDesc { m, k, block, epilogue, activation_bits } = self;
+        Ok(SpmmPlan { isa, m, k, block, index, epilogue, activation_bits, schedule })
     }
 
     /// Vectors per pass. Every dot product with a 1x4 block needs its own load of X, so the part of X that a pass reads should fit
@@ -76,6 +77,7 @@ pub struct SpmmPlan {
     pub(super) block: Block,
     pub(super) index: IndexWidth,
     pub(super) epilogue: Epilogue,
+    pub(super) activation_bits: ActivationBits,
     pub(super) schedule: Schedule,
 }
 
@@ -95,7 +97,8 @@ impl SpmmPlan {
 
     /// What it was planned for.
     pub fn desc(&self) -> SpmmDesc {
-        SpmmDesc { m: self.m, k: self.k, block: self.block, epilogue: self.epilogue }
+        let &SpmmPlan { m, k, block, epilogue, activation_bits, .. } = self;
+        SpmmDesc { m, k, block, epilogue, activation_bits }
     }
 
     /// The shape of the zeros.
@@ -116,6 +119,11 @@ impl SpmmPlan {
     /// What happens to the accumulators.
     pub fn epilogue(&self) -> &Epilogue {
         &self.epilogue
+    }
+
+    /// Bits of the codes of x.
+    pub fn activation_bits(&self) -> ActivationBits {
+        self.activation_bits
     }
 
     /// How it is computed.
@@ -216,9 +224,15 @@ impl SpmmPlan {
         !matches!(self.isa, Isa::Avx2(_)) && self.cover() == Block::B1x4 && self.schedule.vectors < VECTORS
     }
 
-    /// Whether it reads a stream of [`super::paired`]: without an exact dot product of bytes, and where features may be stored in any order.
+    /// Whether it reads a stream of [`super::paired`]: without an exact dot product of bytes, and where features may be stored in any
+    /// order.
     pub(super) fn needs_pairs(&self) -> bool {
         matches!(self.isa, Isa::Avx2(token) if !token.vnni()) && self.cover() == Block::B4x1
+    }
+
+    /// Whether it adds the sums of two groups in 16 bits: of pairs that fit with codes of eight bits, two fit with codes of seven.
+    pub(super) fn adds_in_twos(&self) -> bool {
+        self.needs_pairs() && self.activation_bits == ActivationBits::Seven
     }
 
     /// Whether the second of two groups adds to accumulators of its own, in a pass over `vectors` vectors.
@@ -302,9 +316,14 @@ impl std::fmt::Display for SpmmPlan {
 
 impl Plan for SpmmPlan {
     fn name(&self) -> String {
-        let SpmmPlan { isa, m, k, epilogue, schedule, .. } = self;
+        let SpmmPlan { isa, m, k, epilogue, schedule, activation_bits, .. } = self;
         let block = self.cover();
-        format!("spmm-u8s8-{isa}-m{m}k{k}n{TILE}-{block}-stream-{}-{}", schedule.name(), epilogue.name())
+        format!(
+            "spmm-{}s8-{isa}-m{m}k{k}n{TILE}-{block}-stream-{}-{}",
+            activation_bits.name(),
+            schedule.name(),
+            epilogue.name()
+        )
     }
 
     fn isa(&self) -> Isa {

@@ -96,6 +96,7 @@ pub(super) fn kept_bytes(k: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use crate::ActivationBits;
     use lacuna_jit::Isa;
 
     use super::super::{SpmmDesc, SpmmWeights};
@@ -108,7 +109,9 @@ mod tests {
         let (m, k) = (40, 6);
         let weights: Vec<i8> = (0..m * k).map(|i| i8::from(i % k % 2 == 0 && i % k / 2 < 3 - i / k / 16)).collect();
         let epilogue = Epilogue::f32(false);
-        let plan = SpmmDesc { m, k, block: Block::B16x1, epilogue }.plan(Isa::Portable).unwrap();
+        let plan = SpmmDesc { m, k, block: Block::B16x1, epilogue, activation_bits: ActivationBits::Eight }
+            .plan(Isa::Portable)
+            .unwrap();
         let packed = SpmmWeights::pack(&plan, &weights, &vec![RowParams::default(); m]).unwrap();
         assert_eq!(packed.repeats, [0, 1, 1, 1, 0, 1, 1, 1, 0, 1]);
     }

@@ -235,7 +235,7 @@ pub(super) mod tests {
 
     use super::super::SpmmDesc;
     use super::*;
-    use crate::{PanelLayout, Sign};
+    use crate::{ActivationBits, PanelLayout, Sign};
 
     /// The row-major matrix, rebuilt from the bytes of the streams only. Every stored weight must be at a place of its own.
     pub(in super::super) fn unpack(plan: &SpmmPlan, packed: &SpmmWeights) -> Vec<i8> {
@@ -285,7 +285,7 @@ pub(super) mod tests {
             block in prop::sample::select(&Block::ALL[..6]),
             epilogue in prop::sample::select(vec![Epilogue::f32(false), Epilogue::gelu(PanelLayout::Vnni, Sign::Unsigned)]),
         ) {
-            let plan = SpmmDesc { m, k, block, epilogue }.plan(Isa::Portable).unwrap();
+            let plan = SpmmDesc { m, k, block, epilogue, activation_bits: ActivationBits::Eight }.plan(Isa::Portable).unwrap();
             let params: Vec<RowParams> =
                 (0..m).map(|row| RowParams { addend: row as f32, ..RowParams::default() }).collect();
             let packed = SpmmWeights::pack(&plan, &weights, &params).unwrap();
@@ -333,7 +333,11 @@ pub(super) mod tests {
             rows.extend(vec![row; ROW_BLOCK]);
         }
         rows.shuffle(&mut rng);
-        let plan = |epilogue| SpmmDesc { m, k, block: Block::Unstructured, epilogue }.plan(Isa::Portable).unwrap();
+        let plan = |epilogue| {
+            SpmmDesc { m, k, block: Block::Unstructured, epilogue, activation_bits: ActivationBits::Eight }
+                .plan(Isa::Portable)
+                .unwrap()
+        };
         let pack = |plan| SpmmWeights::pack(&plan, &rows.concat(), &vec![RowParams::default(); m]).unwrap();
         let free = pack(plan(Epilogue::f32(false)));
         assert_eq!(free.fill_ratio(), 1.0);
@@ -348,7 +352,9 @@ pub(super) mod tests {
         let (m, k) = (64, 400);
         let weights: Vec<i8> = (0..m * k).map(|i| i8::from(i % k / 4 < i / k * 37 % 64)).collect();
         let stored = |epilogue| {
-            let plan = SpmmDesc { m, k, block: Block::B1x4, epilogue }.plan(Isa::Portable).unwrap();
+            let plan = SpmmDesc { m, k, block: Block::B1x4, epilogue, activation_bits: ActivationBits::Eight }
+                .plan(Isa::Portable)
+                .unwrap();
             SpmmWeights::pack(&plan, &weights, &vec![RowParams::default(); m]).unwrap().stored()
         };
         let nnz = 4 * (0..64).sum::<usize>();

@@ -7,7 +7,7 @@ use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, RowParams, Stor
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::{Matrix, finish_bytes, finish_f32, gemm};
 use lacuna_kernels::spmm::{SpmmKernel, SpmmWeights};
-use lacuna_kernels::{KernelError, Output, PanelLayout, Parallel, Plan};
+use lacuna_kernels::{ActivationBits, KernelError, Output, PanelLayout, Parallel, Plan};
 use rand::prelude::*;
 
 use crate::support::Guarded;
@@ -28,6 +28,7 @@ pub(crate) enum Numbers {
 }
 
 /// A product to compute, with its exact accumulators.
+#[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) m: usize,
     pub(crate) k: usize,
@@ -38,6 +39,8 @@ pub(crate) struct Case {
     /// Parameters that 16-bit arithmetic accepts, of every activation.
     fixed: Vec<(Activation, Vec<RowParams>)>,
     pub(crate) x: Matrix<u8>,
+    /// Bits of the codes of x.
+    pub(crate) bits: ActivationBits,
     /// What a residual epilogue adds to.
     pub(crate) residual: Matrix<f32>,
     acc: Matrix<i32>,
@@ -57,7 +60,15 @@ impl Case {
         let params = (0..m).map(|_| row_params(k, largest, numbers, rng)).collect();
         let mut fixed = |activation| (0..m).map(|_| fixed_row_params(k, largest, activation, numbers, rng)).collect();
         let fixed = Activation::ALL.into_iter().map(|activation| (activation, fixed(activation))).collect();
-        Case { m, k, n, weights, params, fixed, x, residual, acc }
+        Case { m, k, n, weights, params, fixed, x, bits: ActivationBits::Eight, residual, acc }
+    }
+
+    /// The same with codes of so many bits: of seven, half of each.
+    pub(crate) fn of(mut self, bits: ActivationBits) -> Case {
+        if bits == ActivationBits::Seven {
+            self.x.values.iter_mut().for_each(|x| *x /= 2);
+        }
+        Case { bits, ..self }.recomputed()
     }
 
     /// The same after its weights or x were changed.

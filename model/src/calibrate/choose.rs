@@ -166,7 +166,7 @@ impl Input<'_> {
             return ActivationQuant::spread(given, stats.features());
         }
         let readers: Vec<&Linear> = self.readers.iter().map(|reader| reader.linear).collect();
-        let mut quant = smooth::fit(stats, &readers, range, smoothing);
+        let mut quant = smooth::fit(stats, &readers, range, smoothing, options.activation_bits);
         if !options.bias_correction {
             quant.mean.fill(0.0);
         }

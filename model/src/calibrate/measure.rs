@@ -55,8 +55,8 @@ impl<'a> Judge<'a> {
 
     /// Fraction of values outside the codes.
     pub(super) fn clipped(&self, quant: &ActivationQuant) -> f64 {
-        let zero = f32::from(quant.zero_point);
-        let outside = |(x, scale): (&f32, &f32)| !(-zero - 0.5..=255.5 - zero).contains(&(x / scale));
+        let (zero, largest) = (f32::from(quant.zero_point), f32::from(quant.bits.largest()));
+        let outside = |(x, scale): (&f32, &f32)| !(-zero - 0.5..=largest + 0.5 - zero).contains(&(x / scale));
         let rows = self.rows.data.chunks_exact(self.rows.cols.max(1));
         let outside: usize = rows.map(|row| row.iter().zip(&quant.scale).filter(|pair| outside(*pair)).count()).sum();
         outside as f64 / self.rows.data.len().max(1) as f64

@@ -1,5 +1,6 @@
 //! What a caller may choose.
 
+use lacuna_pattern::ActivationBits;
 use serde::Serialize;
 
 use super::range::RangeMethod;
@@ -13,6 +14,8 @@ pub struct CalibrationOptions {
     pub range: RangeMethod,
     /// How scales are distributed over the features of an input.
     pub smoothing: Smoothing,
+    /// Bits of the codes of these inputs. Queries, keys, values and attention weights have eight.
+    pub activation_bits: ActivationBits,
     /// Where the range of queries, keys and values ends.
     pub attention_range: RangeMethod,
     /// Factor on every range that belongs to one feature alone. A few thousand calibration tokens
@@ -79,6 +82,7 @@ impl Default for CalibrationOptions {
         Self {
             range: RangeMethod::MinMax,
             smoothing: Smoothing::Alpha(0.75),
+            activation_bits: ActivationBits::Eight,
             attention_range: RangeMethod::MinMax,
             headroom: 1.25,
             floor: 1.0,

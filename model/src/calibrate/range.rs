@@ -1,5 +1,7 @@
 //! Where the range of codes ends: at all values seen, at nearly all, or where the cost is least.
 
+use lacuna_pattern::ActivationBits;
+
 use super::collect::TapStats;
 use super::kl;
 use crate::quantize::round_code;
@@ -27,47 +29,62 @@ fn shrink_factors() -> impl Iterator<Item = f32> {
     (0..=30).map(|i| 1.0 - 0.02 * i as f32)
 }
 
-/// An affine range of codes 0..=255 of values that are comparable across features.
+/// An affine range of codes from 0 on of values that are comparable across features.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct AffineRange {
     /// Value of one step.
     pub(super) step: f32,
     /// The code of zero.
     pub(super) zero_point: u8,
+    pub(super) bits: ActivationBits,
 }
 
 impl AffineRange {
     /// The range that covers `[low, high]` and zero.
-    fn new(low: f32, high: f32) -> Self {
+    fn new(low: f32, high: f32, bits: ActivationBits) -> Self {
+        let largest = f32::from(bits.largest());
         let (low, high) = (low.min(0.0), high.max(0.0));
-        let step = ((high - low) / 255.0).max(f32::MIN_POSITIVE);
-        Self { step, zero_point: (-low / step).round_ties_even().clamp(0.0, 255.0) as u8 }
+        let step = ((high - low) / largest).max(f32::MIN_POSITIVE);
+        Self { step, zero_point: (-low / step).round_ties_even().clamp(0.0, largest) as u8, bits }
     }
 
     /// The value after rounding to a code and back.
     fn round(self, x: f32) -> f32 {
-        let zero = f32::from(self.zero_point);
-        round_code(x / self.step, -zero, 255.0 - zero) * self.step
+        let (least, largest) = self.ends();
+        round_code(x / self.step, least, largest) * self.step
     }
 
     /// The code of a value.
     fn code(self, x: f32) -> i32 {
+        let (least, largest) = self.ends();
+        round_code(x / self.step, least, largest) as i32
+    }
+
+    /// The least and the largest code, less that of zero.
+    fn ends(self) -> (f32, f32) {
         let zero = f32::from(self.zero_point);
-        round_code(x / self.step, -zero, 255.0 - zero) as i32
+        (-zero, f32::from(self.bits.largest()) - zero)
     }
 }
 
 /// The range of `x[k] / relative[k]` over all features; squared errors count `importance[k]`.
-pub(super) fn affine_range(stats: &TapStats, relative: &[f32], importance: &[f32], method: RangeMethod) -> AffineRange {
+pub(super) fn affine_range(
+    stats: &TapStats,
+    relative: &[f32],
+    importance: &[f32],
+    method: RangeMethod,
+    bits: ActivationBits,
+) -> AffineRange {
+    let range = |low, high| AffineRange::new(low, high, bits);
     let scaled = |xs: &[f32]| -> Vec<f32> { xs.iter().zip(relative).map(|(x, s)| x / s).collect() };
     let low = scaled(&stats.min).into_iter().fold(0.0, f32::min);
     let high = scaled(&stats.max).into_iter().fold(0.0, f32::max);
     match method {
-        RangeMethod::MinMax => AffineRange::new(low, high),
+        RangeMethod::MinMax => range(low, high),
         RangeMethod::Percentile(percent) => {
             let mut values: Vec<f32> = stats.rows().flat_map(scaled).collect();
             let tail = (100.0 - percent) / 200.0;
-            AffineRange::new(quantile(&mut values, tail), quantile(&mut values, 1.0 - tail))
+            range(quantile(&mut values, tail), quantile(&mut values, 1.0 - tail))
         }
         RangeMethod::Mse => {
             let values: Vec<f32> = stats.rows().flat_map(scaled).collect();
@@ -82,19 +99,19 @@ pub(super) fn affine_range(stats: &TapStats, relative: &[f32], importance: &[f32
                 };
                 values.chunks(relative.len().max(1)).map(row_error).sum()
             };
-            let shrink_high = least(shrink_factors(), |f| error(AffineRange::new(low, high * f)));
+            let shrink_high = least(shrink_factors(), |f| error(range(low, high * f)));
             let high = high * shrink_high;
-            let shrink_low = least(shrink_factors(), |f| error(AffineRange::new(low * f, high)));
-            AffineRange::new(low * shrink_low, high)
+            let shrink_low = least(shrink_factors(), |f| error(range(low * f, high)));
+            range(low * shrink_low, high)
         }
         RangeMethod::Kl => {
             let values: Vec<f32> = stats.rows().flat_map(scaled).collect();
             let code = |low, high| {
-                let range = AffineRange::new(low, high);
+                let range = range(low, high);
                 move |x| range.code(x)
             };
-            let (low, high) = kl::clip(&values, (low, high), 256, code);
-            AffineRange::new(low, high)
+            let (low, high) = kl::clip(&values, (low, high), usize::from(bits.largest()) + 1, code);
+            range(low, high)
         }
     }
 }

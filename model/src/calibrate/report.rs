@@ -1,5 +1,6 @@
 //! What calibration says about its choices.
 
+use lacuna_pattern::ActivationBits;
 use serde::Serialize;
 
 use super::options::Choice;
@@ -24,6 +25,8 @@ pub struct CalibrationReport {
     pub rows: usize,
     /// How ranges and smoothing were found.
     pub choice: Choice,
+    /// Bits of the codes that linear layers read.
+    pub activation_bits: ActivationBits,
     /// The signal to noise ratio below which tensors were kept in another precision, in dB.
     pub keep_below_db: Option<f64>,
     /// Mean cosine between the embeddings of the f32 model and of the simulated quantised one, over held-out sequences.

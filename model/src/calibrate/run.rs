@@ -1,5 +1,6 @@
 //! From token ids to the quantisation of every tensor.
 
+use lacuna_pattern::ActivationBits;
 use rayon::prelude::*;
 
 use super::choose::{Chosen, Input, Judged, kept};
@@ -11,7 +12,7 @@ use super::saturated::SaturatedShares;
 use super::{measure, range};
 use crate::codes::{FileCodes, LayerCodes, TensorQuant};
 use crate::config::EncoderConfig;
-use crate::error::Result;
+use crate::error::{CalibrationError, Result};
 use crate::pooling::Pooling;
 use crate::precision::{LayerPrecision, Precision};
 use crate::quantize::{ActivationQuant, LayerQuant, WEIGHT_MAX};
@@ -53,8 +54,9 @@ pub(crate) fn calibrate<S: TokenIds>(
 ) -> Result<Quantisation> {
     options.validate()?;
     if let Some(given) = &given {
-        LayerQuant::check_all(given, config)?;
+        LayerQuant::check_all(given, config, options.activation_bits)?;
     }
+    check_codes(codes, options.activation_bits)?;
     let collector = Collector::new(config.layers, ids, options.sample_rows);
     let states = Reference::new(config, weights).forward_in_groups(ids, GROUPS, &collector)?;
     let stats = collector.finish()?;
@@ -109,6 +111,27 @@ pub(crate) fn calibrate<S: TokenIds>(
     Ok(Quantisation { layers, precision, projection: projection.map(|chosen| chosen.quant), saturated, report })
 }
 
+/// Refuses codes of activations that a file has and that have other bits than the options want.
+fn check_codes(codes: Option<&FileCodes>, bits: ActivationBits) -> Result<()> {
+    let Some(codes) = codes.filter(|_| bits != ActivationBits::Eight) else { return Ok(()) };
+    let layers = codes.layers.iter().enumerate().flat_map(|(layer, codes)| {
+        [
+            (Some(layer), Tap::AttentionInput, codes.attn_in),
+            (Some(layer), Tap::AttentionOutput, codes.attn_out),
+            (Some(layer), Tap::FeedForwardInput, codes.ffn_in),
+            (Some(layer), Tap::GeluOutput, codes.gelu_out),
+        ]
+    });
+    let mut all = std::iter::once((None, Tap::ProjectionInput, codes.projection_in)).chain(layers);
+    match all.find(|(.., given)| given.is_some()) {
+        Some((layer, tap, _)) => {
+            let found = ActivationBits::Eight;
+            Err(CalibrationError::FileCodes { layer, tensor: tap.name(), found, expected: bits }.into())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Mean and least cosine between the simulated and the f32 embeddings of what was held out.
 fn held_out_cosines<S: TokenIds>(simulation: &Simulation<'_>, ids: &[S], reference: &[Vec<f32>]) -> Result<(f64, f64)> {
     let zeros = vec![0; ids.iter().map(|tokens| tokens.ids().len()).max().unwrap_or(0)];
@@ -141,6 +164,7 @@ fn summary<S: TokenIds>(
         lengths: [at(0), at(ids.len() / 2), at(ids.len().saturating_sub(1))],
         rows,
         choice: options.choice,
+        activation_bits: options.activation_bits,
         keep_below_db: options.keep.map(|keep| keep.below_db),
         cosine_mean,
         cosine_min,

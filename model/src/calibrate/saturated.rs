@@ -49,10 +49,9 @@ impl SaturatedShares {
 
 /// Of u8 codes; without `below` at the upper end alone.
 fn affine(stats: &TapStats, quant: &ActivationQuant, below: bool) -> f32 {
-    share(stats, |feature, x| match quant.quantize(feature, x) {
-        u8::MAX => true,
-        u8::MIN => below,
-        _ => false,
+    share(stats, |feature, x| {
+        let code = quant.quantize(feature, x);
+        code == quant.bits.largest() || below && code == u8::MIN
     })
 }
 

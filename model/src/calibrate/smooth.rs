@@ -4,6 +4,8 @@
 //! the same number. Large activations of a feature can so be made small at the expense of its
 //! weights (Xiao et al., "SmoothQuant", 2023); here it costs nothing at run time.
 
+use lacuna_pattern::ActivationBits;
+
 use super::collect::TapStats;
 use super::range::{RangeMethod, affine_range};
 use crate::quantize::{ActivationQuant, WEIGHT_MAX};
@@ -25,14 +27,20 @@ pub enum Smoothing {
 /// Values of alpha that [`Smoothing::Search`] tries.
 const ALPHAS: [f32; 9] = [0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0];
 
-/// The quantisation of a tensor by a range and a smoothing.
-pub(super) fn fit(stats: &TapStats, readers: &[&Linear], range: RangeMethod, smoothing: Smoothing) -> ActivationQuant {
+/// The quantisation of a tensor by a range and a smoothing, to codes of `bits`.
+pub(super) fn fit(
+    stats: &TapStats,
+    readers: &[&Linear],
+    range: RangeMethod,
+    smoothing: Smoothing,
+    bits: ActivationBits,
+) -> ActivationQuant {
     let relative = match smoothing {
         Smoothing::None => vec![1.0; stats.features()],
         Smoothing::Alpha(alpha) => relative_scales(stats, readers, alpha),
-        Smoothing::Search => return search(stats, readers, range),
+        Smoothing::Search => return search(stats, readers, range, bits),
     };
-    with_relative(stats, readers, relative, range)
+    with_relative(stats, readers, relative, range, bits)
 }
 
 /// Relative scales of the features for a given alpha.
@@ -57,19 +65,25 @@ fn relative_scales(stats: &TapStats, readers: &[&Linear], alpha: f32) -> Vec<f32
 }
 
 /// The quantisation with given relative scales.
-fn with_relative(stats: &TapStats, readers: &[&Linear], relative: Vec<f32>, method: RangeMethod) -> ActivationQuant {
+fn with_relative(
+    stats: &TapStats,
+    readers: &[&Linear],
+    relative: Vec<f32>,
+    method: RangeMethod,
+    bits: ActivationBits,
+) -> ActivationQuant {
     let energy = column_energy(stats.features(), readers);
     let importance: Vec<f32> = energy.iter().zip(&relative).map(|(e, s)| e * s * s).collect();
-    let range = affine_range(stats, &relative, &importance, method);
+    let range = affine_range(stats, &relative, &importance, method, bits);
     let scale = relative.iter().map(|s| (s * range.step).max(f32::MIN_POSITIVE)).collect();
-    ActivationQuant { scale, zero_point: range.zero_point, mean: stats.mean() }
+    ActivationQuant { scale, zero_point: range.zero_point, bits, mean: stats.mean() }
 }
 
 /// The quantisation with the best of [`ALPHAS`].
-fn search(stats: &TapStats, readers: &[&Linear], method: RangeMethod) -> ActivationQuant {
+fn search(stats: &TapStats, readers: &[&Linear], method: RangeMethod, bits: ActivationBits) -> ActivationQuant {
     let energy = column_energy(stats.features(), readers);
     let candidates = ALPHAS.map(|alpha| {
-        let quant = with_relative(stats, readers, relative_scales(stats, readers, alpha), method);
+        let quant = with_relative(stats, readers, relative_scales(stats, readers, alpha), method, bits);
         (estimated_error(stats, readers, &energy, &quant), quant)
     });
     let [first, rest @ ..] = candidates;

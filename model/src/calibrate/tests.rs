@@ -1,5 +1,6 @@
 //! Ranges and choices in cases whose answer is known.
 
+use lacuna_pattern::ActivationBits;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -37,7 +38,7 @@ fn halves(values: &[f32], features: usize) -> Halves {
 
 /// The ends of the codes that a method gives, one scale for all features.
 fn ends(values: &[f32], method: RangeMethod) -> (f32, f32) {
-    let range = affine_range(&halves(values, 1).all(), &[1.0], &[1.0], method);
+    let range = affine_range(&halves(values, 1).all(), &[1.0], &[1.0], method, ActivationBits::Eight);
     let zero = f32::from(range.zero_point);
     (-zero * range.step, (255.0 - zero) * range.step)
 }

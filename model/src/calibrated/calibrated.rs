@@ -1,5 +1,7 @@
 //! A model and how it is quantised: the stage between calibration and compilation.
 
+use lacuna_pattern::ActivationBits;
+
 use super::basis::CalibrationBasis;
 use crate::calibrate::{CalibrationReport, SaturatedShares};
 use crate::error::{Error, Result};
@@ -15,6 +17,7 @@ use crate::tokens::TokenIds;
 pub struct CalibratedModel {
     pub(super) model: Model,
     pub(super) quant: Vec<LayerQuant>,
+    pub(super) activation_bits: ActivationBits,
     pub(super) precision: Vec<LayerPrecision>,
     pub(super) projection: Option<ActivationQuant>,
     pub(super) saturated: Vec<SaturatedShares>,
@@ -36,6 +39,11 @@ impl CalibratedModel {
     /// The quantisation of every layer's activations.
     pub fn quant(&self) -> &[LayerQuant] {
         &self.quant
+    }
+
+    /// Bits of the codes that linear layers read.
+    pub fn activation_bits(&self) -> ActivationBits {
+        self.activation_bits
     }
 
     /// The arithmetic of every layer; all static unless [`CalibratedModel::with_precision`] said otherwise.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use lacuna_pattern::ActivationBits;
+
 use super::ErrorKind;
 
 /// Ways in which calibration can fail, apart from options out of their bounds.
@@ -45,6 +47,22 @@ pub enum CalibrationError {
         expected: String,
     },
 
+    /// Codes of activations that the model's file has, and that have other bits than those that were asked for.
+    #[error(
+        "{}{tensor}: the model's file has scales for codes of {found} bits; expected none for codes of {expected} bits: read a model in f32, \
+         or leave the {found} bits", OfLayer(*layer)
+    )]
+    FileCodes {
+        /// Encoder layer; none for the input of the embeddings' projection.
+        layer: Option<usize>,
+        /// The tensor.
+        tensor: &'static str,
+        /// Bits of the file's codes.
+        found: ActivationBits,
+        /// What was asked for.
+        expected: ActivationBits,
+    },
+
     /// A name that is no way to choose a range.
     #[error("range {found:?}: expected minmax, percentile:P with 50 < P <= 100, mse or kl")]
     UnknownRange {
@@ -66,8 +84,21 @@ impl CalibrationError {
         match self {
             CalibrationError::NotFinite { .. } | CalibrationError::StoredTexts { .. } => ErrorKind::InvalidInput,
             CalibrationError::Quantisation { .. }
+            | CalibrationError::FileCodes { .. }
             | CalibrationError::UnknownRange { .. }
             | CalibrationError::UnknownSmoothing { .. } => ErrorKind::InvalidOption,
+        }
+    }
+}
+
+/// A layer in a message; nothing for none.
+struct OfLayer(Option<usize>);
+
+impl fmt::Display for OfLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some(layer) => write!(f, "layer {layer}, "),
         }
     }
 }

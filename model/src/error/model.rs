@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lacuna_pattern::Block;
+use lacuna_pattern::{ActivationBits, Block};
 
 use super::ErrorKind;
 use crate::words::{parser, plural};
@@ -314,6 +314,13 @@ pub enum Error {
         found: [f32; 2],
     },
 
+    /// A quantisation that ONNX has no operators for.
+    #[error("codes of activations have {found} bits; expected 8 for QuantizeLinear: calibrate with 8 bits to export")]
+    OnnxBits {
+        /// Bits of the model's codes.
+        found: ActivationBits,
+    },
+
     /// A model without a head that is run here.
     #[error(
         "{path}: no head that is run here: found architectures {found}; expected one that ends in {expected} \
@@ -461,6 +468,7 @@ impl Error {
             | Error::UnknownPreset { .. }
             | Error::UnknownPrompt { .. }
             | Error::OnnxScales { .. }
+            | Error::OnnxBits { .. }
             | Error::WrongHead { .. }
             | Error::Occupied { .. } => ErrorKind::InvalidOption,
             Error::Text { source, .. } => source.kind(),

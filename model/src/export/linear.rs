@@ -1,5 +1,7 @@
 //! Linear layers in the three arithmetics, and what they read.
 
+use lacuna_pattern::ActivationBits;
+
 use super::exporter::{Arithmetic, Exporter};
 use super::graph::{Value, int, little_endian};
 use crate::calibrated::CalibratedModel;
@@ -86,6 +88,7 @@ impl<'a> Exporter<'a> {
         let unit = ActivationQuant {
             scale: vec![1.0; linear.inputs()],
             zero_point: 0,
+            bits: ActivationBits::Eight,
             mean: vec![0.0; linear.inputs()], // unknown without calibration: biases are not corrected
         };
         let quantized = QuantizedLinear::with_codes(linear, &unit, codes);
@@ -182,7 +185,8 @@ mod tests {
             weight: Matrix { rows: cases.len(), cols: 2, data: cases.iter().flat_map(|case| case.0).collect() },
             bias: cases.iter().map(|case| case.1).collect(),
         };
-        let input = ActivationQuant { scale: vec![0.01; 2], zero_point: 3, mean: vec![0.0; 2] };
+        let input =
+            ActivationQuant { scale: vec![0.01; 2], zero_point: 3, bits: ActivationBits::Eight, mean: vec![0.0; 2] };
         let layer = with_bias_in_range(QuantizedLinear::new(&linear, &input));
         for (m, (weights, bias)) in cases.into_iter().enumerate() {
             let scale = layer.weight_scale[m];

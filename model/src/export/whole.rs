@@ -1,5 +1,7 @@
 //! From a model to a graph.
 
+use lacuna_pattern::ActivationBits;
+
 use super::exporter::{Arithmetic, Exporter};
 use super::file::{OnnxModel, check_size};
 use super::graph::{Dim, Graph};
@@ -43,9 +45,12 @@ impl CalibratedModel {
     /// the rest f32.
     ///
     /// # Errors
-    /// [`Error::OnnxScales`] unless the model was calibrated with [`CalibrationOptions::per_tensor`](crate::CalibrationOptions::per_tensor) or otherwise without smoothing;
+    /// [`Error::OnnxBits`] for codes of seven bits, which QuantizeLinear does not have; [`Error::OnnxScales`] unless the model was calibrated with [`CalibrationOptions::per_tensor`](crate::CalibrationOptions::per_tensor) or otherwise without smoothing;
     /// [`Error::OnnxTooLarge`].
     pub fn to_onnx_qdq(&self) -> Result<OnnxModel> {
+        if self.activation_bits() != ActivationBits::Eight {
+            return Err(Error::OnnxBits { found: self.activation_bits() });
+        }
         let projection = self.projection_quant().map(|quant| (0, Tap::ProjectionInput, quant));
         let layers = self.quant().iter().enumerate().flat_map(|(layer, quant)| {
             [

@@ -2,6 +2,7 @@
 //! values that its codes stand for.
 
 use half::bf16;
+use lacuna_pattern::ActivationBits;
 
 use super::observe::{Observer, Site, Tap};
 use crate::codes::LinearCodes;
@@ -113,12 +114,14 @@ impl Observer for FakeQuant<'_> {
 
 /// Rounds `[rows][features]` values as the readers of a tensor see them.
 ///
-/// Static: `scale[k] (code - zero_point)`. Dynamic, with `r[k] = scale[k]`: `s[n] = max_k |x[n][k] / r[k]| / 127`, then
+/// Static: `scale[k] (code - zero_point)`. Dynamic, with `r[k] = scale[k]`: `s[n] = max_k |x[n][k] / r[k]| / 127` (63 with seven bits), then
 /// `r[k] s[n] round(x[n][k] / (r[k] s[n]))`. bf16: to the nearest bf16, ties to even. f32: as they are.
 pub(crate) fn round_tensor(values: &mut [f32], features: usize, quant: &ActivationQuant, precision: Precision) {
     match precision {
         Precision::Static => affine(values, features, quant),
-        Precision::Dynamic => values.chunks_exact_mut(features).for_each(|row| per_token(row, &quant.scale)),
+        Precision::Dynamic => {
+            values.chunks_exact_mut(features).for_each(|row| per_token(row, &quant.scale, quant.bits))
+        }
         Precision::Bf16 => values.iter_mut().for_each(|x| *x = bf16::from_f32(*x).to_f32()),
         Precision::F32 => {}
     }
@@ -144,17 +147,17 @@ pub(crate) fn reader_weights(
     }
 }
 
-/// Codes about 128 with a scale of the row's own; a row of zeros stays one.
-fn per_token(row: &mut [f32], relative: &[f32]) {
-    const CODES: f32 = 127.0;
+/// Codes about 128, with seven bits about 64, and a scale of the row's own; a row of zeros stays one.
+fn per_token(row: &mut [f32], relative: &[f32], bits: ActivationBits) {
+    let codes = f32::from(bits.largest() / 2);
     let largest = row.iter().zip(relative).fold(0.0f32, |max, (x, r)| max.max((x / r).abs()));
-    let scale = largest / CODES;
+    let scale = largest / codes;
     if scale == 0.0 {
         return row.fill(0.0);
     }
     for (x, r) in row.iter_mut().zip(relative) {
         let step = r * scale;
-        *x = round_code(*x / step, -128.0, CODES) * step;
+        *x = round_code(*x / step, -codes - 1.0, codes) * step;
     }
 }
 

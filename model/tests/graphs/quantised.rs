@@ -1,6 +1,6 @@
 //! Fused operators in int8: codes are kept bit for bit.
 
-use lacuna_model::{Activation, Linear, LinearCodes};
+use lacuna_model::{Activation, ActivationBits, Linear, LinearCodes};
 use serde_json::json;
 
 use super::*;
@@ -103,6 +103,19 @@ fn codes_of_fused_products_are_kept() {
                 let expected = matches!(kind, Kind::Static | Kind::Gemm).then_some((INPUT_SCALE, INPUT_ZERO));
                 assert_eq!(input.map(|quant| (quant.scale, quant.zero_point)), expected, "{kind:?}");
             }
+        }
+        // Scales of the file are for codes of eight bits. Without any, seven are possible.
+        let seven = found.calibration().activation_bits(ActivationBits::Seven).run_ids(&[[1, 2, 3], [3, 2, 1]]);
+        match (kind, seven) {
+            (Kind::Static | Kind::Gemm, Err(error)) => {
+                let expected = "layer 0, attn_in: the model's file has scales for codes of 8 bits; expected none for codes of 7 bits";
+                assert!(error.to_string().starts_with(expected), "{kind:?}: {error}");
+            }
+            (Kind::Dynamic | Kind::ToFloat, seven) => {
+                let seven = seven.unwrap();
+                assert!(seven.quant().iter().all(|layer| layer.ffn_in.zero_point <= 127), "{kind:?}");
+            }
+            (kind, Ok(_)) => panic!("{kind:?}: calibrated"),
         }
     }
 }

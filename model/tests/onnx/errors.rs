@@ -1,6 +1,6 @@
 //! Models that cannot be exported, and places where no file can be written.
 
-use lacuna_model::{CalibrationOptions, Error, Smoothing};
+use lacuna_model::{ActivationBits, CalibrationOptions, Error, Smoothing};
 
 use crate::{ids_of, small};
 
@@ -15,6 +15,16 @@ fn scales_per_feature_are_refused_with_the_way_out() {
     }
     let options = CalibrationOptions { smoothing: Smoothing::None, ..CalibrationOptions::default() };
     small(2, 8).calibration().options(options).run_ids(&ids_of(&[10, 20])).unwrap().to_onnx_qdq().unwrap();
+}
+
+/// QuantizeLinear has no codes of seven bits, and codes of eight would be other numbers.
+#[test]
+fn codes_of_seven_bits_are_refused() {
+    let options = CalibrationOptions { activation_bits: ActivationBits::Seven, ..CalibrationOptions::per_tensor() };
+    let calibrated = small(2, 8).calibration().options(options).run_ids(&ids_of(&[10, 20])).unwrap();
+    let error = calibrated.to_onnx_qdq().expect_err("seven bits");
+    assert!(matches!(error, Error::OnnxBits { found: ActivationBits::Seven }), "{error}");
+    assert!(error.to_string().starts_with("codes of activations have 7 bits; expected 8"), "{error}");
 }
 
 #[test]

@@ -20,10 +20,9 @@ impl ProductKind for GemmKernel {
     fn offers(job: &Job<'_>, chooser: &Chooser<'_>) -> Result<Vec<Offer<GemmPlan>>, KernelError> {
         let &Job { m, k, ref weights } = job;
         match weights {
-            &JobWeights::Codes { epilogue, .. } if chooser.form != Form::Sparse => {
-                let plan = GemmDesc { m, k, epilogue }.plan(chooser.isa)?;
-                let (reads, time) =
-                    (<GemmKernel as ProductKind>::reads(&plan), chooser.tuner.dense_cycles(chooser.isa, m, k));
+            &JobWeights::Codes { epilogue, activation_bits, .. } if chooser.form != Form::Sparse => {
+                let plan = GemmDesc { m, k, epilogue, activation_bits }.plan(chooser.isa)?;
+                let (reads, time) = (<GemmKernel as ProductKind>::reads(&plan), chooser.tuner.dense_cycles(&plan));
                 Ok(vec![Offer { reads, time, plan }])
             }
             _ => Ok(Vec::new()),
@@ -37,6 +36,10 @@ impl ProductKind for GemmKernel {
         }
     }
 
+    fn weights_for(weights: GemmWeights, plan: &GemmPlan) -> GemmWeights {
+        weights.for_plan(plan)
+    }
+
     fn shape(plan: &GemmPlan) -> (usize, usize) {
         (plan.m(), plan.k())
     }
@@ -46,7 +49,7 @@ impl ProductKind for GemmKernel {
     }
 
     fn computes(plan: &GemmPlan) -> Computes {
-        Computes::Codes(*plan.epilogue())
+        Computes::Codes(plan.activation_bits(), *plan.epilogue())
     }
 
     fn save<'a>(plan: &GemmPlan, weights: &'a GemmWeights) -> (Entry, Vec<(&'static str, &'a [u8])>) {

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use lacuna_kernels::PanelLayout;
-use lacuna_kernels::Sink;
 use lacuna_kernels::epilogue::{Epilogue, RowParams};
 use lacuna_kernels::float::{DType, bf16};
+use lacuna_kernels::{ActivationBits, PanelLayout, Sink};
 
 /// A product wanted: its weights `[m][k]`, and what happens to the sums.
 pub(crate) struct Job<'a> {
@@ -17,7 +16,7 @@ pub(crate) struct Job<'a> {
 /// Row-major weights, and what turns sums into results.
 pub(crate) enum JobWeights<'a> {
     /// s8.
-    Codes { weights: Cow<'a, [i8]>, params: Vec<RowParams>, epilogue: Epilogue },
+    Codes { weights: Cow<'a, [i8]>, params: Vec<RowParams>, epilogue: Epilogue, activation_bits: ActivationBits },
     /// f32, to be rounded to `dtype`.
     Floats { weights: Cow<'a, [f32]>, bias: Vec<f32>, dtype: DType, sink: Sink },
 }
@@ -40,8 +39,8 @@ impl Reads {
 /// What a product computes, as errors tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Computes {
-    /// Sums of codes.
-    Codes(Epilogue),
+    /// Sums of codes of so many bits.
+    Codes(ActivationBits, Epilogue),
     /// Sums of floats.
     Floats(DType, Sink),
 }

@@ -29,7 +29,9 @@ impl ProductKind for SpmmKernel {
     type Entry = Entry;
 
     fn offers(job: &Job<'_>, chooser: &Chooser<'_>) -> Result<Vec<Offer<SpmmPlan>>, KernelError> {
-        let JobWeights::Codes { weights, epilogue, .. } = &job.weights else { return Ok(Vec::new()) };
+        let &JobWeights::Codes { ref weights, epilogue, activation_bits, .. } = &job.weights else {
+            return Ok(Vec::new());
+        };
         let blocks = match chooser.form {
             Form::Dense => &[][..],
             Form::Sparse => &[Block::B4x1],
@@ -41,7 +43,7 @@ impl ProductKind for SpmmKernel {
             // Zeros that are not in 4x1 blocks: packing reorders rows so that fewer blocks cover them.
             let scattered = block == Block::B4x1 && pattern.fill_ratio() < SCATTERED;
             let block = if scattered { Block::Unstructured } else { block };
-            let plan = SpmmDesc { m, k, block, epilogue: *epilogue }.plan(chooser.isa)?;
+            let plan = SpmmDesc { m, k, block, epilogue, activation_bits }.plan(chooser.isa)?;
             let (plan, time) = chooser.tuner.fastest(&plan, &pattern);
             Ok(Offer { reads: Reads::Codes(plan.input()), time, plan })
         };
@@ -72,7 +74,7 @@ impl ProductKind for SpmmKernel {
     }
 
     fn computes(plan: &SpmmPlan) -> Computes {
-        Computes::Codes(*plan.epilogue())
+        Computes::Codes(plan.activation_bits(), *plan.epilogue())
     }
 
     fn save<'a>(plan: &SpmmPlan, weights: &'a SpmmWeights) -> (Entry, Vec<(&'static str, &'a [u8])>) {

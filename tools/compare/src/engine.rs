@@ -7,6 +7,7 @@ use lacuna::{Block, Preset};
 use lacuna_console::error::Result;
 use lacuna_console::products::problem::Weights;
 use lacuna_console::timing::Work;
+use lacuna_kernels::ActivationBits;
 use lacuna_kernels::reference::gemm::Matrix;
 use serde::{Deserialize, Serialize};
 
@@ -150,6 +151,8 @@ pub(crate) struct ModelSource {
     pub(crate) pruning: Option<(String, f64)>,
     /// Sentences to calibrate on; random ids without.
     pub(crate) calibrate: Option<PathBuf>,
+    /// Bits of the codes that Lacuna's linear layers read.
+    pub(crate) activation_bits: ActivationBits,
 }
 
 /// What an engine gets to load a model from.

@@ -14,7 +14,7 @@ use lacuna_console::products::problem::{Weights, activations, checked_rows};
 use lacuna_console::timing::{Timed, Work};
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::reference::gemm::gemm;
-use lacuna_kernels::{PanelLayout, Sign};
+use lacuna_kernels::{ActivationBits, PanelLayout, Sign};
 
 use super::engine::{Engine, OutputKind, Product, ProductCall, Stored};
 use super::launch::WorkerArgs;
@@ -237,7 +237,7 @@ fn product(spec: &ProductSpec, threads: usize) -> Result<Product> {
     let bytes = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
     Ok(Product {
         weights: Weights::seeded(spec.m, spec.k, block, spec.sparsity, &bytes, spec.seed),
-        x: Rc::new(activations(spec.k, spec.n, spec.seed.wrapping_add(1))),
+        x: Rc::new(activations(spec.k, spec.n, ActivationBits::Eight, spec.seed.wrapping_add(1))),
         output: spec.output,
         block,
         threads,

@@ -1,8 +1,9 @@
 //! What this machine can do at most: the rates of single instructions and of memory.
 
 use lacuna_jit::{Avx512Bf16, Isa};
+use lacuna_kernels::ActivationBits;
 use lacuna_kernels::float::peak::bf16_gflops;
-use lacuna_kernels::peak::{avx2_gops, copy_gbs, fma_gflops, load_gbs, update_gbs, vnni_gops};
+use lacuna_kernels::peak::{avx2_gops, avx2_twos_gops, copy_gbs, fma_gflops, load_gbs, update_gbs, vnni_gops};
 
 use crate::error::Result;
 
@@ -14,6 +15,8 @@ pub const RUNS: usize = 8;
 pub enum Limit {
     /// `vpdpbusd`; without any VNNI `vpmaddwd`.
     Dots,
+    /// The same for activations of seven bits: `vpdpbusd`; without any VNNI two `vpmaddubsw` for each `vpmaddwd`.
+    Dots7,
     /// `vdpbf16ps`.
     Bf16,
     /// `vfmadd231ps`.
@@ -22,13 +25,22 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 3] = [Limit::Dots, Limit::Bf16, Limit::Fma];
+    pub const ALL: [Limit; 4] = [Limit::Dots, Limit::Dots7, Limit::Bf16, Limit::Fma];
+
+    /// That of integer products with activations of `bits`.
+    pub fn of_dots(bits: ActivationBits) -> Limit {
+        match bits {
+            ActivationBits::Seven => Limit::Dots7,
+            ActivationBits::Eight => Limit::Dots,
+        }
+    }
 
     /// The instruction that sets it on `isa`.
     pub fn instruction(self, isa: Isa) -> &'static str {
         match (self, isa) {
             (Limit::Dots, Isa::Avx2(proof)) if !proof.vnni() => "vpmaddwd",
-            (Limit::Dots, _) => "vpdpbusd",
+            (Limit::Dots7, Isa::Avx2(proof)) if !proof.vnni() => "2 vpmaddubsw, vpmaddwd",
+            (Limit::Dots | Limit::Dots7, _) => "vpdpbusd",
             (Limit::Bf16, _) => "vdpbf16ps",
             (Limit::Fma, _) => "vfmadd231ps",
         }
@@ -39,11 +51,12 @@ impl Limit {
     pub fn giga(self, isa: Isa, runs: usize) -> Result<Option<f64>> {
         let proof = match (isa, self) {
             (Isa::Avx512Vnni(proof), _) => proof,
-            (Isa::Avx2(proof), Limit::Dots) => return Ok(Some(avx2_gops(proof, runs)?)),
+            (Isa::Avx2(proof), Limit::Dots7) if !proof.vnni() => return Ok(Some(avx2_twos_gops(proof, runs)?)),
+            (Isa::Avx2(proof), Limit::Dots | Limit::Dots7) => return Ok(Some(avx2_gops(proof, runs)?)),
             (Isa::Avx2(_) | Isa::Portable, _) => return Ok(None),
         };
         Ok(match self {
-            Limit::Dots => Some(vnni_gops(proof, runs)?),
+            Limit::Dots | Limit::Dots7 => Some(vnni_gops(proof, runs)?),
             Limit::Fma => Some(fma_gflops(proof, runs)?),
             Limit::Bf16 => match Avx512Bf16::detect() {
                 Some(proof) => Some(bf16_gflops(proof, runs)?),

@@ -11,7 +11,7 @@ use lacuna_kernels::attention::{AttentionBatch, AttentionDesc, AttentionKernel, 
 use lacuna_kernels::layout::elements;
 use lacuna_kernels::reference::attention as reference;
 use lacuna_kernels::reference::gemm::Matrix;
-use lacuna_kernels::{Buffer, Generate, PanelLayout, Plan};
+use lacuna_kernels::{ActivationBits, Buffer, Generate, PanelLayout, Plan};
 
 use super::limits::Peak;
 use super::options::{Bench, NOTES, Options};
@@ -64,7 +64,8 @@ const ZERO: u8 = 128;
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     for &head_size in &args.head_size {
-        AttentionDesc { head_size, output: args.layout.into() }.plan(context.isa())?;
+        AttentionDesc { head_size, output: args.layout.into(), activation_bits: ActivationBits::Eight }
+            .plan(context.isa())?;
         for (&seq, &batch) in args.seq.iter().flat_map(|seq| args.batch.iter().map(move |batch| (seq, batch))) {
             let size = seq.saturating_add(64).checked_mul(batch).and_then(|n| n.checked_mul(args.heads));
             if size.and_then(|n| n.checked_mul(head_size)).is_none_or(|elements| elements > MAX_ACTIVATIONS) {
@@ -93,7 +94,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 /// Checks and times one shape.
 fn row(bench: &Bench, args: &Args, head_size: usize, batch: usize, seq: usize) -> Result<Row> {
     let output = args.layout.into();
-    let kernel = AttentionKernel::compile(AttentionDesc { head_size, output }.plan(bench.context.isa())?)?;
+    let kernel = AttentionKernel::compile(
+        AttentionDesc { head_size, output, activation_bits: ActivationBits::Eight }.plan(bench.context.isa())?,
+    )?;
     let problem = Problem::new(args.heads, head_size, batch, seq, bench.options.seed);
     let features = args.heads * head_size;
     let tables = AttentionBatch::new(&problem.sequences, problem.tokens, features, output)?;
@@ -154,7 +157,7 @@ impl Problem {
             out_scale: (0..features).map(|feature| 1.0 + (feature % 8) as f32 / 4.0).collect(),
             out_zero: ZERO,
         };
-        let operand = |i| activations(features, tokens, seed.wrapping_add(i));
+        let operand = |i| activations(features, tokens, ActivationBits::Eight, seed.wrapping_add(i));
         Problem { heads, head_size, sequences, tokens, params, q: operand(0), k: operand(1), v: operand(2) }
     }
 

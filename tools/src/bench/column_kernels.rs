@@ -8,7 +8,7 @@ use lacuna_kernels::dynamic::{
 };
 use lacuna_kernels::layout::tiles;
 use lacuna_kernels::reference::rows as reference;
-use lacuna_kernels::{Output, PanelLayout, Parallel, Sign, Sink, Store, TILE};
+use lacuna_kernels::{ActivationBits, Output, PanelLayout, Parallel, Sign, Sink, Store, TILE};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -33,7 +33,7 @@ impl ColumnQuant {
         isa: Isa,
         rng: &mut ChaCha8Rng,
     ) -> Result<ColumnQuant> {
-        let kernel = ColumnQuantDesc { features, layout }.compile(isa)?;
+        let kernel = ColumnQuantDesc { features, layout, activation_bits: ActivationBits::Eight }.compile(isa)?;
         let features: Vec<f32> = (0..features).map(|_| rng.random_range(0.1..2.0)).collect();
         let packed = FeatureScales::pack(kernel.plan(), &features)?;
         let scales = vec![0.0; tiles(columns) * TILE];
@@ -51,7 +51,8 @@ impl ColumnQuant {
 
     fn expected_column(&self, x: &[f32], column: usize, n: usize) -> (f64, Vec<f64>) {
         let relative = |(f, scale): (usize, &f32)| f64::from(x[f * n + column]) / f64::from(*scale);
-        reference::column_codes(&self.features.iter().enumerate().map(relative).collect::<Vec<f64>>())
+        let column: Vec<f64> = self.features.iter().enumerate().map(relative).collect();
+        reference::column_codes(&column, ActivationBits::Eight)
     }
 
     /// The first scale that is not as in `columns`, if any.
@@ -126,7 +127,8 @@ impl ColumnRescale {
 
     /// The code of `y`, which [`ColumnRescale::expected`] returned.
     pub(super) fn code(&self, feature: usize, y: f64, sign: Sign) -> i32 {
-        let (low, high) = if sign == Sign::Signed { (-128, 127) } else { (0, 255) };
+        let (low, high) = sign.range();
+        let (low, high) = (i32::from(low), i32::from(high));
         let RescaleParams { out_scale, out_zero, .. } = self.rows[feature];
         reference::quantize(y, out_scale, out_zero, low, high)
     }

@@ -20,7 +20,7 @@ use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, Generate, PanelLayout, Sign, Sink};
+use lacuna_kernels::{ActivationBits, Block, Generate, PanelLayout, Sign, Sink};
 use serde::Serialize;
 
 /// How fast code is generated
@@ -99,8 +99,10 @@ fn plans(args: &Args, isa: Isa) -> Result<Vec<AnyPlan>> {
     let (d, wide) = (args.hidden, args.hidden.saturating_mul(4));
     let mut plans = Vec::new();
     let mut both = |m, k, epilogue| -> Result<()> {
-        plans.push(SpmmDesc { m, k, block: Block::B4x1, epilogue }.plan(isa)?.key());
-        plans.push(GemmDesc { m, k, epilogue }.plan(isa)?.key());
+        plans.push(
+            SpmmDesc { m, k, block: Block::B4x1, epilogue, activation_bits: ActivationBits::Eight }.plan(isa)?.key(),
+        );
+        plans.push(GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa)?.key());
         Ok(())
     };
     both(d, d, Epilogue::requantize(PanelLayout::Plain, Sign::Signed))?;
@@ -110,8 +112,16 @@ fn plans(args: &Args, isa: Isa) -> Result<Vec<AnyPlan>> {
     both(wide, d, Epilogue::gelu(PanelLayout::Vnni, Sign::Unsigned))?;
     both(d, wide, Epilogue::f32(true))?;
     let (layout, sign) = (PanelLayout::Plain, Sign::Unsigned);
-    plans.push(AttentionDesc { head_size: args.head_size, output: layout }.plan(isa)?.key());
-    plans.push(LayerNormDesc { features: d, f32: true, panel: Some(layout) }.plan(isa)?.key());
+    plans.push(
+        AttentionDesc { head_size: args.head_size, output: layout, activation_bits: ActivationBits::Eight }
+            .plan(isa)?
+            .key(),
+    );
+    plans.push(
+        LayerNormDesc { features: d, f32: true, panel: Some(layout), activation_bits: ActivationBits::Eight }
+            .plan(isa)?
+            .key(),
+    );
     plans.push(EmbeddingDesc { features: d }.plan(isa)?.key());
     plans.push(SoftmaxDesc { features: d }.plan(isa)?.key());
     let sink = Sink::bytes(layout, sign).with(Activation::Gelu);

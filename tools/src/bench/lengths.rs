@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use lacuna::calibration::ActivationBits;
 use lacuna::tokens::seeded_ids;
 use lacuna::{Encoder, Form};
 use lacuna_console::args;
@@ -94,7 +95,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let sparsities = sparsities(&args.sparsity, is_random);
     let (mut rows, mut remarks) = (Vec::new(), Vec::new());
     for (&asked, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
-        let Prepared { calibrated, sparsity, remark } = prepare(model, asked, seed)?;
+        let Prepared { calibrated, sparsity, remark } = prepare(model, asked, ActivationBits::default(), seed)?;
         remarks.extend(remark);
         let encoder = args.tuning.compile(&calibrated, Form::Auto, context)?;
         let measured = Measured { name: &name, sparsity, encoder: &encoder };

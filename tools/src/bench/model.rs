@@ -1,6 +1,6 @@
 //! `lacuna bench model`: a whole encoder, and where its time goes.
 
-use lacuna::calibration::LayerPrecision;
+use lacuna::calibration::{ActivationBits, LayerPrecision};
 use lacuna::report::{Profile, Stage};
 use lacuna::tokens::seeded_ids;
 use lacuna::{CalibratedModel, Encoder, Form, PackedModel, Precision};
@@ -46,6 +46,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "P")]
     precision: Option<Precision>,
 
+    /// Bits of the codes that linear layers read: 8, or 7 [default: 8; a packed file has its own]
+    #[arg(long, value_name = "BITS")]
+    activation_bits: Option<ActivationBits>,
+
     /// Also measure the same model with dense int8 kernels
     #[arg(long)]
     dense: bool,
@@ -84,7 +88,7 @@ With --dense and --f32 also the times of those in ms, and how many times as long
 Hot: what a call reads is where the call before left it. With --cold, every core in use reads a buffer larger than the last \
 cache before each sample, and a sample is one call.
 
-JSON: an array of objects with kernel (model), name, batch, seq, sparsity, threads, caches (hot or cold), tier, precision, median_us, \
+JSON: an array of objects with kernel (model), name, batch, seq, sparsity, threads, caches (hot or cold), tier, precision, activation_bits, median_us, \
 median_ms, best_us, spread, samples, sequences_per_s, tokens_per_s, embedding_us, qkv_us, attention_us, o_us, up_us, down_us, \
 layernorm_us, pooling_us, other_us, instrumented_us (the median of the instrumented passes); with --dense also dense_int8_ms \
 and speedup_over_dense, with --f32 f32_ms and speedup_over_f32, with --baseline baseline_us and ratio_to_baseline. CSV has the \
@@ -100,7 +104,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             let sparse = compile_packed(&model, context)?;
             let sparsity = packed_sparsity(&model, &sparse);
             let precision = precision_name(model.precision());
-            let models = Models { name, sparsity, precision, calibrated: None, sparse, dense: None };
+            let activation_bits = model.activation_bits();
+            let models = Models { name, sparsity, precision, activation_bits, calibrated: None, sparse, dense: None };
             return bench.run(|| measure(args, &bench, &models));
         }
         Subject::Weights(model) => *model,
@@ -108,16 +113,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     args.check(model.config().max_position)?;
     let is_random = args.subject.is_random();
     let sparsities = sparsities(&args.sparsity, is_random);
+    let activation_bits = args.activation_bits.unwrap_or_default();
     let (mut rows, mut remarks) = (Vec::new(), Vec::new());
     for (&asked, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
         // On all cores, whatever the number that is measured.
-        let Prepared { calibrated, sparsity, remark } = prepare(model, asked, args.options.seed)?;
+        let Prepared { calibrated, sparsity, remark } = prepare(model, asked, activation_bits, args.options.seed)?;
         remarks.extend(remark);
         let layers = vec![LayerPrecision::all(args.precision.unwrap_or_default()); calibrated.quant().len()];
         let precision = precision_name(&layers);
         let sparse = args.tuning.compile(&calibrated.clone().with_precision(layers)?, Form::Auto, context)?;
         let dense = if args.dense { Some(compile(&calibrated, Form::Dense, context)?) } else { None };
-        let models = Models { name: name.clone(), sparsity, precision, calibrated: Some(calibrated), sparse, dense };
+        let (name, calibrated) = (name.clone(), Some(calibrated));
+        let models = Models { name, sparsity, precision, activation_bits, calibrated, sparse, dense };
         rows.append(&mut bench.measure(|| measure(args, &bench, &models))?);
     }
     say_remarks(remarks, is_random);
@@ -138,6 +145,9 @@ impl Args {
         }
         if let Some(precision) = self.precision {
             return Err(decided("--precision", precision.to_string()));
+        }
+        if let Some(bits) = self.activation_bits {
+            return Err(decided("--activation-bits", bits.to_string()));
         }
         for (option, given) in [("--dense", self.dense), ("--f32", self.f32)] {
             if given {
@@ -173,6 +183,7 @@ struct Models {
     name: String,
     sparsity: f64,
     precision: &'static str,
+    activation_bits: ActivationBits,
     /// None of a packed model.
     calibrated: Option<CalibratedModel>,
     sparse: Encoder,
@@ -220,6 +231,7 @@ impl Models {
         row.setting(bench.threads, bench.caches());
         row.fact("tier", bench.context.tier.name());
         row.fact("precision", self.precision);
+        row.fact("activation_bits", self.activation_bits.count());
         row.figure("median_us", None, Some(seconds * 1e6), Unit::Decimals(2));
         row.figure("median_ms", Some("ms"), Some(seconds * 1e3), Unit::Decimals(3));
         row.figure("best_us", None, samples.first().map(|samples| samples.best() * 1e6), Unit::Decimals(2));

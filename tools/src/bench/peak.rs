@@ -118,7 +118,7 @@ impl Rate {
 
     fn report(mut self, isa: Isa) -> Reported {
         let (name, bytes, unit) = match self.source {
-            Source::Instruction(limit @ Limit::Dots) => (limit.instruction(isa), None, "GOP/s"),
+            Source::Instruction(limit @ (Limit::Dots | Limit::Dots7)) => (limit.instruction(isa), None, "GOP/s"),
             Source::Instruction(limit) => (limit.instruction(isa), None, "GFLOP/s"),
             Source::Memory(Bandwidth::Load, bytes) => ("load", Some(bytes), "GB/s"),
             Source::Memory(Bandwidth::Copy, bytes) => ("copy", Some(bytes), "GB/s"),

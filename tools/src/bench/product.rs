@@ -20,7 +20,7 @@ use lacuna_kernels::gemm::GemmDesc;
 #[cfg(target_arch = "x86_64")]
 use lacuna_kernels::intrinsics::IntrinsicsSpmm;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Sign, Sink};
+use lacuna_kernels::{ActivationBits, Block, PanelLayout, Sign, Sink};
 
 /// Which kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +59,9 @@ impl DTypeArg {
     }
 
     /// What its products are compared with.
-    pub(crate) fn limit(self) -> Limit {
+    fn limit(self, bits: ActivationBits) -> Limit {
         match self {
-            DTypeArg::Int8 => Limit::Dots,
+            DTypeArg::Int8 => Limit::of_dots(bits),
             DTypeArg::Bf16 => Limit::Bf16,
             DTypeArg::F32 => Limit::Fma,
         }
@@ -99,11 +99,18 @@ pub(crate) struct ProductOptions {
     pub(crate) intrinsics: bool,
     /// All plans that the planner considers, not only the one it picks.
     pub(crate) candidates: bool,
+    /// Bits of the activations of int8 products.
+    pub(crate) activation_bits: Option<ActivationBits>,
     /// How the planner picks, of int8 products.
     pub(crate) tuning: Option<TuningArg>,
 }
 
 impl ProductOptions {
+    /// What the products are compared with.
+    pub(crate) fn limit(&self) -> Limit {
+        self.dtype.limit(self.activation_bits.unwrap_or_default())
+    }
+
     /// The epilogue of int8 products.
     ///
     /// # Errors
@@ -147,15 +154,21 @@ impl ProductOptions {
     pub(crate) fn plan(&self, m: usize, k: usize, isa: Isa) -> Result<BenchPlan> {
         let dtype = match self.dtype {
             DTypeArg::Int8 => {
-                let epilogue = self.int8_epilogue()?;
+                let (epilogue, activation_bits) = (self.int8_epilogue()?, self.activation_bits.unwrap_or_default());
                 return Ok(BenchPlan::Int8(match self.kind {
-                    Kind::Gemm => Int8Plan::Gemm(GemmDesc { m, k, epilogue }.plan(isa)?),
-                    Kind::Spmm => Int8Plan::Spmm(SpmmDesc { m, k, block: self.block, epilogue }.plan(isa)?),
+                    Kind::Gemm => Int8Plan::Gemm(GemmDesc { m, k, epilogue, activation_bits }.plan(isa)?),
+                    Kind::Spmm => {
+                        Int8Plan::Spmm(SpmmDesc { m, k, block: self.block, epilogue, activation_bits }.plan(isa)?)
+                    }
                 }));
             }
             DTypeArg::Bf16 => DType::Bf16,
             DTypeArg::F32 => DType::F32,
         };
+        if let Some(bits) = self.activation_bits {
+            let (found, expected) = (format!("{bits} with --dtype {}", self.dtype.name()), "--dtype int8".into());
+            return Err(Error::Argument { option: "--activation-bits", found, expected });
+        }
         if self.tuning.is_some() {
             let (found, expected) =
                 (format!("--dtype {}", self.dtype.name()), "int8, whose schedules can be tuned".into());

@@ -10,8 +10,8 @@ use lacuna_console::products::int8::TuningArg;
 use lacuna_console::products::shapes::{ShapeArgs, Shapes, SparsityArgs};
 use lacuna_console::progress::Steps;
 use lacuna_console::timing::{Samples, Work};
-use lacuna_kernels::Block;
 use lacuna_kernels::machine::{Bound, Executed, Facts};
+use lacuna_kernels::{ActivationBits, Block};
 
 use super::limits::Peak;
 use super::options::{Bench, NOTES, Options};
@@ -48,6 +48,10 @@ pub(super) struct SpmmArgs {
     #[arg(long, value_parser = EpilogueArg::parse)]
     epilogue: Option<EpilogueArg>,
 
+    /// Bits of the activations of int8 products: 8, or 7, of which AVX2 without VNNI computes more per second [default: 8]
+    #[arg(long, value_name = "BITS")]
+    activation_bits: Option<ActivationBits>,
+
     /// Measure all plans that the planner considers, not only the one it picks
     #[arg(long)]
     candidates: bool,
@@ -81,6 +85,10 @@ pub(super) struct GemmArgs {
     #[arg(long, value_parser = EpilogueArg::parse)]
     epilogue: Option<EpilogueArg>,
 
+    /// Bits of the activations of int8 products: 8, or 7, of which AVX2 without VNNI computes more per second [default: 8]
+    #[arg(long, value_name = "BITS")]
+    activation_bits: Option<ActivationBits>,
+
     /// Measure all plans that the planner considers, not only the one it picks
     #[arg(long)]
     candidates: bool,
@@ -103,7 +111,7 @@ Example:
 
 const COLUMNS: &str = "\
 Columns: median time of one product and its spread; GOP/s counting all weights, and counting the non-zero ones (a multiply or an \
-add is one operation); the latter over the peak of this machine's instruction for the data type (int8 vpdpbusd, bf16 vdpbf16ps, \
+add is one operation); the latter over the peak of this machine's instruction for the data type (int8 vpdpbusd, without VNNI vpmaddwd, of 7-bit activations two vpmaddubsw for each vpmaddwd; bf16 vdpbf16ps; \
 f32 vfmadd231ps), measured in the same process around each shape; bytes of code, and time to emit it. With several threads the \
 peak is that of one thread times their number, and the calls of a sample of int8 follow each other in one team, as layers do.
 
@@ -111,7 +119,7 @@ peak is that of one thread times their number, and the calls of a sample of int8
 counted by the execution units that they need, and `lacuna doctor` shows how many of each this machine executes per cycle. 'bound by' \
 names the units. The rest of the time goes to epilogues, loops, caches and mispredicted branches.
 
-Epilogues of int8: requant-{u8,s8}-{plain,vnni}, and with the activations relu, gelu and gelutanh (GELU's tanh form) \
+Epilogues of int8: requant-{u8,u7,s8}-{plain,vnni}, and with the activations relu, gelu and gelutanh (GELU's tanh form) \
 instead of requant; the same as requant16-, relu16- and so on in 16-bit fixed point; f32, f32-residual, and an activation before \
 each (relu-f32); requant and an activation alone stand for requant16-u8-plain, relu16-u8-plain and so on, as models use. Of \
 bf16 and f32: f32, f32-residual, bf16, and an activation before each; alone it stands for the one before f32.
@@ -119,7 +127,7 @@ bf16 and f32: f32, f32-residual, bf16, and an activation before each; alone it s
 With --candidates every shape has a row per plan, the one that the planner picks first, sampled in turn; candidate is \
 its name, predicted_cycles what the planner's model expects, if there is one.
 
-JSON: an array of objects with kernel, name, matrix (with --model: layer and name), m, k, n, block, dtype, epilogue, sparsity, threads, caches (hot or cold), \
+JSON: an array of objects with kernel, name, matrix (with --model: layer and name), m, k, n, block, dtype, activation_bits (if they were given), epilogue, sparsity, threads, caches (hot or cold), \
 tier, median_us, best_us (the fastest sample), spread, samples, gops_dense_equivalent, gops_nonzero, peak_gops, \
 fraction_of_peak, bound_gops (of the non-zero weights, if the loops alone took time), fraction_of_bound, bound_by, \
 code_bytes, emit_us, fill_ratio (non-zero weights over weights that are multiplied), plan; with \
@@ -152,6 +160,7 @@ pub(super) fn spmm(args: &SpmmArgs, context: &Context) -> Result<()> {
         epilogue: args.epilogue.clone(),
         intrinsics: args.intrinsics,
         candidates: args.candidates,
+        activation_bits: args.activation_bits,
         tuning: args.tuning,
     };
     if args.intrinsics {
@@ -175,6 +184,7 @@ pub(super) fn gemm(args: &GemmArgs, context: &Context) -> Result<()> {
         epilogue: args.epilogue.clone(),
         intrinsics: false,
         candidates: args.candidates,
+        activation_bits: args.activation_bits,
         tuning: None,
     };
     let Shapes { matrices, tokens } = args.shapes.shapes(product.kind.name())?;
@@ -237,7 +247,7 @@ impl Run<'_> {
         }
 
         // A wrong result is not timed.
-        let mut peak = Peak::new(self.product.dtype.limit());
+        let mut peak = Peak::new(self.product.limit());
         let mut works: Vec<&mut dyn Work> = Vec::with_capacity(variants.len() + 1);
         let right = rows.iter().map(|row| row.mismatch().is_none());
         works.extend(variants.iter_mut().zip(right).filter(|(_, right)| *right).map(|(v, _)| v.call.as_mut() as _));
@@ -285,6 +295,9 @@ impl Run<'_> {
         row.size("n", "N", shape.n);
         row.tag("block", None, self.product.block.name());
         row.tag("dtype", None, self.product.dtype.name());
+        if let Some(bits) = self.product.activation_bits {
+            row.tag("activation_bits", None, &bits.to_string());
+        }
         row.tag("epilogue", None, &self.product.epilogue_name()?);
         row.sparsity(shape.subject.sparsity());
         if self.product.candidates {

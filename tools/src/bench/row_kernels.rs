@@ -12,7 +12,7 @@ use lacuna_kernels::layout::{elements, f32_index, tiles};
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::reference::rows as reference;
 use lacuna_kernels::softmax::{SoftmaxDesc, SoftmaxKernel};
-use lacuna_kernels::{Buffer, Generate, KernelError, PanelLayout, Parallel, Sign, Sink, Store, TILE};
+use lacuna_kernels::{ActivationBits, Buffer, Generate, KernelError, PanelLayout, Parallel, Sign, Sink, Store, TILE};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -262,7 +262,8 @@ impl RowCase {
             }
             Kernel::Quantize(_, params) => {
                 let RowKind::Quantize { activation, layout, sign } = self.kind else { return Ok(None) };
-                let (low, high) = if sign == Sign::Signed { (-128, 127) } else { (0, 255) };
+                let (low, high) = sign.range();
+                let (low, high) = (i32::from(low), i32::from(high));
                 let q = |f: usize, t: usize| {
                     let y = reference::activated(activation, f64::from(x[f * n + t]));
                     reference::quantize(y, params[f].scale, params[f].zero, low, high)
@@ -295,7 +296,8 @@ impl Kernel {
     fn new(kind: RowKind, features: usize, tokens: usize, isa: Isa, rng: &mut ChaCha8Rng) -> Result<Kernel> {
         Ok(match kind {
             RowKind::LayerNorm { f32, panel } => {
-                let kernel = LayerNormDesc { features, f32, panel }.compile(isa)?;
+                let kernel =
+                    LayerNormDesc { features, f32, panel, activation_bits: ActivationBits::Eight }.compile(isa)?;
                 let row = |rng: &mut ChaCha8Rng| NormParams {
                     gamma: rng.random_range(0.5..1.5),
                     beta: rng.random_range(-0.5..0.5),

@@ -1,5 +1,6 @@
 //! The models that are measured: where they come from, and how they are pruned.
 
+use lacuna::calibration::ActivationBits;
 use lacuna::config::EncoderConfig;
 use lacuna::report::LinearReport;
 use lacuna::tokens::seeded_ids;
@@ -95,8 +96,8 @@ pub(super) struct Prepared {
     pub(super) remark: Option<String>,
 }
 
-/// The model with 4x1 blocks pruned, if a fraction is asked for, and calibrated on random ids.
-pub(super) fn prepare(model: Model, asked: Option<f64>, seed: u64) -> Result<Prepared> {
+/// The model with 4x1 blocks pruned, if a fraction is asked for, and calibrated on random ids to codes of `bits`.
+pub(super) fn prepare(model: Model, asked: Option<f64>, bits: ActivationBits, seed: u64) -> Result<Prepared> {
     let pruned = Pruned::new(model, Block::B4x1, asked)?;
     let _spinner = Spinner::new("calibrating");
     let remark = pruned.warning().map(str::to_owned).or(pruned.remark());
@@ -104,7 +105,8 @@ pub(super) fn prepare(model: Model, asked: Option<f64>, seed: u64) -> Result<Pre
     let (count, length) = CALIBRATION;
     let config = pruned.model.config();
     let ids = seeded_ids(config.vocab_size, count, length.min(config.max_position), seed.wrapping_add(1));
-    Ok(Prepared { calibrated: pruned.model.calibration().run_ids(&ids)?, sparsity, remark })
+    let calibrated = pruned.model.calibration().activation_bits(bits).run_ids(&ids)?;
+    Ok(Prepared { calibrated, sparsity, remark })
 }
 
 /// The fractions to prune to: those that were asked for; else the zeros that are there, and 0.9 of random weights.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lacuna::calibration::ActivationBits;
 use lacuna::{Encoder, Form};
 use lacuna_console::args;
 use lacuna_console::context::Context;
@@ -85,7 +86,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let sparsities = sparsities(&args.sparsity, false);
     let (mut rows, mut remarks) = (Vec::new(), Vec::new());
     for (&asked, model) in sparsities.iter().zip(std::iter::repeat_n(model, sparsities.len())) {
-        let Prepared { calibrated, sparsity, remark } = prepare(model, asked, args.options.seed)?;
+        let Prepared { calibrated, sparsity, remark } =
+            prepare(model, asked, ActivationBits::default(), args.options.seed)?;
         remarks.extend(remark);
         let encoder = compile(&calibrated, Form::Auto, context)?;
         let texts = args.texts(&encoder, lines.as_deref())?;

@@ -6,7 +6,7 @@ use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::machine::{Bound, Executed, Facts};
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, Generate, KernelError, PanelLayout, Sign, TILE};
+use lacuna_kernels::{ActivationBits, Block, Generate, KernelError, PanelLayout, Sign, TILE};
 
 use super::report::KernelReport;
 
@@ -46,9 +46,9 @@ fn loops(isa: Isa, block: Block) -> Result<Vec<Executed>, KernelError> {
     let (m, k) = (FEATURES, FEATURES);
     let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned).fixed();
     if block == Block::Dense {
-        let plan = GemmDesc { m, k, epilogue }.plan(isa)?;
+        let plan = GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa)?;
         return plan.executed(&plan.emit()?, TILE);
     }
-    let plan = SpmmDesc { m, k, block, epilogue }.plan(isa)?;
+    let plan = SpmmDesc { m, k, block, epilogue, activation_bits: ActivationBits::Eight }.plan(isa)?;
     plan.executed(&plan.emit()?, GROUPS, TILE)
 }

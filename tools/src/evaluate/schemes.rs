@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lacuna::calibration::{CalibrationOptions, CalibrationTexts, Choice, LayerPrecision};
+use lacuna::calibration::{ActivationBits, CalibrationOptions, CalibrationTexts, Choice, LayerPrecision};
 use lacuna::{Encoder, Form, Model, Precision};
 use lacuna_console::context::Context;
 use lacuna_console::error::{Error, Result};
@@ -72,6 +72,7 @@ impl Schemes<'_> {
             with("plain static int8", CalibrationOptions::plain()),
             with("default", default),
             with("measured choice", CalibrationOptions { choice: Choice::Measured, ..default }),
+            with("7-bit activations", CalibrationOptions { activation_bits: ActivationBits::Seven, ..default }),
             all(Precision::Dynamic),
             all(Precision::Bf16),
         ];

@@ -17,7 +17,7 @@ use lacuna_kernels::embedding::EmbeddingDesc;
 use lacuna_kernels::epilogue::{Activation, Arithmetic, Epilogue, Store};
 use lacuna_kernels::layernorm::LayerNormDesc;
 use lacuna_kernels::softmax::SoftmaxDesc;
-use lacuna_kernels::{Generate, PanelLayout, Sink};
+use lacuna_kernels::{ActivationBits, Generate, PanelLayout, Sink};
 
 use self::disassembly::Listing;
 use self::products::{FloatArgs, ProductArgs, SpmmArgs};
@@ -150,24 +150,34 @@ impl Kernel {
             Kernel::Spmm(args) => args.plan(isa)?,
             Kernel::Gemm(args) => args.dense(isa)?,
             Kernel::Float(args) => args.plan(isa)?,
-            Kernel::Attention { head_size, output } => {
-                AttentionDesc { head_size: *head_size, output: (*output).into() }.plan(isa)?.key()
+            Kernel::Attention { head_size, output } => AttentionDesc {
+                head_size: *head_size,
+                output: (*output).into(),
+                activation_bits: ActivationBits::Eight,
             }
+            .plan(isa)?
+            .key(),
             Kernel::Layernorm { features, output } => {
                 let panel = match output {
                     NormOutput::F32 => None,
                     NormOutput::Plain => Some(PanelLayout::Plain),
                     NormOutput::Vnni => Some(PanelLayout::Vnni),
                 };
-                LayerNormDesc { features: features.features, f32: true, panel }.plan(isa)?.key()
+                LayerNormDesc { features: features.features, f32: true, panel, activation_bits: ActivationBits::Eight }
+                    .plan(isa)?
+                    .key()
             }
             Kernel::Softmax(f) => SoftmaxDesc { features: f.features }.plan(isa)?.key(),
             Kernel::Elementwise { features, function } => {
                 ElementwiseDesc { features: features.features, sink: elementwise_sink(function)? }.plan(isa)?.key()
             }
-            Kernel::TokenQuant { features, output } => {
-                ColumnQuantDesc { features: features.features, layout: (*output).into() }.plan(isa)?.key()
+            Kernel::TokenQuant { features, output } => ColumnQuantDesc {
+                features: features.features,
+                layout: (*output).into(),
+                activation_bits: ActivationBits::Eight,
             }
+            .plan(isa)?
+            .key(),
             Kernel::TokenRescale { features, function } => {
                 ColumnRescaleDesc { features: features.features, sink: rescale_sink(function)? }.plan(isa)?.key()
             }

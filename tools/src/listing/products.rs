@@ -12,7 +12,7 @@ use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::float::{DType, FloatDesc};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::spmm::{Schedule, SpmmDesc, SpmmPlan, SpmmWeights, Tuner};
-use lacuna_kernels::{Block, Generate, Sink};
+use lacuna_kernels::{ActivationBits, Block, Generate, Sink};
 
 /// Sparse int8 products.
 #[derive(clap::Args)]
@@ -69,10 +69,13 @@ pub(super) struct ProductArgs {
     /// K, input features
     #[arg(long, value_name = "K", default_value_t = 768)]
     k: usize,
-    /// requant, relu, gelu, gelutanh; each, or with 16 behind it, before -{u8,s8}-{plain,vnni}; f32, f32-residual, and an
+    /// requant, relu, gelu, gelutanh; each, or with 16 behind it, before -{u8,u7,s8}-{plain,vnni}; f32, f32-residual, and an
     /// activation before either
     #[arg(long, value_parser = args::epilogue, default_value = "requant")]
     epilogue: Epilogue,
+    /// Bits of the activations: 8 or 7
+    #[arg(long, value_name = "BITS", default_value_t = ActivationBits::Eight)]
+    activation_bits: ActivationBits,
 }
 
 /// Products of floats.
@@ -114,8 +117,8 @@ impl From<FloatType> for DType {
 
 impl SpmmArgs {
     pub(super) fn plan(&self, isa: Isa) -> Result<AnyPlan> {
-        let ProductArgs { m, k, epilogue } = self.product;
-        let plan = SpmmDesc { m, k, block: self.block, epilogue }.plan(isa)?;
+        let ProductArgs { m, k, epilogue, activation_bits } = self.product;
+        let plan = SpmmDesc { m, k, block: self.block, epilogue, activation_bits }.plan(isa)?;
         Ok(match (&self.schedule, self.tuning) {
             (Some(name), _) => scheduled(&plan, name)?.key(),
             (None, Some(tuning)) => self.tuned(&plan, tuning)?.key(),
@@ -124,7 +127,7 @@ impl SpmmArgs {
     }
 
     fn tuned(&self, plan: &SpmmPlan, tuning: TuningArg) -> Result<SpmmPlan> {
-        let ProductArgs { m, k, epilogue } = self.product;
+        let ProductArgs { m, k, epilogue, .. } = self.product;
         check_weights(m, k)?;
         let weights = Weights::seeded(m, k, self.block, self.sparsity, &epilogue, self.seed);
         let packed = SpmmWeights::pack(plan, &weights.values, &weights.params)?;
@@ -148,7 +151,8 @@ fn scheduled(plan: &SpmmPlan, name: &str) -> Result<SpmmPlan> {
 impl ProductArgs {
     /// The dense product.
     pub(super) fn dense(&self, isa: Isa) -> Result<AnyPlan> {
-        Ok(GemmDesc { m: self.m, k: self.k, epilogue: self.epilogue }.plan(isa)?.key())
+        let &ProductArgs { m, k, epilogue, activation_bits } = self;
+        Ok(GemmDesc { m, k, epilogue, activation_bits }.plan(isa)?.key())
     }
 }
 

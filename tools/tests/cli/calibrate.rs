@@ -23,6 +23,23 @@ fn runs_bf16() -> bool {
 }
 
 #[test]
+fn seven_bits_are_said_and_cost_accuracy() {
+    let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
+    let file = sentences(&dir, 40);
+    let args = ["calibrate", "--model", model.path(), "--calibrate", &file];
+    let json = |more: &[&str]| -> Value {
+        serde_json::from_str(&stdout(run(&[&args[..], &["--json"], more].concat()))).unwrap()
+    };
+    let [eight, seven] = [json(&[]), json(&["--activation-bits", "7"])];
+    assert_eq!((&eight["activation_bits"], &seven["activation_bits"]), (&8.into(), &7.into()));
+    let cosine = |json: &Value| json["cosine_mean"].as_f64().unwrap();
+    assert!(cosine(&seven) < cosine(&eight) && cosine(&seven) > 0.98, "{} and {}", cosine(&seven), cosine(&eight));
+    let text = stdout(run(&[&args[..], &["--activation-bits", "7"]].concat()));
+    assert!(text.contains("linear layers read codes of 7 bits"), "{text}");
+    refuses(&[&args[..], &["--activation-bits", "6"]].concat(), "expected 7 or 8");
+}
+
+#[test]
 fn the_report_has_the_worst_tensors_first() {
     let (model, dir) = (ModelDir::new(), tempfile::tempdir().unwrap());
     let file = sentences(&dir, 40);
@@ -131,7 +148,16 @@ fn schemes_are_compared() {
     let names: Vec<&str> = schemes.iter().map(|row| row["scheme"].as_str().unwrap()).collect();
     // A CPU without instructions for bf16 leaves that one out, and says so.
     let names: Vec<&str> = names.into_iter().filter(|name| *name != "bf16").collect();
-    assert_eq!(names, ["f32 reference", "plain static int8", "default", "measured choice", "dynamic", "--range mse"]);
+    let expected = [
+        "f32 reference",
+        "plain static int8",
+        "default",
+        "measured choice",
+        "7-bit activations",
+        "dynamic",
+        "--range mse",
+    ];
+    assert_eq!(names, expected);
     assert_eq!(schemes[1]["speed"], 1.0);
     for row in &schemes[1..] {
         assert!(row["speed"].as_f64().unwrap() > 0.0 && row["cosine_mean"].as_f64().unwrap() > 0.95, "{row}");

@@ -51,6 +51,25 @@ fn same(command: &[&str], name: &str, input: &str) {
 }
 
 #[test]
+fn activations_in_seven_bits_are_packed_and_said() {
+    let name = "bert-classify";
+    let packed = Packed::new(name, &["--activation-bits", "7"]);
+    let embed = |more: &[&str]| stdout(run_with(&[&["embed"], more].concat(), b"The cat sat on the mat.\n"));
+    let seven = embed(&["--model", &model(name), "--calibrate", &packed.texts(), "--activation-bits", "7"]);
+    assert_eq!(embed(&["--model", &packed.path()]), seven);
+    assert_eq!(embed(&["--model", &packed.path(), "--tier", "portable"]), seven);
+    assert_ne!(embed(&["--model", &model(name), "--calibrate", &packed.texts()]), seven, "eight bits");
+
+    let inspected: Value =
+        serde_json::from_str(&stdout(run(&["inspect", "--model", &packed.path(), "--json"]))).unwrap();
+    assert_eq!((&inspected["activation_bits"], &inspected["report"]["activation_bits"]), (&7.into(), &7.into()));
+    let text = stdout(run(&["inspect", "--model", &packed.path()]));
+    assert!(text.contains("codes of 7 bits") && text.contains("gemm-u7s8") | text.contains("spmm-u7s8"), "{text}");
+    let line = refusal(run_with(&["embed", "--model", &packed.path(), "--activation-bits", "7"], b"a cat"));
+    assert!(line.contains("--activation-bits"), "{line}");
+}
+
+#[test]
 fn every_command_takes_a_packed_model() {
     let text = "The cat sat on the mat.\nIt was dull!\n";
     same(&["embed"], "bert-tag", text);

@@ -1,6 +1,6 @@
 //! The quantisation of a rounded student as tensors of a checkpoint.
 
-use lacuna_model::{ActivationQuant, LayerQuant};
+use lacuna_model::{ActivationBits, ActivationQuant, LayerQuant};
 
 use super::tensor_file::{Part, TensorFile};
 use crate::Result;
@@ -26,16 +26,18 @@ fn quant_tensors(quant: &LayerQuant) -> [(&'static str, &[f32]); 11] {
     ]
 }
 
-/// Zero points, in the order of the forward pass.
-fn quant_zeros(quant: &LayerQuant) -> [u8; 5] {
+/// Zero points, in the order of the forward pass. Codes of seven bits are told by a 7 behind them, which older readers refuse.
+fn quant_zeros(quant: &LayerQuant) -> Vec<u8> {
     let LayerQuant { attn_in, q_zero_point, attn_out, ffn_in, gelu_out, .. } = quant;
-    [attn_in.zero_point, *q_zero_point, attn_out.zero_point, ffn_in.zero_point, gelu_out.zero_point]
+    let zeros = [attn_in.zero_point, *q_zero_point, attn_out.zero_point, ffn_in.zero_point, gelu_out.zero_point];
+    let bits = Some(attn_in.bits.count()).filter(|_| !attn_in.bits.is_default());
+    zeros.into_iter().chain(bits).collect()
 }
 
 /// The tensors of a layer.
 pub(super) fn quant_parts(layer: usize, quant: &LayerQuant) -> Vec<Part<'_>> {
     let floats = quant_tensors(quant).into_iter().map(|(name, values)| Part::f32(quant_name(layer, name), values));
-    let zeros = quant_zeros(quant).to_vec();
+    let zeros = quant_zeros(quant);
     floats.chain([Part::u8(quant_name(layer, ZEROS), vec![zeros.len()], zeros)]).collect()
 }
 
@@ -50,11 +52,14 @@ pub(super) fn read_quants(file: &mut TensorFile, layers: usize) -> Result<Option
 /// What [`quant_tensors`] and [`quant_zeros`] gave.
 fn read_quant(file: &mut TensorFile, layer: usize) -> Result<LayerQuant> {
     let zeros = file.bytes(&quant_name(layer, ZEROS))?;
-    let found = zeros.len();
-    let zeros: [u8; 5] = zeros.try_into().map_err(|_| file.bad(format!("{found} zero points; expected 5")))?;
+    let (zeros, bits) = match zeros[..] {
+        [a, b, c, d, e] => ([a, b, c, d, e], ActivationBits::default()),
+        [a, b, c, d, e, bits] => ([a, b, c, d, e], ActivationBits::try_from(bits).map_err(|found| file.bad(found))?),
+        _ => return Err(file.bad(format!("{} zero points; expected 5", zeros.len()))),
+    };
     let mut floats = |name| file.floats(&quant_name(layer, name));
     let mut input = |scale, mean, zero_point| -> Result<ActivationQuant> {
-        Ok(ActivationQuant { scale: floats(scale)?, zero_point, mean: floats(mean)? })
+        Ok(ActivationQuant { scale: floats(scale)?, zero_point, bits, mean: floats(mean)? })
     };
     let attn_in = input("attention_in.scale", "attention_in.mean", zeros[0])?;
     let attn_out = input("attention_out.scale", "attention_out.mean", zeros[2])?;

@@ -9,9 +9,9 @@ use super::super::args::AttentionArgs;
 use super::super::plan::AttentionPlan;
 use super::regs::{BYTES, Regs, VECTORS};
 use crate::args::load_args;
-use crate::epilogue::Constants;
+use crate::epilogue::{Constants, emit_pack};
 use crate::layout::lane_position;
-use crate::{PanelLayout, TILE};
+use crate::{PanelLayout, Sign, TILE};
 
 /// Tokens of one 128-bit lane, which are stored together or not at all.
 const TOKENS: usize = 4;
@@ -39,14 +39,15 @@ pub(super) fn emit_requantize(a: &mut Asm<Ymm256>, r: &Regs) {
 pub(super) fn emit_store(a: &mut Asm<Ymm256>, plan: &AttentionPlan, r: &Regs) {
     a.note("store tokens of the sequence");
     let (acc, other) = (&r.acc, r.right[0]);
-    if plan.output == PanelLayout::Vnni {
+    if plan.output == PanelLayout::Vnni || plan.sign() != Sign::Unsigned {
         load_args!(a, r, AttentionArgs { constants });
     }
     for v in 0..VECTORS {
         let bytes = acc[v];
         a.vpackssdw(acc[v], acc[v], acc[VECTORS + v]);
         a.vpackssdw(acc[2 * VECTORS + v], acc[2 * VECTORS + v], acc[3 * VECTORS + v]);
-        a.vpackuswb(bytes, bytes, acc[2 * VECTORS + v]); //            in each lane four tokens, feature by feature
+        // In each lane four tokens, feature by feature.
+        emit_pack(a, plan.sign(), r.constants, bytes, acc[2 * VECTORS + v]);
         if plan.output == PanelLayout::Vnni {
             a.vpshufb(bytes, bytes, ptr(r.constants) + Constants::TRANSPOSE); // token by token
         }

@@ -2,13 +2,18 @@
 
 use super::super::{AttentionDesc, Sequence, interpreted};
 use super::*;
+use crate::ActivationBits;
 use crate::PanelLayout;
 use crate::preserved::plans_with_code;
 
 #[test]
 fn generated_code_preserves_what_a_callee_must() {
     let layouts = [PanelLayout::Plain, PanelLayout::Vnni];
-    let plans = |isa| layouts.map(|output| AttentionDesc { head_size: 8, output }.plan(isa).unwrap());
+    let plans = |isa| {
+        layouts.map(|output| {
+            AttentionDesc { head_size: 8, output, activation_bits: ActivationBits::Eight }.plan(isa).unwrap()
+        })
+    };
     for code in plans_with_code(plans) {
         let kernel = AttentionKernel::new(code.plan, code.compiled.clone()).unwrap();
         let params =
@@ -39,7 +44,9 @@ fn code_for_256_bits_needs_no_more_than_its_tier() {
         .flat_map(|token| [PanelLayout::Plain, PanelLayout::Vnni].map(|output| (token, output)))
     {
         for head_size in [4, 32, 512] {
-            let plan = AttentionDesc { head_size, output }.plan(lacuna_jit::Isa::Avx2(token)).unwrap();
+            let plan = AttentionDesc { head_size, output, activation_bits: ActivationBits::Eight }
+                .plan(lacuna_jit::Isa::Avx2(token))
+                .unwrap();
             let needs = crate::Generate::emit(&plan).unwrap().features;
             assert!(token.tier().features().contains(needs), "{}: {needs:?}", plan.name());
         }
@@ -75,7 +82,9 @@ fn arguments_mask_keys_past_the_end_at_every_scale() {
         [0.0, 1e-45, 1e-38, 1e-12, 1e-10, 2.5e-9, 2.6e-9, 5e-9, 7.6e-9, 7.8e-9, 1e-8, 1e-6, 1e-3, 1.0];
     let output = PanelLayout::Plain;
     for (head_size, len) in [4, 64, 512].into_iter().flat_map(|d| [1, 2, 3, 4, 5, 6, 7, 18].map(|len| (d, len))) {
-        let plan = AttentionDesc { head_size, output }.plan(lacuna_jit::Isa::Portable).unwrap();
+        let plan = AttentionDesc { head_size, output, activation_bits: ActivationBits::Eight }
+            .plan(lacuna_jit::Isa::Portable)
+            .unwrap();
         let features = head_size * SCALES.len();
         // One more sequence behind it, whose keys a careless mask would let in.
         let (sequences, tokens) = Sequence::pack([len, 3]);

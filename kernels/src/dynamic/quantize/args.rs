@@ -20,8 +20,8 @@ pub(super) struct ColumnQuantArgs {
     pub(super) magnitude: u32,
     /// [`super::super::constants::LEAST_MAXIMUM`].
     pub(super) least: f32,
-    /// [`super::super::constants::CODES`].
+    /// [`super::super::constants::codes`].
     pub(super) codes: f32,
-    /// [`super::super::ZERO_CODE`].
+    /// [`super::super::zero_code`].
     pub(super) zero: f32,
 }

@@ -1,6 +1,6 @@
 //! What the caller wants.
 
-use crate::PanelLayout;
+use crate::{ActivationBits, PanelLayout};
 
 /// A quantisation wanted. Its scales per feature are data ([`super::FeatureScales`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -9,4 +9,6 @@ pub struct ColumnQuantDesc {
     pub features: usize,
     /// Layout of the panel.
     pub layout: PanelLayout,
+    /// Bits of the codes.
+    pub activation_bits: ActivationBits,
 }

@@ -11,7 +11,7 @@ use super::regs::{Columns, Regs};
 use crate::args::load_args;
 use crate::layout::VECTOR_BYTES;
 use crate::rows::{F32_ROW_BYTES, GROUP, PanelRows, RowVerbs, element, emit_row_groups, emit_store_panel, emit_zero};
-use crate::{Generate, Plan, Sign};
+use crate::{Generate, Plan};
 
 impl Generate for ColumnQuantPlan {
     fn generate(&self) -> Result<Code, JitError> {
@@ -63,7 +63,7 @@ where
     });
 }
 
-/// `scale[v] = max[v] / 127` to memory, and `factor[v] = 127 / max[v]`.
+/// `scale[v] = max[v] / codes` to memory, and `factor[v] = codes / max[v]`.
 fn emit_scales<W>(a: &mut Asm<W>, r: &Regs, columns: &Columns<'_>)
 where
     Asm<W>: RowVerbs,
@@ -80,7 +80,7 @@ where
     }
 }
 
-/// `code = round(x[f] inverse[f] factor + 128)`, four rows at a time, to the panel.
+/// `code = round(x[f] inverse[f] factor + zero)`, four rows at a time, to the panel.
 fn emit_codes<W>(a: &mut Asm<W>, plan: &ColumnQuantPlan, r: &Regs, columns: &Columns<'_>)
 where
     Asm<W>: RowVerbs,
@@ -93,11 +93,11 @@ where
             a.vbroadcastss(r.inverse_scale, ptr(r.inverse) + 4 * row as i32);
             for (v, (&y, &factor)) in y.iter().zip(columns.factor).enumerate() {
                 a.vmulps(y, r.inverse_scale, element(r.x, row, v)); //          d = x[f] inverse[f]
-                a.vfmadd213ps(y, factor, r.zero); //                      d 127 / max + 128
+                a.vfmadd213ps(y, factor, r.zero); //                      d codes / max + zero
                 a.vcvtps2dq(y, y);
             }
         }
-        let (layout, sign) = (plan.layout, Sign::Unsigned);
+        let (layout, sign) = (plan.layout, plan.sign());
         let panel = PanelRows { layout, sign, group: r.panel, constants: r.constants, temps: &r.temp };
         emit_store_panel(a, &panel, &columns.y, rows);
         emit_next(a, r);

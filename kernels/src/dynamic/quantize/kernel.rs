@@ -2,7 +2,7 @@
 
 use lacuna_jit::Entry;
 
-use super::super::constants::{CODES, LEAST_MAXIMUM, ZERO_CODE};
+use super::super::constants::{LEAST_MAXIMUM, codes, zero_code};
 use super::args::ColumnQuantArgs;
 use super::desc::ColumnQuantDesc;
 use super::params::FeatureScales;
@@ -14,7 +14,7 @@ use crate::layout::{elements, tiles};
 use crate::output::check_length;
 use crate::parallel::SharedMut;
 use crate::rows::{check_columns, for_each_tile, parts, with_fma};
-use crate::{KernelError, Parallel, TILE};
+use crate::{ActivationBits, KernelError, Parallel, TILE};
 
 /// A callable quantisation with a scale per column. Cheap to clone; keeps its code alive.
 #[derive(Debug, Clone)]
@@ -58,7 +58,14 @@ impl ColumnQuantKernel {
                     for part in parts(plan.isa, columns) {
                         let x = x.as_ptr().wrapping_add(part.first);
                         let panel = panel.wrapping_add(part.panel_offset(plan.layout));
-                        let args = args(features, x, panel, scales.wrapping_add(part.first), part.columns);
+                        let args = args(
+                            plan.activation_bits,
+                            features,
+                            x,
+                            panel,
+                            scales.wrapping_add(part.first),
+                            part.columns,
+                        );
                         // SAFETY: the plan's `Isa` token proves the CPU features; the length checks made sure that all buffers
                         // hold every tile and `features` every feature; each task has its own tile of the panel and of the
                         // scales.
@@ -88,7 +95,14 @@ impl ColumnQuantKernel {
 }
 
 /// What the generated code is called with to compute one tile.
-fn args(features: &FeatureScales, x: *const f32, panel: *mut u8, scales: *mut f32, columns: usize) -> ColumnQuantArgs {
+fn args(
+    bits: ActivationBits,
+    features: &FeatureScales,
+    x: *const f32,
+    panel: *mut u8,
+    scales: *mut f32,
+    columns: usize,
+) -> ColumnQuantArgs {
     ColumnQuantArgs {
         x,
         panel,
@@ -98,8 +112,8 @@ fn args(features: &FeatureScales, x: *const f32, panel: *mut u8, scales: *mut f3
         columns,
         magnitude: !(1 << 31),
         least: LEAST_MAXIMUM,
-        codes: CODES,
-        zero: f32::from(ZERO_CODE),
+        codes: codes(bits),
+        zero: f32::from(zero_code(bits)),
     }
 }
 
@@ -113,13 +127,17 @@ mod tests {
     fn generated_code_preserves_what_a_callee_must() {
         let features = 6;
         let layouts = [PanelLayout::Plain, PanelLayout::Vnni];
-        for code in plans_with_code(|isa| layouts.map(|layout| ColumnQuantDesc { features, layout }.plan(isa).unwrap()))
-        {
+        for code in plans_with_code(|isa| {
+            layouts.map(|layout| {
+                ColumnQuantDesc { features, layout, activation_bits: ActivationBits::Eight }.plan(isa).unwrap()
+            })
+        }) {
             let scales = FeatureScales::pack(&code.plan, &[1.0; 6]).unwrap();
             for columns in [1, 17, 33, 49, 64] {
                 let (x, mut panel) = (Buffer::new(elements(features, 1)), Buffer::new(elements(features, 1)));
                 let mut found = Buffer::new(TILE);
-                let args = args(&scales, x.as_ptr(), panel.as_mut_ptr(), found.as_mut_ptr(), columns);
+                let bits = ActivationBits::Eight;
+                let args = args(bits, &scales, x.as_ptr(), panel.as_mut_ptr(), found.as_mut_ptr(), columns);
                 // SAFETY: as in `run`: the buffers hold a tile of the plan's width.
                 unsafe { code.assert_preserves(&args, columns) };
             }

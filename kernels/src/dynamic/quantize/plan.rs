@@ -4,7 +4,7 @@ use lacuna_jit::Isa;
 
 use super::desc::ColumnQuantDesc;
 use crate::rows::{check_features, tile_elements};
-use crate::{KernelError, PanelLayout, Plan};
+use crate::{ActivationBits, KernelError, PanelLayout, Plan, Sign};
 
 impl ColumnQuantDesc {
     /// Decides how to compute it on `isa`.
@@ -13,7 +13,8 @@ impl ColumnQuantDesc {
     /// [`KernelError::Dimension`] if K is 0 or too large.
     pub fn plan(&self, isa: Isa) -> Result<ColumnQuantPlan, KernelError> {
         check_features("column quantisation", self.features)?;
-        Ok(ColumnQuantPlan { isa, features: self.features, layout: self.layout })
+        let &ColumnQuantDesc { features, layout, activation_bits } = self;
+        Ok(ColumnQuantPlan { isa, features, layout, activation_bits })
     }
 }
 
@@ -23,9 +24,16 @@ pub struct ColumnQuantPlan {
     pub(super) isa: Isa,
     pub(super) features: usize,
     pub(super) layout: PanelLayout,
+    pub(super) activation_bits: ActivationBits,
 }
 
 impl ColumnQuantPlan {
+    /// What it was planned for.
+    pub fn desc(&self) -> ColumnQuantDesc {
+        let &ColumnQuantPlan { features, layout, activation_bits, .. } = self;
+        ColumnQuantDesc { features, layout, activation_bits }
+    }
+
     /// Features K.
     pub fn features(&self) -> usize {
         self.features
@@ -36,6 +44,11 @@ impl ColumnQuantPlan {
         self.layout
     }
 
+    /// What the bytes of the panel are.
+    pub fn sign(&self) -> Sign {
+        Sign::of(self.activation_bits)
+    }
+
     /// Elements of one tile, f32 or panel.
     pub(super) fn tile_elements(&self) -> usize {
         tile_elements(self.features)
@@ -44,8 +57,8 @@ impl ColumnQuantPlan {
 
 impl Plan for ColumnQuantPlan {
     fn name(&self) -> String {
-        let ColumnQuantPlan { isa, features, layout } = self;
-        format!("tokenquant-f32-{isa}-f{features}-u8-{}", layout.name())
+        let ColumnQuantPlan { isa, features, layout, activation_bits } = self;
+        format!("tokenquant-f32-{isa}-f{features}-{}-{}", activation_bits.name(), layout.name())
     }
 
     fn isa(&self) -> Isa {

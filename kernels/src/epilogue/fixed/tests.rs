@@ -33,10 +33,8 @@ const K: usize = 768;
 const LARGEST_ACC: f64 = (255 * 128 * K) as f64;
 
 fn saturated(y: f64, sign: Sign) -> f64 {
-    match sign {
-        Sign::Unsigned => y.clamp(0.0, 255.0),
-        Sign::Signed => y.clamp(-128.0, 127.0),
-    }
+    let (least, largest) = sign.range();
+    y.clamp(least.into(), largest.into())
 }
 
 /// x / (1 + exp(-2 u)), which is x (1 + tanh(u)) / 2.
@@ -81,7 +79,7 @@ fn multiplier() -> impl Strategy<Value = f32> {
 }
 
 fn signs() -> impl Strategy<Value = Sign> {
-    prop::sample::select(vec![Sign::Unsigned, Sign::Signed])
+    prop::sample::select(vec![Sign::Unsigned, Sign::Unsigned7, Sign::Signed])
 }
 
 proptest! {

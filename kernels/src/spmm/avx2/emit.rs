@@ -5,11 +5,11 @@ use lacuna_jit::{Asm, Avx2, Code, JitError, Scale, Ymm256, Zmm, ptr};
 
 use super::super::args::SpmmArgs;
 use super::super::bound::GROUPS;
-use super::super::group::emit_list;
+use super::super::group::{emit_list, emit_list_in_twos};
 use super::super::plan::{ROW_BLOCK, SpmmPlan};
 use super::super::row_block::RowBlock;
 use super::super::tile::emit_next_tile;
-use super::group::emit_group;
+use super::group::{emit_group, emit_two_groups};
 use super::pass::Pass;
 use super::regs::Avx2Regs;
 use crate::args::load_args;
@@ -59,9 +59,14 @@ fn emit_pass(a: &mut Asm<Ymm256>, plan: &SpmmPlan, r: &Avx2Regs, pass: &Pass) {
     a.align_loop(64);
     dynasm!(a ; .arch x64 ; =>row);
     emit_start(a, &plan.epilogue, ptr(r.params), &acc, 1);
-    r.dots.emit_begin_list(a, &r.temp[VECTORS..]);
+    if !plan.adds_in_twos() {
+        r.dots.emit_begin_list(a, &r.temp[VECTORS..]);
+    }
     let columns = pass.vectors * LANES / 2;
-    emit_list(a, plan, r, GROUPS, columns, |a, ahead| emit_group(a, plan, r, pass, &acc, ahead));
+    match plan.adds_in_twos() {
+        true => emit_list_in_twos(a, plan, r, GROUPS, columns, |a| emit_two_groups(a, plan, r, pass, &acc)),
+        false => emit_list(a, plan, r, GROUPS, columns, |a, ahead| emit_group(a, plan, r, pass, &acc, ahead)),
+    }
     emit_finish(a, plan, r, pass, &acc);
     a.note("next row block");
     dynasm!(a

@@ -7,7 +7,7 @@ use super::super::plan::SpmmPlan;
 use super::pass::Pass;
 use super::regs::Avx2Regs;
 use crate::Block;
-use crate::dot_avx2::VECTORS;
+use crate::dot_avx2::{VECTORS, emit_twos};
 
 /// `acc[m][v] += sum_i W[m][k_i] X[k_i][v]` for the input features k_i of the group `ahead` of the next.
 pub(super) fn emit_group(
@@ -38,15 +38,28 @@ pub(super) fn emit_group(
         }
         _ => {
             a.note("one group: 4 rows of X, interleaved to dwords, times 4 weights of every output");
-            emit_gather(a, plan, r, pass, x, ahead);
+            emit_gather(a, plan, r, pass, x, temps, ahead);
             r.dots.emit(a, &acc, x, source, r.constants, temps);
         }
     }
 }
 
-/// `x[v]`: the four rows of X that a group names, as dwords of four features per column.
-fn emit_gather(a: &mut Asm<Ymm256>, plan: &SpmmPlan, r: &Avx2Regs, pass: &Pass, x: &[Zmm], ahead: i32) {
-    let bytes = [r.temp[VECTORS], r.temp[VECTORS + 1]];
+/// The same of the next two groups.
+pub(super) fn emit_two_groups(a: &mut Asm<Ymm256>, plan: &SpmmPlan, r: &Avx2Regs, pass: &Pass, acc: &[Vec<Zmm>]) {
+    let (x, temps) = r.temp.split_at(2 * VECTORS);
+    let (first, second) = x.split_at(VECTORS);
+    let x = [&first[..pass.vectors], &second[..pass.vectors]];
+    let acc: Vec<&[Zmm]> = acc.iter().map(|acc| &acc[..pass.vectors]).collect();
+    a.note("two groups: 4 rows of X each, interleaved to dwords, times 4 weights of every output");
+    for (ahead, x) in (0..).zip(x) {
+        emit_gather(a, plan, r, pass, x, temps, ahead);
+    }
+    emit_twos(a, &acc, x, [weights(plan, r, 0), weights(plan, r, 1)], r.constants, temps);
+}
+
+/// `x[v]`: the four rows of X that a group names, as dwords of four features per column. Destroys two of `temps`.
+fn emit_gather(a: &mut Asm<Ymm256>, plan: &SpmmPlan, r: &Avx2Regs, pass: &Pass, x: &[Zmm], temps: &[Zmm], ahead: i32) {
+    let bytes = [temps[0], temps[1]];
     emit_load_rows(a, plan, r, Scale::X8, ahead, |a, i, row| {
         let (to, row) = (bytes[i / 2], row + pass.plain_row()); // k_0 k_1 are interleaved, and k_2 k_3
         match (i % 2, pass.pair) {

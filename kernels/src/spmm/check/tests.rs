@@ -9,7 +9,7 @@ use super::super::weights::tests::unpack;
 use super::super::{SpmmDesc, SpmmFacts, SpmmWeights};
 use super::*;
 use crate::epilogue::{Epilogue, RowParams};
-use crate::{Buffer, KernelError, PanelLayout, Plan, Sign};
+use crate::{ActivationBits, Buffer, KernelError, PanelLayout, Plan, Sign};
 
 fn aligned(bytes: &[u8]) -> Bytes {
     struct Owner(Buffer<u8>);
@@ -59,7 +59,8 @@ fn every_changed_byte_is_refused_or_is_what_packing_writes() {
     let epilogues = [Epilogue::f32(false), Epilogue::requantize(PanelLayout::Vnni, Sign::Unsigned)];
     for (m, k, density) in [(4, 8, 0.5), (6, 13, 0.6), (9, 22, 0.2), (5, 6, 1.0), (8, 9, 0.0)] {
         for (block, epilogue) in Block::ALL[..6].iter().flat_map(|block| epilogues.map(|epilogue| (*block, epilogue))) {
-            let plan = SpmmDesc { m, k, block, epilogue }.plan(Isa::Portable).unwrap();
+            let plan =
+                SpmmDesc { m, k, block, epilogue, activation_bits: ActivationBits::Eight }.plan(Isa::Portable).unwrap();
             let params = vec![RowParams { multiplier: 0.01, ..RowParams::default() }; m];
             let packed = SpmmWeights::pack(&plan, &matrix(m, k, density, &mut rng), &params).unwrap();
             let sections = packed.sections().map(<[u8]>::to_vec);
@@ -104,7 +105,13 @@ fn redundant_bytes_are_named() {
         (Block::B1x4, [0, 0, 0, 0, 0, 0, 0, 0, 1], 1, 1, "0 for features beyond M and K"),
         (Block::B4x4, [0, 0, 0, 0, 0, 0, 0, 0, 1], 1, 1, "0 for features beyond M and K"),
     ] {
-        let plan = SpmmDesc { m, k, block, epilogue: Epilogue::requantize(PanelLayout::Vnni, Sign::Unsigned) };
+        let plan = SpmmDesc {
+            m,
+            k,
+            block,
+            epilogue: Epilogue::requantize(PanelLayout::Vnni, Sign::Unsigned),
+            activation_bits: ActivationBits::Eight,
+        };
         let plan = plan.plan(Isa::Portable).unwrap();
         let packed = SpmmWeights::pack(&plan, &weights.repeat(m), &params).unwrap();
         let mut sections = packed.sections().map(<[u8]>::to_vec);
@@ -125,7 +132,9 @@ fn redundant_bytes_are_named() {
 fn row_blocks_in_another_order_are_refused() {
     let (m, k) = (12, 8);
     for block in [Block::B4x1, Block::B1x4, Block::B4x4] {
-        let plan = SpmmDesc { m, k, block, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+        let plan = SpmmDesc { m, k, block, epilogue: Epilogue::f32(false), activation_bits: ActivationBits::Eight }
+            .plan(Isa::Portable)
+            .unwrap();
         let packed = SpmmWeights::pack(&plan, &vec![1; m * k], &vec![RowParams::default(); m]).unwrap();
         let mut rows = packed.rows.clone();
         check_order(&plan, &rows, &packed.group_offsets, &packed.weights).unwrap();
@@ -137,7 +146,15 @@ fn row_blocks_in_another_order_are_refused() {
 
 #[test]
 fn facts_that_lie_are_refused() {
-    let plan = SpmmDesc { m: 4, k: 8, block: Block::B4x1, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+    let plan = SpmmDesc {
+        m: 4,
+        k: 8,
+        block: Block::B4x1,
+        epilogue: Epilogue::f32(false),
+        activation_bits: ActivationBits::Eight,
+    }
+    .plan(Isa::Portable)
+    .unwrap();
     let packed = SpmmWeights::pack(&plan, &[1; 32], &[RowParams::default(); 4]).unwrap();
     let facts = packed.facts();
     for wrong in [

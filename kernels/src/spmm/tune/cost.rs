@@ -9,6 +9,7 @@ use lacuna_jit::{Isa, PortCounts};
 use super::avx2;
 use super::counts::{abreast_counts, group_counts, keeping_counts, kept_counts, narrow_counts};
 use crate::epilogue::{Activation, Store};
+use crate::gemm::GemmPlan;
 use crate::layout::padded;
 use crate::machine::Facts;
 use crate::spmm::SpmmPlan;
@@ -69,7 +70,7 @@ fn epilogue_cycles(plan: &SpmmPlan) -> f64 {
 /// Cycles of one call on `columns` columns with `groups` groups in all lists.
 pub(super) fn cycles(plan: &SpmmPlan, groups: usize, columns: usize, facts: &Facts) -> f64 {
     if let Isa::Avx2(token) = plan.isa() {
-        return avx2::cycles(plan, token.vnni(), groups, columns);
+        return avx2::cycles(plan, token, groups, columns);
     }
     let (full, tail) = (columns / TILE, (columns % TILE).div_ceil(LANES));
     let mut total = full as f64 * tile(plan, groups, VECTORS, facts);
@@ -90,11 +91,12 @@ const DENSE_EFFICIENCY: f64 = 0.95;
 /// Loads of dense GEMM for each dot product: 12 broadcasts and 2 rows for 24.
 const DENSE_LOADS: f64 = 14.0 / 24.0;
 
-/// Cycles of the dense product of the same shape.
-pub(super) fn dense_cycles(isa: Isa, m: usize, k: usize, columns: usize, facts: &Facts) -> f64 {
-    if let Isa::Avx2(token) = isa {
-        return avx2::dense_cycles(m, k, token.vnni(), columns);
+/// Cycles of a dense product.
+pub(super) fn dense_cycles(plan: &GemmPlan, columns: usize, facts: &Facts) -> f64 {
+    if let Isa::Avx2(token) = plan.isa() {
+        return avx2::dense_cycles(plan, token, columns);
     }
+    let (m, k) = (plan.m(), plan.k());
     let dots = padded(m) as f64 * k.div_ceil(4) as f64 * columns.div_ceil(LANES) as f64;
     dots * f64::max(1.0 / facts.dots, DENSE_LOADS / facts.zmm_loads) / DENSE_EFFICIENCY
 }

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::epilogue::Epilogue;
     use crate::spmm::SpmmDesc;
-    use crate::{Generate, LANES, PanelLayout, Sign};
+    use crate::{ActivationBits, Generate, LANES, PanelLayout, Sign};
 
     #[test]
     fn counts_are_those_of_the_emitted_rows() {
@@ -94,7 +94,7 @@ mod tests {
         let mut loops = 0;
         for k in [64, 8200] {
             for block in Block::ALL.into_iter().filter(|&block| block != Block::Dense) {
-                let desc = SpmmDesc { m: 8, k, block, epilogue };
+                let desc = SpmmDesc { m: 8, k, block, epilogue, activation_bits: ActivationBits::Eight };
                 for plan in desc.plan(Isa::Portable).unwrap().candidates() {
                     let code = plan.generate().unwrap();
                     for of in &code.loops {

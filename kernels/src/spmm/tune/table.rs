@@ -181,6 +181,7 @@ fn key(plan: &SpmmPlan, weights: &SpmmWeights) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::ActivationBits;
     use lacuna_jit::Isa;
 
     use super::*;
@@ -189,8 +190,15 @@ mod tests {
     use crate::spmm::SpmmDesc;
 
     fn problem() -> (SpmmPlan, SpmmWeights) {
-        let plan =
-            SpmmDesc { m: 8, k: 8, block: Block::B4x1, epilogue: Epilogue::f32(false) }.plan(Isa::Portable).unwrap();
+        let plan = SpmmDesc {
+            m: 8,
+            k: 8,
+            block: Block::B4x1,
+            epilogue: Epilogue::f32(false),
+            activation_bits: ActivationBits::Eight,
+        }
+        .plan(Isa::Portable)
+        .unwrap();
         let weights = SpmmWeights::pack(&plan, &[1; 64], &[RowParams::default(); 8]).unwrap();
         (plan, weights)
     }

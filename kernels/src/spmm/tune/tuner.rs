@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use lacuna_jit::Isa;
-
 use super::{cost, measure};
 use crate::KernelError;
+use crate::gemm::GemmPlan;
 use crate::machine::{Facts, assumed};
 use crate::pattern::BlockPattern;
 use crate::spmm::{Schedule, SpmmPlan, SpmmWeights};
@@ -80,9 +79,9 @@ impl Tuner {
         least(plan, |plan| self.columns.iter().map(|&n| cost::cycles(plan, groups, n, &self.facts) / n as f64).sum())
     }
 
-    /// The same for the dense product of this shape on `isa`, which has one schedule.
-    pub fn dense_cycles(&self, isa: Isa, m: usize, k: usize) -> f64 {
-        self.columns.iter().map(|&n| cost::dense_cycles(isa, m, k, n, &self.facts) / n as f64).sum()
+    /// The same of a dense product, which has one schedule.
+    pub fn dense_cycles(&self, plan: &GemmPlan) -> f64 {
+        self.columns.iter().map(|&n| cost::dense_cycles(plan, n, &self.facts) / n as f64).sum()
     }
 
     /// All candidates for `columns` columns by the model, best first.
@@ -151,15 +150,16 @@ mod tests {
 
     use super::*;
     use crate::epilogue::{Epilogue, RowParams};
+    use crate::gemm::GemmDesc;
     use crate::machine::{Family, RECORDED};
     use crate::spmm::{Abreast, SpmmDesc};
     use crate::support::tiers;
-    use crate::{Block, PanelLayout, Sign};
+    use crate::{ActivationBits, Block, PanelLayout, Sign};
 
     fn problem(isa: Isa, block: Block) -> (SpmmPlan, SpmmWeights) {
         let (m, k) = (40, 72);
         let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
-        let plan = SpmmDesc { m, k, block, epilogue }.plan(isa).unwrap();
+        let plan = SpmmDesc { m, k, block, epilogue, activation_bits: ActivationBits::Eight }.plan(isa).unwrap();
         let weights: Vec<i8> = (0..m * k).map(|i| if i % 7 == 0 { (i % 100) as i8 - 50 } else { 0 }).collect();
         let packed = SpmmWeights::pack(&plan, &weights, &vec![RowParams::default(); m]).unwrap();
         (plan, packed)
@@ -198,7 +198,9 @@ mod tests {
     /// Groups of 768 rows x `k` with 90 % zeros in 4x1 blocks.
     fn pick(family: Family, k: usize, columns: usize) -> (SpmmPlan, f64) {
         let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
-        let plan = SpmmDesc { m: 768, k, block: Block::B4x1, epilogue }.plan(Isa::Portable).unwrap();
+        let plan = SpmmDesc { m: 768, k, block: Block::B4x1, epilogue, activation_bits: ActivationBits::Eight }
+            .plan(Isa::Portable)
+            .unwrap();
         let groups = 768 / 4 * k / 10 / 4;
         Tuner::for_columns(&[columns]).with_facts(family.facts()).fastest_with(&plan, groups)
     }
@@ -247,7 +249,9 @@ mod tests {
         let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
         let shared = |block, k: usize| {
             RECORDED.map(|family| {
-                let plan = SpmmDesc { m: 768, k, block, epilogue }.plan(Isa::Portable).unwrap();
+                let plan = SpmmDesc { m: 768, k, block, epilogue, activation_bits: ActivationBits::Eight }
+                    .plan(Isa::Portable)
+                    .unwrap();
                 let tuner = Tuner::for_columns(&[128]).with_facts(family.facts());
                 tuner.fastest_with(&plan, 768 / 4 * k / 10 / 4).0.schedule().shared
             })
@@ -266,7 +270,9 @@ mod tests {
         assert!((1.3..1.7).contains(&ratio), "{ratio}");
         // A dense product has no interleaving, so 4x1 must leave out more on Intel before it is faster.
         let dense = |family: Family| {
-            Tuner::for_columns(&[128]).with_facts(family.facts()).dense_cycles(Isa::Portable, 768, 3072)
+            let (m, k, epilogue) = (768, 3072, Epilogue::f32(false));
+            let desc = GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight };
+            Tuner::for_columns(&[128]).with_facts(family.facts()).dense_cycles(&desc.plan(Isa::Portable).unwrap())
         };
         assert_eq!(dense(Family::SapphireRapids), dense(Family::Zen5));
         assert!(dense(Family::IceLake) > dense(Family::Zen5), "1.1 loads per cycle");

@@ -303,7 +303,14 @@ mod tests {
     fn a_preset_runs_through_the_engine() {
         let mut engine = Candle::open(candle_core::utils::get_num_threads()).unwrap();
         let pruning = Some(("4x1".to_owned(), 0.8));
-        let source = ModelSource { dir: None, arch: Some("bert-mini".into()), seed: 3, pruning, calibrate: None };
+        let source = ModelSource {
+            dir: None,
+            arch: Some("bert-mini".into()),
+            seed: 3,
+            pruning,
+            calibrate: None,
+            activation_bits: lacuna_kernels::ActivationBits::Eight,
+        };
         let ids = seeded_ids(2000, 2, 9, 4);
         let message = engine.with_batch(&ids, &mut |_| Ok(())).unwrap_err().to_string();
         assert_eq!(message, "candle: with_batch failed: no model is loaded");

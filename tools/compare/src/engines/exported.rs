@@ -7,7 +7,7 @@ mod proto;
 
 use std::path::PathBuf;
 
-use lacuna::calibration::CalibrationOptions;
+use lacuna::calibration::{ActivationBits, CalibrationOptions};
 use lacuna::config::EncoderConfig;
 use lacuna::onnx::OnnxModel;
 use lacuna::tokens::seeded_ids;
@@ -89,7 +89,14 @@ impl Exported {
     /// Has an engine embed batches of one token, of the longest sequence and of several sequences. `cosine` is the least that
     /// embeddings may have to the reference. Returns what the engine says it ran.
     pub(super) fn check(&self, engine: &mut dyn Engine, onnx: PathBuf, cosine: f64) -> String {
-        let source = ModelSource { dir: None, arch: None, seed: 0, pruning: None, calibrate: None };
+        let source = ModelSource {
+            dir: None,
+            arch: None,
+            seed: 0,
+            pruning: None,
+            calibrate: None,
+            activation_bits: ActivationBits::Eight,
+        };
         engine.load_model(&ModelFiles { source, onnx: Some(onnx) }).unwrap();
         let mut said = String::new();
         for (count, length) in [(1, 1), (1, 40), (3, 17)] {
@@ -111,7 +118,14 @@ impl Exported {
 
     /// Why an engine does not load a file.
     pub(super) fn refusal(engine: &mut dyn Engine, onnx: PathBuf) -> String {
-        let source = ModelSource { dir: None, arch: None, seed: 0, pruning: None, calibrate: None };
+        let source = ModelSource {
+            dir: None,
+            arch: None,
+            seed: 0,
+            pruning: None,
+            calibrate: None,
+            activation_bits: ActivationBits::Eight,
+        };
         let message = engine.load_model(&ModelFiles { source, onnx: Some(onnx) }).unwrap_err().to_string();
         assert_eq!(message.lines().count(), 1, "{message}");
         message

@@ -14,7 +14,7 @@ use lacuna_kernels::float::{DType, FloatDesc};
 use lacuna_kernels::gemm::GemmDesc;
 use lacuna_kernels::reference::gemm::Matrix;
 use lacuna_kernels::spmm::SpmmDesc;
-use lacuna_kernels::{Block, PanelLayout, Parallel, Sign, Sink};
+use lacuna_kernels::{ActivationBits, Block, PanelLayout, Parallel, Sign, Sink};
 
 use super::super::engine::{Engine, EngineId, ModelCall, ModelFiles, OutputKind, Product, ProductCall, Stored, cannot};
 
@@ -48,8 +48,12 @@ impl<'a> Lacuna<'a> {
             OutputKind::F32 => Epilogue::f32(false),
         };
         let plan = match self.id {
-            EngineId::LacunaDense => Int8Plan::Gemm(GemmDesc { m, k, epilogue }.plan(isa)?),
-            _ => Int8Plan::Spmm(SpmmDesc { m, k, block: product.block, epilogue }.plan(isa)?),
+            EngineId::LacunaDense => {
+                Int8Plan::Gemm(GemmDesc { m, k, epilogue, activation_bits: ActivationBits::Eight }.plan(isa)?)
+            }
+            _ => Int8Plan::Spmm(
+                SpmmDesc { m, k, block: product.block, epilogue, activation_bits: ActivationBits::Eight }.plan(isa)?,
+            ),
         };
         let intrinsics = (self.id == EngineId::LacunaIntrinsics).then_some(self.context);
         if intrinsics.is_some() && (product.block != Block::B4x1 || product.threads != 1) {
@@ -207,7 +211,11 @@ fn forms(report: &LoadReport) -> String {
         }
     }
     let counts: Vec<String> = counts.into_iter().map(|(form, count)| format!("{count} {form}")).collect();
-    format!("{}: {}", report.isa, counts.join(", "))
+    let bits = match report.activation_bits {
+        ActivationBits::Eight => "",
+        ActivationBits::Seven => " of 7-bit activations",
+    };
+    format!("{}: {}{bits}", report.isa, counts.join(", "))
 }
 
 /// A batch on the f32 reference.

@@ -6,9 +6,9 @@
 use std::rc::Rc;
 
 use lacuna_console::products::problem::{Weights, activations};
-use lacuna_kernels::Block;
 use lacuna_kernels::epilogue::Epilogue;
 use lacuna_kernels::reference::gemm::{Matrix, gemm};
+use lacuna_kernels::{ActivationBits, Block};
 
 use crate::engine::{Engine, OutputKind, Product, ProductCall, Stored};
 
@@ -21,7 +21,13 @@ pub(super) fn products(threads: usize) -> impl Iterator<Item = Product> {
     SIZES.into_iter().flat_map(move |(m, k, n)| {
         let block = Block::B4x1;
         let weights = Weights::seeded(m, k, block, 0.5, &Epilogue::f32(false), 7);
-        let random = Product { weights, x: Rc::new(activations(k, n, 8)), output: OutputKind::F32, block, threads };
+        let random = Product {
+            weights,
+            x: Rc::new(activations(k, n, ActivationBits::Eight, 8)),
+            output: OutputKind::F32,
+            block,
+            threads,
+        };
         let mut weights = Weights::seeded(m, k, block, 0.0, &Epilogue::f32(false), 7);
         weights.values.iter_mut().enumerate().for_each(|(i, w)| *w = if i / k % 2 == 0 { 127 } else { -127 });
         let x = Rc::new(Matrix::from_fn(k, n, |_, _| 255));

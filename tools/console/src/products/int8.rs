@@ -9,7 +9,7 @@ use lacuna_kernels::gemm::{GemmKernel, GemmWeights};
 use lacuna_kernels::machine::Executed;
 use lacuna_kernels::reference::gemm::Matrix as Dense;
 use lacuna_kernels::spmm::{SpmmKernel, SpmmPlan, SpmmWeights, Tuner, Tuning};
-use lacuna_kernels::{Buffer, Generate, KernelError, Output, PanelLayout, Parallel, Team};
+use lacuna_kernels::{ActivationBits, Buffer, Generate, KernelError, Output, PanelLayout, Parallel, Team};
 
 use super::call::{Call, Int8Plan, Matrix, Products, Variant};
 use super::intrinsics::{Intrinsics, in_f32};
@@ -103,11 +103,19 @@ impl Matrix for Int8Matrix {
     }
 
     fn products<'a>(&'a self, tokens: usize, seed: u64, parallel: Parallel<'a>) -> Result<Products<'a>> {
-        self.products_of(Rc::new(activations(self.weights.k, tokens, seed)), parallel)
+        self.products_of(Rc::new(activations(self.weights.k, tokens, self.activation_bits(), seed)), parallel)
     }
 }
 
 impl Int8Matrix {
+    /// Bits of the activations.
+    fn activation_bits(&self) -> ActivationBits {
+        match &self.packed {
+            Packed::Spmm(plan, _) => plan.activation_bits(),
+            Packed::Gemm(kernel, _) => kernel.plan().activation_bits(),
+        }
+    }
+
     /// The products with given activations, K x N.
     pub fn products_of<'a>(&'a self, x: Rc<Dense<u8>>, parallel: Parallel<'a>) -> Result<Products<'a>> {
         let tokens = x.columns;

@@ -3,7 +3,7 @@
 use lacuna_kernels::epilogue::{Activation, Epilogue, RowParams, Store};
 use lacuna_kernels::layout::{elements, f32_index};
 use lacuna_kernels::reference::gemm::{Matrix, finish_bytes, finish_f32, gemm};
-use lacuna_kernels::{Block, Buffer, Output, Sign};
+use lacuna_kernels::{ActivationBits, Block, Buffer, Output, Sign};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -115,15 +115,15 @@ fn params(terms: f32, epilogue: &Epilogue, rng: &mut ChaCha8Rng) -> RowParams {
     }
 }
 
-/// Random activations, K x N.
-pub fn activations(k: usize, tokens: usize, seed: u64) -> Matrix<u8> {
+/// Random activations of `bits`, K x N.
+pub fn activations(k: usize, tokens: usize, bits: ActivationBits, seed: u64) -> Matrix<u8> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    Matrix::from_fn(k, tokens, |_, _| rng.random())
+    Matrix::from_fn(k, tokens, |_, _| rng.random::<u8>() & bits.largest())
 }
 
 /// The output of a kernel.
 pub enum Out {
-    /// 8-bit, of either sign.
+    /// Codes.
     Bytes(Buffer<u8>),
     /// f32.
     F32(Buffer<f32>),
@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_found() {
-        let (weights, x) = (Weights::seeded(5, 8, Block::B4x1, 0.0, &REQUANTIZE, 1), activations(8, 3, 2));
+        let (weights, x) =
+            (Weights::seeded(5, 8, Block::B4x1, 0.0, &REQUANTIZE, 1), activations(8, 3, ActivationBits::Eight, 2));
         let rows = checked_rows(5, 24);
         let acc = gemm(&weights.values, 5, &x);
         let right = finish_bytes(&acc, &weights.params, &REQUANTIZE, Sign::Unsigned);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use lacuna_console::products::problem::{Weights, activations};
 use lacuna_jit::Tier;
 use lacuna_kernels::epilogue::Epilogue;
-use lacuna_kernels::{Block, PanelLayout, Sign};
+use lacuna_kernels::{ActivationBits, Block, PanelLayout, Sign};
 
 use super::*;
 use crate::engine::ModelSource;
@@ -35,7 +35,13 @@ fn product((m, k, n): (usize, usize, usize), output: OutputKind, threads: usize)
     let epilogue = Epilogue::requantize(PanelLayout::Plain, Sign::Unsigned);
     let mut weights = Weights::seeded(m, k, Block::Dense, 0.0, &epilogue, (m * 31 + k) as u64);
     weights.params.iter_mut().skip(3).step_by(4).for_each(|params| params.multiplier *= -8.0);
-    Product { weights, x: Rc::new(activations(k, n, n as u64)), output, block: Block::Dense, threads }
+    Product {
+        weights,
+        x: Rc::new(activations(k, n, ActivationBits::Eight, n as u64)),
+        output,
+        block: Block::Dense,
+        threads,
+    }
 }
 
 /// y and the sum of the magnitudes of its terms.
@@ -155,7 +161,14 @@ fn other_files_are_refused() {
 #[test]
 fn what_it_does_not_do_is_said() {
     let Some(mut engine) = open(EngineId::OneDnnInt8, 1) else { return };
-    let source = ModelSource { dir: None, arch: None, seed: 0, pruning: None, calibrate: None };
+    let source = ModelSource {
+        dir: None,
+        arch: None,
+        seed: 0,
+        pruning: None,
+        calibrate: None,
+        activation_bits: ActivationBits::Eight,
+    };
     let refusals = [
         engine.load_model(&ModelFiles { source, onnx: None }).unwrap_err().to_string(),
         engine.with_batch(&[], &mut |_| Ok(())).unwrap_err().to_string(),

@@ -1,3 +1,5 @@
+use lacuna_kernels::ActivationBits;
+
 use super::*;
 use crate::engine::ModelSource;
 use crate::engines::exported::Exported;
@@ -20,7 +22,17 @@ fn open(id: EngineId) -> Option<OnnxRuntime> {
 }
 
 fn files(onnx: Option<PathBuf>) -> ModelFiles {
-    ModelFiles { source: ModelSource { dir: None, arch: None, seed: 0, pruning: None, calibrate: None }, onnx }
+    ModelFiles {
+        source: ModelSource {
+            dir: None,
+            arch: None,
+            seed: 0,
+            pruning: None,
+            calibrate: None,
+            activation_bits: ActivationBits::Eight,
+        },
+        onnx,
+    }
 }
 
 #[test]
