@@ -58,8 +58,8 @@ fn the_version_says_how_many_bits_activations_have() {
     let bench = Bench::new();
     let seven = std::fs::read(fixture("packed-v3.lacuna")).unwrap();
     for (mut bytes, version, expected) in [
-        (seven, 2u32, "found 7, expected 8 in a file of version 2"),
-        (smallest(), 3, "found 8, expected 7 in a file of version 3"),
+        (seven, 2u32, "found 7; expected 8 in a file of version 2"),
+        (smallest(), 3, "found 8; expected 7 in a file of version 3"),
     ] {
         bytes[8..12].copy_from_slice(&version.to_le_bytes());
         let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[..56]);

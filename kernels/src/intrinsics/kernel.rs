@@ -62,8 +62,7 @@ impl IntrinsicsSpmm {
     /// Whether there is a kernel with this epilogue: requantisation to a plain panel, or f32, in f32 arithmetic.
     pub fn has(epilogue: &Epilogue) -> bool {
         let bytes = |sign| Epilogue::requantize(PanelLayout::Plain, sign);
-        [bytes(Sign::Unsigned), bytes(Sign::Unsigned7), bytes(Sign::Signed), Epilogue::f32(false), Epilogue::f32(true)]
-            .contains(epilogue)
+        [bytes(Sign::Unsigned), bytes(Sign::Signed), Epilogue::f32(false), Epilogue::f32(true)].contains(epilogue)
     }
 
     /// The name in reports and errors.
