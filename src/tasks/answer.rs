@@ -147,7 +147,9 @@ fn ranges(tokens: &TokenizedText, limit: usize, input: usize, options: &AnswerOp
 /// Softmax over the spans of all windows, then one answer after the other.
 fn best(tokens: &TokenizedText, windows: &[(Range<usize>, Window)], options: &AnswerOptions) -> Vec<Answer> {
     let origins: Vec<&TokenOrigin> = tokens.origins.iter().flatten().filter(|origin| origin.part == 1).collect();
-    let longest = options.max_tokens.min(origins.len());
+    // No span is longer than its window, whatever the option says.
+    let widest = windows.iter().map(|(_, window)| window.context.len()).max().unwrap_or(0);
+    let longest = options.max_tokens.min(widest);
     // A blank can be a token, of no bytes: no answer starts or ends there.
     // A mark of a word's beginning stands for its word.
     let is_text: Vec<bool> = (0..origins.len())

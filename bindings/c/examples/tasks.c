@@ -14,7 +14,7 @@
 
 // Says what failed, and gives an exit status.
 static int failed(LacunaStatus status) {
-    fprintf(stderr, "error (%s): %s\n", lacuna_status_name(status), lacuna_last_error());
+    fprintf(stderr, "error (%s): %s\n", lacuna_status_name((int32_t)status), lacuna_last_error());
     return EXIT_FAILURE;
 }
 

@@ -17,7 +17,7 @@
 
 namespace {
 
-using Texts = std::vector<std::string_view>;
+using Arguments = std::vector<std::string_view>;
 
 void say_cut(const std::vector<std::size_t> &cut) {
     for (std::size_t i = 0; i < cut.size(); i++) {
@@ -27,7 +27,7 @@ void say_cut(const std::vector<std::size_t> &cut) {
     }
 }
 
-void embed(const lacuna::Encoder &encoder, const Texts &texts) {
+void embed(const lacuna::Encoder &encoder, const Arguments &texts) {
     lacuna::EmbedOptions options;
     options.normalize = true;
     auto vectors = encoder.embed(texts, options);
@@ -38,8 +38,8 @@ void embed(const lacuna::Encoder &encoder, const Texts &texts) {
     }
 }
 
-void rank(const lacuna::Encoder &encoder, const Texts &texts) {
-    Texts passages(texts.begin() + 1, texts.end());
+void rank(const lacuna::Encoder &encoder, const Arguments &texts) {
+    Arguments passages(texts.begin() + 1, texts.end());
     auto ranking = encoder.rank(texts[0], passages);
     say_cut(ranking.cut);
     for (const auto &found : ranking.passages) {
@@ -47,7 +47,7 @@ void rank(const lacuna::Encoder &encoder, const Texts &texts) {
     }
 }
 
-void tag(const lacuna::Encoder &encoder, const Texts &texts) {
+void tag(const lacuna::Encoder &encoder, const Arguments &texts) {
     for (const auto &entity : encoder.tag(texts)) {
         auto span = texts[entity.text].substr(entity.start, entity.end - entity.start);
         std::cout << entity.text << ' ' << entity.label << ' ' << entity.score << ' ' << span << '\n';
@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
     std::cout << std::fixed << std::setprecision(3);
     try {
         lacuna::Encoder encoder(argv[2]);
-        Texts texts(argv + 3, argv + argc);
+        Arguments texts(argv + 3, argv + argc);
         if (task == "embed") {
             embed(encoder, texts);
         } else if (task == "rank") {
@@ -74,7 +74,7 @@ int main(int argc, char **argv) {
             tag(encoder, texts);
         }
     } catch (const lacuna::Error &error) {
-        std::cerr << "error (" << lacuna_status_name(error.status()) << "): " << error.what() << '\n';
+        std::cerr << "error (" << lacuna_status_name(static_cast<int>(error.status())) << "): " << error.what() << '\n';
         return 1;
     } catch (const std::exception &error) {
         std::cerr << "error: " << error.what() << '\n';

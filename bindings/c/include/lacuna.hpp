@@ -8,10 +8,13 @@
 #include <lacuna.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -47,13 +50,12 @@ T options() {
 
 inline LacunaText text(std::string_view text) { return LacunaText{text.data(), text.size()}; }
 
-inline std::vector<LacunaText> texts(const std::vector<std::string_view> &all) {
-    std::vector<LacunaText> result;
-    result.reserve(all.size());
-    for (std::string_view one : all) {
-        result.push_back(text(one));
+// A string that the library reads to its first NUL, which must be its end.
+inline const char *string(const char *name, const std::string &text) {
+    if (text.find('\0') != std::string::npos) {
+        throw Error(LACUNA_STATUS_INVALID_INPUT, std::string(name) + ": found a NUL in it; expected a string without");
     }
-    return result;
+    return text.c_str();
 }
 
 template <auto Free>
@@ -68,6 +70,32 @@ template <typename T, auto Free>
 using Handle = std::unique_ptr<T, Freed<Free>>;
 
 } // namespace detail
+
+// Texts for one call: `{"a", "b"}`, or anything whose elements are strings, such as a std::vector<std::string>. They are not copied.
+class Texts {
+public:
+    Texts() = default;
+
+    Texts(std::initializer_list<std::string_view> texts) { add(texts); }
+
+    template <typename All, typename = std::enable_if_t<std::is_convertible_v<decltype(*std::begin(std::declval<const All &>())), std::string_view>>>
+    Texts(const All &texts) {
+        add(texts);
+    }
+
+    const LacunaText *data() const noexcept { return texts_.data(); }
+    std::size_t size() const noexcept { return texts_.size(); }
+
+private:
+    template <typename All>
+    void add(const All &texts) {
+        for (const auto &text : texts) {
+            texts_.push_back(detail::text(text));
+        }
+    }
+
+    std::vector<LacunaText> texts_;
+};
 
 // Stops the calls that it is given to, from any thread.
 class Cancel {
@@ -170,15 +198,19 @@ public:
     explicit Encoder(const std::string &path, std::size_t threads = 0, const std::string &tier = "") {
         auto options = detail::options<LacunaOpenOptions>();
         options.threads = threads;
-        options.tier = tier.empty() ? nullptr : tier.c_str();
+        options.tier = tier.empty() ? nullptr : detail::string("tier", tier);
         LacunaEncoder *encoder = nullptr;
-        detail::check(lacuna_encoder_open(path.c_str(), &options, &encoder));
+        detail::check(lacuna_encoder_open(detail::string("path", path), &options, &encoder));
         encoder_.reset(encoder);
     }
 
     std::size_t features() const noexcept { return lacuna_encoder_features(encoder_.get()); }
     std::size_t max_tokens() const noexcept { return lacuna_encoder_max_tokens(encoder_.get()); }
-    std::string report() const { return lacuna_encoder_report(encoder_.get()); }
+    // Empty after a move.
+    std::string report() const {
+        const char *report = lacuna_encoder_report(encoder_.get());
+        return report == nullptr ? "" : report;
+    }
     const LacunaEncoder *get() const noexcept { return encoder_.get(); }
 
     // The labels of the head; none without a head.
@@ -191,59 +223,58 @@ public:
     }
 
     // One vector per text.
-    Vectors embed(const std::vector<std::string_view> &texts, const EmbedOptions &given = {}) const {
+    Vectors embed(const Texts &texts, const EmbedOptions &given = {}) const {
+        if (given.dimensions > features()) {
+            throw Error(LACUNA_STATUS_INVALID_OPTION, "dimensions: found " + std::to_string(given.dimensions) + "; expected at most " +
+                                                          std::to_string(features()));
+        }
         auto options = detail::options<LacunaEmbedOptions>();
         options.cancel = cancel(given.cancel);
         options.prompt_kind = given.prompt_kind;
         bool is_given = given.prompt_kind == LACUNA_PROMPT_NAME || given.prompt_kind == LACUNA_PROMPT_TEXT || !given.prompt.empty();
-        options.prompt = is_given ? given.prompt.c_str() : nullptr;
+        options.prompt = is_given ? detail::string("prompt", given.prompt) : nullptr;
         options.normalize = given.normalize;
         options.dimensions = given.dimensions;
         Vectors vectors;
         vectors.features = given.dimensions == 0 ? features() : given.dimensions;
         vectors.values.resize(texts.size() * vectors.features);
         vectors.cut.resize(texts.size());
-        auto all = detail::texts(texts);
-        detail::check(lacuna_embed(get(), all.data(), all.size(), &options, vectors.values.data(), vectors.values.size(), vectors.cut.data()));
+        detail::check(lacuna_embed(get(), texts.data(), texts.size(), &options, vectors.values.data(), vectors.values.size(), vectors.cut.data()));
         return vectors;
     }
 
     // The passages of a query, the best first.
-    Ranking rank(std::string_view query, const std::vector<std::string_view> &passages, const Cancel *stop = nullptr) const {
+    Ranking rank(std::string_view query, const Texts &passages, const Cancel *stop = nullptr) const {
         auto options = detail::options<LacunaCallOptions>();
         options.cancel = cancel(stop);
         Ranking ranking;
         ranking.passages.resize(passages.size());
         ranking.cut.resize(passages.size());
-        auto all = detail::texts(passages);
-        detail::check(lacuna_rank(get(), detail::text(query), all.data(), all.size(), &options, ranking.passages.data(),
+        detail::check(lacuna_rank(get(), detail::text(query), passages.data(), passages.size(), &options, ranking.passages.data(),
                                   ranking.passages.size(), ranking.cut.data()));
         return ranking;
     }
 
     // One score per text and label, in the order of labels().
-    Scores classify(const std::vector<std::string_view> &texts, const Cancel *stop = nullptr) const {
+    Scores classify(const Texts &texts, const Cancel *stop = nullptr) const {
         return scores(texts, nullptr, stop);
     }
 
     // The same for pairs of texts: as many second texts as first ones.
-    Scores classify(const std::vector<std::string_view> &texts, const std::vector<std::string_view> &seconds,
-                    const Cancel *stop = nullptr) const {
+    Scores classify_pairs(const Texts &texts, const Texts &seconds, const Cancel *stop = nullptr) const {
         same_size(texts, seconds, "seconds");
-        auto all = detail::texts(seconds);
-        return scores(texts, all.empty() ? nullptr : all.data(), stop);
+        return scores(texts, seconds.data(), stop);
     }
 
     // The labelled spans of every text.
-    std::vector<Entity> tag(const std::vector<std::string_view> &texts, const TagOptions &given = {}) const {
+    std::vector<Entity> tag(const Texts &texts, const TagOptions &given = {}) const {
         auto options = detail::options<LacunaTagOptions>();
         options.cancel = cancel(given.cancel);
-        options.aggregation = given.aggregation.empty() ? nullptr : given.aggregation.c_str();
-        options.scheme = given.scheme.empty() ? nullptr : given.scheme.c_str();
+        options.aggregation = given.aggregation.empty() ? nullptr : detail::string("aggregation", given.aggregation);
+        options.scheme = given.scheme.empty() ? nullptr : detail::string("scheme", given.scheme);
         options.overlap = given.overlap;
-        auto all = detail::texts(texts);
         LacunaEntities *found = nullptr;
-        detail::check(lacuna_tag(get(), all.data(), all.size(), &options, &found));
+        detail::check(lacuna_tag(get(), texts.data(), texts.size(), &options, &found));
         detail::Handle<LacunaEntities, lacuna_entities_free> owner(found);
         std::size_t count = 0;
         const LacunaEntity *entity = lacuna_entities_get(found, &count);
@@ -256,8 +287,7 @@ public:
     }
 
     // Answers to every question in the context of the same index.
-    std::vector<LacunaAnswer> answer(const std::vector<std::string_view> &questions, const std::vector<std::string_view> &contexts,
-                                     const AnswerOptions &given = {}) const {
+    std::vector<LacunaAnswer> answer(const Texts &questions, const Texts &contexts, const AnswerOptions &given = {}) const {
         same_size(questions, contexts, "contexts");
         auto options = detail::options<LacunaAnswerOptions>();
         options.cancel = cancel(given.cancel);
@@ -265,9 +295,8 @@ public:
         options.max_tokens = given.max_tokens;
         options.overlap = given.overlap;
         options.allow_none = given.allow_none;
-        auto first = detail::texts(questions), second = detail::texts(contexts);
         LacunaAnswers *found = nullptr;
-        detail::check(lacuna_answer(get(), first.data(), second.data(), first.size(), &options, &found));
+        detail::check(lacuna_answer(get(), questions.data(), contexts.data(), questions.size(), &options, &found));
         detail::Handle<LacunaAnswers, lacuna_answers_free> owner(found);
         std::size_t count = 0;
         const LacunaAnswer *answers = lacuna_answers_get(found, &count);
@@ -275,13 +304,12 @@ public:
     }
 
     // Candidates for every mask of every text; 5 for each unless `top_k` says another number.
-    std::vector<Filling> fill(const std::vector<std::string_view> &texts, std::size_t top_k = 0, const Cancel *stop = nullptr) const {
+    std::vector<Filling> fill(const Texts &texts, std::size_t top_k = 0, const Cancel *stop = nullptr) const {
         auto options = detail::options<LacunaFillOptions>();
         options.cancel = cancel(stop);
         options.top_k = top_k;
-        auto all = detail::texts(texts);
         LacunaFillings *found = nullptr;
-        detail::check(lacuna_fill(get(), all.data(), all.size(), &options, &found));
+        detail::check(lacuna_fill(get(), texts.data(), texts.size(), &options, &found));
         detail::Handle<LacunaFillings, lacuna_fillings_free> owner(found);
         std::size_t count = 0;
         const LacunaFilling *filling = lacuna_fillings_get(found, &count);
@@ -296,22 +324,21 @@ public:
 private:
     static const LacunaCancel *cancel(const Cancel *cancel) noexcept { return cancel == nullptr ? nullptr : cancel->get(); }
 
-    static void same_size(const std::vector<std::string_view> &first, const std::vector<std::string_view> &second, const char *name) {
+    static void same_size(const Texts &first, const Texts &second, const char *name) {
         if (first.size() != second.size()) {
             throw Error(LACUNA_STATUS_INVALID_INPUT, std::string(name) + ": found " + std::to_string(second.size()) + " texts; expected " +
                                                          std::to_string(first.size()));
         }
     }
 
-    Scores scores(const std::vector<std::string_view> &texts, const LacunaText *seconds, const Cancel *stop) const {
+    Scores scores(const Texts &texts, const LacunaText *seconds, const Cancel *stop) const {
         auto options = detail::options<LacunaCallOptions>();
         options.cancel = cancel(stop);
         Scores scores;
         scores.labels = lacuna_encoder_labels(get());
         scores.values.resize(texts.size() * scores.labels);
         scores.cut.resize(texts.size());
-        auto all = detail::texts(texts);
-        detail::check(lacuna_classify(get(), all.data(), seconds, all.size(), &options, scores.values.data(), scores.values.size(),
+        detail::check(lacuna_classify(get(), texts.data(), seconds, texts.size(), &options, scores.values.data(), scores.values.size(),
                                       scores.cut.data()));
         return scores;
     }

@@ -79,9 +79,10 @@ pub unsafe extern "C" fn lacuna_answer(
     guard(|| {
         // SAFETY: as the caller says.
         let (place, questions, contexts, options) = unsafe {
+            let place = args::out("answers", answers)?;
             let questions = args::texts("questions", questions, count)?;
             let contexts = args::texts("contexts", contexts, count)?;
-            (args::out("answers", answers)?, questions, contexts, args::options(options)?)
+            (place, questions, contexts, args::options(options)?)
         };
         if options.reserved != 0 {
             return Err(Failed::option("reserved", &options.reserved.to_string(), "0"));

@@ -1,6 +1,6 @@
 //! What callers give: texts, arrays, places for results, and options.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
 
@@ -82,7 +82,7 @@ pub(crate) unsafe fn string<'a>(name: &str, string: *const c_char) -> Result<Opt
     Ok(Some(text))
 }
 
-/// A path, in the bytes of the system.
+/// A path, in the bytes of the system. It may not be empty.
 ///
 /// # Safety
 /// It is NULL, or ends with NUL.
@@ -92,6 +92,9 @@ pub(crate) unsafe fn path(name: &str, path: *const c_char) -> Result<PathBuf> {
     }
     // SAFETY: as the caller says.
     let bytes = unsafe { CStr::from_ptr(path) };
+    if bytes.is_empty() {
+        return Err(Failed::input(name, "an empty path", "that of a file or a directory"));
+    }
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt;
@@ -168,6 +171,9 @@ pub(crate) unsafe fn out<'a, T>(name: &str, place: *mut *mut T) -> Result<&'a mu
     if place.is_null() {
         return Err(Failed::input(name, "NULL", "a place for a handle"));
     }
+    if !place.is_aligned() {
+        return Err(Failed::input(name, &format!("the address {place:p}"), "an aligned one"));
+    }
     // SAFETY: as the caller says.
     unsafe {
         place.write(std::ptr::null_mut());
@@ -186,6 +192,9 @@ pub(crate) unsafe trait Options {
     const FIRST: usize;
 }
 
+/// Most bytes of options: more come from a struct that nobody has filled.
+const LARGEST: usize = 4096;
+
 /// Options of the caller, whose header may be older or newer than this library; for NULL the defaults.
 ///
 /// Fields that the caller's header does not have yet are zero. Fields that this library does not know must be zero.
@@ -200,7 +209,7 @@ pub(crate) unsafe fn options<T: Options>(options: *const T) -> Result<T> {
         }
         // SAFETY: `T` begins with its size.
         let size = unsafe { options.cast::<usize>().read() };
-        if size < T::FIRST || isize::try_from(size).is_err() {
+        if size < T::FIRST || size > LARGEST {
             let expected = format!("sizeof({}), which is {}", T::NAME, size_of::<T>());
             return Err(Failed::input(&format!("{}.size", T::NAME), &size.to_string(), &expected));
         }
@@ -228,7 +237,7 @@ pub(crate) unsafe fn options<T: Options>(options: *const T) -> Result<T> {
 /// # Safety
 /// `count` is NULL, or a place for a number.
 pub(crate) unsafe fn list<T>(list: Option<&[T]>, count: *mut usize) -> *const T {
-    if count.is_null() {
+    if count.is_null() || !count.is_aligned() {
         return std::ptr::null();
     }
     // SAFETY: as the caller says.
@@ -243,12 +252,4 @@ pub(crate) fn flag(name: &str, value: u32) -> Result<bool> {
         1 => Ok(true),
         _ => Err(Failed::option(name, &value.to_string(), "0 or 1")),
     }
-}
-
-/// A text for the caller.
-pub(crate) fn c_string(what: &str, text: &str) -> Result<CString> {
-    CString::new(text).map_err(|error| {
-        let text = format!("{what}: found a NUL at byte {}; expected a text without", error.nul_position());
-        Failed::new(LacunaStatus::Unsupported, text)
-    })
 }

@@ -16,7 +16,8 @@ pub extern "C" fn lacuna_cancel_new() -> *mut LacunaCancel {
     Box::into_raw(Box::new(LacunaCancel { cancel: Cancel::new() }))
 }
 
-/// Ends running calls at their next encoder layer, and later ones at once, with `LACUNA_STATUS_CANCELLED`. Does nothing for NULL.
+/// Ends running calls at their next encoder layer, and later ones at once, with `LACUNA_STATUS_CANCELLED`. Texts are made into tokens before the first
+/// layer, which takes some seconds for millions of words and is not interrupted. Does nothing for NULL.
 ///
 /// Threads: any, also while calls run that have it. It is safe in a signal handler.
 ///

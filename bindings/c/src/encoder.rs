@@ -1,14 +1,17 @@
 //! Encoders: opening, and what they say about themselves.
 
 use std::ffi::{CString, c_char};
+use std::path::Path;
 use std::sync::Arc;
 
 use lacuna::errors::ModelError;
 use lacuna::heads::{Head, HeadKind};
 use lacuna::{Compile, Encoder, Model, PackedModel, Tier};
 
-use crate::args::{self, Options, c_string};
+use crate::args::{self, Options};
+use crate::forked;
 use crate::status::{Failed, LacunaStatus, Result, guard};
+use crate::strings::c_string;
 use crate::threads::Threads;
 
 /// An encoder that is compiled for this machine, with the head of its model.
@@ -20,7 +23,7 @@ pub struct LacunaEncoder {
     report: CString,
     threads: Threads,
     /// The process that opened it.
-    process: u32,
+    generation: u32,
 }
 
 /// How an encoder is opened. Set `size` to sizeof(LacunaOpenOptions) and the rest to zero for the defaults.
@@ -29,7 +32,7 @@ pub struct LacunaEncoder {
 pub struct LacunaOpenOptions {
     /// sizeof(LacunaOpenOptions).
     pub size: usize,
-    /// Threads of each call; 0 for those of the process, as many as it is granted CPUs, which all calls share.
+    /// Threads of each call, at most 1024; 0 for those of the process, as many as it is granted CPUs, which all calls share.
     pub threads: usize,
     /// "avx512vnni", "avxvnni", "avx2" or "portable"; NULL for LACUNA_TIER or the best of this machine. One that the machine lacks is an error.
     pub tier: *const c_char,
@@ -44,16 +47,10 @@ unsafe impl Options for LacunaOpenOptions {
 impl LacunaEncoder {
     /// The encoder, in the process that opened it.
     pub(crate) fn encoder(&self) -> Result<&Arc<Encoder>> {
-        let now = std::process::id();
-        if now == self.process {
-            return Ok(&self.encoder);
+        match forked::generation() == self.generation {
+            true => Ok(&self.encoder),
+            false => Err(Failed::new(LacunaStatus::Machine, forked::text(std::process::id()))),
         }
-        let text = format!(
-            "process {now} was forked from process {}, which had opened this model; its threads are not in the child. Open the model in the \
-             child",
-            self.process
-        );
-        Err(Failed::new(LacunaStatus::Machine, text))
     }
 
     /// The head, which must be of a kind.
@@ -69,38 +66,52 @@ impl LacunaEncoder {
         &self.threads
     }
 
-    fn open(path: &std::path::Path, tier: Option<Tier>, threads: usize) -> Result<LacunaEncoder> {
-        let is_packed = path.is_file() && PackedModel::is_packed(path)?;
-        let (encoder, head) = if is_packed {
-            let model = PackedModel::open(path)?;
-            let head = model.head_class().is_some().then(|| model.head()).transpose()?;
-            let compiler = model.compiler();
-            (if let Some(tier) = tier { compiler.tier(tier) } else { compiler }.compile()?, head)
-        } else {
-            let model = Model::open(path)?;
-            let head = match model.head() {
-                Ok(head) => Some(head),
-                Err(ModelError::NoHead { .. }) => None,
-                Err(error) => return Err(error.into()),
-            };
-            let calibrated = model.calibration().run_default()?;
-            let compiler = calibrated.compiler();
-            (if let Some(tier) = tier { compiler.tier(tier) } else { compiler }.compile()?, head)
-        };
-        let labels = head.iter().flat_map(|head: &Head| head.labels()).map(|label| c_string("label", label));
+    /// Opens a model, on threads of the kind that calls have.
+    fn open(path: &Path, tier: Option<Tier>, threads: usize) -> Result<LacunaEncoder> {
+        let generation = forked::generation();
+        let threads = Threads::new(threads)?;
+        if generation > 0 && threads.are_shared() {
+            return Err(Failed::new(LacunaStatus::Machine, forked::text(std::process::id())));
+        }
+        let (encoder, head) = threads.run(|| compiled(path, tier))?;
+        let labels = head.iter().flat_map(Head::labels).map(|label| c_string(label));
         Ok(LacunaEncoder {
-            labels: labels.collect::<Result<_>>()?,
-            report: c_string("report", &encoder.report().to_string())?,
+            labels: labels.collect(),
+            report: c_string(&encoder.report().to_string()),
             encoder: Arc::new(encoder),
             head: head.map(Arc::new),
-            threads: Threads::new(threads),
-            process: std::process::id(),
+            threads,
+            generation,
         })
     }
 }
 
-/// Opens a file of `lacuna pack`, which takes milliseconds, or a model directory, which is calibrated first and takes seconds. `*encoder` is the
-/// encoder, or NULL after an error. Free it with `lacuna_encoder_free`.
+/// Reads a model, calibrates it if it is not packed, and compiles it.
+fn compiled(path: &Path, tier: Option<Tier>) -> Result<(Encoder, Option<Head>)> {
+    // A file of that name is a packed one, even if it is damaged where that could be seen.
+    let is_named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
+    if path.is_file() && (is_named || PackedModel::is_packed(path)?) {
+        let model = PackedModel::open(path)?;
+        let head = model.head_class().is_some().then(|| model.head()).transpose()?;
+        let compiler = model.compiler();
+        return Ok((if let Some(tier) = tier { compiler.tier(tier) } else { compiler }.compile()?, head));
+    }
+    let model = Model::open(path)?;
+    let head = match model.head() {
+        Ok(head) => Some(head),
+        Err(ModelError::NoHead { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let calibrated = model.calibration().run_default()?;
+    let compiler = calibrated.compiler();
+    Ok((if let Some(tier) = tier { compiler.tier(tier) } else { compiler }.compile()?, head))
+}
+
+/// Opens a file of `lacuna pack`, which takes milliseconds, or a model directory or one of its weight files, which is calibrated first and takes seconds.
+/// `*encoder` is the encoder, or NULL after an error. Free it with `lacuna_encoder_free`.
+///
+/// A packed file is mapped into memory. Do not change or shorten it while the encoder lives: the system would end the process. Move a new file to its
+/// place instead.
 ///
 /// `options` may be NULL. Threads: any, at any time.
 ///
@@ -183,7 +194,7 @@ pub unsafe extern "C" fn lacuna_encoder_labels(encoder: *const LacunaEncoder) ->
     unsafe { encoder.as_ref() }.map_or(0, |encoder| encoder.labels.len())
 }
 
-/// A label of the head, counted from 0. NULL if there is no such label.
+/// A label of the head, counted from 0. NULL if there is no such label. A NUL in it is replaced by U+FFFD.
 ///
 /// Threads: any, at any time. The text lives as long as the encoder.
 ///

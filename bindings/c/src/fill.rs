@@ -5,11 +5,12 @@ use std::ffi::{CString, c_char};
 use lacuna::heads::HeadKind;
 use lacuna::tasks::MaskFiller;
 
-use crate::args::{self, LacunaText, Options, c_string};
+use crate::args::{self, LacunaText, Options};
 use crate::call::run_with_head;
 use crate::cancel::LacunaCancel;
 use crate::encoder::LacunaEncoder;
 use crate::status::{LacunaStatus, guard};
+use crate::strings::c_string;
 
 /// A candidate for a mask.
 #[repr(C)]
@@ -21,7 +22,8 @@ pub struct LacunaFilling {
     pub start: usize,
     /// One past its last byte.
     pub end: usize,
-    /// What the token stands for, with the blank before it where the vocabulary has one. It lives as long as the fillings.
+    /// What the token stands for, with the blank before it where the vocabulary has one. It lives as long as the fillings. A NUL in it is
+    /// replaced by U+FFFD.
     pub token: *const c_char,
     /// Index of the token in the vocabulary.
     pub id: u32,
@@ -86,7 +88,7 @@ pub unsafe extern "C" fn lacuna_fill(
         let (mut fillings, mut tokens) = (Vec::new(), Vec::new());
         for (text, mask) in found.iter().enumerate().flat_map(|(text, all)| all.iter().map(move |one| (text, one))) {
             for candidate in &mask.candidates {
-                let token = c_string("token", &candidate.token)?;
+                let token = c_string(&candidate.token);
                 fillings.push(LacunaFilling {
                     text,
                     start: mask.start,

@@ -13,9 +13,11 @@ mod classify;
 mod embed;
 mod encoder;
 mod fill;
+mod forked;
 mod log;
 mod rank;
 mod status;
+mod strings;
 mod tag;
 mod threads;
 

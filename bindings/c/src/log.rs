@@ -1,9 +1,11 @@
 //! What the library says while it works, for a function of the caller.
 
-use std::ffi::{CString, c_char, c_void};
+use std::cell::Cell;
+use std::ffi::{c_char, c_void};
 use std::sync::{PoisonError, RwLock};
 
 use crate::status::{Failed, LacunaStatus, guard};
+use crate::strings::c_string;
 
 /// Something that failed.
 pub const LACUNA_LOG_ERROR: u32 = 1;
@@ -30,16 +32,28 @@ unsafe impl Sync for Sink {}
 
 static SINK: RwLock<Option<Sink>> = RwLock::new(None);
 
+thread_local! {
+    /// Whether this thread is in the caller's function.
+    static IS_LOGGING: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Sends the messages of the library to `log`, with `data`; NULL ends that. Without it nothing is said anywhere: the library writes to no stream.
 ///
-/// Threads: any. The function is called from threads of the library, several at a time, and must not call the library. When this returns, no thread
-/// uses the function and the data that were set before.
+/// The function must not call the library, throw an exception or leave with longjmp.
+///
+/// Threads: any. The function is called from threads of the library, several at a time. This waits until no thread uses the function that was set before, so
+/// do not hold a lock that the function takes.
 ///
 /// # Safety
 /// `log` is NULL, or may be called with `data` from any thread until this is called again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lacuna_set_log(log: LacunaLog, data: *mut c_void) -> LacunaStatus {
     guard(|| {
+        if IS_LOGGING.try_with(Cell::get).unwrap_or(false) {
+            let text =
+                "lacuna_set_log: found a call by the function that gets the messages; expected one from elsewhere";
+            return Err(Failed::new(LacunaStatus::InvalidInput, text));
+        }
         if log.is_some() {
             static INSTALLED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
             let is_own = *INSTALLED.get_or_init(|| ::log::set_logger(&Logger).is_ok());
@@ -71,11 +85,12 @@ impl ::log::Log for Logger {
             ::log::Level::Warn => LACUNA_LOG_WARNING,
             _ => LACUNA_LOG_INFO,
         };
-        let text = |text: String| CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default();
-        let (target, text) = (text(record.target().into()), text(record.args().to_string()));
+        let (target, text) = (c_string(record.target()), c_string(&record.args().to_string()));
         if let Some(Sink { log, data }) = &*SINK.read().unwrap_or_else(PoisonError::into_inner) {
+            let _ = IS_LOGGING.try_with(|is_logging| is_logging.set(true));
             // SAFETY: as the caller of `lacuna_set_log` says.
             unsafe { log(level, target.as_ptr(), text.as_ptr(), *data) };
+            let _ = IS_LOGGING.try_with(|is_logging| is_logging.set(false));
         }
     }
 

@@ -5,6 +5,10 @@ use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lacuna::ErrorKind;
+use lacuna::errors::ModelError;
+
+use crate::forked;
+use crate::strings::c_string;
 
 /// How a call ended.
 #[repr(C)]
@@ -20,7 +24,7 @@ pub enum LacunaStatus {
     InvalidFile = 3,
     /// A model or a setting that is not supported.
     Unsupported = 4,
-    /// An option out of its bounds.
+    /// An option out of its bounds, or a task that is not that of the model's head.
     InvalidOption = 5,
     /// An input that cannot be used: a NULL pointer, bytes that are not UTF-8, no texts, too small a buffer.
     InvalidInput = 6,
@@ -76,7 +80,12 @@ impl<E: Into<lacuna::Error>> From<E> for Failed {
             ErrorKind::Cancelled => LacunaStatus::Cancelled,
             _ => LacunaStatus::Internal,
         };
-        Failed::new(status, error.to_string())
+        let text = match &error {
+            lacuna::Error::Cancelled => "cancelled; lacuna_cancel_reset lets calls run again".into(),
+            lacuna::Error::Model(ModelError::Forked { process, .. }) => forked::text(*process),
+            error => error.to_string(),
+        };
+        Failed::new(status, text)
     }
 }
 
@@ -95,17 +104,19 @@ pub(crate) fn guard(work: impl FnOnce() -> Result<()>) -> LacunaStatus {
             Failed::new(LacunaStatus::Internal, format!("the library panicked, which is a bug: {said}"))
         }
     };
-    let text = CString::new(failed.text.replace('\0', "\u{fffd}")).unwrap_or_default();
-    LAST.set(text);
+    let text = c_string(&failed.text);
+    // A thread that is ending may have no place for the text any more.
+    let _ = LAST.try_with(|last| last.replace(text));
     failed.status
 }
 
-/// What failed in the last call of this thread that failed; empty if none did.
+/// What failed in the last call of this thread that failed; empty if none did, and while the thread ends: in destructors of its own variables, and in
+/// functions of atexit.
 ///
 /// Threads: every thread has a text of its own. It stays valid until another call of this thread fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn lacuna_last_error() -> *const c_char {
-    LAST.with_borrow(|text| text.as_ptr())
+    LAST.try_with(|text| text.borrow().as_ptr()).unwrap_or(c"".as_ptr())
 }
 
 /// The name of a status in one or two words, such as "invalid file"; "unknown status" for a number that is none.

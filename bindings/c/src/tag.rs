@@ -5,11 +5,12 @@ use std::ffi::{CString, c_char};
 use lacuna::heads::HeadKind;
 use lacuna::tasks::{Aggregation, LabelScheme, TagOptions, TokenClassifier};
 
-use crate::args::{self, LacunaText, Options, c_string};
+use crate::args::{self, LacunaText, Options};
 use crate::call::run_with_head;
 use crate::cancel::LacunaCancel;
 use crate::encoder::LacunaEncoder;
 use crate::status::{Failed, LacunaStatus, Result, guard};
+use crate::strings::c_string;
 
 /// A span of a text with a label.
 #[repr(C)]
@@ -21,7 +22,7 @@ pub struct LacunaEntity {
     pub start: usize,
     /// One past the last byte.
     pub end: usize,
-    /// Its label, which lives as long as the entities.
+    /// Its label, which lives as long as the entities. A NUL in it is replaced by U+FFFD.
     pub label: *const c_char,
     /// Mean over its words (or tokens) of the probability of the label.
     pub score: f32,
@@ -106,7 +107,7 @@ pub unsafe extern "C" fn lacuna_tag(
         }?;
         let (mut entities, mut labels) = (Vec::new(), Vec::new());
         for (text, entity) in found.iter().enumerate().flat_map(|(text, all)| all.iter().map(move |one| (text, one))) {
-            let label = c_string("label", &entity.label)?;
+            let label = c_string(&entity.label);
             let (start, end, score) = (entity.start, entity.end, entity.score);
             entities.push(LacunaEntity { text, start, end, label: label.as_ptr(), score });
             labels.push(label); // the string itself stays where it is

@@ -6,6 +6,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::status::{Failed, LacunaStatus, Result};
 
+/// Most threads of a call.
+const MOST: usize = 1024;
+
 /// The threads of the calls of one encoder.
 #[derive(Debug)]
 pub(crate) enum Threads {
@@ -17,11 +20,17 @@ pub(crate) enum Threads {
 
 impl Threads {
     /// `count` threads for each call, or for 0 the shared ones.
-    pub(crate) fn new(count: usize) -> Threads {
+    pub(crate) fn new(count: usize) -> Result<Threads> {
         match count {
-            0 => Threads::Shared,
-            count => Threads::Own { count, idle: Mutex::new(Vec::new()) },
+            0 => Ok(Threads::Shared),
+            1..=MOST => Ok(Threads::Own { count, idle: Mutex::new(Vec::new()) }),
+            more => Err(Failed::option("threads", &more.to_string(), &format!("0 to {MOST}"))),
         }
+    }
+
+    /// Whether they are those of the process.
+    pub(crate) fn are_shared(&self) -> bool {
+        matches!(self, Threads::Shared)
     }
 
     /// Runs `work` on threads for one call.
@@ -32,7 +41,9 @@ impl Threads {
             Some(pool) => pool,
             None => {
                 let pool = ThreadPoolBuilder::new().num_threads(*count).build();
-                Arc::new(pool.map_err(|error| Failed::new(LacunaStatus::Machine, format!("threads: {error}")))?)
+                Arc::new(pool.map_err(|error| {
+                    Failed::new(LacunaStatus::Machine, format!("threads: {error}; {count} were asked for"))
+                })?)
             }
         };
         let done = pool.install(work); // after a panic the pool is dropped

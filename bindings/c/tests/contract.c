@@ -51,9 +51,21 @@ static void opening(const char *path) {
     FAILS(lacuna_encoder_open("no/such/model", NULL, &encoder), LACUNA_STATUS_NOT_FOUND, "no/such/model");
     FAILS(lacuna_encoder_open("/dev/null", NULL, &encoder), LACUNA_STATUS_IO, "/dev/null");
 
+    FAILS(lacuna_encoder_open("", NULL, &encoder), LACUNA_STATUS_INVALID_INPUT, "path: found an empty path");
+    char empty[] = "/tmp/contract-XXXXXX.lacuna";
+    int file = mkstemps(empty, 7);
+    CHECK(file >= 0 && close(file) == 0);
+    FAILS(lacuna_encoder_open(empty, NULL, &encoder), LACUNA_STATUS_INVALID_FILE, empty);
+    remove(empty);
+
     LacunaOpenOptions options = {.size = 0};
     FAILS(lacuna_encoder_open(path, &options, &encoder), LACUNA_STATUS_INVALID_INPUT, "LacunaOpenOptions.size: found 0");
+    options.size = (size_t)1 << 40;
+    FAILS(lacuna_encoder_open(path, &options, &encoder), LACUNA_STATUS_INVALID_INPUT, "LacunaOpenOptions.size: found 1099511627776");
     options.size = sizeof options;
+    options.threads = 1000000000;
+    FAILS(lacuna_encoder_open(path, &options, &encoder), LACUNA_STATUS_INVALID_OPTION, "threads: found 1000000000");
+    options.threads = 0;
     options.tier = "avx9";
     FAILS(lacuna_encoder_open(path, &options, &encoder), LACUNA_STATUS_INVALID_OPTION, "tier: found avx9");
     options.tier = "\xff";
@@ -227,7 +239,9 @@ static void tagging(const LacunaEncoder *encoder) {
 
 static void answering(const LacunaEncoder *encoder) {
     LacunaText question = lacuna_text("cat ?"), context = lacuna_text("the cat sat on the mat .");
-    LacunaAnswers *answers;
+    LacunaAnswers *answers = (LacunaAnswers *)&failures;
+    FAILS(lacuna_answer(encoder, NULL, &context, 1, NULL, &answers), LACUNA_STATUS_INVALID_INPUT, "questions: found NULL");
+    CHECK(answers == NULL);
     CHECK(lacuna_answer(encoder, &question, &context, 1, NULL, &answers) == LACUNA_STATUS_OK);
     size_t count;
     const LacunaAnswer *found = lacuna_answers_get(answers, &count);
@@ -238,6 +252,17 @@ static void answering(const LacunaEncoder *encoder) {
     found = lacuna_answers_get(answers, &count);
     CHECK(count == 2);
     lacuna_answers_free(answers);
+    // A long context and no bound for the answer take the memory of its windows.
+    enum { WORDS = 20000 };
+    char *words = malloc(2 * WORDS + 1);
+    for (size_t i = 0; i < WORDS; i++) {
+        memcpy(words + 2 * i, "a ", 3);
+    }
+    LacunaText endless = lacuna_text(words);
+    options.max_tokens = SIZE_MAX;
+    CHECK(lacuna_answer(encoder, &question, &endless, 1, &options, &answers) == LACUNA_STATUS_OK);
+    lacuna_answers_free(answers);
+    free(words);
     options.reserved = 1;
     FAILS(lacuna_answer(encoder, &question, &context, 1, &options, &answers), LACUNA_STATUS_INVALID_OPTION, "reserved: found 1");
     FAILS(lacuna_answer(encoder, &question, NULL, 1, NULL, &answers), LACUNA_STATUS_INVALID_INPUT, "contexts: found NULL");
@@ -332,7 +357,7 @@ static void threads(const LacunaEncoder *encoder) {
     lacuna_cancel_free(cancel);
 }
 
-static void forking(const LacunaEncoder *encoder) {
+static void forking(const LacunaEncoder *encoder, const char *path) {
     int ends[2];
     CHECK(pipe(ends) == 0);
     fflush(stderr);
@@ -342,6 +367,14 @@ static void forking(const LacunaEncoder *encoder) {
         float vector[64];
         LacunaStatus status = lacuna_embed(encoder, &text, 1, NULL, vector, 64, NULL);
         char right = status == LACUNA_STATUS_MACHINE && strstr(lacuna_last_error(), "forked") != NULL;
+        // The child opens its own, on threads of its own.
+        LacunaEncoder *own;
+        LacunaOpenOptions options = {.size = sizeof options};
+        right &= lacuna_encoder_open(path, &options, &own) == LACUNA_STATUS_MACHINE && own == NULL;
+        options.threads = 1;
+        right &= lacuna_encoder_open(path, &options, &own) == LACUNA_STATUS_OK;
+        right &= lacuna_embed(own, &text, 1, NULL, vector, 64, NULL) == LACUNA_STATUS_OK;
+        lacuna_encoder_free(own);
         _exit(write(ends[1], &right, 1) == 1 ? 0 : 1);
     }
     // Not by the status of the child: under valgrind that counts what the threads of the parent hold as lost.
@@ -352,7 +385,22 @@ static void forking(const LacunaEncoder *encoder) {
     close(ends[0]);
 }
 
+// A function of atexit: the text of the last error is gone by then, and calls still do not end the process.
+static const LacunaEncoder *late = NULL;
+
+static void call_late(void) {
+    float vector[64];
+    LacunaStatus status = lacuna_embed(late, NULL, 1, NULL, vector, 64, NULL);
+    if (status != LACUNA_STATUS_INVALID_INPUT || lacuna_last_error() == NULL) {
+        _exit(EXIT_FAILURE);
+    }
+}
+
 static void count_warnings(uint32_t level, const char *target, const char *text, void *data) {
+    // A call from here would wait for itself.
+    if (lacuna_set_log(NULL, NULL) != LACUNA_STATUS_INVALID_INPUT) {
+        return;
+    }
     if (level == LACUNA_LOG_WARNING && strncmp(target, "lacuna", 6) == 0 && strstr(text, "truncated") != NULL) {
         __atomic_add_fetch((int *)data, 1, __ATOMIC_RELAXED);
     }
@@ -389,9 +437,10 @@ int main(int argc, char **argv) {
     embedding(encoder);
     classifying(encoder);
     threads(encoder);
-    forking(encoder);
+    forking(encoder, argv[1]);
     logging(encoder);
-    lacuna_encoder_free(encoder);
+    late = encoder; // lives until the end
+    atexit(call_late);
     void (*const tests[])(const LacunaEncoder *) = {ranking, tagging, answering, filling};
     for (size_t i = 0; i < COUNT(tests); i++) {
         encoder = open_model(argv[i + 2]);
