@@ -1,10 +1,13 @@
 // Lacuna: pruned, quantised Transformer encoders on CPUs.
 //
 // Functions that can fail return a LacunaStatus. After another value than LACUNA_STATUS_OK, lacuna_last_error() says what failed.
-// No function lets a panic of the library out, and none changes the signals or the streams of the process.
+// No function lets a panic of the library out, and none changes the signals of the process. (A panic is a bug. Rust prints it on the standard error.)
 //
-// Threads: handles may be shared between threads unless a function says otherwise. Free a handle once, when no call uses it. Free no handle and make no
-// call in a process that was forked after a model was opened, and do not unload the library: threads of it may run.
+// Threads: handles may be shared between threads unless a function says otherwise. Free a handle once, when no call uses it. A calling thread needs a
+// stack of 64 KiB. Do not unload the library: threads of it may run.
+//
+// Processes: one that was forked from a process that had used the library opens its own models, with the option `threads`; calls with the handles of its
+// parent are refused. Fork while no other thread is inside the library.
 //
 // Made by cbindgen from the sources in bindings/c/src. Do not edit.
 
@@ -48,7 +51,7 @@ typedef enum LacunaStatus {
   LACUNA_STATUS_INVALID_FILE = 3,
   // A model or a setting that is not supported.
   LACUNA_STATUS_UNSUPPORTED = 4,
-  // An option out of its bounds.
+  // An option out of its bounds, or a task that is not that of the model's head.
   LACUNA_STATUS_INVALID_OPTION = 5,
   // An input that cannot be used: a NULL pointer, bytes that are not UTF-8, no texts, too small a buffer.
   LACUNA_STATUS_INVALID_INPUT = 6,
@@ -93,7 +96,7 @@ typedef void (*LacunaLog)(uint32_t level, const char *target, const char *text, 
 typedef struct LacunaOpenOptions {
   // sizeof(LacunaOpenOptions).
   size_t size;
-  // Threads of each call; 0 for those of the process, as many as it is granted CPUs, which all calls share.
+  // Threads of each call, at most 1024; 0 for those of the process, as many as it is granted CPUs, which all calls share.
   size_t threads;
   // "avx512vnni", "avxvnni", "avx2" or "portable"; NULL for LACUNA_TIER or the best of this machine. One that the machine lacks is an error.
   const char *tier;
@@ -155,7 +158,7 @@ typedef struct LacunaEntity {
   size_t start;
   // One past the last byte.
   size_t end;
-  // Its label, which lives as long as the entities.
+  // Its label, which lives as long as the entities. A NUL in it is replaced by U+FFFD.
   const char *label;
   // Mean over its words (or tokens) of the probability of the label.
   float score;
@@ -213,7 +216,8 @@ typedef struct LacunaFilling {
   size_t start;
   // One past its last byte.
   size_t end;
-  // What the token stands for, with the blank before it where the vocabulary has one. It lives as long as the fillings.
+  // What the token stands for, with the blank before it where the vocabulary has one. It lives as long as the fillings. A NUL in it is
+  // replaced by U+FFFD.
   const char *token;
   // Index of the token in the vocabulary.
   uint32_t id;
@@ -227,7 +231,8 @@ typedef struct LacunaFilling {
 extern "C" {
 #endif // __cplusplus
 
-// What failed in the last call of this thread that failed; empty if none did.
+// What failed in the last call of this thread that failed; empty if none did, and while the thread ends: in destructors of its own variables, and in
+// functions of atexit.
 //
 // Threads: every thread has a text of its own. It stays valid until another call of this thread fails.
 const char *lacuna_last_error(void);
@@ -254,7 +259,8 @@ struct LacunaText lacuna_text(const char *string);
 // Threads: any, at any time.
 struct LacunaCancel *lacuna_cancel_new(void);
 
-// Ends running calls at their next encoder layer, and later ones at once, with `LACUNA_STATUS_CANCELLED`. Does nothing for NULL.
+// Ends running calls at their next encoder layer, and later ones at once, with `LACUNA_STATUS_CANCELLED`. Texts are made into tokens before the first
+// layer, which takes some seconds for millions of words and is not interrupted. Does nothing for NULL.
 //
 // Threads: any, also while calls run that have it. It is safe in a signal handler.
 //
@@ -277,15 +283,20 @@ void lacuna_cancel_free(struct LacunaCancel *cancel);
 
 // Sends the messages of the library to `log`, with `data`; NULL ends that. Without it nothing is said anywhere: the library writes to no stream.
 //
-// Threads: any. The function is called from threads of the library, several at a time, and must not call the library. When this returns, no thread
-// uses the function and the data that were set before.
+// The function must not call the library, throw an exception or leave with longjmp.
+//
+// Threads: any. The function is called from threads of the library, several at a time. This waits until no thread uses the function that was set before, so
+// do not hold a lock that the function takes.
 //
 // The caller promises: `log` is NULL, or may be called with `data` from any thread until this is called again.
 enum LacunaStatus lacuna_set_log(LacunaLog log,
                                  void *data);
 
-// Opens a file of `lacuna pack`, which takes milliseconds, or a model directory, which is calibrated first and takes seconds. `*encoder` is the
-// encoder, or NULL after an error. Free it with `lacuna_encoder_free`.
+// Opens a file of `lacuna pack`, which takes milliseconds, or a model directory or one of its weight files, which is calibrated first and takes seconds.
+// `*encoder` is the encoder, or NULL after an error. Free it with `lacuna_encoder_free`.
+//
+// A packed file is mapped into memory. Do not change or shorten it while the encoder lives: the system would end the process. Move a new file to its
+// place instead.
 //
 // `options` may be NULL. Threads: any, at any time.
 //
@@ -322,7 +333,7 @@ size_t lacuna_encoder_max_tokens(const struct LacunaEncoder *encoder);
 // The caller promises: `encoder` is NULL, or was not freed.
 size_t lacuna_encoder_labels(const struct LacunaEncoder *encoder);
 
-// A label of the head, counted from 0. NULL if there is no such label.
+// A label of the head, counted from 0. NULL if there is no such label. A NUL in it is replaced by U+FFFD.
 //
 // Threads: any, at any time. The text lives as long as the encoder.
 //

@@ -76,8 +76,9 @@ fn all_sources_with_an_interface_are_in_the_header() {
     let header = made(folder);
     for file in std::fs::read_dir(folder.join("src")).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        for function in text.split("extern \"C\" fn ").skip(1).filter_map(|rest| rest.split('(').next()) {
-            assert!(function.is_empty() || header.contains(&format!("{function}(")), "{function} is not in the header");
+        for exported in text.split("#[unsafe(no_mangle)]").skip(1) {
+            let name = exported.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).unwrap();
+            assert!(header.contains(&format!("{name}(")), "{name} is not in the header");
         }
     }
 }
