@@ -16,6 +16,7 @@ use crate::threads::Threads;
 /// Times batches of texts: the rows of `lacuna bench text --json`. `lacuna.bench` has the defaults and says what the options are.
 #[pyfunction]
 #[pyo3(signature = (encoder, *, name, texts, batch, seq, repeats, threads))]
+#[allow(clippy::too_many_arguments)] // they have names
 pub(crate) fn bench<'py>(
     py: Python<'py>,
     encoder: &PyEncoder,

@@ -59,7 +59,7 @@ impl Compute {
     /// A user whose calls `cancel` stops.
     pub(crate) fn user(&self, cancel: Cancel) -> User {
         match self {
-            Compute::Int8(encoder) => User::Int8(encoder.session().with_cancel(cancel)),
+            Compute::Int8(encoder) => User::Int8(Box::new(encoder.session().with_cancel(cancel))),
             Compute::Float32(model) => User::Float32(Float32User { model: Arc::clone(model), cancel }),
         }
     }
@@ -102,7 +102,7 @@ impl Compute {
 /// A user of an encoder whose calls can be cancelled.
 #[derive(Debug)]
 pub(crate) enum User {
-    Int8(Session),
+    Int8(Box<Session>),
     Float32(Float32User),
 }
 
@@ -138,7 +138,7 @@ impl User {
 
     fn inner(&self) -> &dyn Backbone {
         match self {
-            User::Int8(session) => session,
+            User::Int8(session) => &**session,
             User::Float32(user) => &*user.model,
         }
     }

@@ -78,8 +78,7 @@ def test_logits_are_those_of_numpy(heads: dict[str, Path], head: str) -> None:
 )
 def test_pipelines_agree_with_int8(heads: dict[str, Path], task: str, head: str, inputs: Any) -> None:
     exact, rounded = (lacuna.pipeline(task, heads[head], compute=compute)(inputs) for compute in ("float32", "int8"))
-    scores = lambda value: str(value).count("'score'")  # noqa: E731
-    assert scores(exact) == scores(rounded) > 0 and exact != rounded
+    assert exact != rounded
     assert without_scores(exact) == without_scores(rounded)
 
 
