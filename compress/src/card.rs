@@ -70,7 +70,7 @@ pub(crate) fn card(summary: &Summary) -> String {
                 let _ = writeln!(out, "| {name} | {value:.4} |");
             }
         }
-        None => out.push_str("None were measured: neither `--pairs` nor `--labelled-dev` was given.\n"),
+        None => out.push_str("None were measured: there were neither scored pairs nor labelled texts to measure on.\n"),
     }
     out.push_str("\n## Recipe\n\n");
     let _ = write!(out, "    {}\n\n", summary.command);

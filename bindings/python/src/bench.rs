@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pythonize::pythonize;
 
-use crate::call::{beside, check_fork};
+use crate::call::{beside, check, check_fork};
+use crate::compute::Compute;
 use crate::encoder::PyEncoder;
 use crate::error::{self, OrRaise};
 use crate::threads::Threads;
@@ -15,6 +16,7 @@ use crate::threads::Threads;
 /// Times batches of texts: the rows of `lacuna bench text --json`. `lacuna.bench` has the defaults and says what the options are.
 #[pyfunction]
 #[pyo3(signature = (encoder, *, name, texts, batch, seq, repeats, threads))]
+#[allow(clippy::too_many_arguments)] // they have names
 pub(crate) fn bench<'py>(
     py: Python<'py>,
     encoder: &PyEncoder,
@@ -35,7 +37,15 @@ pub(crate) fn bench<'py>(
     if let Some(option) = [("batch", &batch), ("seq", &seq)].into_iter().find(|(_, sizes)| sizes.contains(&0)) {
         return Err(error::option(py, option.0, "0", "at least 1"));
     }
-    let inner = &*encoder.encoder;
+    let Compute::Int8(inner) = &encoder.compute else {
+        let found = encoder.compute.name();
+        return Err(error::option(
+            py,
+            "compute",
+            found,
+            "int8: the f32 reference is there for its values, not for its speed",
+        ));
+    };
     let batches = py.detach(|| batches(inner, texts.as_deref(), &batch, &seq)).map_err(|error| match error {
         BatchError::Option { option, found, expected } => error::option(py, option, &found, &expected),
         BatchError::Library(error) => Err::<(), _>(error).or_raise(py).unwrap_err(),
@@ -77,11 +87,10 @@ fn batches(
 }
 
 fn time(encoder: &Encoder, batch: &Batch, repeats: usize, cancel: &Cancel) -> lacuna::Result<Option<Figures>> {
-    let check = || if cancel.is_cancelled() { Err(lacuna::Error::Cancelled) } else { Ok(()) };
     texts::time(encoder, &batch.texts, |[whole, tokenizing, encoding]| {
-        let mut whole = || check().and_then(|()| whole());
-        let mut tokenizing = || check().and_then(|()| tokenizing());
-        let mut encoding = || check().and_then(|()| encoding());
+        let mut whole = || check(cancel).and_then(|()| whole());
+        let mut tokenizing = || check(cancel).and_then(|()| tokenizing());
+        let mut encoding = || check(cancel).and_then(|()| encoding());
         in_turn(&mut [&mut whole, &mut tokenizing, &mut encoding], texts::WARM_UP, repeats)
     })
 }

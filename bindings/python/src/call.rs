@@ -1,6 +1,8 @@
 //! Calls that take long: they compute on other threads, while the thread of Python looks after signals and progress.
 
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use lacuna::Cancel;
@@ -24,6 +26,11 @@ pub(crate) fn check_fork(py: Python<'_>, process: u32) -> PyResult<()> {
          model in the child, or start processes with the method \"spawn\" or \"forkserver\""
     );
     Err(error::new(py, "machine", &text))
+}
+
+/// An error if `cancel` stopped the call.
+pub(crate) fn check(cancel: &Cancel) -> lacuna::Result<()> {
+    if cancel.is_cancelled() { Err(lacuna::Error::Cancelled) } else { Ok(()) }
 }
 
 /// Runs `work` on this thread, without the GIL: for work that is done before anyone would press Ctrl-C.
@@ -78,6 +85,37 @@ pub(crate) fn beside<T: Send>(
         (Some(error), _) => Err(error),
         (None, Some(done)) => Ok(done),
         (None, None) => Err(error::panicked()),
+    }
+}
+
+/// Stack of the threads of [`apart`]: that of a main thread.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Runs `work`, which cannot be stopped in the middle, on a thread of its own. This thread waits without the GIL, and runs Python's handlers of
+/// signals now and then. If one of them raises, that is raised at once. The work then ends by itself: it owns what it needs, looks at its [`Cancel`]
+/// where it can, and its result is dropped. The end of the interpreter waits for it.
+pub(crate) fn apart<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce(&Cancel) -> T + Send + 'static,
+) -> PyResult<T> {
+    let _active = Active::begin(py)?;
+    let (active, cancel, (sender, mut receiver)) = (Active::begin(py)?, Cancel::new(), channel());
+    let of_work = cancel.clone();
+    let job = move || {
+        let _active = active;
+        // Nobody receives it after a signal.
+        let _ = sender.send(work(&of_work));
+    };
+    let failed = |error| error::new(py, "machine", &format!("thread: {error}"));
+    thread::Builder::new().name("lacuna".into()).stack_size(STACK_BYTES).spawn(job).map_err(failed)?;
+    loop {
+        let receiver = &mut receiver; // which this thread alone has, so that the closure is Send
+        match py.detach(move || receiver.recv_timeout(LOOK)) {
+            Ok(done) => return Ok(done),
+            Err(RecvTimeoutError::Disconnected) => return Err(error::panicked()),
+            Err(RecvTimeoutError::Timeout) if closing::is_closing() => cancel.cancel(),
+            Err(RecvTimeoutError::Timeout) => py.check_signals().inspect_err(|_| cancel.cancel())?,
+        }
     }
 }
 

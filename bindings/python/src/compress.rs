@@ -174,7 +174,7 @@ fn run(py: Python<'_>, options: &Options, progress: Option<Py<PyAny>>) -> PyResu
         let done = std::thread::scope(|scope| {
             let work = scope.spawn(|| {
                 let _end = EndOnDrop(&ended);
-                lacuna_compress::compress(options, &mut teller, Stop::abandoning(&stop))
+                lacuna_compress::compress(options, &mut teller, Stop::abandoning(&stop)).map_err(Box::new) // it is large
             });
             while !ended.wait(LOOK) {
                 if closing::is_closing() {

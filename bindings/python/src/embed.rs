@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use lacuna::errors::ModelError;
 use lacuna::tokens::{Encoded, PromptedTexts, TokenizedText, TypedIds};
 use lacuna::weights::Matrix;
-use lacuna::{Session, TextInput};
+use lacuna::{Cancel, TextInput};
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 
 use crate::call::{beside, check_fork, inline};
+use crate::compute::{Compute, User};
 use crate::encoder::PyEncoder;
 use crate::error::{self, OrRaise};
 use crate::inputs::Input;
@@ -28,7 +29,7 @@ pub(crate) type Tokenized<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1
 /// A truncated input: index, tokens before, tokens after.
 pub(crate) type Cut = (usize, usize, usize);
 
-/// Bytes of texts that run on the calling thread: less than a tenth of a second of a BERT-base, and no hand-over to another thread.
+/// Bytes of texts that run on the calling thread in int8: less than a tenth of a second of a BERT-base, and no hand-over to another thread.
 const INLINE_BYTES: usize = 1 << 10;
 
 /// Bytes of texts that are tokenized together: many groups of the encoder, and little memory.
@@ -37,7 +38,7 @@ const CHUNK_BYTES: usize = 1 << 16;
 /// A call on many texts.
 struct Call<'a> {
     model: &'a PyEncoder,
-    session: &'a Session,
+    user: &'a User,
     prompt: Option<&'a str>,
     max_length: Option<usize>,
     /// Texts that are done.
@@ -77,7 +78,7 @@ impl Call<'_> {
     }
 
     fn tokens(&self, texts: &[&str]) -> lacuna::Result<Tokens> {
-        let tokenizer = self.model.encoder.tokenizer().ok_or(ModelError::NoTokenizer)?;
+        let tokenizer = self.model.compute.backbone().tokenizer().ok_or(ModelError::NoTokenizer)?;
         let prompt = self.prompt.filter(|prompt| !prompt.is_empty());
         let own = self.model.limit();
         let limit = self.max_length.unwrap_or(own);
@@ -95,7 +96,7 @@ impl Call<'_> {
 
     /// With another limit than the tokenizer's.
     fn tokens_within(&self, texts: &[&str], prompt: Option<&str>, limit: usize) -> lacuna::Result<Tokens> {
-        let tokenizer = self.model.encoder.tokenizer().ok_or(ModelError::NoTokenizer)?;
+        let tokenizer = self.model.compute.backbone().tokenizer().ok_or(ModelError::NoTokenizer)?;
         let prompted: Vec<String> =
             prompt.map(|prompt| texts.iter().map(|text| format!("{prompt}{text}")).collect()).unwrap_or_default();
         let texts: Vec<TextInput<'_>> = match prompt {
@@ -114,18 +115,12 @@ impl Call<'_> {
 
     /// Writes a vector per text to `out`.
     fn embed(&self, texts: &[&str], out: &mut [f32]) -> lacuna::Result<Vec<Cut>> {
-        let encoder = &self.model.encoder;
-        let features = encoder.features();
+        let features = self.model.compute.backbone().features();
         let mut rest = out;
         self.chunks(texts, |tokens, range| {
             let (now, later) = std::mem::take(&mut rest).split_at_mut(range.len() * features);
             rest = later;
-            if tokens.prompt == 0 || encoder.pooling().include_prompt {
-                return self.session.embed_ids_into(&tokens.ids, now);
-            }
-            let vectors = self.session.embed_prompted_ids(&tokens.ids, tokens.prompt)?;
-            now.chunks_mut(features).zip(&vectors).for_each(|(out, vector)| out.copy_from_slice(vector));
-            Ok(())
+            self.user.embed_into(&tokens.ids, tokens.prompt, now)
         })
     }
 
@@ -133,7 +128,7 @@ impl Call<'_> {
     fn states(&self, texts: &[&str]) -> lacuna::Result<(Vec<Matrix>, Vec<Cut>)> {
         let mut states = Vec::with_capacity(texts.len());
         let cuts = self.chunks(texts, |tokens, _| {
-            states.extend(self.session.hidden_states(&tokens.ids)?);
+            states.extend(self.user.states(&tokens.ids)?);
             Ok(())
         })?;
         Ok((states, cuts))
@@ -151,20 +146,27 @@ pub(crate) fn chunk_len<T>(items: &[T], bytes: impl Fn(&T) -> usize) -> usize {
 }
 
 /// The error of a text of a chunk, counted over the whole call.
-pub(crate) fn moved(error: lacuna::Error, start: usize) -> lacuna::Error {
-    match error {
-        lacuna::Error::Model(ModelError::Text { text, source }) => {
-            ModelError::Text { text: start + text, source }.into()
-        }
-        other => other,
+pub(crate) fn moved(mut error: lacuna::Error, start: usize) -> lacuna::Error {
+    use ModelError::{EmptySequence, SequenceTooLong, Text, TokenOutOfRange, TokenTypeLength, TokenTypeOutOfRange};
+    if let lacuna::Error::Model(
+        Text { text: place, .. }
+        | EmptySequence { sequence: place }
+        | SequenceTooLong { sequence: place, .. }
+        | TokenOutOfRange { sequence: place, .. }
+        | TokenTypeLength { sequence: place, .. }
+        | TokenTypeOutOfRange { sequence: place, .. },
+    ) = &mut error
+    {
+        *place += start;
     }
+    error
 }
 
 /// Texts and pairs as tokens, in parallel, cut to `limit`.
 pub(crate) fn located(model: &PyEncoder, inputs: &[TextInput<'_>], limit: usize) -> lacuna::Result<Vec<TokenizedText>> {
     use rayon::prelude::*;
-    let tokenizer = model.encoder.tokenizer().ok_or(ModelError::NoTokenizer)?;
-    let has_types = model.encoder.config().type_vocab_size > 1;
+    let tokenizer = model.compute.backbone().tokenizer().ok_or(ModelError::NoTokenizer)?;
+    let has_types = model.compute.backbone().config().type_vocab_size > 1;
     let locate = |(text, input): (usize, &TextInput<'_>)| {
         let tokens = tokenizer.locate(*input).map_err(|error| error.of_text(text))?;
         let tokens = if has_types { tokens } else { tokens.untyped() };
@@ -189,7 +191,7 @@ pub(crate) fn typed(all: &[TokenizedText]) -> Vec<TypedIds<'_>> {
 
 /// Refuses a length that the model has no positions for.
 pub(crate) fn check_length(py: Python<'_>, model: &PyEncoder, max_length: Option<usize>) -> PyResult<()> {
-    let most = model.encoder.config().max_position;
+    let most = model.compute.backbone().config().max_position;
     match max_length {
         Some(found) if found < 3 || found > most => {
             let expected = format!("3 to {most}, which the model has positions for");
@@ -211,28 +213,29 @@ fn run<T: Send>(
     texts: &[PyBackedStr],
     options: (Option<&str>, Option<usize>),
     progress: Option<Py<PyAny>>,
-    session: Option<&Session>,
+    user: Option<&User>,
     work: impl FnOnce(&Call<'_>, &[&str]) -> lacuna::Result<T> + Send,
 ) -> PyResult<T> {
     let (prompt, max_length) = options;
     check_fork(py, model.process)?;
     check_length(py, model, max_length)?;
     let own;
-    let session = match session {
-        Some(session) => session,
+    let user = match user {
+        Some(user) => user,
         None => {
-            own = model.encoder.session();
+            own = model.compute.user(Cancel::new());
             &own
         }
     };
     let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-    let call = Call { model, session, prompt, max_length, done: AtomicUsize::new(0) };
+    let call = Call { model, user, prompt, max_length, done: AtomicUsize::new(0) };
     let is_short = texts.iter().map(|text| text.len()).sum::<usize>() <= INLINE_BYTES;
-    let result = if is_short && model.threads.count().is_none() {
+    let is_int8 = matches!(model.compute, Compute::Int8(_));
+    let result = if is_short && is_int8 && model.threads.count().is_none() {
         inline(py, || work(&call, &texts))?
     } else {
         let look = |py: Python<'_>| report(py, progress.as_ref(), call.done.load(Relaxed));
-        beside(py, &model.threads, session.cancel(), look, || work(&call, &texts))?
+        beside(py, &model.threads, user.cancel(), look, || work(&call, &texts))?
     };
     let result = result.or_raise(py)?;
     report(py, progress.as_ref(), call.done.load(Relaxed))?;
@@ -247,10 +250,10 @@ pub(crate) fn embed<'py>(
     prompt: Option<&str>,
     max_length: Option<usize>,
     progress: Option<Py<PyAny>>,
-    session: Option<&Session>,
+    user: Option<&User>,
 ) -> PyResult<Vectors<'py>> {
-    let features = model.encoder.features();
-    let (values, cuts) = run(py, model, texts, (prompt, max_length), progress, session, |call, texts| {
+    let features = model.compute.backbone().features();
+    let (values, cuts) = run(py, model, texts, (prompt, max_length), progress, user, |call, texts| {
         let mut values = vec![0.0; texts.len() * features];
         let cuts = call.embed(texts, &mut values)?;
         Ok((values, cuts))

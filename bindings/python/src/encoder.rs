@@ -1,4 +1,4 @@
-//! A compiled encoder with its head.
+//! An encoder with its head.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use lacuna::{Compile, Model, PackedModel, Tier};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList};
-use pythonize::pythonize;
 
+use crate::call::{apart, check};
 use crate::closing::Active;
+use crate::compute::{self, Compute};
 use crate::embed::{self, States, Tokenized, Vectors};
 use crate::error::{self, OrRaise};
 use crate::inputs::Input;
@@ -26,12 +27,12 @@ pub(crate) struct Settings {
     pub(crate) head: Option<Head>,
 }
 
-/// An encoder that is compiled for this machine, and the head of its model.
+/// An encoder that is compiled for this machine, or in float32 the reference, and the head of its model.
 ///
 /// Threads may share it. Calls release the GIL, and end with `KeyboardInterrupt` on Ctrl-C.
 #[pyclass(name = "Encoder", module = "lacuna", frozen)]
 pub(crate) struct PyEncoder {
-    pub(crate) encoder: Arc<lacuna::Encoder>,
+    pub(crate) compute: Compute,
     pub(crate) head: Option<Arc<Head>>,
     pub(crate) threads: Threads,
     /// The process that loaded it.
@@ -43,14 +44,14 @@ pub(crate) struct PyEncoder {
 impl PyEncoder {
     pub(crate) fn new(
         py: Python<'_>,
-        encoder: lacuna::Encoder,
+        compute: Compute,
         settings: Settings,
         threads: Option<usize>,
     ) -> PyResult<PyEncoder> {
         let Settings { similarity, remarks, head } = settings;
         let threads = Threads::new(py, threads)?;
-        let (encoder, head) = (Arc::new(encoder), head.map(Arc::new));
-        Ok(PyEncoder { encoder, head, threads, process: std::process::id(), similarity, remarks })
+        let head = head.map(Arc::new);
+        Ok(PyEncoder { compute, head, threads, process: std::process::id(), similarity, remarks })
     }
 
     /// Of a packed model.
@@ -69,13 +70,13 @@ impl PyEncoder {
             })
             .or_raise(py)?;
         let settings = Settings { similarity: model.similarity(), remarks: model.remarks(), head };
-        PyEncoder::new(py, encoder, settings, threads)
+        PyEncoder::new(py, Compute::Int8(Arc::new(encoder)), settings, threads)
     }
 
     /// The longest sequence in tokens, if nothing shortens it.
     pub(crate) fn limit(&self) -> usize {
-        let positions = self.encoder.config().max_position;
-        self.encoder.tokenizer().map_or(positions, |tokenizer| tokenizer.max_length().min(positions))
+        let positions = self.compute.backbone().config().max_position;
+        self.compute.backbone().tokenizer().map_or(positions, |tokenizer| tokenizer.max_length().min(positions))
     }
 }
 
@@ -97,41 +98,65 @@ pub(crate) fn head_of(model: &Model) -> lacuna::Result<Option<Head>> {
 #[pymethods]
 impl PyEncoder {
     /// Opens a packed file, or a model directory, which is calibrated first; without a path the model that comes with the package.
+    ///
+    /// With `compute="float32"` a directory is not calibrated: the f32 reference runs its weights as they are.
     #[staticmethod]
-    #[pyo3(signature = (path=None, *, threads=None, tier=None))]
-    fn open(py: Python<'_>, path: Option<PathBuf>, threads: Option<usize>, tier: Option<&str>) -> PyResult<PyEncoder> {
+    #[pyo3(signature = (path=None, *, compute="int8", threads=None, tier=None))]
+    fn open(
+        py: Python<'_>,
+        path: Option<PathBuf>,
+        compute: &str,
+        threads: Option<usize>,
+        tier: Option<&str>,
+    ) -> PyResult<PyEncoder> {
+        let is_float32 = compute::is_float32(py, compute)?;
         let tier = self::tier(py, tier)?;
-        let _active = Active::begin(py)?;
-        let Some(path) = path else { return PyEncoder::packed(py, &shipped::open(py)?, tier, threads) };
-        let is_packed = path.is_file() && py.detach(|| PackedModel::is_packed(&path)).or_raise(py)?;
-        if is_packed {
-            let model = py.detach(|| PackedModel::open(&path)).or_raise(py)?;
-            return PyEncoder::packed(py, &model, tier, threads);
+        if let (true, Some(tier)) = (is_float32, tier) {
+            return Err(error::option(py, "tier", tier.name(), "None for float32, which has no generated kernels"));
         }
-        let (encoder, settings) = py
-            .detach(|| {
-                let model = Model::open(&path)?;
-                let head = head_of(&model)?;
-                let settings = Settings { similarity: model.similarity(), remarks: model.remarks(), head };
-                let calibrated = model.calibration().run_default()?;
-                let compiler = calibrated.compiler();
-                let compiler = if let Some(tier) = tier { compiler.tier(tier) } else { compiler };
-                Ok::<_, lacuna::Error>((compiler.compile()?, settings))
-            })
-            .or_raise(py)?;
-        PyEncoder::new(py, encoder, settings, threads)
+        let _active = Active::begin(py)?;
+        let packed = |model: &PackedModel| match is_float32 {
+            true => Err(model.needs_weights("compute=\"float32\"", "open that directory")).or_raise(py),
+            false => PyEncoder::packed(py, model, tier, threads),
+        };
+        let Some(path) = path else { return packed(&shipped::open(py)?) };
+        if path.is_file() && py.detach(|| PackedModel::is_packed(&path)).or_raise(py)? {
+            return packed(&py.detach(|| PackedModel::open(&path)).or_raise(py)?);
+        }
+        let (compute, settings) = apart(py, move |cancel| {
+            let model = Model::open(&path)?;
+            let head = head_of(&model)?;
+            let settings = Settings { similarity: model.similarity(), remarks: model.remarks(), head };
+            if is_float32 {
+                return Ok((Compute::Float32(Arc::new(model)), settings));
+            }
+            check(cancel)?;
+            let calibrated = model.calibration().run_default()?;
+            check(cancel)?;
+            let compiler = calibrated.compiler();
+            let compiler = if let Some(tier) = tier { compiler.tier(tier) } else { compiler };
+            Ok::<_, lacuna::Error>((Compute::Int8(Arc::new(compiler.compile()?)), settings))
+        })?
+        .or_raise(py)?;
+        PyEncoder::new(py, compute, settings, threads)
+    }
+
+    /// `int8` or `float32`.
+    #[getter]
+    fn compute(&self) -> &'static str {
+        self.compute.name()
     }
 
     /// Features of an embedding.
     #[getter]
     fn features(&self) -> usize {
-        self.encoder.features()
+        self.compute.backbone().features()
     }
 
     /// Features of a hidden state.
     #[getter]
     fn hidden_size(&self) -> usize {
-        self.encoder.config().hidden_size
+        self.compute.backbone().config().hidden_size
     }
 
     /// The longest sequence in tokens, special tokens included, unless a call says another.
@@ -143,19 +168,19 @@ impl PyEncoder {
     /// The longest sequence that the model has positions for.
     #[getter]
     fn max_position(&self) -> usize {
-        self.encoder.config().max_position
+        self.compute.backbone().config().max_position
     }
 
     /// Whether the model distinguishes the two texts of a pair.
     #[getter]
     fn has_token_types(&self) -> bool {
-        self.encoder.config().type_vocab_size > 1
+        self.compute.backbone().config().type_vocab_size > 1
     }
 
     /// The token that fills up sequences where they must have one length; 0 if the vocabulary has none.
     #[getter]
     fn pad_id(&self) -> u32 {
-        let tokenizer = self.encoder.tokenizer();
+        let tokenizer = self.compute.backbone().tokenizer();
         let id = |token: &&str| tokenizer.and_then(|tokenizer| tokenizer.id_of(token));
         ["[PAD]", "<pad>"].iter().find_map(id).unwrap_or(0)
     }
@@ -163,7 +188,7 @@ impl PyEncoder {
     /// The token that is to be filled in; `None` if the vocabulary has none.
     #[getter]
     fn mask_id(&self) -> Option<u32> {
-        let tokenizer = self.encoder.tokenizer()?;
+        let tokenizer = self.compute.backbone().tokenizer()?;
         ["[MASK]", "<mask>"].iter().find_map(|token| tokenizer.id_of(token))
     }
 
@@ -177,7 +202,7 @@ impl PyEncoder {
     #[getter]
     fn prompts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let prompts = PyDict::new(py);
-        for Prompt { name, text } in &self.encoder.prompts().list {
+        for Prompt { name, text } in &self.compute.backbone().prompts().list {
             prompts.set_item(name, text)?;
         }
         Ok(prompts)
@@ -186,7 +211,7 @@ impl PyEncoder {
     /// The name of the prompt that the model's files put before every text.
     #[getter]
     fn default_prompt_name(&self) -> Option<String> {
-        self.encoder.prompts().default.clone()
+        self.compute.backbone().prompts().default.clone()
     }
 
     /// How embeddings are meant to be compared, if the model's files say so.
@@ -198,7 +223,7 @@ impl PyEncoder {
     /// Pooling and what follows it, in words.
     #[getter]
     fn pooling(&self) -> String {
-        self.encoder.pooling().describe()
+        self.compute.backbone().pooling().describe()
     }
 
     /// What users should know about the settings in the model's files.
@@ -247,12 +272,12 @@ impl PyEncoder {
 
     /// How the encoder was loaded, as a dictionary.
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(pythonize(py, self.encoder.report())?)
+        self.compute.report(py)
     }
 
     /// The same as a text.
     fn report_text(&self) -> String {
-        self.encoder.report().to_string()
+        self.compute.report_text()
     }
 
     /// One vector per text, and which texts were truncated: `(index, tokens, limit)`.
@@ -297,7 +322,8 @@ impl PyEncoder {
     /// The text of token ids.
     #[pyo3(signature = (ids, *, skip_special_tokens=false))]
     fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
-        let tokenizer = self.encoder.tokenizer().ok_or(lacuna::errors::ModelError::NoTokenizer).or_raise(py)?;
+        let tokenizer =
+            self.compute.backbone().tokenizer().ok_or(lacuna::errors::ModelError::NoTokenizer).or_raise(py)?;
         tokenizer.decode(&ids, skip_special_tokens).or_raise(py)
     }
 
@@ -353,11 +379,15 @@ impl PyEncoder {
     }
 
     fn __repr__(&self) -> String {
-        let report = self.encoder.report();
+        let config = self.compute.backbone().config();
         let head = self.head.as_ref().map_or("no head", |head| head.class());
+        let runs = match &self.compute {
+            Compute::Int8(encoder) => encoder.report().tier,
+            Compute::Float32(_) => self.compute.name(),
+        };
         format!(
-            "<lacuna.Encoder: {}, {} layers, {} features, {head}, {}>",
-            report.architecture, report.layers, report.hidden_size, report.tier
+            "<lacuna.Encoder: {}, {} layers, {} features, {head}, {runs}>",
+            config.architecture, config.layers, config.hidden_size
         )
     }
 }

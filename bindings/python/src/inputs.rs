@@ -1,4 +1,4 @@
-//! Texts of Python, without copies.
+//! Texts of Python, without copies where a call waits for its work.
 
 use lacuna::TextInput;
 use pyo3::prelude::*;
@@ -20,11 +20,32 @@ impl Input {
         }
     }
 
+    /// A copy that needs no Python.
+    pub(crate) fn to_owned(&self) -> OwnedInput {
+        match self {
+            Input::Text(text) => OwnedInput(text.to_string(), None),
+            Input::Pair(text, pair) => OwnedInput(text.to_string(), Some(pair.to_string())),
+        }
+    }
+
     /// Bytes of UTF-8.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Input::Text(text) => text.len(),
             Input::Pair(text, pair) => text.len() + pair.len(),
+        }
+    }
+}
+
+/// A text, or a pair of texts, for work that may outlive its call.
+pub(crate) struct OwnedInput(String, Option<String>);
+
+impl OwnedInput {
+    /// As the library takes it.
+    pub(crate) fn as_input(&self) -> TextInput<'_> {
+        match &self.1 {
+            None => TextInput::new(&self.0),
+            Some(pair) => TextInput::pair(&self.0, pair),
         }
     }
 }

@@ -9,6 +9,7 @@ mod bench;
 mod call;
 mod closing;
 mod compress;
+mod compute;
 mod embed;
 mod encoder;
 mod error;

@@ -1,16 +1,19 @@
 //! The way from f32 weights to a packed file: open, prune, calibrate, compile, pack.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lacuna::calibration::{Choice, Keep, RangeMethod, Smoothing};
 use lacuna::{Block, CalibratedModel, Compile, Form, Model, OpenOptions, PackedModel, TextInput};
 use pyo3::prelude::*;
 use pythonize::pythonize;
 
+use crate::call::{apart, check};
 use crate::closing::Active;
+use crate::compute::Compute;
 use crate::encoder::{PyEncoder, Settings, head_of, tier};
 use crate::error::{self, OrRaise};
-use crate::inputs::Input;
+use crate::inputs::{Input, OwnedInput};
 
 /// A model in f32, as read or pruned.
 #[pyclass(name = "Model", module = "lacuna", frozen)]
@@ -25,8 +28,7 @@ impl PyModel {
     #[pyo3(signature = (path, *, weights=None))]
     fn open(py: Python<'_>, path: PathBuf, weights: Option<PathBuf>) -> PyResult<PyModel> {
         let options = weights.into_iter().fold(OpenOptions::default(), OpenOptions::with_weights);
-        let _active = Active::begin(py)?;
-        let model = py.detach(|| Model::open_with(&path, &options)).or_raise(py)?;
+        let model = apart(py, move |_| Model::open_with(&path, &options))?.or_raise(py)?;
         Ok(PyModel { model })
     }
 
@@ -35,8 +37,8 @@ impl PyModel {
         let Ok(block) = block.parse::<Block>() else {
             return Err(error::option(py, "block", block, "4x1, 1x4, 4x4, 8x1, 16x1 or unstructured"));
         };
-        let _active = Active::begin(py)?;
-        let model = py.detach(|| self.model.clone().prune(block, sparsity)).or_raise(py)?;
+        let model = self.model.clone();
+        let model = apart(py, move |_| model.prune(block, sparsity))?.or_raise(py)?;
         Ok(PyModel { model })
     }
 
@@ -70,13 +72,12 @@ impl PyModel {
         if let Some(texts) = at_most {
             calibration = calibration.at_most(texts);
         }
-        let _active = Active::begin(py)?;
-        let calibrated = py
-            .detach(|| match &texts {
-                None => calibration.run_default(),
-                Some(texts) => calibration.run(texts.iter().map(Input::as_input).collect::<Vec<TextInput<'_>>>()),
-            })
-            .or_raise(py)?;
+        let texts: Option<Vec<_>> = texts.map(|texts| texts.iter().map(Input::to_owned).collect());
+        let calibrated = apart(py, move |_| match &texts {
+            None => calibration.run_default(),
+            Some(texts) => calibration.run(texts.iter().map(OwnedInput::as_input).collect::<Vec<TextInput<'_>>>()),
+        })?
+        .or_raise(py)?;
         Ok(PyCalibratedModel { calibrated })
     }
 
@@ -132,18 +133,18 @@ impl PyCalibratedModel {
     #[pyo3(signature = (*, form="auto", tier=None, threads=None))]
     fn compile(&self, py: Python<'_>, form: &str, tier: Option<&str>, threads: Option<usize>) -> PyResult<PyEncoder> {
         let (form, tier) = (self::form(py, form)?, self::tier(py, tier)?);
+        let calibrated = self.calibrated.clone();
+        let (encoder, head) = apart(py, move |cancel| {
+            let head = head_of(calibrated.model())?;
+            check(cancel)?;
+            let compiler = calibrated.compiler().form(form);
+            let compiler = if let Some(tier) = tier { compiler.tier(tier) } else { compiler };
+            Ok::<_, lacuna::Error>((compiler.compile()?, head))
+        })?
+        .or_raise(py)?;
         let model = self.calibrated.model();
-        let _active = Active::begin(py)?;
-        let (encoder, head) = py
-            .detach(|| {
-                let head = head_of(model)?;
-                let compiler = self.calibrated.compiler().form(form);
-                let compiler = if let Some(tier) = tier { compiler.tier(tier) } else { compiler };
-                Ok::<_, lacuna::Error>((compiler.compile()?, head))
-            })
-            .or_raise(py)?;
         let settings = Settings { similarity: model.similarity(), remarks: model.remarks(), head };
-        PyEncoder::new(py, encoder, settings, threads)
+        PyEncoder::new(py, Compute::Int8(Arc::new(encoder)), settings, threads)
     }
 
     /// Packs the weights as the kernels read them. `form` is `auto`, `dense` or `sparse`; `small_tables` rounds word and position embeddings to
@@ -151,14 +152,13 @@ impl PyCalibratedModel {
     #[pyo3(signature = (*, form="auto", tier=None, small_tables=false))]
     fn pack(&self, py: Python<'_>, form: &str, tier: Option<&str>, small_tables: bool) -> PyResult<PyPackedModel> {
         let (form, tier) = (self::form(py, form)?, self::tier(py, tier)?);
-        let _active = Active::begin(py)?;
-        let packed = py
-            .detach(|| {
-                let compiler = self.calibrated.compiler().form(form).small_tables(small_tables);
-                let compiler = if let Some(tier) = tier { compiler.tier(tier) } else { compiler };
-                compiler.pack()
-            })
-            .or_raise(py)?;
+        let calibrated = self.calibrated.clone();
+        let packed = apart(py, move |_| {
+            let compiler = calibrated.compiler().form(form).small_tables(small_tables);
+            let compiler = if let Some(tier) = tier { compiler.tier(tier) } else { compiler };
+            compiler.pack()
+        })?
+        .or_raise(py)?;
         Ok(PyPackedModel { packed })
     }
 

@@ -4,6 +4,7 @@ use lacuna::Cancel;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 
+use crate::compute::User;
 use crate::embed::{self, Vectors};
 use crate::encoder::PyEncoder;
 
@@ -11,15 +12,13 @@ use crate::encoder::PyEncoder;
 #[pyclass(name = "Session", module = "lacuna", frozen)]
 pub(crate) struct PySession {
     encoder: Py<PyEncoder>,
-    cancel: Cancel,
-    session: lacuna::Session,
+    user: User,
 }
 
 impl PySession {
     pub(crate) fn new(_py: Python<'_>, encoder: Py<PyEncoder>) -> PySession {
-        let cancel = Cancel::new();
-        let session = encoder.get().encoder.session().with_cancel(cancel.clone());
-        PySession { encoder, cancel, session }
+        let user = encoder.get().compute.user(Cancel::new());
+        PySession { encoder, user }
     }
 }
 
@@ -41,22 +40,22 @@ impl PySession {
         max_length: Option<usize>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vectors<'py>> {
-        embed::embed(py, self.encoder.get(), &texts, prompt, max_length, progress, Some(&self.session))
+        embed::embed(py, self.encoder.get(), &texts, prompt, max_length, progress, Some(&self.user))
     }
 
-    /// Ends running calls at the next layer of the model, and all later ones at once.
+    /// Ends running calls at the next layer of the model, in float32 after some texts, and all later ones at once.
     fn cancel(&self) {
-        self.cancel.cancel();
+        self.user.cancel().cancel();
     }
 
     /// Lets calls run again.
     fn reset(&self) {
-        self.cancel.reset();
+        self.user.cancel().reset();
     }
 
     /// Whether calls are stopped.
     #[getter]
     fn cancelled(&self) -> bool {
-        self.cancel.is_cancelled()
+        self.user.cancel().is_cancelled()
     }
 }

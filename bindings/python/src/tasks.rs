@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use lacuna::TextInput;
 use lacuna::errors::ModelError;
 use lacuna::heads::{Head, HeadKind};
 use lacuna::tasks::{
-    Aggregation, AnswerOptions, AnswerRecord, AnswerTask, LabelScheme, MaskFiller, TagOptions, Task, TaskModel,
-    TokenClassifier,
+    Aggregation, AnswerOptions, AnswerRecord, AnswerTask, Backbone, LabelScheme, MaskFiller, TagOptions, Task,
+    TaskModel, TokenClassifier,
 };
+use lacuna::{Cancel, TextInput};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyList;
@@ -29,18 +29,18 @@ fn require(py: Python<'_>, model: &PyEncoder, kind: HeadKind) -> PyResult<Arc<He
     Ok(Arc::clone(head))
 }
 
-/// Runs a task on a session, so that Ctrl-C stops it.
+/// Runs a task so that Ctrl-C stops it.
 fn run<T: Send>(
     py: Python<'_>,
     model: &PyEncoder,
     kind: HeadKind,
-    work: impl FnOnce(Arc<lacuna::Session>, Arc<Head>) -> lacuna::Result<T> + Send,
+    work: impl FnOnce(Arc<dyn Backbone>, Arc<Head>) -> lacuna::Result<T> + Send,
 ) -> PyResult<T> {
     check_fork(py, model.process)?;
     let head = require(py, model, kind)?;
-    let session = Arc::new(model.encoder.session());
-    let cancel = session.cancel().clone();
-    beside(py, &model.threads, &cancel, |_| Ok(()), || work(session, head))?.or_raise(py)
+    let cancel = Cancel::new();
+    let user = Arc::new(model.compute.user(cancel.clone()));
+    beside(py, &model.threads, &cancel, |_| Ok(()), || work(user, head))?.or_raise(py)
 }
 
 /// The logits of a sequence classification.
@@ -54,7 +54,7 @@ pub(crate) fn logits<'py>(
     check_fork(py, model.process)?;
     check_length(py, model, max_length)?;
     let head = require(py, model, HeadKind::SequenceClassification)?;
-    let session = model.encoder.session();
+    let user = model.compute.user(Cancel::new());
     let limit = max_length.unwrap_or(model.limit());
     let labels = head.labels().len();
     let done = AtomicUsize::new(0);
@@ -66,7 +66,7 @@ pub(crate) fn logits<'py>(
             let length = chunk_len(&inputs[start..], Input::bytes);
             let chunk: Vec<TextInput<'_>> = inputs[start..start + length].iter().map(Input::as_input).collect();
             let tokens = located(model, &chunk, limit).map_err(|error| moved(error, start))?;
-            for states in session.hidden_states(&typed(&tokens))? {
+            for states in user.states(&typed(&tokens)).map_err(|error| moved(error, start))? {
                 values.extend(head.logits(&states)?.data);
             }
             all_cuts.extend(cuts(&tokens).into_iter().map(|(input, found, kept)| (start + input, found, kept)));
@@ -76,7 +76,7 @@ pub(crate) fn logits<'py>(
         Ok::<_, lacuna::Error>((values, all_cuts))
     };
     let look = |py: Python<'_>| report(py, progress.as_ref(), done.load(Relaxed));
-    let (values, cuts) = beside(py, &model.threads, session.cancel(), look, work)?.or_raise(py)?;
+    let (values, cuts) = beside(py, &model.threads, user.cancel(), look, work)?.or_raise(py)?;
     report(py, progress.as_ref(), done.load(Relaxed))?;
     Ok((rows(py, values, inputs.len(), labels)?, cuts))
 }
@@ -103,8 +103,8 @@ pub(crate) fn tag<'py>(
     });
     let options = TagOptions { aggregation, scheme: scheme.transpose()?, overlap };
     let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-    let all = run(py, model, HeadKind::TokenClassification, |session, head| {
-        TokenClassifier::new(session, head)?.tag(&texts, &options)
+    let all = run(py, model, HeadKind::TokenClassification, |backbone, head| {
+        TokenClassifier::new(backbone, head)?.tag(&texts, &options)
     })?;
     let entities = all.iter().map(|entities| pythonize(py, entities)).collect::<Result<Vec<_>, _>>()?;
     PyList::new(py, entities)
@@ -119,8 +119,8 @@ pub(crate) fn answer<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let records: Vec<AnswerRecord> =
         inputs.into_iter().map(|(question, context)| AnswerRecord::new(question, context)).collect();
-    let rows = run(py, model, HeadKind::QuestionAnswering, |session, head| {
-        let model = TaskModel::new(session).with_head(head);
+    let rows = run(py, model, HeadKind::QuestionAnswering, |backbone, head| {
+        let model = TaskModel::new(backbone).with_head(head);
         Ok(AnswerTask { options }.run(&model, &records)?.rows)
     })?;
     let answers: Vec<_> = rows.into_iter().map(|row| row.answers).collect();
@@ -136,6 +136,6 @@ pub(crate) fn fill<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
     let masks =
-        run(py, model, HeadKind::MaskedLm, |session, head| MaskFiller::new(session, head)?.fill(&texts, top_k))?;
+        run(py, model, HeadKind::MaskedLm, |backbone, head| MaskFiller::new(backbone, head)?.fill(&texts, top_k))?;
     Ok(pythonize(py, &masks)?)
 }

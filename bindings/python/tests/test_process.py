@@ -61,6 +61,44 @@ except KeyboardInterrupt:
     assert (done.returncode, done.stdout) == (0, "ready\ninterrupted True (384,)\n"), done.stderr
 
 
+def test_ctrl_c_ends_a_call_in_float32(heads: dict[str, Path]) -> None:
+    done = run(
+        f"""
+import lacuna, time
+model = lacuna.SentenceTransformer({str(heads["filler"])!r}, compute="float32")
+many = ["the cat sat on a mat"] * 2_000_000
+print("ready", flush=True)
+start = time.monotonic()
+try:
+    model.encode(many)
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - start < 5, model.encode("a").shape)
+"""
+        , stop_after=0.7)
+    assert (done.returncode, done.stdout) == (0, "ready\ninterrupted True (64,)\n"), done.stderr
+
+
+def test_ctrl_c_during_a_calibration_is_raised_at_once(heads: dict[str, Path]) -> None:
+    """The calibration ends by itself, and the interpreter waits for it."""
+    done = run(
+        f"""
+import lacuna, threading, time
+model = lacuna.Model.open({str(heads["filler"])!r})
+texts = ["the cat sat on a mat"] * 200_000
+print("ready", flush=True)
+start = time.monotonic()
+try:
+    model.calibrate(texts, at_most=len(texts))
+except KeyboardInterrupt:
+    raised = time.monotonic() - start
+    print("interrupted", lacuna.SentenceTransformer().encode("a").shape)
+    lacuna.close()
+    print(raised < 0.8 * (time.monotonic() - start), raised, time.monotonic() - start)
+"""
+        , stop_after=0.7)
+    assert done.returncode == 0 and done.stdout.startswith("ready\ninterrupted (384,)\nTrue "), done
+
+
 def test_a_signal_handler_runs_during_a_call() -> None:
     handler = """
 import signal

@@ -46,13 +46,13 @@ def test_signatures_are_the_same(method: str) -> None:
     theirs, ours = shape(getattr(st.SentenceTransformer, method)), shape(getattr(lacuna.SentenceTransformer, method))
     added = [parameter for parameter in ours if parameter not in theirs]
     assert [parameter for parameter in ours if parameter in theirs] == theirs
-    assert [name for name, *_ in added] == (["threads"] if method == "__init__" else [])
+    assert [name for name, *_ in added] == (["threads", "compute"] if method == "__init__" else [])
 
 
 @pytest.mark.parametrize("method", ["__init__", "predict", "rank"])
 def test_signatures_of_cross_encoders_are_the_same(method: str) -> None:
     theirs, ours = shape(getattr(st.CrossEncoder, method)), shape(getattr(lacuna.CrossEncoder, method))
-    assert [parameter for parameter in ours if parameter[0] != "threads"] == theirs
+    assert [parameter for parameter in ours if parameter[0] not in ("threads", "compute")] == theirs
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,26 @@ def test_vectors_are_within_the_distance_of_int8(minilm: tuple[Any, Any]) -> Non
     cosines = (theirs * ours).sum(axis=1) / np.linalg.norm(theirs, axis=1) / np.linalg.norm(ours, axis=1)
     print("cosines:", cosines)
     assert cosines.min() > 0.97
+
+
+def test_vectors_of_float32_are_within_rounding(minilm: tuple[Any, Any]) -> None:
+    ours = lacuna.SentenceTransformer(os.environ["LACUNA_MINILM"], compute="float32")
+    texts = [*TEXTS, *(f"Sentence {n} is {'rather ' * n}long." for n in range(40)), "word " * 1000]
+    difference = np.abs(minilm[0].encode(texts) - ours.encode(texts)).max()
+    print("largest difference:", difference)
+    assert difference < 1e-5
+    states = (model.encode(texts, output_value="token_embeddings") for model in (minilm[0], ours))
+    assert max(float((a - b).abs().max()) for a, b in zip(*states, strict=True)) < 1e-4
+
+
+@pytest.mark.parametrize("head", ["reranker", "classifier"])
+def test_logits_of_float32_are_within_rounding(heads: dict[str, Path], head: str) -> None:
+    torch = pytest.importorskip("torch", reason="the comparison needs torch")
+    pairs = [("the cat", "sat on a mat"), ("a good dog", "ran in paris"), ("poor", "a cat")]
+    theirs = st.CrossEncoder(str(heads[head]), device="cpu")
+    a = theirs.predict(pairs, activation_fn=torch.nn.Identity())
+    b = lacuna.CrossEncoder(heads[head], model_kwargs={"dtype": torch.float32}).predict(pairs, activation_fn=torch.nn.Identity())
+    assert a.shape == b.shape and np.abs(a - b).max() < 1e-5, (a, b)
 
 
 def test_settings_are_the_same(minilm: tuple[Any, Any]) -> None:

@@ -42,7 +42,7 @@ pub enum Defect {
         found: u8,
     },
     /// More bytes than are read at once.
-    #[error("found {found} bytes; expected at most {limit}, the limit of --text-bytes")]
+    #[error("found {found} bytes; expected at most {limit}")]
     TooLong {
         /// Its length.
         found: u64,

@@ -92,7 +92,7 @@ pub(super) fn gather_all<R: Record>(
 ) -> Result<(R, Vec<u64>, Vec<BadLine>)> {
     let (mut texts, mut lines, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(Entry { line, content }) = input.next_entry()? {
-        match content.map_err(|defect| defect.to_string()) {
+        match content.map_err(|defect| words(&defect)) {
             Ok(Content::Texts(more)) => {
                 lines.extend(more.iter().map(|_| line));
                 texts.extend(more);
@@ -115,15 +115,23 @@ fn item<R: Record>(entry: Entry, reading: &Reading<'_, R>, bounds: Bounds) -> It
         (Ok(content), OnError::Null) => Some(content.clone()),
         _ => None,
     };
-    let record = content.map_err(|defect| defect.to_string()).and_then(|content| reading.record(content));
+    let record = content.map_err(|defect| words(&defect)).and_then(|content| reading.record(content));
     let record = record.and_then(|record| {
         let longest = texts_of(&record).into_iter().max().unwrap_or(0);
         match longest > bounds.text_bytes {
             false => Ok(record),
-            true => Err(Defect::TooLong { found: longest as u64, limit: bounds.text_bytes }.to_string()),
+            true => Err(words(&Defect::TooLong { found: longest as u64, limit: bounds.text_bytes })),
         }
     });
     Item { line, record, content: kept }
+}
+
+/// What is wrong with a line, and the option that may mend it.
+fn words(defect: &Defect) -> String {
+    match defect {
+        Defect::TooLong { .. } => format!("{defect}, the limit of --text-bytes"),
+        other => other.to_string(),
+    }
 }
 
 /// The bytes of every text of a record.

@@ -94,7 +94,7 @@ fn a_bad_line_stops_the_run_after_the_lines_before_it() {
     let long = format!("a cat\n{}\n", "cat ".repeat(100));
     let (written, line) =
         stopped(run_with(&embed(&model, &["--on-error", "stop", "--text-bytes", "100"]), long.as_bytes()));
-    assert!(line.contains("line 2: found 400 bytes; expected at most 100"), "{line}");
+    assert!(line.contains("line 2: found 400 bytes; expected at most 100, the limit of --text-bytes"), "{line}");
     assert_eq!(rows(&written), good);
 }
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,8 +71,14 @@ def compress(
 class Encoder:
     @staticmethod
     def open(
-        path: str | os.PathLike[str] | None = None, *, threads: int | None = None, tier: str | None = None
+        path: str | os.PathLike[str] | None = None,
+        *,
+        compute: Literal["int8", "float32"] = "int8",
+        threads: int | None = None,
+        tier: str | None = None,
     ) -> Encoder: ...
+    @property
+    def compute(self) -> Literal["int8", "float32"]: ...
     @property
     def features(self) -> int: ...
     @property

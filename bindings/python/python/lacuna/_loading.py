@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from ._lacuna import Encoder, shipped_name
 from ._optional import require
-from .errors import NotFoundError, UnsupportedError
+from .errors import InvalidOptionError, NotFoundError, UnsupportedError
 
 logger = logging.getLogger("lacuna")
+
+#: What a model computes with: int8 kernels that are generated for this machine, or the f32 reference.
+Compute: TypeAlias = Literal["int8", "float32"]
 
 #: The files that a model consists of. Other formats of the same weights are not downloaded.
 _PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bin", "*.jsonl"]
@@ -27,21 +30,25 @@ def load(
     token: bool | str | None = None,
     local_files_only: bool = False,
     threads: int | None = None,
+    compute: Compute | None = None,
 ) -> Encoder:
     """An encoder of a path, of a name of the Hugging Face hub, or of the model that comes with the package."""
     if isinstance(name, Encoder):
         if threads is not None:
             raise UnsupportedError("threads: this encoder is compiled already; give threads to compile() or Encoder.open()")
+        if compute is not None and compute != name.compute:
+            raise UnsupportedError(f"compute: found {compute!r}; expected {name.compute!r}, as this encoder was opened")
         return name
+    compute = compute or "int8"
     if name is None:
         logger.info("no model is named: running the shipped model, %s", shipped_name())
-        return Encoder.open(threads=threads)
+        return Encoder.open(compute=compute, threads=threads)
     path = Path(name)
     if not path.exists():
         path = _download(str(name), organisation, cache_folder, revision, token, local_files_only)
-    if path.is_dir():
+    if path.is_dir() and compute == "int8":
         logger.info("%s is a directory: its weights are calibrated now. lacuna pack keeps the result in a file", path)
-    encoder = Encoder.open(path, threads=threads)
+    encoder = Encoder.open(path, compute=compute, threads=threads)
     for remark in encoder.remarks:
         logger.info("%s: %s", path, remark)
     return encoder
@@ -85,6 +92,20 @@ def refuse(**arguments: tuple[Any, Any]) -> None:
     for name, (found, neutral) in arguments.items():
         if found is not neutral and found != neutral:
             raise UnsupportedError(f"{name}: found {found!r}; expected {neutral!r}, since lacuna has no such choice")
+
+
+def compute_of(compute: Compute | None, model_kwargs: dict[str, Any] | None) -> Compute | None:
+    """What to compute with, where ``model_kwargs`` may say float32 as sentence-transformers takes it. Anything else in there is refused."""
+    if not model_kwargs:
+        return compute
+    for name, found in model_kwargs.items():
+        if name not in ("dtype", "torch_dtype") or str(found).removeprefix("torch.") != "float32":
+            raise UnsupportedError(
+                f"model_kwargs: found {name}={found!r}; expected nothing or dtype='float32', since lacuna has no such choice"
+            )
+    if compute not in (None, "float32"):
+        raise InvalidOptionError(f"compute: found {compute!r}; expected 'float32', as model_kwargs says")
+    return "float32"
 
 
 def check_device(device: Any) -> None:

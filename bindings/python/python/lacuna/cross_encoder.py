@@ -11,7 +11,7 @@ import numpy as np
 
 from ._inputs import as_list
 from ._lacuna import Encoder
-from ._loading import check_device, load, refuse
+from ._loading import Compute, check_device, compute_of, load, refuse
 from ._optional import require
 from ._progress import bar
 from .errors import InvalidInputError, InvalidOptionError, MissingError
@@ -39,7 +39,7 @@ def softmax(values: Array) -> Array:
 
 class CrossEncoder:
     """A model that reads two texts together and gives scores: a file of ``lacuna pack``, a model directory, a name of the Hugging Face hub, or an
-    :class:`lacuna.Encoder` of a model for sequence classification.
+    :class:`lacuna.Encoder` of a model for sequence classification. ``threads`` and ``compute`` are as for :class:`lacuna.SentenceTransformer`.
 
     Arguments that lacuna has no use for are accepted with the values that change nothing, and refused with others.
     """
@@ -67,11 +67,11 @@ class CrossEncoder:
         activation_fn: Callable[[Any], Any] | None = None,
         keep_in_fp32_modules: list[str] | None = None,
         threads: int | None = None,
+        compute: Compute | None = None,
     ) -> None:
         refuse(
             modules=(modules, None),
             trust_remote_code=(trust_remote_code, False),
-            model_kwargs=(model_kwargs, None),
             processor_kwargs=(processor_kwargs, None),
             config_kwargs=(config_kwargs, None),
             backend=(backend, "torch"),
@@ -86,6 +86,7 @@ class CrossEncoder:
             token=token,
             local_files_only=local_files_only,
             threads=threads,
+            compute=compute_of(compute, model_kwargs),
         )
         if self._encoder.head_kind != "sequence classification":
             found = self._encoder.head_kind or "no head"
@@ -212,7 +213,7 @@ class CrossEncoder:
 
     @property
     def encoder(self) -> Encoder:
-        """The compiled encoder."""
+        """The encoder."""
         return self._encoder
 
     def load_report(self) -> LoadReport:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._inputs import as_list
 from ._lacuna import Encoder
-from ._loading import check_device, load
+from ._loading import Compute, check_device, load
 from .cross_encoder import sigmoid, softmax
 from .errors import InvalidInputError, InvalidOptionError, MissingError, UnsupportedError
 from .sentence_transformer import warn_of_cuts
@@ -40,14 +40,18 @@ def pipeline(
     token: bool | str | None = None,
     device: Any = None,
     threads: int | None = None,
+    compute: Compute | None = None,
     **options: Any,
 ) -> Pipeline:
-    """A pipeline for a task. Without a task it is the one that the head of the model is for. ``options`` are defaults of its calls."""
+    """A pipeline for a task. Without a task it is the one that the head of the model is for. ``options`` are defaults of its calls.
+
+    ``threads`` and ``compute`` are as for :class:`lacuna.SentenceTransformer`.
+    """
     check_device(device)
     name = None if task is None else _ALIASES.get(task, task)
     if name is not None and name not in _HEADS and name != "feature-extraction":
         raise UnsupportedError(f"task: found {task!r}; expected one of {TASKS}")
-    encoder = load(model, revision=revision, token=token, threads=threads)
+    encoder = load(model, revision=revision, token=token, threads=threads, compute=compute)
     found = next((of for of, head in _HEADS.items() if head == encoder.head_kind), "feature-extraction")
     name = name or found
     if name != "feature-extraction" and _HEADS[name] != encoder.head_kind:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ._inputs import Texts, as_list
 from ._lacuna import Encoder
-from ._loading import check_device, load, refuse
+from ._loading import Compute, check_device, compute_of, load, refuse
 from ._optional import is_installed, require
 from ._progress import bar
 from .errors import InvalidOptionError, UnsupportedError
@@ -36,6 +36,9 @@ class SentenceTransformer:
     model that comes with the package is taken. A directory is calibrated when it is opened, which takes seconds; a packed file opens in milliseconds.
 
     ``threads`` is the number of threads of each call. Without it all calls share threads of the process, one for each CPU.
+
+    ``compute="float32"`` runs the f32 weights of a directory as they are, slowly: vectors are those of sentence-transformers but for rounding. ``"int8"`` is the
+    default, or what an ``Encoder`` has.
 
     Arguments that lacuna has no use for are accepted with the values that change nothing, and refused with others.
     """
@@ -62,12 +65,12 @@ class SentenceTransformer:
         similarity_fn_name: SimilarityName | None = None,
         truncate_dim: int | None = None,
         threads: int | None = None,
+        compute: Compute | None = None,
     ) -> None:
         refuse(
             modules=(modules, None),
             trust_remote_code=(trust_remote_code, False),
             use_auth_token=(use_auth_token, None),
-            model_kwargs=(model_kwargs, None),
             processor_kwargs=(processor_kwargs, None),
             config_kwargs=(config_kwargs, None),
             backend=(backend, "torch"),
@@ -81,6 +84,7 @@ class SentenceTransformer:
             token=token,
             local_files_only=local_files_only,
             threads=threads,
+            compute=compute_of(compute, model_kwargs),
         )
         self.prompts: dict[str, str] = {"query": "", "document": ""} | self._encoder.prompts | (prompts or {})
         self.default_prompt_name = default_prompt_name or self._encoder.default_prompt_name
@@ -372,7 +376,7 @@ class SentenceTransformer:
 
     @property
     def encoder(self) -> Encoder:
-        """The compiled encoder."""
+        """The encoder."""
         return self._encoder
 
     def load_report(self) -> LoadReport:
