@@ -3,8 +3,9 @@
 use lacuna_jit::{Asm, Isa, Mem, Vex, Ymm256, Zmm};
 
 use super::activation::GeluConstants;
+use super::bytes::emit_pack;
 use super::fixed::{ENTRIES, FAR_SHIFT};
-use super::pack::{OutputLanes, Pack, emit_pack};
+use super::pack::{OutputLanes, Pack};
 use super::regs::EpilogueRegs;
 use super::verbs::Verbs;
 use crate::Sign;

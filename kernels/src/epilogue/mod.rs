@@ -25,6 +25,7 @@
 mod activation;
 mod avx2;
 mod avx512;
+mod bytes;
 mod constants;
 mod desc;
 mod emit;
@@ -41,11 +42,12 @@ mod verbs;
 
 pub use crate::sink::{Activation, Store};
 pub(crate) use activation::{Accuracy, emit_activation};
+pub(crate) use bytes::emit_pack;
 pub(crate) use constants::Constants;
 pub use desc::{Arithmetic, Epilogue};
 pub(crate) use emit::{emit_epilogue, emit_start};
 pub(crate) use gelu::{FineTable, GELU_TABLE, GELU_TANH_TABLE, gelu_temps};
-pub(crate) use pack::{OutputLanes, emit_pack};
+pub(crate) use pack::OutputLanes;
 pub(crate) use params::{BlockParams, PARAMS};
 pub(crate) use portable::finish_block;
 pub(crate) use regs::EpilogueRegs;

@@ -1,9 +1,8 @@
 //! What is packed to bytes together.
 
-use lacuna_jit::{Gpr, Mask, Mem, Vector, Zmm, ptr};
+use lacuna_jit::{Mask, Mem, Vector, Zmm};
 
-use super::constants::Constants;
-use crate::{PanelLayout, Sign};
+use crate::PanelLayout;
 
 /// Which part of a row of 8-bit output a store may write.
 #[derive(Debug, Clone, Copy)]
@@ -48,25 +47,6 @@ impl Pack {
         for &[first, second] in &self.pairs {
             a.vpackssdw(first, first, second);
         }
-    }
-
-    /// Packs words to bytes. `constants` is [`Constants::address`].
-    pub(super) fn emit_bytes(&self, a: &mut impl Vector, sign: Sign, constants: Gpr) -> Zmm {
-        let (first, last) = (self.pairs[0][0], self.pairs[self.pairs.len() - 1][0]);
-        emit_pack(a, sign, constants, first, last);
-        first
-    }
-}
-
-/// Packs words to bytes, saturated to the numbers of `sign`: `first` becomes those of `first` and `last`.
-pub(crate) fn emit_pack(a: &mut impl Vector, sign: Sign, constants: Gpr, first: Zmm, last: Zmm) {
-    match sign {
-        Sign::Unsigned => a.vpackuswb(first, first, last),
-        Sign::Unsigned7 => {
-            a.vpackuswb(first, first, last);
-            a.vpminub(first, first, ptr(constants) + Constants::LARGEST_U7);
-        }
-        Sign::Signed => a.vpacksswb(first, first, last),
     }
 }
 
