@@ -6,7 +6,7 @@ use crate::{keys, refuses, run, stdout};
 
 const STAGES: [&str; 9] =
     ["embedding_us", "qkv_us", "attention_us", "o_us", "up_us", "down_us", "layernorm_us", "pooling_us", "other_us"];
-const OTHERS: [&str; 16] = [
+const OTHERS: [&str; 17] = [
     "kernel",
     "name",
     "batch",
@@ -16,6 +16,7 @@ const OTHERS: [&str; 16] = [
     "caches",
     "tier",
     "precision",
+    "activation_bits",
     "median_us",
     "median_ms",
     "best_us",
