@@ -56,7 +56,7 @@ fn precisions_are_those_of_sentence_transformers() {
     let largest: Vec<f32> = (0..HIDDEN).map(|i| column(i).fold(f32::NEG_INFINITY, f32::max)).collect();
     let code = |i: usize, x: f32| (x - least[i]) / ((largest[i] - least[i]) / 255.0);
     let codes = |offset: f32| -> Vec<Vec<f32>> {
-        whole.iter().map(|row| row.iter().enumerate().map(|(i, x)| (code(i, *x) - offset).trunc()).collect()).collect()
+        whole.iter().map(|row| row.iter().enumerate().map(|(i, x)| code(i, *x).floor() - offset).collect()).collect()
     };
     let (uint8, int8) = (codes(0.0), codes(128.0));
     assert_eq!(embed(&model, &["--precision", "uint8", "--quiet"]), uint8);
