@@ -82,18 +82,17 @@ def test_ctrl_c_during_a_calibration_is_raised_at_once(heads: dict[str, Path]) -
     """The calibration ends by itself, and the interpreter waits for it."""
     done = run(
         f"""
-import lacuna, threading, time
+import lacuna, time
 model = lacuna.Model.open({str(heads["filler"])!r})
 texts = ["the cat sat on a mat"] * 200_000
 print("ready", flush=True)
-start = time.monotonic()
 try:
     model.calibrate(texts, at_most=len(texts))
 except KeyboardInterrupt:
-    raised = time.monotonic() - start
     print("interrupted", lacuna.SentenceTransformer().encode("a").shape)
+    raised = time.monotonic()
     lacuna.close()
-    print(raised < 0.8 * (time.monotonic() - start), raised, time.monotonic() - start)
+    print(time.monotonic() - raised > 0.1, time.monotonic() - raised)
 """
         , stop_after=0.7)
     assert done.returncode == 0 and done.stdout.startswith("ready\ninterrupted (384,)\nTrue "), done

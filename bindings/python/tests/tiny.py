@@ -128,7 +128,9 @@ def write(folder: Path, architecture: str, head: dict[str, Any], mix: bool = Fal
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer()))
     tokenizer_config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": POSITIONS}
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config | names))
+    # As tokenizers of BERT have it. Without it transformers gives its models no token types.
+    inputs = {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config | names | inputs))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     data = b""
     for name, value in tensors.items():
