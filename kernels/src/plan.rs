@@ -13,7 +13,7 @@ use lacuna_jit::{Code, Isa, JitError};
 use crate::KernelError;
 
 /// Raised when a generator emits other code for the same plan. Choices that an older version saved are then not used.
-pub const GENERATOR_VERSION: u32 = 6;
+pub const GENERATOR_VERSION: u32 = 7;
 
 /// A decided kernel. It holds exactly what its emitter reads, so a plan is its own cache key.
 pub trait Plan: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static {

@@ -4,10 +4,13 @@
 //! code relies on is checked, plans are made from their descriptors, and code is generated. Weights and tables stay in the mapping,
 //! which all processes share. `docs/packed.md` has the format.
 
+mod entry;
 mod head;
 mod model;
+mod open;
 mod origin;
 mod pooling;
+mod write;
 
 pub use self::model::PackedModel;
 

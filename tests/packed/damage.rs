@@ -97,10 +97,19 @@ fn what_is_no_packed_file_is_named() {
         assert!(matches!(&error, Error::Packed(PackedError::NotPacked { .. })), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!lacuna::PackedModel::is_packed(&path).unwrap());
+        assert!(!lacuna::PackedModel::is_meant(&path));
+        let named = path.with_extension("lacuna");
+        std::fs::copy(&path, &named).unwrap();
+        assert!(lacuna::PackedModel::is_meant(&named));
     }
     let error = PackedModel::open(folder.path()).unwrap_err();
     assert!(error.to_string().contains("found a directory"), "{error}");
     assert!(!lacuna::PackedModel::is_packed(folder.path()).unwrap());
+    let named = folder.path().join("folder.lacuna");
+    std::fs::create_dir(&named).unwrap();
+    assert!(
+        !lacuna::PackedModel::is_meant(&named) && lacuna::PackedModel::is_meant(folder.path().join("absent.LACUNA"))
+    );
     let absent = PackedModel::open(folder.path().join("absent")).unwrap_err();
     assert!(matches!(&absent, Error::Packed(PackedError::Io { action: "open", .. })), "{absent}");
     let nowhere = seeded(tiny(Architecture::Bert)).pack().unwrap().write(folder.path().join("no/where")).unwrap_err();

@@ -88,9 +88,7 @@ impl LacunaEncoder {
 
 /// Reads a model, calibrates it if it is not packed, and compiles it.
 fn compiled(path: &Path, tier: Option<Tier>) -> Result<(Encoder, Option<Head>)> {
-    // A file of that name is a packed one, even if it is damaged where that could be seen.
-    let is_named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
-    if path.is_file() && (is_named || PackedModel::is_packed(path)?) {
+    if PackedModel::is_meant(path) {
         let model = PackedModel::open(path)?;
         let head = model.head_class().is_some().then(|| model.head()).transpose()?;
         let compiler = model.compiler();

@@ -120,7 +120,7 @@ impl PyEncoder {
             false => PyEncoder::packed(py, model, tier, threads),
         };
         let Some(path) = path else { return packed(&shipped::open(py)?) };
-        if path.is_file() && py.detach(|| PackedModel::is_packed(&path)).or_raise(py)? {
+        if py.detach(|| PackedModel::is_meant(&path)) {
             return packed(&py.detach(|| PackedModel::open(&path)).or_raise(py)?);
         }
         let (compute, settings) = apart(py, move |cancel| {

@@ -7,6 +7,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error;
 
+/// Most threads of a call.
+const MOST: usize = 1024;
+
 /// The threads of the calls of one encoder.
 #[derive(Debug)]
 pub(crate) enum Threads {
@@ -21,7 +24,10 @@ impl Threads {
     pub(crate) fn new(py: Python<'_>, count: Option<usize>) -> PyResult<Threads> {
         match count {
             None => Ok(Threads::Shared),
-            Some(0) => Err(error::option(py, "threads", "0", "at least 1, or None for those of the process")),
+            Some(count) if count == 0 || count > MOST => {
+                let expected = format!("at least 1 and at most {MOST}, or None for those of the process");
+                Err(error::option(py, "threads", &count.to_string(), &expected))
+            }
             Some(count) => Ok(Threads::Own { count, idle: Mutex::new(Vec::new()) }),
         }
     }

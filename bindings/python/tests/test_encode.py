@@ -35,6 +35,19 @@ def test_arrays_come_out_without_a_copy(model: lacuna.SentenceTransformer) -> No
     assert vectors.base is not None and type(vectors.base).__name__ == "PySliceContainer"  # the memory of Rust
 
 
+@pytest.mark.parametrize("threads", [0, 1025, 10**9])
+def test_impossible_numbers_of_threads_are_refused(threads: int) -> None:
+    with pytest.raises(lacuna.errors.InvalidOptionError, match=f"threads: found {threads}; expected at least 1 and at most 1024"):
+        lacuna.SentenceTransformer(threads=threads)
+
+
+def test_damaged_packed_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "empty.lacuna"
+    path.write_bytes(b"")
+    with pytest.raises(lacuna.errors.InvalidFileError, match="not a packed model: found an empty file"):
+        lacuna.SentenceTransformer(path)
+
+
 def test_results_do_not_depend_on_batches_threads_or_runs(model: lacuna.SentenceTransformer) -> None:
     many = [f"{text} {n}" for n in range(40) for text in TEXTS]
     vectors = model.encode(many)

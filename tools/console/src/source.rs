@@ -81,8 +81,7 @@ impl SourceArgs {
     /// [`PackedError::Decided`] for `--weights` beside it, and those of [`SourceArgs::folder`] for `--offline`.
     pub fn packed_path(&self) -> Result<Option<PathBuf>> {
         let Some(path) = &self.model else { return Ok(None) };
-        let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
-        if !(PackedModel::is_packed(path).unwrap_or(false) || named && !path.is_dir()) {
+        if !PackedModel::is_meant(path) {
             return Ok(None);
         }
         self.check_offline()?;

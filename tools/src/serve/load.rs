@@ -63,8 +63,7 @@ impl Loader {
     }
 
     fn open(&self, path: &Path) -> Result<(Encoder, Option<Head>)> {
-        let is_named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lacuna"));
-        if PackedModel::is_packed(path).unwrap_or(false) || is_named && !path.is_dir() {
+        if PackedModel::is_meant(path) {
             // A mapped file that is cut would end the server.
             let packed = PackedModel::read(path)?;
             self.calibration.check_packed(&packed)?;

@@ -172,11 +172,11 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// What a choice depends on: shape, block, epilogue, tier, and the density in steps of 5 %.
+/// What a choice depends on: shape, block, bits of the activations, epilogue, tier, and the density in steps of 5 %.
 fn key(plan: &SpmmPlan, weights: &SpmmWeights) -> String {
     let density = (weights.density() * 20.0).round() * 5.0;
-    let (m, k, block, isa) = (plan.m, plan.k, plan.block, plan.isa);
-    format!("spmm-u8s8-{isa}-m{m}k{k}-{block}-{}-{density:.0}%", plan.epilogue.name())
+    let (m, k, block, isa, x) = (plan.m, plan.k, plan.block, plan.isa, plan.activation_bits.name());
+    format!("spmm-{x}s8-{isa}-m{m}k{k}-{block}-{}-{density:.0}%", plan.epilogue.name())
 }
 
 #[cfg(test)]
@@ -228,6 +228,18 @@ mod tests {
             let mut table = TuningTable::read(&path).unwrap();
             assert_eq!(table.choose(&Tuner::default(), &plan, &weights, Tuning::Fast).unwrap(), expected);
         }
+    }
+
+    /// Kernels of seven bits are others on some tiers.
+    #[test]
+    fn bits_of_activations_have_choices_of_their_own() {
+        let (eight, weights) = problem();
+        let seven = SpmmDesc { activation_bits: ActivationBits::Seven, ..eight.desc() }.plan(Isa::Portable).unwrap();
+        let seven_weights = SpmmWeights::pack(&seven, &[1; 64], &[RowParams::default(); 8]).unwrap();
+        let mut table = TuningTable::default();
+        table.choose(&Tuner::default(), &eight, &weights, Tuning::Fast).unwrap();
+        table.choose(&Tuner::default(), &seven, &seven_weights, Tuning::Fast).unwrap();
+        assert_eq!(table.len(), 2);
     }
 
     #[test]
